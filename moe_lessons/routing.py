@@ -1,0 +1,190 @@
+"""How a router chooses: logits, softmax, top-k, gate weights, noise. Plain numpy, meant to be read.
+
+Letters, used everywhere: T tokens, d width, N experts, k active experts.
+x (T, d) tokens, W_g (d, N) router matrix, h (T, N) logits, p (T, N) probabilities, w (T, N) gate weights.
+Experts are counted from 0 here, as Python does; the lessons call index 0 expert 1.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moe_lessons.validation import float_array, one_of, positive_number, refuse, score_array, whole_number
+
+GATE_FORMS = {
+    "topk_softmax": "keep the top-k logits, softmax over them (Shazeer et al. 2017)",
+    "softmax_topk": "softmax over all, keep the top-k probabilities as they are (Switch, OLMoE)",
+    "softmax_topk_renorm": "softmax over all, keep the top-k, divide by their sum (Mixtral)",
+}
+
+
+def router_logits(x: Any, W_g: Any) -> np.ndarray:
+    """Score every expert for every token: h = x W_g.
+
+    x: (..., d). W_g: (d, N), column i is the prototype of expert i. Returns (..., N), unitless.
+    Raises ValueError for entries that are not finite numbers, or widths that do not match.
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 4 without its noise.
+    """
+    x = float_array("x", x)  # (..., d)
+    W_g = float_array("W_g", W_g)  # (d, N)
+    if W_g.ndim != 2 or 0 in W_g.shape:
+        raise refuse("W_g.shape", W_g.shape, "(d, N): one row per input number, one column per expert")
+    if x.shape[-1] != W_g.shape[0]:
+        raise refuse("x.shape", x.shape, f"a last axis of {W_g.shape[0]}, the number of rows of W_g")
+    return x @ W_g  # (..., N)
+
+
+def softmax(logits: Any, temperature: float = 1.0, axis: int = -1) -> np.ndarray:
+    """Turn scores into positive numbers that sum to 1: p_i = exp(h_i/τ) / Σ_j exp(h_j/τ).
+
+    logits: any shape; −∞ is a mask and gets exactly 0. Returns the same shape and floating dtype.
+    Raises ValueError for NaN, +∞, a row of −∞ only, or a temperature that is not above 0.
+    Source: Bridle 1990; τ as in Hinton et al. 2015 (arXiv:1503.02531), Eq. 1.
+    """
+    h = score_array("logits", logits, axis)  # (..., N)
+    tau = np.float64(positive_number("temperature", temperature))
+    with np.errstate(over="ignore", under="ignore"):  # a gap too large to store is a probability of 0
+        # Subtract the largest before dividing: then no exponent is positive, whatever the temperature.
+        gaps = (h - h.max(axis=axis, keepdims=True)) / tau  # (..., N), all <= 0
+        scores = np.exp(gaps)  # (..., N), the largest is 1
+        p = scores / scores.sum(axis=axis, keepdims=True)  # (..., N)
+        return p.astype(h.dtype)
+
+
+def log_sum_exp(logits: Any, axis: int = -1) -> np.ndarray:
+    """Return log Σ_j exp(h_j) along `axis`: the logarithm (in nats) of the softmax's denominator.
+
+    Lies between max(h) and max(h) + ln N. logits: any shape; the result lacks `axis`.
+    Raises ValueError as `softmax` does.
+    Source: the quantity squared in the router z-loss, Zoph et al. 2022 (arXiv:2202.08906), Eq. 5.
+    """
+    h = score_array("logits", logits, axis)  # (..., N)
+    largest = h.max(axis=axis, keepdims=True)  # (..., 1)
+    with np.errstate(over="ignore", under="ignore"):
+        total = np.exp(h - largest).sum(axis=axis)  # (...), from 1 to N
+    return np.squeeze(largest, axis=axis) + np.log(total)  # (...)
+
+
+def top_k(scores: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k largest scores of each row, descending, and their indices.
+
+    scores: (..., N). Returns values (..., k) and indices (..., k). Of equal scores the lower index comes first.
+    Raises ValueError for k outside 1..N, and for scores that `softmax` would refuse.
+    """
+    scores = score_array("scores", scores)  # (..., N)
+    k = whole_number("k", k, least=1, most=scores.shape[-1])
+    indices = np.argsort(-scores, axis=-1, kind="stable")[..., :k]  # (..., k); stable keeps ties in order
+    return np.take_along_axis(scores, indices, axis=-1), indices
+
+
+def gate_weights(logits: Any, k: int, form: str = "topk_softmax", temperature: float = 1.0) -> np.ndarray:
+    """Return the weight of every expert for every token: zero unless the expert is among the k selected.
+
+    logits: (..., N). form: a key of GATE_FORMS. Returns (..., N), the dtype of the logits.
+    Every form selects on the logits: probabilities can tie by rounding where logits do not.
+    Raises ValueError for an unknown form, and for what `softmax` and `top_k` refuse.
+    Sources: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 3 and 5; Fedus et al. 2021 (arXiv:2101.03961), Eq. 2;
+    Jiang et al. 2024 (arXiv:2401.04088), Section 2.1.
+    """
+    one_of("form", form, GATE_FORMS)
+    h = score_array("logits", logits)  # (..., N)
+    selected = _selection_mask(h, k)  # (..., N)
+    if form == "topk_softmax":
+        return softmax(np.where(selected, h, -np.inf), temperature)  # (..., N)
+    kept = np.where(selected, softmax(h, temperature), 0)  # (..., N)
+    if form == "softmax_topk":
+        return kept
+    return kept / kept.sum(axis=-1, keepdims=True)  # (..., N)
+
+
+def _selection_mask(h: np.ndarray, k: int) -> np.ndarray:
+    """Mark the k largest of each row. h: (..., N). Returns booleans (..., N)."""
+    mask = np.zeros(h.shape, dtype=bool)  # (..., N)
+    np.put_along_axis(mask, top_k(h, k)[1], True, axis=-1)
+    return mask
+
+
+def noisy_logits(x: Any, W_g: Any, W_noise: Any, rng: np.random.Generator) -> np.ndarray:
+    """Add Gaussian noise whose size depends on token and expert: h_i + ε_i · softplus((x W_noise)_i).
+
+    x: (..., d). W_g, W_noise: (d, N). rng: a numpy Generator, drawn from once. Returns (..., N).
+    Use it in training only. Raises ValueError as `router_logits` does, and when the two matrices differ in shape.
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 4.
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise refuse("rng", rng, "a numpy.random.Generator, for instance numpy.random.default_rng(0)")
+    h = router_logits(x, W_g)  # (..., N)
+    if np.shape(W_noise) != np.shape(W_g):
+        raise refuse("W_noise.shape", np.shape(W_noise), f"the shape of W_g, {np.shape(W_g)}")
+    scale = np.logaddexp(0, router_logits(x, W_noise))  # (..., N); softplus(z) = ln(1 + e^z) > 0
+    return (h + rng.standard_normal(h.shape) * scale).astype(h.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Everything `route` computed on the way. Printing it shows a table.
+
+    logits (..., N), noise included; probs (..., N), the dense softmax; selected (..., k), best first;
+    weights (..., N), zero where not selected.
+    """
+
+    logits: np.ndarray
+    probs: np.ndarray
+    selected: np.ndarray
+    weights: np.ndarray
+    form: str = "topk_softmax"
+    temperature: float = 1.0
+
+    def __repr__(self) -> str:
+        """Lay the trace out as text, one line per expert (one token) or per token (several)."""
+        setting = f"k = {self.selected.shape[-1]}, form = {self.form}, temperature = {self.temperature:g}"
+        rows = _expert_rows(self) if self.logits.ndim == 1 else _token_rows(self)
+        return "\n".join([setting, *rows])
+
+
+def route(
+    x: Any,
+    W_g: Any,
+    k: int,
+    form: str = "topk_softmax",
+    temperature: float = 1.0,
+    noise: Any = None,
+) -> Trace:
+    """Route tokens and keep every step: logits, probabilities, selection, weights.
+
+    x: (..., d). W_g: (d, N). noise: None, or (..., N) numbers that are added to the logits as they are.
+    Raises ValueError for what `router_logits` and `gate_weights` refuse, and for noise of another shape.
+    """
+    h = router_logits(x, W_g)  # (..., N)
+    if noise is not None:
+        noise = float_array("noise", noise)
+        if noise.shape != h.shape:
+            raise refuse("noise.shape", noise.shape, f"the shape of the logits, {h.shape}")
+        h = h + noise  # (..., N)
+    weights = gate_weights(h, k, form, temperature)  # (..., N)
+    return Trace(h, softmax(h, temperature), top_k(h, k)[1], weights, form, float(temperature))
+
+
+def _expert_rows(trace: Trace) -> list[str]:
+    """One line per expert, for a single token."""
+    header = f"{'expert':>6}  {'index':>5}  {'logit':>8}  {'prob':>6}  {'weight':>6}  selected"
+    rank = {int(index): place for place, index in enumerate(trace.selected, start=1)}
+    rows = [header]
+    for i, (h, p, w) in enumerate(zip(trace.logits, trace.probs, trace.weights, strict=True)):
+        mark = f"yes, rank {rank[i]}" if i in rank else "no"
+        rows.append(f"{f'E{i + 1}':>6}  {i:>5}  {h:>8.3f}  {p:>6.3f}  {w:>6.3f}  {mark}")
+    return rows
+
+
+def _token_rows(trace: Trace, most: int = 20) -> list[str]:
+    """One line per token, the first `most` of them."""
+    num_experts, k = trace.logits.shape[-1], trace.selected.shape[-1]
+    selected = trace.selected.reshape(-1, k)  # (T, k)
+    weights = trace.weights.reshape(-1, num_experts)  # (T, N)
+    rows = [f"{'token':>5}  selected experts, with their weights"]
+    for t in range(min(len(selected), most)):
+        rows.append(f"{t:>5}  " + "  ".join(f"E{i + 1} {weights[t, i]:.3f}" for i in selected[t]))
+    if len(selected) > most:
+        rows.append(f"  ... {len(selected) - most} more tokens")
+    return rows

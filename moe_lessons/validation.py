@@ -1,0 +1,70 @@
+"""Checks of arguments, shared by the reference code: each failure names argument, value and expectation."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+
+def refuse(name: str, value: object, expected: str) -> ValueError:
+    """Return the error for a bad argument. Long values are cut to one line of 80 characters."""
+    shown = " ".join(repr(value).split())
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    return ValueError(f"{name} = {shown}: expected {expected}")
+
+
+def float_array(name: str, value: Any, *, allow: Callable[[np.ndarray], np.ndarray] = np.isfinite) -> np.ndarray:
+    """Return `value` as a floating-point array with at least one axis; integers become float64.
+
+    `allow` says entry by entry which numbers are legal (by default the finite ones).
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        raise refuse(name, value, "an array of numbers, every row of the same length") from None
+    if array.dtype.kind not in "fiub":
+        raise refuse(name, value, f"an array of real numbers, not of dtype {array.dtype}")
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    if array.ndim == 0:
+        raise refuse(name, value, "an array with at least one axis, not a single number")
+    bad = ~allow(array)
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        position = ", ".join(map(str, where))
+        raise refuse(f"{name}[{position}]", array[where].item(), "a finite number")
+    return array
+
+
+def score_array(name: str, value: Any, axis: int = -1) -> np.ndarray:
+    """Return `value` as scores along `axis`: finite or −∞ (a mask), with one finite entry in each row."""
+    scores = float_array(name, value, allow=lambda a: np.isfinite(a) | np.isneginf(a))
+    whole_number("axis", axis, least=-scores.ndim, most=scores.ndim - 1)
+    if scores.shape[axis] == 0:
+        raise refuse(f"{name}.shape", scores.shape, f"at least one entry along axis {axis}")
+    if np.isneginf(scores).all(axis=axis).any():
+        raise refuse(name, value, f"at least one entry above −∞ in every row along axis {axis}")
+    return scores
+
+
+def whole_number(name: str, value: Any, *, least: int, most: int) -> int:
+    """Return `value` as an int between `least` and `most`, both included."""
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+    if not is_whole or not least <= value <= most:
+        raise refuse(name, value, f"a whole number from {least} to {most}")
+    return int(value)
+
+
+def positive_number(name: str, value: Any) -> float:
+    """Return `value` as a finite float above zero."""
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_number or not np.isfinite(value) or not value > 0:
+        raise refuse(name, value, "a finite number above 0")
+    return float(value)
+
+
+def one_of(name: str, value: Any, choices: Collection[str]) -> str:
+    """Return `value` if it is one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise refuse(name, value, "one of " + ", ".join(repr(choice) for choice in choices))
+    return value

@@ -1,0 +1,1 @@
+"""Pictures as pure functions: data in, an SVG string (or a matplotlib figure) out."""

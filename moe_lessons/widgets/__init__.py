@@ -1,0 +1,1 @@
+"""Thin bindings: controls -> pure function -> picture. Nothing here computes a number that a lesson teaches."""

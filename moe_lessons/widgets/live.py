@@ -1,0 +1,59 @@
+"""Controls beside an SVG picture: the one binding that every slider-driven picture of the course uses."""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+
+
+def slider(label: str, value: float, low: float, high: float, step: float) -> widgets.Widget:
+    """Return a labelled slider: whole numbers when `step` is one, decimals otherwise."""
+    kind = widgets.IntSlider if isinstance(step, int) else widgets.FloatSlider
+    return kind(value=value, min=low, max=high, step=step, description=label, **_LABEL_IN_FULL)
+
+
+def choice(label: str, options: Any, value: Any = None) -> widgets.Widget:
+    """Return a labelled drop-down list. `options` is a list, or a dict of label -> value."""
+    first = next(iter(options.values())) if isinstance(options, dict) else options[0]
+    return widgets.Dropdown(
+        options=options, value=first if value is None else value, description=label, **_LABEL_IN_FULL
+    )
+
+
+_LABEL_IN_FULL = {"style": {"description_width": "initial"}, "layout": {"width": "min(420px, 95%)"}}
+
+
+class Live(widgets.VBox):
+    """A picture with its controls: every change of a control draws `picture(**values)` anew.
+
+    A ValueError of the picture is shown in its place, as a sentence. Where no kernel runs (GitHub, an exported
+    page) the first picture is shown instead of the controls.
+    """
+
+    def __init__(self, picture: Callable[..., str], **controls: widgets.Widget) -> None:
+        self.picture = picture
+        self.controls = controls
+        self.canvas = widgets.HTML(self.draw())
+        for control in controls.values():
+            control.observe(self._redraw, names="value")
+        super().__init__([*controls.values(), self.canvas])
+
+    def draw(self) -> str:
+        """Return the picture for the controls' present values."""
+        try:
+            return self.picture(**{name: control.value for name, control in self.controls.items()})
+        except ValueError as error:
+            return f"<p role='alert'>No picture for these settings: {escape(str(error))}</p>"
+
+    def _redraw(self, _change: object) -> None:
+        self.canvas.value = self.draw()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return with_static_view(super()._repr_mimebundle_(**kwargs), self.draw())
+
+
+def with_static_view(bundle: Any, html: str) -> Any:
+    """Add a static view to a widget's MIME bundle; pages that cannot run the widget show it."""
+    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+    return {**data, "text/html": html}, metadata

@@ -1,0 +1,58 @@
+"""The shared binding: every control redraws, errors are sentences, and a page without a kernel sees a picture."""
+
+import pytest
+
+from moe_lessons.data import worked_example
+from moe_lessons.figures.trace import trace_svg
+from moe_lessons.widgets.live import Live, choice, slider
+
+
+def square(x):
+    if x > 3:
+        raise ValueError("x = 4: expected at most 3")
+    return f"<svg data-state='{x * x}'></svg>"
+
+
+def test_a_moved_slider_draws_anew():
+    live = Live(square, x=slider("x", 1, 0, 4, 1))
+    assert "'1'" in live.canvas.value
+    live.controls["x"].value = 3
+    assert "'9'" in live.canvas.value
+
+
+def test_a_value_error_is_shown_as_a_sentence_and_the_next_move_recovers():
+    live = Live(square, x=slider("x", 4, 0, 4, 1))
+    assert "expected at most 3" in live.canvas.value
+    assert "role='alert'" in live.canvas.value
+    live.controls["x"].value = 2
+    assert "'4'" in live.canvas.value
+
+
+def test_other_errors_are_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        Live(lambda x: 1 / 0, x=slider("x", 1, 0, 2, 1))
+
+
+def test_without_a_kernel_the_picture_is_in_the_bundle():
+    data, _ = Live(square, x=slider("x", 2, 0, 4, 1))._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert data["text/html"] == square(2)
+
+
+def test_labels_are_shown_in_full_and_choices_start_at_the_first():
+    assert slider("a long description", 1.0, 0.0, 2.0, 0.5).style.description_width == "initial"
+    assert choice("form", {"one": 1, "two": 2}).value == 1
+    assert choice("form", ["a", "b"], "b").value == "b"
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+@pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.parametrize("tau", [0.1, 1.0, 10.0])
+def test_the_trace_at_minimum_default_and_maximum_of_its_controls(step, k, tau):
+    x, W_g = worked_example()
+    live = Live(lambda **c: trace_svg(x, W_g, **c), step=slider("step", 1, 1, 5, 1), k=slider("k", 2, 1, 4, 1),
+                temperature=slider("τ", 1.0, 0.1, 10.0, 0.1))  # fmt: skip
+    for name, value in {"step": step, "k": k, "temperature": tau}.items():
+        live.controls[name].value = value
+    assert f"step={step}|k={k}|" in live.canvas.value
+    assert f"tau={tau:g}|" in live.canvas.value

@@ -1,0 +1,100 @@
+"""Where progress is kept: one small file per question, written so that a crash cannot spoil it.
+
+The folder is the user's data folder (on Linux ~/.local/share/moe-lessons); MOE_LESSONS_HOME names another.
+One file per question means that two notebooks open at once never overwrite each other's results.
+"""
+
+import json
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_dir
+
+EMPTY = {"attempts": 0, "correct": False, "last": ""}
+
+
+def home() -> Path:
+    """Return the folder that holds the progress, whether it exists yet or not."""
+    return Path(os.environ.get("MOE_LESSONS_HOME") or user_data_dir("moe-lessons", appauthor=False))
+
+
+def record(question_id: str, correct: bool) -> dict[str, Any]:
+    """Count one attempt and keep it. Once correct stays correct. Raises OSError when it cannot be written."""
+    before = load(question_id)
+    after = {
+        "attempts": before["attempts"] + 1,
+        "correct": before["correct"] or correct,
+        "last": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_atomically(_file(question_id), json.dumps(after) + "\n")
+    return after
+
+
+def load(question_id: str) -> dict[str, Any]:
+    """Return what is known of a question. A file that cannot be read counts as no attempts; it is kept aside."""
+    path = _file(question_id)
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            "attempts": int(known["attempts"]),
+            "correct": known["correct"] is True,
+            "last": str(known["last"]),
+        }
+    except FileNotFoundError:
+        return dict(EMPTY)
+    except (ValueError, KeyError, TypeError):
+        path.replace(path.with_suffix(".unreadable"))
+        return dict(EMPTY)
+
+
+def write_atomically(path: Path, content: str) -> None:
+    """Write a file so that at any moment either the old or the new content is there, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class Table:
+    """The progress as text; a notebook shows it once, as the value of its cell."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def progress() -> Table:
+    """Return a table over all exercise sets: questions solved, points, attempts, and where it is kept."""
+    from moe_lessons.checks.registry import questions
+
+    by_set: dict[str, list] = {}
+    for question in questions().values():
+        by_set.setdefault(question.set, []).append((question, load(question.id)))
+    lines = [_set_line(name, known) for name, known in by_set.items()]
+    head = f"{'set':<5}{'solved':>8}{'points':>9}   questions (✓ correct, ✗ not yet, · not attempted; attempts)"
+    return Table("\n".join([head, *lines, f"kept in {home()}"]))
+
+
+def _set_line(name: str, known: list) -> str:
+    """Write the line of one exercise set from its questions and what is known of them."""
+    solved = sum(state["correct"] for _, state in known)
+    points = sum(question.points for question, state in known if state["correct"])
+    marks = [f"{q.id} {'✓' if s['correct'] else '✗' if s['attempts'] else '·'} ({s['attempts']})" for q, s in known]
+    total = sum(question.points for question, _ in known)
+    return f"{name:<5}{f'{solved}/{len(known)}':>8}{f'{points}/{total}':>9}   {'   '.join(marks)}"
+
+
+def _file(question_id: str) -> Path:
+    return home() / "progress" / f"{question_id}.json"

@@ -1,0 +1,95 @@
+"""What a learner's code returned, as plain data: turn it into arrays, describe it, compare it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+# Relative tolerance by floating dtype: room for any sensible order of operations, none for another formula.
+TOLERANCE = {"float64": 1e-8, "float32": 1e-4, "float16": 1e-2, "bfloat16": 3e-2}
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as an array, a string, None, or a list or dict of those; anything else as `Opaque`.
+
+    numpy and torch arrays and numbers become base-class arrays (bfloat16 becomes float32); tuples become lists.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    array = _numbers(value)
+    return Opaque(value) if array is None else array
+
+
+class Opaque:
+    """Something that holds no numbers a check could compare: only its type's name is kept."""
+
+    def __init__(self, value: Any) -> None:
+        self.type_name = "..." if value is ... else type(value).__name__
+
+
+def _numbers(value: Any) -> np.ndarray | None:
+    """Return `value` as an array of numbers or booleans, or None if it is none."""
+    if type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float().numpy() if str(value.dtype) == "torch.bfloat16" else value.numpy()
+    try:
+        array = np.array(value, subok=False)
+    except Exception:  # an object whose conversion fails
+        return None
+    return array if array.dtype.kind in "fiub" else None
+
+
+def stacked(value: Any) -> Any:
+    """Return a list of equal-shaped arrays as one array: a learner may build rows one by one. Others unchanged."""
+    if not isinstance(value, list) or not value:
+        return value
+    rows = [stacked(entry) for entry in value]
+    alike = all(isinstance(row, np.ndarray) and row.shape == np.shape(rows[0]) for row in rows)
+    return np.array(rows) if alike else value
+
+
+def describe(value: Any) -> str:
+    """Say in a few words what a plain value is: `an array of shape (3,), float64`."""
+    value = stacked(value)
+    if value is None:
+        return "None (is a `return` missing?)"
+    if isinstance(value, str):
+        return "a piece of text"
+    if isinstance(value, Opaque):
+        return f"an object of type {value.type_name}"
+    if isinstance(value, Mapping):
+        return "a dict with the keys " + (", ".join(repr(key) for key in value) or "(none)")
+    if isinstance(value, list):
+        return f"a list of {len(value)}: " + "; ".join(describe(entry) for entry in value[:4])
+    return "a number" if value.ndim == 0 else f"an array of shape {value.shape}, {value.dtype}"
+
+
+def show(value: Any, most: int = 12) -> str:
+    """Write a plain value on one line, rounded to four decimals; more than `most` numbers are only described."""
+    value = stacked(value)
+    if isinstance(value, np.ndarray) and value.size <= most:
+        return " ".join(np.array2string(value, precision=4, suppress_small=True, separator=", ").split())
+    if isinstance(value, str):
+        return repr(value[:60])
+    return describe(value)
+
+
+def agree(value: Any, expected: Any) -> bool:
+    """Tell whether a plain value has the shape and the numbers of `expected` (an array or a number, or text).
+
+    The tolerance follows the coarser of the two dtypes and the size of the largest expected number.
+    """
+    if isinstance(expected, str):
+        return isinstance(value, str) and value.strip().lower() == expected.lower()
+    value, expected = stacked(value), np.asarray(expected)
+    if not isinstance(value, np.ndarray) or value.shape != expected.shape:
+        return False
+    if value.dtype.kind == "b" and expected.dtype.kind != "b":
+        return False
+    rtol = max(TOLERANCE.get(str(array.dtype), 1e-8) for array in (value, expected))
+    finite = np.abs(expected[np.isfinite(expected)], dtype=float)
+    return bool(np.allclose(value, expected, rtol=rtol, atol=rtol * finite.max(initial=1e-300), equal_nan=True))

@@ -1,0 +1,100 @@
+"""Every question against its bank: known mistakes are named, unknown ones are not, right answers pass."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moe_lessons.checks import check, questions
+from moe_lessons.checks.engine import Status
+from moe_lessons.checks.question import FunctionQuestion
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BANKS = [load(path) for path in sorted(Path(__file__).parent.glob("bank_*.py"))]
+
+
+def entries(kind):
+    """Return (question id, expected mistake or number, answer) for every answer of one kind."""
+    found = []
+    for bank in BANKS:
+        for question, answers in getattr(bank, kind).items():
+            named = answers.items() if isinstance(answers, dict) else enumerate(answers)
+            found += [pytest.param(question, name, answer, id=f"{question}-{name}") for name, answer in named]
+    return found
+
+
+@pytest.mark.parametrize(("question", "mistake", "answer"), entries("WRONG"))
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_known_mistake_is_named(question, mistake, answer, seed):
+    result = check(question, answer, seed=seed)
+    assert (result.status, result.mistake) == (Status.NOT_YET, mistake), result.message
+
+
+@pytest.mark.parametrize(("question", "number", "answer"), entries("UNRECOGNISED"))
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_an_unknown_mistake_is_not_given_a_reason(question, number, answer, seed):
+    result = check(question, answer, seed=seed)
+    assert (result.status, result.mistake) == (Status.NOT_YET, None), result.message
+    assert result.message
+
+
+@pytest.mark.parametrize(("question", "number", "answer"), entries("RIGHT"))
+@pytest.mark.parametrize("seed", range(5))
+def test_a_right_answer_passes_however_it_is_written(question, number, answer, seed):
+    result = check(question, answer, seed=seed)
+    assert result.status == Status.CORRECT, result.message
+    assert result.points == questions()[question].points
+
+
+@pytest.mark.parametrize("question", questions().values(), ids=list(questions()))
+def test_a_question_has_all_it_needs(question):
+    by_kind = {kind: {q: a for bank in BANKS for q, a in getattr(bank, kind).items()} for kind in
+               ("WRONG", "UNRECOGNISED", "RIGHT")}  # fmt: skip
+    assert len(by_kind["WRONG"][question.id]) >= 4
+    assert len(by_kind["UNRECOGNISED"][question.id]) >= 3
+    assert len(by_kind["RIGHT"][question.id]) >= 3
+    assert len(question.hints) == 2
+    assert question.idea
+    assert question.points > 0
+    assert question.minutes > 0
+    assert question.difficulty in ("easy", "medium", "hard")
+    assert question.kind in (
+        "write it",
+        "predict a number",
+        "find the bug",
+        "build a counterexample",
+        "design an experiment",
+    )
+
+
+def function_mistakes():
+    questions_with_mistakes = [q for q in questions().values() if isinstance(q, FunctionQuestion)]
+    return [pytest.param(q, m, id=f"{q.id}-{m.name}") for q in questions_with_mistakes for m in q.mistakes]
+
+
+@pytest.mark.parametrize(("question", "mistake"), function_mistakes())
+def test_each_mistake_is_told_from_every_other_and_from_the_truth(question, mistake):
+    """Over many draws, the values of one mistake are never taken for another, nor for a right answer."""
+    for seed in range(30):
+        data = question.draw(np.random.default_rng(seed))
+        got = [mistake.wrong(*case) for case in data["cases"]]
+        part = question.parts.index(mistake.part) if mistake.part else None
+        truth = [question.reference(*case) for case in data["cases"]]
+        values = got if part is None else [[*t[:part], g, *t[part + 1 :]] for t, g in zip(truth, got, strict=True)]
+        verdict = question.judge(data, {"values": values, "changed": [], "calls": [[] for _ in got]})
+        assert (verdict.correct, verdict.mistake) == (False, mistake.name), seed
+
+
+def test_a_whole_set_takes_between_half_an_hour_and_three_quarters():
+    minutes = {}
+    for question in questions().values():
+        minutes[question.set] = minutes.get(question.set, 0) + question.minutes
+    assert all(30 <= total <= 45 for total in minutes.values()), minutes

@@ -1,0 +1,60 @@
+"""Both kinds of timer stop a Python loop, leave quick code alone, and put everything back."""
+
+import signal
+import time
+
+import pytest
+
+from moe_lessons.checks import deadline as module
+from moe_lessons.checks.deadline import OutOfTime, deadline
+
+TIMERS = [pytest.param(module._timer_thread, id="thread")]
+if hasattr(signal, "setitimer"):
+    TIMERS.append(pytest.param(module._alarm, id="alarm"))
+
+
+@pytest.mark.parametrize("timer", TIMERS)
+def test_a_loop_is_stopped(timer):
+    started = time.monotonic()
+    with pytest.raises(OutOfTime), timer(0.2):
+        while True:
+            pass
+    assert time.monotonic() - started >= 0.2
+
+
+@pytest.mark.parametrize("timer", TIMERS)
+def test_one_swallowed_alarm_is_followed_by_another(timer):
+    swallowed = 0
+    with pytest.raises(OutOfTime), timer(0.1):
+        while True:
+            try:
+                while True:
+                    pass
+            except OutOfTime:
+                swallowed += 1
+                if swallowed == 3:
+                    raise
+    assert swallowed == 3
+
+
+@pytest.mark.parametrize("timer", TIMERS)
+def test_quick_code_is_left_alone_afterwards_too(timer):
+    with timer(0.1):
+        value = sum(range(100))
+    time.sleep(0.25)
+    assert value == 4950
+
+
+@pytest.mark.parametrize("timer", TIMERS)
+def test_other_exceptions_pass(timer):
+    with pytest.raises(KeyboardInterrupt), timer(1.0):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no SIGALRM: the thread is used there")
+def test_the_signal_handler_is_put_back():
+    before = signal.getsignal(signal.SIGALRM)
+    with deadline(1.0):
+        assert signal.getsignal(signal.SIGALRM) is not before
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

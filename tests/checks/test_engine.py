@@ -1,0 +1,257 @@
+"""`check` meets every kind of answer with one helpful verdict and never with a traceback."""
+
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from moe_lessons import routing
+from moe_lessons.checks import check, progress, questions
+from moe_lessons.checks import engine as engine_module
+from moe_lessons.checks.engine import Status
+
+
+def right(x, W_g):
+    return x @ W_g
+
+
+def stub(x, W_g):
+    raise NotImplementedError
+
+
+def uses_the_reference(x, W_g):
+    return routing.router_logits(x, W_g)
+
+
+def uses_the_trace(x, W_g):
+    return routing.route(x, W_g, 1).logits
+
+
+def imports_the_reference(x, W_g):
+    from moe_lessons.routing import router_logits as imported
+
+    return imported(x, W_g)
+
+
+def loops(x, W_g):
+    while True:
+        pass
+
+
+def loops_and_swallows(x, W_g):
+    while True:
+        try:  # noqa: SIM105
+            sum(range(10))
+        except:  # noqa: E722
+            pass
+
+
+def recurses(x, W_g):
+    return recurses(x, W_g)
+
+
+def changes_its_input(x, W_g):
+    W_g *= 2
+    return x @ W_g / 2
+
+
+def output(capsys, *arguments, **settings):
+    result = check(*arguments, **settings)
+    printed = capsys.readouterr().out
+    assert "Traceback" not in printed
+    assert len(printed.splitlines()) < 20
+    return result, printed
+
+
+@pytest.mark.parametrize("answer", [..., stub], ids=["ellipsis", "stub"])
+def test_untouched_is_one_calm_line_and_no_attempt(capsys, answer):
+    result, printed = output(capsys, "1.1", answer)
+    assert result.status == Status.NOT_ATTEMPTED
+    assert printed == "· 1.1: not attempted yet\n"
+    assert "1.1 · (0)" in repr(progress())
+
+
+def test_no_answer_at_all_and_a_dict_of_dots_are_untouched(capsys):
+    assert output(capsys, "1.1")[0].status == Status.NOT_ATTEMPTED
+    assert output(capsys, "1.5", {"selected": ..., "p3 / p2": ...})[0].status == Status.NOT_ATTEMPTED
+
+
+def test_correct_gives_the_points(capsys):
+    result, printed = output(capsys, "1.1", right)
+    assert (result.status, result.points) == (Status.CORRECT, 1)
+    assert printed.startswith("✓ 1.1: correct\n")
+    assert "1 of 1 points" in printed
+
+
+def test_a_number_as_id_is_understood(capsys):
+    assert output(capsys, 1.1, right)[0].status == Status.CORRECT
+
+
+@pytest.mark.parametrize("unknown", ["1.9", "x", "", None, "logits"])
+def test_unknown_question_lists_near_ones(capsys, unknown):
+    result, printed = output(capsys, unknown, right)
+    assert result.status == Status.UNKNOWN
+    assert "1.1" in printed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (3.0, "Expected the function my_logits(x, W_g), not called: came a number"),
+        (np.zeros(3), "came an array of shape (3,)"),
+        (None, "came None"),
+        (lambda x: x, "yours is my_logits(x)"),
+        (lambda a, b, c: a, "yours is my_logits(a, b, c)"),
+        (dict, "Write my_logits(x, W_g) yourself"),
+        (routing.router_logits, "This is router_logits, which is not yours"),
+        (uses_the_reference, "uses the course's `router_logits`"),
+        (uses_the_trace, "uses the course's `route`"),
+        (imports_the_reference, "uses the course's `router_logits`"),
+        (lambda x, W_g: None, "came None (is a `return` missing?)"),
+        (lambda x, W_g: [1, "a"], "came a list of 2"),
+        (lambda x, W_g: x[:1], "came an array of shape (1,)"),
+        (lambda x, W_g: (x @ W_g).astype(int), "was something rounded"),
+        (lambda x, W_g: x @ W_g + 0j, "came an object of type ndarray"),
+        (lambda x, W_g: (i for i in x), "came an object of type generator"),
+        (lambda x, W_g: (x @ W_g) > 0, "came"),
+    ],
+)
+def test_answers_that_do_not_fit_get_a_sentence(capsys, answer, words):
+    result, printed = output(capsys, "1.1", answer)
+    assert result.status == Status.NOT_YET
+    assert words in printed
+    assert "Attempt 1" in printed
+
+
+def test_the_reference_works_again_after_the_check():
+    before = routing.router_logits
+    check("1.1", uses_the_reference)
+    assert routing.router_logits is before
+    assert uses_the_reference(np.ones(2), np.ones((2, 3))).shape == (3,)
+
+
+def test_a_list_with_the_right_numbers_is_right(capsys):
+    answer = lambda x, W_g: (x @ W_g).tolist()  # noqa: E731
+    assert output(capsys, "1.1", answer)[0].status == Status.CORRECT
+
+
+def test_what_the_answer_raises_is_shown_with_its_own_line(capsys):
+    def answer(x, W_g):
+        scores = W_g @ x
+        return scores
+
+    result, printed = output(capsys, "1.1", answer)
+    assert result.status == Status.RAISED
+    assert "in answer: scores = W_g @ x" in printed
+    assert "ValueError: matmul" in printed
+    assert "x: an array of shape (2,), float64" in printed
+    assert "x comes first" in printed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (recurses, "RecursionError"),
+        (lambda x, W_g: sys.exit(3), "SystemExit: 3"),
+        (lambda x, W_g: missing, "NameError: name 'missing'"),  # noqa: F821
+        (lambda x, W_g: int("x" * 5000), "ValueError"),
+    ],
+)
+def test_every_way_to_fail_is_caught(capsys, answer, words):
+    result, printed = output(capsys, "1.1", answer)
+    assert result.status == Status.RAISED
+    assert words in printed
+
+
+@pytest.mark.parametrize("answer", [loops, loops_and_swallows])
+def test_an_endless_loop_is_stopped(capsys, monkeypatch, answer):
+    monkeypatch.setitem(questions(), "1.1", short_of_time("1.1"))
+    result, printed = output(capsys, "1.1", answer)
+    assert result.status == Status.NOT_YET
+    assert "Stopped after 0.3 seconds" in printed
+    assert f"in {answer.__name__}" in printed
+
+
+def test_an_endless_loop_is_stopped_outside_the_main_thread_too(capsys, monkeypatch):
+    monkeypatch.setitem(questions(), "1.1", short_of_time("1.1"))
+    results = []
+    thread = threading.Thread(target=lambda: results.append(check("1.1", loops)))
+    thread.start()
+    thread.join(timeout=20)
+    assert results[0].status == Status.NOT_YET
+
+
+def short_of_time(question_id):
+    import dataclasses
+
+    return dataclasses.replace(questions()[question_id], seconds=0.3)
+
+
+def test_the_learners_own_interrupt_passes_through():
+    def answer(x, W_g):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check("1.1", answer)
+
+
+def test_printing_is_kept_short(capsys):
+    def answer(x, W_g):
+        for i in range(100_000):
+            print("line", i)
+        print("on stderr", file=sys.stderr)
+        return x @ W_g
+
+    result, printed = output(capsys, "1.1", answer)
+    assert result.status == Status.CORRECT
+    assert "| line 9" in printed
+    assert "line 10\n" not in printed
+    assert "... and more" in printed
+
+
+def test_a_changed_input_is_remarked_on_beside_a_right_answer(capsys):
+    result, printed = output(capsys, "1.1", changes_its_input)
+    assert result.status == Status.CORRECT
+    assert "changes its input W_g in place" in printed
+    assert "in place" not in output(capsys, "1.1", right)[1]
+
+
+def test_the_printed_seed_repeats_the_same_inputs(capsys):
+    wrong = lambda x, W_g: 3 * (x @ W_g)  # noqa: E731
+    result, first = output(capsys, "1.1", wrong)
+    assert f"seed={result.seed}" in first
+    again = output(capsys, "1.1", wrong, seed=result.seed)[1]
+    assert again.splitlines()[1:3] == first.splitlines()[1:3]
+    assert output(capsys, "1.1", wrong)[1].splitlines()[1:3] != first.splitlines()[1:3]
+
+
+def test_a_fault_of_the_course_is_owned_and_not_counted(capsys, monkeypatch):
+    monkeypatch.setattr(type(questions()["1.1"]), "judge", lambda *_: 1 / 0)
+    result, printed = output(capsys, "1.1", right)
+    assert result.status == Status.FAULT
+    assert "A fault of the course, not yours" in printed
+    assert "1.1 · (0)" in repr(progress())
+
+
+def test_unwritable_progress_still_gives_the_verdict(capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(engine_module.records, "write_atomically", full)
+    result, printed = output(capsys, "1.1", right)
+    assert result.status == Status.CORRECT
+    assert "could not be saved" in printed
+    assert "No space left" in printed
+
+
+def test_a_notebook_shows_nothing_twice():
+    assert check("1.1", right)._ipython_display_() is None
+
+
+def test_broken_control_a_judge_that_accepts_everything_is_noticed(monkeypatch):
+    """The banks can fail: with a judge that says yes, a wrong answer gets its points."""
+    from moe_lessons.checks.question import FunctionQuestion, Verdict
+
+    monkeypatch.setattr(FunctionQuestion, "judge", lambda *_: Verdict(True))
+    assert check("1.1", lambda x, W_g: 2 * (x @ W_g)).status == Status.CORRECT

@@ -1,0 +1,90 @@
+"""Plain values: what is accepted as equal, and how things are named."""
+
+import numpy as np
+import pytest
+import torch
+
+from moe_lessons.checks.values import Opaque, agree, describe, plain, show
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.array([1.0, 2.0]), [1.0, 2.0], (1, 2), torch.tensor([1.0, 2.0], requires_grad=True), [torch.tensor(1.0), 2.0]],
+)
+def test_arrays_lists_and_tensors_of_the_same_numbers_agree(value):
+    assert agree(plain(value), np.array([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1.0, 2.0, 3.0],
+        [[1.0, 2.0]],
+        [1.0, 2.001],
+        [1.0, np.nan],
+        None,
+        "1 2",
+        [True, True],
+        {"a": 1},
+        [1.0, [2.0]],
+        object(),
+    ],
+)
+def test_everything_else_disagrees(value):
+    assert not agree(plain(value), np.array([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "off", "fine"),
+    [(np.float64, 1e-10, True), (np.float64, 1e-6, False), (np.float32, 1e-5, True), (np.float32, 1e-3, False),
+     (np.float16, 1e-3, True), (np.float16, 0.1, False)],
+)  # fmt: skip
+def test_tolerance_follows_the_coarser_dtype(dtype, off, fine):
+    expected = np.array([1.0, 2.0])
+    assert agree((expected * (1 + off)).astype(dtype), expected) is fine
+
+
+def test_bfloat16_and_infinities_and_nan():
+    assert agree(plain(torch.tensor([1.0, 2.0], dtype=torch.bfloat16)), np.array([1.0, 2.0]))
+    assert agree(np.array([1.0, -np.inf, np.nan]), np.array([1.0, -np.inf, np.nan]))
+    assert not agree(np.array([1.0, np.inf]), np.array([1.0, -np.inf]))
+
+
+def test_a_subclass_loses_its_tricks():
+    class Always(np.ndarray):
+        def __eq__(self, other):
+            return True
+
+    value = plain(np.zeros(2).view(Always))
+    assert type(value) is np.ndarray
+    assert not agree(value, np.ones(2))
+
+
+def test_text_agrees_whatever_the_case():
+    assert agree(plain(" Rises "), "rises")
+    assert not agree(plain("falls"), "rises")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "None (is a `return` missing?)"),
+        ("a", "a piece of text"),
+        (1, "a number"),
+        (np.zeros((2, 3)), "an array of shape (2, 3), float64"),
+        ([1, 2], "an array of shape (2,)"),
+        ([1, "a"], "a list of 2: a number; a piece of text"),
+        ({"a": 1}, "a dict with the keys 'a'"),
+        (..., "an object of type ..."),
+        (object(), "an object of type object"),
+    ],
+)
+def test_describe(value, words):
+    assert describe(plain(value)).startswith(words)
+
+
+def test_show_is_one_short_line():
+    assert show(plain([1 / 3, 2])) == "[0.3333, 2. ]"
+    assert show(np.zeros((100, 100))) == "an array of shape (100, 100), float64"
+    assert "\n" not in show(np.zeros((3, 4)))
+    assert isinstance(plain(object()), Opaque)

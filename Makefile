@@ -1,0 +1,74 @@
+# Needs GNU make 3.81 or newer and a POSIX shell: Linux, macOS, WSL. Windows without make: see README.md.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+CANDIDATES  = $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+VERSION     = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+NEW_ENOUGH  = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+# What .venv was made from. The folder belongs to it: a virtual environment does not survive a move.
+FINGERPRINT = { pwd -P; cat requirements.lock pyproject.toml; }
+
+# Two workers on two cores: more threads would only wait for each other.
+ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 VECLIB_MAXIMUM_THREADS=1
+WORKERS    = $$(getconf _NPROCESSORS_ONLN | awk '{ print ($$1 < 2) ? 1 : 2 }')
+PYTEST     = $(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+LINTED     = moe_lessons authoring tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test test-fast notebooks bench lint lock clean ready
+
+help: ## print this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Every target makes .venv itself when it is missing or out of date. PYTHON=/path/to/python3.11 names"
+	@echo "another Python; ARGS=\"...\" hands further options to JupyterLab, pytest or the benchmarks."
+
+# Asked for by name, it mends: without its stamp, .venv is gone over again.
+setup: ## make .venv, the environment of the course, or mend it
+	@rm -f $(STAMP)
+	@$(MAKE) --no-print-directory ready
+	@echo "$(VENV) is ready. Next: make lab"
+
+lab: ready ## open JupyterLab on lesson 00 (PORT=8889 for another port)
+	@$(BIN)/python authoring/environment.py lab $(if $(PORT),--port "$(PORT)") $(ARGS)
+
+test: lint ## run every test (minutes)
+	@$(PYTEST) $(ARGS)
+
+test-fast: ready ## run the tests that need neither a server nor a browser
+	@$(PYTEST) -m "not slow and not browser" $(ARGS)
+
+notebooks: ready ## write notebooks/, exercises/ and solutions/ from authoring/
+	@$(BIN)/python authoring/build.py
+
+bench: ready ## print times: imports, pictures
+	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+lint: ready ## check style and types (ruff, mypy)
+	@$(BIN)/python -m ruff check --quiet $(LINTED)
+	@$(BIN)/python -m ruff format --check --quiet $(LINTED) || \
+	  { echo "Not formatted as ruff does it: run $(BIN)/ruff format $(LINTED)"; exit 1; }
+	@$(BIN)/python -m mypy --no-error-summary
+
+lock: ready ## choose the exact versions in requirements.lock anew
+	@$(BIN)/python authoring/lock.py
+
+clean: ## remove .venv, caches and test output; notebooks and your progress stay
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis screenshots bench-results
+	find moe_lessons authoring tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp goes first and comes back last: an interrupted installation never counts as ready.
+ready:
+	@if [ -x $(BIN)/python ] && $(FINGERPRINT) | cmp -s - $(STAMP) 2>/dev/null; then exit 0; fi; \
+	rm -f $(STAMP); seen=""; \
+	for python in $(CANDIDATES); do \
+	  if "$$python" $(NEW_ENOUGH) >/dev/null 2>&1; then \
+	    "$$python" authoring/environment.py setup && $(FINGERPRINT) > $(STAMP); exit; \
+	  fi; \
+	  version=$$("$$python" $(VERSION) 2>/dev/null) || version="not found"; \
+	  seen="$$seen $$python ($$version),"; \
+	done; \
+	echo "The course needs Python 3.11 or newer; tried:$${seen%,}." >&2; \
+	echo "Install one, or name one that is there: make setup PYTHON=/path/to/python3.11" >&2; exit 1

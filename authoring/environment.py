@@ -1,0 +1,170 @@
+"""Make .venv and start JupyterLab, for the Makefile. Standard library only: nothing is installed yet."""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+FIRST_LESSON = "notebooks/00_start_here.ipynb"
+DEFAULT_PORT = 8888
+
+# What pip prints, and what to do about it. The first match counts: a lost network, too, ends in
+# "No matching distribution".
+CAUSES = (
+    (
+        r"(?i)retrying \(|max retries|name resolution|network is unreachable|failed to connect|timed out",
+        "pip could not reach its package index: check the network, and proxy or certificate if you use one. "
+        "Then run the same command again; what was downloaded is kept.",
+    ),
+    (
+        r"No space left on device",
+        "The disk is full: .venv needs about 2 GB, with CUDA several more. Make room, then run it again.",
+    ),
+    (
+        r"No matching distribution found for (?P<what>\S+)",
+        "pip found no {what}. Either its package index is out of reach: check the network, then run the same "
+        "command again. Or there is none for this Python and machine: make setup PYTHON=/path/to/another",
+    ),
+    (r"", "pip failed: its last lines are above. Set that right, then run the same command again."),
+)
+
+
+def stop(sentence: str) -> NoReturn:
+    """Print one sentence and end with exit status 1."""
+    sys.stdout.flush()
+    print(sentence, file=sys.stderr)
+    raise SystemExit(1)
+
+
+def cause(pip_output: str) -> str:
+    """Return what to do about a failed pip run, from what pip printed."""
+    matches = ((re.search(pattern, pip_output), sentence) for pattern, sentence in CAUSES)
+    return next(sentence.format(**match.groupdict()) for match, sentence in matches if match)
+
+
+def show_status(line: str) -> None:
+    """Show pip's latest line in place, on a terminal; a log file needs none of them."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r\033[K{line.rstrip()[:width]}", end="", flush=True)
+
+
+def pip_install(*arguments: str) -> None:
+    """Run `pip install` in .venv; when it fails, print its last lines and what to do, and stop."""
+    command = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    lines: list[str] = []
+    with subprocess.Popen(
+        [*command, "--progress-bar=off", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as pip:
+        for line in pip.stdout or ():
+            if not line.startswith("Ignoring "):  # a package for other systems only
+                lines.append(line)
+                show_status(f"  {line}")
+    show_status("")
+    if pip.returncode:
+        print(*(line.rstrip()[:110] for line in lines[-4:]), sep="\n")
+        stop(cause("".join(lines)))
+
+
+def is_usable() -> bool:
+    """Say whether .venv holds pip and the same version of Python as runs this."""
+    command = [str(PYTHON), "-m", "pip", "--version"]
+    try:
+        asked = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    except OSError:
+        return False
+    return f"(python {sys.version_info[0]}.{sys.version_info[1]})" in asked.stdout
+
+
+def make_venv() -> None:
+    """Make .venv unless a usable one is there."""
+    if is_usable():
+        return
+    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    made = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    if made.returncode:
+        print(made.stdout + made.stderr)
+        stop("Python could not make .venv. On Debian or Ubuntu: sudo apt install python3-venv, then again.")
+
+
+def silence_news() -> None:
+    """Keep this JupyterLab from asking about news or looking for updates: the course needs no network."""
+    settings = VENV / "share" / "jupyter" / "lab" / "settings"
+    settings.mkdir(parents=True, exist_ok=True)
+    wanted = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    (settings / "overrides.json").write_text(json.dumps(wanted) + "\n", encoding="utf-8")
+
+
+def setup() -> None:
+    """Make .venv and install the locked packages, then the course itself."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    print(f"Setting up .venv with Python {version}: some minutes the first time, seconds later.", flush=True)
+    make_venv()
+    pip_install("-r", "requirements.lock")
+    pip_install("--no-deps", "--no-build-isolation", "-e", ".")
+    silence_news()
+
+
+def is_taken(port: int) -> bool:
+    """Say whether something answers on this port of this machine."""
+    try:
+        with socket.create_connection(("localhost", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def port_options(wanted: str | None) -> list[str]:
+    """Return JupyterLab's options: the wanted port and no other, or nothing, and it takes a free one."""
+    if wanted is None:
+        if is_taken(DEFAULT_PORT):
+            print(f"Port {DEFAULT_PORT} is in use: JupyterLab takes the next free one.", flush=True)
+        return []
+    if not wanted.isdecimal() or not 1 <= int(wanted) <= 65535:
+        stop(f"PORT={wanted}: expected a whole number from 1 to 65535.")
+    if is_taken(int(wanted)):
+        stop(f"Port {wanted} is in use: choose another, or leave PORT out and JupyterLab finds a free one.")
+    return [f"--ServerApp.port={wanted}", "--ServerApp.port_retries=0"]
+
+
+def lab(port: str | None, further: list[str]) -> NoReturn:
+    """Start JupyterLab on the first lesson, in the place of this process, so that Ctrl-C reaches it."""
+    options = ["--ServerApp.root_dir=.", f"--LabApp.default_url=/lab/tree/{FIRST_LESSON}"]
+    options += port_options(port)
+    if os.geteuid() == 0:
+        print("You are root: JupyterLab starts with --allow-root.", flush=True)
+        options.append("--allow-root")
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *options, *further])
+
+
+def main() -> None:
+    """Do what the command line asks."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("task", choices=["setup", "lab"])
+    parser.add_argument("--port", help="lab: this port and no other")
+    options, further = parser.parse_known_args()
+    try:
+        if options.task == "lab":
+            lab(options.port, further)
+        setup()
+    except KeyboardInterrupt:
+        stop("\nStopped. Run the same command again to go on.")
+
+
+if __name__ == "__main__":
+    main()

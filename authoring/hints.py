@@ -1,0 +1,62 @@
+"""Fills in what a question's record says: `{{about 1.2}}` and `{{hints 1.2}}`, alone on a line of a Markdown cell."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from percent import Cell, SourceError
+
+_DIRECTIVE = re.compile(r"\{\{(about|hints) (\S+)\}\}")
+_ALMOST = re.compile(r"\{\{\s*(about|hint)|^\s*\{\{.*\}\}\s*$", re.IGNORECASE)
+
+
+def expand(cell: Cell, questions: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Return a Markdown cell's lines with their line numbers, each directive replaced by what it stands for."""
+    lines = []
+    for line, text in cell.lines:
+        directive = _DIRECTIVE.fullmatch(text.strip())
+        if directive and directive[2] not in questions:
+            raise SourceError(line, f"unknown question {directive[2]}")
+        if not directive:
+            refuse_directive(line, text)
+        lines.append((line, _fill(cell, line, directive[1], questions[directive[2]]) if directive else text))
+    return lines
+
+
+def refuse_directive(line: int, text: str) -> None:
+    """Raise SourceError for a directive that is misspelt, or not alone on a line of an exercise source."""
+    if _ALMOST.search(text):
+        advice = "`{{about 1.2}}` or `{{hints 1.2}}`, alone on a line of a Markdown cell of an exercise source"
+        raise SourceError(line, f"`{text.strip()}`: write {advice}")
+
+
+def _fill(cell: Cell, line: int, directive: str, question: Any) -> str:
+    """Return the text for a directive, with blank lines towards its neighbours so that it is its own paragraph."""
+    text = _WRITERS[directive](question)
+    neighbours = dict(cell.lines)
+    before = "\n" if neighbours.get(line - 1, "").strip() else ""
+    after = "\n" if neighbours.get(line + 1, "").strip() else ""
+    return before + text + after
+
+
+def _about(question: Any) -> str:
+    """Return one line: kind, difficulty, points and minutes."""
+    kind = question.kind[:1].upper() + question.kind[1:]
+    minutes = _count(question.minutes, "minute")
+    return f"*{kind} · {question.difficulty} · {_count(question.points, 'point')} · about {minutes}*"
+
+
+def _hints(question: Any) -> str:
+    """Return three folded blocks. The blank lines inside let Markdown and formulas render everywhere."""
+    folded = [*((f"Hint {n}", hint) for n, hint in enumerate(question.hints, 1)), ("The idea", question.idea)]
+    return "\n\n".join(
+        f"<details><summary>{title}</summary>\n\n{inspect.cleandoc(text)}\n\n</details>" for title, text in folded
+    )
+
+
+def _count(number: float, unit: str) -> str:
+    return f"{number:g} {unit}" if number == 1 else f"{number:g} {unit}s"
+
+
+_WRITERS = {"about": _about, "hints": _hints}

@@ -1,0 +1,88 @@
+"""Puts cells together as notebooks: one for a lesson, two for an exercise set."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import nbformat
+from hints import expand, refuse_directive
+from leaks import refuse_given_answers, refuse_kept_lines
+from markers import MARKER_TEXT, Versions, find_markers, refuse_marker_text, split_code
+from percent import Cell, SourceError, read_cells, refuse_long_code
+
+TAGS = ("predict", "deeper", "setup")
+SOLUTION_TAG = "solution"  # on cells that learners do not get
+
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+_FILE_NAME = re.compile(r"\d\db?_[a-z0-9]+(_[a-z0-9]+)*\.py")
+
+
+def refuse_file_name(name: str) -> None:
+    """Raise SourceError for a source not named like 01_worked_example.py or 00b_toolbox.py."""
+    if not _FILE_NAME.fullmatch(name):
+        raise SourceError(1, "file name: expected NN_slug.py or NNb_slug.py (two digits; a-z, 0-9 and _)")
+
+
+def lesson_notebook(text: str) -> str:
+    """Return a lesson's notebook as text. Raises SourceError."""
+    cells = read_cells(text, TAGS)
+    for cell in cells:
+        refuse_long_code(cell, cell.source)
+        for line, content in cell.lines:
+            if found := MARKER_TEXT.search(content):
+                raise SourceError(line, f"`{found[0]}` in a lesson: markers belong in exercise sources")
+            refuse_directive(line, content)
+    return _notebook([(cell, cell.source) for cell in cells])
+
+
+def exercise_notebooks(text: str, questions: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what learners get and the same with the solutions, as text. Raises SourceError."""
+    cells = read_cells(text, (*TAGS, SOLUTION_TAG))
+    every = [_versions(cell, questions) for cell in cells]
+    for version in every:
+        refuse_long_code(version.cell, version.solution_source)
+    given = [version for version in every if SOLUTION_TAG not in version.cell.tags]
+    solution_cells = [cell for cell in cells if SOLUTION_TAG in cell.tags]
+    refuse_given_answers(given, solution_cells, questions)
+    refuse_kept_lines(given, solution_cells)
+    stubs = _notebook([(version.cell, version.stub_source) for version in given])
+    return stubs, _notebook([(version.cell, version.solution_source) for version in every])
+
+
+def _versions(cell: Cell, questions: Mapping[str, Any]) -> Versions:
+    """Return a cell as learners get it and with its solution."""
+    if cell.kind == "code" and SOLUTION_TAG not in cell.tags:
+        return split_code(cell)
+    if cell.kind == "code":
+        for marker in find_markers(cell):
+            raise SourceError(marker.line, f"`{marker.comment}` in a solution cell: learners do not get it anyway")
+        return Versions(cell, cell.lines, cell.source.split("\n"))
+    lines = expand(cell, questions)
+    for line, text in lines:
+        refuse_marker_text(line, text)
+    return Versions(cell, lines, [text for _, text in lines])
+
+
+def _notebook(cells: list[tuple[Cell, str]]) -> str:
+    """Return the notebook file for cells and their contents: always the same bytes, whatever the tools' defaults."""
+    notebook = nbformat.from_dict(
+        {"cells": [_cell(*pair) for pair in cells], "metadata": _METADATA, "nbformat": 4, "nbformat_minor": 5}
+    )
+    nbformat.validate(notebook)
+    style = {"indent": 1, "sort_keys": True, "ensure_ascii": False, "separators": (",", ": ")}
+    return nbformat.writes(notebook, version=4, **style).rstrip("\n") + "\n"
+
+
+def _cell(cell: Cell, content: str) -> dict[str, Any]:
+    """Return one cell of the notebook format; of its metadata only the tags stay."""
+    tags = [tag for tag in cell.tags if tag != SOLUTION_TAG]
+    written = {
+        "id": cell.id,
+        "cell_type": cell.kind,
+        "source": content,
+        "metadata": {"tags": tags} if tags else {},
+    }
+    return {**written, "outputs": [], "execution_count": None} if cell.kind == "code" else written

@@ -10,18 +10,17 @@ import ipywidgets as widgets
 def slider(label: str, value: float, low: float, high: float, step: float) -> widgets.Widget:
     """Return a labelled slider: whole numbers when `step` is one, decimals otherwise."""
     kind = widgets.IntSlider if isinstance(step, int) else widgets.FloatSlider
-    return kind(value=value, min=low, max=high, step=step, description=label, **_LABEL_IN_FULL)
+    return kind(value=value, min=low, max=high, step=step, description=label, layout=_LAYOUT)
 
 
 def choice(label: str, options: Any, value: Any = None) -> widgets.Widget:
     """Return a labelled drop-down list. `options` is a list, or a dict of label -> value."""
     first = next(iter(options.values())) if isinstance(options, dict) else options[0]
-    return widgets.Dropdown(
-        options=options, value=first if value is None else value, description=label, **_LABEL_IN_FULL
-    )
+    value = first if value is None else value
+    return widgets.Dropdown(options=options, value=value, description=label, layout=_LAYOUT)
 
 
-_LABEL_IN_FULL = {"style": {"description_width": "initial"}, "layout": {"width": "min(420px, 95%)"}}
+_LAYOUT = {"width": "min(460px, 95%)"}
 
 
 class Live(widgets.VBox):
@@ -35,7 +34,9 @@ class Live(widgets.VBox):
         self.picture = picture
         self.controls = controls
         self.canvas = widgets.HTML(self.draw())
+        longest = max(len(control.description) for control in controls.values())
         for control in controls.values():
+            control.style.description_width = f"{longest}ch"  # sliders below each other begin at the same place
             control.observe(self._redraw, names="value")
         super().__init__([*controls.values(), self.canvas])
 

@@ -57,8 +57,8 @@ LOGITS = FunctionQuestion(
     minutes=4,
     difficulty="easy",
     hints=(
-        "The logit of one expert is the dot product of x with that expert's column of W_g.",
-        "The last axis of x and the first axis of W_g both have length d. One operator of numpy sums over them.",
+        "The logit of one expert is the dot product of x with that expert's column of `W_g`.",
+        "The last axis of x and the first axis of `W_g` both have length d. One operator of numpy sums over them.",
     ),
     idea="A matrix product is many dot products at once: `x @ W_g` takes every row of x against every column of W_g.",
     answer="my_logits",
@@ -122,7 +122,7 @@ TRACE = FunctionQuestion(
     difficulty="medium",
     hints=(
         "Four steps, four lines: dot products; exponentials divided by their sum; the k largest; those k divided by their own sum.",
-        "np.argsort(-h)[:k] gives the indices of the k largest logits, largest first. Start the weights with np.zeros(N) and fill in the selected places.",
+        "`np.argsort(-h)[:k]` gives the indices of the k largest logits, largest first. Start the weights with `np.zeros(N)` and fill in the selected places.",
     ),
     idea="The selection needs only the order of the logits; the weights are the selected probabilities, rescaled to sum to 1.",
     answer="my_trace",
@@ -246,8 +246,8 @@ COMBINE = CombineQuestion(
     minutes=7,
     difficulty="medium",
     hints=(
-        "np.flatnonzero(weights) gives the indices of the experts with a weight above 0.",
-        "Start with y = 0 and add weights[i] * experts[i](x) for each of those indices.",
+        "`np.flatnonzero(weights)` gives the indices of the experts with a weight above 0.",
+        "Start with `y = 0` and add `weights[i] * experts[i](x)` for each of those indices.",
     ),
     idea="The gate weight multiplies the expert's output, and an expert with weight 0 adds nothing: so do not run it.",
     answer="my_combine",

@@ -72,10 +72,17 @@ def show(value: Any, most: int = 12) -> str:
     """Write a plain value on one line, rounded to four decimals; more than `most` numbers are only described."""
     value = stacked(value)
     if isinstance(value, np.ndarray) and value.size <= most:
-        return " ".join(np.array2string(value, precision=4, suppress_small=True, separator=", ").split())
+        return " ".join(np.array2string(value, separator=", ", formatter=_FORMAT).split())
     if isinstance(value, str):
         return repr(value[:60])
     return describe(value)
+
+
+def _decimals(number: float) -> str:
+    return np.format_float_positional(number, precision=4, trim="-")
+
+
+_FORMAT: Any = {"float_kind": _decimals}
 
 
 def agree(value: Any, expected: Any) -> bool:

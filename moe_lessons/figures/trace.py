@@ -46,7 +46,7 @@ def trace_svg(x: Any, W_g: Any, k: int = 2, form: str = "topk_softmax", temperat
         _header(step, form),
         *rows,
         _footer(sentences[step - 1], height),
-        state=f"step={step}|k={k}|form={form}|tau={temperature:g}|weights={np.round(trace.weights, 6).tolist()}",
+        state=f"step={step}|k={k}|form={form}|tau={temperature:g}|x={np.round(x, 6).tolist()}",
     )
 
 

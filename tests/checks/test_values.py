@@ -84,7 +84,8 @@ def test_describe(value, words):
 
 
 def test_show_is_one_short_line():
-    assert show(plain([1 / 3, 2])) == "[0.3333, 2. ]"
+    assert show(plain([1 / 3, 2])) == "[0.3333, 2]"
+    assert show(plain(2.0)) == "2"
     assert show(np.zeros((100, 100))) == "an array of shape (100, 100), float64"
     assert "\n" not in show(np.zeros((3, 4)))
     assert isinstance(plain(object()), Opaque)

@@ -1,0 +1,186 @@
+# %% [markdown]
+# # 00 · Start here
+#
+# Large language models with hundreds of billions of parameters use only a few of them for each token. A small part, the
+# **router**, chooses which. This course shows how it chooses: first on paper, then in code, then in a model that you
+# train on your own computer. Everything it claims is shown by a cell that you can run, change and break.
+#
+# You will be able to
+#
+# 1. run a lesson and know what its parts are for;
+# 2. read the letters that every lesson uses;
+# 3. see that your computer has what the course needs;
+# 4. find your way: which lesson next, how long it takes, where your progress is kept.
+#
+# **Before:** some Python; vectors and matrices. The [toolbox](00b_toolbox.ipynb) tells you in a few questions whether
+# you need a refresher. **Time:** about 10 minutes.
+#
+# ## Run a cell
+#
+# Click the grey box below and press **Shift + Enter**. The cell runs, and the cursor moves on. Go through every lesson
+# like this, from top to bottom.
+
+# %% name="environment" tags=["setup"]
+try:
+    from moe_lessons.environment import report
+except ImportError:
+    print("This notebook runs in an environment without the course. Close it, and start with `make lab`.")
+else:
+    print(report())
+
+# %% [markdown]
+# The report lists what is installed. A line that begins with `!` needs mending, and says how. (torch is listed but not
+# loaded: the first lessons do without it.)
+#
+# ## A first look at a router
+#
+# Below, a router scores four experts for one token, turns the scores into probabilities, keeps the best `k` and shares
+# the weight among them. You need not understand it yet: lesson 01 builds it step by step. Every number is computed by
+# the course's code when you move something.
+#
+# **Question:** slide τ from left to right. Which columns change, and which experts are kept?
+
+# %% name="first-look"
+from moe_lessons.data import worked_example
+from moe_lessons.figures.trace import trace_svg
+from moe_lessons.widgets.live import Live, slider
+
+x, W_g = worked_example()
+Live(
+    lambda k, temperature: trace_svg(x, W_g, k=k, temperature=temperature),
+    k=slider("k, experts that run", 2, 1, 4, 1),
+    temperature=slider("τ, temperature", 1.0, 0.1, 5.0, 0.1),
+)
+
+# %% [markdown]
+# You should see that τ changes the probabilities and the weights, from nearly all on E3 to nearly equal, but never
+# *which* experts are kept. Many texts say otherwise. The cell below tries 500 random routers and 8 values of τ.
+
+# %%
+import numpy as np
+
+from moe_lessons.routing import route
+
+rng = np.random.default_rng(0)
+changed = 0
+for _ in range(500):
+    token, router = rng.normal(size=16), rng.normal(size=(16, 8))
+    choices = {tuple(route(token, router, k=2, temperature=tau).selected) for tau in np.geomspace(0.01, 100, 8)}
+    changed += len(choices) > 1
+print("routers whose selection changed with τ:", changed, "of 500")
+assert changed == 0
+
+# %% [markdown]
+# > **Note** If you see numbers here but no sliders above, the notebook is being shown without a running kernel (on a web
+# > page, say), or the kernel was restarted: run the cells again.
+#
+# ## The parts of a lesson
+#
+# - **Predict** cells ask you to commit before you see. Type your answer in place of the dots, run the cell, then the
+#   next one. A wrong guess costs nothing and teaches most. If you leave the dots, all goes on.
+# - **Pictures** come with a question. Move the controls until you can answer it.
+# - **Myth** boxes take a popular claim that is wrong, and break it with two lines of code.
+# - Cells marked ***deeper*** stand at the end. The lesson makes sense without them.
+# - A **quiz** closes the lesson. Answers are folded: click the triangle.
+#
+# Try a prediction now. How many of the 671 billion parameters of DeepSeek-V3 does one token use (DeepSeek-AI 2024,
+# arXiv:2412.19437)?
+
+# %% name="predict-active" tags=["predict"]
+my_billions = ...  # a number, in billions
+
+# %%
+from moe_lessons.checks import compare
+
+total, active = 671, 37  # billions, as published
+compare(my_billions, active, "billion")
+print(f"that is {active / total:.1%} of all")
+
+# %% [markdown]
+# ## Exercises and verdicts
+#
+# Each lesson has a notebook of exercises in the folder `exercises/`. You write a function **in the cell that says so,
+# in place of `raise NotImplementedError`**, and run the `check(...)` cell below it. The verdict is one of four: *not
+# attempted yet*, *your code raised*, *not yet* (with what came, what was expected and, where the check recognises it,
+# the mistake behind it), or *correct*.
+
+# %%
+from moe_lessons.checks import check
+
+
+def my_logits(x, W_g):
+    raise NotImplementedError  # in an exercise, you would write here
+
+
+check("1.1", my_logits)
+
+# %% [markdown]
+# Two hints and the idea are folded under each question. Worked solutions lie in `solutions/`; look when you have tried.
+#
+# Correct answers and attempts are kept on your computer, in a folder of their own, so that restarting the kernel or
+# closing the browser loses nothing. The last line of the table says where.
+
+# %%
+from moe_lessons.checks import progress
+
+progress()
+
+# %% [markdown]
+# ## The letters
+#
+# | letter | meaning | shape or range |
+# |---|---|---|
+# | T, d, N, k | number of tokens, width of a token, number of experts, experts that run per token | whole numbers |
+# | x | the token, or T tokens as rows | (d,) or (T, d) |
+# | W_g | the router's matrix; column i is the prototype of expert i | (d, N) |
+# | h | logits, h = x W_g | (N,) or (T, N) |
+# | τ | temperature; p = softmax(h/τ) | above 0 |
+# | p | probabilities over all experts | as h, each row sums to 1 |
+# | S | the set of the k selected experts | k indices |
+# | w | gate weights: zero outside S | as h |
+# | E_i | expert i, a function from a vector to a vector | (d,) → (d,) |
+# | y | output, the sum of w_i E_i(x) over S | as x |
+# | f_i, P_i, α | share of assignments that expert i gets, mean probability of expert i, strength of the balance loss | from 0 to 1; above 0 |
+#
+# In text and pictures experts are counted from 1: E1, E2, and so on. In code they are indices and begin at 0, so **E3 is
+# index 2**. Logarithms are natural, and information is measured in nats, unless bits are named.
+#
+# ## The map
+#
+# | lesson | question | lesson | exercises |
+# |---|---|---|---|
+# | 00 Start here | how does this course work? | 10 min | |
+# | [00b Toolbox](00b_toolbox.ipynb) (optional) | which mathematics is assumed? | 10 min | |
+# | [01 The worked example](01_worked_example.ipynb) | how does a router choose? | 35 min | 35 min |
+# | 02 Softmax gating | what does the softmax do, and not do? | *planned* | |
+# | 03 Temperature | does it make the router explore? | *planned* | |
+# | 04 Top-k gating and renormalisation | what happens to the weight that is cut off? | *planned* | |
+# | 05 The sparse layer | how is it computed fast? | *planned* | |
+# | 06 Counting the cost | is it worth it? | *planned* | |
+# | 07 Gradients through a router | what can a router learn from, and what not? | *planned* | |
+# | 08 Training a router | when does specialisation emerge? | *planned* | |
+# | 09 Load balancing | how are experts kept alive? | *planned* | |
+# | 10 Capacity and balancing without a loss | who is dropped? | *planned* | |
+# | 11 Trained specialisation | what do the experts of a trained model know? | *planned* | |
+#
+# The core path is the lessons without their *deeper* cells: take a few minutes off each. The full path adds the deeper
+# cells and the exercises.
+
+# %%
+from moe_lessons.checks import questions
+
+by_set = {}
+for question in questions().values():
+    by_set[question.set] = by_set.get(question.set, 0) + question.minutes
+print("minutes of exercises in each set, added up from the questions:", by_set)
+assert by_set["01"] == 35
+
+# %% [markdown]
+# ## Recap
+#
+# 1. Shift + Enter runs a cell; predict first, then look; answer the question of each picture.
+# 2. One table of letters holds for the whole course; E3 is index 2.
+# 3. The report above tells whether anything is missing.
+# 4. `progress()` shows where you stand, and where that is kept.
+#
+# **Next:** [lesson 01, the worked example](01_worked_example.ipynb); or the [toolbox](00b_toolbox.ipynb) first.

@@ -1,0 +1,392 @@
+# %% [markdown]
+# # 00b · Toolbox: the mathematics this course assumes
+#
+# **Which mathematics do I need before I can follow how a router chooses, and do I still have it?**
+#
+# You will be able to
+#
+# 1. read a dot product as angle *and* length, and name the shape and the axis of every array in a router;
+# 2. turn a difference of logits into a ratio of probabilities, and back;
+# 3. compute a gradient with the chain rule and check it by a finite difference;
+# 4. say what a feed-forward network and a residual stream do to a vector;
+# 5. convert an entropy from nats to bits.
+#
+# **Before:** Python, a little numpy. **Time:** about 10 minutes; 2 if the self-test lets you go.
+
+# %% tags=["setup"]
+from functools import partial
+
+import numpy as np
+from IPython.display import HTML
+
+from moe_lessons.checks import compare
+from moe_lessons.figures import toolbox
+from moe_lessons.routing import softmax
+from moe_lessons.widgets.live import Live, choice, slider
+
+# %% [markdown]
+# ## Self-test: may you skip this lesson?
+#
+# Choose first, then unfold. All five right? Go on to [lesson 01](01_worked_example.ipynb).
+#
+# **Question 1.** Which arrow has the larger dot product with x = (1, 0)?
+# (a) u = (1, 0). (b) v = (2, 2). (c) They tie.
+#
+# <details><summary>Answer</summary>
+#
+# - (a) No. u is aligned perfectly, but x · u = 1.
+# - **(b) Yes.** v is 45° off, but longer: x · v = 2.
+# - (c) No. Angle and length decide together. → section 1
+#
+# </details>
+#
+# **Question 2.** `x` is (5, 8): five tokens of width 8. `W_g` is (8, 4): four experts. Along which axis of
+# `x @ W_g` does the softmax over experts run? (a) 0. (b) −1. (c) Either.
+#
+# <details><summary>Answer</summary>
+#
+# - (a) No. Axis 0 counts tokens; they would compete for an expert.
+# - **(b) Yes.** The result is (5, 4); the last axis counts experts.
+# - (c) No. Same shape, other numbers. → section 2
+#
+# </details>
+#
+# **Question 3.** A softmax makes E1 eight times as likely as E2. How far apart are their logits?
+# (a) 8. (b) 3. (c) 2.08.
+#
+# <details><summary>Answer</summary>
+#
+# - (a) No. A gap of 8 is a ratio of 2981. → section 3
+# - (b) No. 3 is log₂ 8; softmax uses e, so the gap is in nats. → section 7
+# - **(c) Yes.** ln 8 = 2.08.
+#
+# </details>
+#
+# **Question 4.** h = 2w, r = max(h, 0), L = (r − 4)². What is dL/dw at w = −1? (a) −16. (b) 0. (c) −8.
+#
+# <details><summary>Answer</summary>
+#
+# - (a) No. −8 × 2 forgets the slope of max.
+# - **(b) Yes.** At h = −2 the slope of max is 0, and so is the product.
+# - (c) No. That is dL/dr, the last link only. → section 4
+#
+# </details>
+#
+# **Question 5.** A block computes y = x + f(norm(x)); f is two matrices with a ReLU between them. What is true?
+# (a) Without the ReLU, two matrices can do more than one. (b) If f returns zeros, y = x. (c) f sees how long x is.
+#
+# <details><summary>Answer</summary>
+#
+# - (a) No. Two matrices in a row are one matrix. → section 5
+# - **(b) Yes.** The block adds to x.
+# - (c) No. norm fixes the length first. → section 6
+#
+# </details>
+
+# %% name="self-test-numbers"
+# The numbers of the self-test, computed.
+x_1, u, v = np.array([1, 0]), np.array([1, 0]), np.array([2, 2])  # (2,) each
+h_2 = np.ones((5, 8)) @ np.ones((8, 4))  # (5, 8) @ (8, 4) -> (5, 4)
+link = toolbox.chain_factors(-1.0)
+
+print(f"1: x · u = {x_1 @ u}, x · v = {x_1 @ v}; v is {np.degrees(np.arctan2(v[1], v[0])):.0f}° off")
+print(f"2: x @ W_g has shape {h_2.shape}")
+print(f"3: ln 8 = {np.log(8):.2f} nats, log2 8 = {np.log2(8):.0f} bits, e^8 = {np.exp(8):.0f}")
+print(f"4: h = {link['h']:.0f}, dL/dr = {link['dL/dr']:.0f}, dL/dw = {link['dL/dw']:.0f}")
+assert (x_1 @ u, x_1 @ v, h_2.shape) == (1, 2, (5, 4))
+assert (round(np.log(8), 2), np.log2(8), round(np.exp(8))) == (2.08, 3, 2981)
+assert (link["h"], link["dL/dr"], link["dL/dr"] * link["dh/dw"], link["dL/dw"]) == (-2, -8, -16, 0)
+
+# %% [markdown]
+# ## 1. Dot product: angle and length
+#
+# A router scores an expert with a dot product: multiply entry by entry, add up. For x = (2, 0) and w = (1, 1) that
+# is 2 × 1 + 0 × 1 = 2. It is also the length of x times the shadow of w on x:
+#
+# $$x \cdot w = \lvert x \rvert \, \lvert w \rvert \cos\theta .$$
+#
+# You may have heard that it measures how well two arrows align. That is only half of it.
+#
+# **Move it.** At angle 0° and length 1 the dot product is 2. Turn w to 60°. Which length brings the 2 back? And at 90°?
+#
+# <details><summary>You should see …</summary>
+#
+# At 60° a length of 2.0 gives 2 again: it makes up for cos 60° = 0.5. At 90° no length helps. Beyond 90° the product
+# is negative, and a longer w makes it *more* negative.
+#
+# </details>
+
+# %%
+Live(
+    toolbox.dot_product,
+    angle=slider("angle from x to w (degrees)", 40, 0, 180, 5),
+    length=slider("length of w", 2.5, 0.0, 3.0, 0.1),
+)
+
+# %%
+token, prototype = np.array([2.0, 0.0]), np.array([1.0, 1.0])  # (d,), (d,)
+
+
+def by_angle(degrees, length_w, length_x=2.0):
+    return length_x * length_w * np.cos(np.radians(degrees))
+
+
+prototype_length = np.linalg.norm(prototype)
+print(f"entry by entry {token @ prototype:.2f}; by angle {by_angle(45, prototype_length):.2f}")
+for degrees, length_w in [(0, 1), (60, 2), (90, 3), (120, 1), (120, 2)]:
+    print(f"{degrees:>3}°, length {length_w}: {by_angle(degrees, length_w):5.2f}")
+assert np.isclose(token @ prototype, by_angle(45, prototype_length))
+assert np.allclose([by_angle(0, 1), by_angle(60, 2), by_angle(90, 3)], [2, 2, 0])
+
+# %% [markdown]
+# ## 2. Shapes, axes, einsum
+#
+# Tokens are rows: x is (T, d). Experts are columns: W_g is (d, N). `x @ W_g` takes the dot product of every row with
+# every column, so (T, d) @ (d, N) gives (T, N); the inner size d must agree, and disappears. `np.einsum` spells that
+# out: in `"td,dn->tn"` the letter missing on the right is summed over.
+#
+# Softmax makes the numbers along **one** axis sum to 1. The wrong axis gives the same shape and no error.
+#
+# **Move it.** Switch to axis 0. Which sums are 1 now? How much does token 0 hand out?
+#
+# <details><summary>You should see …</summary>
+#
+# Now each *column* sums to 1. Token 0 hands out 2.61 in all and token 1 only 1.39. Over experts is `axis=-1`.
+#
+# </details>
+
+# %%
+x = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]])  # (T, d) = (2, 3)
+W_g = np.array([[1.0, 0.0, -1.0, 2.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, -1.0]])  # (d, N) = (3, 4)
+axes = {"-1, over the experts": -1, "0, over the tokens": 0}
+Live(partial(toolbox.matrix_axes, x, W_g), axis=choice("softmax along axis", axes))
+
+# %%
+h = np.einsum("td,dn->tn", x, W_g)  # (T, d), (d, N) -> (T, N)
+right, wrong = softmax(h, axis=-1), softmax(h, axis=0)  # (T, N), (T, N)
+
+print("shape of h:", h.shape)
+print("axis -1: each token hands out", right.sum(axis=-1))  # (T,)
+print("axis  0: each token hands out", wrong.sum(axis=-1).round(2))  # (T,)
+assert np.array_equal(h, x @ W_g)
+assert np.allclose(right.sum(axis=-1), 1)
+assert np.allclose(wrong.sum(axis=0), 1)
+assert wrong.sum(axis=-1).round(2).tolist() == [2.61, 1.39]
+
+# %% [markdown]
+# ## 3. exp and log: differences become ratios
+#
+# Softmax gives expert i a share proportional to $e^{h_i}$. With logits 1 and 0, E1 is $e^1 / e^0 = 2.72$ times as
+# likely as E2.
+#
+# **Predict.** With logits 2 and 0 the gap has doubled. How many times as likely is E1 now?
+
+# %% name="predict-ratio" tags=["predict"]
+predicted_ratio = ...  # type a number here, then run the next cell
+
+# %% name="see-ratio"
+p_1, p_2 = softmax([1.0, 0.0]), softmax([2.0, 0.0])  # (2,), (2,)
+compare(predicted_ratio, p_2[0] / p_2[1], unit="times")
+print(f"gap 1: {p_1[0] / p_1[1]:.2f}; doubled that is {2 * np.e:.2f}, squared it is {np.e**2:.2f}")
+assert round(p_1[0] / p_1[1], 2) == 2.72
+assert np.isclose(p_2[0] / p_2[1], (p_1[0] / p_1[1]) ** 2)
+
+# %% [markdown]
+# Adding to the gap multiplies the ratio: $e^{a+b} = e^a e^b$. In general
+#
+# $$\frac{p_i}{p_j} = e^{\,h_i - h_j}, \qquad h_i - h_j = \ln \frac{p_i}{p_j} .$$
+#
+# **Move it.** Which gap makes E1 ten times as likely as E2? Then move "add to both": what changes?
+#
+# <details><summary>You should see …</summary>
+#
+# A gap of 2.3 gives 9.97; exactly it is ln 10 = 2.303. Adding to both logits changes both exponentials, but neither
+# the ratio nor the shares: only differences count.
+#
+# </details>
+
+# %%
+Live(
+    toolbox.gap_ratio,
+    gap=slider("gap between the logits", 1.0, 0.0, 4.0, 0.1),
+    shift=slider("add to both logits", 0.0, -3.0, 3.0, 0.5),
+)
+
+# %%
+gap = np.log(10)
+h_low, h_high = np.array([gap, 0.0]), np.array([gap, 0.0]) + 3  # (2,), (2,)
+print(f"ln 10 = {gap:.3f}, e^2.3 = {np.exp(2.3):.2f}")
+print("shares", softmax(h_low).round(4), "and with 3 added to both", softmax(h_high).round(4))
+assert (round(gap, 3), round(np.exp(2.3), 2)) == (2.303, 9.97)
+assert np.isclose(softmax(h_low)[0], 10 * softmax(h_low)[1])
+assert np.allclose(softmax(h_low), softmax(h_high))
+
+# %% [markdown]
+# ## 4. The chain rule and a gradient
+#
+# If you nudge a weight, how does the loss move? Take three links, h = 2w, r = max(h, 0), L = (r − 4)². At w = 3: h = 6,
+# r = 6, L = 4. The chain rule multiplies the slopes of the links, 2(r − 4) = 4, 1 and 2:
+#
+# $$\frac{dL}{dw} = \frac{dL}{dr} \cdot \frac{dr}{dh} \cdot \frac{dh}{dw} = 4 \times 1 \times 2 = 8 .$$
+#
+# **Predict.** w goes from 3 to 3.01. By how much does L grow, about?
+
+# %% name="predict-nudge" tags=["predict"]
+predicted_change = ...  # type a number here, then run the next cell
+
+
+# %% name="see-nudge"
+def loss(w):
+    return (max(2 * w, 0) - 4) ** 2
+
+
+compare(predicted_change, loss(3.01) - loss(3))
+print(f"slope × nudge = 8 × 0.01 = {8 * 0.01:.2f}; L went from {loss(3)} to {loss(3.01):.4f}")
+at = toolbox.chain_factors(3.0)
+assert (at["h"], at["r"], at["L"]) == (6, 6, 4) == (2 * 3, max(2 * 3, 0), loss(3))
+assert (at["dh/dw"], at["dr/dh"], at["dL/dr"], at["dL/dw"]) == (2, 1, 4, 8)
+
+# %% [markdown]
+# **Move it.** Where is the gradient 0? Find both reasons.
+#
+# <details><summary>You should see …</summary>
+#
+# At w = 2 the loss is at its lowest, 0. For every w ≤ 0 the loss is 16, and yet the gradient is 0: the slope of max is
+# 0, and one zero on the path blanks out the rest. Remember it when you meet an expert that was not selected.
+#
+# </details>
+
+# %%
+Live(toolbox.chain_rule, w=slider("w", 3.0, -1.0, 4.0, 0.25))
+
+# %% [markdown]
+# torch multiplies the slopes for you. A **finite difference** checks it without calculus: nudge w both ways, divide.
+#
+# > **Note** The next cell loads torch: a few seconds. No other cell of lessons 00 to 04 does.
+
+# %%
+import torch
+
+w_leaf = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)  # ()
+L = (torch.relu(2 * w_leaf) - 4) ** 2  # ()
+L.backward()
+nudge = 1e-4
+finite = (loss(3 + nudge) - loss(3 - nudge)) / (2 * nudge)
+
+print(f"chain rule {at['dL/dw']:.6f}, torch {w_leaf.grad.item():.6f}, finite difference {finite:.6f}")
+assert np.allclose([w_leaf.grad.item(), finite], 8)
+assert (loss(2), loss(-1), loss(0)) == (0, 16, 16)
+assert toolbox.chain_factors(0.0)["dL/dw"] == toolbox.chain_factors(-1.0)["dL/dw"] == 0
+
+# %% [markdown]
+# ## 5. A feed-forward network
+#
+# An expert is nothing exotic: matrix, ReLU, matrix. x (d,) becomes hidden (d_ff,), then y (d,):
+#
+# $$f(x) = \mathrm{ReLU}(x W_1)\, W_2 .$$
+#
+# Without the ReLU, x W₁ W₂ = x (W₁ W₂): two matrices are one. In the picture a line is a weight that is not 0; a
+# dashed box is a hidden unit that the ReLU closed.
+
+# %%
+W_1 = np.array([[1.0, 0.0, -1.0, 2.0], [0.0, 1.0, -1.0, 0.5]])  # (d, d_ff) = (2, 4)
+W_2 = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0], [0.0, 1.0]])  # (d_ff, d) = (4, 2)
+
+
+def feed_forward(x):
+    hidden = np.maximum(x @ W_1, 0)  # (d,) @ (d, d_ff) -> (d_ff,)
+    return hidden @ W_2  # (d_ff,) @ (d_ff, d) -> (d,)
+
+
+x_ffn = np.array([1.0, -2.0])  # (d,)
+print("without the ReLU:", x_ffn @ W_1 @ W_2, "and with one matrix:", x_ffn @ (W_1 @ W_2))
+print("with the ReLU: f(x) =", feed_forward(x_ffn), "and f(-x) =", feed_forward(-x_ffn))
+assert np.allclose(x_ffn @ W_1 @ W_2, x_ffn @ (W_1 @ W_2))
+assert not np.allclose(feed_forward(-x_ffn), -feed_forward(x_ffn))  # one matrix would make these equal
+
+# %%
+HTML(toolbox.feed_forward(x_ffn, W_1, W_2))
+
+# %% [markdown]
+# ## 6. A residual stream
+#
+# It is easy to think that a layer replaces its input. In a transformer it **adds** to it:
+#
+# $$y = x + f(\mathrm{norm}(x)) .$$
+#
+# norm divides x by its root mean square. For x = (1, −7) that is 5, so f sees (0.2, −1.4); for 10x it sees the same.
+# The x on the straight line is untouched, so a layer with nothing to say can add zeros.
+
+
+# %%
+def norm(x):
+    return x / np.sqrt((x**2).mean())  # (d,)
+
+
+x_res = np.array([1.0, -7.0])  # (d,)
+update = feed_forward(norm(x_res))  # (d,)
+print("norm(x) =", norm(x_res), "and norm(10 x) =", norm(10 * x_res))
+print("f(norm(x)) =", update, "so y =", x_res + update)
+assert np.allclose(x_res / 5, norm(x_res))
+assert np.allclose(norm(x_res), [0.2, -1.4])
+assert np.allclose(norm(10 * x_res), norm(x_res))
+
+# %%
+HTML(toolbox.residual_block(x_res, norm(x_res), update))
+
+# %% [markdown]
+# ## 7. Nats and bits
+#
+# Entropy measures how undecided a choice is: $H = -\sum_i p_i \log p_i$. With log₂ it comes in **bits**, with ln in
+# **nats**: one length, in inches or centimetres. A fair coin has 1 bit, which is ln 2 = 0.693 nats.
+#
+# **Predict.** Four experts are equally likely. How many bits?
+
+# %% name="predict-bits" tags=["predict"]
+predicted_bits = ...  # type a number here, then run the next cell
+
+
+# %% name="see-bits"
+def entropy(p, log=np.log):
+    p = np.array([p_i for p_i in p if p_i > 0])  # (at most N,); 0 · log 0 counts as 0
+    return float((p * -log(p)).sum())  # nats, or bits with log=np.log2
+
+
+coin, experts = [0.5, 0.5], [0.25] * 4
+compare(predicted_bits, entropy(experts, np.log2), unit="bits")
+print(f"coin {entropy(coin):.3f} nats, four experts {entropy(experts):.3f} nats")
+draws = np.random.default_rng(0).dirichlet(np.ones(4), 1000)  # (1000, 4)
+print(f"the largest entropy of 1000 random choices among four: {max(map(entropy, draws)):.3f} nats")
+assert max(map(entropy, draws)) < np.log(4)
+assert (entropy(coin, np.log2), round(entropy(coin), 3)) == (1, 0.693)
+assert (entropy(experts, np.log2), round(entropy(experts), 3)) == (2, 1.386)
+for p in (coin, [0.9, 0.1], experts):
+    assert np.isclose(entropy(p) / np.log(2), entropy(p, np.log2))  # bits = nats / ln 2
+
+# %% [markdown]
+# Bits are nats divided by ln 2. N equally likely experts have ln N nats, the most that N can have: 1.386 for four. A
+# certain choice has 0. The course uses nats unless it says bits.
+
+# %%
+rows = {
+    "fair coin": coin,
+    "coin, 9 heads in 10": [0.9, 0.1],
+    "one of four, for sure": [1, 0, 0, 0],
+    "four alike": experts,
+}
+HTML(toolbox.entropy_rulers({name: entropy(p) for name, p in rows.items()}))
+
+# %% [markdown]
+# ## Recap
+#
+# 1. A dot product is lengths times cosine; it does not tell you which made it large. Softmax over experts runs along
+#    the last axis of (T, N).
+# 2. A gap of logits is the logarithm of a ratio. It says nothing about their level.
+# 3. A gradient is a product of slopes; one zero silences it. It tells you what a *small* nudge does, no more.
+# 4. An expert is matrix, ReLU, matrix. A layer adds to the stream.
+# 5. Bits = nats / ln 2. Entropy says how undecided a choice is, never which expert it favours.
+#
+# There are no exercises: take the self-test again instead. `softmax` lives in
+# [moe_lessons/routing.py](../moe_lessons/routing.py), a short file worth opening.
+#
+# **Next:** [lesson 01, the worked example](01_worked_example.ipynb), where one token meets four experts.

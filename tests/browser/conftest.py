@@ -1,0 +1,28 @@
+"""One JupyterLab for all browser tests. Without a browser they are skipped, except in CI, where that is a failure."""
+
+import os
+
+import lab
+import pytest
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    if lab.chromium() is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium here, and CI must not skip the browser tests: .ci/run installs one")
+        pytest.skip("no Chromium found: install Debian's `chromium`, or Google Chrome, to run the browser tests")
+    work = tmp_path_factory.mktemp("lab")
+    root = tmp_path_factory.mktemp("course")
+    with lab.server(lab.copy_course(root), work) as served:
+        yield served
+
+
+@pytest.fixture
+def page(address, request):
+    """A fresh page; after the test no request has left this machine and nothing was written to the console."""
+    with lab.page_of(address) as opened:
+        yield opened
+        opened.screenshot(request.node.name)
+        assert opened.strangers() == []
+        assert opened.console == []

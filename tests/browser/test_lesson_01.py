@@ -1,0 +1,98 @@
+"""Lesson 01 and its exercises as a learner meets them: a real JupyterLab, a mouse and a keyboard."""
+
+import re
+
+import pytest
+
+from moe_lessons import routing
+from moe_lessons.data import worked_example
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+
+def state_of(cell):
+    return cell.locator("svg[data-state]").first.get_attribute("data-state")
+
+
+def wait_for_state(page, cell, words):
+    cell.locator(f"svg[data-state*='{words}']").first.wait_for(timeout=10_000)
+    return state_of(cell)
+
+
+def drag(page, locator, dx, dy):
+    box = locator.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx, y + dy, steps=4)
+    page.mouse.up()
+
+
+@pytest.fixture
+def lesson(page):
+    page.open("notebooks/01_worked_example.ipynb")
+    page.run_all()
+    return page
+
+
+def test_the_lesson_runs_and_shows_its_numbers(lesson):
+    assert "0.1801 0.291  0.3626 0.1662" in lesson.cell("p = softmax(h)").inner_text()
+    assert lesson.page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+
+
+def test_the_trace_answers_keyboard_and_mouse(lesson):
+    cell = lesson.cell("lambda step, k, x1")
+    handles = cell.locator(".noUi-handle")
+    assert state_of(cell).startswith("step=1|k=2|")
+    handles.nth(0).focus()
+    for step in range(2, 6):
+        lesson.page.keyboard.press("ArrowRight")
+        wait_for_state(lesson, cell, f"step={step}|k=2|")
+    drag(lesson.page, handles.nth(1), 300, 0)
+    wait_for_state(lesson, cell, "step=5|k=4|")
+    drag(lesson.page, handles.nth(2), -400, 0)
+    wait_for_state(lesson, cell, "x=[-2.0, ")
+    shown = [t for t in cell.locator("svg text").all_text_contents() if re.fullmatch(r"−?\d\.\d{3}", t)]
+    x, W_g = worked_example()
+    trace = routing.route([-2.0, *x[1:]], W_g, k=4)
+    rows = zip(trace.logits, trace.probs, trace.weights, strict=True)
+    expected = [f"{v:.3f}".replace("-", "−") for h, p, w in rows for v in (h, p, w)]
+    numbers = [n for i, n in enumerate(shown) if i % 4 != 1]  # leave out the exponentials
+    assert numbers == expected
+    lesson.screenshot("trace_extreme", cell)
+
+
+def test_the_compass_answers_mouse_and_keyboard(lesson):
+    cell = lesson.cell("compass = PrototypeCompass")
+    before = state_of(cell)
+    drag(lesson.page, cell.locator("svg .token .hold").first, 60, -40)
+    dragged = state_of(cell)
+    assert dragged != before
+    field = cell.locator("input[type=number]").first
+    field.fill("-2")
+    field.press("Enter")
+    typed = state_of(cell)
+    assert typed not in (before, dragged)
+    field.press("ArrowUp")
+    lesson.page.wait_for_timeout(100)
+    assert state_of(cell) != typed
+    lesson.screenshot("compass_dragged", cell)
+
+
+def test_an_exercise_is_answered_wrong_then_right(page):
+    page.open("exercises/01_worked_example.ipynb")
+    page.run_all()
+    question = page.cell('check("1.1", my_logits)')
+    assert "1.1: not attempted yet" in question.inner_text()
+    stub = page.cell("def my_logits")
+    page.replace_source(stub, "def my_logits(x, W_g):\n    return x @ W_g / np.sqrt(len(W_g))")
+    page.run(question)
+    question.get_by_text("You divided by √d").wait_for(timeout=10_000)
+    assert "✗ 1.1: not yet" in question.inner_text()
+    page.screenshot("exercise_wrong")
+    page.replace_source(stub, "def my_logits(x, W_g):\n    return x @ W_g")
+    page.run(question)
+    question.get_by_text("1.1: correct").wait_for(timeout=10_000)
+    assert "1 of 1 points. Attempts: 2." in question.inner_text()
+    page.run(page.cell("progress()"))
+    assert "1.1 ✓ (2)" in page.cell("progress()").inner_text()

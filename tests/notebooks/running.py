@@ -1,0 +1,100 @@
+"""Executes a notebook in a real kernel that can reach nothing but this machine; each one once for the whole run."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+from filelock import FileLock
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+
+# Runs inside the kernel before the first cell: loopback only, so that a hidden download fails here and now.
+REFUSE_NETWORK = """
+import ipaddress
+import socket
+
+
+def _is_loopback(address):
+    if not isinstance(address, tuple):
+        return True  # a Unix socket
+    host = address[0]
+    return host in ("", "localhost") or ipaddress.ip_address(host.split("%")[0]).is_loopback
+
+
+def _guarded(method):
+    def call(self, address, *rest):
+        if not _is_loopback(address):
+            raise ConnectionRefusedError(f"this notebook tried to reach {address}")
+        return method(self, address, *rest)
+
+    return call
+
+
+def _no_lookup(host, *rest, **settings):
+    if host not in (None, "", b"", "localhost", "127.0.0.1", "::1"):
+        raise ConnectionRefusedError(f"this notebook tried to look up {host}")
+    return _lookup(host, *rest, **settings)
+
+
+_lookup = socket.getaddrinfo
+socket.getaddrinfo = _no_lookup
+for name in ("connect", "connect_ex"):
+    setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+"""
+
+LOADED_TORCH = "import sys; print('torch' in sys.modules)"
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout: int = 90) -> nbformat.NotebookNode:
+    """Execute `notebook` with `folder` as the working directory; errors stay in the outputs. `work` holds settings."""
+    startup = work / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True, exist_ok=True)
+    (startup / "00-no-network.py").write_text(REFUSE_NETWORK, encoding="utf-8")
+    env = {**os.environ, "IPYTHONDIR": str(work / "ipython"), "MOE_LESSONS_HOME": str(work / "progress"),
+           "MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # fmt: skip
+    client = NotebookClient(notebook, timeout=timeout, allow_errors=True, kernel_name="python3",
+                            resources={"metadata": {"path": str(folder)}})  # fmt: skip
+    client.execute(env=env)
+    for cell in notebook.cells:
+        cell.metadata["seconds"] = _seconds(cell.metadata.get("execution", {}))
+    return notebook
+
+
+def _seconds(times: dict) -> float:
+    """Return how long a cell ran, from the times that its kernel reported."""
+    if "iopub.status.busy" not in times or "iopub.status.idle" not in times:
+        return 0.0
+    busy, idle = (datetime.fromisoformat(times[f"iopub.status.{state}"]) for state in ("busy", "idle"))
+    return (idle - busy).total_seconds()
+
+
+def executed(path: Path, shared: Path) -> nbformat.NotebookNode:
+    """Return the executed copy of a notebook, running it if no test of this session has done so yet."""
+    copy = shared / f"{path.parent.name}-{path.name}"
+    with FileLock(f"{copy}.lock"):
+        if not copy.exists():
+            notebook = nbformat.read(path, as_version=4)
+            notebook.cells.append(nbformat.v4.new_code_cell(LOADED_TORCH))
+            result = run(notebook, path.parent, shared / path.stem)
+            result.metadata["loaded_torch"] = result.cells.pop().outputs[0].text.strip() == "True"
+            nbformat.write(result, copy)
+    return nbformat.read(copy, as_version=4)
+
+
+def printed(notebook: nbformat.NotebookNode) -> str:
+    """Return everything a notebook printed."""
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    return "".join(o.text for o in outputs if o.output_type == "stream")
+
+
+def errors(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return `cell id: error` for every cell that raised."""
+    return [
+        f"{cell.id}: {output.ename}: {output.evalue}"
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "error"
+    ]

@@ -1,0 +1,109 @@
+"""Every notebook is run in a kernel without a network; each is executed once and its copy shared by all tests."""
+
+import re
+
+import nbformat
+import pytest
+from running import ROOT, errors, executed, printed, run
+
+from moe_lessons.checks import questions
+
+LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXERCISES = sorted((ROOT / "exercises").glob("*.ipynb"))
+SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
+WITHOUT_TORCH = ("00_", "01", "02", "03", "04")  # 00b shows one torch gradient on purpose
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory, worker_id):
+    """Return a folder that all workers of this run see."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "executed"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def by_name(paths):
+    return [pytest.param(path, id=path.stem) for path in paths]
+
+
+def stderr(notebook):
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    return "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stderr")
+
+
+@pytest.mark.parametrize("path", by_name(LESSONS))
+def test_a_lesson_runs_to_its_end_without_a_warning(path, shared):
+    notebook = executed(path, shared)
+    assert errors(notebook) == []
+    assert stderr(notebook) == ""
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code" and cell.source)
+
+
+@pytest.mark.parametrize("path", by_name(LESSONS))
+def test_no_cell_takes_over_a_minute(path, shared):
+    for cell in executed(path, shared).cells:
+        assert cell.metadata.get("seconds", 0) < 60, cell.id
+
+
+@pytest.mark.parametrize("path", by_name(p for p in LESSONS if p.name.startswith(WITHOUT_TORCH)))
+def test_the_first_lessons_do_not_load_torch(path, shared):
+    assert executed(path, shared).metadata["loaded_torch"] is False
+
+
+@pytest.mark.parametrize("path", by_name(p for p in LESSONS if p.name.startswith(("00", *WITHOUT_TORCH))))
+def test_every_cell_can_be_run_again(path, tmp_path):
+    """A learner runs a cell twice, or all cells twice."""
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    twice = [nbformat.v4.new_code_cell(cell.source) for cell in code for _ in range(2)]
+    again = [nbformat.v4.new_code_cell(cell.source) for cell in code]
+    assert errors(run(nbformat.v4.new_notebook(cells=twice + again), path.parent, tmp_path)) == []
+
+
+@pytest.mark.parametrize("path", by_name(EXERCISES))
+def test_untouched_exercises_are_calm(path, shared):
+    notebook = executed(path, shared)
+    assert errors(notebook) == []
+    verdicts = re.findall(r"^. (\d+\.\d+): (.*)$", printed(notebook), re.MULTILINE)
+    assert verdicts == [(question, "not attempted yet") for question in of_set(path)]
+
+
+@pytest.mark.parametrize("path", by_name(SOLUTIONS))
+def test_every_solution_is_correct(path, shared):
+    notebook = executed(path, shared)
+    assert errors(notebook) == []
+    verdicts = re.findall(r"^. (\d+\.\d+): (.*)$", printed(notebook), re.MULTILINE)
+    assert verdicts == [(question, "correct") for question in of_set(path)]
+
+
+def of_set(path):
+    return [question.id for question in questions().values() if question.set == path.name[:2]]
+
+
+def test_every_set_has_its_three_notebooks():
+    sets = sorted({question.set for question in questions().values()})
+    assert [path.name[:2] for path in EXERCISES] == sets
+    assert [path.name for path in EXERCISES] == [path.name for path in SOLUTIONS]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)",
+        "import urllib.request; urllib.request.urlopen('http://example.invalid', timeout=1)",
+        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 53))",
+    ],
+)
+def test_broken_control_a_notebook_that_wants_the_network_fails(code, tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    found = errors(run(notebook, tmp_path, tmp_path))
+    assert len(found) == 1
+    assert "this notebook tried to" in found[0]
+
+
+def test_broken_control_an_error_in_a_cell_is_found(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0"), nbformat.v4.new_code_cell("2")])
+    assert "ZeroDivisionError" in errors(run(notebook, tmp_path, tmp_path))[0]

@@ -67,7 +67,7 @@ def server(root: Path, work: Path, theme: str = "JupyterLab Light") -> Iterator[
     with open(work / "server.log", "wb") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
         try:
-            _wait_for(f"http://127.0.0.1:{port}/api", process)
+            wait_for(f"http://127.0.0.1:{port}/api", process)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -86,7 +86,7 @@ def _write_settings(folder: Path, theme: str) -> None:
         path.write_text(json.dumps(settings), encoding="utf-8")
 
 
-def _wait_for(address: str, process: subprocess.Popen, seconds: float = 60) -> None:
+def wait_for(address: str, process: subprocess.Popen, seconds: float = 60) -> None:
     """Wait until the server answers."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and process.poll() is None:

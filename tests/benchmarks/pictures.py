@@ -1,0 +1,110 @@
+"""From the move of a control to new pixels, in a real browser, beside `interact` with inline matplotlib."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import lab
+import nbformat
+from bench import Row, summary
+from playwright.sync_api import Locator
+
+MOVES = 40
+
+# Takes the time of every input event, and the first frame after the picture below `root` has changed.
+STOPWATCH = """(root) => {
+  const picture = () => root.querySelector('svg[data-state]')?.dataset.state
+    ?? root.querySelector('img')?.src ?? '';
+  let begun = null, shown = picture();
+  window.latencies = [];
+  for (const kind of ['keydown', 'pointermove', 'input'])
+    window.addEventListener(kind, () => { begun ??= performance.now(); }, true);
+  new MutationObserver(() => {
+    if (begun === null || picture() === shown || picture() === '') return;
+    const start = begun;
+    begun = null; shown = picture();
+    requestAnimationFrame(() => window.latencies.push(performance.now() - start));
+  }).observe(root, { subtree: true, childList: true, attributes: true });
+}"""
+
+MATPLOTLIB = """
+import matplotlib.pyplot as plt
+from ipywidgets import interact, IntSlider
+from moe_lessons.data import worked_example
+from moe_lessons.routing import route
+
+x, W_g = worked_example()
+
+def draw(k):
+    trace = route(x, W_g, k)
+    figure, axes = plt.subplots(1, 3, figsize=(6, 3))
+    for axis, values in zip(axes, (trace.logits, trace.probs, trace.weights)):
+        axis.barh(range(4), values)
+    plt.show()
+
+interact(draw, k=IntSlider(2, 1, 4));
+"""
+
+
+def measure() -> Iterator[Row]:
+    """Yield a row for each picture, all in one run of one server."""
+    if lab.chromium() is None:
+        print("no Chromium: pictures are not measured")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        root, work = Path(folder) / "course", Path(folder) / "work"
+        root.mkdir()
+        work.mkdir()
+        lab.copy_course(root)
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        cells = [nbformat.v4.new_code_cell(MATPLOTLIB)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), root / "matplotlib.ipynb")
+        with lab.server(root, work) as address:
+            yield from on(address, "notebooks/01_worked_example.ipynb", {
+                "trace of lesson 01 (SVG from Python), slider": ("lambda step, k, x1", arrow_keys, 100),
+                "prototype compass (drawn in the browser), drag": ("compass = PrototypeCompass", drag_token, 25),
+            })  # fmt: skip
+            yield from on(address, "matplotlib.ipynb", {
+                "for comparison: interact + inline matplotlib, slider": ("interact(draw", arrow_keys, None),
+            })  # fmt: skip
+
+
+def on(address: str, notebook: str, pictures: dict[str, tuple[str, Callable, float | None]]) -> Iterator[Row]:
+    """Measure the pictures of one notebook, each in a fresh page."""
+    for what, (cell_text, move, aim) in pictures.items():
+        with lab.page_of(address) as page:
+            page.open(notebook)
+            page.run_all()
+            cell = page.cell(cell_text)
+            page.page.wait_for_timeout(1_000)  # let the page come to rest
+            yield summary(what, latencies(page, cell, move), aim)
+
+
+def latencies(page: lab.Lab, cell: Locator, move: Callable) -> list[float]:
+    """Move a control again and again, waiting for the picture each time; return the times in milliseconds."""
+    cell.locator(".jp-OutputArea").first.evaluate(STOPWATCH)
+    for number in range(1, MOVES + 1):
+        move(page, cell, number)
+        page.page.wait_for_function("n => window.latencies.length >= n", arg=number, timeout=10_000)
+        page.page.wait_for_timeout(30)
+    return page.page.evaluate("() => window.latencies")
+
+
+def arrow_keys(page: lab.Lab, cell: Locator, number: int) -> None:
+    """Move the cell's last slider one step, up and down in turn."""
+    if number == 1:
+        cell.locator(".noUi-handle").last.focus()
+    page.page.keyboard.press("ArrowRight" if number % 2 else "ArrowLeft")
+
+
+def drag_token(page: lab.Lab, cell: Locator, number: int) -> None:
+    """Drag the compass's token a little, to and fro."""
+    mouse = page.page.mouse
+    if number == 1:
+        box = cell.locator("svg .token .hold").first.bounding_box()
+        page.start = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        mouse.move(*page.start)
+        mouse.down()
+        page.page.wait_for_timeout(50)
+        page.page.evaluate("() => { window.latencies.length = 0 }")
+    mouse.move(page.start[0] + (10 if number % 2 else -10), page.start[1] + number % 7)

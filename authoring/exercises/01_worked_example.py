@@ -43,7 +43,7 @@ def my_logits(x, W_g):
 check("1.1", my_logits)
 
 # %% [markdown]
-# For the token of the lesson you should see the logits −0.18, 0.30, 0.52 and −0.26.
+# Try it on the token of the lesson in a cell of your own, `my_logits(x, W_g)`: you should see −0.18, 0.30, 0.52, −0.26.
 #
 # ## 1.2 The full trace of one token
 #
@@ -125,7 +125,7 @@ check("1.4", my_prototype)
 # {{about 1.5}}
 #
 # Take the token of the lesson, printed at the top, and its router with k = 2. Now the token becomes 2x. Predict four
-# numbers of the new trace: the logit of E3; the selected *indices*, best first, as a list; the probability of E3
+# entries of the new trace: the logit of E3; the selected *indices*, best first, as a list; the probability of E3
 # divided by that of E2; the gate weight of E3. Three correct digits are enough. Try on paper, then compute.
 #
 # {{hints 1.5}}

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# Large language models with hundreds of billions of parameters use only a few of them for each token. A small part, the
-# **router**, chooses which. This course shows how it chooses: first on paper, then in code, then in a model that you
-# train on your own computer. Everything it claims is shown by a cell that you can run, change and break.
+# The largest language models use only a part of their parameters for each token. A small piece, the **router**, chooses
+# which. This course shows how it chooses: first on paper, then in code, then in a model that you train on your own
+# computer. What it claims is shown by a cell that you can run, change and break; facts from papers name their source.
 #
 # You will be able to
 #
@@ -29,8 +29,7 @@ else:
     print(report())
 
 # %% [markdown]
-# The report lists what is installed. A line that begins with `!` needs mending, and says how. (torch is listed but not
-# loaded: the first lessons do without it.)
+# A line that begins with `!` needs mending, and says how. (torch is listed but not loaded: the first lessons do without.)
 #
 # ## A first look at a router
 #
@@ -53,8 +52,8 @@ Live(
 )
 
 # %% [markdown]
-# You should see that τ changes the probabilities and the weights, from nearly all on E3 to nearly equal, but never
-# *which* experts are kept. Many texts say otherwise. The cell below tries 500 random routers and 8 values of τ.
+# You should see that τ changes columns 2, 3 and 5: the weight moves from nearly all on E3 to nearly equal shares. But it
+# never changes *which* experts are kept. The cell below tries 500 random routers and 8 values of τ.
 
 # %%
 import numpy as np
@@ -99,8 +98,8 @@ print(f"that is {active / total:.1%} of all")
 # %% [markdown]
 # ## Exercises and verdicts
 #
-# Each lesson has a notebook of exercises in the folder `exercises/`. You write a function **in the cell that says so,
-# in place of `raise NotImplementedError`**, and run the `check(...)` cell below it. The verdict is one of four: *not
+# From lesson 01 on, each lesson has a notebook in the folder `exercises/`. You write **in place of
+# `raise NotImplementedError` or `...`**, run that cell, then the `check(...)` cell below it. The verdict is one of four: *not
 # attempted yet*, *your code raised*, *not yet* (with what came, what was expected and, where the check recognises it,
 # the mistake behind it), or *correct*.
 
@@ -132,7 +131,8 @@ progress()
 # |---|---|---|
 # | T, d, N, k | number of tokens, width of a token, number of experts, experts that run per token | whole numbers |
 # | x | the token, or T tokens as rows | (d,) or (T, d) |
-# | W_g | the router's matrix; column i is the prototype of expert i | (d, N) |
+# | W_g | the router's matrix | (d, N) |
+# | c_i | column i of W_g, the prototype of expert i | (d,) |
 # | h | logits, h = x W_g | (N,) or (T, N) |
 # | τ | temperature; p = softmax(h/τ) | above 0 |
 # | p | probabilities over all experts | as h, each row sums to 1 |
@@ -150,7 +150,7 @@ progress()
 # | lesson | question | lesson | exercises |
 # |---|---|---|---|
 # | 00 Start here | how does this course work? | 10 min | |
-# | [00b Toolbox](00b_toolbox.ipynb) (optional) | which mathematics is assumed? | 10 min | |
+# | [00b Toolbox](00b_toolbox.ipynb) (optional) | which mathematics is assumed? | 20 min | |
 # | [01 The worked example](01_worked_example.ipynb) | how does a router choose? | 35 min | 35 min |
 # | 02 Softmax gating | what does the softmax do, and not do? | *planned* | |
 # | 03 Temperature | does it make the router explore? | *planned* | |
@@ -165,15 +165,6 @@ progress()
 #
 # The core path is the lessons without their *deeper* cells: take a few minutes off each. The full path adds the deeper
 # cells and the exercises.
-
-# %%
-from moe_lessons.checks import questions
-
-by_set = {}
-for question in questions().values():
-    by_set[question.set] = by_set.get(question.set, 0) + question.minutes
-print("minutes of exercises in each set, added up from the questions:", by_set)
-assert by_set["01"] == 35
 
 # %% [markdown]
 # ## Recap

@@ -11,7 +11,7 @@
 # 4. say what a feed-forward network and a residual stream do to a vector;
 # 5. convert an entropy from nats to bits.
 #
-# **Before:** Python, a little numpy. **Time:** about 10 minutes; 2 if the self-test lets you go.
+# **Before:** Python, a little numpy. **Time:** about 20 minutes; 3 if the self-test lets you go.
 
 # %% tags=["setup"]
 from functools import partial
@@ -83,20 +83,6 @@ from moe_lessons.widgets.live import Live, choice, slider
 #
 # </details>
 
-# %% name="self-test-numbers"
-# The numbers of the self-test, computed.
-x_1, u, v = np.array([1, 0]), np.array([1, 0]), np.array([2, 2])  # (2,) each
-h_2 = np.ones((5, 8)) @ np.ones((8, 4))  # (5, 8) @ (8, 4) -> (5, 4)
-link = toolbox.chain_factors(-1.0)
-
-print(f"1: x · u = {x_1 @ u}, x · v = {x_1 @ v}; v is {np.degrees(np.arctan2(v[1], v[0])):.0f}° off")
-print(f"2: x @ W_g has shape {h_2.shape}")
-print(f"3: ln 8 = {np.log(8):.2f} nats, log2 8 = {np.log2(8):.0f} bits, e^8 = {np.exp(8):.0f}")
-print(f"4: h = {link['h']:.0f}, dL/dr = {link['dL/dr']:.0f}, dL/dw = {link['dL/dw']:.0f}")
-assert (x_1 @ u, x_1 @ v, h_2.shape) == (1, 2, (5, 4))
-assert (round(np.log(8), 2), np.log2(8), round(np.exp(8))) == (2.08, 3, 2981)
-assert (link["h"], link["dL/dr"], link["dL/dr"] * link["dh/dw"], link["dL/dw"]) == (-2, -8, -16, 0)
-
 # %% [markdown]
 # ## 1. Dot product: angle and length
 #
@@ -108,13 +94,6 @@ assert (link["h"], link["dL/dr"], link["dL/dr"] * link["dh/dw"], link["dL/dw"]) 
 # You may have heard that it measures how well two arrows align. That is only half of it.
 #
 # **Move it.** At angle 0° and length 1 the dot product is 2. Turn w to 60°. Which length brings the 2 back? And at 90°?
-#
-# <details><summary>You should see …</summary>
-#
-# At 60° a length of 2.0 gives 2 again: it makes up for cos 60° = 0.5. At 90° no length helps. Beyond 90° the product
-# is negative, and a longer w makes it *more* negative.
-#
-# </details>
 
 # %%
 Live(
@@ -122,6 +101,10 @@ Live(
     angle=slider("angle from x to w (degrees)", 40, 0, 180, 5),
     length=slider("length of w", 2.5, 0.0, 3.0, 0.1),
 )
+
+# %% [markdown]
+# You should see: At 60° a length of 2.0 gives 2 again: it makes up for cos 60° = 0.5. At 90° no length helps. Beyond 90° the product
+# is negative, and a longer w makes it *more* negative.
 
 # %%
 token, prototype = np.array([2.0, 0.0]), np.array([1.0, 1.0])  # (d,), (d,)
@@ -145,21 +128,18 @@ assert np.allclose([by_angle(0, 1), by_angle(60, 2), by_angle(90, 3)], [2, 2, 0]
 # every column, so (T, d) @ (d, N) gives (T, N); the inner size d must agree, and disappears. `np.einsum` spells that
 # out: in `"td,dn->tn"` the letter missing on the right is summed over.
 #
-# Softmax makes the numbers along **one** axis sum to 1. The wrong axis gives the same shape and no error.
+# Softmax (section 3) makes the numbers along **one** axis sum to 1. The wrong axis gives the same shape and no error.
 #
 # **Move it.** Switch to axis 0. Which sums are 1 now? How much does token 0 hand out?
-#
-# <details><summary>You should see …</summary>
-#
-# Now each *column* sums to 1. Token 0 hands out 2.61 in all and token 1 only 1.39. Over experts is `axis=-1`.
-#
-# </details>
 
 # %%
 x = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]])  # (T, d) = (2, 3)
 W_g = np.array([[1.0, 0.0, -1.0, 2.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, -1.0]])  # (d, N) = (3, 4)
 axes = {"-1, over the experts": -1, "0, over the tokens": 0}
 Live(partial(toolbox.matrix_axes, x, W_g), axis=choice("softmax along axis", axes))
+
+# %% [markdown]
+# You should see: Now each *column* sums to 1. Token 0 hands out 2.61 in all and token 1 only 1.39. Over experts is `axis=-1`.
 
 # %%
 h = np.einsum("td,dn->tn", x, W_g)  # (T, d), (d, N) -> (T, N)
@@ -197,13 +177,6 @@ assert np.isclose(p_2[0] / p_2[1], (p_1[0] / p_1[1]) ** 2)
 # $$\frac{p_i}{p_j} = e^{\,h_i - h_j}, \qquad h_i - h_j = \ln \frac{p_i}{p_j} .$$
 #
 # **Move it.** Which gap makes E1 ten times as likely as E2? Then move "add to both": what changes?
-#
-# <details><summary>You should see …</summary>
-#
-# A gap of 2.3 gives 9.97; exactly it is ln 10 = 2.303. Adding to both logits changes both exponentials, but neither
-# the ratio nor the shares: only differences count.
-#
-# </details>
 
 # %%
 Live(
@@ -211,6 +184,10 @@ Live(
     gap=slider("gap between the logits", 1.0, 0.0, 4.0, 0.1),
     shift=slider("add to both logits", 0.0, -3.0, 3.0, 0.5),
 )
+
+# %% [markdown]
+# You should see: A gap of 2.3 gives 9.97; exactly it is ln 10 = 2.303. Adding to both logits changes both exponentials, but neither
+# the ratio nor the shares: only differences count.
 
 # %%
 gap = np.log(10)
@@ -224,7 +201,8 @@ assert np.allclose(softmax(h_low), softmax(h_high))
 # %% [markdown]
 # ## 4. The chain rule and a gradient
 #
-# If you nudge a weight, how does the loss move? Take three links, h = 2w, r = max(h, 0), L = (r − 4)². At w = 3: h = 6,
+# If you move a weight a little, how does the loss move? Take three links, h = 2w, r = max(h, 0) (called ReLU), and
+# L = (r − 4)². At w = 3: h = 6,
 # r = 6, L = 4. The chain rule multiplies the slopes of the links, 2(r − 4) = 4, 1 and 2:
 #
 # $$\frac{dL}{dw} = \frac{dL}{dr} \cdot \frac{dr}{dh} \cdot \frac{dh}{dw} = 4 \times 1 \times 2 = 8 .$$
@@ -248,19 +226,17 @@ assert (at["dh/dw"], at["dr/dh"], at["dL/dr"], at["dL/dw"]) == (2, 1, 4, 8)
 
 # %% [markdown]
 # **Move it.** Where is the gradient 0? Find both reasons.
-#
-# <details><summary>You should see …</summary>
-#
-# At w = 2 the loss is at its lowest, 0. For every w ≤ 0 the loss is 16, and yet the gradient is 0: the slope of max is
-# 0, and one zero on the path blanks out the rest. Remember it when you meet an expert that was not selected.
-#
-# </details>
 
 # %%
 Live(toolbox.chain_rule, w=slider("w", 3.0, -1.0, 4.0, 0.25))
 
 # %% [markdown]
-# torch multiplies the slopes for you. A **finite difference** checks it without calculus: nudge w both ways, divide.
+# You should see: At w = 2 the loss is at its lowest, 0. For every w ≤ 0 the loss is 16, and yet the gradient is 0: the slope of max is
+# 0, and one zero on the path blanks out the rest. Remember it when you meet an expert that was not selected.
+
+# %% [markdown]
+# torch multiplies the slopes for you, once a number is marked with `requires_grad` and you call `backward`. A **finite
+# difference** checks it without calculus: move w a little up and a little down, and divide the change of L by that of w.
 #
 # > **Note** The next cell loads torch: a few seconds. No other cell of lessons 00 to 04 does.
 
@@ -281,7 +257,8 @@ assert toolbox.chain_factors(0.0)["dL/dw"] == toolbox.chain_factors(-1.0)["dL/dw
 # %% [markdown]
 # ## 5. A feed-forward network
 #
-# An expert is nothing exotic: matrix, ReLU, matrix. x (d,) becomes hidden (d_ff,), then y (d,):
+# An expert is nothing exotic. In its simplest form it is a matrix, a ReLU (which turns negative numbers into 0) and
+# another matrix. (Many models add a third; lesson 05.) x (d,) becomes hidden (d_ff,), then y (d,):
 #
 # $$f(x) = \mathrm{ReLU}(x W_1)\, W_2 .$$
 #
@@ -338,7 +315,7 @@ HTML(toolbox.residual_block(x_res, norm(x_res), update))
 # ## 7. Nats and bits
 #
 # Entropy measures how undecided a choice is: $H = -\sum_i p_i \log p_i$. With log₂ it comes in **bits**, with ln in
-# **nats**: one length, in inches or centimetres. A fair coin has 1 bit, which is ln 2 = 0.693 nats.
+# **nats**: the same quantity in two units, like a length in inches or centimetres. A fair coin has 1 bit, which is ln 2 = 0.693 nats.
 #
 # **Predict.** Four experts are equally likely. How many bits?
 
@@ -355,7 +332,7 @@ def entropy(p, log=np.log):
 coin, experts = [0.5, 0.5], [0.25] * 4
 compare(predicted_bits, entropy(experts, np.log2), unit="bits")
 print(f"coin {entropy(coin):.3f} nats, four experts {entropy(experts):.3f} nats")
-draws = np.random.default_rng(0).dirichlet(np.ones(4), 1000)  # (1000, 4)
+draws = np.random.default_rng(0).dirichlet(np.ones(4), 1000)  # (1000, 4), random probabilities
 print(f"the largest entropy of 1000 random choices among four: {max(map(entropy, draws)):.3f} nats")
 assert max(map(entropy, draws)) < np.log(4)
 assert (entropy(coin, np.log2), round(entropy(coin), 3)) == (1, 0.693)
@@ -383,10 +360,26 @@ HTML(toolbox.entropy_rulers({name: entropy(p) for name, p in rows.items()}))
 #    the last axis of (T, N).
 # 2. A gap of logits is the logarithm of a ratio. It says nothing about their level.
 # 3. A gradient is a product of slopes; one zero silences it. It tells you what a *small* nudge does, no more.
-# 4. An expert is matrix, ReLU, matrix. A layer adds to the stream.
+# 4. A simple expert is matrix, ReLU, matrix. A layer adds to the stream.
 # 5. Bits = nats / ln 2. Entropy says how undecided a choice is, never which expert it favours.
 #
 # There are no exercises: take the self-test again instead. `softmax` lives in
 # [moe_lessons/routing.py](../moe_lessons/routing.py), a short file worth opening.
 #
 # **Next:** [lesson 01, the worked example](01_worked_example.ipynb), where one token meets four experts.
+
+# %% [markdown] tags=["deeper"]
+# ## Deeper: the numbers of the self-test, computed
+
+# %% name="self-test-numbers" tags=["deeper"]
+x_1, u, v = np.array([1, 0]), np.array([1, 0]), np.array([2, 2])  # (2,) each
+h_2 = np.ones((5, 8)) @ np.ones((8, 4))  # (5, 8) @ (8, 4) -> (5, 4)
+link = toolbox.chain_factors(-1.0)
+
+print(f"1: x · u = {x_1 @ u}, x · v = {x_1 @ v}; v is {np.degrees(np.arctan2(v[1], v[0])):.0f}° off")
+print(f"2: x @ W_g has shape {h_2.shape}")
+print(f"3: ln 8 = {np.log(8):.2f} nats, log2 8 = {np.log2(8):.0f} bits, e^8 = {np.exp(8):.0f}")
+print(f"4: h = {link['h']:.0f}, dL/dr = {link['dL/dr']:.0f}, dL/dw = {link['dL/dw']:.0f}")
+assert (x_1 @ u, x_1 @ v, h_2.shape) == (1, 2, (5, 4))
+assert (round(np.log(8), 2), np.log2(8), round(np.exp(8))) == (2.08, 3, 2981)
+assert (link["h"], link["dL/dr"], link["dL/dr"] * link["dh/dw"], link["dL/dw"]) == (-2, -8, -16, 0)

@@ -13,8 +13,8 @@
 # 4. explain when an expert wins that is *not* the best aligned with the token;
 # 5. say what the router's input is, and why the router is only one matrix.
 #
-# **Before:** a dot product and `numpy`. The [toolbox](00b_toolbox.ipynb) has both.
-# **Time:** about 35 minutes. Cells marked *deeper* can wait.
+# **Before:** a dot product and `numpy`; for one section, roughly what a transformer layer is. The
+# [toolbox](00b_toolbox.ipynb) has what you need. **Time:** about 35 minutes. Cells marked *deeper* can wait.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -28,7 +28,8 @@ from moe_lessons.widgets.live import Live, slider
 # %% [markdown]
 # ## One token, four experts
 #
-# A token reaches the router as a vector `x` of d = 3 numbers. (Real models use thousands.) The router is one matrix
+# A **token** is a word or a piece of one, the unit in which a language model reads. It reaches the router as a vector
+# `x` of d = 3 numbers. (Real models use thousands.) The router is one matrix
 # `W_g` with d rows and N = 4 columns, one column for each expert. Its numbers are learned in training; ours are made
 # up, so that you can follow them.
 
@@ -44,7 +45,7 @@ W_g = np.array(
 print("x has shape", x.shape, "and W_g has shape", W_g.shape)
 
 # %% [markdown]
-# We call the experts E1, E2, E3 and E4. Python counts from 0, so E3 is index 2. That is the only trap in the naming.
+# We call the experts E1, E2, E3 and E4. Python counts from 0, so E3 is index 2.
 #
 # ## Step 1: a score for every expert
 #
@@ -80,7 +81,7 @@ for i in range(4):
 # In general $h = x W_g$, or for one expert $h_i = \sum_a x_a W_{ai}$. That is the whole router. What follows only
 # turns these four numbers into a decision.
 #
-# ## Step 2: from scores to probabilities
+# ## Steps 2 and 3: from scores to probabilities
 #
 # Logits can be negative, and they do not add up to anything. The exponential makes each one positive; dividing by
 # their sum makes them add up to 1. The two together are the **softmax**.
@@ -113,11 +114,11 @@ print(f"ratio of the logits: {h[2] / h[1]:.3f}")
 print(f"e to their gap:      {np.exp(h[2] - h[1]):.3f}")
 
 # %% [markdown]
-# Many people predict the first of these two lines. It is the second: dividing $e^{0.52}$ by $e^{0.30}$ leaves
-# $e^{0.52-0.30}$. The softmax **turns a gap between logits into a ratio of probabilities**.
+# Many people predict the ratio of the logits. But dividing $e^{0.52}$ by $e^{0.30}$ leaves $e^{0.52-0.30}$. The softmax
+# **turns a gap between logits into a ratio of probabilities**.
 #
-# > **Myth: "the softmax amplifies the differences between the scores."** It knows no ratio of scores. Add 1 to every
-# > logit and their ratios change, while the probabilities do not move.
+# > **Myth: "the softmax amplifies: who scores 1.7 times as high gets even more than 1.7 times the probability."** Here
+# > the ratio came out smaller. And add 1 to every logit: the ratio of the scores changes, no probability does.
 
 # %%
 moved = h + 1.0
@@ -126,13 +127,12 @@ print("largest change of a probability:     ", np.abs(softmax(moved) - p).max().
 assert np.allclose(softmax(moved), p)
 
 # %% [markdown]
-# Right is: equal gaps give equal ratios. Here a gap of 0.22 gives a lead of a quarter, which is less than the logits'
-# own ratio suggested. Lesson 02 takes this further.
+# The right statement: equal gaps give equal ratios, wherever the logits lie. Lesson 02 takes this further.
 #
-# ## Step 3: keep the best two
+# ## Step 4: keep the best two
 #
 # Running all four experts costs four times as much as running one. So the router keeps only the `k` largest logits, and
-# lives with the loss. With k = 2 that is E3 and E2, the best first.
+# gives up what the others would have added. With k = 2 that leaves E3 and E2, the best first.
 
 # %%
 k = 2
@@ -142,7 +142,7 @@ print("selected:", [f"E{i + 1}" for i in selected], "  indices", selected)
 print(f"they hold {kept:.4f} of the probability; {1 - kept:.4f} is dropped")
 
 # %% [markdown]
-# ## Step 4: share the weight
+# ## Step 5: share the weight
 #
 # The kept probabilities no longer sum to 1. This router divides them by their sum. (Not every model does; lesson 04
 # compares three ways.) The result is called the **gate weights**.
@@ -158,9 +158,14 @@ w[selected] = p[selected] / kept
 compare(my_weight_of_E3, w[2])
 for i in range(4):
     print(f"E{i + 1}: weight {w[i]:.4f}")
+print("softmax over the two kept logits alone:", softmax(h[selected]).round(4))
+assert np.allclose(softmax(h[selected]), w[selected])
 
 # %% [markdown]
-# ## All steps in one picture
+# The last line shows a shortcut: a softmax over the two kept logits gives the same weights, because the sum that both
+# probabilities were divided by cancels. Code often takes it; below you meet it as the form `topk_softmax`.
+#
+# ## The five steps in one picture
 #
 # The picture below is drawn from the course's own `route`, not from stored numbers. Move `step` from 1 to 5 and read
 # the sentence at the bottom. Then try to answer: **which columns change when you move k? Which when you move x₁, the
@@ -168,7 +173,7 @@ for i in range(4):
 
 # %% name="picture-trace"
 Live(
-    lambda step, k, x1: trace_svg([x1, -0.5, 0.8], W_g, k=k, step=step),
+    lambda step, k, x1: trace_svg([x1, -0.5, 0.8], W_g, k, "softmax_topk_renorm", step=step),
     step=slider("step", 1, 1, 5, 1),
     k=slider("k", 2, 1, 4, 1),
     x1=slider("x₁", 1.0, -2.0, 2.0, 0.1),
@@ -193,7 +198,7 @@ print("second place at x₁ = 1.0 and at x₁ = 0.5:", [f"E{i + 1}" for i in sec
 assert second == [1, 0]
 
 # %% [markdown]
-# ## Step 5: the experts do their work
+# ## The experts do their work
 #
 # Each expert takes the same `x` and returns a vector of the same width. Real experts are small neural networks (lesson
 # 05). Ours are simple enough to work out in your head. Each one also notes that it was called.
@@ -218,7 +223,7 @@ experts = [
 ]
 
 # %% [markdown]
-# The output is the weighted sum of the *selected* experts: $y = \sum_{i \in S} w_i\,E_i(x)$.
+# The output is the weighted sum over the set S of *selected* experts: $y = \sum_{i \in S} w_i\,E_i(x)$.
 #
 # **Predict.** E3 gives `[1.0, 0.5, 0.8]` and E2 gives `[0.8, -0.5, 1.0]`. What is the first entry of y? The weights
 # are about .555 and .445.
@@ -248,15 +253,15 @@ print(f"against one single expert:      {k} times the expert work")
 print(f"the router itself: {W_g.size} multiplications, whatever k is")
 
 # %% [markdown]
-# Both lines are true. "Half the work" is right against a layer that runs all its experts. A model with one expert-sized
-# network per layer would do less still. Lesson 06 asks when the bargain is worth it.
+# "Half the work" is right against a layer that runs all its experts. A model with one expert-sized network per layer
+# would do less still. Lesson 06 asks when the bargain is worth it.
 #
 # ## What a column means
 #
-# Column i of `W_g` has the same width as `x`, so you can see it as a point in the same space: the **prototype** of
-# expert i. A dot product measures two things at once:
+# Column i of `W_g` has the same width as `x`, so you can see it as a point in the same space: the **prototype** $c_i$ of
+# expert i. (Not to be confused with its gate weight $w_i$, a single number.) A dot product measures two things at once:
 #
-# $$h_i = x \cdot w_i = |x|\,|w_i|\,\cos(\text{angle between them})$$
+# $$h_i = x \cdot c_i = |x|\,|c_i|\,\cos(\text{angle between them})$$
 #
 # A small angle helps. So does length.
 
@@ -286,10 +291,10 @@ assert route(x, W_long, k=2).selected[0] == 1
 # Two numbers per token make a picture. Each arrow is a prototype, the marker is the token, and each coloured region
 # holds the tokens for which that expert has the largest logit. Drag anything, or type numbers.
 #
-# **Before you touch it:** which expert is best aligned with x, and which one wins? Then find out:
+# E1 points almost exactly along x, and E2 wins. Find out:
 #
-# 1. Drag x straight away from the centre. Does the winner change? Do the probabilities?
-# 2. Make the winner's arrow shorter until it loses. What happened to its region?
+# 1. How long must E1 become, without turning, to win? What happens to its region on the way?
+# 2. Drag x straight away from the centre. Does the winner change? Do the probabilities?
 # 3. Put x on a border between two regions. What do you read off the two logits?
 
 # %% name="picture-compass"
@@ -297,10 +302,11 @@ compass = PrototypeCompass()
 compass
 
 # %% [markdown]
-# You should see regions shaped like slices of a cake, all meeting at the centre. Scaling x scales every logit alike,
-# so the winner stays, and the gaps grow: the gate gets more decided. On a border the two logits are equal.
+# You should see regions shaped like slices of a cake, all meeting at the centre. A longer arrow gets a wider slice. E1
+# wins from about (1.4, 1.6) on. Scaling x scales every logit alike, so the winner stays, and the gaps grow: the gate gets
+# more decided. On a border the two logits are equal.
 #
-# The next cell checks the first of these with the numbers now in the compass.
+# The next cell checks the second of these with the numbers now in the compass, and the first with those it began with.
 
 # %%
 near, far = compass.trace, route(2 * np.array(compass.token), np.array(compass.prototypes).T, k=compass.k)
@@ -308,6 +314,10 @@ print("winner at x and at 2x:          ", f"E{near.selected[0] + 1}, E{far.selec
 print("largest probability at x and 2x:", near.probs.max().round(3), far.probs.max().round(3))
 assert near.selected[0] == far.selected[0]
 assert far.probs.max() >= near.probs.max()
+c_1, c_2 = np.array(compass.initial["prototypes"])[:2]
+needed = (compass.initial["token"] @ c_2) / (compass.initial["token"] @ c_1)
+print(f"at the start, E1 had to grow {needed:.2f} times, to {(needed * c_1).round(2)}")
+assert (needed * c_1).round(1).tolist() == [1.4, 1.6]
 
 # %% [markdown]
 # How often does the best aligned expert lose? That depends on how much the prototypes differ in length. So measure it:
@@ -335,31 +345,37 @@ assert share_lost(0.0, 0) == 0
 #
 # ## What the router really sees
 #
-# The vector x is not a word, and not the token's embedding. In the usual transformer block, attention runs first, its
-# result is added to the residual stream, a normalisation follows, and *that* is x: for the router and for the experts
-# alike. (Mixtral's published code does it in this order.) Two consequences can be seen at once.
+# The vector x is not a word, and not the token's entry in a table of word vectors. A transformer carries one vector per
+# token through its layers, the residual stream. In each layer, attention mixes in what the other tokens say; the result
+# is added to the stream; a normalisation follows; and *that* is x, for the router and for the experts alike. (Mixtral's
+# published code does it in this order.) Two consequences can be seen at once.
 #
-# **The length of x is fixed.** A common choice, RMSNorm, divides by the root of the mean square. Doubling the stream
-# then changes nothing.
+# **A larger stream is not a larger x.** A common normalisation, RMSNorm, divides by the root of the mean square, and
+# then multiplies each entry by a learned number, its gain. Doubling the stream changes nothing.
 
 
 # %%
-def rms_norm(z):
-    """z (..., d) -> same shape, root mean square 1"""
-    return z / np.sqrt(np.mean(z**2, axis=-1, keepdims=True))
+def rms_norm(z, gain=1.0):
+    """z (..., d) -> same shape: root mean square 1, then each entry times its gain"""
+    return gain * z / np.sqrt(np.mean(z**2, axis=-1, keepdims=True))
 
 
 for scale in (1, 2, 100):
     normed = rms_norm(scale * x)
     print(f"{scale:>3} · x: length {np.linalg.norm(normed):.4f}, logits {logits(normed, W_g).round(4)}")
+gain = np.array([2.0, 1.0, 0.5])  # (d,)
+tokens = np.random.default_rng(0).normal(size=(4, 3))  # (T, d)
+print("lengths of four tokens without gain:", np.linalg.norm(rms_norm(tokens), axis=1).round(2))
+print("                      and with gain:", np.linalg.norm(rms_norm(tokens, gain), axis=1).round(2))
 
 # %% [markdown]
-# So in such a model only the prototypes' lengths differ, not the tokens'. (A real norm also multiplies each entry by a
-# learned number, the same for every token.)
+# So when you doubled x in the compass, you asked about the dot product, not about a model: there, a token's x gets
+# longer or shorter by its direction and the gains alone.
 #
-# **Routing is per token, and depends on the context.** The line `def sort(arr): return sorted(arr)` is many tokens,
-# and each is routed on its own. The token `arr` occurs twice. Below, x is the norm of the token's vector, plus the mean
-# of the vectors so far as a crude stand-in for attention. All vectors are random; nothing here was trained.
+# **The same token can be routed differently.** Routing is done token by token, and x carries the context. The line
+# `def sort(arr): return sorted(arr)` is many tokens, and `arr` occurs twice. Below, each token's stream is its own
+# random vector plus the mean of all vectors so far, a crude stand-in for attention; x is the RMSNorm of that sum.
+# Nothing here was trained: it shows what *can* happen, not what models do.
 
 # %%
 line = ["def", "sort", "(", "arr", ")", ":", "return", "sorted", "(", "arr", ")"]
@@ -376,7 +392,9 @@ def route_line(seed, with_context, d=16, N=4):
     return route(rms_norm(stream), rng.normal(size=(d, N)), k=1).selected[:, 0]  # (T,)
 
 
-print("  ".join(f"{token}→E{i + 1}" for token, i in zip(line, route_line(0, True), strict=True)))
+apart = next(seed for seed in range(500) if route_line(seed, True)[3] != route_line(seed, True)[9])
+print(f"the first seed in which the two `arr` part is {apart}:")
+print(" ".join(f"{token}→E{i + 1}" for token, i in zip(line, route_line(apart, True), strict=True)))
 
 # %%
 for with_context in (False, True):
@@ -384,48 +402,43 @@ for with_context in (False, True):
     one_expert = (runs == runs[:, :1]).all(axis=1).mean()
     arr_differs = (runs[:, 3] != runs[:, 9]).mean()
     margin = 2 * np.sqrt(arr_differs * (1 - arr_differs) / len(runs))
-    print(f"context {with_context!s:>5}: whole line to one expert {one_expert:.1%}, "
-          f"the two `arr` apart {arr_differs:.1%} ± {margin:.1%}")  # fmt: skip
+    print(f"context {with_context!s:>5}: all tokens to one expert {one_expert:.1%};"
+          f" the two `arr` apart {arr_differs:.1%} ± {margin:.1%}")  # fmt: skip
 
 # %% [markdown]
-# A line of code does not go to "the code expert" as a whole: its tokens scatter. Without context the same token always
-# goes to the same place; with it, not always. How strong this is in *trained* models is a matter of measurement, and
-# models differ (lesson 11). Others have routed on the token's identity alone, by a fixed hash (Roller et al. 2021,
-# arXiv:2106.04426).
+# Without context the same token always goes to the same expert. With it, not always. So one cannot say "this line goes
+# to the code expert" without looking at each token. How much the context counts in *trained* models is a matter of
+# measurement, and models differ (lesson 11). Some designs leave it out on purpose and route by a fixed hash of the
+# token (Roller et al. 2021, arXiv:2106.04426).
 #
 # ## Why only one matrix?
 #
-# A router could be a deep network. Nearly all are one linear layer, most without a bias. Four reasons are given:
+# A router could be a deep network. Those of the published models named in this course are one linear layer. Four
+# reasons are given:
 #
 # - **Cost.** It runs for every token and every expert. The next cell counts.
 # - **Sufficiency.** The layers before it are trained together with it, so they can place tokens where straight cuts
 #   suffice. This is an argument, not a proof; lesson 08 tests it.
-# - **Stability.** Fewer parts that can drift apart while the experts change under it.
+# - **Stability.** It has few numbers, and they change while the experts change under it.
 # - **Interpretability.** You can read a column as a prototype, as you just did.
 
 # %%
-#          d     N    k  expert width f
+#          d_model  num_experts  top_k  width inside an expert
 models = {"Mixtral 8x7B": (4096, 8, 2, 14336), "DeepSeek-V3": (7168, 256, 8, 2048)}
-for name, (d, N, k_active, f) in models.items():
+print(f"{'':<14}{'d_model':>8}{'num_experts':>13}{'top_k':>7}{'router / experts':>19}")
+print(f"{'this lesson':<14}{W_g.shape[0]:>8}{W_g.shape[1]:>13}{k:>7}")
+for name, (d, N, top_k, width) in models.items():
     router = 2 * d * N  # one multiplication and one addition for each entry of W_g
-    active_experts = 6 * k_active * d * f  # three matrices (d, f) for each active expert
-    print(f"{name}: the router's share is {router / active_experts:.1e} of the active experts' operations")
+    active_experts = 6 * top_k * d * width  # each has three matrices (d, width): a gated kind, see lesson 05
+    print(f"{name:<14}{d:>8}{N:>13}{top_k:>7}{router / active_experts:>19.3%}")
 
 # %% [markdown]
 # (Sizes: Jiang et al. 2024, arXiv:2401.04088, and DeepSeek-AI 2024, arXiv:2412.19437; DeepSeek's shared expert is left
-# out.) The router is cheap, but "without a bias" is a habit and no law: the published code of gpt-oss has one.
+# out.) The router costs a small fraction of the experts that it chooses.
 #
-# Every configuration file of such a model names four parameters of the router:
-#
-# - `d_model` (d), the width of x and y;
-# - `num_experts` (N), the number of columns of `W_g`;
-# - `top_k` (k), how many experts run for each token;
-# - `bias`, whether a learned number is added to each logit. Usually not.
-
-# %%
-print(f"{'':<14}{'d_model':>8}{'num_experts':>13}{'top_k':>7}")
-for name, (d_model, num_experts, top_k, _) in {"this lesson": (*W_g.shape, k, 0), **models}.items():
-    print(f"{name:<14}{d_model:>8}{num_experts:>13}{top_k:>7}")
+# Configuration files name these parameters, or nearly so: `d_model` (our d), `num_experts` (N), `top_k` (k). A fourth
+# is `bias`: whether a learned number is added to each logit. Most published routers have none. That is a habit and no
+# law: the published code of gpt-oss has one.
 
 # %% [markdown]
 # ## Recap
@@ -434,7 +447,7 @@ for name, (d_model, num_experts, top_k, _) in {"this lesson": (*W_g.shape, k, 0)
 #    their probabilities divided by their own sum are the gate weights.
 # 2. A **gap** between logits is a **ratio** between probabilities. The ratio of two logits means nothing.
 # 3. $y = \sum_{i \in S} w_i E_i(x)$. Half of the expert work was saved, compared with running all four.
-# 4. A logit grows with the length of the prototype as well as with alignment, so a long one can beat a closer one.
+# 4. A logit grows with the length of the prototype as well as with alignment, so a long one can beat a better aligned.
 # 5. x is the normalised hidden state of one token, in its context. One matrix is cheap and readable.
 #
 # **What this lesson cannot tell you:** whether a choice is *good*. Our `W_g` was made up. How a router learns which
@@ -443,7 +456,11 @@ for name, (d_model, num_experts, top_k, _) in {"this lesson": (*W_g.shape, k, 0)
 # ## Quiz
 #
 # **1. Two experts have logits 5.0 and 4.0. Another router gives 1.0 and 0.0. Which gives its first expert the larger
-# share of the two?** (a) the first (b) the second (c) both the same
+# share of the two?**
+#
+# - (a) the first router
+# - (b) the second
+# - (c) both the same
 #
 # <details><summary>Answer</summary>
 #
@@ -452,8 +469,13 @@ for name, (d_model, num_experts, top_k, _) in {"this lesson": (*W_g.shape, k, 0)
 #
 # </details>
 #
-# **2. A layer has 8 experts and k = 2. "It saves 75 % of the work." True?** (a) yes (b) against running all 8 experts
-# (c) against one dense network of expert size
+# <br>
+#
+# **2. A layer has 8 experts and k = 2. "It saves 75 % of the work." True?**
+#
+# - (a) yes
+# - (b) of the expert work, against running all 8 experts
+# - (c) against one dense network of expert size
 #
 # <details><summary>Answer</summary>
 #
@@ -462,8 +484,13 @@ for name, (d_model, num_experts, top_k, _) in {"this lesson": (*W_g.shape, k, 0)
 #
 # </details>
 #
-# **3. All columns of W_g are given the same length. Which of these holds?** (a) the best aligned expert wins (b) all
-# experts are chosen equally often (c) the probabilities are equal
+# <br>
+#
+# **3. All columns of W_g are given the same length. Which of these holds?**
+#
+# - (a) the best aligned expert wins
+# - (b) all experts are chosen equally often
+# - (c) the probabilities are equal
 #
 # <details><summary>Answer</summary>
 #
@@ -471,6 +498,8 @@ for name, (d_model, num_experts, top_k, _) in {"this lesson": (*W_g.shape, k, 0)
 # only for tokens at equal angles to all columns.
 #
 # </details>
+#
+# <br>
 #
 # ## Next
 #
@@ -492,13 +521,13 @@ assert np.isclose(1 / (1 + np.exp(-gap)), w[2])
 # %% [markdown] name="deeper-shift" tags=["deeper"]
 # ## Deeper: adding one vector to every prototype
 #
-# Add the same vector c to every column. Every logit grows by the same number $x \cdot c$, so no probability changes:
-# the router has one direction too many for each input number. Training can let the logits drift that way, and lesson
-# 07 meets a loss that holds them.
+# Add the same vector v to every column. Every logit grows by the same number $x \cdot v$, so no probability changes. So
+# many different matrices are the same router, and training can let the logits drift from one to another without any
+# change in what is chosen. Lesson 07 meets a loss that holds them.
 
 # %% name="deeper-shift-cell" tags=["deeper"]
-c = np.array([5.0, -2.0, 1.0])  # (d,)
-shifted = route(x, W_g + c[:, None], k=2)
-print("logits moved by", (shifted.logits - h).round(3), " largest change of a weight",
-      np.abs(shifted.weights - w).max().round(12))  # fmt: skip
+v = np.array([5.0, -2.0, 1.0])  # (d,)
+shifted = route(x, W_g + v[:, None], k=2)
+print("logits moved by", (shifted.logits - h).round(3))
+print("largest change of a weight:", np.abs(shifted.weights - w).max().round(12))
 assert np.allclose(shifted.weights, w)

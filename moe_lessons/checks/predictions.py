@@ -10,6 +10,9 @@ from moe_lessons.checks.values import Opaque, plain, show, stacked
 def compare(prediction: Any, actual: Any, unit: str = "") -> None:
     """Print a prediction beside the computed answer (numbers, arrays or text). Never raises, marks nothing."""
     guess, answer = stacked(plain(prediction)), stacked(plain(actual))
+    if isinstance(guess, str) and isinstance(answer, np.ndarray):
+        print(f"Type a number, without quotes. Computed: {show(answer)} {unit}".rstrip())
+        return
     computed = f"{show(answer)} {unit}".rstrip()
     if isinstance(guess, Opaque) or guess is None:
         print(f"No prediction yet. Type one in the cell above and run both again. Computed: {computed}")
@@ -21,8 +24,8 @@ def _closeness(guess: Any, answer: Any) -> str:
     """Say how near the guess is: within 2 % (or half of the last digit shown) counts as right."""
     if isinstance(guess, str) or isinstance(answer, str):
         same = isinstance(guess, str) and isinstance(answer, str) and guess.strip().lower() == answer.lower()
-        return "That is it." if same else "They differ: what made you expect the other?"
+        return "That is it." if same else "They differ. What led you to yours?"
     if not isinstance(guess, np.ndarray) or not isinstance(answer, np.ndarray) or guess.shape != answer.shape:
         return "They are of different shapes: look again at what was asked."
     near = np.allclose(guess, answer, rtol=0.02, atol=5e-3)
-    return "That is it." if near else "They differ: what made you expect the other?"
+    return "That is it." if near else "They differ. What led you to yours?"

@@ -96,10 +96,30 @@ def call_answer(
     try:
         value = plain(function(*mine, *helpers))
     except Exception as error:
-        named = zip(parameters, case, strict=True)
-        raise AnswerRaised(", ".join(f"{name}: {describe(plain(argument))}" for name, argument in named)) from error
+        raise AnswerRaised(", ".join(map(_named, parameters, case))) from error
     pairs = zip(parameters, mine, case, strict=True)
     return value, [name for name, now, before in pairs if _changed(plain(now), plain(before))]
+
+
+def _named(name: str, argument: Any) -> str:
+    """Name an argument: a number with its value, an array with its shape."""
+    value = plain(argument)
+    small = isinstance(value, (np.ndarray, str)) and np.ndim(value) == 0
+    return f"{name} = {show(value)}" if small else f"{name}: {describe(value)}"
+
+
+def call_each(
+    function: Callable[..., Any], parameters: tuple[str, ...], cases: list[tuple]
+) -> list[tuple[Any, list[str]]]:
+    """Call a learner's function on every case; when it raises after it went well before, say so."""
+    results = []
+    for case in cases:
+        try:
+            results.append(call_answer(function, parameters, case))
+        except AnswerRaised as raised:
+            before = f" ({len(results)} before went well)" if results else ""
+            raise AnswerRaised(f"{raised}{before}") from raised.__cause__
+    return results
 
 
 def _changed(now: Any, before: Any) -> bool:
@@ -125,7 +145,7 @@ class FunctionQuestion(Question):
 
     def probe(self, answer: Any, data: Data) -> Reply:
         """Call the answer once for each case, on copies."""
-        calls = [call_answer(answer, self.parameters, case) for case in data["cases"]]
+        calls = call_each(answer, self.parameters, data["cases"])
         changed = sorted({name for _, names in calls for name in names})
         return {"values": [value for value, _ in calls], "changed": changed}
 
@@ -180,7 +200,8 @@ def difference(value: Any, expected: Any, part: str = "") -> str:
         whole = value.dtype.kind in "iub" and np.asarray(expected).dtype.kind == "f"
         remark = f" ({value.dtype}: was something rounded, or stored in an array of whole numbers?)" if whole else ""
         return f"{what}expected {show(plain(expected))}, came {show(value)}{remark}"
-    return f"{what}expected {describe(plain(expected))}, came {describe(value)}"
+    forgotten = " (is a `return` missing?)" if value is None else ""
+    return f"{what}expected {describe(plain(expected))}, came {describe(value)}{forgotten}"
 
 
 def remark_on_changes(changed: list[str]) -> str:
@@ -195,10 +216,14 @@ def remark_on_changes(changed: list[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ValuesQuestion(Question):
-    """The learner fills in a dict of numbers; each is compared with `expected()` to within `tolerance`."""
+    """The learner fills in a dict of numbers; each is compared with `expected()` to within `tolerance`.
+
+    `advice` says, entry by entry, how to go about it when no known mistake matches.
+    """
 
     expected: Callable[[], dict[str, Any]]
     mistakes: tuple[Mistake, ...]
+    advice: dict[str, str]
     tolerance: float = 0.005
 
     def draw(self, rng: np.random.Generator) -> Data:
@@ -215,17 +240,19 @@ class ValuesQuestion(Question):
         if not isinstance(value, dict):
             return Verdict(False, f"Expected a dict with the keys {', '.join(expected)}; came {describe(value)}.")
         for part, right in expected.items():
-            if not isinstance(stacked(value.get(part)), np.ndarray):
-                return Verdict(False, f"{part!r} is still to be filled in (with numbers): {describe(value.get(part))}.")
+            if part not in value:
+                return Verdict(False, f"The key {part!r} is missing; yours are {', '.join(map(repr, value))}.")
+            if not isinstance(stacked(value[part]), np.ndarray):
+                return Verdict(False, f"{part!r}: expected {describe(plain(right))}, came {describe(value[part])}.")
             if not self._near(value[part], right):
                 return self._not_yet(part, value[part])
         return Verdict(True)
 
     def _not_yet(self, part: str, got: Any) -> Verdict:
         mistake = next((m for m in self.mistakes if m.part == part and self._near(got, m.wrong())), None)
-        why = mistake.why if mistake else "Work it out from the numbers of the lesson."
+        why = mistake.why if mistake else self.advice[part]
         return Verdict(False, f"{part!r} is not {show(got)}.\n{why}", mistake.name if mistake else None)
 
     def _near(self, value: Any, expected: Any) -> bool:
-        value = stacked(value)
-        return value.shape == np.shape(expected) and np.allclose(value, expected, rtol=0, atol=self.tolerance)
+        value, expected = np.atleast_1d(stacked(value)), np.atleast_1d(expected)  # [1.04] counts as 1.04
+        return value.shape == expected.shape and np.allclose(value, expected, rtol=0, atol=self.tolerance)

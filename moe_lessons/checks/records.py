@@ -83,8 +83,9 @@ def progress() -> Table:
     for question in questions().values():
         by_set.setdefault(question.set, []).append((question, load(question.id)))
     lines = [_set_line(name, known) for name, known in by_set.items()]
-    head = f"{'set':<5}{'solved':>8}{'points':>9}   questions (✓ correct, ✗ not yet, · not attempted; attempts)"
-    return Table("\n".join([head, *lines, f"kept in {home()}"]))
+    head = f"{'set':<4}{'solved':>6}{'points':>8}   questions"
+    legend = "✓ correct, ✗ not yet, · not attempted; in brackets the attempts"
+    return Table("\n".join([head, *lines, legend, f"kept in {home()}"]))
 
 
 def _set_line(name: str, known: list) -> str:
@@ -93,7 +94,7 @@ def _set_line(name: str, known: list) -> str:
     points = sum(question.points for question, state in known if state["correct"])
     marks = [f"{q.id} {'✓' if s['correct'] else '✗' if s['attempts'] else '·'} ({s['attempts']})" for q, s in known]
     total = sum(question.points for question, _ in known)
-    return f"{name:<5}{f'{solved}/{len(known)}':>8}{f'{points}/{total}':>9}   {'   '.join(marks)}"
+    return f"{name:<4}{f'{solved}/{len(known)}':>6}{f'{points}/{total}':>8}   {'  '.join(marks)}"
 
 
 def _file(question_id: str) -> Path:

@@ -70,6 +70,10 @@ LOGITS = FunctionQuestion(
     mistakes=(
         Mistake("probabilities", "These are probabilities: you went on to the softmax. Logits come before it.",
                 lambda x, W_g: routing.softmax(x @ W_g)),
+        Mistake("exponentials", "These are the exponentials of the logits. They belong to the next step, the softmax.",
+                lambda x, W_g: np.exp(x @ W_g)),
+        Mistake("rounded", "Right, but rounded to two decimals. Return the numbers as they are; round only when you print.",
+                lambda x, W_g: np.round(x @ W_g, 2)),
         Mistake("cosine", "You divided by the lengths, which gives the cosine of the angle. A logit is the plain dot product: the lengths stay in.", cosines),
         Mistake("distance", "These are distances between x and the columns. A router takes dot products.", distances),
         Mistake("negative distance", "These are negative distances between x and the columns. A router takes dot products.", lambda x, W_g: -distances(x, W_g)),
@@ -147,6 +151,12 @@ TRACE = FunctionQuestion(
                 lambda x, W_g, k: np.argsort(x @ W_g)[:k], part="selected"),
         Mistake("counted from one", "You counted experts from 1. In code, the first index is 0.",
                 lambda x, W_g, k: routing.top_k(x @ W_g, k)[1] + 1, part="selected"),
+        Mistake("values", "These are the k largest logits themselves. `selected` holds their indices.",
+                lambda x, W_g, k: routing.top_k(x @ W_g, k)[0], part="selected"),
+        Mistake("mask", "This marks every expert as in or out. `selected` holds the k indices, the best first.",
+                selected_mask, part="selected"),
+        Mistake("swapped", "These are the weights. The order is logits, probs, selected, weights.",
+                lambda x, W_g, k: routing.gate_weights(x @ W_g, k), part="selected"),
         Mistake("not renormalised", "The selected probabilities are there, but they do not sum to 1. Divide by their sum.",
                 lambda x, W_g, k: routing.gate_weights(x @ W_g, k, "softmax_topk"), part="weights"),
         Mistake("second softmax", "You applied a softmax to the selected probabilities. Divide them by their sum instead (or take the softmax of the selected logits: the same).",
@@ -155,6 +165,13 @@ TRACE = FunctionQuestion(
                 lambda x, W_g, k: routing.softmax(np.where(selected_mask(x, W_g, k), x @ W_g, 0)), part="weights"),
         Mistake("only the selected", "The numbers are right, but there are only k of them. `weights` has one entry per expert, 0 where not selected.",
                 lambda x, W_g, k: np.take(routing.gate_weights(x @ W_g, k), routing.top_k(x @ W_g, k)[1]), part="weights"),
+        Mistake("all probabilities", "These are all N probabilities. An expert that is not selected has weight 0.",
+                lambda x, W_g, k: routing.softmax(x @ W_g), part="weights"),
+        Mistake("divided logits", "You divided the selected logits by their sum. Divide the selected probabilities.",
+                lambda x, W_g, k: np.where(selected_mask(x, W_g, k), x @ W_g, 0) / routing.top_k(x @ W_g, k)[0].sum(),
+                part="weights"),
+        Mistake("first places", "The right numbers in the first k places. Each belongs at its expert's index.",
+                lambda x, W_g, k: -np.sort(-routing.gate_weights(x @ W_g, k)), part="weights"),
         Mistake("equal shares", "Every selected expert gets 1/k here. The weights follow the probabilities.",
                 lambda x, W_g, k: selected_mask(x, W_g, k) / k, part="weights"),
     ),
@@ -167,12 +184,15 @@ TRACE = FunctionQuestion(
 def combine_cases(rng: np.random.Generator) -> list[tuple]:
     """x (d,), weights (N,) that sum to 1 with zeros for the unselected, and matrices (N, d, d) that make the experts.
 
-    The first expert is never selected, so that counting the selected ones off from the front goes wrong.
+    The first expert is never selected, and of three the best stands in the middle: so that counting from the front,
+    or taking only the first, the last or the best, each gives something else.
     """
     cases = []
     for d, N, k in ((2, 4, 2), (3, 5, 1), (4, 7, 3)):
-        h = np.concatenate([[-9.0], rng.normal(size=N - 1)])  # (N,)
-        cases.append((rng.normal(size=d).round(1) + 0.05, routing.gate_weights(h, k), rng.normal(size=(N, d, d))))
+        shares = np.sort(0.1 + rng.dirichlet(np.ones(k)) * (1 - 0.1 * k))  # (k,)
+        weights = np.zeros(N)  # (N,)
+        weights[1 + np.sort(rng.choice(N - 1, k, replace=False))] = shares[[0, *range(k - 1, 0, -1)]]
+        cases.append((rng.normal(size=d).round(1) + 0.05, weights, rng.normal(size=(N, d, d))))
     return cases
 
 
@@ -265,6 +285,12 @@ COMBINE = CombineQuestion(
                 lambda x, weights, matrices: weights.max() * expert_outputs(x, matrices)[weights.argmax()]),
         Mistake("best only, unweighted", "This is the output of the expert with the largest weight alone.",
                 lambda x, weights, matrices: expert_outputs(x, matrices)[weights.argmax()]),
+        Mistake("first only", "Only the first selected expert is in your sum. Does your loop return too early?",
+                lambda x, weights, matrices: weights[weights > 0][0] * expert_outputs(x, matrices)[weights > 0][0]),
+        Mistake("last only", "Only the last selected expert is in your sum. Does each turn of the loop replace y?",
+                lambda x, weights, matrices: weights[weights > 0][-1] * expert_outputs(x, matrices)[weights > 0][-1]),
+        Mistake("summed over d", "You added up the entries as well, so one number is left. Sum over the experts only.",
+                lambda x, weights, matrices: combined(x, weights, matrices).sum()),
         Mistake("scaled input", "You multiplied the input by the weight. The weight multiplies the output: experts are not linear, so that is not the same.", scaled_inputs),
         Mistake("wrong pairs", "The weights went to the wrong experts: the i-th weight above 0 does not belong to the i-th expert.",
                 lambda x, weights, matrices: weights[weights > 0] @ expert_outputs(x, matrices)[: (weights > 0).sum()]),
@@ -314,7 +340,7 @@ class PrototypeQuestion(Question):
 
 def prototype_fault(logit: float, my_angle: float, best_logit: float, best_angle: float) -> tuple[str, str | None]:
     """Say what is wrong with a prototype of this logit and angle, and name it; two empties when nothing is."""
-    if logit <= 0:
+    if logit < 0:
         return "It points away from the token: its logit is not even positive.", "points away"
     wins, aligned = logit > best_logit * (1 + 1e-9), my_angle <= best_angle + 1e-3
     if wins and not aligned:
@@ -342,7 +368,7 @@ PROTOTYPE = PrototypeQuestion(
     minutes=6,
     difficulty="medium",
     hints=(
-        "The logit is |x|·|w|·cos(angle). You must lose on the angle. What is left to win with?",
+        "The logit is |x|·|c|·cos(angle), where c is the prototype. You must lose on the angle. What is left to win with?",
         "Pick any direction at 20° to 60° from x, then make the vector longer until its logit passes the others.",
     ),
     idea="A dot product rewards length as well as direction, so a long prototype beats a better aligned short one.",
@@ -378,12 +404,18 @@ DOUBLING = ValuesQuestion(
     minutes=6,
     difficulty="medium",
     hints=(
-        "A dot product is linear: what happens to x·w when x becomes 2x? The softmax then sees only differences of logits.",
+        "A dot product is linear: what happens to x·c when x becomes 2x? The softmax then sees only differences of logits.",
         "The gap between E3 and E2 was 0.22. The ratio of two probabilities is e to the gap.",
     ),
     idea="Doubling x doubles every logit, so it doubles every gap: the order stays, every ratio is squared, the gate gets sharper.",
     answer="doubling",
     expected=doubled,
+    advice={
+        "logit of E3": "It is the dot product of 2x with the third column of W_g. Multiply and add once more.",
+        "selected": "It is a list of two indices, counted from 0, the expert with the larger logit first.",
+        "p3 / p2": "Take the logits of E3 and E2 for 2x, their gap, then e to the gap. Round at the very end.",
+        "weight of E3": "Take E3's probability for 2x, divided by the sum of the two selected probabilities.",
+    },
     mistakes=(
         Mistake("logit unchanged", "That is the logit of x itself. Nothing in this router scales x back: 2x has another logit.",
                 lambda: undoubled().logits[2], part="logit of E3"),
@@ -400,6 +432,14 @@ DOUBLING = ValuesQuestion(
                 lambda: undoubled().logits[2] / undoubled().logits[1], part="p3 / p2"),
         Mistake("gap", "That is the gap between the two logits. The ratio is e to that gap.",
                 lambda: 2 * (undoubled().logits[2] - undoubled().logits[1]), part="p3 / p2"),
+        Mistake("inverse", "That is E2's probability divided by E3's. It was asked the other way round.",
+                lambda: doubled()["p3 / p2"] ** -1, part="p3 / p2"),
+        Mistake("other expert", "That is the weight of E2. E3 has the larger one.",
+                lambda: 1 - doubled()["weight of E3"], part="weight of E3"),
+        Mistake("percent", "That is in percent. Give it as a number between 0 and 1.",
+                lambda: 100 * doubled()["weight of E3"], part="weight of E3"),
+        Mistake("ratio", "That is the ratio of the two weights. They sum to 1, so neither is above 1.",
+                lambda: doubled()["p3 / p2"], part="weight of E3"),
         Mistake("weight unchanged", "That is the weight for x itself. A ratio that changed changes both weights.",
                 lambda: undoubled().weights[2], part="weight of E3"),
         Mistake("weight doubled", "That is above 1. The two weights still sum to 1.",

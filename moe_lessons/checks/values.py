@@ -56,11 +56,11 @@ def describe(value: Any) -> str:
     """Say in a few words what a plain value is: `an array of shape (3,), float64`."""
     value = stacked(value)
     if value is None:
-        return "None (is a `return` missing?)"
+        return "None"
     if isinstance(value, str):
         return "a piece of text"
     if isinstance(value, Opaque):
-        return f"an object of type {value.type_name}"
+        return "still ..." if value.type_name == "..." else f"an object of type {value.type_name}"
     if isinstance(value, Mapping):
         return "a dict with the keys " + (", ".join(repr(key) for key in value) or "(none)")
     if isinstance(value, list):

@@ -13,11 +13,11 @@ from moe_lessons.validation import whole_number
 WIDTH, HEADER, ROW, FOOTER = 580, 66, 38, 84
 # (left edge, width, title, formula) of each step's column.
 COLUMNS = (
-    (44, 132, "1 logit", "h = x·w"),
-    (180, 84, "2 exp", "e^(h/τ)"),
-    (268, 126, "3 probability", "e / sum"),
-    (398, 62, "4 top-k", "keep k"),
-    (464, 112, "5 weight", ""),
+    (44, 132, "1 logit", "h = x·column"),
+    (180, 84, "2 exp", ""),
+    (268, 120, "3 probability", "e / sum"),
+    (392, 62, "4 top-k", "keep k"),
+    (458, 120, "5 weight", ""),
 )
 WEIGHT_FORMULA = {
     "topk_softmax": "softmax of kept",
@@ -43,7 +43,7 @@ def trace_svg(x: Any, W_g: Any, k: int = 2, form: str = "topk_softmax", temperat
         height,
         f"Routing one token, up to step {step}",
         " ".join(sentences[:step]),
-        _header(step, form),
+        _header(step, form, temperature),
         *rows,
         _footer(sentences[step - 1], height),
         state=f"step={step}|k={k}|form={form}|tau={temperature:g}|x={np.round(x, 6).tolist()}",
@@ -59,7 +59,8 @@ def _cells(trace: routing.Trace) -> list[list[str]]:
     """Return the drawn content of each column, expert by expert."""
     chosen = set(trace.selected.tolist())
     exponentials = _exponentials(trace)  # (N,)
-    scale = float(np.abs(trace.logits).max()) or 1.0
+    # A whole power of two: the bars keep their scale while a slider moves the logits a little.
+    scale = 2.0 ** max(0, np.ceil(np.log2(np.abs(trace.logits).max() or 1)))
     return [
         [_bar(0, h, scale, i, signed=True) for i, h in enumerate(trace.logits)],
         [_number(1, f"{e:.3f}" if e < 1000 else f"{e:.1e}") for e in exponentials],
@@ -99,14 +100,14 @@ def _number(column: int, content: str, colour: str | None = None) -> str:
     return text(left + width / 2, 5, content, size=15, anchor="middle", **attributes)
 
 
-def _header(step: int, form: str) -> str:
+def _header(step: int, form: str, temperature: float) -> str:
     """Draw the columns' titles; the step that the footer explains is underlined."""
+    formulas = {2: "e^h" if temperature == 1 else "e^(h/τ)", 5: WEIGHT_FORMULA[form]}
     parts = [element("line", x1=8, x2=WIDTH - 8, y1=HEADER - 8, y2=HEADER - 8, stroke=RULE)]
     for number, (left, width, title, formula) in enumerate(COLUMNS, start=1):
         middle = left + width / 2
         parts.append(text(middle, 24, title, size=15, anchor="middle", font_weight="bold"))
-        shown = formula or WEIGHT_FORMULA[form]
-        parts.append(text(middle, 44, shown, size=14, anchor="middle", fill=FAINT_INK))
+        parts.append(text(middle, 44, formulas.get(number, formula), size=14, anchor="middle", fill=FAINT_INK))
         if number == step:
             parts.append(element("rect", x=left, y=HEADER - 10, width=width - 4, height=4, fill=ACCENT))
     return "".join(parts)
@@ -140,9 +141,10 @@ def _sentences(x: np.ndarray, W_g: np.ndarray, trace: routing.Trace) -> list[str
         "softmax_topk": f"The kept probabilities as they are: {name} keeps {w:.3f}; the weights sum to {kept:.3f}.",
         "softmax_topk_renorm": f"The kept probabilities sum to {kept:.3f}; {name} gets {p:.3f} / {kept:.3f} = {w:.3f}.",
     }[form]
+    divide = "Take" if tau == 1 else f"Divide by τ = {tau:g} and take"
     sentences = [
         f"Multiply and add: the logit of {name} is {products} = {h:.3f}.",
-        f"Divide by τ = {tau:g} and exponentiate: every number is positive now. Their sum is {total:.5g}.",
+        f"{divide} the exponential: every number is positive now. Sum {total:.5g}.",
         f"Divide by that sum: {name} gets {p:.3f}. The probabilities sum to 1.",
         f"Keep the k = {len(trace.selected)} largest: {names}. Experts that do no work: {resting}.",
         last,

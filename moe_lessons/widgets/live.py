@@ -36,7 +36,7 @@ class Live(widgets.VBox):
         self.canvas = widgets.HTML(self.draw())
         longest = max(len(control.description) for control in controls.values())
         for control in controls.values():
-            control.style.description_width = f"{longest}ch"  # sliders below each other begin at the same place
+            control.style.description_width = f"{longest + 2}ch"  # sliders below each other begin at the same place
             control.observe(self._redraw, names="value")
         super().__init__([*controls.values(), self.canvas])
 

@@ -85,6 +85,19 @@ def combine_twice(x, weights, experts):
     return y
 
 
+def combine_and_return_too_early(x, weights, experts):
+    y = 0
+    for i in np.flatnonzero(weights):
+        y = y + weights[i] * experts[i](x)
+        return y
+
+
+def combine_and_replace(x, weights, experts):
+    for i in np.flatnonzero(weights):
+        y = weights[i] * experts[i](x)
+    return y
+
+
 def combine_in_place(x, weights, experts):
     y = np.zeros_like(x)
     for w, expert in zip(weights, experts, strict=True):
@@ -113,6 +126,8 @@ def doubling_computed():
 WRONG = {
     "1.1": {
         "probabilities": lambda x, W_g: softmax(x @ W_g),
+        "exponentials": lambda x, W_g: np.exp(x @ W_g),
+        "rounded": lambda x, W_g: (x @ W_g).round(2),
         "cosine": lambda x, W_g: (
             (x / np.linalg.norm(x, axis=-1, keepdims=True)) @ (W_g / np.linalg.norm(W_g, axis=0, keepdims=True))
         ),
@@ -134,6 +149,11 @@ WRONG = {
         "index order": broken_trace(selected=lambda s, **_: sorted(s.tolist())),
         "smallest": lambda x, W_g, k: trace(x, W_g, k, selected=lambda h, **_: np.argsort(h)[:k]),
         "counted from one": broken_trace(selected=lambda s, **_: s + 1),
+        "values": broken_trace(selected=lambda h, k, **_: np.sort(h)[::-1][:k]),
+        "mask": broken_trace(selected=lambda w, **_: w > 0),
+        "swapped": broken_trace(selected=lambda w, **_: w, weights=lambda s, **_: s),
+        "all probabilities": broken_trace(weights=lambda p, **_: p),
+        "first places": broken_trace(weights=lambda p, s, **_: np.pad(p[s] / p[s].sum(), (0, len(p) - len(s)))),
         "not renormalised": broken_trace(weights=lambda p, s, **_: scatter(s, p[s], len(p))),
         "second softmax": broken_trace(weights=lambda p, s, **_: scatter(s, softmax(p[s]), len(p))),
         "masked with 0": broken_trace(weights=lambda h, s, **_: softmax(scatter(s, h[s], len(h)))),
@@ -146,6 +166,11 @@ WRONG = {
         "all experts": lambda x, weights, experts: sum(e(x) for e in experts),
         "best only": lambda x, weights, experts: weights.max() * experts[weights.argmax()](x),
         "best only, unweighted": lambda x, weights, experts: experts[int(np.argmax(weights))](x),
+        "first only": combine_and_return_too_early,
+        "last only": combine_and_replace,
+        "summed over d": lambda x, weights, experts: np.sum(
+            [weights[i] * experts[i](x) for i in np.flatnonzero(weights)]
+        ),
         "scaled input": lambda x, weights, experts: sum(experts[i](weights[i] * x) for i in np.flatnonzero(weights)),
         "wrong pairs": lambda x, weights, experts: sum(
             w * e(x) for w, e in zip(weights[weights > 0], experts, strict=False)
@@ -171,6 +196,10 @@ WRONG = {
         "ratio doubled": doubling(p3_p2=2.492),
         "ratio of logits": doubling(p3_p2=1.733),
         "gap": doubling(p3_p2=0.44),
+        "inverse": doubling(p3_p2=0.644),
+        "other expert": doubling(weight_of_E3=0.392),
+        "percent": doubling(weight_of_E3=60.83),
+        "ratio": doubling(weight_of_E3=1.553),
         "weight unchanged": doubling(weight_of_E3=0.5548),
         "weight doubled": doubling(weight_of_E3=1.11),
         "probability": doubling(weight_of_E3=float(softmax(2 * np.array([-0.18, 0.30, 0.52, -0.26]))[2])),
@@ -206,6 +235,8 @@ UNRECOGNISED = {
         doubling(p3_p2=3.3),
         doubling(selected=[0, 1, 2]),
         doubling(weight_of_E3="half"),
+        doubling(selected=["E3", "E2"]),
+        doubling(p3_p2=...),
         {"logit of E3": 1.04},
         [1.04, [2, 1], 1.55, 0.61],
     ],
@@ -238,5 +269,6 @@ RIGHT = {
         doubling(p3_p2=1.55, weight_of_E3=0.608),
         doubling(selected=torch.tensor([2, 1]), logit_of_E3=torch.tensor(1.04)),
         doubling(selected=(2, 1), weight_of_E3=np.float32(0.6083)),
+        doubling(logit_of_E3=[1.04]),
     ],
 }

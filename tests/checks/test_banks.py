@@ -9,6 +9,7 @@ import pytest
 from moe_lessons.checks import check, questions
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.question import FunctionQuestion
+from moe_lessons.checks.values import plain
 
 
 def load(path):
@@ -85,7 +86,7 @@ def test_each_mistake_is_told_from_every_other_and_from_the_truth(question, mist
     """Over many draws, the values of one mistake are never taken for another, nor for a right answer."""
     for seed in range(30):
         data = question.draw(np.random.default_rng(seed))
-        got = [mistake.wrong(*case) for case in data["cases"]]
+        got = [plain(mistake.wrong(*case)) for case in data["cases"]]
         part = question.parts.index(mistake.part) if mistake.part else None
         truth = [question.reference(*case) for case in data["cases"]]
         values = got if part is None else [[*t[:part], g, *t[part + 1 :]] for t, g in zip(truth, got, strict=True)]

@@ -146,6 +146,7 @@ def test_what_the_answer_raises_is_shown_with_its_own_line(capsys):
     assert "in answer: scores = W_g @ x" in printed
     assert "ValueError: matmul" in printed
     assert "x: an array of shape (2,), float64" in printed
+    assert "before went well" not in printed
     assert "x comes first" in printed
 
 
@@ -198,7 +199,7 @@ def test_the_learners_own_interrupt_passes_through():
 
 def test_printing_is_kept_short(capsys):
     def answer(x, W_g):
-        for i in range(100_000):
+        for i in range(20_000):
             print("line", i)
         print("on stderr", file=sys.stderr)
         return x @ W_g
@@ -255,3 +256,19 @@ def test_broken_control_a_judge_that_accepts_everything_is_noticed(monkeypatch):
 
     monkeypatch.setattr(FunctionQuestion, "judge", lambda *_: Verdict(True))
     assert check("1.1", lambda x, W_g: 2 * (x @ W_g)).status == Status.CORRECT
+
+
+def test_an_answer_for_single_tokens_only_is_told_that_those_went_well(capsys):
+    result, printed = output(
+        capsys, "1.1", lambda x, W_g: np.array([x @ column for column in W_g.T]) + [0] * len(x.shape)
+    )
+    assert result.status == Status.RAISED
+    result, printed = output(capsys, "1.1", lambda x, W_g: W_g.T @ x)
+    assert result.status == Status.RAISED
+    assert "(2 before went well)" in printed
+
+
+def test_a_missing_key_and_text_for_numbers_are_named(capsys):
+    assert "The key 'logit of E3' is missing; yours are 'logit'" in output(capsys, "1.5", {"logit": 1})[1]
+    assert "came a piece of text" in output(capsys, "1.5", {"logit of E3": "1.04"})[1]
+    assert "came still ..." in output(capsys, "1.5", {"logit of E3": 1.04, "selected": ...})[1]

@@ -18,6 +18,7 @@ from moe_lessons.checks import compare
         ("Rises", "rises", "That is it."),
         ("falls", "rises", "They differ"),
         (3, "rises", "They differ"),
+        ("1.25", 1.246, "without quotes"),
         (object(), 1.0, "No prediction yet"),
         ([..., 1], np.array([2, 1]), "different shapes"),
     ],

@@ -68,14 +68,14 @@ def test_text_agrees_whatever_the_case():
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (None, "None (is a `return` missing?)"),
+        (None, "None"),
         ("a", "a piece of text"),
         (1, "a number"),
         (np.zeros((2, 3)), "an array of shape (2, 3), float64"),
         ([1, 2], "an array of shape (2,)"),
         ([1, "a"], "a list of 2: a number; a piece of text"),
         ({"a": 1}, "a dict with the keys 'a'"),
-        (..., "an object of type ..."),
+        (..., "still ..."),
         (object(), "an object of type object"),
     ],
 )

@@ -41,7 +41,7 @@ def test_the_footer_is_the_steps_arithmetic():
     assert "Multiply and add: the logit of E3 is 1·0.3 + (−0.5)·0.2 + 0.8·0.4 =" in shown_texts(
         trace_svg(X, W_G, step=1)
     )
-    assert any("sum is 4.6382" in t for t in shown_texts(trace_svg(X, W_G, step=2)))
+    assert any("Sum 4.6382" in t for t in shown_texts(trace_svg(X, W_G, step=2)))
 
 
 def test_broken_control_a_picture_of_other_weights_is_noticed():

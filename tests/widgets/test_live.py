@@ -41,7 +41,7 @@ def test_without_a_kernel_the_picture_is_in_the_bundle():
 
 def test_labels_have_room_for_the_longest_and_choices_start_at_the_first():
     live = Live(lambda a, b: "", a=slider("a long description", 1.0, 0.0, 2.0, 0.5), b=slider("b", 1, 1, 2, 1))
-    assert {control.style.description_width for control in live.controls.values()} == {"18ch"}
+    assert {control.style.description_width for control in live.controls.values()} == {"20ch"}
     assert choice("form", {"one": 1, "two": 2}).value == 1
     assert choice("form", ["a", "b"], "b").value == "b"
 

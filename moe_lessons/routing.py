@@ -23,7 +23,7 @@ def router_logits(x: Any, W_g: Any) -> np.ndarray:
     """Score every expert for every token: h = x W_g.
 
     x: (..., d). W_g: (d, N), column i is the prototype of expert i. Returns (..., N), unitless.
-    Raises ValueError for entries that are not finite numbers, or widths that do not match.
+    Raises ValueError for entries that are not finite numbers, widths that do not match, and overflow.
     Source: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 4 without its noise.
     """
     x = float_array("x", x)  # (..., d)
@@ -32,7 +32,9 @@ def router_logits(x: Any, W_g: Any) -> np.ndarray:
         raise refuse("W_g.shape", W_g.shape, "(d, N): one row per input number, one column per expert")
     if x.shape[-1] != W_g.shape[0]:
         raise refuse("x.shape", x.shape, f"a last axis of {W_g.shape[0]}, the number of rows of W_g")
-    return x @ W_g  # (..., N)
+    with np.errstate(over="ignore", invalid="ignore"):
+        h = x @ W_g  # (..., N)
+    return float_array("x @ W_g", h, expected="products that fit into a floating-point number")
 
 
 def softmax(logits: Any, temperature: float = 1.0, axis: int = -1) -> np.ndarray:
@@ -62,8 +64,8 @@ def log_sum_exp(logits: Any, axis: int = -1) -> np.ndarray:
     h = score_array("logits", logits, axis)  # (..., N)
     largest = h.max(axis=axis, keepdims=True)  # (..., 1)
     with np.errstate(over="ignore", under="ignore"):
-        total = np.exp(h - largest).sum(axis=axis)  # (...), from 1 to N
-    return np.squeeze(largest, axis=axis) + np.log(total)  # (...)
+        total = np.exp(h - largest).sum(axis=axis, dtype=np.float64)  # (...), from 1 to N
+    return (np.squeeze(largest, axis=axis) + np.log(total)).astype(h.dtype)  # (...)
 
 
 def top_k(scores: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -114,9 +116,9 @@ def noisy_logits(x: Any, W_g: Any, W_noise: Any, rng: np.random.Generator) -> np
     """
     if not isinstance(rng, np.random.Generator):
         raise refuse("rng", rng, "a numpy.random.Generator, for instance numpy.random.default_rng(0)")
-    h = router_logits(x, W_g)  # (..., N)
-    if np.shape(W_noise) != np.shape(W_g):
-        raise refuse("W_noise.shape", np.shape(W_noise), f"the shape of W_g, {np.shape(W_g)}")
+    h, W_noise = router_logits(x, W_g), float_array("W_noise", W_noise)  # (..., N), (d, N)
+    if W_noise.shape != np.shape(W_g):
+        raise refuse("W_noise.shape", W_noise.shape, f"the shape of W_g, {np.shape(W_g)}")
     scale = np.logaddexp(0, router_logits(x, W_noise))  # (..., N); softplus(z) = ln(1 + e^z) > 0
     return (h + rng.standard_normal(h.shape) * scale).astype(h.dtype)
 
@@ -173,7 +175,8 @@ def _expert_rows(trace: Trace) -> list[str]:
     rows = [header]
     for i, (h, p, w) in enumerate(zip(trace.logits, trace.probs, trace.weights, strict=True)):
         mark = f"yes, rank {rank[i]}" if i in rank else "no"
-        rows.append(f"{f'E{i + 1}':>6}  {i:>5}  {h:>8.3f}  {p:>6.3f}  {w:>6.3f}  {mark}")
+        logit = f"{h:.3f}" if abs(h) < 1e4 or np.isinf(h) else f"{h:.1e}"
+        rows.append(f"{f'E{i + 1}':>6}  {i:>5}  {logit:>8}  {p:>6.3f}  {w:>6.3f}  {mark}")
     return rows
 
 

@@ -13,14 +13,20 @@ def refuse(name: str, value: object, expected: str) -> ValueError:
     return ValueError(f"{name} = {shown}: expected {expected}")
 
 
-def float_array(name: str, value: Any, *, allow: Callable[[np.ndarray], np.ndarray] = np.isfinite) -> np.ndarray:
+def float_array(
+    name: str,
+    value: Any,
+    *,
+    allow: Callable[[np.ndarray], np.ndarray] = np.isfinite,
+    expected: str = "a finite number",
+) -> np.ndarray:
     """Return `value` as a floating-point array with at least one axis; integers become float64.
 
-    `allow` says entry by entry which numbers are legal (by default the finite ones).
+    `allow` says entry by entry which numbers are legal, `expected` says it in words.
     """
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError):
+    except Exception:  # ragged rows, or an object that cannot be converted
         raise refuse(name, value, "an array of numbers, every row of the same length") from None
     if array.dtype.kind not in "fiub":
         raise refuse(name, value, f"an array of real numbers, not of dtype {array.dtype}")
@@ -32,13 +38,15 @@ def float_array(name: str, value: Any, *, allow: Callable[[np.ndarray], np.ndarr
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         position = ", ".join(map(str, where))
-        raise refuse(f"{name}[{position}]", array[where].item(), "a finite number")
+        raise refuse(f"{name}[{position}]", array[where].item(), expected)
     return array
 
 
 def score_array(name: str, value: Any, axis: int = -1) -> np.ndarray:
     """Return `value` as scores along `axis`: finite or −∞ (a mask), with one finite entry in each row."""
-    scores = float_array(name, value, allow=lambda a: np.isfinite(a) | np.isneginf(a))
+    scores = float_array(
+        name, value, allow=lambda a: np.isfinite(a) | np.isneginf(a), expected="a finite number, or −∞ as a mask"
+    )
     whole_number("axis", axis, least=-scores.ndim, most=scores.ndim - 1)
     if scores.shape[axis] == 0:
         raise refuse(f"{name}.shape", scores.shape, f"at least one entry along axis {axis}")
@@ -58,9 +66,13 @@ def whole_number(name: str, value: Any, *, least: int, most: int) -> int:
 def positive_number(name: str, value: Any) -> float:
     """Return `value` as a finite float above zero."""
     is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or not np.isfinite(value) or not value > 0:
+    try:
+        number = float(value) if is_number else 0.0
+    except OverflowError:
+        number = np.inf
+    if not 0 < number < np.inf:
         raise refuse(name, value, "a finite number above 0")
-    return float(value)
+    return number
 
 
 def one_of(name: str, value: Any, choices: Collection[str]) -> str:

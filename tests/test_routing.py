@@ -380,3 +380,24 @@ def test_inputs_are_left_alone():
     routing.route(x, W_g, 2, noise=np.ones(4))
     np.testing.assert_array_equal(x, X)
     np.testing.assert_array_equal(W_g, W_G)
+
+
+def test_overflow_and_a_bad_noise_matrix_name_the_argument():
+    with pytest.raises(ValueError, match=r"^x @ W_g.* = inf: expected products that fit"):
+        routing.router_logits([1e200, 0.0, 0.0], np.full((3, 4), 1e200))
+    for bad in (np.full((3, 4), np.nan), [[1.0], [1.0, 2.0]]):
+        with pytest.raises(ValueError, match=r"^W_noise"):
+            routing.noisy_logits(X, W_G, bad, np.random.default_rng(0))
+    assert np.isfinite(routing.noisy_logits(X, W_G, np.full((3, 4), 800.0), np.random.default_rng(0))).all()
+    with pytest.raises(ValueError, match=r"^x = "):
+        routing.router_logits(torch.ones(3, requires_grad=True), W_G)
+
+
+def test_half_precision_log_sum_exp_of_many_experts_does_not_overflow():
+    lse = routing.log_sum_exp(np.zeros(100_000, np.float16))
+    assert lse.dtype == np.float16
+    np.testing.assert_allclose(lse, np.log(100_000), rtol=1e-3)
+
+
+def test_huge_logits_print_in_a_short_line():
+    assert max(map(len, repr(routing.route([1e300], [[1.0, 2.0]], 1)).splitlines())) < 80

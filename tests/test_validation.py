@@ -52,7 +52,7 @@ def test_whole_number_refuses(value):
         validation.whole_number("k", value, least=1, most=4)
 
 
-@pytest.mark.parametrize("value", [0, -1.0, np.inf, np.nan, "1", None, True, [1.0]])
+@pytest.mark.parametrize("value", [10**400, np.longdouble("1e-4000"), 0, -1.0, np.inf, np.nan, "1", None, True, [1.0]])
 def test_positive_number_refuses(value):
     with pytest.raises(ValueError, match=r"^temperature = .*above 0"):
         validation.positive_number("temperature", value)

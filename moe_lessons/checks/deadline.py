@@ -2,12 +2,15 @@
 
 import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 REPEAT_SECONDS = 0.05  # a bare `except:` may swallow one alarm, so it rings until the block is left
+PATIENCE = 3  # alarms before the code is watched for catching them
 
 
 class OutOfTime(BaseException):
@@ -25,17 +28,51 @@ def deadline(seconds: float) -> Iterator[None]:
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
     """Use the operating system's timer (Linux, macOS)."""
+    outside, rings, tracer = _stack(sys._getframe()), 0, sys.gettrace()
 
-    def ring(_signal: int, _frame: FrameType | None) -> None:
+    def ring(_signal: int, frame: FrameType | None) -> None:
+        nonlocal rings
+        rings += 1
+        if rings > PATIENCE:
+            _raise_again_when_caught(frame, outside)
+        signal.setitimer(signal.ITIMER_REAL, REPEAT_SECONDS)  # only now: alarms must not ring inside alarms
         raise OutOfTime
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
+    handler = signal.signal(signal.SIGALRM, ring)
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, *timer)
+        finally:  # also when a last alarm rings on the line above
+            signal.signal(signal.SIGALRM, handler)
+            sys.settrace(tracer)
+
+
+def _stack(frame: FrameType | None) -> list[FrameType]:
+    """Return a frame and all that called it, the innermost first."""
+    frames = []
+    while frame:
+        frames.append(frame)
+        frame = frame.f_back
+    return frames
+
+
+def _raise_again_when_caught(frame: FrameType | None, outside: list[FrameType]) -> None:
+    """Raise once more where an alarm was caught: inside `except` the loop's own `try` no longer protects it."""
+
+    def trace(here: FrameType, _event: str, _argument: Any) -> Any:
+        if here not in watched:  # called anew, perhaps by the clean-up that follows the deadline
+            return None
+        if isinstance(sys.exc_info()[1], OutOfTime):
+            raise OutOfTime
+        return trace
+
+    watched = set(_stack(frame)) - set(outside)
+    for inner in watched:
+        inner.f_trace, inner.f_trace_opcodes = trace, True
+    sys.settrace(trace)
 
 
 @contextmanager

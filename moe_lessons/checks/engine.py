@@ -2,13 +2,16 @@
 
 import contextlib
 import difflib
+import functools
 import importlib
 import inspect
 import io
 import linecache
 import secrets
 import sysconfig
+import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -54,8 +57,8 @@ class Result:
         """Show nothing: `check` has printed its verdict already."""
 
 
-class UsesReference(Exception):
-    """The answer calls the package's function that it was asked to write."""
+class UsesReference(BaseException):
+    """The answer calls the package's function that it was asked to write. No `except Exception` hides it."""
 
 
 class Printed(io.StringIO):
@@ -70,16 +73,21 @@ class Printed(io.StringIO):
         super().write(kept)
         return len(text)
 
+    def close(self) -> None:
+        """Stay open, whatever the learner's code does with `sys.stdout`."""
+
 
 def check(question_id: Any, answer: Any = ..., *, seed: int | None = None) -> Result:
     """Check an answer, print the verdict, count the attempt. `seed` repeats a check with the very same inputs."""
     question = questions().get(str(question_id))
     if question is None:
         return _say(Result(str(question_id), Status.UNKNOWN, _nearest(str(question_id))))
+    if _running.locked():
+        return _say(Result(question.id, Status.NOT_YET, "Call `check` in a cell of its own, not inside an answer."))
     seed = secrets.randbits(32) if seed is None else seed
     printed = Printed()
     try:
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        with _running, contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             result = _examine(question, answer, seed)
     except OutOfTime:  # an alarm that rang just as the answer returned
         result = _not_yet(question, "Your code took too long. Run the check again.", seed)
@@ -91,6 +99,9 @@ def check(question_id: Any, answer: Any = ..., *, seed: int | None = None) -> Re
     return _say(result, _counted(question, result), printed)
 
 
+_running = threading.Lock()
+
+
 def _examine(question: Question, answer: Any, seed: int) -> Result:
     """Draw, probe and judge; turn whatever happens into a result."""
     if _untouched(answer):
@@ -100,11 +111,16 @@ def _examine(question: Question, answer: Any, seed: int) -> Result:
         return _not_yet(question, unfit, seed)
     data = question.draw(np.random.default_rng(seed))
     try:
-        with _reference_blocked(question, answer), deadline(question.seconds):
+        with _reference_blocked(question, answer), warnings.catch_warnings(), deadline(question.seconds):
+            warnings.simplefilter("default")  # shown once, as something that the learner's code printed
             reply = question.probe(answer, data)
-    except (Exception, SystemExit, OutOfTime) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return _stopped(question, error, seed)
-    return _judged(question, question.judge(data, reply), seed)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # what the judge computes on is the learner's, the warning would be ours
+        return _judged(question, question.judge(data, reply), seed)
 
 
 def _untouched(answer: Any) -> bool:
@@ -121,8 +137,11 @@ def _unfit(question: Question, answer: Any) -> str:
     wanted = f"{question.answer}({', '.join(question.parameters)})"
     if not callable(answer):
         return f"Expected the function {wanted}, not called: came {describe(plain(answer))}."
-    if str(getattr(answer, "__module__", "")).startswith("moe_lessons") or inspect.isclass(answer):
-        return f"This is {getattr(answer, '__name__', 'a class')}, which is not yours. Write {wanted} yourself."
+    if inspect.isclass(answer):
+        return f"Expected the function {wanted}, came the class {answer.__name__}."
+    original = _unwrapped(answer)
+    if str(getattr(original, "__module__", "")).split(".")[0] == "moe_lessons":
+        return f"This is the course's `{getattr(original, '__name__', original)}`. Write {wanted} yourself."
     try:
         inspect.signature(answer).bind(*question.parameters)
     except TypeError:
@@ -130,6 +149,13 @@ def _unfit(question: Question, answer: Any) -> str:
     except ValueError:  # built-in functions that tell nothing of their arguments
         return ""
     return ""
+
+
+def _unwrapped(answer: Any) -> Any:
+    """Return the function inside `functools.partial` and `functools.wraps`."""
+    while isinstance(answer, functools.partial):
+        answer = answer.func
+    return inspect.unwrap(answer)
 
 
 @contextlib.contextmanager
@@ -140,7 +166,7 @@ def _reference_blocked(question: Question, answer: Any) -> Iterator[None]:
         module_name, function = name.split(".")
         module = importlib.import_module(f"moe_lessons.{module_name}")
         original = getattr(module, function)
-        for space in (vars(module), getattr(answer, "__globals__", {})):
+        for space in (vars(module), getattr(_unwrapped(answer), "__globals__", {})):
             for key in [key for key, value in space.items() if value is original]:
                 restore.append((space, key, original))
                 space[key] = _blocked(function)
@@ -162,7 +188,7 @@ def _stopped(question: Question, error: BaseException, seed: int) -> Result:
     """Turn what stopped the learner's code into a result."""
     inputs, cause = (str(error), error.__cause__) if isinstance(error, AnswerRaised) else ("", error)
     where = _learner_line(cause) if cause else ""
-    if isinstance(cause, NotImplementedError):
+    if _is_stub(cause):
         return Result(question.id, Status.NOT_ATTEMPTED)
     if isinstance(cause, UsesReference):
         return _not_yet(question, str(cause), seed)
@@ -180,6 +206,19 @@ def _stopped(question: Question, error: BaseException, seed: int) -> Result:
     return Result(question.id, Status.RAISED, "\n".join(line for line in lines if line), seed=seed)
 
 
+def _is_stub(error: BaseException | None) -> bool:
+    """Tell the exercise's own `raise NotImplementedError` from one of a library."""
+    if not isinstance(error, NotImplementedError) or error.args:
+        return False
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return not _is_foreign(last.filename)
+
+
+def _is_foreign(filename: str) -> bool:
+    """Tell whether a file is the course's or a library's, not the learner's."""
+    return Path(filename).is_relative_to(PACKAGE) or filename.startswith(LIBRARIES)
+
+
 def _judged(question: Question, verdict: Verdict, seed: int) -> Result:
     if verdict.correct:
         return Result(question.id, Status.CORRECT, verdict.message, points=question.points, seed=seed)
@@ -193,8 +232,7 @@ def _not_yet(question: Question, message: str, seed: int, mistake: str | None = 
 def _learner_line(error: BaseException) -> str:
     """Return the last line of the learner's own code in a traceback, with its number."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        inside = Path(frame.filename).is_relative_to(PACKAGE) or frame.filename.startswith(LIBRARIES)
-        if not inside and frame.lineno:
+        if not _is_foreign(frame.filename) and frame.lineno:
             line = linecache.getline(frame.filename, frame.lineno).strip()
             return f"line {frame.lineno} of its cell, in {frame.name}: {line}"
     return ""
@@ -220,7 +258,8 @@ def _counted(question: Question, result: Result) -> str:
         return f"(Your progress could not be saved in {records.home()}: {error.strerror or error})"
     if result.status == Status.CORRECT:
         return f"{result.points} of {question.points} points. Attempts: {known['attempts']}."
-    return f"Attempt {known['attempts']}. Hints are folded above. (Same inputs again: check(..., seed={result.seed}))"
+    again = f" (Same inputs again: check(..., seed={result.seed}))" if question.random_inputs else ""
+    return f"Attempt {known['attempts']}. Hints are folded above.{again}"
 
 
 def _say(result: Result, counted: str = "", printed: Printed | None = None) -> Result:

@@ -33,6 +33,7 @@ class Question:
 
     `answer` is the name the learner's function or variable has in the notebook; `parameters` are those of the
     function, empty for a variable. `stands_for` names the package's functions that would be the answer.
+    `when_raised` is shown beside an error of the learner's code. Without `random_inputs`, every draw is the same.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Question:
     stands_for: tuple[str, ...] = ()
     when_raised: str = ""
     seconds: float = 5.0
+    random_inputs: bool = True
 
     @property
     def set(self) -> str:
@@ -162,20 +164,21 @@ class FunctionQuestion(Question):
             columns = [("", values, expected)]
         for part, got, wanted in columns:
             if not all(map(agree, got, wanted)):
-                return self._not_yet(data["cases"], part, got, wanted)
+                return self._not_yet(data["cases"], part, got, wanted, reply["changed"])
         return Verdict(True, remark_on_changes(reply["changed"]))
 
     def _wrong_parts(self, value: Any) -> str:
         return f"Expected {len(self.parts)} things: {', '.join(self.parts)}. Your function returned {describe(value)}."
 
-    def _not_yet(self, cases: list[tuple], part: str, got: list, wanted: list) -> Verdict:
+    def _not_yet(self, cases: list[tuple], part: str, got: list, wanted: list, changed: list[str]) -> Verdict:
         """Explain a wrong part: a recognised mistake first, then the first case that differs."""
         mistake = next((m for m in self.mistakes if m.part == part and self._matches(m, cases, got)), None)
         index = next(i for i, (value, right) in enumerate(zip(got, wanted, strict=True)) if not agree(value, right))
         lines = [mistake.why] if mistake else []
         lines.append(difference(got[index], wanted[index], part))
         lines.append("for " + self._write_case(cases[index]))
-        return Verdict(False, "\n".join(lines), mistake.name if mistake else None)
+        lines.append(remark_on_changes(changed))
+        return Verdict(False, "\n".join(filter(None, lines)), mistake.name if mistake else None)
 
     def _matches(self, mistake: Mistake, cases: list[tuple], got: list) -> bool:
         return all(agree(value, mistake.wrong(*case)) for value, case in zip(got, cases, strict=True))
@@ -199,13 +202,15 @@ def difference(value: Any, expected: Any, part: str = "") -> str:
     if isinstance(value, np.ndarray) and value.shape == np.shape(expected):
         whole = value.dtype.kind in "iub" and np.asarray(expected).dtype.kind == "f"
         remark = f" ({value.dtype}: was something rounded, or stored in an array of whole numbers?)" if whole else ""
+        if show(plain(expected)) == show(value) and value.size:
+            remark = f" (they differ by up to {np.abs(value - expected).max():.2g}; dtype {value.dtype})"
         return f"{what}expected {show(plain(expected))}, came {show(value)}{remark}"
     forgotten = " (is a `return` missing?)" if value is None else ""
     return f"{what}expected {describe(plain(expected))}, came {describe(value)}{forgotten}"
 
 
 def remark_on_changes(changed: list[str]) -> str:
-    """Warn, beside a correct verdict, that the caller's arrays were changed in place."""
+    """Warn that the caller's arrays were changed in place; say nothing when they were not."""
     if not changed:
         return ""
     names = ", ".join(changed)
@@ -225,6 +230,7 @@ class ValuesQuestion(Question):
     mistakes: tuple[Mistake, ...]
     advice: dict[str, str]
     tolerance: float = 0.005
+    random_inputs: bool = False
 
     def draw(self, rng: np.random.Generator) -> Data:
         """Return nothing: the question is about fixed numbers."""

@@ -1,7 +1,7 @@
 """Where progress is kept: one small file per question, written so that a crash cannot spoil it.
 
 The folder is the user's data folder (on Linux ~/.local/share/moe-lessons); MOE_LESSONS_HOME names another.
-One file per question means that two notebooks open at once never overwrite each other's results.
+One file per question, changed under a lock: notebooks that are open at once do not overwrite each other's results.
 """
 
 import json
@@ -11,30 +11,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from platformdirs import user_data_dir
+
+from moe_lessons.checks.registry import questions
 
 EMPTY = {"attempts": 0, "correct": False, "last": ""}
 
 
 def home() -> Path:
     """Return the folder that holds the progress, whether it exists yet or not."""
-    return Path(os.environ.get("MOE_LESSONS_HOME") or user_data_dir("moe-lessons", appauthor=False))
+    return Path(os.environ.get("MOE_LESSONS_HOME") or user_data_dir("moe-lessons", appauthor=False)).expanduser()
 
 
 def record(question_id: str, correct: bool) -> dict[str, Any]:
     """Count one attempt and keep it. Once correct stays correct. Raises OSError when it cannot be written."""
-    before = load(question_id)
-    after = {
-        "attempts": before["attempts"] + 1,
-        "correct": before["correct"] or correct,
-        "last": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    write_atomically(_file(question_id), json.dumps(after) + "\n")
+    path = _file(question_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock"), timeout=5):
+        before = load(question_id)
+        after = {
+            "attempts": before["attempts"] + 1,
+            "correct": before["correct"] or correct,
+            "last": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_atomically(path, json.dumps(after) + "\n")
     return after
 
 
 def load(question_id: str) -> dict[str, Any]:
-    """Return what is known of a question. A file that cannot be read counts as no attempts; it is kept aside."""
+    """Return what is known of a question. A spoilt file counts as no attempts; it is kept aside."""
     path = _file(question_id)
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -43,16 +49,15 @@ def load(question_id: str) -> dict[str, Any]:
             "correct": known["correct"] is True,
             "last": str(known["last"]),
         }
-    except FileNotFoundError:
+    except OSError:  # not there, or not to be read
         return dict(EMPTY)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         path.replace(path.with_suffix(".unreadable"))
         return dict(EMPTY)
 
 
 def write_atomically(path: Path, content: str) -> None:
     """Write a file so that at any moment either the old or the new content is there, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with open(handle, "w", encoding="utf-8", newline="\n") as stream:
@@ -77,8 +82,6 @@ class Table:
 
 def progress() -> Table:
     """Return a table over all exercise sets: questions solved, points, attempts, and where it is kept."""
-    from moe_lessons.checks.registry import questions
-
     by_set: dict[str, list] = {}
     for question in questions().values():
         by_set.setdefault(question.set, []).append((question, load(question.id)))

@@ -35,8 +35,8 @@ def draw_router(rng: np.random.Generator, d: int, N: int, *lead: int) -> tuple[n
 
 
 def logits_cases(rng: np.random.Generator) -> list[tuple]:
-    """One token twice, then a batch; d and N always differ."""
-    return [draw_router(rng, 2, 3), draw_router(rng, 5, 4), draw_router(rng, 4, 6, 3)]
+    """One token twice, a batch, a batch of one; d and N always differ."""
+    return [draw_router(rng, 2, 3), draw_router(rng, 5, 4), draw_router(rng, 4, 6, 3), draw_router(rng, 3, 5, 1)]
 
 
 def distances(x: np.ndarray, W_g: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ LOGITS = FunctionQuestion(
     idea="A matrix product is many dot products at once: `x @ W_g` takes every row of x against every column of W_g.",
     answer="my_logits",
     parameters=("x", "W_g"),
-    stands_for=ROUTING,
+    stands_for=("routing.router_logits", "routing.route"),
     when_raised="If it is about shapes: d is the last axis of x and the first of W_g, so x comes first and W_g stays as it is.",
     cases=logits_cases,
     reference=routing.router_logits,
@@ -185,13 +185,13 @@ def combine_cases(rng: np.random.Generator) -> list[tuple]:
     """x (d,), weights (N,) that sum to 1 with zeros for the unselected, and matrices (N, d, d) that make the experts.
 
     The first expert is never selected, and of three the best stands in the middle: so that counting from the front,
-    or taking only the first, the last or the best, each gives something else.
+    or taking only the first, the last or the best, each gives something else. A small weight counts as well.
     """
     cases = []
-    for d, N, k in ((2, 4, 2), (3, 5, 1), (4, 7, 3)):
-        shares = np.sort(0.1 + rng.dirichlet(np.ones(k)) * (1 - 0.1 * k))  # (k,)
+    first, last = rng.uniform(0.1, 0.3, size=2)
+    for d, N, shares in ((2, 4, [0.001, 0.999]), (3, 5, [1.0]), (4, 7, [first, 1 - first - last, last])):
         weights = np.zeros(N)  # (N,)
-        weights[1 + np.sort(rng.choice(N - 1, k, replace=False))] = shares[[0, *range(k - 1, 0, -1)]]
+        weights[1 + np.sort(rng.choice(N - 1, len(shares), replace=False))] = shares
         cases.append((rng.normal(size=d).round(1) + 0.05, weights, rng.normal(size=(N, d, d))))
     return cases
 
@@ -323,8 +323,8 @@ class PrototypeQuestion(Question):
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Measure the logit and the angle of the learner's prototype."""
         w = stacked(reply["value"])
-        if not isinstance(w, np.ndarray) or w.shape != (2,) or not np.isfinite(w).all():
-            return Verdict(False, f"Expected a prototype: two finite numbers. Came {describe(w)}.")
+        if not is_point(w):
+            return Verdict(False, f"Expected a prototype: two numbers up to a million in size. Came {describe(w)}.")
         if not w.any():
             return Verdict(
                 False, "The zero vector has logit 0 with every token, and no direction at all.", "zero vector"
@@ -336,6 +336,11 @@ class PrototypeQuestion(Question):
                 f"Your angle: {my_angle:.1f}° (the others: {', '.join(f'{a:.1f}°' for a in angles)}).")  # fmt: skip
         why, name = prototype_fault(mine, my_angle, float(others.max()), min(angles))
         return Verdict(not name, f"{why}\n{seen}".strip(), name)
+
+
+def is_point(w: Any) -> bool:
+    """Tell whether a plain value is two numbers of a size whose squares can be stored."""
+    return isinstance(w, np.ndarray) and w.shape == (2,) and w.dtype.kind in "iuf" and bool((np.abs(w) <= 1e6).all())
 
 
 def prototype_fault(logit: float, my_angle: float, best_logit: float, best_angle: float) -> tuple[str, str | None]:
@@ -373,6 +378,7 @@ PROTOTYPE = PrototypeQuestion(
     ),
     idea="A dot product rewards length as well as direction, so a long prototype beats a better aligned short one.",
     answer="my_prototype",
+    random_inputs=False,
 )
 
 

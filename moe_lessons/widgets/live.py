@@ -6,16 +6,25 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from moe_lessons.validation import refuse
+
 
 def slider(label: str, value: float, low: float, high: float, step: float) -> widgets.Widget:
-    """Return a labelled slider: whole numbers when `step` is one, decimals otherwise."""
-    kind = widgets.IntSlider if isinstance(step, int) else widgets.FloatSlider
+    """Return a labelled slider from `low` to `high`: whole numbers when all are whole, decimals otherwise."""
+    if not low <= value <= high:
+        raise refuse("value", value, f"a number from {low} to {high}")
+    kind = widgets.IntSlider if all(isinstance(n, int) for n in (value, low, high, step)) else widgets.FloatSlider
     return kind(value=value, min=low, max=high, step=step, description=label, layout=_LAYOUT)
 
 
 def choice(label: str, options: Any, value: Any = None) -> widgets.Widget:
     """Return a labelled drop-down list. `options` is a list, or a dict of label -> value."""
-    first = next(iter(options.values())) if isinstance(options, dict) else options[0]
+    values = list(options.values() if isinstance(options, dict) else options)
+    if not values:
+        raise refuse("options", options, "at least one")
+    if value is not None and value not in values:
+        raise refuse("value", value, f"one of {values}")
+    first = values[0]
     value = first if value is None else value
     return widgets.Dropdown(options=options, value=value, description=label, layout=_LAYOUT)
 
@@ -34,7 +43,7 @@ class Live(widgets.VBox):
         self.picture = picture
         self.controls = controls
         self.canvas = widgets.HTML(self.draw())
-        longest = max(len(control.description) for control in controls.values())
+        longest = max((len(control.description) for control in controls.values()), default=0)
         for control in controls.values():
             control.style.description_width = f"{longest + 2}ch"  # sliders below each other begin at the same place
             control.observe(self._redraw, names="value")

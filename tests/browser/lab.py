@@ -28,6 +28,8 @@ IDLE = """() => {
   const session = window.jupyterapp?.shell?.currentWidget?.sessionContext;
   return session?.isReady && session.session?.kernel?.status === 'idle';
 }"""
+LAST_COUNT = """() => Math.max(0, ...window.jupyterapp.shell.currentWidget.content.widgets
+  .map(cell => cell.model.executionCount ?? 0))"""
 ALL_RAN = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .filter(cell => cell.model.type === 'code' && cell.model.sharedModel.source.trim())
   .every(cell => cell.model.executionCount !== null && cell.model.executionState !== 'running')"""
@@ -105,6 +107,7 @@ class Lab:
         self.page, self.address = page, address
         self.requests: list[str] = []
         self.console: list[str] = []
+        page.on("websocket", lambda socket: self.requests.append(socket.url))
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", lambda message: self.console.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.console.append(str(error)))
@@ -139,9 +142,10 @@ class Lab:
 
     def run(self, cell: Locator) -> None:
         """Run one cell with Shift + Enter."""
+        before = self.page.evaluate(LAST_COUNT)
         cell.locator(".cm-content").click()
         self.page.keyboard.press("Shift+Enter")
-        self.page.wait_for_timeout(200)
+        self.page.wait_for_function(f"before => ({LAST_COUNT})() > before", arg=before, timeout=60_000)
         self.page.wait_for_function(IDLE, timeout=60_000)
 
     def strangers(self) -> list[str]:

@@ -215,6 +215,8 @@ UNRECOGNISED = {
         lambda x, W_g: (x @ W_g).astype(int),
         lambda x, W_g: "logits",
         lambda x, W_g: (x @ W_g)[..., :-1],
+        lambda x, W_g: np.squeeze(x @ W_g),
+        lambda x, W_g: (x @ W_g).astype(np.float16),
     ],
     "1.2": [
         lambda x, W_g, k: x @ W_g,
@@ -228,8 +230,9 @@ UNRECOGNISED = {
         lambda x, weights, experts: weights,
         lambda x, weights, experts: -sum(weights[i] * experts[i](x) for i in np.flatnonzero(weights)),
         lambda x, weights, experts: None,
+        lambda x, weights, experts: sum(weights[i] * experts[i](x) for i in np.flatnonzero(weights > 0.05)),
     ],
-    "1.4": [[1.0, 2.0, 3.0], 3.0, "long", [np.nan, 1.0], {"w": [3, 0]}, None],
+    "1.4": [[True, True], [2e307, 1e307], [1.0, 2.0, 3.0], 3.0, "long", [np.nan, 1.0], {"w": [3, 0]}, None],
     "1.5": [
         doubling(logit_of_E3=0.9),
         doubling(p3_p2=3.3),
@@ -248,6 +251,7 @@ RIGHT = {
         lambda x, W_g: np.einsum("...d,dn->...n", x, W_g),
         lambda x, W_g: torch.tensor(x) @ torch.tensor(W_g),
         lambda x, W_g: torch.nn.functional.linear(torch.tensor(x), torch.tensor(W_g).T),
+        lambda x, W_g: (torch.tensor(x).float() @ torch.tensor(W_g).float()).tolist(),
         lambda x, W_g: np.float32(x) @ np.float32(W_g),
         logits_by_loop,
         logits_by_columns,

@@ -1,7 +1,11 @@
 """`check` meets every kind of answer with one helpful verdict and never with a traceback."""
 
+import asyncio
+import functools
+import signal
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from moe_lessons import routing
 from moe_lessons.checks import check, progress, questions
 from moe_lessons.checks import engine as engine_module
 from moe_lessons.checks.engine import Status
+from moe_lessons.routing import router_logits as imported_logits
 
 
 def right(x, W_g):
@@ -47,8 +52,35 @@ def loops_and_swallows(x, W_g):
             pass
 
 
+def sleeps_and_swallows(x, W_g):
+    while True:
+        try:
+            time.sleep(1)
+        except BaseException:
+            continue
+
+
+def calls_by_its_own_name(x, W_g):
+    return imported_logits(x, W_g)
+
+
+def hides_the_reference(x, W_g):
+    try:
+        return routing.router_logits(x, W_g)
+    except Exception:
+        return x @ W_g
+
+
 def recurses(x, W_g):
     return recurses(x, W_g)
+
+
+def cancels(x, W_g):
+    raise asyncio.CancelledError
+
+
+def library_stub(x, W_g):
+    raise NotImplementedError("a library's")
 
 
 def changes_its_input(x, W_g):
@@ -103,8 +135,15 @@ def test_unknown_question_lists_near_ones(capsys, unknown):
         (None, "came None"),
         (lambda x: x, "yours is my_logits(x)"),
         (lambda a, b, c: a, "yours is my_logits(a, b, c)"),
-        (dict, "Write my_logits(x, W_g) yourself"),
-        (routing.router_logits, "This is router_logits, which is not yours"),
+        (dict, "came the class dict"),
+        (routing.router_logits, "This is the course's `router_logits`"),
+        (functools.partial(routing.router_logits), "This is the course's `router_logits`"),
+        (
+            functools.wraps(uses_the_reference)(lambda x, W_g: uses_the_reference(x, W_g)),
+            "the course's `router_logits`",
+        ),
+        (calls_by_its_own_name, "uses the course's `router_logits`"),
+        (hides_the_reference, "uses the course's `router_logits`"),
         (uses_the_reference, "uses the course's `router_logits`"),
         (uses_the_trace, "uses the course's `route`"),
         (imports_the_reference, "uses the course's `router_logits`"),
@@ -112,7 +151,7 @@ def test_unknown_question_lists_near_ones(capsys, unknown):
         (lambda x, W_g: [1, "a"], "came a list of 2"),
         (lambda x, W_g: x[:1], "came an array of shape (1,)"),
         (lambda x, W_g: (x @ W_g).astype(int), "was something rounded"),
-        (lambda x, W_g: x @ W_g + 0j, "came an object of type ndarray"),
+        (lambda x, W_g: x @ W_g + 0j, "dtype complex128, which is not real numbers"),
         (lambda x, W_g: (i for i in x), "came an object of type generator"),
         (lambda x, W_g: (x @ W_g) > 0, "came"),
     ],
@@ -155,6 +194,8 @@ def test_what_the_answer_raises_is_shown_with_its_own_line(capsys):
     [
         (recurses, "RecursionError"),
         (lambda x, W_g: sys.exit(3), "SystemExit: 3"),
+        (cancels, "CancelledError"),
+        (library_stub, "NotImplementedError: a library's"),
         (lambda x, W_g: missing, "NameError: name 'missing'"),  # noqa: F821
         (lambda x, W_g: int("x" * 5000), "ValueError"),
     ],
@@ -165,7 +206,7 @@ def test_every_way_to_fail_is_caught(capsys, answer, words):
     assert words in printed
 
 
-@pytest.mark.parametrize("answer", [loops, loops_and_swallows])
+@pytest.mark.parametrize("answer", [loops, loops_and_swallows, sleeps_and_swallows])
 def test_an_endless_loop_is_stopped(capsys, monkeypatch, answer):
     monkeypatch.setitem(questions(), "1.1", short_of_time("1.1"))
     result, printed = output(capsys, "1.1", answer)
@@ -217,6 +258,12 @@ def test_a_changed_input_is_remarked_on_beside_a_right_answer(capsys):
     assert "changes its input W_g in place" in printed
     assert "in place" not in output(capsys, "1.1", right)[1]
 
+    def spoils_it(x, W_g):
+        W_g *= 2
+        return x @ W_g
+
+    assert "changes its input W_g in place" in output(capsys, "1.1", spoils_it)[1]
+
 
 def test_the_printed_seed_repeats_the_same_inputs(capsys):
     wrong = lambda x, W_g: 3 * (x @ W_g)  # noqa: E731
@@ -250,14 +297,6 @@ def test_a_notebook_shows_nothing_twice():
     assert check("1.1", right)._ipython_display_() is None
 
 
-def test_broken_control_a_judge_that_accepts_everything_is_noticed(monkeypatch):
-    """The banks can fail: with a judge that says yes, a wrong answer gets its points."""
-    from moe_lessons.checks.question import FunctionQuestion, Verdict
-
-    monkeypatch.setattr(FunctionQuestion, "judge", lambda *_: Verdict(True))
-    assert check("1.1", lambda x, W_g: 2 * (x @ W_g)).status == Status.CORRECT
-
-
 def test_an_answer_for_single_tokens_only_is_told_that_those_went_well(capsys):
     result, printed = output(
         capsys, "1.1", lambda x, W_g: np.array([x @ column for column in W_g.T]) + [0] * len(x.shape)
@@ -272,3 +311,49 @@ def test_a_missing_key_and_text_for_numbers_are_named(capsys):
     assert "The key 'logit of E3' is missing; yours are 'logit'" in output(capsys, "1.5", {"logit": 1})[1]
     assert "came a piece of text" in output(capsys, "1.5", {"logit of E3": "1.04"})[1]
     assert "came still ..." in output(capsys, "1.5", {"logit of E3": 1.04, "selected": ...})[1]
+
+
+def test_the_courses_softmax_is_a_mistake_of_1_1_not_its_answer(capsys):
+    assert output(capsys, "1.1", lambda x, W_g: routing.softmax(x @ W_g))[0].mistake == "probabilities"
+
+
+def test_a_check_inside_an_answer_is_refused_and_leaves_the_deadline_alone(capsys, monkeypatch):
+    monkeypatch.setitem(questions(), "1.1", short_of_time("1.1"))
+    before = signal.getsignal(signal.SIGINT)
+
+    def answer(x, W_g):
+        check("1.4", [1.0, 1.0])
+        while True:
+            pass
+
+    printed = output(capsys, "1.1", answer)[1]
+    assert "Stopped after" in printed
+    assert "not inside an answer" in printed
+    assert signal.getsignal(signal.SIGINT) is before
+    assert check("1.1", right).status == Status.CORRECT
+
+
+def test_closing_stdout_does_no_harm(capsys):
+    def answer(x, W_g):
+        sys.stdout.close()
+        print("after closing")
+        return x @ W_g
+
+    result, printed = output(capsys, "1.1", answer)
+    assert result.status == Status.CORRECT
+    assert "after closing" in printed
+
+
+def test_huge_numbers_stay_on_one_short_line(capsys):
+    printed = output(capsys, "1.1", lambda x, W_g: (x @ W_g) * 1e300)[1]
+    assert max(map(len, printed.splitlines())) < 200
+
+
+def test_numbers_that_look_alike_are_told_apart(capsys):
+    wrong = lambda x, W_g: x @ W_g + 4e-5  # noqa: E731
+    assert "they differ by up to 4e-05" in output(capsys, "1.1", wrong, seed=3)[1]
+
+
+def test_a_seed_is_offered_only_where_inputs_are_drawn(capsys):
+    assert "seed=" in output(capsys, "1.1", lambda x, W_g: x)[1]
+    assert "seed=" not in output(capsys, "1.4", [1.0, 1.0])[1]

@@ -14,6 +14,8 @@ from moe_lessons.checks import compare
         (1.25, 1.246, "That is it."),
         (1.73, 1.246, "They differ"),
         ([2, 1], np.array([2, 1]), "That is it."),
+        ([49], np.array([50]), "They differ"),
+        (0.004, 0.0001, "They differ"),
         ([1, 2, 3], np.array([2, 1]), "different shapes"),
         ("Rises", "rises", "That is it."),
         ("falls", "rises", "They differ"),

@@ -38,7 +38,7 @@ def test_a_crash_in_mid_write_leaves_the_old_content(monkeypatch, progress_home)
     with pytest.raises(KeyboardInterrupt):
         record("1.1", False)
     assert load("1.1")["correct"] is True
-    assert [path.name for path in (progress_home / "progress").iterdir()] == ["1.1.json"]
+    assert {path.name for path in (progress_home / "progress").iterdir()} <= {"1.1.json", "1.1.lock"}
 
 
 def test_a_kill_in_mid_write_leaves_the_old_content(progress_home):
@@ -55,7 +55,9 @@ records.record("1.1", False)
     assert record("1.1", False)["attempts"] == 2
 
 
-@pytest.mark.parametrize("spoilt", ["", "{", "[]", '{"attempts": "many"}', "null", "\x00" * 20])
+@pytest.mark.parametrize(
+    "spoilt", ["", "{", "[]", '{"attempts": Infinity}', '{"attempts": "many"}', "null", "\x00" * 20]
+)
 def test_a_spoilt_file_is_set_aside_and_counting_starts_afresh(spoilt, progress_home):
     path = progress_home / "progress" / "1.1.json"
     path.parent.mkdir(parents=True)
@@ -68,7 +70,7 @@ def test_a_spoilt_file_is_set_aside_and_counting_starts_afresh(spoilt, progress_
 def test_files_are_plain_json_one_per_question(progress_home):
     record("1.1", True)
     record("1.2", False)
-    files = sorted((progress_home / "progress").iterdir())
+    files = sorted((progress_home / "progress").glob("*.json"))
     assert [path.name for path in files] == ["1.1.json", "1.2.json"]
     assert json.loads(files[0].read_text(encoding="utf-8"))["correct"] is True
 
@@ -104,3 +106,27 @@ def test_broken_control_a_plain_write_would_lose_the_old_content(tmp_path, monke
     with pytest.raises(ZeroDivisionError):
         write_atomically(path, "new")
     assert path.read_text(encoding="utf-8") == "old"
+
+
+def test_two_processes_at_once_lose_nothing(progress_home):
+    code = "from moe_lessons.checks.records import record\nfor i in range(40): record('1.1', i == 20)"
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert load("1.1")["attempts"] == 80
+    assert load("1.1")["correct"] is True
+
+
+@pytest.mark.parametrize("obstacle", ["home is a file", "record is a folder"])
+def test_a_home_that_cannot_be_used_is_survived(obstacle, progress_home):
+    if obstacle == "home is a file":
+        progress_home.write_text("", encoding="utf-8")
+    else:
+        (progress_home / "progress" / "1.1.json").mkdir(parents=True)
+    assert "1.1 · (0)" in repr(shown())
+    with pytest.raises(OSError, match=r"."):
+        record("1.1", True)
+
+
+def test_a_tilde_in_the_setting_is_the_users_folder(monkeypatch):
+    monkeypatch.setenv("MOE_LESSONS_HOME", "~/somewhere")
+    assert "~" not in str(home())

@@ -35,17 +35,24 @@ def test_everything_else_disagrees(value):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "off", "fine"),
-    [(np.float64, 1e-10, True), (np.float64, 1e-6, False), (np.float32, 1e-5, True), (np.float32, 1e-3, False),
-     (np.float16, 1e-3, True), (np.float16, 0.1, False)],
-)  # fmt: skip
-def test_tolerance_follows_the_coarser_dtype(dtype, off, fine):
-    expected = np.array([1.0, 2.0])
-    assert agree((expected * (1 + off)).astype(dtype), expected) is fine
+    ("off", "fine"),
+    [(1e-7, True), (4e-6, True), (4e-5, False), (5e-3, False)],
+)
+def test_room_for_float32_work_in_any_container_and_for_nothing_coarser(off, fine):
+    expected = np.array([1 / 3, 2 / 3])
+    for dtype in (np.float64, np.float32, ">f4"):
+        assert agree((expected * (1 + off)).astype(dtype), expected) is fine
+    assert agree(plain((torch.tensor(expected) * (1 + off)).float().tolist()), expected) is fine
 
 
-def test_bfloat16_and_infinities_and_nan():
-    assert agree(plain(torch.tensor([1.0, 2.0], dtype=torch.bfloat16)), np.array([1.0, 2.0]))
+def test_sixteen_bits_are_enough_only_where_they_are_asked_for():
+    expected = np.array([1 / 3, 2 / 3])
+    assert not agree(expected.astype(np.float16), expected)
+    assert not agree(plain(torch.tensor(expected, dtype=torch.bfloat16)), expected)
+    assert agree(expected.astype(np.float16), expected.astype(np.float16))
+
+
+def test_infinities_and_nan():
     assert agree(np.array([1.0, -np.inf, np.nan]), np.array([1.0, -np.inf, np.nan]))
     assert not agree(np.array([1.0, np.inf]), np.array([1.0, -np.inf]))
 
@@ -88,4 +95,5 @@ def test_show_is_one_short_line():
     assert show(plain(2.0)) == "2"
     assert show(np.zeros((100, 100))) == "an array of shape (100, 100), float64"
     assert "\n" not in show(np.zeros((3, 4)))
+    assert show(np.array([1e300, 1e-9, 0.0, 123.45678])) == "[1e+300, 1e-09, 0, 123.4568]"
     assert isinstance(plain(object()), Opaque)

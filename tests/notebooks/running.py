@@ -42,6 +42,16 @@ _lookup = socket.getaddrinfo
 socket.getaddrinfo = _no_lookup
 for name in ("connect", "connect_ex"):
     setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+
+
+def _guarded_sendto(self, data, *rest):
+    if not _is_loopback(rest[-1]):
+        raise ConnectionRefusedError(f"this notebook tried to reach {rest[-1]}")
+    return _sendto(self, data, *rest)
+
+
+_sendto = socket.socket.sendto
+socket.socket.sendto = _guarded_sendto
 """
 
 LOADED_TORCH = "import sys; print('torch' in sys.modules)"

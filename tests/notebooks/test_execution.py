@@ -95,6 +95,7 @@ def test_every_set_has_its_three_notebooks():
         "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)",
         "import urllib.request; urllib.request.urlopen('http://example.invalid', timeout=1)",
         "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 53))",
+        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'?', ('192.0.2.1', 53))",
     ],
 )
 def test_broken_control_a_notebook_that_wants_the_network_fails(code, tmp_path):

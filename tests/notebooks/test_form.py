@@ -107,3 +107,10 @@ def test_the_lesson_types_the_worked_example_that_the_package_holds():
     x, W_g = worked_example()
     assert space["x"].tolist() == x.tolist()
     assert space["W_g"].tolist() == W_g.tolist()
+
+
+@pytest.mark.parametrize("path", [path for path in ALL if path.parent.name == "exercises"], ids=lambda path: path.stem)
+def test_each_check_is_given_the_answer_that_its_question_names(path):
+    code = "\n".join(cell.source for cell in ALL[path].cells if cell.cell_type == "code")
+    given = dict(re.findall(r'check\("([\d.]+)", (\w+)\)', code))
+    assert given == {q.id: q.answer for q in questions().values() if q.set == path.name[:2]}

@@ -46,6 +46,18 @@ def test_labels_have_room_for_the_longest_and_choices_start_at_the_first():
     assert choice("form", ["a", "b"], "b").value == "b"
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: slider("x", 5, 0, 4, 1), lambda: choice("x", []), lambda: choice("x", [1], 2)]
+)
+def test_controls_without_a_legal_state_are_refused(make):
+    with pytest.raises(ValueError, match=r"^(value|options) = .*expected"):
+        make()
+
+
+def test_decimal_bounds_make_a_decimal_slider():
+    assert slider("τ", 1.0, 0.1, 5.0, 1).min == 0.1
+
+
 @pytest.mark.parametrize("step", [1, 3, 5])
 @pytest.mark.parametrize("k", [1, 2, 4])
 @pytest.mark.parametrize("tau", [0.1, 1.0, 10.0])

@@ -1,13 +1,14 @@
 /**
  * The prototype compass: a token and the experts' prototypes as arrows in a plane, and what the router makes of them.
- * Runs as one module with routing.js, which is joined in front of it (compass.py). First the pure functions, then the
- * drawing. A point is [x1, x2]; prototypes are N points, the columns of W. Experts are counted from 0, labelled from 1.
+ * Runs as one module with routing.js and dom.js, which are joined in front of it (compass.py). First the pure
+ * functions, then the drawing. A point is [x1, x2]; prototypes are N points, the columns of W. Experts are counted
+ * from 0, labelled from 1.
  */
 
 const SIZE = 440; // width and height of the plane, in units of its viewBox
 const MARGIN = 34; // room for the name of an arrow that ends at the edge
 const REACH = 24; // a press this near to a tip takes hold of it
-const LONGEST_BAR = 9; // logits beyond ±9 are marked » or «, since their bar ends there
+const LONGEST_BAR = 9; // a bar ends at a logit of ±9
 
 // ---------------------------------------------------------------- pure functions
 
@@ -88,18 +89,7 @@ function sameAs(a, b) {
 
 /** The number written in `text`, moved into −range … range; `fallback` when the text is no number. */
 export function coordinateFrom(text, range, fallback) {
-  const value = text.trim() === "" ? NaN : Number(text);
-  return Number.isFinite(value) ? clamp(value, -range, range) : fallback;
-}
-
-/** The whole number written in `text`, moved into 1 … N; `fallback` when the text is no whole number. */
-export function countFrom(text, numExperts, fallback) {
-  const value = text.trim() === "" ? NaN : Number(text);
-  return Number.isInteger(value) ? clamp(value, 1, numExperts) : fallback;
-}
-
-function clamp(value, low, high) {
-  return Math.min(high, Math.max(low, value)) + 0; // + 0 turns −0 into 0
+  return numberFrom(text, -range, range, fallback);
 }
 
 /** The token times `factor`, or as far along the same direction as the plane reaches. */
@@ -130,18 +120,9 @@ export function explanation({ logits: h, angles, lengths, selected, tokenLength 
   }
   return (
     `${name(aligned)} is better aligned with x (${degrees(aligned)} against ${degrees(winner)}), ` +
-    `but ${name(winner)} wins: |w| ${lengths[winner].toFixed(2)} against ${lengths[aligned].toFixed(2)} ` +
+    `but ${name(winner)} wins: length ${lengths[winner].toFixed(2)} against ${lengths[aligned].toFixed(2)} ` +
     `gives logit ${signed(h[winner])} against ${signed(h[aligned])}.`
   );
-}
-
-function name(i) {
-  return `E${i + 1}`;
-}
-
-function signed(value) {
-  const written = value.toFixed(2);
-  return Number(written) === 0 ? "0.00" : written.replace("-", "−");
 }
 
 /** Where the name of a region goes: near the edge of the square, away from all tips and from other regions. */
@@ -155,31 +136,6 @@ function labelPoint(corners, range, tips) {
   const spots = sides.filter(onEdge).flatMap(alongEdge);
   const clearances = spots.map((spot) => Math.min(...avoided.map((point) => distance(point, spot))));
   return spots[topK(clearances, 1)[0]];
-}
-
-// ---------------------------------------------------------------- elements
-
-function svg(tag, attributes = {}, ...children) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  return filled(node, attributes, children);
-}
-
-function html(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
-}
-
-function filled(node, attributes, children) {
-  write(node, attributes);
-  node.append(...children);
-  return node;
-}
-
-function write(node, attributes) {
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-}
-
-function say(node, text) {
-  if (node.textContent !== text) node.textContent = text; // unchanged text costs no layout
 }
 
 // ---------------------------------------------------------------- the plane
@@ -202,14 +158,6 @@ function buildPlane(numExperts, range) {
     title, description, ...wedges, ...buildAxes(range, toPixels), ...wedgeNames, line, ...moving, token,
   );
   return { root, title, description, wedges, wedgeNames, line, arrows, token, tokenName, toPixels, scale, range };
-}
-
-function repeat(count, build) {
-  return Array.from({ length: count }, (_, i) => build(i));
-}
-
-function expertStyle(i) {
-  return `--expert: var(--moe-expert-${i})`;
 }
 
 function buildAxes(range, toPixels) {
@@ -361,8 +309,8 @@ function drawToken(plane, token) {
 const NOTE =
   "Drag x or the tip of an arrow, or type numbers. A colour fills the places where a token has that expert as its " +
   "first choice. The small circles show how far each prototype reaches along the dashed line through x: " +
-  "logit = reach\u00a0×\u00a0|x|.";
-const COLUMNS = ["expert", "|w|", "angle", "logit", "prob", "weight"];
+  "logit = reach\u00a0×\u00a0length of x.";
+const COLUMNS = ["expert", "length", "angle", "logit", "prob", "weight"];
 
 function buildTable(numExperts) {
   const caption = html("caption");
@@ -382,14 +330,8 @@ function buildRow(i) {
   return { root: html("tr", { style: expertStyle(i) }, ...cells), mark, size, angle, logit, prob, weight };
 }
 
-function buildBar(kind) {
-  const number = html("span", { class: "number" });
-  const bar = html("i");
-  return { root: html("td", {}, number, html("div", { class: `bar ${kind}` }, bar)), number, bar };
-}
-
 function drawTable(table, now) {
-  say(table.caption, `logit = |x| |w| cos(angle to x), with |x| = ${now.tokenLength.toFixed(3)}`);
+  say(table.caption, `logit = length of x × length of prototype × cos(angle); length of x = ${now.tokenLength.toFixed(3)}`);
   table.rows.forEach((row, i) => drawRow(row, i, now));
 }
 
@@ -399,22 +341,9 @@ function drawRow(row, i, now) {
   say(row.mark, selected ? "✓ selected" : "");
   say(row.size, now.lengths[i].toFixed(2));
   say(row.angle, Number.isNaN(now.angles[i]) ? "–" : `${now.angles[i].toFixed(1)}°`);
-  drawLogit(row.logit, now.logits[i]);
+  drawSigned(row.logit, now.logits[i], LONGEST_BAR);
   drawShare(row.prob, now.probs[i]);
   drawShare(row.weight, now.weights[i], selected ? undefined : "0"); // none at all, not merely a small one
-}
-
-function drawLogit({ number, bar }, h) {
-  const share = clamp(h / LONGEST_BAR, -1, 1) * 50; // percent of the cell, from its middle
-  const beyond = h > LONGEST_BAR ? " »" : h < -LONGEST_BAR ? " «" : "";
-  say(number, signed(h) + beyond);
-  bar.style.left = `${50 + Math.min(share, 0)}%`;
-  bar.style.width = `${Math.abs(share)}%`;
-}
-
-function drawShare({ number, bar }, share, written = share.toFixed(3)) {
-  say(number, written);
-  bar.style.width = `${100 * share}%`;
 }
 
 // ---------------------------------------------------------------- the number inputs
@@ -468,22 +397,6 @@ function withCoordinate(prototypes, i, axis, text, range) {
   return replaced(prototypes, i, replaced(prototypes[i], axis, value));
 }
 
-function replaced(values, index, value) {
-  return values.map((old, i) => (i === index ? value : old));
-}
-
-function numberInput(label, field, limits) {
-  // Without the attribute JupyterLab takes the arrow keys for itself.
-  const shortcuts = { "data-lm-suppress-shortcuts": "true" };
-  return html("input", { type: "number", "aria-label": label, "data-field": field, ...shortcuts, ...limits });
-}
-
-function button(text, press) {
-  const node = html("button", { type: "button", "data-lm-suppress-shortcuts": "true" }, text);
-  node.addEventListener("click", press);
-  return node;
-}
-
 /** Put the inputs of one vector side by side, after its name. */
 function grouped(fields) {
   const names = [...new Set(fields.map((field) => field.group))];
@@ -494,31 +407,6 @@ function grouped(fields) {
     const attributes = { class: "vector", role: "group", "aria-label": group, style };
     return html("div", attributes, html("span", { class: "badge" }, group), ...inputs);
   });
-}
-
-/** A number takes effect while it is typed; what is no number, or too large, is put right on leaving the field. */
-function listen(field, controls, change) {
-  const { input } = field;
-  input.addEventListener("input", () => {
-    controls.typing = input;
-    change(field.parse(input.value, controls.state));
-    controls.typing = null;
-  });
-  for (const leaving of ["change", "blur"]) {
-    input.addEventListener(leaving, () => drawField(field, controls.state));
-  }
-}
-
-function drawControls(controls, state) {
-  controls.state = state;
-  for (const field of controls.fields) {
-    if (field.input !== controls.typing) drawField(field, state);
-  }
-}
-
-function drawField({ input, read }, state) {
-  const written = String(Number(read(state).toFixed(3)));
-  if (input.value !== written) input.value = written;
 }
 
 // ---------------------------------------------------------------- the widget
@@ -584,50 +472,10 @@ function build(root, state, settings, change) {
   };
 }
 
-function colour(root, { experts, ...others }) {
-  for (const [key, value] of Object.entries(others)) root.style.setProperty(`--moe-${key}`, value);
-  experts.forEach((value, i) => root.style.setProperty(`--moe-expert-${i}`, value));
-}
-
-/** Call `action` at the next frame, however often it is asked for until then; `flush` does it now if it is due. */
-function oncePerFrame(action) {
-  let frame = 0;
-  const run = () => {
-    frame = 0;
-    action();
-  };
-  return {
-    ask: () => (frame ||= requestAnimationFrame(run)),
-    flush: () => {
-      if (frame === 0) return;
-      cancelAnimationFrame(frame);
-      run();
-    },
-  };
-}
-
 const STATE = ["token", "prototypes", "k"];
 
-/** anywidget's entry: draw the model's state, keep it in step both ways. Returns the clean-up. */
-function render({ model, el }) {
-  const root = html("div", { class: "moe-compass" });
-  colour(root, model.get("colours"));
-  el.append(root);
-  const saving = oncePerFrame(() => model.save_changes());
-  const draw = drawing(root, model, (changes) => {
-    for (const [key, value] of Object.entries(changes)) model.set(key, value);
-    saving.ask();
-  });
-  for (const key of STATE) model.on(`change:${key}`, draw);
-  draw();
-  return () => {
-    saving.flush();
-    for (const key of STATE) model.off(`change:${key}`, draw);
-  };
-}
-
 /** The function that draws the model's state into `root`; another number of experts needs new parts. */
-function drawing(root, model, change) {
+function drawing({ root, model, change }) {
   const settings = { initial: () => model.get("initial"), range: model.get("extent") };
   let built = { experts: 0, draw: null };
   return () => {
@@ -638,4 +486,4 @@ function drawing(root, model, change) {
   };
 }
 
-export default { render };
+export default { render: (context) => bound(context, "moe-compass", STATE, drawing) };

@@ -9,12 +9,12 @@ import anywidget
 import numpy as np
 import traitlets
 
-from moe_lessons.figures.palette import EXPERTS, FAINT_INK, INK, PAPER, RULE
 from moe_lessons.figures.table import trace_table
 from moe_lessons.routing import Trace, route
 from moe_lessons.validation import float_array, refuse, whole_number
 from moe_lessons.widgets.javascript import source
 from moe_lessons.widgets.live import with_static_view
+from moe_lessons.widgets.traits import COLOURS, RefusedStateError
 
 EXTENT = 3.0  # the plane shows −EXTENT to EXTENT along both axes
 FEWEST, MOST = 2, 6  # experts
@@ -22,10 +22,6 @@ FEWEST, MOST = 2, 6  # experts
 # E1 points almost exactly along the token, and still loses to the longer E2.
 TOKEN = (0.6, 0.7)
 PROTOTYPES = ((1.0, 1.2), (2.8, 0.4), (-1.8, 1.2), (-0.6, -1.8))
-
-
-class RefusedStateError(traitlets.TraitError, ValueError):
-    """A value that does not fit the others: traitlets restores the old one, the caller sees a ValueError."""
 
 
 class _Token(traitlets.TraitType[Any, Any]):
@@ -57,17 +53,15 @@ class PrototypeCompass(anywidget.AnyWidget):
     Raises ValueError for anything else. The gate form is "topk_softmax".
     """
 
-    _esm = source("routing.js", "compass.js")
-    _css = source("compass.css")
+    _esm = source("routing.js", "dom.js", "compass.js")
+    _css = source("dom.css", "compass.css")
 
     token = _Token().tag(sync=True)
     prototypes = _Prototypes().tag(sync=True)
     k = traitlets.Any().tag(sync=True)
     initial = traitlets.Dict().tag(sync=True)
     extent = traitlets.Float(EXTENT).tag(sync=True)
-    colours = traitlets.Dict(
-        {"ink": INK, "faint": FAINT_INK, "paper": PAPER, "rule": RULE, "experts": list(EXPERTS)}
-    ).tag(sync=True)
+    colours = traitlets.Dict(COLOURS).tag(sync=True)
 
     def __init__(self, token: Any = TOKEN, prototypes: Any = PROTOTYPES, k: int = 2) -> None:
         super().__init__(token=token, prototypes=prototypes, k=k)

@@ -13,7 +13,7 @@ MOVES = 40
 
 # Takes the time of every input event, and the first frame after the picture below `root` has changed.
 STOPWATCH = """(root) => {
-  const picture = () => root.querySelector('svg[data-state]')?.dataset.state
+  const picture = () => root.querySelector('[data-state]')?.dataset.state
     ?? root.querySelector('img')?.src ?? '';
   let begun = null, shown = picture();
   window.latencies = [];
@@ -45,6 +45,11 @@ def draw(k):
 interact(draw, k=IntSlider(2, 1, 4));
 """
 
+VISUALIZER = """
+from moe_lessons.widgets.visualizer import GatingVisualizer
+GatingVisualizer(k=5, noise=0.5)
+"""
+
 
 def measure() -> Iterator[Row]:
     """Yield a row for each picture, all in one run of one server."""
@@ -56,17 +61,26 @@ def measure() -> Iterator[Row]:
         root.mkdir()
         work.mkdir()
         lab.copy_course(root)
-        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-        cells = [nbformat.v4.new_code_cell(MATPLOTLIB)]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), root / "matplotlib.ipynb")
+        write_notebook(root / "matplotlib.ipynb", MATPLOTLIB)
+        write_notebook(root / "visualizer.ipynb", VISUALIZER)
         with lab.server(root, work) as address:
             yield from on(address, "notebooks/01_worked_example.ipynb", {
                 "trace of lesson 01 (SVG from Python), slider": ("lambda step, k, x1", arrow_keys, 100),
                 "prototype compass (drawn in the browser), drag": ("compass = PrototypeCompass", drag_token, 25),
             })  # fmt: skip
+            yield from on(address, "visualizer.ipynb", {
+                "gating visualizer (drawn in the browser), slider": ("GatingVisualizer", temperature_keys, 25),
+            })  # fmt: skip
             yield from on(address, "matplotlib.ipynb", {
                 "for comparison: interact + inline matplotlib, slider": ("interact(draw", arrow_keys, None),
             })  # fmt: skip
+
+
+def write_notebook(path: Path, source: str) -> None:
+    """Write a notebook of one cell."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [nbformat.v4.new_code_cell(source)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
 
 
 def on(address: str, notebook: str, pictures: dict[str, tuple[str, Callable, float | None]]) -> Iterator[Row]:
@@ -94,6 +108,13 @@ def arrow_keys(page: lab.Lab, cell: Locator, number: int) -> None:
     """Move the cell's last slider one step, up and down in turn."""
     if number == 1:
         cell.locator(".noUi-handle").last.focus()
+    page.page.keyboard.press("ArrowRight" if number % 2 else "ArrowLeft")
+
+
+def temperature_keys(page: lab.Lab, cell: Locator, number: int) -> None:
+    """Move the visualizer's τ one step, up and down in turn: weights, table, formula and sentences change."""
+    if number == 1:
+        cell.locator("[data-field=temperature-slider]").focus()
     page.page.keyboard.press("ArrowRight" if number % 2 else "ArrowLeft")
 
 

@@ -1,0 +1,408 @@
+"""The Gating Network Visualizer in a real JupyterLab: every number on the page is that of `routing.route`."""
+
+import itertools
+import json
+import re
+import urllib.request
+
+import lab
+import nbformat
+import numpy as np
+import pytest
+
+from moe_lessons.data import EXPERT_NAMES, planted_router, token_kinds
+from moe_lessons.routing import GATE_FORMS, route
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+NOTEBOOK = "visualizer_test.ipynb"
+CELLS = (
+    "from moe_lessons.widgets.visualizer import GatingVisualizer\nvisualizer = GatingVisualizer()\nvisualizer",
+    "import json, time\nprint(json.dumps(visualizer.get_state(visualizer.initial)))",
+    "time.sleep(2)",
+)
+TEMPERATURES = (0.001, 1, 1000)
+W_G = planted_router()  # (d, N)
+
+# Everything the widget `root` shows, as text.
+SHOWN = """(root) => {
+  const texts = (selector) => [...root.querySelectorAll(selector)].map((node) => node.textContent);
+  return {
+    state: JSON.parse(root.dataset.state),
+    table: texts('.readout tbody .number'), marks: texts('.readout tbody .mark'),
+    sums: texts('.readout tfoot td'), entries: texts('.entry .number'), gate: texts('.step td'),
+    cards: texts('.card .status'), loads: texts('.card .load'),
+    formula: texts('.formula'), active: texts('.active-experts'), total: texts('.total'),
+    everything: root.textContent,
+    dashed: [...root.querySelectorAll('.card')].map((card) => getComputedStyle(card).borderTopStyle === 'dashed'),
+  };
+}"""
+
+# Set fields as a person would, for each combination, and collect what is shown.
+SWEEP = f"""(root, combinations) => {{
+  const shown = {SHOWN};
+  const set = (field, value) => {{
+    const input = root.querySelector(`[data-field="${{field}}"]`);
+    if (input.type === 'radio') return input.click();
+    input.value = value;
+    input.dispatchEvent(new Event('input', {{ bubbles: true }}));
+  }};
+  return combinations.map((fields) => {{
+    for (const [field, value] of fields) set(field, value);
+    return shown(root);
+  }});
+}}"""
+
+
+@pytest.fixture(scope="module")
+def lab_page(address):
+    """One page for all tests, on a notebook of its own; at the end nothing was written to the console."""
+    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    content = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+    body = json.dumps({"type": "notebook", "format": "json", "content": content}).encode()
+    request = urllib.request.Request(f"{address}/api/contents/{NOTEBOOK}", body, method="PUT")
+    urllib.request.urlopen(request, timeout=30)
+    with lab.page_of(address) as opened:
+        opened.open(NOTEBOOK)
+        opened.run_all()
+        yield opened
+        assert opened.strangers() == []
+        assert opened.console == []
+
+
+@pytest.fixture
+def widget(lab_page):
+    """The widget's root element, in the state it starts with."""
+    root = lab_page.page.locator(".moe-visualizer[data-state]")
+    root.get_by_role("button", name="Reset", exact=True).click()
+    return root
+
+
+def look(widget):
+    """Return what the page shows, after comparing it with `route`."""
+    shown = widget.evaluate(SHOWN)
+    assert_true(shown)
+    return shown
+
+
+def state_of(widget):
+    return look(widget)["state"]
+
+
+def field(widget, name):
+    return widget.locator(f"[data-field='{name}']")
+
+
+def press_button(widget, name):
+    widget.get_by_role("button", name=name, exact=True).click()
+
+
+def number(value, digits=2):
+    """Write a number as the page does."""
+    text = f"{value:.{digits}f}"
+    return f"{0:.{digits}f}" if float(text) == 0 else text.replace("-", "−")
+
+
+def trace_of(state):
+    noise = state["noise"] * np.array(state["noise_sample"])  # (N,)
+    return route(state["x"], W_G, state["k"], state["form"], state["temperature"], noise=noise)
+
+
+def assert_same_arithmetic(state, trace):
+    """The full-precision numbers behind the page are those of `route`."""
+    np.testing.assert_allclose(state["logits"], trace.logits, rtol=0, atol=1e-12)
+    assert state["selected"] == trace.selected.tolist()
+    atol = 1e-12 * max(1, 0.1 / state["temperature"])  # the last bit of x·W_g counts 1/τ times
+    np.testing.assert_allclose(state["probs"], trace.probs, rtol=0, atol=atol)
+    np.testing.assert_allclose(state["weights"], trace.weights, rtol=0, atol=atol)
+
+
+def assert_true(shown):
+    """Every number and word on the page agrees with `route` for the state that the page is in."""
+    trace = trace_of(shown["state"])
+    assert_same_arithmetic(shown["state"], trace)
+    assert_same_numbers(shown)
+    assert_same_selection(shown, [i in trace.selected for i in range(5)])
+    assert not re.search("NaN|undefined|Infinity|null", shown["everything"])
+
+
+def assert_same_numbers(shown):
+    """What is written is the state's numbers, which `assert_same_arithmetic` has compared, rounded."""
+    state = shown["state"]
+    active = [i in state["selected"] for i in range(5)]
+    logits = [number(h) for h in state["logits"]]
+    weights = [f"{w:.3f}" if on else "0" for w, on in zip(state["weights"], active, strict=True)]
+    rows = zip(logits, [f"{p:.3f}" for p in state["probs"]], weights, strict=True)
+    total = f"{sum(state['weights']):.3f}"
+    assert [text.rstrip(" «»") for text in shown["table"]] == list(itertools.chain(*rows))
+    assert shown["gate"][15:20] == logits
+    assert shown["gate"][25:] == weights
+    assert shown["entries"] == [number(value) for value in state["x"]]
+    assert shown["sums"] == ["", "1.000", total]
+    assert shown["total"] == [f"Sum of the weights: {total}"]
+    terms = [f"{w:.{3 if w < 0.01 else 2}f}·E{i + 1}(x)" for i, w in enumerate(state["weights"]) if active[i]]
+    assert shown["formula"] == ["y = " + " + ".join(terms)]
+
+
+def assert_same_selection(shown, active):
+    """Words, ranks and dashes tell the experts that run from those that sleep."""
+    asleep = [not on for on in active]
+    assert [text.endswith("active") for text in shown["cards"]] == active
+    assert [text == "asleep" for text in shown["marks"]] == asleep
+    assert [text == "not run" for text in shown["loads"]] == asleep
+    assert shown["dashed"] == asleep
+    state = shown["state"]
+    ranks = [re.sub(r"\D", "", text) for text in shown["gate"][20:25]]
+    assert [ranks.index(str(place)) for place in range(1, state["k"] + 1)] == state["selected"]
+    names = ", ".join(f"E{i + 1} {EXPERT_NAMES[i]}" for i in state["selected"])
+    assert shown["active"] == [f"Active: {names} ({state['k']} of 5)"]
+
+
+def state_in_python(lab_page):
+    """Run the second cell, which prints the state of the Python object."""
+    cell = lab_page.cell("json.dumps")
+    lab_page.run(cell)
+    return json.loads(cell.locator(".jp-OutputArea-output").inner_text())
+
+
+def assert_python_knows(lab_page, shown):
+    told = state_in_python(lab_page)
+    assert told == {key: shown["state"][key] for key in told}
+
+
+def drag(lab_page, slider, share):
+    """Drag a slider's handle from where it is to a share of its length, or past its end."""
+    box = slider.bounding_box()
+    low, high, value = (float(slider.evaluate(f"node => node.{key}")) for key in ("min", "max", "value"))
+    here = box["x"] + 8 + (box["width"] - 16) * (value - low) / (high - low)
+    y = box["y"] + box["height"] / 2
+    mouse = lab_page.page.mouse
+    mouse.move(here, y)
+    mouse.down()
+    mouse.move(box["x"] + box["width"] * share, y, steps=5)
+    mouse.up()
+
+
+def test_it_starts_with_the_code_token(lab_page, widget):
+    assert look(widget)["formula"] == ["y = 0.88·E1(x) + 0.12·E4(x)"]
+    lab_page.screenshot("visualizer_default", widget)
+
+
+def test_the_comparison_notices_a_wrong_page(widget):
+    shown = look(widget)
+    for key, wrong in (("formula", ["y = 0.88·E1(x)"]), ("dashed", [True] * 5), ("everything", "NaN")):
+        with pytest.raises(AssertionError):
+            assert_true({**shown, key: wrong})
+
+
+def test_five_tokens_by_mouse(widget):
+    for kind, example in token_kinds().items():
+        field(widget, f"token-{kind}").click()
+        state = state_of(widget)
+        assert (state["token"], state["x"]) == (kind, example.x.tolist())
+
+
+def test_every_k_and_form_by_mouse(widget):
+    for k, form in itertools.product(range(1, 6), GATE_FORMS):
+        field(widget, f"k-{k}").click()
+        field(widget, f"form-{form}").click()
+        state = state_of(widget)
+        assert (state["k"], state["form"]) == (k, form)
+
+
+def test_noise_and_temperature_by_mouse(lab_page, widget):
+    for share, noise, temperature in ((1.1, 2, 1000), (-0.1, 0, 0.001), (0.5, 1, 1)):
+        drag(lab_page, field(widget, "noise-slider"), share)
+        drag(lab_page, field(widget, "temperature-slider"), share)
+        state = state_of(widget)
+        assert state["noise"] == pytest.approx(noise, abs=0.11)
+        assert state["temperature"] == pytest.approx(temperature, rel=0.7)
+
+
+def test_the_noise_stays_frozen_until_new_noise_is_asked_for(lab_page, widget):
+    before = state_of(widget)["noise_sample"]
+    field(widget, "noise").fill("1.5")
+    assert state_of(widget)["noise_sample"] == before
+    press_button(widget, "New noise")
+    assert state_of(widget)["noise_sample"] != before
+    assert_python_knows(lab_page, look(widget))
+
+
+def test_editing_the_vector(widget):
+    entry = field(widget, "x2")
+    assert not entry.is_visible()
+    press_button(widget, "Edit x")
+    entry.fill("-1.25")
+    assert state_of(widget)["x"][1] == -1.25
+    press_button(widget, "Back to preset")
+    assert state_of(widget)["x"] == token_kinds()["code"].x.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "good", "garbage", "beyond", "limit"),
+    [
+        ("x2", "x", "-1.25", "e-", "99", 3),
+        ("noise", "noise", "0.5", "e", "-7", 0),
+        ("temperature", "temperature", "0.25", "--", "1e9", 1000),
+    ],
+)
+def test_garbage_keeps_the_last_good_value(widget, name, key, good, garbage, beyond, limit):
+    press_button(widget, "Edit x")
+    value = lambda: state_of(widget)[key][1] if key == "x" else state_of(widget)[key]  # noqa: E731
+    entry = field(widget, name)
+    entry.fill(good)
+    entry.press_sequentially(garbage)
+    assert value() == float(good)
+    entry.press("Tab")
+    assert entry.input_value() == good
+    entry.fill("")
+    entry.press("Tab")
+    assert (value(), entry.input_value()) == (float(good), good)
+    entry.fill(beyond)
+    entry.press("Tab")
+    assert (value(), entry.input_value()) == (limit, str(limit))
+
+
+def test_a_busy_kernel_hears_of_everything_later(lab_page, widget):
+    lab_page.cell("time.sleep").locator(".cm-content").click()
+    lab_page.page.keyboard.press("Control+Enter")
+    before = state_of(widget)["noise_sample"]
+    field(widget, "token-logic").click()
+    press_button(widget, "Edit x")
+    field(widget, "x1").fill("2.5")
+    for _ in range(3):
+        press_button(widget, "New noise")
+    assert state_of(widget)["noise_sample"] != before
+    assert_python_knows(lab_page, look(widget))
+
+
+FOCUSED = "() => document.activeElement.dataset.field ?? document.activeElement.textContent"
+OUTLINED = """() => [document.activeElement, document.activeElement.closest('.chip')]
+  .some((node) => node && getComputedStyle(node).outlineStyle !== 'none')"""
+
+
+def test_tab_reaches_everything_and_shows_where_it_is(lab_page, widget):
+    widget.locator("button, input").first.focus()
+    stops = []
+    while "5 Output?" not in stops and len(stops) < 60:
+        stops.append(lab_page.page.evaluate(FOCUSED))
+        assert lab_page.page.evaluate(OUTLINED) or len(stops) == 1, f"no visible focus on {stops[-1]}"
+        lab_page.page.keyboard.press("Tab")
+    assert {"token-code", "k-2", "noise-slider", "noise", "temperature-slider", "temperature"} <= set(stops)
+    assert {"form-topk_softmax", "Edit x", "New noise", "Reset", "2 Gate: h = x·W_g?", "E5?", "5 Output?"} <= set(stops)
+
+
+@pytest.mark.parametrize(
+    ("key", "start", "following"),
+    [
+        ("token", "code", ["maths", "language", "logic", "factual"]),
+        ("k", 2, [3, 4, 5, 1, 2]),
+        ("form", "topk_softmax", ["softmax_topk", "softmax_topk_renorm"]),
+    ],
+)
+def test_choices_by_keyboard(lab_page, widget, key, start, following):
+    field(widget, f"{key}-{start}").focus()
+    for value in following:
+        lab_page.page.keyboard.press("ArrowRight")
+        assert state_of(widget)[key] == value
+
+
+@pytest.mark.parametrize(("key", "low", "high"), [("noise", 0, 2), ("temperature", 0.001, 1000)])
+def test_sliders_and_numbers_by_keyboard(lab_page, widget, key, low, high):
+    press = lab_page.page.keyboard.press
+    field(widget, f"{key}-slider").focus()
+    for ending, value in (("End", high), ("Home", low)):
+        press(ending)
+        assert state_of(widget)[key] == value
+    press("ArrowRight")
+    assert state_of(widget)[key] > low
+    press("Tab")
+    lab_page.page.keyboard.insert_text("1.5")  # Tab has selected what was there
+    assert state_of(widget)[key] == 1.5
+    press("ArrowUp")
+    assert state_of(widget)[key] > 1.5
+
+
+def test_buttons_and_entries_by_keyboard(lab_page, widget):
+    press = lab_page.page.keyboard.press
+    widget.get_by_role("button", name="Edit x").focus()
+    press("Enter")
+    field(widget, "x1").focus()
+    before = state_of(widget)["x"][0]
+    press("ArrowUp")
+    assert state_of(widget)["x"][0] == pytest.approx(before + 0.1)
+    widget.get_by_role("button", name="Back to preset").focus()
+    press("Space")
+    assert state_of(widget)["x"][0] == before
+    assert_python_knows(lab_page, look(widget))
+
+
+def test_every_part_has_an_explanation_that_stays_inside(widget):
+    helps, tips = widget.locator("button.help"), widget.locator(".tip:visible")
+    assert helps.count() == widget.locator(".tip").count() >= 20
+    outer = widget.bounding_box()
+    for button in helps.all():
+        button.focus()
+        assert len(tips.inner_text()) > 40
+        assert button.get_attribute("aria-describedby") == tips.get_attribute("id")
+        box = tips.bounding_box()
+        assert outer["x"] <= box["x"] <= box["x"] + box["width"] <= outer["x"] + outer["width"]
+        assert outer["y"] <= box["y"] <= box["y"] + box["height"] <= outer["y"] + outer["height"] + 1
+
+
+def test_an_explanation_opens_by_hover_focus_and_tap(lab_page, widget):
+    tips, gate = widget.locator(".tip:visible"), widget.get_by_role("button", name="2 Gate")
+    gate.hover()
+    tips.wait_for()
+    assert "one column for each expert" in tips.inner_text()
+    lab_page.page.mouse.move(5, 5)
+    tips.wait_for(state="detached")
+    widget.get_by_role("button", name="= logit h").focus()
+    assert "Only the differences" in tips.inner_text()
+    gate.dispatch_event("click")  # a tap, where tapping does not move the focus
+    assert "one column for each expert" in tips.inner_text()
+    lab_page.screenshot("visualizer_explanation", widget)
+    widget.locator(".formula").dispatch_event("pointerdown")
+    assert tips.count() == 0
+
+
+def test_escape_closes_an_explanation_and_keeps_the_focus(lab_page, widget):
+    tips, logit = widget.locator(".tip:visible"), widget.get_by_role("button", name="= logit h")
+    widget.get_by_role("button", name="2 Gate").hover()
+    tips.wait_for()
+    lab_page.page.keyboard.press("Escape")
+    assert tips.count() == 0
+    logit.focus()
+    lab_page.page.keyboard.press("Escape")
+    assert tips.count() == 0
+    assert logit.evaluate("node => node === document.activeElement")  # JupyterLab did not take the key
+
+
+def test_an_experts_explanation_writes_the_product_out(widget):
+    widget.locator("th .help", has_text="E1").focus()
+    assert "E1 Code: x·w = (−2.1)·(−1) + 1.8·(−1)" in widget.locator(".tip:visible").inner_text()
+
+
+def sweep_of_extremes():
+    """All tokens, k, noise and temperature extremes and forms; then edited vectors with their extremes."""
+    common = [
+        [[f"k-{k}", None], ["noise", noise], ["temperature", tau], [f"form-{form}", None]]
+        for k, noise, tau, form in itertools.product(range(1, 6), (0, 2), TEMPERATURES, GATE_FORMS)
+    ]
+    for kind in token_kinds():
+        yield from ([[f"token-{kind}", None], *fields] for fields in common)
+    for entries in ([0] * 6, [3] * 6, [-3] * 6, [-3, 3, -3, -3, 3, -3]):
+        vector = [[f"x{row}", value] for row, value in enumerate(entries, start=1)]
+        yield from ([*vector, *fields] for fields in common)
+
+
+def test_no_combination_of_extremes_breaks_the_page(lab_page, widget):
+    combinations = list(sweep_of_extremes())
+    assert len(combinations) == (5 + 4) * 5 * 2 * 3 * 3
+    shown = widget.evaluate(SWEEP, combinations)
+    for one in shown:
+        assert_true(one)
+    distinct = {json.dumps(one["state"]) for one in shown}
+    assert len(distinct) == len(combinations)
+    lab_page.screenshot("visualizer_extreme", widget)

@@ -33,27 +33,22 @@ else:
 #
 # ## A first look at a router
 #
-# Below, a router scores four experts for one token, turns the scores into probabilities, keeps the best `k` and shares
-# the weight among them. You need not understand it yet: lesson 01 builds it step by step. Every number is computed by
-# the course's code when you move something.
+# This is the Gating Network Visualizer. One token of a text goes in on one side; a router scores five experts, keeps the
+# best `k`, and shares the weight among them. You need not understand it yet: lesson 01 builds it step by step, and
+# lesson 04 comes back to it. We planted the tokens and the router's matrix by hand, so what the experts seem to be good
+# at proves nothing. But every number is computed from them when you move something.
 #
-# **Question:** slide τ from left to right. Which columns change, and which experts are kept?
+# **Question:** move the temperature from one end to the other. Which numbers change, and which experts are active?
 
 # %% name="first-look"
-from moe_lessons.data import worked_example
-from moe_lessons.figures.trace import trace_svg
-from moe_lessons.widgets.live import Live, slider
+from moe_lessons.widgets.visualizer import GatingVisualizer
 
-x, W_g = worked_example()
-Live(
-    lambda k, temperature: trace_svg(x, W_g, k=k, temperature=temperature),
-    k=slider("k, experts that run", 2, 1, 4, 1),
-    temperature=slider("τ, temperature", 1.0, 0.1, 5.0, 0.1),
-)
+GatingVisualizer()
 
 # %% [markdown]
-# You should see that τ changes columns 2, 3 and 5: the weight moves from nearly all on E3 to nearly equal shares. But it
-# never changes *which* experts are kept. The cell below tries 500 random routers and 8 values of τ.
+# You should see that the temperature changes the probabilities and the weights, from nearly all on one expert to nearly
+# equal shares. But it never changes *which* experts are active. The cell below tries 500 random routers and 8 values of
+# the temperature τ.
 
 # %%
 import numpy as np
@@ -152,9 +147,9 @@ progress()
 # | 00 Start here | how does this course work? | 10 min | |
 # | [00b Toolbox](00b_toolbox.ipynb) (optional) | which mathematics is assumed? | 20 min | |
 # | [01 The worked example](01_worked_example.ipynb) | how does a router choose? | 35 min | 35 min |
-# | 02 Softmax gating | what does the softmax do, and not do? | *planned* | |
-# | 03 Temperature | does it make the router explore? | *planned* | |
-# | 04 Top-k gating and renormalisation | what happens to the weight that is cut off? | *planned* | |
+# | [02 Softmax gating](02_softmax_gating.ipynb) | what does the softmax do, and not do? | 40 min | 45 min |
+# | [03 Temperature](03_temperature.ipynb) | does it make the router explore? | 40 min | 40 min |
+# | [04 Top-k gating and renormalisation](04_top_k_gating.ipynb) | what happens to the weight that is cut off? | 40 min | 40 min |
 # | 05 The sparse layer | how is it computed fast? | *planned* | |
 # | 06 Counting the cost | is it worth it? | *planned* | |
 # | 07 Gradients through a router | what can a router learn from, and what not? | *planned* | |

@@ -505,7 +505,7 @@ for name, (d, N, top_k, width) in models.items():
 #
 # - Exercises: [exercises/01_worked_example.ipynb](../exercises/01_worked_example.ipynb), about 35 minutes.
 # - The code you used: [moe_lessons/routing.py](../moe_lessons/routing.py). Read it now; it is short.
-# - Lesson 02: what the softmax does, and does not do.
+# - [Lesson 02](02_softmax_gating.ipynb): what the softmax does, and does not do.
 
 # %% [markdown] name="deeper-sigmoid" tags=["deeper"]
 # ## Deeper: with k = 2 the gate is one number

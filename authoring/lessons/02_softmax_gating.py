@@ -1,0 +1,581 @@
+# %% [markdown]
+# # 02 · Softmax gating
+#
+# **What does the softmax do to the scores, and what does it not do?** It stands between the logits and everything that
+# follows, and much that is said of it is half true: that it amplifies, that it measures confidence, that a new router
+# is fair. Here you take each of these apart.
+#
+# You will be able to
+#
+# 1. turn a gap between logits into a ratio, and say which gap one expert needs against N − 1 others;
+# 2. write a softmax that survives every logit, and say between which bounds the log-sum-exp lies;
+# 3. explain why a gate's probability is not a confidence;
+# 4. compute the dense mixture of all experts, and count what it costs;
+# 5. measure how decided a router is, and say what the scale of `W_g` does to it.
+#
+# **Before:** [lesson 01](01_worked_example.ipynb). **Time:** about 40 minutes. Cells marked *deeper* can wait.
+
+# %% name="setup" tags=["setup"]
+import numpy as np
+
+from moe_lessons.checks import compare
+from moe_lessons.data import worked_example, worked_experts
+from moe_lessons.figures.softmax import entropy_svg, softmax_svg
+from moe_lessons.precision import softmax_steps, to_bfloat16
+from moe_lessons.routing import log_sum_exp, noisy_logits, route, softmax
+from moe_lessons.widgets.live import Live, choice, slider
+
+# %% [markdown]
+# ## A gap is a ratio, wherever it lies
+#
+# In lesson 01 a gap of 0.22 gave a lead of a quarter. Now one expert has logit 3, another has logit 1.
+#
+# **Predict.** How many times as likely is the first?
+
+# %% name="predict-three-one" tags=["predict"]
+my_times = ...  # a number
+
+# %%
+p = softmax([3.0, 1.0])  # (2,)
+compare(my_times, p[0] / p[1])
+print(f"e² = {np.e**2:.2f}")
+assert np.isclose(p[0] / p[1], np.e**2)
+
+# %% [markdown]
+# Not 3 times, the ratio of the logits, but $e^{3-1}$ times. Below are four pairs. The first logit is three times the
+# second in all of them but one.
+#
+# **Predict.** In which pair is the first expert's lead the *smallest*: A (3, 1), B (103, 101), C (0.3, 0.1) or
+# D (30, 10)?
+
+# %% name="predict-pair" tags=["predict"]
+my_pair = ...  # "A", "B", "C" or "D"
+
+# %%
+pairs = {"A": (3.0, 1.0), "B": (103.0, 101.0), "C": (0.3, 0.1), "D": (30.0, 10.0)}
+lead = {name: np.exp(first - second) for name, (first, second) in pairs.items()}
+compare(my_pair, min(lead, key=lead.get))
+print("       logits     ratio of logits    gap    ratio of probabilities")
+for name, (first, second) in pairs.items():
+    print(f"{name}  {first:6.1f} {second:6.1f} {first / second:12.2f} {first - second:12.1f} {lead[name]:18.4g}")
+assert lead["A"] == lead["B"]
+assert lead["C"] < 1.25
+
+# %% [markdown]
+# Does the softmax amplify, then? In D enormously, in C it shrinks what the logits' ratio suggested, and in B a ratio of
+# 1.02 becomes the same 7.39 as in A. There is no factor of amplification. There is one rule: **each further unit of gap
+# multiplies the ratio by e**.
+#
+# $$\frac{p_i}{p_j} = e^{h_i - h_j}$$
+#
+# So a factor on all logits is not harmless, as a shift is. It multiplies every gap, which raises every ratio to a power:
+
+# %%
+h = np.array([3.0, 1.0, 0.0, -1.0])  # (N,)
+for c in (0.5, 1, 2, 3):
+    p = softmax(c * h)  # (N,)
+    print(f"{c:>3} · h: p = {p.round(3)}   p1/p2 = {p[0] / p[1]:7.2f} = 7.39 to the power {c}")
+    assert np.isclose(p[0] / p[1], (np.e**2) ** c)
+
+# %% [markdown]
+# ## A clear lead is not yet a large share
+#
+# A layer has N = 64 experts. E1 has logit 2; all 63 others have logit 0. Against each of them E1 leads by e² = 7.39.
+#
+# **Predict.** What is the probability of E1?
+
+# %% name="predict-share" tags=["predict"]
+my_share = ...  # a number between 0 and 1
+
+
+# %%
+def share_of_first(gap, N):
+    """One expert leads N - 1 equal others by `gap`: its probability"""
+    return softmax([gap] + [0.0] * (N - 1))[0]
+
+
+compare(my_share, share_of_first(2.0, 64))
+print(" N    share at gap 2    gap needed for one half")
+for N in (2, 4, 8, 64, 256):
+    needed = np.log(N - 1)
+    print(f"{N:>3} {share_of_first(2.0, N):12.3f} {needed:20.3f}")
+    assert np.isclose(share_of_first(needed, N), 0.5)
+
+# %% [markdown]
+# The rival is not the runner-up but *everybody else together*: $p_1 = 1 / (1 + (N - 1)\,e^{-\text{gap}})$. What counts as
+# a large gap grows with N, like its logarithm.
+#
+# ## The level is lost
+#
+# Adding c to every logit multiplies every exponential by $e^c$, and their sum too, so it cancels. You have seen that.
+# What follows from it is less familiar.
+#
+# > **Myth: "a large logit means a large probability."** Two lines break it: four experts, each with logit 100.
+
+# %%
+print("four logits of 100:", softmax([100.0] * 4))
+print("four logits of −100:", softmax([-100.0] * 4))
+assert np.array_equal(softmax([100.0] * 4), softmax([-100.0] * 4))
+
+# %% [markdown]
+# Right is: only gaps count. A token that suits no expert (all logits very low) hands out exactly as much weight as one
+# that suits them all. A softmax cannot say "none of you".
+#
+# ## When the exponential is too large
+#
+# That shifts change nothing is true on paper. Take logits 1000 and 998, so the gap is 2, and use the formula as it
+# stands: exponentials, divided by their sum.
+#
+# **Predict.** Which probability does Python print for the first? Type a number, or `"none"`.
+
+# %% name="predict-overflow" tags=["predict"]
+my_result = ...  # a number, or "none"
+
+
+# %%
+def naive_softmax(h):
+    """h (N,) -> p (N,), by the formula as it stands"""
+    e = np.exp(h)  # (N,)
+    return e / e.sum()  # (N,)
+
+
+with np.errstate(all="ignore"):  # numpy would warn: that is the subject here
+    for logits in ([1000.0, 998.0], [-1000.0, -1002.0]):
+        print("logits", logits, "  exponentials", np.exp(logits), "  probabilities", naive_softmax(np.array(logits)))
+    first = naive_softmax(np.array([1000.0, 998.0]))[0]
+compare(my_result, "none" if np.isnan(first) else first)
+
+# %% [markdown]
+# `inf` means: larger than any number of this format; ∞/∞ is no number (`nan`). Far below zero all exponentials become 0,
+# and 0/0 is none either. How soon does it happen? That depends on the format.
+
+# %%
+for dtype in (np.float16, np.float32, np.float64):
+    limits = np.finfo(dtype)
+    highest = np.log(float(limits.max))
+    print(f"{dtype.__name__}: largest number {limits.max:8.3g}, so e^h overflows above h = {highest:6.2f}")
+assert np.log(float(np.finfo(np.float32).max)).round(2) == 88.72
+
+# %% [markdown]
+# The cure is the shift itself, used on purpose: subtract the largest logit first. Then no exponent is above 0, and the
+# sum is at least 1.
+
+
+# %%
+def stable_softmax(h):
+    """h (N,) -> p (N,), for logits of any size"""
+    e = np.exp(h - h.max())  # (N,), the largest is 1
+    return e / e.sum()  # (N,)
+
+
+for logits in ([1000.0, 998.0], [-1000.0, -1002.0], [1e4, -1e4], [0.5, -np.inf]):
+    h_test = np.array(logits)
+    print(f"{logits!s:>18}: {stable_softmax(h_test).round(3)}")
+    assert np.allclose(stable_softmax(h_test), softmax(h_test))
+assert np.allclose(stable_softmax(h), naive_softmax(h))
+
+# %% [markdown]
+# The last row: a logit of −∞ gets exactly 0. Lesson 04 uses that as a mask.
+#
+# Now break it yourself. The black marks show the exact probabilities, the bars what the chosen form and format make.
+#
+# 1. Stable, float32: move `shift` from end to end. What moves, and what does not?
+# 2. Naive: at which shift does float32 give up? And float16? Look at the other end, too.
+# 3. Back to stable, but with bfloat16, and the shift at 120. Now change E3 in small steps. What is wrong here?
+
+# %% name="picture-softmax"
+Live(
+    lambda shift, form, precision, h1, h2, h3, h4: softmax_svg([h1, h2, h3, h4], shift, form, precision),
+    shift=slider("shift", 0, -120, 120, 1),
+    form=choice("form", ["stable", "naive"]),
+    precision=choice("number format", ["float32", "bfloat16", "float16"]),
+    **{f"h{i}": slider(f"logit of E{i}", value, -4.0, 4.0, 0.1) for i, value in enumerate(h, start=1)},
+)
+
+# %% [markdown]
+# You should see, in this order: only the stored logits move. The naive form gives up at a shift of 86 in float32 and of
+# 8 in float16, and at −107 it has nothing but zeros left to divide. In bfloat16 even the stable form errs: near 120 the
+# format stores steps of 0.5 only, so small gaps are rounded away before the softmax begins (more under *deeper*).
+
+
+# %%
+def first_shift(precision, shifts):
+    """The first of these shifts at which the naive form's sum is ∞ or 0: no probabilities"""
+    sums = [softmax_steps(h + shift, precision, stable=False).total for shift in shifts]
+    return next(shift for shift, total in zip(shifts, sums, strict=True) if np.isinf(total) or total == 0)
+
+
+print("naive form, going up:  ", {name: first_shift(name, range(121)) for name in ("float32", "bfloat16", "float16")})
+print("naive form, going down:", {"float32": first_shift("float32", range(0, -121, -1))})
+print("bfloat16 stores 120.1, 120.2, 120.3 as", to_bfloat16([120.1, 120.2, 120.3]))
+assert (first_shift("float32", range(121)), first_shift("float16", range(121))) == (86, 8)
+assert first_shift("float32", range(0, -121, -1)) == -107
+assert np.unique(to_bfloat16([120.1, 120.2, 120.3])).tolist() == [120.0, 120.5]
+
+# %% [markdown]
+# ## The log-sum-exp
+#
+# The logarithm of the softmax's denominator has a name of its own, the **log-sum-exp**, and a place in the loss of
+# lesson 07: $\text{LSE}(h) = \ln \sum_j e^{h_j}$, so that $p_i = e^{h_i - \text{LSE}}$. It is the blue dot in the picture.
+#
+# **Predict.** The logits are 3, 1, 0 and −1. Roughly, what is their LSE?
+
+# %% name="predict-lse" tags=["predict"]
+my_lse = ...  # a number
+
+# %%
+compare(my_lse, log_sum_exp(h))
+print(f"max {h.max():.3f} ≤ LSE {log_sum_exp(h):.3f} ≤ max + ln 4 = {h.max() + np.log(4):.3f}")
+assert np.allclose(np.exp(h - log_sum_exp(h)), softmax(h))
+
+# %% [markdown]
+# The sum holds the largest exponential, and at most N as large:
+# $\max h \le \text{LSE}(h) \le \max h + \ln N$. Which end it is near tells how many experts are in play.
+
+# %%
+rng = np.random.default_rng(0)
+for spread in (0.1, 1.0, 10.0, 100.0):
+    logits = spread * rng.normal(size=(2000, 8))  # (T, N)
+    above = log_sum_exp(logits) - logits.max(axis=-1)  # (T,)
+    print(
+        f"logits spread over {spread:5}: LSE − max from {above.min():.3f} to {above.max():.3f}; ln 8 = {np.log(8):.3f}"
+    )
+    assert above.min() >= 0
+    assert above.max() <= np.log(8) + 1e-12
+
+# %% [markdown]
+# The LSE itself measures the level, which the softmax forgets. It says nothing of how decided the router is:
+
+# %%
+for logits in ([5.0, 5.0, 5.0, 5.0], [0.0, -100.0, -100.0, -100.0]):
+    print(f"{logits}: LSE {log_sum_exp(logits):.3f}, probabilities {softmax(logits).round(3)}")
+assert log_sum_exp([0.0, -100.0, -100.0, -100.0]) < 1e-12
+
+# %% [markdown]
+# So a loss that pulls the LSE towards 0 (the z-loss of Zoph et al. 2022, arXiv:2202.08906) holds the level, not the
+# confidence.
+#
+# ## A probability is not a confidence
+#
+# To test a probability one must know the truth. So we plant it: tokens of four groups, each group around its own
+# centre, all centres equally long. The router has the centres as columns. For exactly this task its softmax is the true
+# probability of each group. Then we multiply `W_g` by 3.
+#
+# **Predict.** Does the share of tokens for which the first choice is right go `"up"`, `"down"`, or stay the `"same"`?
+
+# %% name="predict-accuracy" tags=["predict"]
+my_accuracy = ...  # "up", "down" or "same"
+
+
+# %%
+def stated_and_right(scale, seed, T=4000, d=8, N=4):
+    """The largest probability of each token, and whether that expert is its true group: (T,), (T,)"""
+    rng = np.random.default_rng(seed)
+    centres = 2 * np.eye(N, d)  # (N, d)
+    group = rng.integers(N, size=T)  # (T,), the truth
+    x = centres[group] + rng.normal(size=(T, d))  # (T, d)
+    p = softmax(x @ (scale * centres.T))  # (T, N)
+    return p.max(axis=1), p.argmax(axis=1) == group
+
+
+runs = {scale: [stated_and_right(scale, seed) for seed in range(5)] for scale in (1 / 3, 1, 3)}
+means = {scale: np.mean(run, axis=2) for scale, run in runs.items()}  # (seeds, 2): stated, right
+compare(my_accuracy, "same" if np.array_equal(means[1][:, 1], means[3][:, 1]) else "up or down")
+for scale, both in means.items():
+    (says, right), low, high = both.mean(axis=0), both.min(axis=0), both.max(axis=0)
+    print(f"W_g × {scale:.2f}: says {says:.1%} ({low[0]:.1%} to {high[0]:.1%}), "
+          f"is right in {right:.1%} ({low[1]:.1%} to {high[1]:.1%})")  # fmt: skip
+too_sure = {scale: both[:, 0] - both[:, 1] for scale, both in means.items()}  # (seeds,) each
+assert np.abs(too_sure[1]).max() < 0.02
+assert too_sure[3].min() > 0.1
+assert too_sure[1 / 3].max() < -0.25
+
+# %% [markdown]
+# The same choices, equally often right over five seeds, and three different "confidences". Only the scale that fits the
+# noise of the data tells the truth.
+#
+# > **Myth: "E3 has probability 0.95, so the router is 95 % sure that E3 is the right expert."** Take the choices that
+# > were stated with at least 0.9, and count.
+
+# %%
+for scale in (1, 3):
+    sure = [(s[s >= 0.9].mean(), r[s >= 0.9].mean()) for s, r in runs[scale]]
+    print(f"W_g × {scale}: stated {np.mean(sure, axis=0)[0]:.1%}, right {np.mean(sure, axis=0)[1]:.1%}")
+
+# %% [markdown]
+# Right is: a gate probability is a **share of the output**. Nobody tells a router in training which expert is right,
+# and the number also sets how loud the expert is, so training picks its scale for that purpose. Our toy has a truth
+# only because we planted one.
+#
+# ## All experts at once: the dense mixture
+#
+# The plainest use of these shares lets every expert work: $y = \sum_{i=1}^{N} p_i\,E_i(x)$. Here for the token of lesson
+# 01, beside its top-2 output.
+
+# %%
+x, W_g = worked_example()  # (d,), (d, N)
+experts = worked_experts()
+outputs = np.array([expert(x) for expert in experts])  # (N, d): every expert runs
+y_dense = softmax(x @ W_g) @ outputs  # (N,) @ (N, d) -> (d,)
+y_top2 = route(x, W_g, k=2).weights @ outputs  # (d,), with two weights above 0
+print("dense:", y_dense.round(4), "  top-2:", y_top2.round(4))
+
+# %% [markdown]
+# **Predict.** A layer with N = 64 experts gets T = 1000 tokens. How many times is an expert run in the dense mixture?
+
+# %% name="predict-calls" tags=["predict"]
+my_calls = ...  # a number
+
+# %%
+T, N, k = 1000, 64, 2
+compare(my_calls, T * N)
+print(f"dense {T * N} runs, top-{k} {T * k} runs: {N // k} times as many")
+p = softmax(np.random.default_rng(0).normal(size=(T, N)))  # (T, N)
+print(f"of the dense runs, {np.mean(p < 0.01):.0%} carry a weight below 0.01")
+
+# %% [markdown]
+# A weight of 0.001 costs as much work as one of 0.9: the expert must run before its output can be made small. This is
+# why the next lessons select.
+#
+# > **Note** Some texts call this dense mixture "Soft MoE". Puigcerver et al. 2023 (arXiv:2308.00951) gave that name to
+# > something else: there each *expert* receives weighted averages of all tokens. In the dense mixture each token goes to
+# > the experts unmixed; only their outputs are averaged.
+#
+# ## Many tokens, a fresh router
+#
+# Now a batch: 1000 random tokens, normalised as in lesson 01, and a router that has learned nothing. Its entries are
+# drawn as `torch.nn.Linear` draws them, evenly between −1/√d and 1/√d.
+
+
+# %%
+def rms_norm(z):
+    """z (..., d) -> same shape, root mean square 1"""
+    return z / np.sqrt(np.mean(z**2, axis=-1, keepdims=True))
+
+
+def fresh_router(rng, d=64, N=8):
+    """W_g (d, N) before any training"""
+    return rng.uniform(-1, 1, size=(d, N)) / np.sqrt(d)
+
+
+rng = np.random.default_rng(0)
+tokens = rms_norm(rng.normal(size=(1000, 64)))  # (T, d)
+h_fresh = tokens @ fresh_router(rng)  # (T, N)
+print("the first four tokens, a row each:", softmax(h_fresh[:4]).round(2), sep="\n")
+print("sums of the rows:", softmax(h_fresh[:4]).sum(axis=-1).round(6))
+
+# %% [markdown]
+# One number per row tells how decided it is: the **entropy** $H = -\sum_i p_i \ln p_i$, from 0 (one expert has all) to
+# $\ln N$ (all alike). Since $\ln p_i = h_i - \text{LSE}$, it needs no logarithm of a probability.
+#
+# **Predict.** What is the mean entropy of this fresh router, in per cent of ln 8?
+
+# %% name="predict-entropy" tags=["predict"]
+my_percent = ...  # a number from 0 to 100
+
+
+# %%
+def entropy(h):
+    """h (..., N) -> entropy of softmax(h) in nats, (...)"""
+    return log_sum_exp(h) - (softmax(h) * h).sum(axis=-1)
+
+
+H = entropy(h_fresh)  # (T,)
+compare(my_percent, 100 * H.mean() / np.log(8), unit="%")
+print(
+    f"ln 8 = {np.log(8):.3f} nats; the tokens' entropies: lowest {H.min():.3f}, mean {H.mean():.3f}, highest {H.max():.3f}"
+)
+assert 0.9 < H.mean() / np.log(8) < 0.97
+
+# %% [markdown]
+# Near ln N: it starts out nearly undecided, though not quite. Below is the entropy of every one of the 1000 tokens. The slider
+# multiplies `W_g`, and with it every logit.
+#
+# **Before you move it:** which of the three lines of text will not change? Then find the scale at which the mean
+# entropy is half of ln 8. What happens at 0?
+
+# %% name="picture-entropy"
+Live(lambda scale: entropy_svg(h_fresh, scale), scale=slider("scale of W_g", 1.0, 0.0, 10.0, 0.1))
+
+# %% [markdown]
+# You should see the heap wander from the right edge to the left, with the mean at one half of ln 8 near a scale of 4, and
+# not one first choice changed. At 0 all logits tie. Is that one lucky router? Five of them:
+
+
+# %%
+def fresh(seed):
+    """Logits of 1000 fresh tokens under a fresh router: (T, N)"""
+    rng = np.random.default_rng(seed)
+    return rms_norm(rng.normal(size=(1000, 64))) @ fresh_router(rng)
+
+
+print("scale   entropy / ln 8 (lowest to highest)   largest p   first choices moved")
+for scale in (0.1, 1, 4, 10, 30):
+    logits = [fresh(seed) for seed in range(5)]
+    part = [entropy(scale * h).mean() / np.log(8) for h in logits]
+    largest = np.mean([softmax(scale * h).max(axis=-1).mean() for h in logits])
+    moved = sum((softmax(scale * h).argmax(axis=-1) != h.argmax(axis=-1)).sum() for h in logits)
+    print(f"{scale:>5} {np.mean(part):12.3f} ({min(part):.3f} to {max(part):.3f}) {largest:18.3f} {moved:12}")
+    assert moved == 0
+assert abs(entropy(4 * h_fresh).mean() / np.log(8) - 0.5) < 0.05
+
+# %% [markdown]
+# > **Myth: "a low entropy shows that the router has learned to specialise."** Two lines: take the untrained router times
+# > 30.
+
+# %%
+print(f"untrained router × 30: entropy {entropy(30 * h_fresh).mean() / np.log(8):.1%} of ln 8")
+print(
+    "what it has learned: nothing. First choices as before:",
+    (30 * h_fresh).argmax(-1).tolist() == h_fresh.argmax(-1).tolist(),
+)
+assert entropy(30 * h_fresh).mean() < 0.1 * np.log(8)
+
+# %% [markdown]
+# Right is: entropy tells how decided a router is, not whether it decides well. Compare it only at equal N (or divided by
+# ln N), and beside an untrained router of the same scale.
+#
+# ## Recap
+#
+# 1. A gap becomes a ratio, e to the gap. Level and ratio of the logits do not matter; their scale does. Against N − 1
+#    equal others, a gap of ln(N − 1) buys one half.
+# 2. Subtract the largest logit, and no exponential overflows. LSE lies between max and max + ln N.
+# 3. A probability is a share of the output. Scaling `W_g` changes it at will, with the same choices.
+# 4. The dense mixture $\sum_i p_i E_i(x)$ runs all N experts, however small their shares.
+# 5. A fresh router's entropy is near ln N; a larger scale lowers it, and teaches it nothing.
+#
+# **What this lesson cannot tell you:** how large the logits of a *trained* router are, or ought to be. That is what
+# training decides (lessons 07 and 08).
+#
+# ## Quiz
+#
+# **1. Every logit of a router is multiplied by 2. What happens to the ratio of two probabilities?** (a) nothing (b) it
+# doubles (c) it is squared
+#
+# <details><summary>Answer</summary>
+#
+# (c). The gap doubles, and $e^{2g} = (e^g)^2$. (a) is true of *adding* 2. (b) would be true if the gap itself were the
+# ratio.
+#
+# </details>
+#
+# **2. A float32 softmax of logits around 100 gives `nan`. What helps?** (a) subtract the largest logit (b) clip the
+# logits to 80 (c) replace `nan` by 0
+#
+# <details><summary>Answer</summary>
+#
+# (a): it is exact. (b) makes all logits above 80 equal, so it changes the probabilities. (c) leaves a token whose shares
+# sum to 0.
+#
+# </details>
+#
+# **3. Router A has a mean entropy of 0.3 nats, router B of 1.9, both with N = 8. What follows?** (a) A is trained better
+# (b) A is right more often (c) A gives its first choices larger shares
+#
+# <details><summary>Answer</summary>
+#
+# (c). (a): A may be an untrained router with a large scale. (b): scaling changes the entropy, and no choice.
+#
+# </details>
+#
+# ## Next
+#
+# - Exercises: [exercises/02_softmax_gating.ipynb](../exercises/02_softmax_gating.ipynb), about 45 minutes.
+# - The code you used: `softmax` and `log_sum_exp` in [moe_lessons/routing.py](../moe_lessons/routing.py).
+# - Lesson 03: the scale gets a knob of its own, the temperature.
+
+# %% [markdown] name="deeper-round-off" tags=["deeper"]
+# ## Deeper: what the stable form cannot mend
+#
+# bfloat16 has the range of float32 but only 8 significant bits, so its numbers lie the further apart the larger they
+# are. An example by Zoph et al. 2022 (arXiv:2202.08906): ten logits of 128 and one of 128.5.
+#
+# > **Myth: "the stable softmax cures all numerical trouble."** It cannot bring back a gap that rounding has removed.
+
+# %% name="deeper-round-off-cell" tags=["deeper"]
+h_big = np.array([128.0] * 10 + [128.5])  # (11,)
+print(f"exact {softmax(h_big)[-1]:.3f}, after rounding the logits to bfloat16 {softmax(to_bfloat16(h_big))[-1]:.3f}")
+for low in (2, 32, 128, 1024):
+    stored = np.unique(to_bfloat16(np.linspace(low, 2 * low, 2001)))
+    print(f"from {low:>4} to {2 * low:>4}, bfloat16 knows a number every {np.diff(stored).max():g}")
+assert [softmax(h_big)[-1].round(3), softmax(to_bfloat16(h_big))[-1].round(3)] == [0.142, np.float32(0.091)]
+
+# %% [markdown] name="deeper-flips" tags=["deeper"]
+# It touches the selection as well. How many first choices change when the logits are stored in bfloat16, at different
+# levels? The level should not matter. The baseline, float32, is printed beside it.
+
+# %% name="deeper-flips-cell" tags=["deeper"]
+for level in (0, 8, 128):
+    flips = {"bfloat16": [], "float32": []}
+    for seed in range(5):
+        logits = np.random.default_rng(seed).normal(size=(4000, 8)) + level  # (T, N), float64
+        for name, stored in (("bfloat16", to_bfloat16(logits)), ("float32", np.float32(logits))):
+            flips[name].append(np.mean(stored.argmax(axis=-1) != logits.argmax(axis=-1)))
+    low, high = min(flips["bfloat16"]), max(flips["bfloat16"])
+    print(f"level {level:>3}: {np.mean(flips['bfloat16']):6.2%} changed in bfloat16 ({low:.2%} to {high:.2%}), "
+          f"{np.mean(flips['float32']):.2%} in float32")  # fmt: skip
+
+# %% [markdown] name="deeper-motive" tags=["deeper"]
+# Two remedies are in use. Routers compute in float32 while the rest of the model stays in bfloat16 (Fedus et al. 2021,
+# arXiv:2101.03961, whose run in bfloat16 alone diverged). And a z-loss keeps the logits small, where numbers lie close
+# together: that, not saturation, is the reason Zoph et al. give for it.
+
+# %% [markdown] name="deeper-start" tags=["deeper"]
+# ## Deeper: how large should a fresh router be?
+#
+# The scale at the start is a choice. Fedus et al. draw all weights from a normal distribution, cut off at two standard
+# deviations, of variance s/d, and found s = 0.1 better and steadier than 1. Shazeer et al. 2017 (arXiv:1701.06538) set
+# `W_g` to zero. Then all logits tie: what does top-2 do?
+
+
+# %% name="deeper-start-cell" tags=["deeper"]
+def switch_router(rng, s, d=64, N=8):
+    """W_g (d, N): normal, variance s/d, redrawn beyond two standard deviations"""
+    W = rng.normal(size=(d, N))
+    while (far := np.abs(W) > 2).any():
+        W[far] = rng.normal(size=far.sum())
+    return W * np.sqrt(s / d)
+
+
+rng, zeros = np.random.default_rng(0), np.zeros((64, 8))  # zeros: (d, N)
+for name, W in {"s = 1": switch_router(rng, 1.0), "s = 0.1": switch_router(rng, 0.1), "zeros": zeros}.items():
+    load = np.bincount(route(tokens, W, k=2).selected.ravel(), minlength=8)  # (N,)
+    print(f"{name:<8} entropy {entropy(tokens @ W).mean() / np.log(8):6.1%} of ln 8, tokens per expert {load}")
+noisy = noisy_logits(tokens, zeros, zeros, rng)  # (T, N)
+print("zeros with Shazeer's noise: first choices per expert", np.bincount(noisy.argmax(axis=-1), minlength=8))
+assert route(tokens, zeros, k=2).selected.tolist() == [[0, 1]] * len(tokens)
+
+# %% [markdown] name="deeper-myth" tags=["deeper"]
+# With zeros every token goes to the first k experts, since of equal logits the lower index wins. Shazeer's router adds
+# noise in training, which breaks the ties.
+#
+# > **Myth: "standard initialisation ensures that all experts get tokens."** Compare the mean probability of each expert
+# > with its share of first choices, and that with throwing a fair die of N faces. Tokens first without, then with a part
+# > that they all share. Everything is divided by the fair share, so 1 is fair.
+
+
+# %% name="deeper-myth-cell" tags=["deeper"]
+def least_and_most(common, seed, T=4000, d=64, N=8):
+    """Least and most, in fair shares: mean probability, first choices, a fair die. (6,)"""
+    rng = np.random.default_rng(seed)
+    x = rms_norm(rng.normal(size=(T, d)) + common * rng.normal(size=d))  # (T, d)
+    h = x @ fresh_router(rng, d, N)  # (T, N)
+    die = rng.multinomial(T, np.full(N, 1 / N))  # (N,)
+    shares = softmax(h).mean(axis=0), np.bincount(h.argmax(axis=-1), minlength=N) / T, die / T  # (N,) each
+    return np.array([N * end for share in shares for end in (share.min(), share.max())])
+
+
+for common in (0.0, 0.5, 1.0):
+    found = np.array([least_and_most(common, seed) for seed in range(10)])  # (seeds, 6)
+    names = ("mean probability", "first choices", "fair die")
+    means = [f"{name} {found[:, 2 * i].mean():.2f} to {found[:, 2 * i + 1].mean():.2f}" for i, name in enumerate(names)]
+    print(f"common part {common}: {'; '.join(means)}; emptiest expert of any seed {found[:, 2].min():.2f}")
+    assert found[:, 2].mean() < found[:, 4].mean()
+    assert found[:, 3].mean() > found[:, 5].mean()
+    assert common < 1 or found[:, 2].min() == 0
+
+# %% [markdown] name="deeper-myth-right" tags=["deeper"]
+# (Means over ten seeds of the least and the most served expert.) Right is: without a common part the mean
+# *probabilities* are nearly even and the *choices* are not, beyond what chance explains. With a common part neither is,
+# and in some seed an expert stays empty. A smaller start evens the probabilities out; the choices do not change with
+# the scale. Lesson 09 begins here.

@@ -23,7 +23,7 @@ def compare(prediction: Any, actual: Any, unit: str = "") -> None:
 def _closeness(guess: Any, answer: Any) -> str:
     """Say how near the guess is: within 2 % counts as right; whole numbers must be exact."""
     if isinstance(guess, str) or isinstance(answer, str):
-        same = isinstance(guess, str) and isinstance(answer, str) and guess.strip().lower() == answer.lower()
+        same = isinstance(guess, str) and isinstance(answer, str) and guess.strip(" ()").lower() == answer.lower()
         return "That is it." if same else "They differ. What led you to yours?"
     if not isinstance(guess, np.ndarray) or not isinstance(answer, np.ndarray) or guess.shape != answer.shape:
         return "They are of different shapes: look again at what was asked."

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.checks.values import agree, describe, plain, show, stacked
+from moe_lessons.checks.values import MOST_SHOWN, agree, describe, plain, show, stacked
 
 Data = dict[str, Any]
 Reply = dict[str, Any]
@@ -202,11 +202,21 @@ def difference(value: Any, expected: Any, part: str = "") -> str:
     if isinstance(value, np.ndarray) and value.shape == np.shape(expected):
         whole = value.dtype.kind in "iub" and np.asarray(expected).dtype.kind == "f"
         remark = f" ({value.dtype}: was something rounded, or stored in an array of whole numbers?)" if whole else ""
+        row, value, expected = _first_wrong_row(value, np.asarray(expected))
         if show(plain(expected)) == show(value) and value.size:
             remark = f" (they differ by up to {np.abs(value - expected).max():.2g}; dtype {value.dtype})"
-        return f"{what}expected {show(plain(expected))}, came {show(value)}{remark}"
+        return f"{what}{row}expected {show(plain(expected))}, came {show(value)}{remark}"
     forgotten = " (is a `return` missing?)" if value is None else ""
     return f"{what}expected {describe(plain(expected))}, came {describe(value)}{forgotten}"
+
+
+def _first_wrong_row(value: np.ndarray, expected: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
+    """Return the first row in which two equal-shaped arrays differ, with its name, if they are too large to show."""
+    name = ""
+    while value.ndim > 1 and value.size > MOST_SHOWN:
+        i = next((i for i in range(len(value)) if not agree(value[i], expected[i])), 0)
+        name, value, expected = f"{name}[{i}]", value[i], expected[i]
+    return (f"in {name} " if name else ""), value, expected
 
 
 def remark_on_changes(changed: list[str]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 # Relative to the largest number: room for float32 work in any order, none for another formula. Where a question asks
 # for 16 bits, its expected numbers have them.
 TOLERANCE, TOLERANCE_16_BITS = 1e-5, 1e-2
+MOST_SHOWN = 12
 
 
 def plain(value: Any) -> Any:
@@ -71,10 +72,10 @@ def describe(value: Any) -> str:
     return "a number" if value.ndim == 0 else f"an array of shape {value.shape}, {value.dtype}"
 
 
-def show(value: Any, most: int = 12) -> str:
-    """Write a plain value on one line, rounded to four decimals; more than `most` numbers are only described."""
+def show(value: Any) -> str:
+    """Write a plain value on one line, rounded to four decimals; more than MOST_SHOWN numbers are only described."""
     value = stacked(value)
-    if isinstance(value, np.ndarray) and value.size <= most:
+    if isinstance(value, np.ndarray) and value.size <= MOST_SHOWN:
         return " ".join(np.array2string(value, separator=", ", formatter=_FORMAT).split())
     if isinstance(value, str):
         return repr(value[:60])

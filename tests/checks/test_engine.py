@@ -357,3 +357,13 @@ def test_numbers_that_look_alike_are_told_apart(capsys):
 def test_a_seed_is_offered_only_where_inputs_are_drawn(capsys):
     assert "seed=" in output(capsys, "1.1", lambda x, W_g: x)[1]
     assert "seed=" not in output(capsys, "1.4", [1.0, 1.0])[1]
+
+
+def test_of_a_large_array_the_first_wrong_row_is_shown(capsys):
+    def answer(x, W_g):
+        h = x @ W_g
+        if h.ndim > 1:
+            h[-1] += 1
+        return h
+
+    assert "in [2] expected [" in output(capsys, "1.1", answer, seed=0)[1]

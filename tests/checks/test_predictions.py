@@ -19,6 +19,7 @@ from moe_lessons.checks import compare
         ([1, 2, 3], np.array([2, 1]), "different shapes"),
         ("Rises", "rises", "That is it."),
         ("falls", "rises", "They differ"),
+        ("(c)", "c", "That is it."),
         (3, "rises", "They differ"),
         ("1.25", 1.246, "without quotes"),
         (object(), 1.0, "No prediction yet"),

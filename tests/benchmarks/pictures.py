@@ -51,6 +51,17 @@ GatingVisualizer(k=5, noise=0.5)
 """
 
 
+# Slider-driven pictures of the other lessons: notebook, what it is, and some text of its cell.
+SLIDERS = (
+    ("02_softmax_gating", "softmax explorer, slider", "lambda shift, form, precision"),
+    ("02_softmax_gating", "routing entropy, slider", "entropy_svg(h_fresh, scale)"),
+    ("03_temperature", "temperature curve, slider", "temperature_svg(examples"),
+    ("03_temperature", "schedules, slider", "end=slider("),
+    ("04_top_k_gating", "mask 0 or −∞, slider", "lambda N, k, shift"),
+    ("04_top_k_gating", "kept mass, slider", "logit_scale=slider("),
+)
+
+
 def measure() -> Iterator[Row]:
     """Yield a row for each picture, all in one run of one server."""
     if lab.chromium() is None:
@@ -71,6 +82,8 @@ def measure() -> Iterator[Row]:
             yield from on(address, "visualizer.ipynb", {
                 "gating visualizer (drawn in the browser), slider": ("GatingVisualizer", temperature_keys, 25),
             })  # fmt: skip
+            for notebook, what, cell_text in SLIDERS:
+                yield from on(address, f"notebooks/{notebook}.ipynb", {what: (cell_text, arrow_keys, 100)})
             yield from on(address, "matplotlib.ipynb", {
                 "for comparison: interact + inline matplotlib, slider": ("interact(draw", arrow_keys, None),
             })  # fmt: skip

@@ -136,7 +136,7 @@ def test_angles(load_module):
 @pytest.mark.parametrize(
     ("token", "prototypes", "said"),
     [
-        ((0.6, 0.7), ((1.0, 1.2), (2.8, 0.4)), r"E1 is better aligned .*but E2 wins: \|w\| 2\.83 against 1\.56 "),
+        ((0.6, 0.7), ((1.0, 1.2), (2.8, 0.4)), r"E1 is better aligned .*but E2 wins: length 2\.83 against 1\.56 "),
         ((0.6, 0.7), ((1.0, 1.2), (2.8, 0.4)), r"gives logit 1\.96 against 1\.44\.$"),
         ((1, 0), ((1, 0), (0, 1)), r"E1 wins, and none is better aligned with x \(0\.0°\)"),
         ((1, 0), ((1, 0), (2, 0)), r"E2 wins, and none is better aligned"),

@@ -48,9 +48,9 @@ check("3.1", my_softmax)
 #
 # {{about 3.2}}
 #
-# How high must τ be for the softmax of h/τ to have a given entropy? There is no formula, but there is always exactly one
-# answer. Find it to within 0.0001 nats of entropy. `target` is in nats, above 0 and below ln N; the logits differ, by
-# hundredths or by hundreds.
+# How high must τ be for the softmax of h/τ to have a given entropy? There is no formula. But here the largest logit is
+# alone at the top, and then there is exactly one answer. Find it to within 0.0001 nats of entropy. `target` is in nats,
+# above 0 and below ln N; the logits differ, by hundredths or by hundreds.
 #
 # {{hints 3.2}}
 
@@ -78,8 +78,8 @@ check("3.2", my_temperature)
 #
 # {{about 3.3}}
 #
-# Draw n experts for one token, each draw with the probabilities of the softmax of h/τ. Use Gumbel noise, and take every
-# random number from `rng`, a numpy Generator: with the same seed your function must return the same draws. The check
+# Draw n experts for one token, each draw with the probabilities of the softmax of h/τ. Gumbel noise does it in two
+# lines; any way with the right frequencies passes. Take every random number from `rng`, a numpy Generator: with the same seed your function must return the same draws. The check
 # draws 20,000 times and compares frequencies; a right sampler fails less than once in a million checks.
 #
 # {{hints 3.3}}

@@ -122,6 +122,8 @@ STABLE = StableQuestion(
                 lambda h: np.exp(h - h.max(axis=-1, keepdims=True))),
         Mistake("smallest subtracted", "You subtracted the smallest logit. Then the others are above 0 and may still overflow, and a mask of −∞ takes everything with it. Subtract the largest.",
                 np.errstate(all="ignore")(lambda h: shares(h, h.min(axis=-1, keepdims=True)))),
+        Mistake("sign swapped", "You took e^(max − h): the sign of the logits is turned round, so the *smallest* logit gets the most. Take e^(h − max).",
+                lambda h: shares(h.max(axis=-1, keepdims=True) - h)),
         Mistake("mean subtracted", "You subtracted the mean. Logits above it may still overflow, and a mask of −∞ makes the mean −∞. Subtract the largest.",
                 np.errstate(all="ignore")(lambda h: shares(h, h.mean(axis=-1, keepdims=True)))),
         Mistake("divided by the largest", "You divided the logits by the largest one. That changes the gaps, and so the probabilities. Subtract it.", over_largest),
@@ -151,13 +153,18 @@ GAPS = ValuesQuestion(
     expected=lambda: {"7 times": np.log(7), "a quarter": np.log(1 / 4), "half of 64": np.log(63), "doubled": 49.0},
     mistakes=(
         Mistake("ratio itself", "That is the ratio. The gap is its natural logarithm.", lambda: 7.0, part="7 times"),
+        Mistake("near", "Near: two decimals, please, rounded.", lambda: 1.9, part="7 times"),
+        Mistake("near", "Near: two decimals, please, rounded and not cut off.", lambda: 1.94, part="7 times"),
         Mistake("base 2", "That is the logarithm to base 2. The softmax uses e, so take the natural one.", lambda: np.log2(7), part="7 times"),
         Mistake("base 10", "That is the logarithm to base 10. The softmax uses e, so take the natural one.", lambda: np.log10(7), part="7 times"),
         Mistake("exponential", "That is e⁷, the ratio that a *gap* of 7 would give. Here the ratio is 7.", lambda: np.exp(7), part="7 times"),
         Mistake("sign", "The right size, but this gap makes E1 four times as likely. To be *less* likely, its logit must be the lower one.", lambda: np.log(4), part="a quarter"),
+        Mistake("near", "Near: two decimals, please, rounded.", lambda: -1.4, part="a quarter"),
+        Mistake("near", "Near: two decimals, please, rounded and not cut off.", lambda: -1.38, part="a quarter"),
         Mistake("ratio itself", "That is the ratio. The gap is its natural logarithm.", lambda: 0.25, part="a quarter"),
         Mistake("base 2", "That is the logarithm to base 2. The softmax uses e, so take the natural one.", lambda: -2.0, part="a quarter"),
         Mistake("share for ratio", "That gap gives E1 a quarter of *the two together*, so a third of E2's probability. Asked is a quarter of E2's.", lambda: np.log(1 / 3), part="a quarter"),
+        Mistake("near", "Near: two decimals, please, rounded.", lambda: 4.1, part="half of 64"),
         Mistake("itself a rival", "Near, but you counted E1 among its own rivals: there are 63 others.", lambda: np.log(64), part="half of 64"),
         Mistake("one rival", "That would do against a single rival. Here 63 others share the other half.", lambda: 0.0, part="half of 64"),
         Mistake("half of the experts", "That is ln 32. E1 must outweigh all 63 others together, not half of the experts.", lambda: np.log(32), part="half of 64"),
@@ -227,6 +234,8 @@ MIXTURE = FunctionQuestion(
         Mistake("not summed", "These are the weighted outputs one by one, (T, N, d). Add them up over the experts.", summed("tnd")),
         Mistake("summed over tokens", "You summed over the tokens and kept the experts: (N, d). It is the experts that are added up, for each token.", summed("nd")),
         Mistake("summed over d", "You summed over d and kept the experts: (T, N). The result has one vector of width d for each token.", summed("tn")),
+        Mistake("every pair", "(T, T, d): `@` pairs every token's weights with every token's outputs. Give each token's weights an axis, `p[:, None] @ outputs`, and drop it afterwards, or use `np.einsum`.",
+                lambda p, outputs: p @ outputs),
         Mistake("tokens added up", "One vector for the whole batch: you added the tokens up as well. Each token has its own output.", summed("d")),
     ),
 )  # fmt: skip
@@ -288,6 +297,7 @@ REPAIR = QuietQuestion(
                 lambda x, W_g: shares(x @ W_g, (x @ W_g).max())),
         Mistake("whole batch", "Now the whole batch together sums to 1. Each token's probabilities should.",
                 lambda x, W_g: shares(x @ W_g, (x @ W_g).max(), axis=None)),
+        Mistake("logits", "These are the logits. Take the softmax of each row.", lambda x, W_g: x @ W_g),
         Mistake("transposed", "The right numbers, the wrong way round: (N, T). Tokens come first.",
                 lambda x, W_g: routing.softmax(x @ W_g).T),
     ),
@@ -376,6 +386,14 @@ ENTROPY = EntropyQuestion(
         Mistake("ln T", "You divided by the logarithm of the *first* axis' length, the number of tokens. N is the length of the last.",
                 lambda p: entr(p).sum(axis=-1) / np.log(len(p))),
         Mistake("one number for all", "One number for the whole batch: you averaged over the tokens as well. Return one for each token.", lambda p: entropy_share(p).mean()),
+        Mistake("no axis", "You summed over the whole batch. Each token has an entropy of its own: name the axis of the sum, `axis=-1`.",
+                lambda p: entr(p).sum() / np.log(p.shape[-1])),
+        Mistake("flat", "`p[p > 0]` forgets which token an entry belongs to, and its length is not N. Keep the shape, and replace the zeros instead: `np.where(p > 0, p, 1)`.",
+                lambda p: entr(p).sum() / np.log((p > 0).sum())),
+        Mistake("all the used", "You divided by the logarithm of how many entries of the whole batch are above 0. N is the length of the last axis, used or not.",
+                lambda p: entr(p).sum(axis=-1) / np.log((p > 0).sum())),
+        Mistake("keepdims", "The right numbers, with an axis of length 1 left at the end. Leave `keepdims=True` out: one number for each token.",
+                lambda p: entropy_share(p)[..., None]),
     ),
 )  # fmt: skip
 
@@ -415,9 +433,9 @@ class RouterCase:
 
 # What is wrong with a router: it is named when it holds for every token.
 ROUTER_FAULTS: tuple[tuple[str, str, Callable[[RouterCase], bool]], ...] = (
-    ("all alike", "All your logits are equal, whatever the target: the entropy is always ln N. Let one expert lead, by the right gap.",
+    ("all alike", "All your logits are equal, whatever the target: the entropy is always ln N. Let one expert lead, by the right gap. If you halve an interval: do you keep the right half?",
      lambda c: c.near(np.log(c.N))),
-    ("one expert only", "One expert always gets practically everything: the entropy is 0. Make its lead smaller.",
+    ("one expert only", "One expert always gets practically everything: the entropy is 0. Make its lead smaller. If you halve an interval: do you keep the right half?",
      lambda c: c.near(0.0)),
     ("bits", "Your entropy meets the target in bits. H is given in nats: use the natural logarithm.",
      lambda c: c.near(c.H * np.log(2))),
@@ -429,9 +447,11 @@ ROUTER_FAULTS: tuple[tuple[str, str, Callable[[RouterCase], bool]], ...] = (
      lambda c: c.off(1 / float(c.x @ c.x)) <= ENTROPY_TOLERANCE),
     ("divided by |x| once", "Your logits are right, times |x|. x W_g for the outer product of x and h is (x·x) h: divide by the *square* of the length.",
      lambda c: c.off(1 / float(np.linalg.norm(c.x))) <= ENTROPY_TOLERANCE),
+    ("not divided by d", "Your logits are right, times d. Each row h / x[i] gives h by itself, and x W_g adds d of them up: divide by d as well.",
+     lambda c: c.off(1 / len(c.x)) <= ENTROPY_TOLERANCE),
     ("x left out", "Each row of your W_g would be right as the logits. But the logits are x W_g: the rows are multiplied by the entries of x and added up.",
      lambda c: all(abs(routing_entropy(row) - c.H) <= ENTROPY_TOLERANCE for row in c.W)),
-    ("too coarse", f"Near, but not within {ENTROPY_TOLERANCE} nats. Search on, with finer steps: halving an interval twenty times makes it a million times smaller.",
+    ("too coarse", f"Near, but not within {ENTROPY_TOLERANCE} nats. Search on, with finer steps: halving an interval twenty times makes it a million times smaller. Or your interval ends too early: a low H needs a larger gap.",
      lambda c: c.off() <= 0.1),
 )  # fmt: skip
 
@@ -469,7 +489,8 @@ class RouterQuestion(Question):
 def unfit_router(W: Any, x: np.ndarray, N: int) -> Verdict | None:
     """Return a verdict on what cannot be used as a router matrix (d, N) for x (d,), or None for what can."""
     d = len(x)
-    came = f"Expected W_g of shape (d, N) = ({d}, {N}), finite numbers. Came {describe(plain(W))}."
+    forgotten = " (is a `return` missing?)" if W is None else ""
+    came = f"Expected W_g of shape (d, N) = ({d}, {N}), finite numbers. Came {describe(plain(W))}{forgotten}."
     if not isinstance(W, np.ndarray):
         return Verdict(False, came)
     if W.shape == (N, d):

@@ -96,6 +96,10 @@ TEMPERED = FunctionQuestion(
                 lambda h, tau: naive_softmax((h - h.max()) / tau)),
         Mistake("one sum for the whole batch", "The whole batch sums to 1 here. Each row is one token: it needs its own sum, along the last axis.",
                 lambda h, tau: naive_softmax((h - h.max(axis=-1, keepdims=True)) / tau, axis=None)),
+        Mistake("one maximum and one sum for the whole batch", "The whole batch sums to 1 here. Each row is one token: it needs its own maximum and its own sum, along the last axis.",
+                lambda h, tau: naive_softmax((h - h.max()) / tau, axis=None)),
+        Mistake("overflow, one sum for the whole batch", "The whole batch sums to 1 where it does not overflow. Each row is one token: subtract its largest logit first, and divide by its own sum, along the last axis.",
+                lambda h, tau: naive_softmax(h / tau, axis=None)),
         Mistake("wrong axis", "Each column sums to 1 here: your softmax runs over the tokens. The experts are the last axis.",
                 lambda h, tau: routing.softmax(h, tau, axis=0)),
         Mistake("mean subtracted", "You subtracted the mean. That leaves positive exponents, which overflow, and a row with −∞ has no mean. Subtract the maximum.",
@@ -131,7 +135,10 @@ def temperature_for(h: np.ndarray, target: float) -> float:
 
 
 def entropy_cases(rng: np.random.Generator) -> list[tuple]:
-    """Logits of ordinary, wide and narrow spread, each with an entropy between nearly none and nearly all of ln N."""
+    """Logits of ordinary, wide and narrow spread, each with an entropy between nearly none and nearly all of ln N.
+
+    Two cases are fixed, and need a τ above 100 and one below 0.01: no search from 0.01 to 100 passes by chance.
+    """
     cases: list[tuple] = []
     for scale, share in ((1, 0.6), (40, 0.25), (0.02, 0.8)):
         while True:
@@ -140,7 +147,7 @@ def entropy_cases(rng: np.random.Generator) -> list[tuple]:
             if np.diff(np.sort(h))[-1] > 0.1 * scale:  # no near tie at the top: low entropies can be reached
                 break
         cases.append((h, round(float(rng.uniform(share - 0.1, share + 0.1) * np.log(N)), 3)))
-    return cases
+    return [*cases, (np.array([-300.0, 0.0, 200.0, 100.0]), 1.2), (np.array([0.02, 0.0, 0.05, 0.01]), 0.2)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +177,8 @@ class EntropyQuestion(FunctionQuestion):
         for mistake in self.mistakes:
             if np.allclose(taus, [mistake.wrong(*case) for case in cases], rtol=2e-3, atol=0):
                 return mistake.name, mistake.why
+        if np.isnan(taus).any():
+            return "not a number", "NaN: in a hand-written entropy p ln p is NaN at p = 0, where it should be 0. Use scipy.special.entr."  # fmt: skip
         if max(missed) < 0.05:
             return "too coarse", f"Close, but not there: ask for {CLOSE:g} nats. A grid must be refined, a root finder takes fewer steps."  # fmt: skip
         if not all(0 < tau < np.inf for tau in taus):
@@ -207,12 +216,12 @@ WANTED_ENTROPY = EntropyQuestion(
     difficulty="medium",
     hints=(
         "The entropy grows with τ and never turns back. So a τ that gives too little is too low, one that gives too much is too high: halve the interval between them, again and again.",
-        "Search over u = ln τ, from `np.log(np.ptp(h)) - 12` to `np.log(np.ptp(h)) + 12`: what is a low τ depends on the gaps. `scipy.optimize.brentq(f, a, b)` finds where f changes its sign.",
+        "Search over u = ln τ, from `np.log(np.ptp(h)) - 12` to `np.log(np.ptp(h)) + 12`: what is a low τ depends on the gaps. `scipy.optimize.brentq(f, a, b)` finds where f changes its sign. For the entropy use `scipy.special.entr(p).sum()`: a hand-written p ln p is NaN at p = 0.",
     ),
     idea="A quantity that only grows meets each value in between exactly once, so bisection cannot fail; the spread of the logits sets the scale of τ.",
     answer="my_temperature",
     parameters=("h", "target"),
-    when_raised="If it is about signs: the function must be below 0 at one end of the interval and above 0 at the other. What counts as a small τ depends on the gaps between the logits.",
+    when_raised="If it is about NaN: p ln p is NaN at p = 0, where it should be 0; use scipy.special.entr. If it is about signs: the function must be below 0 at one end of the interval and above 0 at the other. What counts as a small τ depends on the gaps between the logits.",
     cases=entropy_cases,
     reference=temperature_for,
     mistakes=(
@@ -359,7 +368,9 @@ def draws_fault(drawn: Any, n: int, num_experts: int) -> tuple[str, str | None] 
     if not isinstance(drawn, np.ndarray) or drawn.dtype.kind not in "iu":
         return f"Expected {n} indices, whole numbers of shape ({n},). Came {describe(drawn)}.", None
     if drawn.shape == (num_experts,):
-        return f"{num_experts} numbers for n = {n}: these look like counts, one for each expert. Return the draws themselves.", "counts"  # fmt: skip
+        if drawn.sum() == n:
+            return f"{num_experts} numbers for n = {n}: these are counts, one for each expert. Return the draws themselves.", "counts"  # fmt: skip
+        return f"{num_experts} numbers for n = {n}: one for each expert, not for each draw. Was it `argmax(axis=0)`? A draw is a row: `axis=1`.", "wrong axis"  # fmt: skip
     if drawn.shape != (n,):
         return f"Expected {n} indices, of shape ({n},). Came {describe(drawn)}.", None
     if n == DRAWS and drawn.min() == 1 and drawn.max() == num_experts:
@@ -389,7 +400,8 @@ SAMPLER = SamplerQuestion(
                 lambda h, tau: routing.softmax(h)),
         Mistake("noise times τ", "The noise grows with τ on top of the division: these are the frequencies for τ². Divide the logits, and leave the noise as it is.",
                 lambda h, tau: routing.softmax(h, tau**2)),
-        Mistake("multiplied", "You multiplied the logits by τ. Divide: a small τ must sharpen.", lambda h, tau: routing.softmax(h, 1 / tau)),
+        Mistake("multiplied", "These are the frequencies of h·τ + noise: you multiplied the logits by τ, or divided the noise in their place. Divide the logits, and leave the noise as it is.",
+                lambda h, tau: routing.softmax(h, 1 / tau)),
         Mistake("noise on probabilities", "You added the noise to probabilities. It belongs on the logits h/τ (or on ln p).",
                 lambda h, tau: routing.softmax(routing.softmax(h, tau))),
         Mistake("Gaussian noise", "These are the frequencies of Gaussian noise. Only Gumbel noise, −ln(−ln U), gives the softmax's.",
@@ -449,10 +461,16 @@ SCHEDULE = FunctionQuestion(
         Mistake("both bugs", "This is still what the given code returns. Print it from 4 to 1 in three steps: both bugs show.", buggy_schedule),
         Mistake("one ratio too many", "It starts right and never arrives: between n values lie n − 1 ratios, not n.",
                 lambda start, end, steps: start * (end / start) ** (np.arange(steps) / steps)),
+        Mistake("two ratios too many", "It starts right and never arrives: between n values lie n − 1 ratios, not n + 1.",
+                lambda start, end, steps: start * (end / start) ** (np.arange(steps) / (steps + 1))),
         Mistake("ratio upside down", "It moves away from the end instead of towards it: the ratio is upside down.",
                 lambda start, end, steps: start * (start / end) ** way(steps)),
         Mistake("starts late", "It arrives at the end, but the first value is not the start: step 0 has taken a ratio already.",
                 lambda start, end, steps: start * (end / start) ** (np.arange(1, steps + 1) / steps)),
+        Mistake("one ratio ahead", "The ratio is right, but each value has taken one too many: the first is not the start, and the last goes past the end. Count the exponents from 0.",
+                lambda start, end, steps: start * (end / start) ** ((np.arange(steps) + 1) / (steps - 1))),
+        Mistake("one value too few", "Right as far as it goes, but the last value, the end, is missing: return `steps` values.",
+                lambda start, end, steps: np.geomspace(start, end, steps)[:-1]),
         Mistake("one value too many", "The values are right for one step more: you return steps + 1 of them. Both ends are among the `steps` values.",
                 lambda start, end, steps: np.geomspace(start, end, steps + 1)),
         Mistake("linear", "Both ends are right, but these values have equal differences. Geometric means equal ratios.", np.linspace),

@@ -20,6 +20,7 @@ FORMS = {"stable": "e^(h − max)", "naive": "e^h"}
 _TOP, _ROW = 62, 34
 _LOGIT, _EXPONENTIAL, _BAR, _NUMBER = 112, 230, 250, 466  # right edges of two columns; the bar; its number's right edge
 _VISIBLE = 5e-4  # a difference that shows in three decimals
+_SMALLEST = {"float16": np.finfo(np.float16).tiny}  # below it a number loses bits; the others have float32's range
 
 
 def softmax_svg(logits: Any, shift: float = 0.0, form: str = "stable", precision: str = "float32") -> str:
@@ -73,16 +74,16 @@ def _headings(form: str) -> list[str]:
 def _expert_row(steps: SoftmaxSteps, exact: np.ndarray, i: int) -> str:
     """Draw one expert: its logit, its exponential, the bar of its probability with the exact value marked."""
     room = _NUMBER - 58 - _BAR
-    p, mark = steps.probs[i], _BAR + room * float(exact[i])
+    p, mark, column = steps.probs[i], _BAR + room * float(exact[i]), steps.total
     parts = [
         text(14, 22, f"E{i + 1}", size=16, font_weight="bold"),
         text(_LOGIT, 22, f"{steps.logits[i]:.5g}".replace("-", "−"), size=15, anchor="end"),
-        text(_EXPONENTIAL, 22, _written(steps.exponentials[i]), size=15, anchor="end"),
+        text(_EXPONENTIAL, 22, _written(steps.exponentials[i], column), size=15, anchor="end"),
         element("line", x1=_BAR, x2=_BAR, y1=4, y2=30, stroke=FAINT_INK),
     ]
     if np.isfinite(p):
         parts.append(element("rect", x=_BAR, y=8, width=room * float(p), height=18, fill=expert_colour(i)))
-    parts.append(element("line", x1=mark, x2=mark, y1=3, y2=31, stroke=INK, stroke_width=3))
+        parts.append(element("line", x1=mark, x2=mark, y1=3, y2=31, stroke=INK, stroke_width=3))
     parts.append(_probability(steps, i))
     return element("g", *parts, transform=f"translate(0 {_TOP + _ROW * i})")
 
@@ -104,17 +105,19 @@ def _sums(steps: SoftmaxSteps, top: float) -> str:
         "g",
         element("line", x1=8, x2=WIDTH - 8, y1=2, y2=2, stroke=RULE),
         text(14, 24, "sum", size=15, font_weight="bold"),
-        text(_EXPONENTIAL, 24, _written(steps.total), size=15, anchor="end"),
+        text(_EXPONENTIAL, 24, _written(steps.total, steps.total), size=15, anchor="end"),
         text(_NUMBER, 24, words, size=15, anchor="end", font_weight="bold"),
         transform=f"translate(0 {top})",
     )
 
 
-def _written(value: Any) -> str:
-    """Write a positive number in at most six characters; what is too large for the format is ∞."""
+def _written(value: Any, total: Any) -> str:
+    """Write a number of the column with this sum in at most six characters; what is too large for the format is ∞."""
     if np.isinf(value):
         return "∞"
-    if value == 0 or 1e-3 <= value < 1e3:
+    if value == 0:
+        return "0"
+    if 1e-3 <= total < 1e3 and value >= 1e-3:
         return f"{value:.3f}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}".replace("-", "−")
@@ -131,7 +134,9 @@ def _what_happened(steps: SoftmaxSteps, exact: np.ndarray, precision: str) -> tu
     error = float(np.abs(steps.probs - exact).max())
     if error < _VISIBLE:
         return f"Computed in {precision}.", "Every probability is exact to three decimals."
-    return f"Computed in {precision}.", f"Round-off: a probability is wrong by {error:.3f}."
+    lost_bits = steps.exponentials.min() < _SMALLEST.get(precision, np.finfo(np.float32).tiny)
+    cause = "Underflow" if lost_bits else "Round-off"
+    return f"Computed in {precision}.", f"{cause}: a probability is wrong by {error:.3f}."
 
 
 def _about_the_shift(shift: float, steps: SoftmaxSteps, exact: np.ndarray) -> str:
@@ -160,6 +165,7 @@ def _lse_ruler(h: np.ndarray, y: float) -> list[str]:
         element("line", x1=low, x2=high, y1=y, y2=y, stroke=INK, stroke_width=2),
         *ends,
         element("circle", cx=place, cy=y, r=7, fill=ACCENT),
+        text(place - 7 if part < 0.5 else place + 7, y - 14, "exact LSE", anchor="start" if part < 0.5 else "end"),
         text(low - 10, y + 26, "max: one expert has all", fill=FAINT_INK),
         text(high + 10, y + 26, f"max + ln {len(h)}: all alike", anchor="end", fill=FAINT_INK),
         text(WIDTH / 2, y + 52, _lse_words(h), anchor="middle"),
@@ -168,9 +174,8 @@ def _lse_ruler(h: np.ndarray, y: float) -> list[str]:
 
 # --- 2. the entropy of many tokens --------------------------------------------------------------------------------
 
-_BINS = 40
+_BINS = 20
 _PLOT = (54.0, 40.0, 402.0, 196.0)  # left, top, width, height
-_Y_TOPS = (0.1, 0.2, 0.5, 1.0)
 
 
 def entropy_svg(logits: Any, scale: float = 1.0) -> str:
@@ -222,10 +227,9 @@ def _histogram(entropies: np.ndarray, num_experts: int) -> list[str]:
     most = float(np.log(num_experts))
     counts, edges = np.histogram(np.clip(entropies, 0, most), bins=_BINS, range=(0, most))
     shares = counts / len(entropies)  # (_BINS,)
-    top = next(top for top in _Y_TOPS if top >= shares.max())
-    axes = Axes(*_PLOT, (0, most), (0, 1.3 * top))  # a quarter is left free for the labels
+    axes = Axes(*_PLOT, (0, most), (0, 1.3))  # the same at every scale; a quarter is left free for the labels
     return [
-        axes.frame(_ticks(most), (0, top / 2, top), "entropy of a token's probabilities (nats)", "share of tokens"),
+        axes.frame(_ticks(most), (0, 0.5, 1), "entropy of a token's probabilities (nats)", "share of tokens"),
         axes.bars(edges.tolist(), shares.tolist(), ACCENT),
         axes.mark(most, f"ln {num_experts}: all alike", INK),
         *_mean_mark(axes, float(entropies.mean())),

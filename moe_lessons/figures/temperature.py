@@ -70,7 +70,7 @@ def _sentences(h: np.ndarray, p: np.ndarray, tau: float, kept: np.ndarray) -> li
     names = ", ".join(f"E{i + 1}" for i in kept)
     shares = ", ".join(f"E{i + 1} {value:.3f}" for i, value in enumerate(p))
     return [
-        f"✓ Kept at this τ and at every other: {names}.",
+        f"✓ Kept at this τ: {names}.",
         f"Entropy: {entr(p).sum():.3f} nats, of at most ln {len(h)} = {np.log(len(h)):.3f}.",
         f"Probabilities at τ = {tau:.3g}: {shares}.",
     ]
@@ -167,7 +167,7 @@ def schedules(start: float, end: float, steps: int) -> dict[str, np.ndarray]:
     }
 
 
-def schedules_svg(start: float = 4.0, end: float = 0.25, steps: int = 20) -> str:
+def schedules_svg(start: float = 4.0, end: float = 0.25, steps: int = 21) -> str:
     """Draw the three `schedules` over the steps, with their value half-way and their steps above τ = 1.
 
     start, end: 0.01 to 100. steps: 2 to 100. Returns an SVG string. Raises ValueError outside these ranges.
@@ -176,7 +176,7 @@ def schedules_svg(start: float = 4.0, end: float = 0.25, steps: int = 20) -> str
     steps = whole_number("steps", steps, least=2, most=100)
     shown = schedules(start, end, steps)
     rows = {name: (schedules(start, end, 3)[name][1], int((taus > 1).sum())) for name, taus in shown.items()}
-    words = [f"{name}: {middle:.3g} half-way, {above} steps above 1" for name, (middle, above) in rows.items()]
+    words = [f"{name}: {middle:.3f} half-way, {above} steps above 1" for name, (middle, above) in rows.items()]
     return picture(
         WIDTH,
         318,
@@ -213,6 +213,6 @@ def _schedule_table(rows: dict[str, tuple[float, int]], steps: int) -> list[str]
     for i, (name, (middle, above)) in enumerate(rows.items()):
         y = 78 + 66 * i
         parts += _named_sample(y, name, *STYLES[name])
-        parts.append(text(TABLE, y + 21, f"half-way τ = {middle:.3g}"))
+        parts.append(text(TABLE, y + 21, f"half-way τ = {middle:.3f}"))
         parts.append(text(TABLE, y + 41, f"{above} of {steps} above τ = 1"))
     return parts

@@ -167,6 +167,7 @@ WRONG = {
         "over the tokens": column_softmax,
         "not divided": lambda h: np.exp(h - h.max(-1, keepdims=True)),
         "smallest subtracted": minus_smallest,
+        "sign swapped": lambda h: naive(h.max(axis=-1, keepdims=True) - h),
         "mean subtracted": lambda h: naive(h - h.mean(axis=-1, keepdims=True)),
         "divided by the largest": lambda h: naive(h / h.max(axis=-1, keepdims=True)),
         "clipped": lambda h: naive(h.clip(-80, 80)),
@@ -175,6 +176,7 @@ WRONG = {
     },
     "2.2": {
         "ratio itself": gaps(times=7),
+        "near": gaps(times=1.9),
         "base 2": gaps(times=2.807),
         "base 10": gaps(times=0.845),
         "exponential": gaps(times=1096.633),
@@ -201,6 +203,7 @@ WRONG = {
         "not summed": lambda p, outputs: p[..., None] * outputs,
         "summed over tokens": lambda p, outputs: np.einsum("tn,tnd->nd", p, outputs),
         "summed over d": lambda p, outputs: p * outputs.sum(-1),
+        "every pair": lambda p, outputs: p @ outputs,
         "tokens added up": lambda p, outputs: np.tensordot(p, outputs, axes=2),
     },
     "2.4": {
@@ -211,6 +214,7 @@ WRONG = {
         "stability lost": lambda x, W_g: naive(x @ W_g),
         "maximum of the batch": lambda x, W_g: naive(x @ W_g - (x @ W_g).max()),
         "whole batch": lambda x, W_g: global_softmax(x @ W_g),
+        "logits": lambda x, W_g: x @ W_g,
         "transposed": lambda x, W_g: column_softmax(W_g.T @ x.T),
     },
     "2.5": {
@@ -226,6 +230,10 @@ WRONG = {
         "over the tokens": lambda p: entr(p).sum(0) / np.log(p.shape[-1]),
         "ln T": lambda p: entr(p).sum(-1) / np.log(p.shape[0]),
         "one number for all": lambda p: np.mean(entr(p).sum(-1)) / np.log(p.shape[-1]),
+        "no axis": lambda p: -(p * np.log(np.where(p > 0, p, 1))).sum() / np.log(p.shape[-1]),
+        "flat": lambda p: -(p[p > 0] * np.log(p[p > 0])).sum() / np.log(len(p[p > 0])),
+        "all the used": lambda p: entr(p).sum(-1) / np.log(np.count_nonzero(p)),
+        "keepdims": lambda p: entr(p).sum(-1, keepdims=True) / np.log(p.shape[-1]),
     },
     "2.6": {
         "transposed": lambda x, H, N: made(logits_of(H, N), x).T,
@@ -237,6 +245,7 @@ WRONG = {
         "turned round": lambda x, H, N: made(logits_of(np.log(N) - H, N), x),
         "not divided by x·x": lambda x, H, N: np.outer(x, logits_of(H, N)),
         "divided by |x| once": lambda x, H, N: np.outer(x, logits_of(H, N)) / np.linalg.norm(x),
+        "not divided by d": lambda x, H, N: logits_of(H, N) / x[:, None],
         "x left out": lambda x, H, N: np.tile(logits_of(H, N), (len(x), 1)),
         "too coarse": lambda x, H, N: made(logits_of(H - 0.04, N), x),
     },
@@ -253,7 +262,7 @@ UNRECOGNISED = {
         lambda h: "probabilities",
     ],
     "2.2": [
-        gaps(times=1.9),
+        gaps(times=2.2),
         gaps(quarter=-1.5),
         gaps(half="four"),
         gaps(doubled=50),
@@ -267,7 +276,7 @@ UNRECOGNISED = {
         lambda p, outputs: outputs[:, 0],
     ],
     "2.4": [
-        lambda x, W_g: x @ W_g,
+        lambda x, W_g: -(x @ W_g),
         lambda x, W_g: softmax(2 * (x @ W_g)),
         lambda x, W_g: softmax(x @ W_g)[:, ::-1],
         lambda x, W_g: None,

@@ -113,6 +113,16 @@ def by_newton_in_torch(h, target):
     return u.exp()
 
 
+@quiet
+def by_newton_without_care(h, target):
+    """The entropy is written out, so p ln p is NaN where p underflows to 0."""
+    tau = np.ptp(h) / 2000
+    for _ in range(5):
+        here, near = (-(p * np.log(p)).sum() for p in (softmax(h, tau), softmax(h, 1.001 * tau)))
+        tau -= (here - target) / (near - here) * 0.001 * tau
+    return tau
+
+
 # --- 3.3 ----------------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +176,10 @@ WRONG = {
         "overflow": quiet(lambda h, tau: exponentials_over_sum(h / tau)),
         "one maximum for the whole batch": quiet(lambda h, tau: exponentials_over_sum((h - np.max(h)) / tau)),
         "one sum for the whole batch": lambda h, tau: exponentials_over_sum((h - row_max(h)) / tau, axis=None),
+        "one maximum and one sum for the whole batch": quiet(
+            lambda h, tau: exponentials_over_sum((h - np.max(h)) / tau, axis=None)
+        ),
+        "overflow, one sum for the whole batch": quiet(lambda h, tau: exponentials_over_sum(h / tau, axis=None)),
         "wrong axis": lambda h, tau: exponentials_over_sum((h - h.max(axis=0)) / tau, axis=0),
         "mean subtracted": quiet(lambda h, tau: exponentials_over_sum((h - h.mean(-1, keepdims=True)) / tau)),
         "rounded away": lambda h, tau: exponentials_over_sum(h / tau - row_max(h / tau)),
@@ -188,6 +202,7 @@ WRONG = {
         "straight line": lambda h, target: target / np.log(len(h)),
         "too coarse": on_a_grid(300),
         "not a temperature": lambda h, target: -bisection(h, target),
+        "not a number": by_newton_without_care,
         "always the same": lambda h, target: 100.0,
         "whole report": report_of_the_solver,
     },
@@ -208,11 +223,15 @@ WRONG = {
         "rng not used": lambda h, tau, n, rng: sample_by_inversion(h, tau, n, np.random.default_rng(0)),
         "another source": lambda h, tau, n, rng: sample_by_inversion(h, tau, n, np.random.default_rng()),
         "counted from one": lambda h, tau, n, rng: sample_by_inversion(h, tau, n, rng) + 1,
+        "wrong axis": lambda h, tau, n, rng: (h / tau + gumbel(h, n, rng)).argmax(0),
         "counts": lambda h, tau, n, rng: np.bincount(sample_by_inversion(h, tau, n, rng), minlength=len(h)),
     },
     "3.4": {
         "both bugs": powers(lambda steps: [s / steps for s in range(steps)], upside_down=True),
         "one ratio too many": powers(lambda steps: [s / steps for s in range(steps)]),
+        "two ratios too many": powers(lambda steps: [s / (steps + 1) for s in range(steps)]),
+        "one ratio ahead": powers(lambda steps: [s / (steps - 1) for s in range(1, steps + 1)]),
+        "one value too few": powers(lambda steps: [s / (steps - 1) for s in range(steps - 1)]),
         "ratio upside down": powers(lambda steps: [s / (steps - 1) for s in range(steps)], upside_down=True),
         "starts late": powers(lambda steps: [(s + 1) / steps for s in range(steps)]),
         "one value too many": powers(lambda steps: [s / steps for s in range(steps + 1)]),

@@ -74,6 +74,24 @@ def test_where_no_number_comes_out_the_picture_says_so(shift, precision, cells, 
     assert cells not in shown(softmax_svg(H, shift, "stable", precision))
 
 
+@pytest.mark.parametrize(("shift", "precision", "wrong"), [(-105, "float32", "0.169"), (-18, "float16", "0.054")])
+def test_wrong_numbers_out_of_exponentials_that_lost_bits_are_called_underflow(shift, precision, wrong):
+    words = shown(softmax_svg(H, shift, "naive", precision))
+    assert f"Underflow: a probability is wrong by {wrong}." in words
+    assert not any("Underflow" in words for words in shown(softmax_svg(H, shift, "stable", precision)))
+
+
+@pytest.mark.parametrize(("shift", "marks"), [(0, 4), (100, 0)])
+def test_the_exact_value_is_marked_only_where_no_words_stand_in_its_place(shift, marks):
+    rows = ET.fromstring(softmax_svg(H, shift, "naive")).iter(f"{SVG}g")
+    assert sum(line.get("stroke-width") == "3" for row in rows for line in row.iter(f"{SVG}line")) == marks
+
+
+@pytest.mark.parametrize(("shift", "column"), [(0, {"20.086", "2.718", "1.000", "0.368"}), (7, {"2.2e4", "4.0e2"})])
+def test_all_exponentials_of_a_column_are_written_alike(shift, column):
+    assert column <= set(shown(softmax_svg(H, shift, "naive")))
+
+
 def test_a_sum_that_overflows_alone_is_told_apart():
     words = shown(softmax_svg(H, 8, "naive", "float16"))
     assert words.count("0.000") == 5  # four shares and their sum
@@ -147,8 +165,14 @@ def test_mean_and_bars_agree_with_torch(scale):
     svg = entropy_svg(FRESH, scale)
     exact = entropies(scale * FRESH)
     assert float(state(svg, "mean")) == pytest.approx(exact.mean(), abs=1e-4)
-    counts = np.histogram(exact, bins=40, range=(0, np.log(8)))[0] / len(FRESH)
+    counts = np.histogram(exact, bins=20, range=(0, np.log(8)))[0] / len(FRESH)
     assert bar_shares(svg) == pytest.approx(counts, abs=1e-3)
+
+
+def test_heights_can_be_compared_between_scales():
+    pictures = [set(shown(entropy_svg(FRESH, scale))) for scale in (0, 1, 4, 10)]
+    assert all({"0.5", "1", "share of tokens"} <= words for words in pictures)
+    assert not any({"0.1", "0.2", "0.05"} & words for words in pictures)
 
 
 @pytest.mark.parametrize("scale", [0, 0.1, 1, 4, 10, 1e3, 1e300])

@@ -118,10 +118,15 @@ def test_the_schedule_table_is_computed(start, end, steps):
     words = shown_texts(svg)
     for name, taus in schedules(start, end, steps).items():
         row = words.index(name)
-        assert words[row + 1] == f"half-way τ = {schedules(start, end, 3)[name][1]:.3g}"
+        assert words[row + 1] == f"half-way τ = {schedules(start, end, 3)[name][1]:.3f}"
         assert words[row + 2] == f"{(taus > 1).sum()} of {steps} above τ = 1"
     assert inside(svg)
     assert len(points(svg)) == 3
+
+
+def test_linear_and_cosine_show_the_same_value_half_way():
+    words = shown_texts(schedules_svg(10.0, 0.05))
+    assert words[words.index("linear") + 1] == words[words.index("cosine") + 1] == "half-way τ = 5.025"
 
 
 def test_broken_control_another_schedule_draws_another_line():

@@ -52,7 +52,8 @@ check("4.1", my_keep_top_k)
 # - `"softmax_topk"` (form B): a softmax over all, then cut;
 # - `"softmax_topk_renorm"` (form B′): as B, then divide by the sum.
 #
-# One token (N,) or a batch (T, N), as in 4.1. You may call your own `my_keep_top_k`.
+# One token (N,) or a batch (T, N), as in 4.1. Exactly k experts have weight, even where logits are equal. You may call
+# your own `my_keep_top_k`.
 #
 # {{hints 4.2}}
 
@@ -106,8 +107,8 @@ for number, weights in enumerate(by_four_gates(np.tile(GIVEN_LOGITS, (4, 1)), k=
 
 # %% [markdown]
 # Their authors tested that weights are positive and at most 1, and found nothing. Write the test that was missing: for
-# each token of a batch, how much weight is on experts that are *not* selected? The check calls your function with
-# the weights of all four programs.
+# each token of a batch, how much weight is on experts that are *not* selected? Exactly k are selected, even where logits
+# are equal. The check calls your function with the weights of all four programs.
 #
 # {{hints 4.4}}
 

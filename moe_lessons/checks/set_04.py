@@ -65,6 +65,11 @@ def at_least_the_kth(h: np.ndarray, k: int) -> np.ndarray:
     return np.where(h >= np.sort(h, axis=-1)[..., -k, None], h, -np.inf)  # (..., N)
 
 
+def up_to_the_kth_smallest(h: np.ndarray, k: int) -> np.ndarray:
+    """Keep whatever is not above the k-th smallest."""
+    return np.where(h <= np.sort(h, axis=-1)[..., k - 1, None], h, -np.inf)  # (..., N)
+
+
 def last_of_the_tied(h: np.ndarray, k: int) -> np.ndarray:
     """Keep k, but of equal logits the last."""
     return kept_logits(h[..., ::-1], k)[..., ::-1]
@@ -72,16 +77,30 @@ def last_of_the_tied(h: np.ndarray, k: int) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class KeepQuestion(FunctionQuestion):
-    """Recognises any other choice among equal logits, which depends on the learner's sorting routine."""
+    """Recognises any number below the logits in place of −∞, and any other choice among equal logits."""
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
-        """Compare; where no known mistake fits, see whether only ties were decided otherwise."""
+        """Compare; where no known mistake fits, see whether only the cut value, or only ties, are otherwise."""
         verdict = super().judge(data, reply)
-        pairs = list(zip(reply["values"], data["cases"], strict=True))
-        if verdict.correct or verdict.mistake or not all(chose_among_equals(value, *case) for value, case in pairs):
+        if verdict.correct or verdict.mistake:
             return verdict
-        why = "Right but for ties: of equal logits the lower index comes first. `np.argsort` promises that with `kind=\"stable\"` only, and reversing its result turns it round."  # fmt: skip
-        return Verdict(False, f"{why}\n{verdict.message}", "another of the tied")
+        pairs = list(zip(reply["values"], data["cases"], strict=True))
+        if all(cut_to_a_number(value, *case) for value, case in pairs):
+            why, name = "The right ones are kept, but what you cut has a finite logit. After a softmax that is nearly nothing, not nothing, and no test for −∞ finds it. Write `-np.inf`.", "finite cut"  # fmt: skip
+        elif all(chose_among_equals(value, *case) for value, case in pairs):
+            why, name = "Right but for ties: of equal logits the lower index comes first. `np.argsort` promises that with `kind=\"stable\"` only, and reversing its result turns it round.", "another of the tied"  # fmt: skip
+        else:
+            return verdict
+        return Verdict(False, f"{why}\n{verdict.message}", name)
+
+
+def cut_to_a_number(value: Any, h: np.ndarray, k: int) -> bool:
+    """Tell whether `value` keeps the right logits of h and has one number below them all for the others."""
+    value, kept = stacked(value), selected_mask(h, k)  # (..., N)
+    if not isinstance(value, np.ndarray) or value.shape != h.shape or value.dtype.kind != "f":
+        return False
+    cut = value[~kept]
+    return bool(agree(value[kept], h[kept]) and np.isfinite(cut).all() and np.ptp(cut) == 0 and cut[0] < h.min())
 
 
 def chose_among_equals(value: Any, h: np.ndarray, k: int) -> bool:
@@ -120,6 +139,12 @@ KEEP = KeepQuestion(
                 lambda h, k: np.where(h > np.sort(h, axis=-1)[..., -k, None], h, -np.inf)),
         Mistake("last of the tied", "Right but for ties: of equal logits you keep the later ones. That comes from sorting upwards and reading from the end. The lower index comes first.", last_of_the_tied),
         Mistake("smallest", "You keep the k smallest: argsort sorts upwards.", lambda h, k: np.where(selected_mask(-h, k), h, -np.inf)),
+        Mistake("smallest by value", "You keep the small logits: those up to the k-th smallest. Asked are the k largest.", up_to_the_kth_smallest),
+        Mistake("k cut", "You cut k experts. Asked is to *keep* k, and cut all the others.", lambda h, k: kept_logits(h, h.shape[-1] - k)),
+        Mistake("one too many", "You keep k + 1 of each row.", lambda h, k: kept_logits(h, k + 1)),
+        Mistake("k is 2", "Right for k = 2 only: you keep two whatever k is.", lambda h, k: kept_logits(h, 2)),
+        Mistake("of the probabilities", "You took the softmax first and cut the probabilities. Return the logits themselves: kept ones as they came, −∞ elsewhere.",
+                lambda h, k: kept_logits(routing.softmax(h), k)),
         Mistake("along the tokens", "Right for one token. In a batch you choose among the tokens (axis 0); each token chooses among its own experts, the last axis.",
                 lambda h, k: kept_logits(h.T, k).T if h.ndim > 1 else kept_logits(h, k)),
         Mistake("over the whole batch", "Right for one token. In a batch you keep k logits altogether; every token keeps k of its own.",
@@ -139,10 +164,11 @@ KEEP = KeepQuestion(
 
 
 def form_cases(rng: np.random.Generator) -> list[tuple]:
-    """Every form, on one token and on a batch; no k is 1, where two different forms can agree."""
+    """Every form, on one token, a batch and a token with a tie; no k is 1, where two different forms can agree."""
     cases = []
     for form in routing.GATE_FORMS:
-        cases += [(draw_logits(rng, 5), 2, form), (draw_logits(rng, 3, 6), 3, form)]
+        tied = rng.permutation([1.4, 0.3, 0.3, 0.3, -0.8])  # (5,), one place for three of 0.3
+        cases += [(draw_logits(rng, 5), 2, form), (draw_logits(rng, 3, 6), 3, form), (tied, 2, form)]
     return cases
 
 
@@ -174,7 +200,62 @@ def over_the_batch(h: np.ndarray, k: int) -> np.ndarray:
     return kept / kept.sum()
 
 
-FORMS = FunctionQuestion(
+def softmax_over_the_batch(h: np.ndarray, k: int) -> np.ndarray:
+    """Take one softmax over the kept logits of all tokens. (..., N)."""
+    e = np.exp(kept_logits(h, k))  # (..., N)
+    return e / e.sum()
+
+
+def no_fewer_than_the_kth(h: np.ndarray, k: int, form: str) -> np.ndarray:
+    """Gate with every expert whose logit is not below the k-th largest. (..., N)."""
+    kept = at_least_the_kth(h, k)  # (..., N)
+    if form == "topk_softmax":
+        return routing.softmax(kept)
+    p = np.where(np.isfinite(kept), routing.softmax(h), 0)  # (..., N)
+    return p if form == "softmax_topk" else p / p.sum(axis=-1, keepdims=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormsQuestion(FunctionQuestion):
+    """Leaves open which of equal logits are selected: 4.1 asks for that. Exactly k must be."""
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Compare; where no known mistake fits, look for too many of the tied and for −∞ among the weights."""
+        values = [untied(value, *case) for value, case in zip(reply["values"], data["cases"], strict=True)]
+        verdict = super().judge(data, {**reply, "values": values})
+        if verdict.correct or verdict.mistake:
+            return verdict
+        if all(with_ties_or_right(value, *case) for value, case in zip(values, data["cases"], strict=True)):
+            why, name = "Where logits tie, more than k experts have weight. You compare with the k-th largest value, and several experts have it. Select k indices, as in 4.1.", "more than k"  # fmt: skip
+        elif any(holds_minus_infinity(value) for value in values):
+            why, name = "There is −∞ among your weights. −∞ is for logits, before a softmax; after it, what is cut becomes 0.", "−∞ left"  # fmt: skip
+        else:
+            return verdict
+        return Verdict(False, f"{why}\n{verdict.message}", name)
+
+
+def untied(value: Any, h: np.ndarray, k: int, form: str) -> Any:
+    """Return the reference's weights if `value` differs only in which of equal logits have weight, else `value`."""
+    weights, right = stacked(value), routing.gate_weights(h, k, form)  # (..., N)
+    if not isinstance(weights, np.ndarray) or weights.shape != h.shape or weights.dtype.kind != "f":
+        return value
+    others = h != np.sort(h, axis=-1)[..., -k, None]  # (..., N)
+    same = agree(weights[others], right[others]) and agree(np.sort(weights, axis=-1), np.sort(right, axis=-1))
+    return right if same else value
+
+
+def with_ties_or_right(value: Any, h: np.ndarray, k: int, form: str) -> bool:
+    """Tell whether `value` is right, or right but for letting in all that tie with the k-th."""
+    return agree(value, routing.gate_weights(h, k, form)) or agree(value, no_fewer_than_the_kth(h, k, form))
+
+
+def holds_minus_infinity(value: Any) -> bool:
+    """Tell whether −∞ is among the numbers of a plain value."""
+    value = stacked(value)
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool(np.isneginf(value).any())
+
+
+FORMS = FormsQuestion(
     id="4.2",
     title="Three gate forms",
     kind="write it",
@@ -208,6 +289,8 @@ FORMS = FunctionQuestion(
                 only_for("softmax_topk_renorm", lambda h, k: kept_probabilities(h, k) / k)),
         Mistake("sum over the batch", "Right for one token. In a batch you divided by the sum over all tokens: every token has its own sum (`axis=-1, keepdims=True`).",
                 only_for("softmax_topk_renorm", over_the_batch)),
+        Mistake("softmax over the batch", "Right for one token. In a batch your softmax in `topk_softmax` divides by the sum over all tokens: every token has its own sum (`axis=-1, keepdims=True`).",
+                only_for("topk_softmax", softmax_over_the_batch)),
         Mistake("divided logits", "In `softmax_topk_renorm` you divided the kept logits by their sum. They can be negative; divide the probabilities.",
                 only_for("softmax_topk_renorm", divided_logits)),
         Mistake("nothing cut", "In `softmax_topk` every expert has a weight: you did not cut.",
@@ -240,6 +323,8 @@ class ApartQuestion(Question):
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Compute both gates from the learner's logits and compare them."""
         h = stacked(reply["value"])
+        if isinstance(h, np.ndarray) and h.dtype.kind == "f" and not np.isfinite(h).all():
+            return Verdict(False, f"Not every number is finite: {show(h)}. Give finite logits.")
         if not is_row_of_logits(h):
             return Verdict(False, f"Expected a list of logits, one finite number for each of at least {GIVEN_K} experts. Came {describe(h)}.")  # fmt: skip
         h = h.astype(float)  # (N,)
@@ -294,9 +379,15 @@ GIVEN_LOGITS = np.array([-1.2, -0.4, -2.0, -0.7, -1.5])
 
 
 def leak_cases(rng: np.random.Generator) -> list[tuple]:
-    """Logits (4, N), weights that four gates made of them, one a token, and k. Three of the gates leak."""
+    """Logits (4, N), weights that four gates made of them, one a token, and k. Three of the gates leak.
+
+    The last token of the last case has a tie at the border. There nothing is cut, so those that tie weigh the same,
+    and it does not matter which of them counts as selected.
+    """
     # Where all logits are below 0, experts that are cut to 0 weigh more than those that are kept.
     high, low, mixed = draw_logits(rng, 4, 6) + 2, draw_logits(rng, 4, 5) - 5, draw_logits(rng, 4, 8)
+    third, fourth = np.argsort(-mixed[3])[2:4]  # indices
+    mixed[3, fourth] = mixed[3, third]
     return [(h, by_four_gates(h, k), k) for h, k in ((high, 2), (low, 2), (mixed, 3))]
 
 
@@ -317,6 +408,11 @@ def leaked(h: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
 def smallest_weights(h: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
     """Add up all but the k largest weights of each token. (T,)."""
     return np.sort(weights, axis=-1)[:, :-k].sum(axis=-1)
+
+
+def below_the_kth(h: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
+    """Add up the weights where the logit is below the k-th largest: what ties with it is left out. (T,)."""
+    return np.where(h < np.sort(h, axis=-1)[:, -k, None], weights, 0).sum(axis=-1)
 
 
 def too_many(h: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
@@ -350,6 +446,15 @@ LEAK = FunctionQuestion(
         Mistake("kept weight", "This is the weight on the selected experts. Asked is the weight on the others.",
                 lambda h, weights, k: np.where(selected_mask(h, k), weights, 0).sum(axis=-1)),
         Mistake("number of experts", "You counted experts. Asked is how much weight they carry.", too_many),
+        Mistake("ties left out", "You counted what lies below the k-th largest logit. Where another expert ties with the k-th, it is not selected either: select k by index, as in 4.1.", below_the_kth),
+        Mistake("1 minus the kept", "1 minus the kept weight is the leak only where the weights sum to 1. The second program's weights do not: what is missing there is no leak. Add up the weights of the unselected.",
+                lambda h, weights, k: 1 - np.where(selected_mask(h, k), weights, 0).sum(axis=-1)),
+        Mistake("number cut", "You counted the unselected experts. Asked is how much weight they carry.",
+                lambda h, weights, k: (~selected_mask(h, k)).sum(axis=-1)),
+        Mistake("mean over the tokens", "You averaged over the tokens. Asked is one number for each token.",
+                lambda h, weights, k: np.array(leaked(h, weights, k).mean())),
+        Mistake("sum over the tokens", "You added up along the tokens (axis 0), which gives one number for each expert. Asked is one for each token: the last axis.",
+                lambda h, weights, k: np.where(selected_mask(h, k), 0, weights).sum(axis=0)),
         Mistake("average", "This is the average over the unselected experts. Asked is their sum.",
                 lambda h, weights, k: leaked(h, weights, k) / (h.shape[-1] - k)),
         Mistake("largest", "This is the largest single leak. Asked is the sum over the unselected experts.",
@@ -367,11 +472,15 @@ LEAK = FunctionQuestion(
 # --- 4.5 repair a router that cannot learn ------------------------------------------------------------------------
 
 STEP, RESPONDS = 1e-3, 1e-4
+MISSING = " (is a `return` missing?)"
+ABOUT_SLOPES = ("backwards", "still 1", "constant")
 
 
 def stuck_gate(logits: Any) -> np.ndarray:
     """Return the gate that cannot learn: k = 1, renormalised. logits (N,). Returns weights (N,), one of them 1."""
-    return routing.gate_weights(logits, 1, "softmax_topk_renorm")
+    h = np.asarray(logits, dtype=float)  # (N,)
+    kept = np.where(np.arange(h.size) == h.argmax(), routing.softmax(h), 0)  # (N,)
+    return kept / kept.sum()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -399,12 +508,14 @@ class RepairQuestion(Question):
         for h, replies in zip(data["logits"], reply["weights"], strict=True):
             values = [stacked(weights) for weights in replies]
             if not all(is_row_of_weights(weights, h.size) for weights in values):
-                return Verdict(False, f"Expected a weight for each of {h.size} experts: {h.size} finite numbers. Came {describe(replies[0])}.")  # fmt: skip
+                return Verdict(False, f"Expected a weight for each of {h.size} experts: {h.size} finite numbers. Came {describe(replies[0])}{MISSING if replies[0] is None else ''}.")  # fmt: skip
             now, again, *moved = (weights.astype(float) for weights in values)
             slopes = own_slopes(h, now, moved)
             why, name = repair_fault(h, now, again, slopes)
             if why:
-                return Verdict(False, f"{why}\nlogits {show(h)}: weights {show(now)}; the selected weights move by {show(slopes)} per unit of their own logits", name)  # fmt: skip
+                moves = f"; the selected weights move by {show(slopes)} per unit of their own logits"
+                seen = f"logits {show(h)}: weights {show(now)}{moves if name in ABOUT_SLOPES else ''}"
+                return Verdict(False, f"{why}\n{seen}", name)
         return Verdict(True)
 
 

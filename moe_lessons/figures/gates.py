@@ -57,12 +57,23 @@ def kept_mass_svg(num_experts: int = 8, logit_scale: float = 1.0, k: int = 2) ->
         *_legend(),
         axes.frame(_ticks(num_experts), [0, 0.25, 0.5, 0.75, 1], "k, experts kept of N", "sum of the weights"),
         *_curves(axes, kept),
-        axes.mark(k, f"k = {k}", INK),
+        *_mark(axes, k),
         text(14, 394, f"k = {k} of N = {num_experts}, logit scale {logit_scale:g}. Sum of the weights:"),
         text(14, 414, "A and B′ 1.000", font_weight="bold"),
         text(14, 434, sentence, font_weight="bold"),
         state=f"N={num_experts} scale={logit_scale:g} k={k} kept={mean:.3f}",
     )
+
+
+def _mark(axes: Axes, k: int) -> list[str]:
+    """Draw an upright line at k; its label has a rim of paper, since a curve may pass behind it."""
+    x, anchor = axes.x(k), "start" if axes.x(k) < axes.left + axes.width / 2 else "end"
+    near = x + (5 if anchor == "start" else -5)
+    return [
+        element("line", x1=x, x2=x, y1=axes.top, y2=axes.top + axes.height, stroke=INK, stroke_width=2,
+                stroke_dasharray="2 3"),
+        text(near, axes.top + 22, f"k = {k}", anchor=anchor, stroke=PAPER, stroke_width=5, paint_order="stroke"),
+    ]  # fmt: skip
 
 
 def _most_tokens(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,8 +189,9 @@ def _expert(zero: float, place: int, count: int, tall: float, is_kept: bool) -> 
     """Draw the bar of one expert, filled where it is kept."""
     step = _ROOM / count
     paint = {"fill": ACCENT, "stroke": ACCENT} if is_kept else {"fill": PAPER, "stroke": WARNING}
-    left, wide = _LEFT + step * (place + 0.1), 0.8 * step
-    return element("rect", x=left, y=zero - tall, width=wide, height=tall, stroke_width=1.5, **paint)
+    share, thick = (0.8, 1.5) if count <= _MOST_NAMES else (0.6, 0.75)  # else the rims of many bars run together
+    left, wide = _LEFT + step * (place + (1 - share) / 2), share * step
+    return element("rect", x=left, y=zero - tall, width=wide, height=tall, stroke_width=thick, **paint)
 
 
 def _names_and_weights(zero: float, heads: np.ndarray, weights: np.ndarray, order: np.ndarray) -> list[str]:
@@ -187,6 +199,15 @@ def _names_and_weights(zero: float, heads: np.ndarray, weights: np.ndarray, orde
     middles = [_LEFT + _ROOM / len(order) * (place + 0.5) for place in range(len(order))]
     names = [text(x, zero + 17, f"E{i + 1}", size=13, anchor="middle") for x, i in zip(middles, order, strict=True)]
     if len(order) > _MOST_NUMBERS:
-        return names if len(order) <= _MOST_NAMES else []
+        return names if len(order) <= _MOST_NAMES else _ends(zero + 17, order)
     numbered = zip(middles, heads, weights, strict=True)
     return names + [text(x, head - 5, f"{weight:.3f}", size=13, anchor="middle") for x, head, weight in numbered]
+
+
+def _ends(y: float, order: np.ndarray) -> list[str]:
+    """Name the first and the last expert, and say how all are ordered."""
+    return [
+        text(_LEFT, y, f"E{order[0] + 1}", size=13),
+        text(_LEFT + _ROOM / 2, y, f"{len(order)} experts, the largest logit first", size=13, anchor="middle"),
+        text(_LEFT + _ROOM, y, f"E{order[-1] + 1}", size=13, anchor="end"),
+    ]

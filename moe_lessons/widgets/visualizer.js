@@ -9,11 +9,11 @@ const LONGEST_LOGIT = 4; // a bar ends at a logit of ±4
 const THICKEST_WIRE = 8; // pixels, at a weight of 1
 const STATE = ["token", "x", "k", "noise", "noise_sample", "temperature", "form"];
 const FORMS = {
-  topk_softmax: "top-k → softmax",
-  softmax_topk: "softmax → top-k",
-  softmax_topk_renorm: "softmax → top-k → renormalise",
+  topk_softmax: "A: top-k → softmax",
+  softmax_topk: "B: softmax → top-k",
+  softmax_topk_renorm: "B′: softmax → top-k → renormalise",
 };
-const DROPPED = { topk_softmax: "→ −∞", softmax_topk: "→ 0", softmax_topk_renorm: "→ 0" };
+const DROPPED = { topk_softmax: "h → −∞", softmax_topk: "w → 0", softmax_topk_renorm: "w → 0" };
 
 // ---------------------------------------------------------------- pure functions
 
@@ -45,7 +45,12 @@ export function product(x, W, i) {
 export function term(i, { selected, weights }) {
   if (!selected.includes(i)) return "";
   const plus = i === Math.min(...selected) ? "" : " + ";
-  return `${plus}${weights[i].toFixed(weights[i] < 0.01 ? 3 : 2)}·${name(i)}(x)`;
+  return `${plus}${awake(weights[i])}·${name(i)}(x)`;
+}
+
+/** The weight of an expert that runs: it may be tiny, but it is not that of one that sleeps. */
+function awake(weight) {
+  return weight < 0.0005 ? "<0.001" : weight.toFixed(3);
 }
 
 /** Four pairs [control, what it does now]. experts: the experts' names. */
@@ -81,7 +86,7 @@ function storyOfTemperature({ temperature, k, form }, { selected, weights, plain
   const now = `τ = ${written(temperature)}`;
   const moved = weights.some((weight, i) => Math.abs(weight - plain[i]) >= 0.0005);
   if (moved) {
-    const before = inOrder(selected).map((i) => `${name(i)} ${plain[i].toFixed(3)}`);
+    const before = inOrder(selected).map((i) => `${name(i)} ${awake(plain[i])}`);
     return `${now} changes the weights, not who runs. At τ = 1: ${before.join(", ")}.`;
   }
   if (k === 1 && form !== "softmax_topk") return `${now} changes nothing: a single expert always gets weight 1.`;
@@ -93,8 +98,8 @@ function storyOfForm({ form, k }, { weights, selected }) {
   if (k === weights.length) return "With every expert kept, the three forms agree.";
   if (form === "softmax_topk") {
     if (1 - total < 0.0005) return "The sleepers would get next to nothing, so the weights sum to nearly 1.";
-    const rest = (1 - total).toFixed(3);
-    return `The weights sum to ${total.toFixed(3)}; the ${rest} of the sleepers is missing, so y is scaled down.`;
+    const kept = total.toFixed(3);
+    return `The weights sum to ${kept}, the kept mass: y has the direction it has in A and B′, times ${kept}.`;
   }
   if (k === 1) return `The only expert that runs, ${name(selected[0])}, gets weight 1 whatever its logit.`;
   return "The weights of those that run are shared out anew: they sum to 1.";
@@ -154,7 +159,9 @@ const HELP = {
     "takes the next one.",
   noise:
     "Noise times ε is added to the scores. It can change who runs. Routers that use noise do so in training only.",
-  logit: "h = x·W_g + noise · ε. Only the differences between logits matter from here on.",
+  logit:
+    "h = x·W_g + noise · ε. Only the differences between logits matter from here on. In the table, « or » beside a " +
+    "number says that its bar would be longer than its box.",
   topk:
     "The k largest logits win; of equal ones the lower number comes first. The others are taken out: set to −∞ before " +
     "a softmax, to 0 after one. A logit of 0 before the softmax would still get a share.",
@@ -166,16 +173,16 @@ const HELP = {
     "The softmax of all five logits, divided by τ first: what the weights would be if all five ran. It is not the " +
     "chance that an expert is the best one.",
   share:
-    "What reaches the output: 0 for every expert that is asleep. It equals the probability only in the form " +
-    "softmax → top-k, or when all experts run.",
+    "What reaches the output: 0 for every expert that is asleep. It equals the probability only in form B, " +
+    "or when all experts run.",
   output: "y is the sum of what the active experts return, each times its weight. E1(x) is a vector as wide as x.",
   k: "How many experts run for this token. Work grows with k, not with the number of experts.",
   temperature:
     "τ divides the logits before the softmax. Small τ: nearly everything for the best; large τ: equal shares. The " +
     "order of the logits stays, so τ never changes who runs.",
   form:
-    "top-k → softmax (Shazeer et al. 2017): softmax over the kept logits. softmax → top-k (Switch, OLMoE): the kept " +
-    "probabilities as they are. With renormalise (Mixtral): divided by their sum, which equals the first form.",
+    "A (Shazeer et al. 2017): softmax over the kept logits. B (Switch, OLMoE): the kept probabilities as they are. " +
+    "B′ (Mixtral in the library transformers): the kept probabilities divided by their sum, which equals A.",
 };
 
 // ---------------------------------------------------------------- controls
@@ -191,13 +198,14 @@ function buildControls(desk) {
     noiseGroup(desk, controls),
     temperatureGroup(desk, controls),
     group(desk.help("Gate form", HELP.form), formChoice(desk, controls)),
-    group(button("Reset", () => reset(desk))),
+    group(button("Reset", () => reset(desk, controls))),
   );
   return controls;
 }
 
-function reset({ root, model, change }) {
+function reset({ root, model, change }, { edit }) {
   root.classList.remove("editing");
+  write(edit, { "aria-pressed": false }); // nothing is drawn where the state is the initial one already
   change(model.get("initial"));
 }
 
@@ -284,6 +292,9 @@ function slider(desk, controls, { key, label, limits, scale }) {
 function addField({ change }, controls, field) {
   controls.fields.push(field);
   listen(field, controls, change);
+  field.input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") drawField(field, controls.state); // a number out of range gives way to the one in use
+  });
 }
 
 function drawChoices({ root, setting }, controls, state) {
@@ -376,12 +387,16 @@ function drawGate(gate, { setting }, state, now) {
   const kind = setting.kinds[state.token];
   say(gate.ofToken, `of “${kind.token}”${equal(state.x, kind.x) ? "" : ", edited"}`);
   gate.entries.forEach((entry, row) => drawSigned(entry, state.x[row], setting.reach));
-  for (const step of gate.steps) say(step.note, stepNote(step.key, state, now));
+  for (const step of gate.steps) {
+    say(step.note, stepNote(step.key, state, now));
+    step.root.classList.toggle("unused", step.key === "sample" && state.noise === 0);
+  }
   gate.columns.forEach((column, i) => drawColumn(column, i, setting, state, now));
 }
 
 /** What stands beside the name of a step. */
 function stepNote(key, { noise, k, form }, { probs, selected }) {
+  if (key === "sample") return noise === 0 ? "not used" : "";
   if (key === "noise") return `noise = ${written(noise)}`;
   if (key === "topk") return `k = ${k}`;
   if (key !== "weight") return "";
@@ -398,13 +413,13 @@ function drawColumn(column, i, setting, state, now) {
     signed(now.added[i]),
     signed(now.logits[i]),
     active ? `✓ ${ordinal(rank + 1)}` : DROPPED[state.form],
-    active ? now.weights[i].toFixed(3) : "0",
+    active ? awake(now.weights[i]) : "0",
   ];
   column.steps.forEach((cell, step) => say(cell, texts[step]));
   const cells = [column.head, ...column.weights, ...column.steps, column.foot];
   for (const node of cells) node.classList.toggle("active", active);
   say(column.status, active ? "● active" : "○ asleep");
-  say(column.load, active ? `× ${now.weights[i].toFixed(3)}` : "not run");
+  say(column.load, active ? `× ${awake(now.weights[i])}` : "not run");
   column.wire.style.setProperty("--thick", `${active ? Math.max(1.5, THICKEST_WIRE * now.weights[i]) : 1}px`);
   say(column.tip, `${name(i)} ${setting.experts[i]}: x·w = ${product(state.x, setting.W_g, i)}`);
 }
@@ -441,7 +456,7 @@ function drawReadout({ rows, sums }, now) {
     say(row.mark, active ? "✓ active" : "asleep");
     drawSigned(row.logit, now.logits[i], LONGEST_LOGIT);
     drawShare(row.prob, now.probs[i]);
-    drawShare(row.weight, now.weights[i], active ? undefined : "0"); // none at all, not merely a small one
+    drawShare(row.weight, now.weights[i], active ? awake(now.weights[i]) : "0"); // none at all, not merely a small one
   });
   ["", sumOf(now.probs).toFixed(3), sumOf(now.weights).toFixed(3)].forEach((text, i) => say(sums[i], text));
 }

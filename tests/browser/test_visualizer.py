@@ -104,6 +104,11 @@ def number(value, digits=2):
     return f"{0:.{digits}f}" if float(text) == 0 else text.replace("-", "−")
 
 
+def awake(weight):
+    """Write the weight of an expert that runs as the page does."""
+    return "<0.001" if weight < 0.0005 else f"{weight:.3f}"
+
+
 def trace_of(state):
     noise = state["noise"] * np.array(state["noise_sample"])  # (N,)
     return route(state["x"], W_G, state["k"], state["form"], state["temperature"], noise=noise)
@@ -132,7 +137,7 @@ def assert_same_numbers(shown):
     state = shown["state"]
     active = [i in state["selected"] for i in range(5)]
     logits = [number(h) for h in state["logits"]]
-    weights = [f"{w:.3f}" if on else "0" for w, on in zip(state["weights"], active, strict=True)]
+    weights = [awake(w) if on else "0" for w, on in zip(state["weights"], active, strict=True)]
     rows = zip(logits, [f"{p:.3f}" for p in state["probs"]], weights, strict=True)
     total = f"{sum(state['weights']):.3f}"
     assert [text.rstrip(" «»") for text in shown["table"]] == list(itertools.chain(*rows))
@@ -141,7 +146,7 @@ def assert_same_numbers(shown):
     assert shown["entries"] == [number(value) for value in state["x"]]
     assert shown["sums"] == ["", "1.000", total]
     assert shown["total"] == [f"Sum of the weights: {total}"]
-    terms = [f"{w:.{3 if w < 0.01 else 2}f}·E{i + 1}(x)" for i, w in enumerate(state["weights"]) if active[i]]
+    terms = [f"{awake(w)}·E{i + 1}(x)" for i, w in enumerate(state["weights"]) if active[i]]
     assert shown["formula"] == ["y = " + " + ".join(terms)]
 
 
@@ -185,13 +190,13 @@ def drag(lab_page, slider, share):
 
 
 def test_it_starts_with_the_code_token(lab_page, widget):
-    assert look(widget)["formula"] == ["y = 0.88·E1(x) + 0.12·E4(x)"]
+    assert look(widget)["formula"] == ["y = 0.881·E1(x) + 0.119·E4(x)"]
     lab_page.screenshot("visualizer_default", widget)
 
 
 def test_the_comparison_notices_a_wrong_page(widget):
     shown = look(widget)
-    for key, wrong in (("formula", ["y = 0.88·E1(x)"]), ("dashed", [True] * 5), ("everything", "NaN")):
+    for key, wrong in (("formula", ["y = 0.881·E1(x)"]), ("dashed", [True] * 5), ("everything", "NaN")):
         with pytest.raises(AssertionError):
             assert_true({**shown, key: wrong})
 
@@ -262,6 +267,30 @@ def test_garbage_keeps_the_last_good_value(widget, name, key, good, garbage, bey
     entry.fill(beyond)
     entry.press("Tab")
     assert (value(), entry.input_value()) == (limit, str(limit))
+
+
+def test_enter_puts_a_number_out_of_range_right(widget):
+    entry = field(widget, "noise")
+    for typed, used in (("99", "2"), ("-1", "0")):
+        entry.fill(typed)
+        entry.press("Enter")
+        assert (state_of(widget)["noise"], entry.input_value()) == (float(used), used)
+
+
+def test_reset_ends_editing_even_where_no_number_changed(widget):
+    edit = widget.get_by_role("button", name="Edit x", exact=True)
+    edit.click()
+    assert edit.get_attribute("aria-pressed") == "true"
+    press_button(widget, "Reset")
+    assert edit.get_attribute("aria-pressed") == "false"
+    assert not field(widget, "x2").is_visible()
+
+
+def test_frozen_noise_is_marked_as_unused_without_noise(widget):
+    row = widget.locator(".step.sample")
+    assert "not used" in row.inner_text()
+    field(widget, "noise").fill("0.5")
+    assert "not used" not in row.inner_text()
 
 
 def test_a_busy_kernel_hears_of_everything_later(lab_page, widget):

@@ -96,6 +96,18 @@ def broken_gate(**changes):
     return lambda logits, k, form: gate(logits, k, form, **changes)
 
 
+def gate_by_the_kth_probability(logits, k, form):
+    p = softmax(logits)
+    kept = np.where(p >= np.sort(p, -1)[..., -k, None], p, 0)
+    if form == "topk_softmax":
+        return gate(logits, k, form)
+    return kept if form == "softmax_topk" else kept / kept.sum(-1, keepdims=True)
+
+
+def gate_of_the_last_of_the_tied(logits, k, form):
+    return gate(logits[..., ::-1], k, form)[..., ::-1]
+
+
 def gate_in_torch(logits, k, form):
     h = torch.tensor(logits)
     p = torch.softmax(h, -1)
@@ -174,6 +186,14 @@ WRONG = {
         "last of the tied": keep_last_of_the_tied,
         "another of the tied": keep_with_a_bonus_for_odd_places,
         "smallest": lambda logits, k: np.where(mask(-logits, k), logits, -np.inf),
+        "smallest by value": lambda logits, k: np.where(
+            logits <= np.partition(logits, k - 1, -1)[..., k - 1, None], logits, -np.inf
+        ),
+        "k cut": lambda logits, k: keep_by_index(logits, logits.shape[-1] - k),
+        "one too many": lambda logits, k: keep_by_index(logits, k + 1),
+        "k is 2": lambda logits, k: keep_by_index(logits, 2),
+        "of the probabilities": lambda logits, k: keep_by_index(softmax(logits), k),
+        "finite cut": lambda logits, k: np.where(mask(logits, k), logits, -1e9),
         "along the tokens": lambda logits, k: (
             keep_by_index(logits.T, k).T if logits.ndim > 1 else keep_by_index(logits, k)
         ),
@@ -194,6 +214,9 @@ WRONG = {
         ),
         "divided by k": broken_gate(softmax_topk_renorm=lambda p, m, k, **_: p * m / k),
         "sum over the batch": broken_gate(softmax_topk_renorm=lambda p, m, **_: p * m / (p * m).sum()),
+        "softmax over the batch": broken_gate(topk_softmax=lambda h, m, **_: np.exp(h) * m / (np.exp(h) * m).sum()),
+        "more than k": gate_by_the_kth_probability,
+        "−∞ left": broken_gate(softmax_topk=lambda p, m, **_: np.where(m, p, -np.inf)),
         "divided logits": broken_gate(softmax_topk_renorm=lambda h, m, **_: h * m / (h * m).sum(-1, keepdims=True)),
         "nothing cut": broken_gate(softmax_topk=lambda p, **_: p),
         "first places": lambda logits, k, form: np.sort(gate(logits, k, form), axis=-1)[..., ::-1],
@@ -216,6 +239,11 @@ WRONG = {
         "largest": lambda logits, weights, k: (weights * ~mask(logits, k)).max(-1),
         "one number": lambda logits, weights, k: (weights * ~mask(logits, k)).sum(),
         "expert by expert": lambda logits, weights, k: weights * ~mask(logits, k),
+        "ties left out": lambda logits, weights, k: (weights * (logits < np.sort(logits, -1)[:, -k, None])).sum(-1),
+        "1 minus the kept": lambda logits, weights, k: 1 - (weights * mask(logits, k)).sum(-1),
+        "number cut": lambda logits, weights, k: np.full(len(logits), logits.shape[-1] - k),
+        "mean over the tokens": lambda logits, weights, k: leak_by_difference(logits, weights, k).mean(),
+        "sum over the tokens": lambda logits, weights, k: (weights * ~mask(logits, k)).sum(0),
         "should have been": lambda logits, weights, k: (softmax(logits) * ~mask(logits, k)).sum(-1),
     },
     "4.5": {
@@ -247,7 +275,16 @@ UNRECOGNISED = {
         lambda logits, k, form: gate(logits, max(1, k - 1), form),
         lambda logits, k, form: form,
     ],
-    "4.3": [[[0.0, 0.0, 0.0]], [1.0], "equal", [0.0, np.nan, 0.0], None, 3.0, {"logits": [0, 0, 0]}],
+    "4.3": [
+        [[0.0, 0.0, 0.0]],
+        [1.0],
+        "equal",
+        [0.0, np.nan, 0.0],
+        [np.inf, 1.0, 1.0, 1.0],
+        None,
+        3.0,
+        {"logits": [0, 0, 0]},
+    ],
     "4.4": [
         lambda logits, weights, k: None,
         lambda logits, weights, k: np.zeros(len(logits)),
@@ -274,7 +311,7 @@ RIGHT = {
         lambda logits, k: np.where(mask(logits, k), logits, -np.inf),
         lambda logits, k: np.float32(keep_by_index(logits, k)),
     ],
-    "4.2": [gate, gate_in_torch, gate_by_loop, gate_that_renormalises_twice],
+    "4.2": [gate, gate_in_torch, gate_by_loop, gate_that_renormalises_twice, gate_of_the_last_of_the_tied],
     "4.3": [
         [0] * 8,
         np.zeros(4),

@@ -111,7 +111,7 @@ def test_the_sentences_are_true(load_module):
         moved = np.abs(trace.weights - at_one).max() >= 0.0005
         assert ("changes the weights" in says["τ"]) == (moved and state["temperature"] != 1)
         missing = 1 - trace.weights.sum()
-        assert ("is missing" in says["form"]) == (missing >= 0.0005)
+        assert ("the kept mass" in says["form"]) == (missing >= 0.0005)
         assert not re.search("NaN|undefined|null|Infinity", " ".join(says.values()))
 
 
@@ -135,8 +135,8 @@ SENTENCES = [
     ({}, "form", "The weights of those that run are shared out anew: they sum to 1."),
     ({"k": 1}, "form", "The only expert that runs, E1, gets weight 1 whatever its logit."),
     ({"k": 5, "form": "softmax_topk"}, "form", "With every expert kept, the three forms agree."),
-    ({"form": "softmax_topk"}, "form", "The weights sum to 0.838; the 0.162 of the sleepers is missing, so y is "
-     "scaled down."),
+    ({"form": "softmax_topk"}, "form", "The weights sum to 0.838, the kept mass: y has the direction it has in "
+     "A and B′, times 0.838."),
     ({"form": "softmax_topk", "temperature": 0.001}, "form",
      "The sleepers would get next to nothing, so the weights sum to nearly 1."),
 ]  # fmt: skip
@@ -162,7 +162,13 @@ def test_the_formula_names_those_that_run_in_order(load_module):
     (terms,) = load_module(VISUALIZER, FUNCTIONS).map("terms", [[state, W_G.tolist()]])
     weights = GatingVisualizer("logic", k=3).trace.weights
     assert weights[4] == 0
-    assert terms == [f"{weights[0]:.2f}·E1(x)", f" + {weights[1]:.2f}·E2(x)", "", f" + {weights[3]:.2f}·E4(x)", ""]
+    assert terms == [f"{weights[0]:.3f}·E1(x)", f" + {weights[1]:.3f}·E2(x)", "", f" + {weights[3]:.3f}·E4(x)", ""]
+
+
+def test_an_expert_that_runs_with_a_tiny_weight_is_not_written_as_zero(load_module):
+    state = {**GatingVisualizer(temperature=0.001).initial}
+    (terms,) = load_module(VISUALIZER, FUNCTIONS).map("terms", [[state, W_G.tolist()]])
+    assert terms == ["1.000·E1(x)", "", "", " + <0.001·E4(x)", ""]
 
 
 def test_new_noise_goes_through_all_samples_and_starts_over(load_module):

@@ -67,16 +67,19 @@ def test_every_cell_can_be_run_again(path, tmp_path):
 def test_untouched_exercises_are_calm(path, shared):
     notebook = executed(path, shared)
     assert errors(notebook) == []
-    verdicts = re.findall(r"^. (\d+\.\d+): (.*)$", printed(notebook), re.MULTILINE)
-    assert verdicts == [(question, "not attempted yet") for question in of_set(path)]
+    assert verdicts(notebook) == [(question, "not attempted yet") for question in of_set(path)]
 
 
 @pytest.mark.parametrize("path", by_name(SOLUTIONS))
 def test_every_solution_is_correct(path, shared):
     notebook = executed(path, shared)
     assert errors(notebook) == []
-    verdicts = re.findall(r"^. (\d+\.\d+): (.*)$", printed(notebook), re.MULTILINE)
-    assert verdicts == [(question, "correct") for question in of_set(path)]
+    assert verdicts(notebook) == [(question, "correct") for question in of_set(path)]
+
+
+def verdicts(notebook):
+    """Return (question, verdict) for every check that a notebook ran, in order."""
+    return re.findall(r"^. (\d+\.\d+): (.*)$", printed(notebook), re.MULTILINE)
 
 
 def of_set(path):

@@ -1,0 +1,254 @@
+"""`losses` against sums by hand in numpy, finite differences, values worked out on paper, and broken copies."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moe_lessons.losses import balance_of_layers, load_balancing_loss, stable_top_k, z_loss
+
+
+def balance_by_hand(logits, k, selected=None, mask=None):
+    """N Σ f_i P_i, counted token by token."""
+    h = np.asarray(logits, float).reshape(-1, np.shape(logits)[-1])
+    T, N = h.shape
+    chosen = np.argsort(-h, axis=-1, kind="stable")[:, :k] if selected is None else np.asarray(selected).reshape(T, k)
+    real = [True] * T if mask is None else np.asarray(mask).ravel()
+    f, P, tokens = np.zeros(N), np.zeros(N), 0
+    for t in np.flatnonzero(real):
+        p = np.exp(h[t] - h[t].max())
+        P += p / p.sum()
+        f[chosen[t]] += 1 / k
+        tokens += 1
+    return N * (f / tokens) @ (P / tokens)
+
+
+def broken_balance_k(h, k):
+    """Of another convention: f sums to k, so that balance gives k."""
+    return k * load_balancing_loss(h, k)
+
+
+def broken_balance_gradient(h, k):
+    """Gradient through f as well: soft counts by accident. The same value where p is one-hot."""
+    p = torch.softmax(h, -1)
+    return p.shape[-1] * (p.mean(0) * p.mean(0)).sum()
+
+
+def random_logits(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def log_p(rows):
+    return torch.tensor(rows, dtype=torch.float64).log()
+
+
+# --- the balance loss ----------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(T=st.integers(1, 9), N=st.integers(1, 7), data=st.data())
+def test_it_is_the_sum_by_hand(T, N, data):
+    k = data.draw(st.integers(1, N))
+    scale = data.draw(st.sampled_from([0.0, 1.0, 30.0]))
+    h = scale * random_logits(T, N, seed=data.draw(st.integers(0, 99))).round(decimals=1)  # rounded: ties happen
+    mask = torch.tensor(data.draw(st.lists(st.booleans(), min_size=T, max_size=T).filter(any)))
+    selected = torch.stack([torch.randperm(N)[:k] for _ in range(T)])
+    assert float(load_balancing_loss(h, k)) == pytest.approx(balance_by_hand(h, k), rel=1e-12)
+    ours = float(load_balancing_loss(h, k, selected, mask))
+    assert ours == pytest.approx(balance_by_hand(h, k, selected, mask), rel=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 8])
+def test_balance_is_one_for_every_k(k):
+    N = 8
+    h = torch.stack([torch.roll(torch.arange(N, dtype=torch.float64), i) for i in range(N)])  # each expert k times
+    assert float(load_balancing_loss(h, k)) == pytest.approx(1, abs=1e-12)
+    if k > 1:
+        assert float(broken_balance_k(h, k)) != pytest.approx(1, abs=0.5)
+
+
+def test_below_one_although_one_expert_gets_three_quarters():
+    h = log_p([[0.51, 0.49]] * 75 + [[1e-300, 1.0]] * 25)
+    assert float(load_balancing_loss(h, 1)) == pytest.approx(0.8825, abs=1e-12)
+
+
+@pytest.mark.parametrize(("N", "dead", "expected"), [(4, 1, 2 / 3), (8, 3, 0.40), (64, 31, 64 / (33 * 32))])
+def test_dead_experts_make_it_smaller_still(N, dead, expected):
+    alive = N - dead
+    rows = torch.full((alive, N), -torch.inf, dtype=torch.float64)
+    rows[range(alive), range(alive)] = 1e-9  # the own expert, by a hair
+    rows[:, alive:] = 0.0
+    assert float(load_balancing_loss(rows, 1)) == pytest.approx(expected, abs=1e-8)
+    assert expected == pytest.approx({4: 0.667, 8: 0.40, 64: 0.061}[N], abs=5e-4)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_a_zero_router_sends_all_to_the_first_experts_and_costs_one(k):
+    h = torch.zeros(32, 6)
+    assert (stable_top_k(h, k) == torch.arange(k)).all()
+    assert float(load_balancing_loss(h, k)) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5), (2, 1, 4, 5)])
+def test_any_leading_shape(shape):
+    h = random_logits(*shape)
+    flat = h.reshape(-1, 5)
+    assert float(load_balancing_loss(h, 2)) == float(load_balancing_loss(flat, 2))
+    assert float(z_loss(h)) == float(z_loss(flat))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_the_gradient_is_the_formula(k):
+    T, N = 12, 5
+    h = random_logits(T, N).requires_grad_()
+    load_balancing_loss(h, k).backward()
+    p = torch.softmax(h.detach(), -1)
+    f = torch.bincount(stable_top_k(h, k).flatten(), minlength=N) / (T * k)
+    expected = N / T * p * (f - (f * p).sum(-1, keepdim=True))
+    torch.testing.assert_close(h.grad, expected.to(h.dtype), rtol=1e-6, atol=1e-9)
+    assert torch.autograd.gradcheck(lambda h: load_balancing_loss(h, k), random_logits(T, N).requires_grad_())
+    broken = random_logits(T, N).requires_grad_()
+    broken_balance_gradient(broken, k).backward()
+    assert not torch.allclose(broken.grad, expected.to(h.dtype), atol=1e-4)
+
+
+def test_the_selection_and_the_mask_carry_the_gradient_to_the_right_places():
+    mask = torch.tensor([True, False, True, False])
+    selected = torch.tensor([[0], [1], [2], [0]])
+    h = random_logits(4, 3).requires_grad_()
+    load_balancing_loss(h, 1, selected, mask).backward()
+    assert (h.grad[~mask] == 0).all()
+    assert (h.grad[mask] != 0).all()
+    assert torch.autograd.gradcheck(
+        lambda h: load_balancing_loss(h, 1, selected, mask), random_logits(4, 3).requires_grad_()
+    )
+
+
+def test_padding_may_hold_anything():
+    h = random_logits(4, 3)
+    mask = torch.tensor([True, True, False, True])
+    expected = load_balancing_loss(h[mask], 2)
+    h[2] = torch.nan
+    assert load_balancing_loss(h, 2, mask=mask) == expected
+    assert load_balancing_loss(random_logits(4, 3), 2) != expected  # counted, the padding would show
+
+
+def test_the_selection_from_outside_counts():
+    h = random_logits(64, 4) + torch.tensor([1.0, 0, 0, 0])
+    chosen = stable_top_k(h - torch.tensor([3.0, 0, 0, 0]), 2)  # a bias against the expert that the router prefers
+    assert float(load_balancing_loss(h, 2, chosen)) == pytest.approx(balance_by_hand(h, 2, chosen), rel=1e-12)
+    assert float(load_balancing_loss(h, 2, chosen)) != pytest.approx(float(load_balancing_loss(h, 2)), rel=1e-2)
+    assert load_balancing_loss(h, 2, chosen.int()) == load_balancing_loss(h, 2, chosen)
+
+
+def test_a_stack_of_layers_is_each_layer_alone():
+    h = random_logits(2, 3, 16, 5)
+    values = balance_of_layers(h, stable_top_k(h, 2))
+    assert values.shape == (2, 3)
+    for i, j in np.ndindex(2, 3):
+        torch.testing.assert_close(values[i, j], load_balancing_loss(h[i, j], 2))
+    assert float(values.mean()) != pytest.approx(float(load_balancing_loss(h, 2)), rel=1e-3)  # pooled: another number
+
+
+# --- the z-loss ----------------------------------------------------------------------------------------------------
+
+
+def test_the_worked_example():
+    assert float(z_loss(torch.tensor([-0.18, 0.30, 0.52, -0.26]))) == pytest.approx(2.3542, abs=5e-5)
+
+
+@settings(deadline=None)
+@given(T=st.integers(1, 6), N=st.integers(1, 6), shift=st.floats(-50, 50), seed=st.integers(0, 99))
+def test_z_is_the_mean_square_by_hand(T, N, shift, seed):
+    h = random_logits(T, N, seed=seed) + shift
+    lse = np.array([np.log(np.exp(row - shift).sum()) + shift for row in h.numpy()])
+    assert float(z_loss(h)) == pytest.approx(np.mean(lse**2), rel=1e-9, abs=1e-12)
+
+
+def test_z_is_zero_where_the_log_sum_exp_is_and_at_a_saturated_token():
+    assert float(z_loss(torch.full((3, 8), -np.log(8)))) == pytest.approx(0, abs=1e-12)
+    assert float(z_loss(torch.zeros(3, 64))) == pytest.approx(np.log(64) ** 2, rel=1e-6)
+    assert float(z_loss(torch.tensor([0.0, -100, -100, -100]))) == 0
+
+
+def test_the_gradient_of_z_is_the_formula():
+    h = random_logits(7, 4).requires_grad_()
+    z_loss(h).backward()
+    lse = torch.logsumexp(h.detach(), -1, keepdim=True)
+    torch.testing.assert_close(h.grad, 2 / 7 * lse * torch.softmax(h.detach(), -1))
+    assert torch.autograd.gradcheck(z_loss, random_logits(7, 4).requires_grad_())
+    wrong = random_logits(7, 4).requires_grad_()
+    torch.logsumexp(wrong, -1).mean().backward()  # the square forgotten
+    assert not torch.allclose(wrong.grad, h.grad, atol=1e-3)
+
+
+# --- both ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [z_loss, lambda h: load_balancing_loss(h, 2)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_short_floats_are_summed_in_float32(loss, dtype):
+    h = random_logits(5000, 8).to(dtype)
+    value = loss(h)
+    assert value.dtype == torch.float32
+    assert float(value) == pytest.approx(float(loss(h.double())), rel=1e-5)
+    naive = torch.logsumexp(h, -1).square().mean()
+    assert float(naive) != pytest.approx(float(z_loss(h.double())), rel=1e-5)  # computed in 8 bits it would show
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_long_floats_stay(dtype):
+    h = random_logits(3, 4).to(dtype)
+    assert load_balancing_loss(h, 1).dtype == z_loss(h).dtype == dtype
+
+
+def test_minus_infinity_masks_an_expert():
+    h = random_logits(6, 4)
+    masked = torch.cat([h, torch.full((6, 1), -torch.inf, dtype=h.dtype)], -1)
+    assert float(z_loss(masked)) == pytest.approx(float(z_loss(h)), rel=1e-12)
+    assert float(load_balancing_loss(masked, 2)) == pytest.approx(5 / 4 * float(load_balancing_loss(h, 2)), rel=1e-12)
+    masked.requires_grad_()
+    (z_loss(masked) + load_balancing_loss(masked, 2)).backward()
+    assert (masked.grad[:, -1] == 0).all()
+
+
+def test_of_equal_logits_the_lower_index_comes_first():
+    h = torch.tensor([[1.0, 2, 2, 1, 2]])
+    assert stable_top_k(h, 4).tolist() == [[1, 2, 4, 0]]
+
+
+H = torch.zeros(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: load_balancing_loss(H, 0), "top_k = 0"),
+        (lambda: load_balancing_loss(H, 5), "top_k = 5"),
+        (lambda: load_balancing_loss(H, 1.0), "top_k = 1.0"),
+        (lambda: load_balancing_loss(H, True), "top_k = True"),
+        (lambda: load_balancing_loss(H.long(), 1), "logits = "),
+        (lambda: load_balancing_loss(H.numpy(), 1), "logits = "),
+        (lambda: load_balancing_loss(H / 0, 1), "logits = "),
+        (lambda: load_balancing_loss(H + torch.inf, 1), "logits = "),
+        (lambda: load_balancing_loss(H - torch.inf, 1), "logits = "),
+        (lambda: load_balancing_loss(H[:0], 1), "logits.shape = (0, 4)"),
+        (lambda: load_balancing_loss(torch.tensor(1.0), 1), "logits.shape = ()"),
+        (lambda: load_balancing_loss(H, 1, torch.zeros(3, 2, dtype=torch.long)), "selected.shape = (3, 2)"),
+        (lambda: load_balancing_loss(H, 1, torch.zeros(3, 1)), "selected = "),
+        (lambda: load_balancing_loss(H, 1, torch.full((3, 1), 4)), "selected = "),
+        (lambda: load_balancing_loss(H, 1, torch.full((3, 1), -1)), "selected = "),
+        (lambda: load_balancing_loss(H, 1, mask=torch.zeros(3, dtype=torch.bool)), "mask = "),
+        (lambda: load_balancing_loss(H, 1, mask=torch.ones(3)), "mask = "),
+        (lambda: load_balancing_loss(H, 1, mask=torch.ones(4, dtype=torch.bool)), "mask.shape = (4,)"),
+        (lambda: z_loss(H / 0), "logits = "),
+        (lambda: z_loss(H[:0]), "logits.shape = (0, 4)"),
+        (lambda: z_loss([1.0]), "logits = "),
+        (lambda: stable_top_k(H, 5), "k = 5"),
+    ],
+)
+def test_bad_input(call, named):
+    with pytest.raises(ValueError, match="expected") as error:
+        call()
+    assert str(error.value).startswith(named)

@@ -1,7 +1,7 @@
 """`make bench`: measure what the course promises, print a table, keep it as JSON in bench-results/.
 
-Each module listed in PARTS has `measure()`, which yields rows. Times are measured, never asserted: a slow machine is no
-failure of the course.
+Each module listed in PARTS has `measure()`, which yields rows, or `main()`, which prints and keeps tables of its own.
+Times are measured, never asserted: a slow machine is no failure of the course.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PARTS = ("startup", "pictures")
+PARTS = ("startup", "pictures", "layers")
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,17 @@ def main() -> None:
     rows = []
     print(f"{'':<58}{'median':>10}{'95 %':>10}{'runs':>6}{'aim':>9}")
     for part in parser.parse_args().parts:
-        for row in import_module(part).measure():
+        module = import_module(part)
+        if hasattr(module, "main"):
+            module.main()
+            continue
+        for row in module.measure():
             rows.append(row)
             aim = f"{row.aim_ms:.0f} ms" if row.aim_ms else ""
             times = f"{row.median_ms:>7.1f} ms{row.p95_ms:>7.1f} ms{row.runs:>6}{aim:>9}"
             print(f"{row.what:<58}{times}  {row.note}", flush=True)
-    keep(rows)
+    if rows:
+        keep(rows)
 
 
 def keep(rows: list[Row]) -> None:

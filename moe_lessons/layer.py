@@ -1,0 +1,313 @@
+"""The sparse layer: a router, its experts, and two ways to run them that give the same output.
+
+`per_token` and `per_expert` say what the layer computes, as loops to be read. `Experts.forward` computes the same fast:
+it sorts the tokens by expert, so that each expert meets its tokens as one matrix.
+
+Letters: T tokens, d width, f expert width, N experts, k active experts, x (T, d) tokens. Experts are counted from 0.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from moe_lessons.losses import stable_top_k
+from moe_lessons.routing import GATE_FORMS
+from moe_lessons.validation import one_of, refuse, whole_number
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": partial(F.relu, inplace=True),
+    "gelu": F.gelu,
+    "swiglu": F.silu,
+}
+STORAGES = ("separate", "stacked")
+# Up to this many numbers a matrix, one grouped call was faster than N single ones (tests/benchmarks/layers.py).
+SMALL_MATRIX = 2**17
+MOST = 2**31
+
+
+class Routing(NamedTuple):
+    """What the router decided: logits (..., N) with noise; selected (..., k), best first; their weights (..., k)."""
+
+    logits: Tensor
+    selected: Tensor
+    weights: Tensor
+
+    @property
+    def probs(self) -> Tensor:
+        """Return the softmax over all experts (..., N)."""
+        return self.logits.softmax(dim=-1)
+
+
+# --- the definition -----------------------------------------------------------------------------------------------
+
+
+def per_token(experts: "Experts", x: Tensor, selected: Tensor, weights: Tensor) -> Tensor:
+    """Compute y_t = Σ_{i ∈ S_t} w_ti E_i(x_t), one token after the other: the definition, and the slowest way.
+
+    x: (T, d). selected, weights: (T, k). Returns (T, d).
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 1.
+    """
+    E = experts.functions()
+    y = [sum(w * E[i](x_t) for i, w in zip(chosen, w_t, strict=True))
+         for x_t, chosen, w_t in zip(x, selected.tolist(), weights, strict=True)]  # fmt: skip
+    return torch.stack(y) if y else torch.zeros_like(x)  # (T, d)
+
+
+def per_expert(experts: "Experts", x: Tensor, selected: Tensor, weights: Tensor) -> Tensor:
+    """Compute the same, one expert after the other: each looks for its tokens among all assignments.
+
+    x: (T, d). selected, weights: (T, k). Returns (T, d).
+    """
+    y = torch.zeros_like(x)  # (T, d)
+    for i, E_i in enumerate(experts.functions()):
+        token, place = torch.where(selected == i)  # (rows,) each
+        w = weights[token, place, None]  # (rows, 1)
+        y = y.index_add(0, token, (w * E_i(x[token])).to(y.dtype))
+    return y
+
+
+# --- the router ---------------------------------------------------------------------------------------------------
+
+
+def top_k_indices(logits: Tensor, k: int) -> Tensor:
+    """Return the indices of the k largest of each row, best first; of equal logits the lower index comes first.
+
+    logits: (..., N), finite. Returns (..., k). `torch.topk` promises no order among equals; for small k it is slower.
+    """
+    if k > 8:  # one sort, then, costs less than k rounds
+        return stable_top_k(logits, k)
+    rest, chosen = logits.detach().clone(), []
+    for _ in range(k):
+        best = rest.argmax(dim=-1, keepdim=True)  # (..., 1), the first of equals
+        rest.scatter_(-1, best, -torch.inf)
+        chosen.append(best)
+    return torch.cat(chosen, dim=-1)
+
+
+def gate_selected(logits: Tensor, selected: Tensor, form: str) -> Tensor:
+    """Return the weights (..., k) of the selected experts. logits: (..., N). selected: (..., k). form: of GATE_FORMS.
+
+    The torch twin of `routing.gate_weights`, for the selected experts only.
+    """
+    if form == "topk_softmax":
+        return logits.gather(-1, selected).softmax(dim=-1)  # (..., k)
+    kept = logits.softmax(dim=-1).gather(-1, selected)  # (..., k)
+    return kept if form == "softmax_topk" else kept / kept.sum(dim=-1, keepdim=True)
+
+
+class Router(nn.Module):
+    """Scores every expert for every token, selects k, weighs them; in float32 at least, whatever the tokens are.
+
+    noise: Shazeer's, with a learned size per token and expert. jitter: ε of Switch, x times U(1 − ε, 1 + ε).
+    Both act in training only. Sources: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 3-5; Fedus et al. 2021
+    (arXiv:2101.03961), Section 2.4 (float32 router) and Appendix C (jitter).
+    """
+
+    def __init__(
+        self, d_model: int, num_experts: int, top_k: int, gate: str = "topk_softmax",
+        bias: bool = False, jitter: float = 0.0, noise: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.top_k, self.gate, self.jitter = top_k, gate, jitter
+        self.W_g = nn.Parameter(_uniform(d_model, num_experts))  # (d, N)
+        self.bias = nn.Parameter(torch.zeros(num_experts)) if bias else None  # (N,)
+        self.W_noise = nn.Parameter(torch.zeros(d_model, num_experts)) if noise else None  # (d, N)
+
+    def forward(self, x: Tensor) -> Routing:
+        """Route tokens x (..., d)."""
+        with torch.autocast(x.device.type, enabled=False):
+            logits = self.logits(x.to(torch.promote_types(x.dtype, torch.float32)))  # (..., N)
+            selected = top_k_indices(logits, self.top_k)  # (..., k)
+            return Routing(logits, selected, gate_selected(logits, selected, self.gate))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return h = x W_g (+ bias, + noise in training), (..., N), for x (..., d)."""
+        if self.training and self.jitter:
+            x = x * torch.empty_like(x).uniform_(1 - self.jitter, 1 + self.jitter)  # (..., d)
+        h = x @ self.W_g.to(x.dtype)  # (..., N)
+        if self.bias is not None:
+            h = h + self.bias.to(x.dtype)
+        if self.training and self.W_noise is not None:
+            h = h + torch.randn_like(h) * F.softplus(x @ self.W_noise.to(x.dtype))  # (..., N)
+        return h
+
+
+# --- the experts --------------------------------------------------------------------------------------------------
+
+
+def feed_forward(
+    x: Tensor, activation: str, matrices: Sequence[Tensor], product: Callable[..., Tensor] = torch.matmul
+) -> Tensor:
+    """Apply one expert: act(x W1) W2, or with W3 the gated (silu(x W1) · x W3) W2.
+
+    x: (rows, d). matrices: W1 (d, f), W2 (f, d), and for SwiGLU W3 (d, f). Returns (rows, d).
+    With a grouped `product` and stacks (N, …) of matrices, all experts at once.
+    Source: Shazeer 2020 (arXiv:2002.05202), Eq. 2 and 6.
+    """
+    W1, W2, *W3 = matrices
+    hidden = ACTIVATIONS[activation](product(x, W1))  # (rows, f)
+    if W3:
+        hidden = hidden * product(x, W3[0])  # (rows, f)
+    return product(hidden, W2)  # (rows, d)
+
+
+class Experts(nn.Module):
+    """N feed-forward networks, and the fast way to run k of them a token.
+
+    storage: "separate" keeps one parameter per expert and matrix, "stacked" one per matrix. Outputs, gradients and
+    `state_dict` (W1 (N, d, f), W2 (N, f, d), W3 (N, d, f)) are the same. By default, small experts are stacked: there
+    N calls cost more than one. Large ones are separate: a stack's gradient is one huge fresh buffer at every step.
+    """
+
+    def __init__(
+        self, d_model: int, d_ff: int, num_experts: int, activation: str = "relu", storage: str | None = None
+    ) -> None:
+        super().__init__()
+        self.d_model, self.d_ff, self.num_experts = d_model, d_ff, num_experts
+        self.activation = one_of("activation", activation, ACTIVATIONS)
+        self.storage = one_of("storage", storage or _best_storage(d_model * d_ff), STORAGES)
+        shapes = {"W1": (d_model, d_ff), "W2": (d_ff, d_model), "W3": (d_model, d_ff)}
+        self.names = tuple(shapes) if activation == "swiglu" else ("W1", "W2")
+        for name in self.names:
+            matrices = [_uniform(*shapes[name]) for _ in range(num_experts)]
+            stacked = self.storage == "stacked"
+            setattr(self, name, nn.Parameter(torch.stack(matrices)) if stacked else nn.ParameterList(matrices))
+        if self.storage == "separate":
+            self.register_state_dict_post_hook(_stack_matrices)
+            self.register_load_state_dict_pre_hook(_unstack_matrices)
+
+    def forward(self, x: Tensor, selected: Tensor, weights: Tensor) -> Tensor:
+        """Dispatch, compute, combine. x: (T, d). selected, weights: (T, k). Returns (T, d)."""
+        order = selected.flatten().argsort(stable=True)  # (T·k,): the assignments, sorted by expert
+        token = order // selected.shape[1]  # (T·k,): whose they are
+        load = torch.bincount(selected.flatten(), minlength=self.num_experts)  # (N,)
+        out = self.sorted_rows(x.index_select(0, token), load)  # (T·k, d)
+        w = weights.flatten().index_select(0, order)  # (T·k,)
+        return torch.zeros_like(x).index_add(0, token, (out * w[:, None]).to(x.dtype))  # (T, d)
+
+    def sorted_rows(self, rows: Tensor, load: Tensor) -> Tensor:
+        """Run each expert on its slice. rows: (T·k, d), the first load[0] of them for expert 0. Returns (T·k, d)."""
+        if self.storage == "stacked" and _grouped_fits(rows, self.d_model, self.d_ff):
+            product = partial(F.grouped_mm, offs=load.cumsum(0).to(torch.int32))
+            return feed_forward(rows, self.activation, [getattr(self, name) for name in self.names], product)
+        slices = rows.split(load.tolist())  # N times (rows of one expert, d)
+        return torch.cat([E_i(x_i) for E_i, x_i in zip(self.functions(), slices, strict=True)])
+
+    def functions(self) -> list[Callable[[Tensor], Tensor]]:
+        """Return E_0 … E_{N−1}, each (rows, d) -> (rows, d)."""
+        # unbind, not W[i]: each W[i] in a loop makes a gradient as large as the whole stack (lesson 05).
+        stacks = [getattr(self, name) for name in self.names]
+        by_expert = zip(*(s.unbind(0) if isinstance(s, Tensor) else s for s in stacks), strict=True)
+        return [partial(feed_forward, activation=self.activation, matrices=matrices) for matrices in by_expert]
+
+    def one(self, i: int, x: Tensor) -> Tensor:
+        """Return E_i(x) for rows x (rows, d)."""
+        return self.functions()[whole_number("i", i, least=0, most=self.num_experts - 1)](x)
+
+    def extra_repr(self) -> str:
+        """Show the sizes, as torch prints modules."""
+        return f"N={self.num_experts}, d={self.d_model}, f={self.d_ff}, {self.activation}, {self.storage}"
+
+
+class MoELayer(nn.Module):
+    """A router and N experts: y = Σ_{i ∈ S} w_i E_i(x), for each token on its own.
+
+    d_model: width d. d_ff: expert width f. top_k: k, from 1 to num_experts. gate: a key of `routing.GATE_FORMS`.
+    activation: "relu", "gelu" or "swiglu". bias, jitter, noise: the router's. storage: see `Experts`.
+    Raises ValueError for sizes that do not fit; in the call for integer tokens, another width or device, NaN and ∞.
+    Warns for k = 1 with a renormalised gate: its weight is always 1, and the router learns nothing from the task.
+    """
+
+    def __init__(
+        self, d_model: int, d_ff: int, num_experts: int, top_k: int, gate: str = "topk_softmax",
+        activation: str = "relu", bias: bool = False, jitter: float = 0.0, noise: bool = False,
+        storage: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        for name, size in (("d_model", d_model), ("d_ff", d_ff), ("num_experts", num_experts)):
+            whole_number(name, size, least=1, most=MOST)
+        whole_number("top_k", top_k, least=1, most=num_experts)
+        one_of("gate", gate, GATE_FORMS)
+        if not isinstance(jitter, (int, float)) or not 0 <= jitter < 1:
+            raise refuse("jitter", jitter, "a number from 0 up to, but not including, 1")
+        if top_k == 1 < num_experts and gate != "softmax_topk":
+            warnings.warn(_NO_GRADIENT.format(gate), stacklevel=2)
+        self.router = Router(d_model, num_experts, top_k, gate, bias, jitter, noise)
+        self.experts = Experts(d_model, d_ff, num_experts, activation, storage)
+
+    def forward(self, x: Tensor, return_routing: bool = False) -> Any:
+        """Return y (..., d) for tokens x (..., d); with `return_routing`, also what the router decided."""
+        tokens = self._tokens(x)  # (T, d)
+        routing = self.router(tokens)
+        if not torch.isfinite(routing.logits).all():
+            raise _not_finite(tokens, routing.logits)
+        y = self.experts(tokens, routing.selected, routing.weights).reshape(x.shape)  # (..., d)
+        if not return_routing:
+            return y
+        return y, Routing(*(part.reshape(*x.shape[:-1], part.shape[-1]) for part in routing))
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        """Return x as (T, d), or say what is wrong with it."""
+        W_g = self.router.W_g
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise refuse("x", getattr(x, "dtype", type(x)), "a torch tensor of floating-point numbers")
+        if x.ndim == 0 or x.shape[-1] != W_g.shape[0]:
+            raise refuse("x.shape", tuple(x.shape), f"a last axis of {W_g.shape[0]}, the layer's width d_model")
+        if x.device != W_g.device:
+            raise refuse("x.device", str(x.device), f"{W_g.device}, where the layer is: move one of them with .to()")
+        return x.reshape(-1, x.shape[-1])
+
+
+# --- helpers ------------------------------------------------------------------------------------------------------
+
+_NO_GRADIENT = (
+    'top_k = 1 with gate = "{}": the only weight is always 1, so the router gets no gradient from the task. '
+    'Use gate = "softmax_topk", or top_k = 2.'
+)
+
+
+def _uniform(rows: int, columns: int) -> Tensor:
+    """Draw a matrix (rows, columns) as `nn.Linear` does: U(−1/√rows, 1/√rows)."""
+    return torch.empty(rows, columns).uniform_(-(rows**-0.5), rows**-0.5)
+
+
+def _best_storage(matrix_size: int) -> str:
+    return "stacked" if matrix_size <= SMALL_MATRIX else "separate"
+
+
+def _grouped_fits(rows: Tensor, *widths: int) -> bool:
+    """Tell whether `F.grouped_mm` takes these rows: it wants rows of whole 16 bytes, and knows no float64.
+
+    Nor does it follow autocast, and `torch.compile` (2.13) refuses it in float32.
+    """
+    plain = not torch.is_autocast_enabled(rows.device.type) and not torch.compiler.is_compiling()
+    known = rows.dtype in (torch.float32, torch.bfloat16) and len(rows) > 0
+    return plain and known and all(width * rows.element_size() % 16 == 0 for width in widths)
+
+
+def _stack_matrices(experts: Experts, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+    """Write separate matrices as one stack (N, …), the form that every storage reads."""
+    for name in experts.names:
+        matrices = [state.pop(f"{prefix}{name}.{i}") for i in range(experts.num_experts)]
+        state[prefix + name] = torch.stack(matrices)
+
+
+def _unstack_matrices(experts: Experts, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Take a stack apart; what is no stack of N is left for torch to refuse."""
+    for name in experts.names:
+        stack = state.pop(prefix + name, ())
+        state.update({f"{prefix}{name}.{i}": matrix for i, matrix in enumerate(stack)})
+
+
+def _not_finite(tokens: Tensor, logits: Tensor) -> ValueError:
+    """Say which token spoils its logits."""
+    t = int((~torch.isfinite(logits).all(dim=-1)).nonzero()[0, 0])
+    bad = tokens[t][~torch.isfinite(tokens[t])]
+    if len(bad):
+        return refuse(f"x (token {t})", bad[0].item(), "finite numbers")
+    return refuse(f"the logits of token {t}", logits[t].tolist(), "finite numbers: x or W_g is too large")

@@ -1,0 +1,228 @@
+"""One sparse layer, forward and backward, beside its limits and its peers: time as a ratio to the same active work done
+densely, and the memory of a forward pass. `python tests/benchmarks/layers.py` prints the tables and keeps the numbers.
+
+All layers of a table take turns, round after round, so that a machine that slows down slows all of them. Times of other
+programs disturb the wall clock; the ratios of CPU time are the figures to read.
+"""
+
+import json
+import statistics
+import sys
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from peers import Dense, Products, Size, built
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+RESULTS = Path(__file__).parents[2] / "bench-results" / "layers.json"
+LARGE, SMALL = Size(2048, 256, 1024, 8, 2), Size(2048, 64, 128, 8, 2)
+# Seconds for one table. Whatever is left of a round when they are over is still measured.
+BUDGET = {LARGE.d: 24.0, SMALL.d: 8.0}
+FEWEST_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One line: CPU and wall time in ms (first quartile, median, third), their ratio to the dense network, memory."""
+
+    layer: str
+    size: dict
+    dtype: str
+    threads: int
+    cpu_ms: tuple[float, float, float]
+    wall_ms: tuple[float, float, float]
+    ratio: float
+    wall_ratio: float
+    rounds: int
+    forward_buffers: float | None = None  # peak of a forward pass, in buffers of T·k·(d + f) numbers
+    saved_buffers: float | None = None  # what autograd keeps of it
+
+
+def step(module: nn.Module, x: torch.Tensor) -> Callable[[], None]:
+    """Return one training step's work: forward, backward, fresh gradients for the input and all parameters."""
+    x = x.clone().requires_grad_()
+    gradient = torch.randn_like(x)
+
+    def run() -> None:
+        x.grad = None
+        for parameter in module.parameters():
+            parameter.grad = None
+        module(x).backward(gradient)
+
+    return run
+
+
+def subjects(size: Size, dtype: torch.dtype, only: tuple[str, ...] = ()) -> dict[str, tuple[str, Callable, nn.Module]]:
+    """Return name -> (its dense counterpart, what to time, module) for whatever runs at this size."""
+    torch.manual_seed(0)
+    x, rows = torch.randn(size.T, size.d, dtype=dtype), torch.randn(size.T * size.k, size.d, dtype=dtype)
+    dense = {f"dense, {kind}": Dense(size, kind).to(dtype) for kind in ("relu", "swiglu", "geglu")}
+    found = {name: (name, step(module, rows), module) for name, module in dense.items()}
+    found["matrix products only"] = ("dense, relu", Products(size, dtype), None)
+    for name, kind, module in built(size, dtype):
+        if only and name not in only:
+            continue
+        try:
+            if isinstance(module, Exception):
+                raise module
+            step(module, x)()
+        except Exception as error:  # a peer that is not installed, or does not run in bfloat16, is no end of the bench
+            print(f"  {name}: does not run here ({type(error).__name__}: {str(error).splitlines()[0][:60]})")
+            continue
+        found[name] = (f"dense, {kind}", step(module, x), module)
+    return found
+
+
+def measured(
+    size: Size, dtype: torch.dtype, threads: int, only: tuple[str, ...] = (), memory: bool = False
+) -> list[Timing]:
+    """Time all layers of one table in turns, for as long as its budget lasts."""
+    torch.set_num_threads(threads)
+    found = subjects(size, dtype, only)
+    once = {name: clocked(run)[0] for name, (_, run, _) in found.items()}
+    slow = [name for name, (dense, *_) in found.items() if once[name] > 4 * once[dense]]
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
+    end, rounds = time.perf_counter() + BUDGET.get(size.d, 8.0), 0
+    while time.perf_counter() < end or rounds < FEWEST_ROUNDS:
+        for name, (_, run, _) in found.items():
+            if name not in slow or rounds < FEWEST_ROUNDS:
+                times[name].append(clocked(run))
+        rounds += 1
+    kept = {name: quantities(module, size, dtype) if memory and module is not None else (None, None)
+            for name, (_, _, module) in found.items()}  # fmt: skip
+    return [timing(name, found[name][0], times, size, dtype, threads, *kept[name]) for name in found]
+
+
+def clocked(run: Callable[[], None]) -> tuple[float, float]:
+    """Return CPU and wall time of one call, in ms."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    run()
+    return (time.process_time() - cpu) * 1000, (time.perf_counter() - wall) * 1000
+
+
+def timing(
+    name: str, dense: str, times: dict, size: Size, dtype: torch.dtype, threads: int, *memory: float | None
+) -> Timing:
+    """Sum the rounds of one layer up. Ratios are medians over rounds of layer to dense network in the same round."""
+    cpu, wall = zip(*times[name], strict=True)
+    pairs = list(zip(times[name], times[dense], strict=False))
+    ratio, wall_ratio = (statistics.median(mine[i] / base[i] for mine, base in pairs) for i in (0, 1))
+    label = str(dtype).removeprefix("torch.")
+    return Timing(
+        name, asdict(size), label, threads, quartiles(cpu), quartiles(wall), ratio, wall_ratio, len(cpu), *memory
+    )
+
+
+def quartiles(values: tuple[float, ...]) -> tuple[float, float, float]:
+    """Return first quartile, median, third quartile."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def quantities(module: nn.Module, size: Size, dtype: torch.dtype) -> tuple[float, float]:
+    """Return the peak of a forward pass without autograd, and what autograd keeps of one, in T·k·(d + f) numbers."""
+    rows = size.T if not isinstance(module, Dense) else size.T * size.k
+    x = torch.randn(rows, size.d, dtype=dtype)
+    unit = size.T * size.k * (size.d + size.f) * x.element_size()
+    with torch.no_grad(), Allocations(x, *module.parameters()) as allocations:
+        module(x)
+    return allocations.peak / unit, saved(module, x) / unit
+
+
+class Allocations(TorchDispatchMode):
+    """Counts the bytes of what torch's operations return, as long as it is alive; `peak` is the most at one time."""
+
+    def __init__(self, *known: torch.Tensor) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self.known = {tensor.untyped_storage()._cdata for tensor in known}
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        """Run the operation and note what is new in its result."""
+        result = operation(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self.note(tensor.untyped_storage())
+        return result
+
+    def note(self, storage: torch.UntypedStorage) -> None:
+        """Count a storage until it is freed; one that is known is a view of something older."""
+        if storage._cdata in self.known:
+            return
+        self.known.add(storage._cdata)
+        self.live += storage.nbytes()
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self.free, storage._cdata, storage.nbytes())
+
+    def free(self, address: int, nbytes: int) -> None:
+        """Forget a storage that is gone: its address may be used again."""
+        self.known.discard(address)
+        self.live -= nbytes
+
+
+def saved(module: nn.Module, x: torch.Tensor) -> float:
+    """Return the bytes of what autograd saves in a forward pass, each storage once, parameters and x left out."""
+    known = {tensor.untyped_storage().data_ptr() for tensor in (x, *module.parameters())}
+    found: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        y = module(x.requires_grad_())
+    del y
+    return sum(found.values())
+
+
+def report(title: str, rows: list[Timing]) -> None:
+    """Print one table, the fastest layer first within it."""
+    print(f"\n{title}  ({min(r.rounds for r in rows)} to {max(r.rounds for r in rows)} rounds)")
+    print(f"  {'':<32}{'CPU ms (quartiles)':>28}{'ratio':>8}{'wall ms':>10}{'ratio':>8}{'forward':>9}{'saved':>7}")
+    for row in sorted(rows, key=lambda r: (not r.layer.startswith(("dense", "matrix")), r.ratio)):
+        low, middle, high = row.cpu_ms
+        times = f"{middle:>10.1f} ({low:>6.1f} to {high:>6.1f})"
+        memory = f"{row.forward_buffers:>9.2f}{row.saved_buffers:>7.2f}" if row.forward_buffers is not None else ""
+        print(f"  {row.layer:<32}{times:>28}{row.ratio:>8.2f}{row.wall_ms[1]:>10.1f}{row.wall_ratio:>8.2f}{memory}")
+    sys.stdout.flush()
+
+
+def tables() -> Iterator[tuple[str, list[Timing]]]:
+    """Measure every table of the bench: sizes, number formats, threads; then how the cost grows."""
+    for size in (*(replace(LARGE, N=N) for N in (8, 32, 64)), SMALL):
+        for dtype in (torch.float32, torch.bfloat16):
+            for threads in (1, 2):
+                title = f"T {size.T}, d {size.d}, f {size.f}, k {size.k}, N {size.N}, {dtype}, {threads} thread(s)"
+                yield title, measured(size, dtype, threads, memory=threads == 1 and dtype == torch.float32)
+    growth = [replace(SMALL, T=T) for T in (512, 8192)] + [replace(SMALL, N=N) for N in (16, 64)]
+    for size in growth + [replace(SMALL, k=k) for k in (1, 4, 8)]:
+        BUDGET[size.d] = 2.0
+        yield (
+            f"growth: T {size.T}, d {size.d}, f {size.f}, k {size.k}, N {size.N}, float32, 1 thread",
+            measured(size, torch.float32, 1, ("ours", "transformers Mixtral, grouped", "loop over experts")),
+        )
+
+
+def main() -> None:
+    """Measure, print and keep everything."""
+    warnings.simplefilter("ignore")  # peers warn of things that do not concern a timing
+    kept = []
+    for title, rows in tables():
+        report(title, rows)
+        kept += [asdict(row) for row in rows]
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"torch": torch.__version__, "rows": kept}, indent=1), encoding="utf-8")
+    print(f"\nkept in bench-results/{RESULTS.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,12 +10,14 @@ HEADER = """\
 # The exact versions that `make` installs, whatever the system. `make lock` writes them, from pyproject.toml.
 # CUDA packages are left out: which build of PyTorch comes, with CUDA or without, is up to your pip settings.
 """
+EXTRAS = ("dev", "real-routers")  # not bench: nobody should install what only a comparison needs
 CUDA = re.compile(r"nvidia-|cuda-|triton")
 
 
 def resolve() -> str:
-    """Return uv's resolution of pyproject.toml with all its extras, a line a package."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--all-extras"]
+    """Return uv's resolution of pyproject.toml with EXTRAS, a line a package."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"]
+    command += [f"--extra={name}" for name in EXTRAS]
     command += ["--python-version=3.11", "--no-emit-find-links", "--no-header", "--no-annotate"]
     done = subprocess.run([*command, "pyproject.toml"], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", check=True)
     return done.stdout

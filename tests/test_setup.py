@@ -82,7 +82,7 @@ def uncovered(lock, wanted, system):
 
 
 def wanted():
-    extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
+    extras = [line for name in LOCKING.EXTRAS for line in PROJECT["optional-dependencies"][name]]
     return [Requirement(line) for line in PROJECT["dependencies"] + extras + PYPROJECT["build-system"]["requires"]]
 
 
@@ -118,6 +118,20 @@ def test_a_gap_in_the_lock_is_seen():
     tqdm = next(line for line in LOCK.splitlines() if line.startswith("tqdm=="))
     for broken in (LOCK.replace(tqdm + "\n", ""), LOCK.replace(tqdm, "tqdm==3.0"), LOCK + tqdm + "\n"):
         assert len(uncovered(broken, wanted(), SYSTEMS[0])) == 1
+
+
+def locked_bench_packages(lock):
+    bench = {Requirement(line).name for line in PROJECT["optional-dependencies"]["bench"]}
+    return sorted(bench & {pin.name for pin in pins(lock)})
+
+
+def test_the_lock_holds_every_extra_but_bench():
+    assert set(PROJECT["optional-dependencies"]) == {*LOCKING.EXTRAS, "bench"}
+    assert locked_bench_packages(LOCK) == []
+
+
+def test_a_bench_package_in_the_lock_is_seen():
+    assert locked_bench_packages(LOCK + "mixture-of-experts==0.2.3\n") == ["mixture-of-experts"]
 
 
 def test_writing_the_lock_drops_cuda_and_build_tags():

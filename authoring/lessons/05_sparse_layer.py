@@ -1,0 +1,774 @@
+# %% [markdown]
+# # 05 · The sparse layer
+#
+# **How is a sparse layer computed, and is it as fast as the arithmetic promises?** The router has named k experts for
+# each token. Now they must do the work. One formula describes it, but there are many ways to compute it. They give the
+# same numbers, and the slowest takes many times as long as the fastest. You will time them on your own machine.
+#
+# You will be able to
+#
+# 1. place the layer in a transformer block, and work out an expert by hand (ReLU and SwiGLU);
+# 2. write the layer as a loop over tokens, as a loop over experts, and with sorted slices, and show that all agree;
+# 3. time such code fairly, beside the work that nobody can avoid;
+# 4. recognise indexing that is harmless forward and ruinous backward, by counting bytes;
+# 5. say what an uneven load and the router itself cost, and name the baseline of a "times faster".
+#
+# **Before:** lessons 01 and 04, and in the [toolbox](00b_toolbox.ipynb) the feed-forward network and the residual stream.
+# **Time:** about 40 minutes. Cells marked *deeper* can wait.
+
+# %% name="setup" tags=["setup"]
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from moe_lessons.accounting import PUBLISHED
+from moe_lessons.checks import compare
+from moe_lessons.figures.dispatch import dispatch_svg
+from moe_lessons.figures.speed import speed_svg
+from moe_lessons.layer import MoELayer
+from moe_lessons.routing import route
+from moe_lessons.timing import CLOCK_NAME, interleaved, spread, timing_table
+from moe_lessons.widgets.live import Live, choice, slider
+
+torch.set_num_threads(1)  # one thread for every measurement below: fewer things can disturb it
+print("torch", torch.__version__, "with", torch.get_num_threads(), "thread; measured is", CLOCK_NAME)
+
+# %% [markdown]
+# ## Where the layer sits
+#
+# A transformer block has two halves. Attention lets tokens look at each other. The second half treats each token by
+# itself; it is a feed-forward network (FFN), or, in a sparse model, our layer. Both add to a residual stream r:
+#
+# $$r \leftarrow r + \mathrm{attention}(\mathrm{norm}(r)), \qquad r \leftarrow r + \mathrm{layer}(\mathrm{norm}(r))$$
+#
+# So the router's x is not the token's embedding. It is norm(r) *after* attention, and the experts get the same x.
+# Below, a small block with random matrices; attention is replaced by the average of all tokens so far.
+
+
+# %%
+def norm(r):
+    return r / (r**2).mean(axis=-1, keepdims=True) ** 0.5  # (T, d)
+
+
+def look_back(r):
+    return np.cumsum(r, axis=0) / np.arange(1, len(r) + 1)[:, None]  # (T, d): stands in for attention
+
+
+def block(r, layer):
+    r = r + look_back(norm(r))  # (T, d)
+    return r + layer(norm(r))  # (T, d)
+
+
+rng = np.random.default_rng(0)
+embedding, W_g = rng.normal(size=(5, 4)), rng.normal(size=(4, 6))  # (tokens, d), (d, N)
+text = embedding[[0, 1, 2, 0, 3, 0]]  # (T, d): token 0 occurs at places 0, 3 and 5
+after = text + look_back(norm(text))  # (T, d)
+for place in (0, 3, 5):
+    print(f"token 0 at place {place}: logits {(norm(after[place]) @ W_g).round(2)}")
+silent = block(text, lambda x: np.zeros_like(x))  # a layer that returns 0 for every token
+assert np.allclose(silent, after)
+assert not np.allclose(norm(after[0]) @ W_g, norm(after[3]) @ W_g)
+
+# %% [markdown]
+# The same token has other logits in other places: the router sees context. The first `assert` checks what the residual
+# stream is good for: where the layer returns zeros, the token passes unchanged. That is the fate of a token that gets
+# no expert, for instance when all its experts are full (lesson 10).
+#
+# ## One expert, by hand
+#
+# An expert is an FFN. The plain kind has two matrices and a ReLU: $E(x) = \mathrm{ReLU}(x W_1)\,W_2$. With x = (2, 1):
+
+# %%
+x = np.array([2.0, 1.0])  # (d,) = (2,)
+W_1 = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, 1.0]])  # (d, f) = (2, 3)
+W_2 = np.array([[1.0, 0.0], [1.0, -1.0], [2.0, 2.0]])  # (f, d) = (3, 2)
+print("x W_1           =", x @ W_1)
+print("after the ReLU  =", np.maximum(x @ W_1, 0))
+y = np.maximum(x @ W_1, 0) @ W_2  # (d,)
+print("times W_2       =", y)
+assert y.tolist() == [3.0, -1.0]
+
+# %% [markdown]
+# On paper: 2·(1, 0) + 1·(1, −1) + 0·(2, 2) = (3, −1). The third hidden unit was −1, and the ReLU closed it.
+#
+# Many recent models use **SwiGLU** (Shazeer 2020, arXiv:2002.05202): a third matrix $W_3$, and a smooth gate,
+# $\mathrm{silu}(z) = z / (1 + e^{-z})$:
+#
+# $$E(x) = \big(\mathrm{silu}(x W_1) \odot x W_3\big)\, W_2$$
+#
+# **Predict.** The third row of $W_2$ becomes (200, 200) in place of (2, 2). By how much does the first entry of the
+# ReLU expert's output change?
+
+# %% name="predict-closed" tags=["predict"]
+my_change = ...  # a number
+
+
+# %%
+def relu_expert(x, W_1, W_2):
+    return np.maximum(x @ W_1, 0) @ W_2  # (d,) -> (f,) -> (d,)
+
+
+def swiglu_expert(x, W_1, W_3, W_2):
+    z = x @ W_1  # (f,)
+    return (z / (1 + np.exp(-z)) * (x @ W_3)) @ W_2  # (f,) -> (d,)
+
+
+louder = W_2 * np.array([[1], [1], [100]])  # (f, d)
+W_3 = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])  # (d, f)
+changes = [relu_expert(x, W_1, louder) - relu_expert(x, W_1, W_2),
+           swiglu_expert(x, W_1, W_3, louder) - swiglu_expert(x, W_1, W_3, W_2)]  # fmt: skip
+compare(my_change, changes[0][0])
+print("SwiGLU, same x: ", swiglu_expert(x, W_1, W_3, W_2).round(3), " changes by", changes[1].round(1))
+print("silu(−1) =", round(-1 / (1 + np.exp(1)), 3))
+assert not changes[0].any()
+assert abs(changes[1]).min() > 50
+
+# %% [markdown]
+# A closed unit adds nothing, whatever stands behind it. silu does not close: silu(−1) is not 0, so the SwiGLU expert
+# moved.
+#
+# In general, each number of a matrix costs one multiplication and one addition per token. Forward that is **4df** FLOPs
+# for ReLU (two matrices of d × f) and **6df** for SwiGLU. The backward pass makes two products for each one forward, so
+# training costs three times that.
+#
+# ## The layer, in plain loops
+#
+# $$y_t = \sum_{i \in S_t} w_{ti}\, E_i(x_t)$$
+#
+# From here on in torch. We draw 64 tokens and 8 experts; `selected` (T, k) and `weights` (T, k) come from a router, best
+# expert first. The first version is the formula, word for word.
+
+
+# %%
+def expert(x, W1, W2):
+    return torch.relu(x @ W1) @ W2  # (…, d) -> (…, f) -> (…, d)
+
+
+def by_token(x, W1, W2, selected, weights):
+    """The definition. x (T, d); W1, W2: N matrices (d, f) and (f, d); selected, weights (T, k). Returns (T, d)."""
+    rows = []
+    for x_t, w_t, chosen in zip(x, weights, selected.tolist(), strict=True):
+        outputs = [expert(x_t, W1[e], W2[e]) for e in chosen]  # k times (d,)
+        rows.append(w_t @ torch.stack(outputs))  # (k,) @ (k, d) -> (d,)
+    return torch.stack(rows)
+
+
+# %% [markdown]
+# Every expert call multiplies a single row. T·k such calls: 128 here, many thousands in training. Turn it round: loop
+# over *experts*, which are few. The quickest to write runs each expert on all tokens, and gives most of them weight 0.
+# More careful: find the tokens of the expert first (the **mask** `selected == e`), and run only those.
+
+
+# %%
+def by_mask(x, W1, W2, selected, weights):
+    """Every expert on every token; a weight of 0 hides what was not asked for."""
+    y = torch.zeros_like(x)  # (T, d)
+    for e in range(len(W1)):
+        w = (weights * (selected == e)).sum(dim=1, keepdim=True)  # (T, 1)
+        y = y + w * expert(x, W1[e], W2[e])
+    return y
+
+
+def by_expert(x, W1, W2, selected, weights):
+    """Every expert on its own tokens."""
+    y = torch.zeros_like(x)  # (T, d)
+    for e in range(len(W1)):
+        t, place = torch.where(selected == e)  # (rows,) each
+        y = y.index_add(0, t, weights[t, place, None] * expert(x[t], W1[e], W2[e]))
+    return y
+
+
+# %% [markdown]
+# ## Sort, then slice
+#
+# `by_expert` searches through all T·k choices once per expert. Sort them once, and each expert's rows lie side by side.
+# Three tokens, four experts, k = 2, by index:
+
+# %%
+few = torch.tensor([[2, 0], [2, 1], [0, 2]])  # (T, k) = (3, 2): the selected experts
+flat = few.flatten()  # (T·k,): the assignments, token by token
+few_order = flat.argsort(stable=True)  # (T·k,): which assignment comes first, second, …
+few_loads = flat.bincount(minlength=4)  # (N,)
+print("assignments, in the order of the tokens:", flat.tolist())
+print("sorted by expert:                       ", flat[few_order].tolist())
+print("they were assignment number             ", few_order.tolist())
+print("so they belong to token (number // k)   ", (few_order // 2).tolist())
+print("loads, the rows of each expert:         ", few_loads.tolist())
+
+# %% [markdown]
+# **Predict.** At which row (counted from 0) does the slice of E4, the last expert, begin? How long is it?
+
+# %% name="predict-slice" tags=["predict"]
+my_begin, my_length = ..., ...  # two whole numbers
+
+# %%
+begins = few_loads.cumsum(0) - few_loads  # (N,): the sum of the loads before
+compare(my_begin, begins[3])
+compare(my_length, few_loads[3])
+for e in range(4):
+    begin, end = begins[e].item(), (begins[e] + few_loads[e]).item()
+    print(f"E{e + 1}: rows [{begin}:{end}], tokens {(few_order // 2)[begin:end].tolist()}")
+
+# %% [markdown]
+# E4 has no token. Its slice is empty and begins where E3's ends; nothing special has to be done for it. The whole layer:
+
+
+# %%
+def by_slices(x, W1, W2, selected, weights):
+    """Sort the assignments by expert, multiply slice by slice, add each row to the token it came from."""
+    order = selected.flatten().argsort(stable=True)  # (T·k,)
+    loads = selected.flatten().bincount(minlength=len(W1))  # (N,)
+    token = order // selected.shape[1]  # (T·k,)
+    slices = x[token].split(loads.tolist())  # N slices (rows, d)
+    outputs = torch.cat([expert(rows, W1[e], W2[e]) for e, rows in enumerate(slices)])  # (T·k, d)
+    return torch.zeros_like(x).index_add(0, token, outputs * weights.flatten()[order, None])
+
+
+# %% [markdown]
+# The first half, copying rows to their experts, is called **dispatch**; the second, weighting and adding, **combine**.
+#
+# Are the four versions the same function? Random experts, five seeds, outputs and gradients:
+
+
+# %%
+def draw(N, T, d=128, f=256, k=2, seed=0):
+    """Random tokens, experts and a random router: x, W1 (N, d, f), W2 (N, f, d), selected (T, k), weights (T, k)"""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(T, d, generator=g)
+    W1, W2 = torch.randn(N, d, f, generator=g) / d**0.5, torch.randn(N, f, d, generator=g) / f**0.5
+    logits = x @ torch.randn(d, N, generator=g) / d**0.5  # (T, N)
+    best, selected = logits.topk(k)
+    leaves = [a.requires_grad_() for a in (x, W1, W2)]
+    return *leaves, selected, best.softmax(dim=-1).requires_grad_()
+
+
+def results(layer, x, W1, W2, selected, weights):
+    y = layer(x, W1.unbind(), W2.unbind(), selected, weights)  # unbind: a list of N matrices
+    return [y, *torch.autograd.grad(y.square().sum(), (x, W1, W2, weights))]
+
+
+for layer in (by_mask, by_expert, by_slices):
+    pairs = [zip(results(by_token, *case), results(layer, *case), strict=True)
+             for case in (draw(8, 64, seed=seed) for seed in range(5))]  # fmt: skip
+    apart = max(((a - b).abs().max() / a.abs().max()).item() for pair in pairs for a, b in pair)
+    print(f"{layer.__name__:<10} differs from by_token by {apart:.1e} of the largest entry, at most")
+    assert apart < 1e-5
+
+# %% [markdown]
+# Only rounding: float32 adds in another order. Now look at the way of every row.
+#
+# **Question for the picture:** go through the steps 1 to 4. Whose lines does step 4 retrace? Then: what do the loads
+# sum to when you change N or the seed? How do you make all loads equal, whatever the seed? Can a slider setting make
+# sure that some expert is empty?
+
+
+# %% name="picture-dispatch"
+def routed(T, k, N, seed):
+    """Choices and weights (T, k) of a random router for random tokens of width 4"""
+    rng = np.random.default_rng(seed)
+    trace = route(rng.normal(size=(T, 4)), rng.normal(size=(4, N)), k)
+    return trace.selected, np.take_along_axis(trace.weights, trace.selected, axis=1)
+
+
+Live(
+    lambda step, T, k, N, seed: dispatch_svg(*routed(T, k, N, seed), step, N),
+    step=slider("step", 1, 1, 4, 1),
+    T=slider("T, tokens", 6, 2, 8, 1),
+    k=slider("k, active", 2, 1, 3, 1),
+    N=slider("N, experts", 5, 3, 8, 1),
+    seed=slider("seed", 0, 0, 20, 1),
+)
+
+# %% [markdown]
+# You should see that step 4 sends each row back to where step 2 took it from. The loads always sum to T·k; an expert
+# without tokens is a dashed box. With k = N = 3 every expert gets every token: all loads are T, the dense mixture.
+# With T·k below N someone must stay empty (T = 2, k = 1 or 3, N = 8), and at 5 experts it also happens by chance.
+
+# %%
+empty = []
+for seed in range(21):
+    loads = np.bincount(routed(6, 2, 5, seed)[0].ravel(), minlength=5)  # (N,)
+    assert loads.sum() == 6 * 2
+    empty.append((loads == 0).any())
+    assert (np.bincount(routed(6, 3, 3, seed)[0].ravel()) == 6).all()
+    assert (np.bincount(routed(2, 3, 8, seed)[0].ravel(), minlength=8) == 0).any()
+print(f"T = 6, k = 2, N = 5: some expert is empty for {sum(empty)} of 21 seeds")
+assert sum(empty) > 0
+
+# %% [markdown]
+# ## The race
+#
+# How far is each version from the best possible? A training step cannot do without the **active matrix products**:
+# T·k rows times two matrices forward, and four products of that size backward. We time just these six, on one large
+# block of rows. That is the limit of the machine: no choosing, copying or adding.
+#
+# To be fair, all versions run in turns, round after round, in changing order: a machine that slows down then slows all
+# alike. You see medians and quartiles, of forward plus backward, on one thread.
+#
+# **Predict.** 1,024 tokens, 8 experts, k = 2. How many times the limit does `by_token` take?
+
+# %% name="predict-race" tags=["predict"]
+my_times_the_limit = ...  # a number
+
+
+# %%
+def step(layer, x, W1, W2, selected, weights):
+    """Return a function that runs `layer` forward and backward once"""
+    v = torch.ones_like(x)  # (T, d): the gradient that comes from above
+
+    def run():
+        y = layer(x, W1.unbind(), W2.unbind(), selected, weights)  # (T, d)
+        torch.autograd.grad(y, (x, W1, W2, weights), v)
+
+    return run
+
+
+def products_only(x, W1, W2, selected, weights):
+    """Return a function that makes the six active products and nothing else"""
+    rows, A, B = torch.randn(selected.numel(), x.shape[1]), W1[0].detach(), W2[0].detach()  # (T·k, d), (d, f), (f, d)
+
+    def run():
+        hidden = rows @ A  # (T·k, f)
+        v = hidden @ B  # (T·k, d)
+        v_hidden = v @ B.T  # (T·k, f)
+        return hidden.T @ v, rows.T @ v_hidden, v_hidden @ A.T
+
+    return run
+
+
+# %% [markdown]
+# The next cell takes about ten seconds, on a slow machine up to thirty.
+
+# %% name="race"
+LIMIT = "products only"
+
+
+def race(N, rounds=5, T=1024):
+    case = draw(N, T)
+    moe = MoELayer(128, 256, N, 2)
+    moe_parameters = list(moe.experts.parameters())
+    x, _, _, selected, weights = case
+    versions = {f.__name__: step(f, *case) for f in (by_token, by_mask, by_expert, by_slices)}
+
+    def package():
+        y = moe.experts(x, selected, weights)  # (T, d)
+        torch.autograd.grad(y, (x, weights, *moe_parameters), torch.ones_like(x))
+
+    versions |= {"Experts (package)": package, LIMIT: products_only(*case)}
+    return interleaved(versions, rounds, progress=lambda turns: tqdm(turns, desc=f"N = {N}"))
+
+
+times = {N: race(N) for N in (8, 32)}
+
+# %%
+medians = {N: {name: spread(seconds).median for name, seconds in rows.items()} for N, rows in times.items()}
+compare(my_times_the_limit, medians[8]["by_token"] / medians[8][LIMIT])
+for N, rows in times.items():
+    print(f"\nN = {N}, forward + backward, {CLOCK_NAME}; ratio to the limit")
+    print(timing_table(rows, LIMIT))
+for N in (8, 32):
+    assert medians[N]["by_token"] > 3 * medians[N]["by_slices"]
+    assert medians[N]["by_slices"] > 0.8 * medians[N][LIMIT]
+assert medians[32]["by_mask"] > 3 * medians[32]["by_slices"]
+assert medians[32]["by_mask"] > 1.5 * medians[8]["by_mask"]
+assert max(medians[32]["by_slices"], medians[32]["Experts (package)"]) < medians[32]["by_expert"]
+
+# %% [markdown]
+# These are your machine's numbers, so the text can promise little about them. The cell does assert that `by_token`
+# takes over three times as long as `by_slices`, at both N; that `by_slices` does not beat the limit by more than noise;
+# that `by_mask` grows with N, as its work does: it computes T·N rows in place of T·k; and that at N = 32 sorting once,
+# as `by_slices` and the package's `Experts` do, is faster than searching for every expert.
+#
+# **Question for the picture:** a bar is the time that is *not* the active products. Which bars grow when you change N
+# from 8 to 32, although the active work stays the same? Where would you still look for time?
+
+# %% name="picture-speed"
+Live(
+    lambda N: speed_svg(times[N], LIMIT, f"N = {N}: forward + backward, {CLOCK_NAME}"),
+    N=choice("N, experts", [8, 32]),
+)
+
+# %% [markdown]
+# You should see `by_mask` run away from N = 8 to N = 32. The sorted ones have the short bars there. Whether these grow
+# too, your picture says; *deeper* takes them apart.
+#
+# > **Myth: "the loop over experts is the slow part."** Python loops are slow, so people hunt this one first. Let us run
+# > the same code with experts of width d = f = 1. Then there is next to nothing to multiply, and what remains is the
+# > loop, with its calls of torch.
+
+# %%
+tiny = interleaved({f.__name__: step(f, *draw(32, 1024, d=1, f=1)) for f in (by_token, by_slices)}, 5)
+bare = {name: spread(seconds).median / medians[32][name] for name, seconds in tiny.items()}
+for name, turns in (("by_token", 1024 * 2), ("by_slices", 32)):
+    print(f"N = 32, {name:<9}: with experts of width 1 it takes {bare[name]:3.0%} of its time with real ones; "
+          f"{turns} turns of {spread(tiny[name]).median / turns * 1e6:.0f} µs")  # fmt: skip
+assert bare["by_slices"] < 0.4
+assert bare["by_token"] > 0.25
+
+# %% [markdown]
+# Right is: it matters *over what* the loop goes. A turn has its price (your microseconds above), whatever it multiplies.
+# For N turns with a whole slice each that is little. For T·k turns with a single row each it is a large part of the time.
+# (On a GPU the products are so fast that starting 2N of them counts; *deeper* shows one call for all.)
+#
+# ## The trap: `w[e]`
+#
+# Look again at how we called the versions: with `W1.unbind()`, a list of N matrices. The same functions also accept
+# `W1` itself, one stacked tensor (N, d, f). Then `W1[e]` indexes that tensor. It copies nothing: it is a view.
+#
+# **Predict.** Call `by_slices` with the stacked tensors: 256 tokens, d = 256, f = 512, N = 32. How many times as long
+# as with `unbind` does it take forward alone? And forward plus backward? (The next cell takes some seconds.)
+
+# %% name="predict-trap" tags=["predict"]
+my_ratio_forward, my_ratio_with_backward = ..., ...  # two numbers
+
+
+# %%
+def trap(N, rounds=5):
+    x, W1, W2, selected, weights = draw(N, T=256, d=256, f=512)
+
+    def run(backward, unbound):
+        with torch.set_grad_enabled(backward):
+            parts = (W1.unbind(), W2.unbind()) if unbound else (W1, W2)
+            y = by_slices(x, *parts, selected, weights)  # (T, d)
+        if backward:
+            torch.autograd.grad(y, (x, W1, W2, weights), torch.ones_like(y))
+
+    ways = {(b, u): (lambda b=b, u=u: run(b, u)) for b in (False, True) for u in (False, True)}
+    return interleaved(ways, rounds, progress=lambda turns: tqdm(turns, desc=f"N = {N}"))
+
+
+ratios = {}
+for N in (8, 32):
+    seconds = {way: spread(t).median for way, t in trap(N).items()}
+    ratios[N] = [seconds[b, False] / seconds[b, True] for b in (False, True)]
+    print(f"N = {N:>2}: w[e] takes {ratios[N][0]:5.2f} times as long forward, {ratios[N][1]:6.2f} times with backward")
+compare(my_ratio_forward, ratios[32][0])
+compare(my_ratio_with_backward, ratios[32][1])
+assert ratios[32][0] < 2 < 3 < ratios[32][1]
+
+# %% [markdown]
+# Forward, the two are alike. Backward they are not, and it gets worse with N.
+#
+# > **Myth: "`w[e]` is only a view, so indexing is free."** True of the forward pass. But what is the *gradient* of
+# > `w[e]`? Autograd gives it the shape of what was indexed: all of `w`, zeros except for slice e. Count the bytes made:
+
+
+# %%
+def gradient_bytes(pieces):
+    """Bytes of gradient that the nodes which cut `pieces` from one tensor hand back to it"""
+    made = []
+    for node in {piece.grad_fn for piece in pieces}:
+        node.register_hook(lambda handed_back, _: made.extend(g.nbytes for g in handed_back))
+    sum(piece.sum() for piece in pieces).backward()
+    return sum(made)
+
+
+for N in (8, 32):
+    w = draw(N, T=256, d=256, f=512)[1]  # (N, d, f): W1 of the cell before
+    indexed, unbound = gradient_bytes([w[e] for e in range(N)]), gradient_bytes(w.unbind())
+    print(f"N = {N:>2}: w has {w.nbytes / 2**20:3.0f} MiB; gradients made with w[e] {indexed / 2**20:5.0f} MiB, "
+          f"with unbind {unbound / 2**20:3.0f} MiB")  # fmt: skip
+    assert indexed == N * w.nbytes
+    assert unbound == w.nbytes
+
+# %% [markdown]
+# Right is: N indexings make N gradients of full size, nearly all zeros, which are then added up. That is N times the
+# bytes of `w`, and $N^2$ times those of one expert, however few the tokens. `unbind` is one operation; its gradient is
+# `w` once. (`for A in W1` calls `unbind` for you.) So: **unbind before the loop, or keep one parameter per expert.** A
+# test of outputs, or of the forward time alone, would never find this.
+#
+# The trap is not about experts: `x[t]` in a loop over tokens does the same to x. That is why `by_token` loops with
+# `zip(x, …)`.
+#
+# ## "Times faster" than what?
+#
+# > **Myth: "top-2 of 8 makes the layer four times faster."** Four is N/k. Faster than *what*?
+
+# %%
+case = draw(8, 1024)
+ffn = [a.detach()[0].requires_grad_() for a in case[1:3]]  # one expert, as a dense FFN for every token
+
+
+def one_ffn():
+    torch.autograd.grad(expert(case[0], *ffn), (case[0], *ffn), torch.ones_like(case[0]))
+
+
+versus = interleaved({"top-2 of 8": step(by_slices, *case), "all 8": step(by_mask, *case), "one FFN": one_ffn}, 7)
+print(timing_table(versus, "top-2 of 8"))
+own = {name: spread(t).median for name, t in versus.items()}
+assert own["one FFN"] < own["top-2 of 8"] < own["all 8"]
+
+# %% [markdown]
+# Right is: the *expert work* is a quarter of running all eight, the dense mixture of lesson 02. Against a dense model with
+# one FFN of an expert's size it is k = 2 times the work. And measured ratios are not those of the arithmetic: compare
+# your table with 4 and 0.5. Lesson 06 asks which baseline is fair.
+#
+# ## Uneven loads, empty experts, k = N
+#
+# **Predict.** The router sends every token to the same two experts; six stand empty. On your processor, does a step
+# take (a) about as long (b) 2 times (c) 4 times as long as with even loads?
+
+# %% name="predict-uneven" tags=["predict"]
+my_letter = ...  # "a", "b" or "c"
+
+# %%
+tokens, W1, W2, selected, weights = case
+even = torch.arange(selected.numel()).reshape(-1, 2) % 8  # (T, k): every expert 256 rows
+same_two = torch.tensor([[0, 1]]).expand_as(selected)  # (T, k)
+everyone = torch.arange(8).expand(len(tokens), 8)  # (T, N): k = N
+eighths = torch.full(everyone.shape, 1 / 8, requires_grad=True)  # (T, N)
+loads_timed = interleaved({
+    "even": step(by_slices, tokens, W1, W2, even, weights), "as routed": step(by_slices, *case),
+    "all to two": step(by_slices, tokens, W1, W2, same_two, weights),
+    "k = N = 8": step(by_slices, tokens, W1, W2, everyone, eighths)}, 7)  # fmt: skip
+print(timing_table(loads_timed, "even"))
+uneven = spread(loads_timed["all to two"]).median / spread(loads_timed["even"]).median
+compare(my_letter, "a" if uneven < 1.5 else "b" if uneven < 3 else "c")
+assert uneven < 1.5
+
+# %% [markdown]
+# The same rows are computed, only in fewer and longer slices. On one processor uneven loads hardly matter. When
+# experts live on *different* machines, all wait for the fullest: then the time goes with the largest load. The
+# empty experts pay in another way: without rows, without gradient. And k = N is the dense mixture of lesson 02, at N/k
+# times the work.
+
+# %%
+y, _, grad_W1, _, _ = results(by_slices, tokens, W1, W2, same_two, weights)
+print("experts that get a gradient:", [f"E{e + 1}" for e in range(8) if grad_W1[e].any()])
+for name, chosen in (("even", even), ("as routed", selected), ("all to two", same_two)):
+    loads = chosen.flatten().bincount(minlength=8).float()  # (N,)
+    print(f"{name:<10} loads {loads.int().tolist()}: with an expert per machine, "
+          f"{loads.max() / loads.mean():.2f} times the time of even loads")  # fmt: skip
+assert not grad_W1[2:].any()
+dense = sum(expert(tokens, W1[e], W2[e]) / 8 for e in range(8))  # (T, d)
+torch.testing.assert_close(by_slices(tokens, W1, W2, everyone, eighths), dense)
+
+# %% [markdown]
+# ## What the router costs
+#
+# The router scores all N experts for every token: 2dN FLOPs forward. The k active experts take k·4df, or k·6df with
+# SwiGLU.
+#
+# **Predict.** In DeepSeek-V3 each token is scored against 256 experts of which 8 are used. What share of the work of
+# the router and those 8 together is the router's?
+
+# %% name="predict-router" tags=["predict"]
+my_share = ...  # for instance 0.2 for a fifth
+
+
+# %%
+def router_share(d, f, N, k, matrices=3):
+    """The router's share of the FLOPs of a sparse layer; `matrices` per expert: 2 for ReLU, 3 for SwiGLU"""
+    router, experts = 2 * d * N, k * 2 * matrices * d * f
+    return router / (router + experts)
+
+
+configs = {name: model.config for name, model in PUBLISHED.items()}  # sources: in moe_lessons/accounting.py
+shares = {name: router_share(c.d_model, c.d_ff, c.num_experts, c.top_k) for name, c in configs.items()}
+compare(my_share, shares["DeepSeek-V3"])
+for name, c in configs.items():
+    print(
+        f"{name:<13} d = {c.d_model}, f = {c.d_ff:>5}, N = {c.num_experts:>3}, k = {c.top_k}: router {shares[name]:.1e}"
+    )
+for N in (8, 32):
+    print(f"this lesson, with N = {N}: {router_share(128, 256, N, 2, matrices=2):.1e}")
+assert max(shares.values()) < 0.01
+
+# %% [markdown]
+# > **Myth: "scoring every expert eats up what sparsity saves."** It is below one percent in each of these. The width d
+# > cancels: for SwiGLU, router to experts is N to 3kf. Many *narrow* experts make it grow.
+#
+# FLOPs are not seconds, though. Softmax, top-k and sorting hardly count as FLOPs, but they take time. We time the
+# routing alone, and the whole layer:
+
+
+# %%
+def routing_share(N):
+    moe = MoELayer(128, 256, N, 2)
+    x = draw(N, 1024)[0]  # (T, d)
+    parameters = list(moe.parameters())
+
+    def routing():
+        chosen = moe.router(x)
+        torch.autograd.grad(chosen.weights.square().sum(), (x, *moe.router.parameters()))
+
+    def whole():
+        torch.autograd.grad(moe(x), (x, *parameters), torch.ones_like(x))
+
+    seconds = interleaved({"routing": routing, "whole": whole}, 9)
+    return spread(seconds["routing"]).median / spread(seconds["whole"]).median
+
+
+for N in (8, 32):
+    share = routing_share(N)
+    print(f"N = {N:>2}: {router_share(128, 256, N, 2, matrices=2):.1%} of the FLOPs, {share:.1%} of the time")
+    assert share < 0.5
+
+# %% [markdown]
+# Right is: little work, and a small part of the time, though your two columns may differ much. (The experts here are far
+# narrower than those of the models above.) What sparsity does cost: memory for all N experts, and traffic between machines.
+#
+# ## Recap
+#
+# 1. The layer takes the place of the FFN: norm(r) after attention goes in, its output is added to r. An expert is an
+#    FFN: 4df FLOPs per token with ReLU, 6df with SwiGLU.
+# 2. Loop over tokens, loop over experts, sort and slice: one function, equal up to rounding. Dispatch copies rows to
+#    their experts, combine weights them and adds them up.
+# 3. Time in turns, with medians and quartiles, beside the active matrix products. How far above them you are is what
+#    the code, not the mathematics, costs.
+# 4. `w[e]` in a loop makes N gradients of full size. Forward timing does not show it. Unbind first.
+# 5. On one processor uneven loads hardly matter; across machines the fullest expert sets the pace. The router's share is
+#    small. "N/k times faster" is against running all N experts.
+#
+# **What this lesson cannot tell you:** how these versions rank on a GPU, or on many machines: other things are slow
+# there. Nor whether a sparse layer is worth its memory. That is lesson 06.
+#
+# ## Quiz
+#
+# **1. Two layers give equal outputs and equal gradients, and their forward times agree. Which may still be ten times
+# slower to train?** (a) neither (b) the one that indexes `w[e]` in its loop (c) the one that sorts
+#
+# <details><summary>Answer</summary>
+#
+# (b). Its backward pass makes a gradient of full size for every expert. (a) trusts the forward time, which does not
+# include that. (c): sorting T·k small whole numbers is a small part, forward as well as backward.
+#
+# </details>
+#
+# **2. 16 experts, k = 4. Against which layer does yours do a quarter of the expert work?** (a) a dense FFN of one expert's
+# width (b) all 16 experts run for every token (c) the same layer with k = 1
+#
+# <details><summary>Answer</summary>
+#
+# (b): 4/16. Against (a) it is four times the work, since four experts run. Against (c) as well: the work is
+# proportional to k.
+#
+# </details>
+#
+# **3. An expert got no token in this batch. What happens?** (a) the layer must skip it, or it fails (b) it computes on
+# zeros (c) its slice is empty, and so its gradient is zero
+#
+# <details><summary>Answer</summary>
+#
+# (c). A product of (0, d) with (d, f) is (0, f), which needs no special case (a). (b) would be work for nothing; an
+# empty slice has no rows at all, not rows of zeros.
+#
+# </details>
+#
+# ## Next
+#
+# - Exercises: [exercises/05_sparse_layer.ipynb](../exercises/05_sparse_layer.ipynb), about 40 minutes.
+# - The package's layer: [moe_lessons/layer.py](../moe_lessons/layer.py), read together below. The clock:
+#   [moe_lessons/timing.py](../moe_lessons/timing.py).
+# - Lesson 06: what it all costs, and whether it is worth it.
+
+# %% [markdown] name="deeper-read" tags=["deeper"]
+# ## Deeper: the package's layer
+#
+# Here are the two functions that do the work in `moe_lessons/layer.py`. Find sort, slices and combine in them.
+# `per_token` and `per_expert` in the same file are our loops, for experts of every kind.
+
+# %% name="deeper-read-cell" tags=["deeper"]
+import inspect
+
+from moe_lessons.layer import Experts, per_expert, per_token
+
+print(inspect.getsource(Experts.forward))
+print(inspect.getsource(Experts.sorted_rows))
+for activation in ("relu", "gelu", "swiglu"):
+    moe = MoELayer(32, 48, 8, 2, activation=activation)
+    x_small = torch.randn(100, 32)  # (T, d)
+    y_small, routing = moe(x_small, return_routing=True)
+    for loop in (per_token, per_expert):
+        torch.testing.assert_close(loop(moe.experts, x_small, routing.selected, routing.weights), y_small)
+    print(f"{activation:<6}: the layer agrees with per_token and per_expert; {moe.experts}")
+
+# %% [markdown] name="deeper-apart" tags=["deeper"]
+# ## Deeper: the gap to the limit, taken apart
+#
+# Between the limit and `by_slices` lies a step of which we can time: the same six products, but in N slices, each with
+# matrices and gradients of its own. No choosing, no copying of rows, no autograd.
+
+
+# %% name="deeper-apart-cell" tags=["deeper"]
+def products_in_slices(N, case):
+    """Return a function that makes the six products for each expert's slice"""
+    loads = case[3].flatten().bincount(minlength=N).tolist()  # (N,)
+    x, W1, W2, *_ = case
+    blocks = [products_only(x, W1[e:], W2[e:], torch.zeros(loads[e]), None) for e in range(N)]
+    return lambda: [block() for block in blocks]
+
+
+for N in (8, 32):
+    drawn = draw(N, 1024)
+    timed = interleaved({"one block": products_only(*drawn), "N slices": products_in_slices(N, drawn),
+                         "by_slices": step(by_slices, *drawn)}, 9)  # fmt: skip
+    print(f"N = {N}")
+    print(timing_table(timed, "one block"))
+
+# %% [markdown] name="deeper-apart-reading" tags=["deeper"]
+# From the first line to the second: shorter products and more matrices to read and write. From the second to the third:
+# sorting, copying rows, autograd's bookkeeping, and stacking N gradients into one. Which part is larger depends on your
+# machine.
+#
+# ## Deeper: all slices in one call
+#
+# `torch.nn.functional.grouped_mm` takes all rows, all matrices, and the row at which each slice *ends*. On a GPU this
+# saves 2N starts. On a CPU (torch 2.13, float32 or bfloat16) it runs as well. It is no cure for everything: compare
+# two sizes.
+
+
+# %% name="deeper-grouped" tags=["deeper"]
+def by_group(x, W1, W2, selected, weights):
+    """As by_slices, with one product for all experts. W1 (N, d, f) and W2 (N, f, d) are stacked."""
+    order = selected.flatten().argsort(stable=True)  # (T·k,)
+    token = order // selected.shape[1]  # (T·k,)
+    ends = selected.flatten().bincount(minlength=len(W1)).cumsum(0).to(torch.int32)  # (N,)
+    hidden = torch.relu(torch.nn.functional.grouped_mm(x[token], W1, offs=ends))  # (T·k, f)
+    outputs = torch.nn.functional.grouped_mm(hidden, W2, offs=ends)  # (T·k, d)
+    return torch.zeros_like(x).index_add(0, token, outputs * weights.flatten()[order, None])
+
+
+def grouped_step(x, W1, W2, selected, weights):
+    v = torch.ones_like(x)  # (T, d)
+    return lambda: torch.autograd.grad(by_group(x, W1, W2, selected, weights), (x, W1, W2, weights), v)
+
+
+for d, f in ((32, 64), (128, 256)):
+    drawn = draw(32, 1024, d, f)
+    torch.testing.assert_close(by_group(*drawn), by_slices(drawn[0], drawn[1].unbind(), drawn[2].unbind(), *drawn[3:]))
+    timed = interleaved({"by_group": grouped_step(*drawn), "by_slices": step(by_slices, *drawn)}, 9)
+    print(f"N = 32, d = {d}, f = {f}")
+    print(timing_table(timed, "by_slices"))
+
+# %% [markdown] name="deeper-memory" tags=["deeper"]
+# ## Deeper: memory
+#
+# A training step keeps inputs and hidden rows for its backward pass. We count the bytes that autograd saves, each piece
+# of memory once, with N = 8 and k = 2.
+
+
+# %% name="deeper-memory-cell" tags=["deeper"]
+def saved_bytes(layer, x, W1, W2, selected, weights):
+    """Bytes that the forward pass keeps for the backward pass, without the parameters"""
+    kept = {}
+
+    def keep(a):
+        kept[a.untyped_storage().data_ptr()] = a.untyped_storage()
+        return a
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda a: a):
+        layer(x, W1.unbind(), W2.unbind(), selected, weights)
+    parameters = {a.untyped_storage().data_ptr() for a in (W1, W2)}
+    return sum(s.nbytes() for place, s in kept.items() if place not in parameters)
+
+
+drawn = draw(8, 1024)
+saved = {f.__name__: saved_bytes(f, *drawn) for f in (by_mask, by_expert, by_slices)}
+for name, count in saved.items():
+    print(f"{name:<10} keeps {count / 2**20:5.1f} MiB; all experts' weights are {2 * drawn[1].nbytes / 2**20:.1f} MiB")
+assert saved["by_mask"] > 2 * saved["by_slices"]
+
+# %% [markdown] name="deeper-memory-reading" tags=["deeper"]
+# `by_mask` keeps the hidden rows of T·N computations, the others those of T·k, and copies of the rows they dispatched.
+# The weights of all N experts are there in any case: sparsity saves no memory for them.

@@ -1,9 +1,11 @@
-"""The inputs that lessons work on: the worked example of lesson 01, the token kinds of the visualizer (lesson 04)."""
+"""The inputs of the lessons: the worked example (01), the visualizer's token kinds (04), a clustered task (06)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from moe_lessons.validation import whole_number
 
 Expert = Callable[[np.ndarray], np.ndarray]
 
@@ -79,3 +81,45 @@ def planted_router() -> np.ndarray:
             [-0.5, 1.5, 1.0, -0.5, -1.5],
         ]
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """Tokens x (T, d), their targets y (T, d), and the cluster (T,) that each token was drawn from."""
+
+    x: np.ndarray
+    y: np.ndarray
+    cluster: np.ndarray
+
+
+def clustered_regression(
+    T: int = 16384, d: int = 32, clusters: int = 16, *, own_maps: bool = True, test_T: int = 4096, seed: int = 0
+) -> tuple[Regression, Regression]:
+    """Draw a regression task whose tokens fall into clusters. Returns (train, test), with no token in common.
+
+    The clusters are planted by us: their means are random directions, chosen before any token is drawn. A token is its
+    cluster's mean plus half as much noise, scaled to length √d as a norm layer would (so x has root mean square 1). Its
+    target is tanh(x A_c), where each cluster c has its own random matrix A_c (d, d). Two controls: `own_maps=False`
+    leaves the tokens as they are, but all clusters share one matrix; `clusters=1` is one cloud of tokens with one map.
+
+    T, test_T: tokens to train and to test on. seed: decides means and maps, whatever T and test_T are.
+    Raises ValueError for a size that is not a whole number of at least 1 (d: 2).
+    """
+    for name, size, least in (("T", T, 1), ("test_T", test_T, 1), ("d", d, 2), ("clusters", clusters, 1)):
+        whole_number(name, size, least=least, most=2**24)
+    rng, train_rng, test_rng = np.random.default_rng(seed).spawn(3)
+    means = rng.normal(size=(clusters, d))  # (C, d)
+    maps = rng.normal(size=(clusters if own_maps else 1, d, d)) / np.sqrt(d)  # (C or 1, d, d)
+    return _regression(T, means, maps, train_rng), _regression(test_T, means, maps, test_rng)
+
+
+def _regression(T: int, means: np.ndarray, maps: np.ndarray, rng: np.random.Generator) -> Regression:
+    """Draw T tokens around the means (C, d) and map them with the matrices (C or 1, d, d)."""
+    cluster = rng.integers(len(means), size=T)  # (T,)
+    x = means[cluster] + 0.5 * rng.normal(size=(T, means.shape[1]))  # (T, d)
+    x /= np.sqrt((x**2).mean(axis=1, keepdims=True))
+    y = np.empty_like(x)  # (T, d)
+    for c, A in enumerate(maps):
+        mine = cluster == c if len(maps) > 1 else slice(None)  # (T,)
+        y[mine] = np.tanh(x[mine] @ A)
+    return Regression(x, y, cluster)

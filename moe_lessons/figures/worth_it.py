@@ -1,0 +1,152 @@
+"""The picture of lesson 06: what each layer costs, in the coin you choose, against the error it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, NamedTuple
+
+from moe_lessons.figures.chart import Axes
+from moe_lessons.figures.palette import FAINT_INK, PAPER, RULE, expert_colour
+from moe_lessons.figures.svg import element, picture, text
+from moe_lessons.validation import one_of, refuse
+
+if TYPE_CHECKING:
+    from moe_lessons.worth_it import Run  # that module loads torch; a picture needs only the numbers
+
+WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
+COINS = {
+    "active FLOPs": "thousand FLOPs per token, forward",
+    "parameters": "thousand parameters stored",
+    "seconds": "seconds of training",
+}
+KINDS = {  # kind of layer: its colour, and the words of the legend
+    "sparse": (expert_colour(0), "sparse: k of N experts (circles, joined)"),
+    "dense, equal FLOPs": (expert_colour(5), "dense, as many active FLOPs (square)"),
+    "dense, equal total": (expert_colour(2), "dense, as many parameters (diamond)"),
+}
+
+
+class Point(NamedTuple):
+    """The runs of one layer: what it costs, its mean error, and the standard deviation over the seeds."""
+
+    kind: str
+    label: str
+    cost: float
+    error: float
+    sd: float
+
+
+def worth_it_svg(runs: Sequence[Run], pay: str = "active FLOPs") -> str:
+    """Draw error against cost, one mark for each layer: mean and standard deviation over its seeds. Returns an SVG.
+
+    runs: of one task, each with kind (a key of `KINDS`), top_k, flops, parameters, seconds and error.
+    pay: a key of `COINS`. Raises ValueError for no runs, or another kind or coin.
+    """
+    points = points_of(runs, pay)
+    axes = _axes(points)
+    best = min(points, key=lambda point: point.error)
+    found = f"lowest mean error: {best.label}, {best.error:.3f} ± {best.sd:.3f}"
+    return picture(
+        WIDTH,
+        424,
+        "Error of each layer against what it costs",
+        f"Paid in {pay}: " + "; ".join(f"{p.label} costs {p.cost:.3g}, error {p.error:.3f}" for p in points) + ".",
+        *_legend(),
+        axes.frame(_ticks(axes.x_range), _steps(axes.y_range[1]), COINS[pay], "test error, share of the variance"),
+        *_marks(axes, points),
+        *_labels(axes, [point for point in points if point.kind == "sparse"]),
+        text(14, 412, found, font_weight="bold"),
+        state=f"pay={pay.replace(' ', '_')} layers={len(points)} best={best.error:.3f}",
+    )
+
+
+def points_of(runs: Sequence[Run], pay: str) -> list[Point]:
+    """Return the mean over seeds for each layer, cheapest k first; a single seed has standard deviation 0."""
+    one_of("pay", pay, COINS)
+    if not len(runs):
+        raise refuse("runs", runs, "at least one run")
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((one_of("kind", run.kind, KINDS), run.top_k), []).append(run)
+    return [_point(groups[key], pay) for key in sorted(groups)]
+
+
+def _point(runs: list[Run], pay: str) -> Point:
+    """Average the runs of one layer."""
+    kind, errors = runs[0].kind, [run.error for run in runs]
+    unit, counted = {"active FLOPs": (1e3, "flops"), "parameters": (1e3, "parameters"), "seconds": (1, "seconds")}[pay]
+    cost = fmean(getattr(run, counted) for run in runs) / unit
+    label = f"sparse, k = {runs[0].top_k}" if kind == "sparse" else kind
+    return Point(kind, label, cost, fmean(errors), stdev(errors) if len(errors) > 1 else 0.0)
+
+
+def _axes(points: list[Point]) -> Axes:
+    """Leave room around the points, at the right for labels too; zero is always in sight."""
+    costs = [point.cost for point in points]
+    highest = max(point.error + point.sd for point in points)
+    return Axes(54, 126, 400, 220, (min(costs) / 1.3, max(costs) * 1.6), (0, 1.08 * highest), x_log=True)
+
+
+def _ticks(ends: tuple[float, float]) -> list[float]:
+    """Return 1, 2, 5 times powers of ten between the two ends, or at most five of them."""
+    low, high = ends
+    ticks = [d * 10.0**e for e in range(-6, 10) for d in (1, 2, 5) if low <= d * 10.0**e <= high]
+    return ticks[:: -(-len(ticks) // 5)]
+
+
+def _steps(highest: float) -> list[float]:
+    """Return round numbers from 0 up, at most six."""
+    step = next(d * 10.0**e for e in range(-9, 10) for d in (1, 2, 5) if highest <= 6 * d * 10.0**e)
+    return [round(i * step, 9) for i in range(int(highest / step) + 1)]
+
+
+def _legend() -> list[str]:
+    """Name each kind beside its mark."""
+    parts = []
+    for i, (kind, (_, words)) in enumerate(KINDS.items()):
+        y = 20 + 22 * i
+        parts += [_mark(kind, 24, y), text(42, y + 5, words)]
+    return [*parts, text(42, 91, "upright line: ± one standard deviation over the seeds", fill=FAINT_INK)]
+
+
+def _mark(kind: str, x: float, y: float) -> str:
+    """Draw the shape of this kind at (x, y); dense ones are hollow, so that no mark hides another."""
+    colour = KINDS[kind][0]
+    if kind == "sparse":
+        return element("circle", cx=x, cy=y, r=5, fill=colour)
+    reach = 7 if kind == "dense, equal FLOPs" else 9
+    corners = [(-1, -1), (1, -1), (1, 1), (-1, 1)] if reach == 7 else [(0, -1), (1, 0), (0, 1), (-1, 0)]
+    points = " ".join(f"{x + reach * right:.1f},{y + reach * down:.1f}" for right, down in corners)
+    return element("polygon", points=points, fill="none", stroke=colour, stroke_width=2.5)
+
+
+def _marks(axes: Axes, points: list[Point]) -> list[str]:
+    """Draw the spread, then the line through the sparse layers, then the marks on top."""
+    parts = []
+    for p in points:
+        x = axes.x(p.cost)
+        ends = {"y1": axes.y(p.error - p.sd), "y2": axes.y(p.error + p.sd)}
+        parts.append(element("line", x1=x, x2=x, **ends, stroke=KINDS[p.kind][0], stroke_width=2.5))
+    line = [p for p in points if p.kind == "sparse"]
+    if len(line) > 1:
+        parts.append(axes.line([p.cost for p in line], [p.error for p in line], KINDS["sparse"][0], "2 4"))
+    return parts + [_mark(p.kind, axes.x(p.cost), axes.y(p.error)) for p in points]
+
+
+def _labels(axes: Axes, points: list[Point]) -> list[str]:
+    """Write k beside each sparse layer; labels that would overlap are moved down and tied to their mark by a line."""
+    parts: list[str] = []
+    taken: list[tuple[float, float]] = []
+    for p in sorted(points, key=lambda point: -point.error):
+        x, y = axes.x(p.cost), axes.y(p.error)
+        place = y - 10
+        while any(abs(x - other_x) < 62 and place < other_y + 16 for other_x, other_y in taken):
+            place += 1
+        taken.append((x, place))
+        side, anchor = (13, "start") if x < WIDTH - 60 else (-13, "end")
+        if abs(place - y) > 14:
+            parts.append(element("line", x1=x, y1=y, x2=x + side, y2=place - 5, stroke=RULE))
+        parts.append(text(x + side, place, f"k = {p.label.split()[-1]}", size=13, anchor=anchor, stroke=PAPER,
+                          stroke_width=4, paint_order="stroke"))  # fmt: skip
+    return parts

@@ -1,0 +1,84 @@
+"""Each demand on a design can be the only one that is broken; the figure's numbers and the hints hold."""
+
+import numpy as np
+import pytest
+
+from moe_lessons.checks import check
+from moe_lessons.checks.engine import Status
+from moe_lessons.checks.set_06 import CLAIMS, DEMANDS, DESIGN, VOCAB, allowed, counts, figure, plain_decoder
+
+GOOD = {"layers": 16, "d_model": 2048, "d_ff": 1024, "num_experts": 104, "top_k": 5}
+BROKEN = {  # each breaks one demand alone
+    "memory": {"num_experts": 120},
+    "too small": {"num_experts": 90},
+    "compute": {"layers": 8, "d_model": 4096, "num_experts": 100, "top_k": 6},
+    "too little work": {"d_ff": 1664, "num_experts": 64, "top_k": 2},
+    "batch": {"layers": 8, "d_model": 2560, "d_ff": 3500, "num_experts": 47, "top_k": 3},
+    "router": {"d_ff": 512, "num_experts": 208, "top_k": 10},
+}
+
+
+def broken(design):
+    layers, d, f, N, k = design.values()
+    config = plain_decoder(layers, d, VOCAB, N, k, f)
+    return [demand.name for demand in DEMANDS if demand.report(config)]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_each_demand_can_be_the_only_one_that_is_broken(name):
+    assert broken(GOOD) == []
+    assert broken({**GOOD, **BROKEN[name]}) == [name]
+    result = check("6.3", {**GOOD, **BROKEN[name]})
+    assert (result.status, result.mistake) == (Status.NOT_YET, name)
+
+
+def test_every_broken_demand_is_reported_with_its_number():
+    result = check("6.3", {**GOOD, "num_experts": 1000, "top_k": 100})
+    total, _, flops = counts(16, 2048, VOCAB, 1000, 100, 1024)
+    assert result.mistake == "memory"
+    share = 100 * (1 - 0.9**8)
+    numbers = {"store": f"{2 * total / 1e9:.4g} GB", "FLOPs": f"{flops / 1e9:.4g} GFLOPs", "batch": f"{share:.4g} %"}
+    for name, number in numbers.items():
+        line = next(line for line in result.message.splitlines() if name in line)
+        assert number in line
+
+
+def test_random_designs_are_right_exactly_when_a_second_count_says_so():
+    rng, found = np.random.default_rng(0), set()
+    for _ in range(400):
+        design = {name: round(size * rng.uniform(0.85, 1.18)) for name, size in GOOD.items()}
+        layers, d, f, N, k = design.values()
+        total, _, flops = counts(layers, d, VOCAB, N, k, f)
+        keeps = (10e9 <= total <= 12e9 and flops <= 2e9 and layers * 3 * d * f * k >= 400e6
+                 and (1 - k / N) ** 8 >= 0.6 and 0.03 * k * f >= N)  # fmt: skip
+        assert (check("6.3", design).status == Status.CORRECT) == keeps
+        found.add(keeps)
+    assert found == {True, False}
+
+
+def test_the_hints_lead_to_a_design():
+    attention_and_head = 2 * (16 * 4 * 2048**2 + VOCAB * 2048)
+    assert attention_and_head / 1e9 == pytest.approx(0.7, abs=0.05)
+    experts = 16 * 3 * 2048 * 5000
+    assert experts / 1e6 == pytest.approx(500, abs=25)
+    for k, f in ((2, 2500), (5, 1000), (4, 1250)):
+        assert broken({**GOOD, "d_ff": f, "num_experts": 20 * k, "top_k": k}) == []
+    assert 10e9 < counts(16, 2048, VOCAB, 100, 5, 1000)[0] < 10.5e9
+    assert len(DESIGN.hints) == 2
+
+
+def test_the_figure_rises_from_the_small_model_to_the_one_that_runs_all():
+    for column in figure()["sparse"]:
+        assert figure()["one"][column] <= figure()["sparse"][column] <= figure()["all"][column]
+    assert figure()["sparse"]["stored"] == figure()["all"]["stored"]
+
+
+def test_rounded_numbers_pass_and_the_claims_of_the_exercise_do_not():
+    rounded = {part: right if right is None else round(right) for part, right in allowed().items()}
+    assert check("6.4", rounded).status == Status.CORRECT
+    claimed = {"A": 75, "B": 100, "C": 27, "E": 27, "F": 100, "G": 365}
+    for part, number in claimed.items():
+        result = check("6.4", {**rounded, part: number})
+        assert result.status == Status.NOT_YET
+        assert result.mistake.startswith(part)
+    assert set(CLAIMS.advice) | set(CLAIMS.silent) == set(allowed())

@@ -1,0 +1,127 @@
+"""The picture of lesson 06 puts each layer where its runs say, whatever it is paid in."""
+
+import re
+import xml.etree.ElementTree as ET
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from moe_lessons.figures.worth_it import COINS, points_of, worth_it_svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def run(kind, top_k, error, parameters=16_640, flops=8_704, seconds=0.7):
+    return SimpleNamespace(kind=kind, top_k=top_k, error=error, parameters=parameters, flops=flops, seconds=seconds)
+
+
+DENSE = [run("dense, equal FLOPs", 0, e, 4_352, 8_704, 0.3) for e in (0.18, 0.19, 0.2)]
+LARGE = [run("dense, equal total", 0, e, 16_640, 33_280, 0.4) for e in (0.08, 0.085)]
+SPARSE = [run("sparse", k, e * (1 + s), flops=512 + 4096 * k, seconds=0.6 + k / 10)
+          for k, e in ((2, 0.064), (1, 0.08), (8, 0.065), (4, 0.061)) for s in (-0.1, 0, 0.1)]  # fmt: skip
+ALL = DENSE + LARGE + SPARSE
+
+PICTURES = {
+    **{f"all, {coin}": partial(worth_it_svg, ALL, coin) for coin in COINS},
+    "one layer, one seed": partial(worth_it_svg, DENSE[:1]),
+    "two layers of one cost": partial(worth_it_svg, DENSE + SPARSE[:3]),
+    "all errors equal": partial(worth_it_svg, [run("sparse", k, 0.1) for k in (1, 2, 4, 8)], "parameters"),
+    "errors near zero": partial(worth_it_svg, [run("sparse", k, 1e-7 * k) for k in (1, 2, 4, 8)], "seconds"),
+    "costs far apart": partial(worth_it_svg, [run("sparse", 1, 0.1, flops=100), run("sparse", 2, 3.0, flops=10**7)]),
+}
+
+
+def words(svg):
+    return [node.text for node in ET.fromstring(svg).iter(SVG + "text")]
+
+
+def circles(svg):
+    """Middles of the sparse layers' marks, without the one in the legend."""
+    return [(float(n.get("cx")), float(n.get("cy"))) for n in ET.fromstring(svg).iter(SVG + "circle")][1:]
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_well_formed_and_says_what_it_shows(name):
+    root = ET.fromstring(PICTURES[name]())
+    assert root.get("role") == "img"
+    assert root.get("data-state")
+    assert len(root.find(SVG + "title").text) > 10
+    assert len(root.find(SVG + "desc").text) > 10
+    assert "nan" not in ET.tostring(root, encoding="unicode").lower()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_nothing_reaches_beyond_the_picture_and_no_two_texts_overlap(name):
+    root = ET.fromstring(PICTURES[name]())
+    width, height = map(float, root.get("viewBox").split()[2:])
+    texts = list(extents(root))
+    for i, (left, right, y) in enumerate(texts):
+        assert -1 <= left <= right <= width + 1
+        assert 0 <= y <= height
+        for other_left, other_right, other_y in texts[:i]:
+            assert abs(y - other_y) > 10 or right <= other_left or other_right <= left
+    for x, y in circles(PICTURES[name]()):
+        assert 54 <= x <= 454
+        assert 126 <= y <= 346
+
+
+def extents(root):
+    """Left end, right end and baseline of each text: as measured with a wide sans-serif."""
+    for node in root.iter(SVG + "text"):
+        per_letter = 0.57 if node.get("font-weight") == "bold" else 0.53
+        length = len(node.text) * per_letter * float(node.get("font-size"))
+        left = float(node.get("x")) - {"start": 0, "middle": 0.5, "end": 1}[node.get("text-anchor")] * length
+        yield left, left + length, float(node.get("y"))
+
+
+@pytest.mark.parametrize("coin", COINS)
+def test_a_point_is_the_mean_of_its_runs(coin):
+    points = points_of(ALL, coin)
+    assert [p.label for p in points] == [
+        "dense, equal FLOPs", "dense, equal total", *[f"sparse, k = {k}" for k in (1, 2, 4, 8)]
+    ]  # fmt: skip
+    two = next(p for p in points if p.label == "sparse, k = 2")
+    assert two.cost == pytest.approx({"active FLOPs": 8.704, "parameters": 16.64, "seconds": 0.8}[coin])
+    errors = [r.error for r in SPARSE if r.top_k == 2]
+    assert (two.error, two.sd) == pytest.approx((np.mean(errors), np.std(errors, ddof=1)))
+
+
+def test_marks_stand_where_cost_and_error_put_them():
+    places = circles(worth_it_svg(ALL, "active FLOPs"))
+    flops, errors = np.log([512 + 4096 * k for k in (1, 2, 4, 8)]), np.array([0.08, 0.064, 0.061, 0.065])
+    x, y = np.array(places).T
+    assert np.corrcoef(x, flops)[0, 1] == pytest.approx(1, abs=1e-9)
+    assert np.corrcoef(y, errors)[0, 1] == pytest.approx(-1, abs=1e-9)
+    assert len({x for x, _ in circles(worth_it_svg(ALL, "parameters"))}) == 1
+
+
+def test_the_best_is_named_in_words_and_changes_with_the_runs():
+    assert "lowest mean error: sparse, k = 4, 0.061 ± 0.006" in words(worth_it_svg(ALL))
+    assert "lowest mean error: dense, equal total, 0.083 ± 0.004" in words(worth_it_svg(DENSE + LARGE))
+
+
+def test_every_k_has_its_label_once():
+    for coin in COINS:
+        assert sorted(w for w in words(worth_it_svg(ALL, coin)) if re.fullmatch(r"k = \d", w)) == [
+            "k = 1", "k = 2", "k = 4", "k = 8"
+        ]  # fmt: skip
+
+
+def test_broken_control_a_point_of_other_runs_would_be_noticed():
+    assert circles(worth_it_svg(ALL)) != circles(worth_it_svg(ALL[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("draw", "named"),
+    [
+        (partial(worth_it_svg, []), "runs = []"),
+        (partial(worth_it_svg, ALL, "euros"), "pay = 'euros'"),
+        (partial(worth_it_svg, [run("spares", 1, 0.1)]), "kind = 'spares'"),
+    ],
+)
+def test_bad_input(draw, named):
+    with pytest.raises(ValueError, match="expected") as error:
+        draw()
+    assert str(error.value).startswith(named)

@@ -150,9 +150,9 @@ progress()
 # | [02 Softmax gating](02_softmax_gating.ipynb) | what does the softmax do, and not do? | 40 min | 45 min |
 # | [03 Temperature](03_temperature.ipynb) | does it make the router explore? | 40 min | 40 min |
 # | [04 Top-k gating and renormalisation](04_top_k_gating.ipynb) | what happens to the weight that is cut off? | 40 min | 40 min |
-# | 05 The sparse layer | how is it computed fast? | *planned* | |
-# | 06 Counting the cost | is it worth it? | *planned* | |
-# | 07 Gradients through a router | what can a router learn from, and what not? | *planned* | |
+# | [05 The sparse layer](05_sparse_layer.ipynb) | how is it computed fast? | 40 min | 40 min |
+# | [06 Counting the cost](06_counting_the_cost.ipynb) | is it worth it? | 40 min | 37 min |
+# | [07 Gradients through a router](07_gradients.ipynb) | what can a router learn from, and what not? | 40 min | 45 min |
 # | 08 Training a router | when does specialisation emerge? | *planned* | |
 # | 09 Load balancing | how are experts kept alive? | *planned* | |
 # | 10 Capacity and balancing without a loss | who is dropped? | *planned* | |

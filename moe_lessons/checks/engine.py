@@ -163,7 +163,7 @@ def _reference_blocked(question: Question, answer: Any) -> Iterator[None]:
     """Put a function that raises in place of the package's own answers, in the package and in the notebook."""
     restore: list[tuple[dict, str, Any]] = []
     for name in question.stands_for:
-        module_name, function = name.split(".")
+        module_name, _, function = name.rpartition(".")
         module = importlib.import_module(f"moe_lessons.{module_name}")
         original = getattr(module, function)
         for space in (vars(module), getattr(_unwrapped(answer), "__globals__", {})):

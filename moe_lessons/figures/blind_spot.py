@@ -1,0 +1,206 @@
+"""The pictures of the blind spot in lesson 07: a film of what each method does for an expert that nobody asks."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from moe_lessons.figures.chart import Axes
+from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING
+from moe_lessons.figures.svg import element, picture, text
+from moe_lessons.validation import one_of, refuse, whole_number
+
+if TYPE_CHECKING:  # the experiment needs torch, its picture does not
+    from moe_lessons.blind_spot import Result
+
+WIDTH = 480
+CHANCE = 0.25  # k/N: how often two of eight experts, drawn blindly, hold a certain one
+_TOP, _ROW = 92, 29  # the first row's upper edge, and the height of a row
+_TOKENS, _RUNS = (146, 150), (330, 92)  # the left edge and the width of the two columns
+
+
+def blind_spot_svg(results: Mapping[str, "Result"], step: int = 0) -> str:
+    """Draw, for each method at one training step, how many of E8's tokens reach E8 and how many runs found it.
+
+    results: as `blind_spot.run_all` returns them. step: from 0 to the last one; the last measurement up to it is shown.
+    Returns an SVG string. Raises ValueError for no results, runs that were measured at other times, another step.
+    """
+    shown = list(results.values())
+    steps = _same_steps(shown)
+    frame = _frame(steps, step)
+    bottom = _TOP + _ROW * len(shown)
+    rows = [part for i, result in enumerate(shown) for part in _row(_TOP + _ROW * i, result, frame)]
+    found = [f"{r.label} {r.share[frame].mean():.2f}, {_count(r, frame)} runs" for r in shown]
+    return picture(
+        WIDTH,
+        bottom + 116,
+        "Which methods bring back an expert that nobody asks",
+        f"After {steps[frame]} of {steps[-1]} steps, the share of E8's tokens that reach E8: {'; '.join(found)}.",
+        text(10, 26, f"after {steps[frame]} of {steps[-1]} training steps", size=16, font_weight="bold"),
+        *_columns(bottom),
+        *rows,
+        *_key(bottom + 44, shown[0].share.shape[1]),
+        state=f"step={steps[frame]} methods={len(shown)}",
+    )
+
+
+def _same_steps(results: Sequence["Result"]) -> np.ndarray:
+    """Return the measured steps, if all results share them. (frames,)."""
+    if not results:
+        raise refuse("results", results, "at least one result")
+    for result in results:
+        if not np.array_equal(result.steps, results[0].steps):
+            raise refuse("results", result.name, "results that were measured at the same steps")
+    return results[0].steps
+
+
+def _frame(steps: np.ndarray, step: int) -> int:
+    """Return the index of the last measurement up to `step`."""
+    whole_number("step", step, least=0, most=int(steps[-1]))
+    return int(np.searchsorted(steps, step, side="right")) - 1
+
+
+def _count(result: "Result", frame: int) -> str:
+    """Write how many of the runs have found E8."""
+    found = result.found_at(frame)  # (R,)
+    return f"{int(found.sum())}/{found.size}"
+
+
+def _across(column: tuple[float, float], share: float) -> float:
+    """Return where a share from 0 to 1 lies in a column."""
+    return column[0] + column[1] * share
+
+
+def _columns(bottom: float) -> list[str]:
+    """Draw the heads of both columns, their scales, and the dashed line of chance."""
+    parts = [
+        text(_TOKENS[0], 54, "share of E8's tokens", size=13),
+        text(_TOKENS[0], 71, "that select E8", size=13),
+        text(_RUNS[0], 54, "runs that found E8", size=13),
+        text(_RUNS[0], 71, "(half of its tokens)", size=13),
+    ]
+    for column in (_TOKENS, _RUNS):
+        for share in (0, 0.5, 1):
+            x = _across(column, share)
+            parts.append(element("line", x1=x, x2=x, y1=_TOP - 8, y2=bottom, stroke=RULE))
+            parts.append(text(x, bottom + 18, f"{share:g}", size=13, anchor="middle", fill=FAINT_INK))
+    x = _across(_TOKENS, CHANCE)
+    parts.append(element("line", x1=x, x2=x, y1=_TOP - 8, y2=bottom, stroke=WARNING, stroke_width=2,
+                         stroke_dasharray="3 4"))  # fmt: skip
+    return parts
+
+
+def _row(top: float, result: "Result", frame: int) -> list[str]:
+    """Draw one method: its mean over runs with the middle half of the runs; its found runs with their interval."""
+    y, share = top + _ROW / 2, result.share[frame]  # (R,)
+    low, high = (_across(_TOKENS, q) for q in np.quantile(share, [0.25, 0.75]))
+    left, right = (_across(_RUNS, end) for end in result.interval_at(frame))
+    colour, fill = (FAINT_INK, PAPER) if result.is_null else (ACCENT, ACCENT)
+    rate = _RUNS[1] * float(result.found_at(frame).mean())
+    return [
+        text(10, y + 5, result.label),
+        element("rect", x=low, y=y - 5, width=high - low, height=10, rx=3, fill=colour, fill_opacity=0.3),
+        element("circle", cx=_across(_TOKENS, share.mean()), cy=y, r=5.5, fill=fill, stroke=colour, stroke_width=2),
+        element("rect", x=_RUNS[0], y=y - 7, width=rate, height=14, fill=fill, fill_opacity=0.55, stroke=colour,
+                stroke_width=1.5),
+        _whisker(left, right, y),
+        text(470, y + 5, _count(result, frame), size=13, anchor="end"),
+    ]  # fmt: skip
+
+
+def _whisker(left: float, right: float, y: float) -> str:
+    """Draw an interval as a line with two ends."""
+    path = f"M{left:.1f} {y - 4:.1f}v8m0 -4H{right:.1f}m0 -4v8"
+    return element("path", d=path, stroke=INK, stroke_width=1.5, fill="none")
+
+
+def _key(top: float, runs: int) -> list[str]:
+    """Say what the marks mean."""
+    return [
+        element("circle", cx=18, cy=top - 5, r=5.5, fill=ACCENT),
+        text(32, top, f"mean over {runs} runs; its band: the middle half of the runs"),
+        element("line", x1=10, x2=26, y1=top + 17, y2=top + 17, stroke=WARNING, stroke_width=2, stroke_dasharray="3 4"),
+        text(32, top + 22, f"chance: two of eight experts drawn blindly, {CHANCE:g}"),
+        _whisker(10, 26, top + 39),
+        text(32, top + 44, "95 % interval of the share of runs (Wilson)"),
+        element("circle", cx=18, cy=top + 61, r=5.5, fill=PAPER, stroke=FAINT_INK, stroke_width=2),
+        text(32, top + 66, "hollow: E8 had a fair start (null)"),
+    ]
+
+
+# --- one method: the logit of E8 -----------------------------------------------------------------------------------
+
+_STYLE, _BASE_STYLE = "", "7 5"
+
+
+def margin_svg(results: Mapping[str, "Result"], method: str = "straight_through", step: int = 0) -> str:
+    """Draw how far E8's logit lies above the cut on its own tokens, over the steps, for one method and for gate A.
+
+    Above 0 E8 is selected. results: as `blind_spot.run_all` returns them, "top_k_a" among them. method: one of them.
+    step: from 0 to the last one, where the picture is read off. Returns an SVG string.
+    Raises ValueError for a method that is not in the results, and as `blind_spot_svg` does.
+    """
+    steps = _same_steps(list(results.values()))
+    chosen, base = results[one_of("method", method, results)], results[one_of("baseline", "top_k_a", results)]
+    frame = _frame(steps, step)
+    axes = Axes(54, 132, 400, 200, (0, int(steps[-1])), _margin_range(results))
+    mean, (low, high) = chosen.margin[frame].mean(), np.quantile(chosen.margin[frame], [0.25, 0.75])
+    words = f"mean {_signed(mean)}; half of the runs from {_signed(low)} to {_signed(high)}"
+    return picture(
+        WIDTH,
+        412,
+        "How far the logit of E8 lies above the cut",
+        f"{chosen.label}, after {steps[frame]} of {steps[-1]} steps: {words}.",
+        *_margin_key(chosen, base),
+        axes.frame(_whole_ticks(*axes.x_range), _whole_ticks(*axes.y_range), "training steps",
+                   "E8's logit minus the logit it has to beat"),
+        *_margin_lines(axes, steps, chosen, base, frame),
+        text(14, 402, f"step {steps[frame]}: {words}", size=13, font_weight="bold"),
+        state=f"method={method} step={steps[frame]} margin={mean:.3f}",
+    )  # fmt: skip
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
+
+
+def _margin_range(results: Mapping[str, "Result"]) -> tuple[float, float]:
+    """Return whole numbers around the quartiles of all methods, 0 among them, so that the scale never jumps."""
+    ends = [q for r in results.values() for q in np.quantile(r.margin, [0.25, 0.75], axis=1).ravel()]
+    return float(np.floor(min(0.0, *ends))) - 1, float(np.ceil(max(0.0, *ends))) + 1
+
+
+def _whole_ticks(low: float, high: float) -> list[int]:
+    """Return at most seven whole numbers at round distances, 0 among them."""
+    gap = next(g for g in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**3, 10**4, 10**5) if (high - low) / g <= 6)
+    return [g for g in range(-gap * int(-low // gap), int(high) + 1, gap) if g >= low]
+
+
+def _margin_key(chosen: "Result", base: "Result") -> list[str]:
+    """Name the lines beside a piece of each."""
+    samples = [(22, ACCENT, _STYLE, f"{chosen.label}: mean; band: half of the runs"),
+               (46, FAINT_INK, _BASE_STYLE, f"{base.label}: mean"),
+               (70, WARNING, "", "the cut: above it E8 is selected")]  # fmt: skip
+    parts = []
+    for y, colour, dash, words in samples:
+        dashed = {"stroke_dasharray": dash} if dash else {}
+        parts.append(element("line", x1=14, x2=58, y1=y, y2=y, stroke=colour, stroke_width=3, **dashed))
+        parts.append(text(68, y + 5, words))
+    return parts
+
+
+def _margin_lines(axes: Axes, steps: np.ndarray, chosen: "Result", base: "Result", frame: int) -> list[str]:
+    """Draw the cut, the band and the mean of the chosen method, gate A, and the mark of the step."""
+    low, high = np.quantile(chosen.margin, [0.25, 0.75], axis=1)  # (frames,) each
+    around = zip([*steps, *steps[::-1]], [*low, *high[::-1]], strict=True)
+    points = " ".join(f"{axes.x(at):.1f},{axes.y(value):.1f}" for at, value in around)
+    x, cut = axes.x(steps[frame]), axes.y(0)
+    return [
+        element("line", x1=axes.left, x2=axes.left + axes.width, y1=cut, y2=cut, stroke=WARNING, stroke_width=2),
+        element("polygon", points=points, fill=ACCENT, fill_opacity=0.22),
+        axes.line(steps.tolist(), base.margin.mean(axis=1).tolist(), FAINT_INK, _BASE_STYLE),
+        axes.line(steps.tolist(), chosen.margin.mean(axis=1).tolist(), ACCENT, _STYLE),
+        element("line", x1=x, x2=x, y1=axes.top, y2=axes.top + axes.height, stroke=INK, stroke_width=1.5,
+                stroke_dasharray="2 3"),
+        element("circle", cx=x, cy=axes.y(chosen.margin[frame].mean()), r=5, fill=INK),
+    ]  # fmt: skip

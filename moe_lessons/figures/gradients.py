@@ -1,0 +1,151 @@
+"""The picture of lesson 07: what each expert's logit hears from the loss, by gate form."""
+
+from typing import Any
+
+import numpy as np
+
+from moe_lessons.figures.palette import ACCENT, FAINT_INK, PAPER, RULE, WARNING
+from moe_lessons.figures.svg import element, picture, text
+from moe_lessons.routing import GATE_FORMS, gate_weights, softmax, top_k
+from moe_lessons.validation import float_array, one_of, refuse, score_array
+
+WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
+SOURCES = (*GATE_FORMS, "straight_through")
+
+
+def logit_gradient(logits: Any, usefulness: Any, k: int, source: str = "topk_softmax") -> np.ndarray:
+    """Return ∂L/∂h for one token, by formula.
+
+    logits: (N,). usefulness: (N,), a_i = ∂L/∂y · E_i(x); below 0 means that more of E_i would lower the loss.
+    source: a key of GATE_FORMS, or "straight_through" (the gradient of the dense softmax over all N). Returns (N,).
+    Raises ValueError for shapes that do not match, and for what `routing.gate_weights` refuses.
+    Source: chain rule through ∂p_i/∂h_j = p_i (δ_ij − p_j); the indices of the top k are constants.
+    """
+    one_of("source", source, SOURCES)
+    h, a = _one_token(logits, usefulness)  # (N,), (N,)
+    p, is_kept = softmax(h), gate_weights(h, k) > 0  # (N,), (N,)
+    if source == "straight_through":
+        return p * (a - p @ a)  # (N,)
+    if source == "softmax_topk":
+        return p * (is_kept * a - p @ (is_kept * a))  # (N,)
+    w = gate_weights(h, k, source)  # (N,)
+    return w * (a - w @ a)  # (N,)
+
+
+def _one_token(logits: Any, usefulness: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return both as arrays of the same shape. (N,) each."""
+    h, a = score_array("logits", logits), float_array("usefulness", usefulness)  # (N,), (N,)
+    if h.ndim != 1:
+        raise refuse("logits.shape", h.shape, "(N,): the logits of one token")
+    if a.shape != h.shape:
+        raise refuse("usefulness.shape", a.shape, f"the shape of the logits, {h.shape}")
+    return h, a
+
+
+# --- the picture --------------------------------------------------------------------------------------------------
+
+_LEFT, _ROOM = 42, 424  # of the columns, one an expert: left edge and total width
+_HEAD, _PANEL, _REACH = 112, 146, 40  # heights: of the table on top, of a panel, of its longest bar
+_MOST = 8  # experts: more would leave no room for the numbers
+
+_PANELS = (
+    ("topk_softmax", "A and B′, cut and renormalised (the same)"),
+    ("softmax_topk", "B, probabilities kept as they are"),
+    ("straight_through", "Dense straight-through: runs all experts"),
+)
+
+
+def gradient_bars_svg(logits: Any, usefulness: Any, k: int = 2) -> str:
+    """Draw ∂L/∂h of one token as bars, one panel a way to get it, on one scale. Returns an SVG string.
+
+    logits, usefulness: (N,) as in `logit_gradient`, N from 1 to 8. Kept experts are filled, cut ones hollow.
+    Raises ValueError for other N, and for what `logit_gradient` refuses.
+    """
+    h, a = _one_token(logits, usefulness)  # (N,), (N,)
+    if h.size > _MOST:
+        raise refuse("logits.shape", h.shape, f"(N,) with N from 1 to {_MOST}")
+    is_kept = gate_weights(h, k) > 0  # (N,)
+    gradients = {source: _without_dust(logit_gradient(h, a, k, source), a) for source, _ in _PANELS}
+    largest = max(float(np.abs(g).max()) for g in gradients.values()) or 1.0
+    panels = [
+        _panel(_HEAD + _PANEL * i, title, gradients[source], is_kept, largest)
+        for i, (source, title) in enumerate(_PANELS)
+    ]
+    return picture(
+        WIDTH,
+        _HEAD + _PANEL * len(_PANELS) + 34,
+        "The gradient of the loss along each expert's logit",
+        _description(gradients, is_kept),
+        *_table(h, a, is_kept),
+        *panels,
+        *_reading(_HEAD + _PANEL * len(_PANELS)),
+        state=f"N={h.size} k={k} kept={'+'.join(f'E{i + 1}' for i in top_k(h, k)[1])} largest={largest:.3f}",
+    )
+
+
+def _without_dust(gradient: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Return 0 where only rounding is left: on a scale of its own, dust would fill the panel. (N,)."""
+    return np.where(np.abs(gradient) > 1e-12 * np.abs(a).max(), gradient, 0.0)  # (N,)
+
+
+def _description(gradients: dict[str, np.ndarray], is_kept: np.ndarray) -> str:
+    """Say in words what the bars show."""
+    kept = ", ".join(f"E{i + 1}" for i in np.flatnonzero(is_kept))
+    rows = [f"{title}: {', '.join(_signed(g) for g in gradients[source])}" for source, title in _PANELS]
+    return f"Kept: {kept}. Gradients for E1 to E{is_kept.size}. " + ". ".join(rows) + "."
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    """Write a number with its sign; a bare 0 is zero, ±0.000 something smaller than its digits."""
+    return "0" if value == 0 else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _middle(place: int, count: int) -> float:
+    """Return the middle of an expert's column."""
+    return _LEFT + _ROOM / count * (place + 0.5)
+
+
+def _table(h: np.ndarray, a: np.ndarray, is_kept: np.ndarray) -> list[str]:
+    """Write what goes in: each expert's name, its logit, its usefulness, and whether it is kept."""
+    digits = 2 if h.size <= 6 else 1
+    parts = [text(12, 24 + 24 * row, name, font_weight="bold") for row, name in ((1, "h"), (2, "a"))]
+    for i in range(h.size):
+        x = _middle(i, h.size)
+        parts += [
+            text(x, 24, f"E{i + 1}", size=15, anchor="middle", font_weight="bold"),
+            text(x, 48, "−∞" if np.isneginf(h[i]) else _signed(float(h[i]), digits), anchor="middle"),
+            text(x, 72, _signed(float(a[i]), digits), anchor="middle"),
+            text(x, 96, "kept" if is_kept[i] else "cut", anchor="middle", fill=ACCENT if is_kept[i] else WARNING),
+        ]
+    return parts
+
+
+def _panel(top: float, title: str, gradient: np.ndarray, is_kept: np.ndarray, largest: float) -> str:
+    """Draw one way to get ∂L/∂h: a line at zero, a bar for each expert, its number at the bar's end."""
+    zero = top + 26 + 17 + _REACH  # room for the title and a number over the tallest bar
+    parts = [
+        element("line", x1=12, x2=WIDTH - 12, y1=top, y2=top, stroke=RULE),
+        text(12, top + 20, title, size=15, font_weight="bold"),
+        element("line", x1=_LEFT, x2=_LEFT + _ROOM, y1=zero, y2=zero, stroke=FAINT_INK),
+        text(_LEFT - 8, zero + 5, "0", size=13, anchor="end", fill=FAINT_INK),
+    ]
+    for i, value in enumerate(gradient):
+        parts += _bar(_middle(i, gradient.size), zero, float(value), largest, bool(is_kept[i]), gradient.size)
+    return "".join(parts)
+
+
+def _bar(x: float, zero: float, value: float, largest: float, is_kept: bool, count: int) -> list[str]:
+    """Draw one expert's gradient: up where positive, filled where the expert is kept."""
+    tall, wide = _REACH * value / largest, 0.5 * _ROOM / max(count, 3)
+    paint = {"fill": ACCENT, "stroke": ACCENT} if is_kept else {"fill": PAPER, "stroke": WARNING}
+    number_at = zero - tall - 5 if value >= 0 else zero - tall + 15
+    top = zero - max(tall, 0)
+    bar = element("rect", x=x - wide / 2, y=top, width=wide, height=abs(tall), stroke_width=1.5, **paint)
+    number = text(x, number_at, _signed(value, 3 if count <= 6 else 2), size=13, anchor="middle")
+    return [bar, number] if value else [number]
+
+
+def _reading(top: float) -> list[str]:
+    """Say how to read a bar."""
+    line = element("line", x1=12, x2=WIDTH - 12, y1=top, y2=top, stroke=RULE)
+    return [line, text(12, top + 22, "∂L/∂h. Up: descent lowers the logit; down: raises it. Hollow: cut.", size=13)]

@@ -1,0 +1,200 @@
+"""The film of lesson 07 shows the numbers of made-up results, which are computed here a second time."""
+
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from functools import partial
+
+import numpy as np
+import pytest
+
+from moe_lessons.blind_spot import METHODS, Result
+from moe_lessons.figures.blind_spot import blind_spot_svg, margin_svg
+from moe_lessons.figures.palette import ACCENT
+
+SVG = "{http://www.w3.org/2000/svg}"
+STEPS = np.arange(0, 301, 10)
+
+
+def made_up(runs=64, seed=0, scale=5.0, names=tuple(METHODS)):
+    """Results of every method whose share and margin grow at random."""
+    rng = np.random.default_rng(seed)
+    results = {}
+    for name in names:
+        margin = scale * (rng.normal(size=runs) + rng.uniform(-1, 2) * STEPS[:, None] / 300)  # (frames, R)
+        share = (1 + np.tanh(margin)) / 2
+        results[name] = Result(name, METHODS[name].label, 0.0, STEPS, share, share, margin, 2 + 0 * share,
+                               not METHODS[name].start)  # fmt: skip
+    return results
+
+
+RESULTS = made_up()
+NEVER = {n: Result(n, METHODS[n].label, 0.0, STEPS, *[np.zeros((31, 64))] * 4) for n in METHODS}
+PICTURES = {
+    "film, first": partial(blind_spot_svg, RESULTS),
+    "film, middle": partial(blind_spot_svg, RESULTS, 155),
+    "film, last": partial(blind_spot_svg, RESULTS, 300),
+    "film, one run": partial(blind_spot_svg, made_up(runs=1), 300),
+    "film, many runs": partial(blind_spot_svg, made_up(runs=999, scale=50), 300),
+    "film, two methods": partial(blind_spot_svg, made_up(names=("fair", "top_k_a")), 10),
+    "film, never found": partial(blind_spot_svg, NEVER, 300),
+    "margin, first": partial(margin_svg, RESULTS),
+    "margin, last": partial(margin_svg, RESULTS, "balance", 300),
+    "margin, gate A": partial(margin_svg, RESULTS, "top_k_a", 150),
+    "margin, huge": partial(margin_svg, made_up(scale=300), "relu_fair", 150),
+    "margin, zero": partial(margin_svg, NEVER, "noise", 150),
+    "margin, one run": partial(margin_svg, made_up(runs=1), "random", 300),
+}
+
+
+def words(svg):
+    return [node.text for node in ET.fromstring(svg).iter(SVG + "text")]
+
+
+def state(svg):
+    return dict(part.split("=") for part in ET.fromstring(svg).get("data-state").split())
+
+
+def nodes(svg, tag):
+    return list(ET.fromstring(svg).iter(SVG + tag))
+
+
+def film_rows(svg):
+    """Return of each row: mean, quartiles, rate and interval, read off the places of its marks."""
+    below = float(next(n for n in nodes(svg, "text") if n.text.startswith("mean over")).get("y")) - 30
+    tokens, runs = (lambda x: (float(x) - 146) / 150), (lambda x: (float(x) - 330) / 92)
+    means = [tokens(n.get("cx")) for n in nodes(svg, "circle") if float(n.get("cy")) < below]
+    bands = [n for n in nodes(svg, "rect") if n.get("rx") == "3"]
+    quartiles = [(tokens(n.get("x")), tokens(float(n.get("x")) + float(n.get("width")))) for n in bands]
+    rates = [float(n.get("width")) / 92 for n in nodes(svg, "rect") if n.get("height") == "14"]
+    whiskers = [re.findall(r"M([\d.]+) .*H([\d.]+)", n.get("d"))[0] for n in nodes(svg, "path")][: len(means)]
+    return means, quartiles, rates, [tuple(map(runs, ends)) for ends in whiskers]
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_well_formed_and_says_what_it_shows(name):
+    root = ET.fromstring(PICTURES[name]())
+    assert root.get("role") == "img"
+    assert root.get("data-state")
+    assert len(root.find(SVG + "title").text) > 10
+    assert len(root.find(SVG + "desc").text) > 10
+    assert "nan" not in ET.tostring(root, encoding="unicode").lower()
+    assert all(float(node.get("font-size")) >= 13 for node in root.iter(SVG + "text"))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_nothing_reaches_beyond_the_picture_and_no_two_texts_overlap(name):
+    root = ET.fromstring(PICTURES[name]())
+    width, height = map(float, root.get("viewBox").split()[2:])
+    texts = list(extents(root))
+    for i, (left, right, y) in enumerate(texts):
+        assert -1 <= left <= right <= width + 1
+        assert 0 <= y <= height
+        for other_left, other_right, other_y in texts[:i]:
+            assert abs(y - other_y) > 10 or right <= other_left or other_right <= left
+    for node in root.iter(SVG + "rect"):
+        assert 0 <= float(node.get("x", 0)) <= float(node.get("x", 0)) + float(node.get("width")) <= width
+        assert float(node.get("width")) >= 0
+
+
+def extents(root):
+    """Left end, right end and baseline of each text: as measured with a wide sans-serif."""
+    for node in root.iter(SVG + "text"):
+        per_letter = 0.57 if node.get("font-weight") == "bold" else 0.53
+        length = len(node.text) * per_letter * float(node.get("font-size"))
+        left = float(node.get("x")) - {"start": 0, "middle": 0.5, "end": 1}[node.get("text-anchor")] * length
+        yield left, left + length, float(node.get("y"))
+
+
+@pytest.mark.parametrize(("step", "frame"), [(0, 0), (9, 0), (10, 1), (155, 15), (300, 30)])
+def test_the_film_shows_the_last_measurement_up_to_the_step(step, frame):
+    svg = blind_spot_svg(RESULTS, step)
+    means, quartiles, rates, intervals = film_rows(svg)
+    assert state(svg)["step"] == str(STEPS[frame])
+    assert f"after {STEPS[frame]} of 300 training steps" in words(svg)
+    for i, result in enumerate(RESULTS.values()):
+        share = result.share[frame]
+        assert means[i] == pytest.approx(share.mean(), abs=1e-4)
+        assert quartiles[i] == pytest.approx(tuple(np.quantile(share, [0.25, 0.75])), abs=1e-4)
+        assert rates[i] == pytest.approx((share >= 0.5).mean(), abs=1e-4)
+        assert intervals[i] == pytest.approx(result.interval_at(frame), abs=2e-3)
+        assert f"{(share >= 0.5).sum()}/64" in words(svg)
+    assert [w for w in words(svg) if w in {r.label for r in RESULTS.values()}] == [r.label for r in RESULTS.values()]
+
+
+def test_broken_control_another_frame_would_be_noticed():
+    means = film_rows(blind_spot_svg(RESULTS, 10))[0]
+    assert means != pytest.approx([result.share[0].mean() for result in RESULTS.values()], abs=1e-4)
+
+
+def test_nulls_are_hollow():
+    bars = [n for n in nodes(blind_spot_svg(RESULTS), "rect") if n.get("height") == "14"]
+    assert [n.get("fill") == ACCENT for n in bars] == [not result.is_null for result in RESULTS.values()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("step", [0, 150, 300])
+def test_the_margin_is_that_of_the_method(method, step):
+    svg, margin = margin_svg(RESULTS, method, step), RESULTS[method].margin[step // 10]
+    assert float(state(svg)["margin"]) == pytest.approx(margin.mean(), abs=5.1e-4)
+    numbers = [float(n.replace("−", "-")) for n in re.findall(r"[+−]?\d+\.\d", words(svg)[-1])]
+    assert numbers == pytest.approx([margin.mean(), *np.quantile(margin, [0.25, 0.75])], abs=0.051)
+
+
+def line(svg, dashed):
+    return next(n for n in nodes(svg, "polyline") if bool(n.get("stroke-dasharray")) == dashed).get("points").split()
+
+
+def test_the_margin_is_drawn_against_the_cut_and_gate_a():
+    svg = margin_svg(RESULTS, "noise", 0)
+    cut = next(float(n.get("y1")) for n in nodes(svg, "line") if n.get("x1") == "54" and n.get("stroke-width") == "2")
+    ticks = {float(n.text): float(n.get("y")) - 5 for n in nodes(svg, "text") if n.get("x") == "48"}
+    assert cut == pytest.approx(ticks[0.0], abs=0.01)
+    scale = (ticks[max(ticks)] - cut) / max(ticks)
+    for name, dashed in [("noise", False), ("top_k_a", True)]:
+        heights = [(float(point.split(",")[1]) - cut) / scale for point in line(svg, dashed)]
+        assert heights == pytest.approx(RESULTS[name].margin.mean(axis=1).tolist(), abs=0.01)
+
+
+def test_the_scale_of_the_margin_does_not_jump():
+    assert len({"".join(line(margin_svg(RESULTS, method, step), True)) for method in METHODS for step in (0, 300)}) == 1
+
+
+def test_the_module_does_not_load_torch():
+    code = "import sys, moe_lessons.figures.blind_spot as b; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["film, middle", "margin, last"])
+def test_a_picture_is_drawn_quickly(name):
+    PICTURES[name]()
+    seconds = []
+    for _ in range(7):
+        start = time.process_time()
+        PICTURES[name]()
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 0.02
+
+
+OTHER_TIMES = Result("noise", "noise", 0.0, np.array([0]), *[np.zeros((1, 64))] * 4)
+
+
+@pytest.mark.parametrize(
+    ("draw", "named"),
+    [
+        (partial(blind_spot_svg, {}), "results = "),
+        (partial(blind_spot_svg, RESULTS, -1), "step = -1"),
+        (partial(blind_spot_svg, RESULTS, 301), "step = 301"),
+        (partial(blind_spot_svg, {**RESULTS, "noise": OTHER_TIMES}), "results = 'noise'"),
+        (partial(margin_svg, RESULTS, "nonsense"), "method = 'nonsense'"),
+        (partial(margin_svg, made_up(names=("fair",)), "fair"), "baseline = 'top_k_a'"),
+        (partial(margin_svg, RESULTS, "fair", 301), "step = 301"),
+        (partial(margin_svg, {}), "results = "),
+    ],
+)
+def test_bad_input(draw, named):
+    with pytest.raises(ValueError, match="expected") as error:
+        draw()
+    assert str(error.value).startswith(named)

@@ -1,4 +1,4 @@
-"""The sparse layer: a router, its experts, and two ways to run them that give the same output.
+"""The sparse layer: a router, its experts, and three ways to run them that agree up to rounding.
 
 `per_token` and `per_expert` say what the layer computes, as loops to be read. `Experts.forward` computes the same fast:
 it sorts the tokens by expert, so that each expert meets its tokens as one matrix.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -78,8 +79,9 @@ def top_k_indices(logits: Tensor, k: int) -> Tensor:
     """Return the indices of the k largest of each row, best first; of equal logits the lower index comes first.
 
     logits: (..., N), finite. Returns (..., k). `torch.topk` promises no order among equals; for small k it is slower.
+    Raises ValueError for k outside 1..N.
     """
-    if k > 8:  # one sort, then, costs less than k rounds
+    if whole_number("k", k, least=1, most=logits.shape[-1]) > 8:  # one sort, then, costs less than k rounds
         return stable_top_k(logits, k)
     rest, chosen = logits.detach().clone(), []
     for _ in range(k):
@@ -92,8 +94,9 @@ def top_k_indices(logits: Tensor, k: int) -> Tensor:
 def gate_selected(logits: Tensor, selected: Tensor, form: str) -> Tensor:
     """Return the weights (..., k) of the selected experts. logits: (..., N). selected: (..., k). form: of GATE_FORMS.
 
-    The torch twin of `routing.gate_weights`, for the selected experts only.
+    The torch twin of `routing.gate_weights`, for the selected experts only. Raises ValueError for an unknown form.
     """
+    one_of("form", form, GATE_FORMS)
     if form == "topk_softmax":
         return logits.gather(-1, selected).softmax(dim=-1)  # (..., k)
     kept = logits.softmax(dim=-1).gather(-1, selected)  # (..., k)
@@ -159,18 +162,20 @@ def feed_forward(
 class Experts(nn.Module):
     """N feed-forward networks, and the fast way to run k of them a token.
 
-    storage: "separate" keeps one parameter per expert and matrix, "stacked" one per matrix. Outputs, gradients and
-    `state_dict` (W1 (N, d, f), W2 (N, f, d), W3 (N, d, f)) are the same. By default, small experts are stacked: there
-    N calls cost more than one. Large ones are separate: a stack's gradient is one huge fresh buffer at every step.
+    storage: "separate" keeps one parameter per expert and matrix, "stacked" one per matrix. Outputs and gradients are
+    the same, and so is what `state_dict` holds (W1 (N, d, f), W2 (N, f, d), W3 (N, d, f); of separate matrices it is a
+    copy). By default, small experts are stacked: there N calls cost more than one. Large ones are separate: a stack's
+    gradient is one huge fresh buffer at every step.
     """
 
     def __init__(
         self, d_model: int, d_ff: int, num_experts: int, activation: str = "relu", storage: str | None = None
     ) -> None:
         super().__init__()
-        self.d_model, self.d_ff, self.num_experts = d_model, d_ff, num_experts
+        self.d_model, self.d_ff, self.num_experts = _sizes(d_model=d_model, d_ff=d_ff, num_experts=num_experts)
         self.activation = one_of("activation", activation, ACTIVATIONS)
-        self.storage = one_of("storage", storage or _best_storage(d_model * d_ff), STORAGES)
+        small = d_model * d_ff <= SMALL_MATRIX
+        self.storage = one_of("storage", STORAGES[small] if storage is None else storage, STORAGES)
         shapes = {"W1": (d_model, d_ff), "W2": (d_ff, d_model), "W3": (d_model, d_ff)}
         self.names = tuple(shapes) if activation == "swiglu" else ("W1", "W2")
         for name in self.names:
@@ -219,7 +224,8 @@ class MoELayer(nn.Module):
 
     d_model: width d. d_ff: expert width f. top_k: k, from 1 to num_experts. gate: a key of `routing.GATE_FORMS`.
     activation: "relu", "gelu" or "swiglu". bias, jitter, noise: the router's. storage: see `Experts`.
-    Raises ValueError for sizes that do not fit; in the call for integer tokens, another width or device, NaN and ∞.
+    Raises ValueError for sizes that do not fit; in the call for integer tokens, another width, device or number format,
+    and for logits that are not finite (unlike `routing`, the layer takes no −∞ as a mask).
     Warns for k = 1 with a renormalised gate: its weight is always 1, and the router learns nothing from the task.
     """
 
@@ -229,27 +235,31 @@ class MoELayer(nn.Module):
         storage: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        for name, size in (("d_model", d_model), ("d_ff", d_ff), ("num_experts", num_experts)):
-            whole_number(name, size, least=1, most=MOST)
+        _sizes(d_model=d_model, d_ff=d_ff, num_experts=num_experts)
         whole_number("top_k", top_k, least=1, most=num_experts)
         one_of("gate", gate, GATE_FORMS)
-        if not isinstance(jitter, (int, float)) or not 0 <= jitter < 1:
+        if not isinstance(jitter, (int, float, np.floating)) or not 0 <= jitter < 1:
             raise refuse("jitter", jitter, "a number from 0 up to, but not including, 1")
         if top_k == 1 < num_experts and gate != "softmax_topk":
             warnings.warn(_NO_GRADIENT.format(gate), stacklevel=2)
         self.router = Router(d_model, num_experts, top_k, gate, bias, jitter, noise)
         self.experts = Experts(d_model, d_ff, num_experts, activation, storage)
 
-    def forward(self, x: Tensor, return_routing: bool = False) -> Any:
-        """Return y (..., d) for tokens x (..., d); with `return_routing`, also what the router decided."""
+    def forward(self, x: Tensor, return_routing: bool = False, routing: Routing | None = None) -> Any:
+        """Return y (..., d) for tokens x (..., d); with `return_routing`, also what the router decided.
+
+        routing: a decision made elsewhere, for the same tokens; the layer's own router is then not asked.
+        """
         tokens = self._tokens(x)  # (T, d)
-        routing = self.router(tokens)
-        if not torch.isfinite(routing.logits).all():
-            raise _not_finite(tokens, routing.logits)
-        y = self.experts(tokens, routing.selected, routing.weights).reshape(x.shape)  # (..., d)
+        if routing is None:
+            routing = self.router(tokens)
+            if not torch.isfinite(routing.logits).all():
+                raise _not_finite(tokens, self.router, routing.logits)
+        decided = Routing(*(part.reshape(len(tokens), part.shape[-1]) for part in routing))
+        y = self.experts(tokens, decided.selected, decided.weights).reshape(x.shape)  # (..., d)
         if not return_routing:
             return y
-        return y, Routing(*(part.reshape(*x.shape[:-1], part.shape[-1]) for part in routing))
+        return y, Routing(*(part.reshape(*x.shape[:-1], part.shape[-1]) for part in decided))
 
     def _tokens(self, x: Tensor) -> Tensor:
         """Return x as (T, d), or say what is wrong with it."""
@@ -260,6 +270,8 @@ class MoELayer(nn.Module):
             raise refuse("x.shape", tuple(x.shape), f"a last axis of {W_g.shape[0]}, the layer's width d_model")
         if x.device != W_g.device:
             raise refuse("x.device", str(x.device), f"{W_g.device}, where the layer is: move one of them with .to()")
+        if x.dtype != W_g.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise refuse("x.dtype", x.dtype, f"{W_g.dtype}, as the layer's: convert one of them with .to()")
         return x.reshape(-1, x.shape[-1])
 
 
@@ -276,8 +288,9 @@ def _uniform(rows: int, columns: int) -> Tensor:
     return torch.empty(rows, columns).uniform_(-(rows**-0.5), rows**-0.5)
 
 
-def _best_storage(matrix_size: int) -> str:
-    return "stacked" if matrix_size <= SMALL_MATRIX else "separate"
+def _sizes(**sizes: Any) -> list[int]:
+    """Return sizes as whole numbers from 1."""
+    return [whole_number(name, size, least=1, most=MOST) for name, size in sizes.items()]
 
 
 def _grouped_fits(rows: Tensor, *widths: int) -> bool:
@@ -300,12 +313,15 @@ def _stack_matrices(experts: Experts, state: dict[str, Any], prefix: str, _metad
 def _unstack_matrices(experts: Experts, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Take a stack apart; what is no stack of N is left for torch to refuse."""
     for name in experts.names:
-        stack = state.pop(prefix + name, ())
-        state.update({f"{prefix}{name}.{i}": matrix for i, matrix in enumerate(stack)})
+        if isinstance(state.get(prefix + name), Tensor) and state[prefix + name].ndim == 3:
+            state.update({f"{prefix}{name}.{i}": matrix for i, matrix in enumerate(state.pop(prefix + name))})
 
 
-def _not_finite(tokens: Tensor, logits: Tensor) -> ValueError:
-    """Say which token spoils its logits."""
+def _not_finite(tokens: Tensor, router: Router, logits: Tensor) -> ValueError:
+    """Say what spoils the logits: a parameter of the router, a token, or a product that is too large."""
+    for name, parameter in router.named_parameters():
+        if not torch.isfinite(parameter).all():
+            return refuse(f"router.{name}", "NaN or ∞", "finite numbers: has the training diverged?")
     t = int((~torch.isfinite(logits).all(dim=-1)).nonzero()[0, 0])
     bad = tokens[t][~torch.isfinite(tokens[t])]
     if len(bad):

@@ -172,6 +172,22 @@ def test_of_equal_logits_the_lower_index_comes_first(rows, k):
     assert top_k_indices(logits, k).tolist() == stable_top_k(logits, k).tolist()
 
 
+@pytest.mark.parametrize("k", [3, 9])
+def test_among_many_equals_the_first_are_taken(k):
+    """From about 16 entries on, a sort that is not stable shuffles equals."""
+    assert top_k_indices(torch.zeros(50, 64), k).tolist() == [list(range(k))] * 50
+
+
+def test_rows_keep_their_order_within_an_expert():
+    layer = layer_of(N=2, k=1, gate="softmax_topk")
+    rows = []
+    layer.experts.sorted_rows = lambda x, load: rows.append(x) or x
+    x = torch.arange(100.0).repeat_interleave(8).view(100, 8)
+    selected = torch.arange(100)[:, None] % 2
+    layer.experts(x, selected, torch.ones(100, 1))
+    assert rows[0][:, 0].tolist() == [*range(0, 100, 2), *range(1, 100, 2)]
+
+
 def test_a_router_of_zeros_takes_the_first_k():
     layer = layer_of(N=6, k=3)
     torch.nn.init.zeros_(layer.router.W_g)
@@ -320,6 +336,23 @@ def test_the_router_works_in_float32_under_narrow_tokens(storage, dtype):
     assert (rounded.double() - exact).abs().max() > 1e-4
 
 
+def test_jitter_goes_both_ways_about_the_input():
+    router = Router(1, 2, 1, jitter=0.5)
+    torch.nn.init.ones_(router.W_g)
+    torch.manual_seed(0)
+    factors = router(torch.ones(4000, 1)).logits[:, 0].detach()
+    assert 0.5 <= factors.min() < 0.51
+    assert 1.49 < factors.max() < 1.5
+    assert factors.mean().item() == pytest.approx(1, abs=0.02)
+
+
+def test_matrices_start_as_those_of_a_linear_layer():
+    layer = layer_of(16, 400, N=3)
+    for matrix in (layer.router.W_g, layer.experts.W1):
+        assert matrix.abs().max().item() == pytest.approx(16**-0.5, rel=0.1)
+    assert layer.experts.W2.abs().max().item() == pytest.approx(400**-0.5, rel=0.1)
+
+
 @every_storage
 @pytest.mark.parametrize("activation", ["relu", "swiglu"])
 def test_autocast(storage, activation):
@@ -328,6 +361,8 @@ def test_autocast(storage, activation):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y, decided = layer(x, return_routing=True)
         y.square().sum().backward()
+        rows = layer.experts.sorted_rows(x, torch.tensor([40, 0, 0, 0, 0]))
+    assert rows.dtype == torch.bfloat16  # the experts do work in the narrow format
     assert decided.logits.dtype == torch.float32
     torch.testing.assert_close(decided.logits, layer.router(x).logits)
     assert y.dtype == x.dtype
@@ -467,6 +502,7 @@ def test_sizes_that_do_not_fit(arguments, options, message):
         (torch.full((3, 8), torch.nan), r"x \(token 0\) = nan: expected finite numbers"),
         (torch.tensor([[0.0] * 8, [0.0] * 7 + [torch.inf]]), r"x \(token 1\) = inf"),
         (torch.full((3, 8), 3e38), "the logits of token 0 = .*too large"),
+        (torch.zeros(3, 8, dtype=torch.float64), "x.dtype = torch.float64: expected torch.float32, as the layer's"),
     ],
 )
 def test_tokens_that_do_not_fit(x, message):
@@ -474,6 +510,34 @@ def test_tokens_that_do_not_fit(x, message):
     torch.nn.init.ones_(layer.router.W_g)
     with pytest.raises(ValueError, match=message):
         layer(x)
+
+
+@pytest.mark.parametrize(("name", "value"), [("W_g", torch.nan), ("bias", torch.inf), ("W_noise", torch.nan)])
+def test_a_router_that_is_not_finite_is_named(name, value):
+    layer = layer_of(bias=True, noise=True)
+    getattr(layer.router, name).data.flatten()[0] = value
+    with pytest.raises(ValueError, match=rf"router\.{name} = .*has the training diverged"):
+        layer(torch.ones(3, 8))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Experts(8, 16, 0), "num_experts = 0"),
+        (lambda: Experts(8, -1, 2), "d_ff = -1"),
+        (lambda: Experts(8, 16, 2, storage=""), "storage = ''"),
+        (lambda: top_k_indices(torch.zeros(2, 3), 5), "k = 5: expected a whole number from 1 to 3"),
+        (lambda: top_k_indices(torch.zeros(2, 3), 0), "k = 0"),
+        (lambda: gate_selected(torch.zeros(2, 3), torch.zeros(2, 1, dtype=torch.int64), "first"), "form = 'first'"),
+    ],
+)
+def test_parts_refuse_what_makes_no_sense(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_jitter_may_be_a_number_of_numpy():
+    assert MoELayer(4, 4, 2, 2, jitter=np.float32(0.1)).router.jitter == np.float32(0.1)
 
 
 def test_an_expert_that_is_not_there():

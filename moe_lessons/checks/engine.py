@@ -25,6 +25,7 @@ from moe_lessons.checks.deadline import OutOfTime, deadline
 from moe_lessons.checks.question import AnswerRaised, Question, Verdict
 from moe_lessons.checks.registry import questions
 from moe_lessons.checks.values import describe, plain
+from moe_lessons.storage import home
 
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
@@ -255,7 +256,7 @@ def _counted(question: Question, result: Result) -> str:
     try:
         known = records.record(question.id, result.status == Status.CORRECT)
     except OSError as error:
-        return f"(Your progress could not be saved in {records.home()}: {error.strerror or error})"
+        return f"(Your progress could not be saved in {home()}: {error.strerror or error})"
     if result.status == Status.CORRECT:
         return f"{result.points} of {question.points} points. Attempts: {known['attempts']}."
     again = f" (Same inputs again: check(..., seed={result.seed}))" if question.random_inputs else ""

@@ -1,27 +1,19 @@
-"""Where progress is kept: one small file per question, written so that a crash cannot spoil it.
+"""How progress is kept: one small file per question, written so that a crash cannot spoil it.
 
-The folder is the user's data folder (on Linux ~/.local/share/moe-lessons); MOE_LESSONS_HOME names another.
 One file per question, changed under a lock: notebooks that are open at once do not overwrite each other's results.
 """
 
 import json
-import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from platformdirs import user_data_dir
 
 from moe_lessons.checks.registry import questions
+from moe_lessons.storage import home, write_atomically
 
 EMPTY = {"attempts": 0, "correct": False, "last": ""}
-
-
-def home() -> Path:
-    """Return the folder that holds the progress, whether it exists yet or not."""
-    return Path(os.environ.get("MOE_LESSONS_HOME") or user_data_dir("moe-lessons", appauthor=False)).expanduser()
 
 
 def record(question_id: str, correct: bool) -> dict[str, Any]:
@@ -35,7 +27,7 @@ def record(question_id: str, correct: bool) -> dict[str, Any]:
             "correct": before["correct"] or correct,
             "last": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_atomically(path, json.dumps(after) + "\n")
+        write_atomically(path, (json.dumps(after) + "\n").encode())
     return after
 
 
@@ -54,20 +46,6 @@ def load(question_id: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, OverflowError):
         path.replace(path.with_suffix(".unreadable"))
         return dict(EMPTY)
-
-
-def write_atomically(path: Path, content: str) -> None:
-    """Write a file so that at any moment either the old or the new content is there, whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 class Table:

@@ -9,7 +9,8 @@ import pytest
 
 from moe_lessons.checks import progress as shown
 from moe_lessons.checks import questions
-from moe_lessons.checks.records import home, load, record, write_atomically
+from moe_lessons.checks.records import load, record
+from moe_lessons.storage import home, write_atomically
 
 
 def test_attempts_count_and_correct_stays_correct():
@@ -104,7 +105,7 @@ def test_broken_control_a_plain_write_would_lose_the_old_content(tmp_path, monke
     path.write_text("old", encoding="utf-8")
     monkeypatch.setattr(os, "fsync", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        write_atomically(path, "new")
+        write_atomically(path, b"new")
     assert path.read_text(encoding="utf-8") == "old"
 
 

@@ -1,0 +1,33 @@
+"""Where the course keeps what must not be lost (progress, checkpoints, marks), and how a file is written safely."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from platformdirs import user_data_dir
+
+
+def home() -> Path:
+    """Return the folder of the learner's own files, whether it exists yet or not.
+
+    The user's data folder (on Linux ~/.local/share/moe-lessons); the variable MOE_LESSONS_HOME names another.
+    """
+    return Path(os.environ.get("MOE_LESSONS_HOME") or user_data_dir("moe-lessons", appauthor=False)).expanduser()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that at any moment either the old or the new content is there, whole.
+
+    Its folder is made if need be. Raises OSError when it cannot be written; what was there before is then untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with open(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

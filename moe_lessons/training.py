@@ -1,0 +1,222 @@
+"""One training loop for the whole course: seeded, watched, stopped by hand without loss, and resumed from a file."""
+
+import io
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from moe_lessons.storage import home, write_atomically
+from moe_lessons.validation import positive_number, refuse, whole_number
+
+Losses = dict[str, Tensor]
+
+
+@dataclass
+class History:
+    """What a training run left: the step of each record, the losses then, and how it ended.
+
+    losses: name -> one number per record; "loss" is what was minimised. snapshots: what `watch` returned, with its
+    step; of a run with a checkpoint they may hold numbers, texts, tensors, and lists and dicts of them.
+    """
+
+    step: list[int] = field(default_factory=list)
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    snapshots: list[tuple[int, Any]] = field(default_factory=list)
+    steps_done: int = 0
+    seconds: float = 0.0
+    stopped_by_hand: bool = False
+
+    def record(self, step: int, losses: Losses) -> None:
+        """Keep the losses of one step, counted from 1."""
+        self.step.append(step)
+        for name, value in losses.items():
+            self.losses.setdefault(name, []).append(float(value))
+
+
+def device() -> torch.device:
+    """Return the GPU if there is one that torch can use, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def warmup_cosine(step: int, steps: int, warmup: float = 0.1) -> float:
+    """Return the factor of the learning rate: up to 1 within the first tenth of the steps, then down to 0.1."""
+    start = max(1, round(warmup * steps))
+    if step < start:
+        return (step + 1) / start
+    return 0.55 + 0.45 * math.cos(math.pi * (step - start) / max(1, steps - start))
+
+
+def constant(step: int, steps: int) -> float:
+    """Return 1: the learning rate stays as it is."""
+    return 1.0
+
+
+def train(
+    model: nn.Module,
+    batch: Callable[[int], Any],
+    losses: Callable[[nn.Module, Any], Losses],
+    steps: int,
+    *,
+    lr: float = 3e-3,
+    schedule: Callable[[int, int], float] = warmup_cosine,
+    checkpoint: str | Path | None = None,
+    record_every: int = 10,
+    watch: Callable[[nn.Module, int], Any] | None = None,
+    watch_at: tuple[int, ...] = (),
+    after_step: Callable[[nn.Module, int], None] | None = None,
+    progress: bool = True,
+) -> History:
+    """Train `model` with Adam and return what happened; the model is changed in place.
+
+    batch(step) returns the batch of a step, counted from 0, the same one every time: a resumed run then equals one that
+    was never stopped. losses(model, batch) returns numbers by name; "loss" is minimised, the others are kept.
+    steps: in all, those of an earlier call with the same checkpoint included. schedule(step, steps): factor of lr.
+    checkpoint: a file to go on from, if it is there, and to write to at the end and when stopped; a bare name is put
+    into the course's folder. watch(model, step) is called, without gradients, when `watch_at` many steps are done;
+    after_step(model, step) after each one. Interrupting (in JupyterLab: the square) ends the run after its present
+    step: the model stays usable, the checkpoint is written, and a second call goes on.
+    Raises ValueError for bad settings, a loss that is not finite, and a checkpoint that belongs to another model or
+    cannot be read; OSError when the checkpoint cannot be written (an older one is then still whole).
+    """
+    whole_number("steps", steps, least=0, most=10**9)
+    whole_number("record_every", record_every, least=1, most=10**9)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=positive_number("lr", lr), fused=True)
+    path = _path(checkpoint)
+    history = load_checkpoint(path, model, optimizer) if path is not None and path.exists() else History()
+    run = _Run(model, batch, losses, optimizer, lambda step: lr * schedule(step, steps), after_step)
+    started, was_training = time.perf_counter() - history.seconds, model.training
+    with _stop_after_step() as stop, tqdm(total=steps, initial=history.steps_done, disable=not progress) as bar:
+        for _ in run.through(history, steps, stop, bar, record_every):
+            if watch is not None and history.steps_done in watch_at:
+                with torch.no_grad():
+                    history.snapshots.append((history.steps_done, watch(model, history.steps_done)))
+    model.train(was_training)
+    history.stopped_by_hand, history.seconds = bool(stop), time.perf_counter() - started
+    if path is not None:
+        save_checkpoint(path, model, optimizer, history)
+    return history
+
+
+@dataclass
+class _Run:
+    """What one step needs."""
+
+    model: nn.Module
+    batch: Callable[[int], Any]
+    losses: Callable[[nn.Module, Any], Losses]
+    optimizer: torch.optim.Optimizer
+    lr: Callable[[int], float]
+    after_step: Callable[[nn.Module, int], None] | None
+
+    def through(self, history: History, steps: int, stop: list, bar: Any, record_every: int) -> Iterator[None]:
+        """Take the steps that are left, until the wish to stop. Yields before the first of all and after each one."""
+        self.model.train()
+        if not history.steps_done:
+            yield
+        while history.steps_done < steps and not stop:
+            found = self.step(history.steps_done)
+            history.steps_done += 1
+            if history.steps_done % record_every == 0 or history.steps_done == steps:
+                history.record(history.steps_done, found)
+                bar.set_postfix(loss=f"{history.losses['loss'][-1]:.3f}", refresh=False)
+            bar.update()
+            yield
+
+    def step(self, step: int) -> Losses:
+        """Take one step and return its losses."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr(step)
+        found = self.losses(self.model, self.batch(step))
+        if "loss" not in found:
+            raise refuse("losses(model, batch)", list(found), 'an entry "loss", the number to minimise')
+        if not torch.isfinite(found["loss"]):
+            raise refuse(f"the loss of step {step}", found["loss"].item(), "a finite number: is lr too large?")
+        self.optimizer.zero_grad()
+        found["loss"].backward()
+        self.optimizer.step()
+        if self.after_step is not None:
+            self.after_step(self.model, step)
+        return {name: value.detach() for name, value in found.items()}
+
+
+@contextmanager
+def _stop_after_step() -> Iterator[list[bool]]:
+    """Turn an interrupt into a wish to stop, so that no step is left half done; a second one breaks in at once."""
+    stop: list[bool] = []
+
+    def ask(_signal: int, _frame: Any) -> None:
+        stop.append(True)
+        signal.signal(signal.SIGINT, before)
+
+    try:
+        before = signal.signal(signal.SIGINT, ask)
+    except ValueError:  # not the main thread: there, nobody interrupts
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# --- checkpoints --------------------------------------------------------------------------------------------------
+
+
+def _path(checkpoint: str | Path | None) -> Path | None:
+    """Return where a checkpoint is kept: a bare name belongs into the course's folder."""
+    if checkpoint is None:
+        return None
+    path = Path(checkpoint)
+    return path if path.parent != Path(".") else home() / "checkpoints" / path.with_suffix(".pt").name
+
+
+def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
+    """Write everything that going on needs. Raises OSError when it cannot be written; the older file stays whole."""
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": asdict(history),
+        "random": torch.get_rng_state(),
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        kept = "the older one there is still whole" if path.exists() else "nothing was written"
+        raise OSError(
+            error.errno, f"The checkpoint could not be written ({error.strerror or error}); {kept}. "
+            f"The model in memory is trained and usable", str(path)
+        ) from error  # fmt: skip
+
+
+def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> History:
+    """Put model, optimizer and random numbers back to where a checkpoint was written; return its history.
+
+    Raises ValueError for a file that cannot be read or that belongs to a model of other sizes, and says what to do.
+    """
+    afresh = f"to start afresh, delete {path} or name another checkpoint"
+    where = next((p.device for p in model.parameters()), torch.device("cpu"))
+    try:
+        state = torch.load(path, map_location=where, weights_only=True)
+        history = History(**state["history"])
+        sizes = {name: tuple(value.shape) for name, value in state["model"].items()}
+        random = state["random"].cpu()
+    except Exception as error:
+        raise refuse("checkpoint", str(path), f"a file written by train ({type(error).__name__}); {afresh}") from error
+    if sizes != {name: tuple(value.shape) for name, value in model.state_dict().items()}:
+        raise refuse("checkpoint", str(path), f"one of this model; it holds other sizes; {afresh}")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(random)
+    return history

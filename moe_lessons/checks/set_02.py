@@ -365,6 +365,7 @@ ENTROPY = EntropyQuestion(
     idea="−Σ p ln p over the last axis, zeros left out, divided by ln N. Any base will do, as long as it is the same above and below the line.",
     answer="my_entropy",
     parameters=("p",),
+    stands_for=("metrics.entropy",),
     when_raised="If it is about an axis: the experts are on the last one, `axis=-1`, for a single token and for batches.",
     cases=entropy_cases,
     reference=entropy_share,

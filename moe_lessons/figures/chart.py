@@ -43,11 +43,11 @@ class Axes:
         for tick in y_ticks:
             y = self.y(tick)
             parts.append(element("line", x1=self.left, x2=right, y1=y, y2=y, stroke=RULE))
-            parts.append(text(self.left - 6, y + 5, f"{tick:g}", size=13, anchor="end", fill=FAINT_INK))
+            parts.append(text(self.left - 6, y + 5, _number(tick), size=13, anchor="end", fill=FAINT_INK))
         for tick in x_ticks:
             x = self.x(tick)
             parts.append(element("line", x1=x, x2=x, y1=bottom, y2=bottom + 5, stroke=FAINT_INK))
-            parts.append(text(x, bottom + 20, f"{tick:g}", size=13, anchor="middle", fill=FAINT_INK))
+            parts.append(text(x, bottom + 20, _number(tick), size=13, anchor="middle", fill=FAINT_INK))
         return "".join(parts)
 
     def line(self, xs: Sequence[float], ys: Sequence[float], colour: str, dash: str = "") -> str:
@@ -73,3 +73,8 @@ class Axes:
         upright = element("line", x1=place, x2=place, y1=self.top, y2=self.top + self.height, stroke=colour,
                           stroke_width=2, stroke_dasharray="2 3")  # fmt: skip
         return upright + text(near, self.top + 14, label, anchor=anchor)
+
+
+def _number(tick: float) -> str:
+    """Write a tick briefly, with a true minus sign, which is as wide as a plus."""
+    return f"{tick + 0.0:g}".replace("-", "−")  # + 0.0 turns −0 into 0

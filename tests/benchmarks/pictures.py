@@ -61,6 +61,17 @@ SLIDERS = (
     ("04_top_k_gating", "kept mass, slider", "logit_scale=slider("),
 )
 
+# The same for lessons with long experiments: only the cells named by some of their text are run, the picture's last.
+EXCERPTS = (
+    ("05_sparse_layer", "dispatch at step 4, slider", ("moe_lessons.widgets.live", "dispatch_svg(*routed")),
+    ("06_counting_the_cost", "accountant, slider", ("moe_lessons.widgets.live", "num_experts=slider(")),
+    (
+        "07_gradients",
+        "gradient bars, slider",
+        ("moe_lessons.widgets.live", "x, W_g = worked_", "gradient_bars_svg([h1"),
+    ),
+)
+
 
 def measure() -> Iterator[Row]:
     """Yield a row for each picture, all in one run of one server."""
@@ -84,15 +95,25 @@ def measure() -> Iterator[Row]:
             })  # fmt: skip
             for notebook, what, cell_text in SLIDERS:
                 yield from on(address, f"notebooks/{notebook}.ipynb", {what: (cell_text, arrow_keys, 100)})
+            for notebook, what, texts in EXCERPTS:
+                write_notebook(root / f"{notebook}.ipynb", *cells_with(root / f"notebooks/{notebook}.ipynb", texts))
+                move = last_step_keys if "step 4" in what else arrow_keys
+                yield from on(address, f"{notebook}.ipynb", {what: (texts[-1], move, 100)})
             yield from on(address, "matplotlib.ipynb", {
                 "for comparison: interact + inline matplotlib, slider": ("interact(draw", arrow_keys, None),
             })  # fmt: skip
 
 
-def write_notebook(path: Path, source: str) -> None:
-    """Write a notebook of one cell."""
+def cells_with(notebook: Path, texts: tuple[str, ...]) -> list[str]:
+    """Return the first code cell of the notebook with each of these texts."""
+    sources = [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
+    return [next(source for source in sources if words in source) for words in texts]
+
+
+def write_notebook(path: Path, *sources: str) -> None:
+    """Write a notebook of these cells."""
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(source)]
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
 
 
@@ -122,6 +143,16 @@ def arrow_keys(page: lab.Lab, cell: Locator, number: int) -> None:
     if number == 1:
         cell.locator(".noUi-handle").last.focus()
     page.page.keyboard.press("ArrowRight" if number % 2 else "ArrowLeft")
+
+
+def last_step_keys(page: lab.Lab, cell: Locator, number: int) -> None:
+    """Move the last slider, after the first one, the step, was sent to its end: then the whole picture is drawn."""
+    if number == 1:
+        cell.locator(".noUi-handle").first.focus()
+        page.page.keyboard.press("End")
+        page.page.wait_for_timeout(1_000)
+        page.page.evaluate("() => { window.latencies.length = 0 }")
+    arrow_keys(page, cell, number)
 
 
 def temperature_keys(page: lab.Lab, cell: Locator, number: int) -> None:

@@ -45,5 +45,11 @@ def test_frame_and_mark_write_their_numbers():
     assert drawn(AXES.mark(9, "there"))[1].get("text-anchor") == "end"
 
 
+def test_negative_ticks_have_a_true_minus_sign():
+    words = [node.text for node in drawn(AXES.frame([0, 1e-5], [-2, -0.0, 4], "steps", "margin")) if node.text]
+    assert {"−2", "0", "1e−05"} <= set(words)
+    assert not any("-" in word for word in words)
+
+
 def test_broken_control_a_flipped_axis_is_noticed():
     assert AXES.y(4) < AXES.y(0)

@@ -1,6 +1,6 @@
-"""Auxiliary losses of a router: the Switch balance loss and the router z-loss. torch, to be trained with.
+"""Auxiliary losses of a router: Switch balance, importance and load CV² (Shazeer), z-loss. torch, to be trained with.
 
-Both compute in float32 when the logits are bfloat16 or float16, and take any leading shape: (T, N), (batch, T, N), …
+All compute in float32 when the logits are bfloat16 or float16, and take any leading shape: (T, N), (batch, T, N), …
 Letters as in `routing`: T tokens, N experts, k active, h logits, p probabilities.
 """
 
@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from moe_lessons.validation import refuse, whole_number
+
+EPSILON = 1e-10  # of CV², as in the code published with Shazeer et al. 2017
+LEAST_NOISE = 1e-6  # below it the float32 logits themselves are no more exact than their noise
 
 
 def load_balancing_loss(
@@ -59,6 +62,77 @@ def z_loss(logits: Tensor) -> Tensor:
     return torch.logsumexp(_tokens(logits), dim=-1).square().mean()
 
 
+def cv_squared(values: Tensor) -> Tensor:
+    """Return the squared coefficient of variation along the last axis: variance / (mean² + 1e-10).
+
+    The population variance (divided by N, not N − 1), as in the code of the paper. 0 when all N values are equal or
+    there is one; N − 1 when one expert has everything. The same for loads, shares and percentages, but for the 1e-10.
+    values: (..., N), floating, finite. Returns (...), float32 or float64.
+    Raises ValueError for whole numbers (a count has no gradient), NaN, ∞ and an empty axis.
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), Section 4; in torch, `var()` alone would divide by N − 1.
+    """
+    v = _wide(_finite("values", values))  # (..., N)
+    return v.var(dim=-1, correction=0) / (v.mean(dim=-1).square() + EPSILON)
+
+
+def importance_loss(weights: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return CV² of the importance, Importance_i = Σ_t w_ti, without its coefficient w_importance.
+
+    It balances the sums of gate weights, not the numbers of tokens: many faint weights weigh as much as one strong.
+    weights: (..., N), dense, 0 for an expert that is not selected. mask: (...), False for padding.
+    Returns a scalar, 0 at balance. Its gradient reaches the selected experts only: that of a plain 0 goes nowhere.
+    Raises ValueError for weights below 0, NaN, ∞, other shapes, and when no token is left.
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 6-7.
+    """
+    real = _real(_rows("weights", weights), mask, weights.shape[:-1])  # (..., N)
+    if (_finite("weights", real).detach() < 0).any():
+        raise refuse("weights", real.detach(), "gate weights of at least 0")
+    return cv_squared(_wide(real).reshape(-1, weights.shape[-1]).sum(dim=0))
+
+
+def smooth_load(clean_logits: Tensor, noisy_logits: Tensor, noise_sd: Tensor | float, k: int) -> Tensor:
+    """Return P(x, i): how likely expert i is selected if its own noise is drawn afresh, that of the others kept.
+
+    P(x, i) = Φ((clean_i − threshold_i) / sd_i), threshold_i the k-th largest noisy logit of the OTHER experts: the
+    next best of all for a selected expert, the last selected for another. So counts of tokens get a gradient.
+    Without noise (sd below 1e-6, or k = N) P is 1 for the k selected, 0 for the others, and has no gradient.
+
+    clean_logits, noisy_logits: (..., N), finite; or −∞ in both, for a masked expert, whose P is 0.
+    noise_sd: (..., N), or anything that broadcasts to it, at least 0. k: from 1 to N. Returns (..., N), from 0 to 1.
+    Raises ValueError for NaN or +∞, shapes that differ, a negative noise_sd, k outside 1..N.
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), Appendix A, Eq. 8-9.
+    """
+    clean = _wide(check_logits(clean_logits, name="clean_logits"))  # (..., N)
+    noisy = _wide(check_logits(noisy_logits, name="noisy_logits"))  # (..., N)
+    if noisy.shape != clean.shape or not torch.equal(clean.isfinite(), noisy.isfinite()):
+        raise refuse("noisy_logits", noisy.detach(), f"the shape {tuple(clean.shape)} and the −∞ of clean_logits")
+    k, sd = whole_number("k", k, least=1, most=clean.shape[-1]), _spread(noise_sd, clean)  # (..., N)
+    if not (sd.detach().isfinite() & (sd.detach() >= 0)).all():
+        raise refuse("noise_sd", sd.detach(), "finite numbers of at least 0")
+    gap = clean - _threshold(noisy, k)  # (..., N)
+    fixed = (sd < LEAST_NOISE) | ~gap.isfinite()  # (..., N): nothing here for a derivative
+    # where twice: a division by zero that is not chosen would still spoil the gradient with NaN.
+    likely = torch.special.ndtr(torch.where(fixed, 0.0, gap) / torch.where(fixed, 1.0, sd))  # (..., N)
+    selected = torch.zeros_like(fixed).scatter(-1, stable_top_k(noisy, k), True) & clean.isfinite()  # (..., N)
+    return torch.where(fixed, selected.to(likely.dtype), likely)
+
+
+def load_loss(
+    clean_logits: Tensor, noisy_logits: Tensor, noise_sd: Tensor | float, k: int, mask: Tensor | None = None
+) -> Tensor:
+    """Return CV² of the smooth load, Load_i = Σ_t P(x_t, i), without its coefficient w_load.
+
+    It balances numbers of tokens, as far as noise decides: without noise it has a value and no gradient.
+    Arguments as in `smooth_load`; mask: (...), False for padding. Returns a scalar, 0 at balance.
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), Appendix A, Eq. 10-11.
+    """
+    clean = check_logits(clean_logits, mask, name="clean_logits")  # (..., N), or (real tokens, N)
+    if _rows("noisy_logits", noisy_logits).shape != clean_logits.shape:
+        raise refuse("noisy_logits.shape", tuple(noisy_logits.shape), f"{tuple(clean_logits.shape)}, as clean_logits")
+    noisy, sd = (_real(a, mask, a.shape[:-1]) for a in (noisy_logits, _spread(noise_sd, clean_logits)))  # as clean
+    return cv_squared(smooth_load(clean, noisy, sd, k).reshape(-1, clean.shape[-1]).sum(dim=0))
+
+
 def stable_top_k(logits: Tensor, k: int) -> Tensor:
     """Return the indices of the k largest of each row, best first; of equal ones the lower index comes first.
 
@@ -68,24 +142,56 @@ def stable_top_k(logits: Tensor, k: int) -> Tensor:
     return logits.detach().sort(dim=-1, descending=True, stable=True).indices[..., :k]
 
 
-def check_logits(logits: Any, mask: Tensor | None = None) -> Tensor:
+def check_logits(logits: Any, mask: Tensor | None = None, name: str = "logits") -> Tensor:
     """Return `logits` where `mask` is True, if they are floating scores: finite or −∞, one finite entry in each row."""
-    if not isinstance(logits, Tensor) or not logits.is_floating_point():
-        raise refuse("logits", logits, "a floating-point torch tensor")
-    if logits.ndim == 0 or logits.numel() == 0:
-        raise refuse("logits.shape", tuple(logits.shape), "(..., N) with at least one token and one expert")
-    real = _real(logits, mask, logits.shape[:-1])  # (..., N), or (real tokens, N)
+    real = _real(_rows(name, logits), mask, logits.shape[:-1])  # (..., N), or (real tokens, N)
     largest = real.detach().amax(dim=-1)  # (...); NaN passes through amax
     if not largest.isfinite().all():
-        raise refuse("logits", real.detach(), "finite numbers, or −∞ as a mask with a finite entry in every row")
+        raise refuse(name, real.detach(), "finite numbers, or −∞ as a mask with a finite entry in every row")
     return real
+
+
+def _rows(name: str, values: Any) -> Tensor:
+    """Check that `values` is a floating-point tensor (..., N) that is not empty."""
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        raise refuse(name, values, "a floating-point torch tensor")
+    if values.ndim == 0 or values.numel() == 0:
+        raise refuse(f"{name}.shape", tuple(values.shape), "(..., N) with at least one token and one expert")
+    return values
+
+
+def _finite(name: str, values: Any) -> Tensor:
+    """Check that `values` is such a tensor of finite numbers."""
+    if not _rows(name, values).detach().isfinite().all():
+        raise refuse(name, values.detach(), "finite numbers")
+    return values
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Return bfloat16 and float16 as float32: sums over thousands of tokens need the digits."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+def _spread(noise_sd: Any, logits: Tensor) -> Tensor:
+    """Return the standard deviations of the noise in the shape and type of the logits (..., N)."""
+    try:
+        return torch.as_tensor(noise_sd, dtype=logits.dtype, device=logits.device).broadcast_to(logits.shape)
+    except (RuntimeError, TypeError, ValueError):
+        raise refuse("noise_sd", noise_sd, f"a number, or a tensor that broadcasts to {tuple(logits.shape)}") from None
+
+
+def _threshold(noisy: Tensor, k: int) -> Tensor:
+    """Return for each expert the k-th largest logit of the others (..., N); −∞ where there are fewer than k others."""
+    if k == noisy.shape[-1]:
+        return torch.full_like(noisy, -torch.inf)
+    best = noisy.topk(k + 1, dim=-1).values  # (..., k + 1)
+    last, following = best[..., k - 1 : k], best[..., k:]  # (..., 1) each
+    return torch.where(noisy > following, following, last)  # at a tie the two are equal
 
 
 def _tokens(logits: Any, mask: Tensor | None = None) -> Tensor:
     """Check the logits and put the real tokens into one row each, in float32 or float64. (T, N)."""
-    real = check_logits(logits, mask)
-    wide = real.float() if real.dtype in (torch.bfloat16, torch.float16) else real
-    return wide.reshape(-1, logits.shape[-1])  # (T, N)
+    return _wide(check_logits(logits, mask)).reshape(-1, logits.shape[-1])  # (T, N)
 
 
 def _chosen(selected: Any, logits: Tensor, top_k: int, mask: Tensor | None) -> Tensor:

@@ -5,8 +5,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
-from moe_lessons.losses import balance_of_layers, load_balancing_loss, stable_top_k, z_loss
+from moe_lessons.losses import (
+    balance_of_layers,
+    cv_squared,
+    importance_loss,
+    load_balancing_loss,
+    load_loss,
+    smooth_load,
+    stable_top_k,
+    z_loss,
+)
 
 
 def balance_by_hand(logits, k, selected=None, mask=None):
@@ -183,7 +193,202 @@ def test_the_gradient_of_z_is_the_formula():
     assert not torch.allclose(wrong.grad, h.grad, atol=1e-3)
 
 
-# --- both ----------------------------------------------------------------------------------------------------------
+# --- importance and load -------------------------------------------------------------------------------------------
+
+
+def noisy_router(T=40, N=6, k=2, seed=0):
+    """Clean and noisy logits and the size of the noise (T, N), as softplus noise makes them."""
+    clean, eps = random_logits(T, N, seed=seed), random_logits(T, N, seed=seed + 1)
+    sd = torch.nn.functional.softplus(random_logits(T, N, seed=seed + 2))
+    return clean, clean + sd * eps, sd
+
+
+def chance_by_hand(clean, noisy, sd, k):
+    """Φ((clean_i − k-th largest noisy of the others) / sd_i), token by token and expert by expert."""
+    P = np.ones(clean.shape)
+    for t, i in np.ndindex(clean.shape):
+        others = np.sort(np.delete(noisy[t], i))[::-1]
+        if k <= len(others):
+            P[t, i] = norm.cdf((clean[t, i] - others[k - 1]) / sd[t, i])
+    return P
+
+
+def broken_threshold(clean, noisy, sd, k):
+    """The k-th largest of all, the expert itself included."""
+    return torch.special.ndtr((clean - noisy.topk(k).values[..., -1:]) / sd)
+
+
+def inclusion(noisy, k):
+    return torch.zeros_like(noisy).scatter(-1, stable_top_k(noisy, k), 1.0)
+
+
+@settings(deadline=None)
+@given(values=st.lists(st.floats(0, 100), min_size=1, max_size=9))
+def test_cv_is_the_population_variance_over_the_square_of_the_mean(values):
+    expected = np.var(values) / (np.mean(values) ** 2 + 1e-10)
+    assert float(cv_squared(torch.tensor(values, dtype=torch.float64))) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_cv_from_balance_to_collapse():
+    assert float(cv_squared(torch.full((8,), 3.0))) == 0
+    assert float(cv_squared(torch.tensor([5.0]))) == 0
+    assert float(cv_squared(torch.eye(8)[0])) == pytest.approx(7, rel=1e-6)  # N − 1
+    sample = torch.eye(8)[0].var() / torch.eye(8)[0].mean() ** 2  # divided by N − 1, the broken copy
+    assert float(sample) == pytest.approx(8)
+    assert cv_squared(torch.zeros(4)) == 0  # the 1e-10: no division by zero
+    assert cv_squared(random_logits(2, 3, 4)).shape == (2, 3)
+    assert cv_squared(torch.tensor([1.0, 2], dtype=torch.bfloat16)).dtype == torch.float32
+
+
+def test_importance_is_cv_of_the_column_sums_and_no_count_of_tokens():
+    w = torch.tensor([[0.9, 0.1, 0], [0.9, 0.1, 0], [0, 0.1, 0.9], [0, 0.1, 0.9]], dtype=torch.float64)
+    sums = w.sum(0).numpy()
+    assert float(importance_loss(w)) == pytest.approx(np.var(sums) / np.mean(sums) ** 2, rel=1e-9)
+    equal = torch.tensor([[0.5, 0.5], [0.5, 0.5], [1.0, 0.0], [0.0, 1.0]]).double()
+    assert float(importance_loss(equal)) == 0
+    faint = torch.tensor([[0.8, 0.2]] * 4 + [[0.0, 1.0]] * 2).double()  # sums 3.2 and 2.8, tokens 4 and 6
+    assert float(importance_loss(faint)) < 0.01 < float(cv_squared((faint > 0).double().sum(0)))
+
+
+def test_importance_leaves_padding_out_and_takes_any_leading_shape():
+    w = torch.rand(2, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert importance_loss(w) == importance_loss(w.reshape(10, 4))
+    mask = torch.tensor([[True] * 5, [True, False, True, False, True]])
+    expected = importance_loss(w[mask])
+    assert float(importance_loss(w)) != pytest.approx(float(expected), rel=1e-3)
+    w[~mask] = torch.nan
+    assert importance_loss(w, mask) == expected
+
+
+def test_the_gradient_of_importance():
+    w = torch.rand(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.autograd.gradcheck(importance_loss, w.requires_grad_())
+    assert torch.autograd.gradcheck(cv_squared, (w.detach() + 0.1).requires_grad_())
+
+
+@settings(deadline=None, max_examples=40)
+@given(T=st.integers(1, 5), N=st.integers(1, 7), seed=st.integers(0, 99), data=st.data())
+def test_the_smooth_load_is_the_formula_by_hand(T, N, seed, data):
+    k = data.draw(st.integers(1, N))
+    clean, noisy, sd = noisy_router(T, N, seed=seed)
+    if data.draw(st.booleans()):
+        noisy = noisy.round(decimals=0)  # ties
+    P = smooth_load(clean, noisy, sd, k)
+    np.testing.assert_allclose(P, chance_by_hand(clean.numpy(), noisy.numpy(), sd.numpy(), k), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_the_smooth_load_is_how_often_an_expert_is_selected(k):
+    draws = 40_000
+    clean, _, sd = (a[:1] for a in noisy_router(N=6))
+    noisy = clean + sd * random_logits(draws, 6, seed=9)
+    frequency = inclusion(noisy, k).mean(0)
+    expected = smooth_load(clean.expand(draws, 6), noisy, sd, k).mean(0)
+    assert float(expected.sum()) == pytest.approx(k, abs=0.03)  # on average k experts, though not for each draw
+    assert (expected - frequency).abs().max() < 4 * 0.5 / np.sqrt(draws)
+    wrong = broken_threshold(clean, noisy, sd, k).mean(0)
+    assert (wrong - frequency).abs().max() > 4 * 0.5 / np.sqrt(draws)
+
+
+def test_it_is_the_chance_when_only_the_own_noise_is_drawn_again():
+    draws, k = 40_000, 2
+    clean, noisy, sd = (a[:1] for a in noisy_router(N=5))
+    P = smooth_load(clean, noisy, sd, k)[0]
+    for i in range(5):
+        again = noisy.repeat(draws, 1)
+        again[:, i] = clean[0, i] + sd[0, i] * random_logits(draws, seed=i)
+        frequency = float(inclusion(again, k)[:, i].mean())
+        assert float(P[i]) == pytest.approx(frequency, abs=4 * 0.5 / np.sqrt(draws))
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_the_gradient_of_the_smooth_load(k):
+    def loss(clean, eps, sd):
+        return load_loss(clean, clean + sd * eps, sd, k)
+
+    clean, noisy, sd = noisy_router(8, 5)
+    eps = (noisy - clean) / sd
+    assert noisy.sort(-1).values.diff().min() > 1e-3  # away from ties
+    inputs = (clean.clone().requires_grad_(), eps, sd.clone().requires_grad_())
+    assert torch.autograd.gradcheck(loss, inputs)
+    loss(*inputs).backward()
+    assert (inputs[0].grad != 0).any()
+    hard = inclusion(noisy.requires_grad_(), k).sum(0)  # a count: no gradient at all
+    assert not cv_squared(hard).requires_grad
+
+
+@pytest.mark.parametrize("sd", [0.0, 1e-9, 1e-30, torch.zeros(40, 6)])
+def test_without_noise_it_is_the_count_and_has_no_gradient(sd):
+    clean = random_logits(40, 6).round(decimals=1).requires_grad_()  # ties: the lower index is selected
+    P = smooth_load(clean, clean, sd, 2)
+    assert P.equal(inclusion(clean.detach(), 2))
+    (load_loss(clean, clean, sd, 2) + 0 * clean.sum()).backward()
+    assert (clean.grad == 0).all()
+
+
+def test_noise_of_zero_spoils_no_gradient():
+    clean, sd = random_logits(40, 6), torch.zeros(40, 6, dtype=torch.float64, requires_grad=True)
+    smooth_load(clean, clean, sd, 2).sum().backward()
+    assert (sd.grad == 0).all()
+    naive = torch.special.ndtr((clean - clean.mean()) / sd)
+    assert torch.autograd.grad(naive.sum(), sd)[0].isnan().any()
+
+
+def test_little_noise_comes_close_to_the_count():
+    clean, _, _ = noisy_router()
+    for sd in (1e-2, 1e-4, 2e-6):
+        noisy = (clean + sd * random_logits(40, 6, seed=3)).requires_grad_()
+        P = smooth_load(clean, noisy, sd, 2)
+        P.sum().backward()
+        assert noisy.grad.isfinite().all()
+    assert (P - inclusion(clean, 2)).abs().max() < 1e-6
+
+
+def test_with_all_experts_selected_nothing_is_left_to_chance():
+    clean, noisy, sd = noisy_router(N=3)
+    assert (smooth_load(clean.requires_grad_(), noisy, sd, 3) == 1).all()
+    assert load_loss(clean, noisy, sd, 3) == 0
+    assert (smooth_load(clean[:, :1], noisy[:, :1], sd[:, :1], 1) == 1).all()
+
+
+def test_a_masked_expert_has_no_chance():
+    clean, noisy, sd = noisy_router(N=4)
+    hidden = torch.full((40, 1), -torch.inf, dtype=clean.dtype)
+    sd = torch.cat([sd, sd[:, :1]], -1).requires_grad_()
+    more = [torch.cat([a, hidden], -1).requires_grad_() for a in (clean, noisy)]
+    for k in (1, 2, 4, 5):
+        P = smooth_load(*more, sd, k)
+        expected = torch.ones_like(clean) if k >= 4 else smooth_load(clean, noisy, sd[:, :4], k)
+        torch.testing.assert_close(P[:, :4], expected)
+        assert (P[:, 4] == 0).all()
+        gradients = torch.autograd.grad(P.square().sum() + 0 * sd.sum(), [*more, sd], allow_unused=True)
+        assert all(g is None or g.isfinite().all() for g in gradients)
+
+
+def test_the_load_loss_leaves_padding_out_and_takes_any_leading_shape():
+    clean, noisy, sd = noisy_router()
+    expected = load_loss(clean[:30], noisy[:30], sd[:30], 2)
+    by_hand = chance_by_hand(clean[:30].numpy(), noisy[:30].numpy(), sd[:30].numpy(), 2).sum(0)
+    assert float(expected) == pytest.approx(np.var(by_hand) / np.mean(by_hand) ** 2, rel=1e-8)
+    mask = torch.arange(40) < 30
+    assert float(load_loss(clean, noisy, sd, 2)) != pytest.approx(float(expected), rel=1e-3)
+    spoilt = [torch.where(mask[:, None], a, torch.nan) for a in (clean, noisy, sd)]
+    assert load_loss(*spoilt, 2, mask) == expected
+    assert load_loss(clean, noisy, 0.5, 2, mask) == load_loss(clean[:30], noisy[:30], 0.5, 2)
+    folded = [a.reshape(4, 10, 6) for a in (clean, noisy, sd)]
+    assert load_loss(*folded, 2) == load_loss(clean, noisy, sd, 2)
+    of_expert = sd.mean(0)  # (N,): broadcast to all tokens
+    assert load_loss(clean, noisy, of_expert, 2) == load_loss(clean, noisy, of_expert.expand(40, 6), 2)
+
+
+def test_short_floats_become_long_for_the_load():
+    clean, noisy, sd = (a.bfloat16() for a in noisy_router(4000))
+    value = load_loss(clean, noisy, sd, 2)
+    assert value.dtype == torch.float32
+    assert float(value) == pytest.approx(float(load_loss(clean.double(), noisy.double(), sd.double(), 2)), rel=1e-4)
+
+
+# --- all -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("loss", [z_loss, lambda h: load_balancing_loss(h, 2)])
@@ -246,6 +451,27 @@ H = torch.zeros(3, 4)
         (lambda: z_loss(H[:0]), "logits.shape = (0, 4)"),
         (lambda: z_loss([1.0]), "logits = "),
         (lambda: stable_top_k(H, 5), "k = 5"),
+        (lambda: cv_squared(H.long()), "values = "),
+        (lambda: cv_squared(H / 0), "values = "),
+        (lambda: cv_squared(H[:, :0]), "values.shape = (3, 0)"),
+        (lambda: importance_loss(H - 1), "weights = "),
+        (lambda: importance_loss(H / 0), "weights = "),
+        (lambda: importance_loss(H.numpy()), "weights = "),
+        (lambda: importance_loss(H, torch.zeros(3, dtype=torch.bool)), "mask = "),
+        (lambda: importance_loss(H, torch.ones(4, dtype=torch.bool)), "mask.shape = (4,)"),
+        (lambda: smooth_load(H / 0, H, 1.0, 2), "clean_logits = "),
+        (lambda: smooth_load(H, H / 0, 1.0, 2), "noisy_logits = "),
+        (lambda: smooth_load(H, H[:2], 1.0, 2), "noisy_logits = "),
+        (lambda: smooth_load(H, H.masked_fill(torch.eye(3, 4) > 0, -torch.inf), 1.0, 2), "noisy_logits = "),
+        (lambda: smooth_load(H, H, -1.0, 2), "noise_sd = "),
+        (lambda: smooth_load(H, H, torch.nan, 2), "noise_sd = "),
+        (lambda: smooth_load(H, H, torch.ones(3), 2), "noise_sd = "),
+        (lambda: smooth_load(H, H, "large", 2), "noise_sd = 'large'"),
+        (lambda: smooth_load(H, H, 1.0, 5), "k = 5"),
+        (lambda: load_loss(H, H[:2], 1.0, 2), "noisy_logits.shape = (2, 4)"),
+        (lambda: load_loss(H, None, 1.0, 2), "noisy_logits = None"),
+        (lambda: load_loss(H, H, 1.0, 0), "k = 0"),
+        (lambda: load_loss(H, H, 1.0, 2, torch.ones(4, dtype=torch.bool)), "mask.shape = (4,)"),
     ],
 )
 def test_bad_input(call, named):

@@ -1,11 +1,12 @@
-"""The inputs of the lessons: the worked example (01), the visualizer's token kinds (04), a clustered task (06)."""
+"""The inputs of the lessons: worked example (01), visualizer's token kinds (04), clustered task (06), domains (08)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import erf, sqrt
 
 import numpy as np
 
-from moe_lessons.validation import whole_number
+from moe_lessons.validation import one_of, positive_number, whole_number
 
 Expert = Callable[[np.ndarray], np.ndarray]
 
@@ -123,3 +124,98 @@ def _regression(T: int, means: np.ndarray, maps: np.ndarray, rng: np.random.Gene
         mine = cluster == c if len(maps) > 1 else slice(None)  # (T,)
         y[mine] = np.tanh(x[mine] @ A)
     return Regression(x, y, cluster)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianDomains:
+    """Tokens x (T, d) and the domain (T,) of each, drawn around the means (D, d) with the same spread everywhere."""
+
+    x: np.ndarray
+    domain: np.ndarray
+    means: np.ndarray
+    noise_std: float
+
+    def best_guess(self, x: np.ndarray) -> np.ndarray:
+        """Return the likeliest domain (T,) of each token x (T, d): the nearest mean, as all domains are equally likely.
+
+        Nearest means largest x·μ_i − |μ_i|²/2 (Bishop 2006, eq. 4.68): a linear rule whose bias is −|μ_i|²/2. Where all
+        means have the same norm, the bias is the same for all and can be left out.
+        """
+        return (x @ self.means.T - (self.means**2).sum(axis=1) / 2).argmax(axis=1)
+
+    def bayes_accuracy(self, draws: int = 200_000, seed: int = 0) -> tuple[float, float]:
+        """Return (accuracy, standard error) of the best possible rule on fresh tokens, as shares between 0 and 1.
+
+        Exact for two domains: Φ(|μ_1 − μ_2| / 2σ), standard error 0. Otherwise the share that `best_guess` names
+        rightly among `draws` fresh tokens; `seed` draws them, so the same task gets the same number in every call.
+        Raises ValueError for draws that are not a whole number of at least 2.
+        """
+        whole_number("draws", draws, least=2, most=2**24)
+        if len(self.means) == 2:
+            half = np.linalg.norm(self.means[0] - self.means[1]) / 2
+            return (1 + erf(half / self.noise_std / sqrt(2))) / 2, 0.0
+        rng = np.random.default_rng([seed, 2026])
+        fresh = _around(self.means, self.noise_std, draws, rng)
+        share = float(np.mean(self.best_guess(fresh.x) == fresh.domain))
+        return share, sqrt(share * (1 - share) / draws)
+
+
+def gaussian_domains(
+    T: int = 4096,
+    d: int = 16,
+    domains: int = 4,
+    *,
+    separation: float = 4.0,
+    noise_std: float = 1.0,
+    norms: str = "equal",
+    test_T: int = 4096,
+    seed: int = 0,
+) -> tuple[GaussianDomains, GaussianDomains]:
+    """Draw tokens from Gaussian clusters, one for each domain. Returns (train, test), drawn independently.
+
+    The domains are equally likely and share one spherical spread: token = mean of its domain + noise_std · N(0, I).
+    `separation` is the distance between the two nearest means, in the units of x. With norms="equal" the means have
+    the same length and point in random orthogonal directions (in two dimensions: evenly around a circle; for more
+    domains than d > 2: in random directions). With norms="unequal" domains 0 and 1 share a direction, 2 and 3 the
+    next, and so on; the second of a pair is 1 + √2 times as long. No rule without a bias can tell such a pair apart.
+
+    T, test_T: tokens to train and to test on. seed: decides the means, whatever T, test_T and noise_std are.
+    Raises ValueError for a size that is not a whole number of at least 1 (d, domains: 2), for a separation or noise_std
+    that is not above 0, and for an unknown name in `norms`.
+    """
+    for name, size, least in (("T", T, 1), ("test_T", test_T, 1), ("d", d, 2), ("domains", domains, 2)):
+        whole_number(name, size, least=least, most=2**24)
+    separation, noise_std = positive_number("separation", separation), positive_number("noise_std", noise_std)
+    pairs = one_of("norms", norms, ("equal", "unequal")) == "unequal"
+    rng, train_rng, test_rng = np.random.default_rng(seed).spawn(3)
+    which = np.arange(domains) // 2 if pairs else np.arange(domains)  # (D,)
+    means = _directions(which[-1] + 1, d, rng)[which]  # (D, d)
+    means *= np.where(pairs & (np.arange(domains) % 2 == 1), 1 + np.sqrt(2), 1.0)[:, None]
+    means *= separation / _nearest(means)
+    return _around(means, noise_std, T, train_rng), _around(means, noise_std, test_T, test_rng)
+
+
+def _directions(count: int, d: int, rng: np.random.Generator) -> np.ndarray:
+    """Return unit vectors (count, d): orthogonal where they fit, a regular polygon in the plane, otherwise random."""
+    if count <= d and not (d == 2 and count == 2):
+        return np.linalg.qr(rng.normal(size=(d, count)))[0].T  # (count, d)
+    if d == 2:
+        angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(count) / count  # (count,)
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)  # (count, 2)
+    rows = rng.normal(size=(count, d))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def _nearest(means: np.ndarray) -> float:
+    """Return the smallest distance between two rows of means (D, d)."""
+    squares = (means**2).sum(axis=1)  # (D,)
+    gaps = squares[:, None] + squares - 2 * means @ means.T  # (D, D)
+    i, j = np.unravel_index(np.argmin(gaps + np.diag(np.full(len(means), np.inf))), gaps.shape)
+    return float(np.linalg.norm(means[i] - means[j]))
+
+
+def _around(means: np.ndarray, noise_std: float, T: int, rng: np.random.Generator) -> GaussianDomains:
+    """Draw T tokens around the means (D, d), every domain equally likely."""
+    domain = rng.integers(len(means), size=T)  # (T,)
+    x = means[domain] + noise_std * rng.normal(size=(T, means.shape[1]))  # (T, d)
+    return GaussianDomains(x, domain, means, noise_std)

@@ -1,14 +1,16 @@
-"""The worked example and the planted kinds keep the numbers that the lessons tell; the clustered task is as planted."""
+"""The worked example and the planted kinds keep the numbers of the lessons; the clustered tasks are as planted."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
 
 from moe_lessons import routing
 from moe_lessons.data import (
     EXPERT_NAMES,
     clustered_regression,
+    gaussian_domains,
     planted_router,
     token_kinds,
     worked_example,
@@ -156,3 +158,132 @@ def test_a_task_of_no_size_is_refused(settings, named):
     with pytest.raises(ValueError, match="expected a whole number") as error:
         clustered_regression(**settings)
     assert str(error.value).startswith(named)
+
+
+def distances(means):
+    """The distances between all pairs of means, the slow way."""
+    return [np.linalg.norm(a - b) for i, a in enumerate(means) for b in means[:i]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 50),
+    st.integers(2, 12),
+    st.integers(2, 7),
+    st.floats(0.1, 9),
+    st.sampled_from(["equal", "unequal"]),
+    st.integers(0, 2**32),
+)
+def test_the_domains_have_the_shapes_and_the_means_they_promise(T, d, domains, separation, norms, seed):
+    parts = gaussian_domains(T, d, domains, separation=separation, norms=norms, test_T=9, seed=seed)
+    for task, tokens in zip(parts, (T, 9), strict=True):
+        assert task.x.shape == (tokens, d)
+        assert task.domain.shape == (tokens,)
+        assert set(task.domain.tolist()) <= set(range(domains))
+        assert task.means.shape == (domains, d)
+    means = parts[0].means
+    np.testing.assert_array_equal(means, parts[1].means)
+    np.testing.assert_allclose(min(distances(means)), separation, rtol=1e-6)
+    lengths = np.linalg.norm(means, axis=1)
+    np.testing.assert_allclose(lengths[::2], lengths[0])
+    np.testing.assert_allclose(lengths[1::2], lengths[0] * (1 if norms == "equal" else 1 + np.sqrt(2)))
+
+
+def test_the_means_are_orthogonal_where_they_fit():
+    means = gaussian_domains(1, 16, 4, separation=3.0)[0].means
+    np.testing.assert_allclose(means @ means.T, 4.5 * np.eye(4), atol=1e-9)
+    np.testing.assert_allclose(distances(means), 3.0)
+    flat = gaussian_domains(1, 2, 4)[0].means
+    assert np.ptp(np.sort(distances(flat))[:4]) < 1e-9  # a square
+
+
+@pytest.mark.parametrize("norms", ["equal", "unequal"])
+def test_the_tokens_lie_around_their_mean_with_the_promised_spread(norms):
+    task, _ = gaussian_domains(40_000, 6, 4, noise_std=0.7, norms=norms)
+    noise = task.x - task.means[task.domain]
+    np.testing.assert_allclose(noise.std(axis=0), 0.7, rtol=0.02)
+    np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.02)
+    np.testing.assert_allclose(np.cov(noise.T), 0.49 * np.eye(6), atol=0.02)
+    np.testing.assert_allclose(np.bincount(task.domain) / 40_000, 0.25, atol=0.01)
+
+
+@pytest.mark.parametrize("norms", ["equal", "unequal"])
+def test_the_best_guess_is_the_domain_of_the_highest_density(norms):
+    task, _ = gaussian_domains(500, 5, 4, separation=1.0, noise_std=0.8, norms=norms)
+    density = [multivariate_normal(mean, 0.64 * np.eye(5)).logpdf(task.x) for mean in task.means]  # (D, T)
+    np.testing.assert_array_equal(task.best_guess(task.x), np.argmax(density, axis=0))
+
+
+@pytest.mark.parametrize("norms", ["equal", "unequal"])
+@pytest.mark.parametrize("domains", [2, 3, 4])
+def test_the_best_rule_reaches_its_accuracy_on_the_test_part(domains, norms):
+    _, test = gaussian_domains(1, 8, domains, separation=2.0, norms=norms, test_T=50_000)
+    best, error = test.bayes_accuracy()
+    assert (error == 0) == (domains == 2)
+    reached = np.mean(test.best_guess(test.x) == test.domain)
+    assert abs(reached - best) < 4 * np.hypot(error, np.sqrt(best * (1 - best) / 50_000))
+    assert np.mean(test.best_guess(test.x + 0.5 * test.means[0]) == test.domain) < best - 0.01  # another rule is worse
+
+
+def test_the_exact_accuracy_of_two_domains():
+    task, _ = gaussian_domains(1, 3, 2, separation=2.0, noise_std=1.0)
+    assert task.bayes_accuracy() == (pytest.approx(0.8413447, abs=1e-6), 0)
+    assert gaussian_domains(1, 3, 2, separation=2.0, noise_std=0.5)[0].bayes_accuracy()[0] > 0.97
+
+
+def test_the_sampled_accuracy_is_repeatable_and_its_error_shrinks():
+    task, _ = gaussian_domains(1, 8, 4, separation=2.0)
+    assert task.bayes_accuracy() == task.bayes_accuracy()
+    assert task.bayes_accuracy(1000)[1] == pytest.approx(14 * task.bayes_accuracy(200_000)[1], rel=0.1)
+    assert abs(task.bayes_accuracy(seed=1)[0] - task.bayes_accuracy(seed=2)[0]) < 0.006
+
+
+@pytest.mark.parametrize(("norms", "enough"), [("equal", True), ("unequal", False)])
+def test_without_a_bias_the_best_rule_is_reached_for_equal_norms_alone(norms, enough):
+    _, test = gaussian_domains(1, 8, 4, norms=norms, test_T=20_000)
+    without = (test.x @ test.means.T).argmax(axis=1)
+    assert np.array_equal(without, test.best_guess(test.x)) == enough
+    assert (np.mean(without == test.domain) > 0.9) == enough
+
+
+def test_a_pair_of_unequal_means_shares_its_direction():
+    means = gaussian_domains(1, 8, 6, norms="unequal")[0].means
+    directions = means / np.linalg.norm(means, axis=1, keepdims=True)
+    np.testing.assert_allclose(directions[::2], directions[1::2])
+    np.testing.assert_allclose(directions[::2] @ directions[::2].T, np.eye(3), atol=1e-9)
+
+
+def test_train_and_test_tokens_of_the_domains_are_independent_and_the_seed_decides():
+    train, test = gaussian_domains(3000, 4, 4, test_T=3000)
+    again = gaussian_domains(3000, 4, 4, test_T=10)[0]
+    np.testing.assert_array_equal(train.x, again.x)
+    assert len(np.unique(np.concatenate([train.x, test.x]), axis=0)) == 6000
+    residuals = [(part.x - part.means[part.domain]).ravel() for part in (train, test)]
+    assert abs(np.corrcoef(*residuals)[0, 1]) < 0.04
+    other = gaussian_domains(10, 4, 4, seed=1)[0]
+    assert np.abs(other.means - train.means).max() > 0.1
+    np.testing.assert_array_equal(gaussian_domains(10, 4, 4, noise_std=3.0)[0].means, train.means)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"T": 0}, "T = 0"),
+        ({"test_T": 1.5}, "test_T = 1.5"),
+        ({"d": 1}, "d = 1"),
+        ({"domains": 1}, "domains = 1"),
+        ({"separation": 0}, "separation = 0"),
+        ({"noise_std": -1.0}, "noise_std = -1.0"),
+        ({"noise_std": float("nan")}, "noise_std = nan"),
+        ({"norms": "different"}, "norms = 'different'"),
+    ],
+)
+def test_domains_that_make_no_sense_are_refused(settings, named):
+    with pytest.raises(ValueError, match="expected") as error:
+        gaussian_domains(**settings)
+    assert str(error.value).startswith(named)
+
+
+def test_too_few_draws_are_refused():
+    with pytest.raises(ValueError, match="draws = 1: expected"):
+        gaussian_domains(1, 4, 3)[0].bayes_accuracy(1)

@@ -107,6 +107,10 @@ EXPERT = FunctionQuestion(
         Mistake("both activated", "You applied silu to both branches. x W3 stays as it is.", with_hidden(lambda a, b: silu(a) * silu(b))),
         Mistake("activated product", "You multiplied the branches first and applied silu to the product. silu belongs on x W1 alone.",
                 with_hidden(lambda a, b: silu(a * b))),
+        Mistake("plain ReLU expert", "This is the older expert, ReLU(x W1) W2. SwiGLU has a second branch, x W3, and silu in place of ReLU.",
+                with_hidden(lambda a, b: np.maximum(a, 0))),
+        Mistake("silu after W2", "You applied silu to the result, after W2. It belongs on x W1, before the branches are multiplied.",
+                lambda x, W1, W2, W3: silu(((x @ W1) * (x @ W3)) @ W2)),
         Mistake("W3 forgotten", "This is silu(x W1) W2. The second branch, x W3, is not in it.", with_hidden(lambda a, b: silu(a))),
         Mistake("added", "You added the branches. The gate multiplies: silu(x W1) * (x W3).", with_hidden(lambda a, b: silu(a) + b)),
         Mistake("W2 forgotten", "This is the hidden layer, of width f. W2 leads back to width d.",
@@ -165,13 +169,15 @@ def short_offsets(selected: np.ndarray, N: int) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class DispatchQuestion(FunctionQuestion):
-    """Recognises any order that is by expert but not stable."""
+    """Recognises the two parts in the wrong order, and any order that is by expert but not as they came."""
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
-        """Compare; where no known mistake fits, see whether only rows of the same expert are exchanged."""
+        """Compare; where no known mistake fits, see whether parts, or only rows of the same expert, are exchanged."""
         verdict = super().judge(data, reply)
         if verdict.correct or verdict.mistake:
             return verdict
+        if all(map(is_swapped, reply["values"], data["cases"])):
+            return Verdict(False, "Both parts are right, but they come in the wrong order: return `order` first, then `offsets`.", "swapped parts")  # fmt: skip
         orders = [first_part(value) for value in reply["values"]]
         pairs = list(zip(orders, data["cases"], strict=True))
         if not all(is_sorted_by_expert(order, *case) for order, case in pairs):
@@ -180,8 +186,14 @@ class DispatchQuestion(FunctionQuestion):
         seen = next(filter(None, exchanged), "")
         if not seen:  # the order is right; the offsets are what differs
             return verdict
-        why = "Every expert has its own rows, but they are not in the order of the tokens: the sort is not stable. `np.argsort` promises that with `kind=\"stable\"` only; on short arrays it may look stable by accident. Without it the same tokens may be added up in another order, and rounding differs."  # fmt: skip
-        return Verdict(False, f"{why}\n{seen}", "not stable")
+        why = "Every expert has its own rows, but not in the order in which they came, by assignment number. Either the sort is not stable (`np.argsort` promises that with `kind=\"stable\"` only; on short arrays it may look stable by accident), or something else than the number decides among the rows of an expert, such as which choice a row is."  # fmt: skip
+        return Verdict(False, f"{why}\n{seen}", "not as they came")
+
+
+def is_swapped(value: Any, case: tuple) -> bool:
+    """Tell whether an answer of two parts is the right offsets, then the right order."""
+    order, offsets = dispatch(*case)
+    return isinstance(value, list) and len(value) == 2 and agree(value[0], offsets) and agree(value[1], order)
 
 
 def first_part(value: Any) -> Any:
@@ -326,6 +338,12 @@ def not_sent_back(x: np.ndarray, selected: np.ndarray, weights: np.ndarray, matr
     return weighted[stable_order(selected)].reshape(*weights.shape, -1).sum(axis=1)
 
 
+def sorted_choices(x: np.ndarray, selected: np.ndarray, weights: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Return the outputs times their weights, sorted by expert, not combined. (T·k, d)."""
+    weighted = weights[..., None] * choices(x, selected, matrices)  # (T, k, d)
+    return weighted.reshape(weights.size, -1)[stable_order(selected)]  # (T·k, d)
+
+
 class RowCountingExperts:
     """Experts made from matrices (N, d, d); remembers which rows each of them was given."""
 
@@ -449,6 +467,11 @@ SPARSE = SparseQuestion(
                 lambda x, selected, weights, matrices: x + sparse(x, selected, weights, matrices)),
         Mistake("not added", "These are the weighted outputs choice by choice. Add them up: y is (T, d).",
                 lambda x, selected, weights, matrices: weights[..., None] * choices(x, selected, matrices)),
+        Mistake("still rows", "These are the T·k weighted rows, sorted by expert. Add each token's k rows: y is (T, d), and row r belongs to token `order[r] // k`.", sorted_choices),
+        Mistake("still rows, unweighted", "These are the experts' T·k rows, sorted by expert. Give each its weight and add each token's k rows: y is (T, d), and row r belongs to token `order[r] // k`.",
+                lambda x, selected, weights, matrices: sorted_choices(x, selected, np.ones_like(weights), matrices)),
+        Mistake("rows by token", "These are the T·k weighted rows, token by token. Add up the k rows of each token: y is (T, d).",
+                lambda x, selected, weights, matrices: (weights[..., None] * choices(x, selected, matrices)).reshape(weights.size, -1)),
     ),
 )  # fmt: skip
 
@@ -624,12 +647,28 @@ def worst_entry(value: Any, expected: np.ndarray, name: str) -> str:
 def wrong_layer(y: Any, rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, W2: np.ndarray) -> tuple[str, str | None]:
     """Explain a wrong y and name the mistake; two empties when none is recognised."""
     of_row = np.repeat(np.arange(len(sizes)), sizes)  # (R,)
-    before = np.einsum("rd,rdf->rf", rows, W1[of_row])  # (R, f)
-    if agree(y, np.einsum("rf,rfd->rd", before, W2[of_row])):
+    after = relu_experts(rows, W1, W2, of_row, relu=False)  # (R, d)
+    if agree(y, after):
         return "Your experts have no ReLU between the two products.", "no ReLU"
-    if agree(y, np.maximum(np.einsum("rf,rfd->rd", np.maximum(before, 0), W2[of_row]), 0)):
+    if agree(y, np.maximum(after, 0)):
+        return "Your ReLU stands after W2. It belongs between the two products.", "ReLU after W2"
+    if agree(y, np.maximum(relu_experts(rows, W1, W2, of_row), 0)):
         return "Your experts have a second ReLU, after W2.", "second ReLU"
+    if any(agree(y, relu_experts(rows, W1, W2, equal)) for equal in equal_parts(len(rows), len(sizes))):
+        return "You gave every expert equally many rows. How many each has is in `sizes`, which you did not use.", "equal parts"  # fmt: skip
     return "", None
+
+
+def relu_experts(rows: np.ndarray, W1: np.ndarray, W2: np.ndarray, of_row: np.ndarray, relu: bool = True) -> np.ndarray:
+    """Return ReLU(row W1) W2, or without ReLU row W1 W2, each row with the matrices of its expert. (R, d)."""
+    hidden = np.einsum("rd,rdf->rf", rows, W1[of_row])  # (R, f)
+    return np.einsum("rf,rfd->rd", np.maximum(hidden, 0) if relu else hidden, W2[of_row])  # (R, d)
+
+
+def equal_parts(R: int, N: int) -> list[np.ndarray]:
+    """Return the expert of each row if R rows are cut into N equal parts, as `tensor_split` and as `chunk` do it."""
+    sizes = [len(part) for part in np.array_split(np.arange(R), N)]
+    return [np.repeat(np.arange(N), sizes), np.arange(R) // math.ceil(R / N)]
 
 
 def gradient_fault(layer: dict, case: tuple) -> Verdict | None:
@@ -749,6 +788,12 @@ def wrong_way_round(outputs: np.ndarray, order: np.ndarray, weights: np.ndarray)
     return np.einsum("tk,tkd->td", weights, outputs[order].reshape(*weights.shape, -1))
 
 
+def cut_choice_first(outputs: np.ndarray, order: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the sums if the rows, back in their places, are taken for (k, T, d). (T, d)."""
+    T, k = weights.shape
+    return np.einsum("tk,ktd->td", weights, outputs[np.argsort(order)].reshape(k, T, -1))
+
+
 COMBINE = FunctionQuestion(
     id="5.5",
     title="Combine without a loop",
@@ -771,8 +816,13 @@ COMBINE = FunctionQuestion(
         Mistake("duplicates lost", "Each token has only one of its k rows, the last: `y[tokens] = ...` overwrites, and even `y[tokens] += ...` does not add twice where a token comes twice. `np.add.at(y, tokens, ...)` does (`y.index_add_(0, tokens, ...)` in torch).", plus_at_once),
         Mistake("weights not sorted", "The rows are sorted by expert, your weights still by token, so rows have each other's weights. The weight of row r is weights.ravel()[order[r]].",
                 by_rows(its_token, lambda order, weights: weights.ravel())),
-        Mistake("modulo T", "You took order % T for the token. Assignments are numbered t·k + j, so the token is order // k.",
+        Mistake("modulo T", "Your tokens are order % T, written out or by a reshape to (k, T, d). Assignments are numbered t·k + j, so the token is order // k, and the reshape is (T, k, d).",
                 by_rows(lambda order, k, T: order % T, its_weight)),
+        Mistake("modulo k", "You took order % k for the token: that is which of its choices a row is. Assignments are numbered t·k + j, so the token is order // k.",
+                by_rows(lambda order, k, T: order % k, its_weight)),
+        Mistake("first choice's weight", "Every row has the weight of its token's first choice. Choice j has weights[t, j]: row r has weights.ravel()[order[r]].",
+                by_rows(its_token, lambda order, weights: weights[order // weights.shape[1], 0])),
+        Mistake("reshaped to (k, T)", "You brought the rows back to their places, and then cut them as (k, T, d). Assignments are numbered t·k + j: a token's k rows stand together, so the shape is (T, k, d).", cut_choice_first),
         Mistake("divided by T", "You took order // T for the token. Each token has k assignments, so its number is order // k.",
                 by_rows(lambda order, k, T: order // T, its_weight)),
         Mistake("not sent back", "You added up k neighbours in the sorted order. A token's k rows lie far apart there: order says whose each is.",

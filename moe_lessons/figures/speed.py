@@ -16,22 +16,27 @@ _LEFT, _ACROSS, _TOP, _ROW = 20, 440, 78, 50  # the axis: its left edge and leng
 _RIM: dict[str, Any] = {"stroke": PAPER, "stroke_width": 5, "paint_order": "stroke"}  # lines pass behind the words
 
 
-def speed_svg(times: Mapping[str, Sequence[float]], limit: str, title: str = "Time of one step") -> str:
+def speed_svg(
+    times: Mapping[str, Sequence[float]], limit: str, title: str = "Time of one step", reach: float = 10.0
+) -> str:
     """Draw each median as a bar that starts at the limit's median, on a log axis, with quartiles. Returns SVG.
 
     times: name -> measured seconds, as `timing.interleaved` returns them, at most 10 names, drawn in their order.
     limit: the name of the unavoidable work; it becomes the line at 1, and the axis counts in multiples of it.
-    Raises ValueError for a limit that is not among the times, too many names, no other name, and times that are not
-    finite and above 0.
+    reach: a multiple that the axis shows in any case; the same for several pictures makes their bars comparable.
+    Raises ValueError for a limit that is not among the times, too many names, no other name, a reach not above 0, and
+    times that are not finite and above 0.
     """
     if limit not in times:
         raise refuse("limit", limit, f"one of {list(times)}")
     if not 2 <= len(times) <= MOST_ROWS:
         raise refuse("times", list(times), f"from 2 to {MOST_ROWS} names")
+    if not 0 < reach < float("inf"):
+        raise refuse("reach", reach, "a finite number above 0")
     spreads = {name: _positive(name, seconds) for name, seconds in times.items()}
     unit = spreads[limit].median
     rows = {name: spreads[name] for name in times if name != limit}
-    axes = _axes(rows, unit)
+    axes = _axes(rows, unit, reach)
     ratios = {name: row.median / unit for name, row in rows.items()}
     return picture(
         WIDTH,
@@ -55,11 +60,11 @@ def _positive(name: str, seconds: Sequence[float]) -> Spread:
     return found
 
 
-def _axes(rows: Mapping[str, Spread], unit: float) -> Axes:
-    """Return a log axis in multiples of the limit; it reaches beyond 10, so that pictures of two runs look alike."""
-    most = max(row.high for row in rows.values()) / unit
+def _axes(rows: Mapping[str, Spread], unit: float, reach: float) -> Axes:
+    """Return a log axis in multiples of the limit, which goes beyond `reach` and all rows."""
+    most = max(reach, *(row.high / unit for row in rows.values()))
     least = min(row.low for row in rows.values()) / unit
-    x_range = (min(0.7, 0.9 * least), max(12.0, 1.3 * most))
+    x_range = (min(0.7, 0.9 * least), 1.3 * max(1.0, most))
     return Axes(_LEFT, _TOP, _ACROSS, _ROW * len(rows), x_range, (0, 1), x_log=True)
 
 

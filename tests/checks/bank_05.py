@@ -261,6 +261,12 @@ def sparse_not_added(x, selected, weights, experts):
     return y
 
 
+def sparse_rows(x, selected, weights, experts):
+    order, offsets = dispatch(selected, len(experts))
+    parts = itertools.pairwise(offsets)
+    return np.concatenate([experts[i](x[order[a:b] // selected.shape[1]]) for i, (a, b) in enumerate(parts)])
+
+
 # --- 5.4 ----------------------------------------------------------------------------------------------------------
 
 
@@ -302,6 +308,10 @@ def by_slices_of_rows(rows, sizes, W1, W2):
         pieces.append((rows[start : start + size] @ a).relu() @ b)
         start += size
     return torch.vstack(pieces)
+
+
+def equal_parts(rows, sizes, W1, W2):
+    return torch.cat([torch.relu(p @ A) @ B for p, A, B in zip(rows.tensor_split(len(W1)), W1, W2, strict=True)])
 
 
 class OwnBackward(torch.autograd.Function):
@@ -422,6 +432,8 @@ WRONG = {
         "gate on the other branch": lambda x, W1, W2, W3: expert(x, W3, W2, W1),
         "both activated": lambda x, W1, W2, W3: (silu(x @ W1) * silu(x @ W3)) @ W2,
         "activated product": lambda x, W1, W2, W3: silu((x @ W1) * (x @ W3)) @ W2,
+        "plain ReLU expert": lambda x, W1, W2, W3: np.maximum(x @ W1, 0) @ W2,
+        "silu after W2": lambda x, W1, W2, W3: silu((x @ W1 * (x @ W3)) @ W2),
         "W3 forgotten": lambda x, W1, W2, W3: silu(x @ W1) @ W2,
         "added": lambda x, W1, W2, W3: (silu(x @ W1) + x @ W3) @ W2,
         "W2 forgotten": lambda x, W1, W2, W3: silu(x @ W1) * (x @ W3),
@@ -437,7 +449,8 @@ WRONG = {
         "inverse": with_order(lambda s: np.argsort(order_of(s))),
         "last expert first": with_order(lambda s: np.argsort(-s.ravel(), kind="stable")),
         "column by column": with_order(lambda s: np.argsort(s.ravel(order="F"), kind="stable")),
-        "not stable": with_order(lambda s: order_of(s, kind="quicksort")),
+        "not as they came": with_order(lambda s: np.lexsort((np.arange(s.size) % s.shape[1], s.ravel()))),
+        "swapped parts": lambda selected, num_experts: dispatch(selected, num_experts)[::-1],
         "not minlength": with_offsets(lambda s, N: np.r_[0, np.bincount(s.ravel()).cumsum()]),
         "empty left out": with_offsets(lambda s, N: np.r_[0, np.unique(s, return_counts=True)[1].cumsum()]),
         "no leading 0": with_offsets(lambda s, N: np.cumsum(np.bincount(s.ravel(), minlength=N))),
@@ -462,6 +475,9 @@ WRONG = {
         "all experts": lambda x, selected, weights, experts: sum(expert(x) for expert in experts),
         "with residual": lambda *case: case[0] + sparse(*case),
         "not added": sparse_not_added,
+        "still rows": lambda *case: sparse_rows(*case) * case[2].ravel()[order_of(case[1]), None],
+        "still rows, unweighted": lambda *case: sparse_rows(*case),
+        "rows by token": lambda *case: sparse_not_added(*case).reshape(case[1].size, -1),
         "dense": dense,
         "row by row": row_by_row,
         "choice by choice": choice_by_choice,
@@ -473,12 +489,19 @@ WRONG = {
         "a weight per row": a_weight_per_row,
         "every expert for every row": every_expert_for_every_row,
         "no ReLU": layer_of(list, act=lambda z: z),
+        "ReLU after W2": lambda *case: torch.relu(layer_of(list, act=lambda z: z)(*case)),
+        "equal parts": equal_parts,
         "second ReLU": lambda *case: torch.relu(layer_of(list)(*case)),
     },
     "5.5": {
         "duplicates lost": combine_with_plus,
         "weights not sorted": combine_with(row_weights=lambda order, weights: weights.ravel()),
         "modulo T": combine_with(tokens=lambda order, k, T: order % T),
+        "modulo k": combine_with(tokens=lambda order, k, T: order % k),
+        "first choice's weight": combine_with(row_weights=lambda order, weights: weights[order // weights.shape[1], 0]),
+        "reshaped to (k, T)": lambda outputs, order, weights: (
+            outputs[np.argsort(order)].reshape(weights.shape[1], len(weights), -1) * weights.T[..., None]
+        ).sum(0),
         "divided by T": combine_with(tokens=lambda order, k, T: order // T),
         "not sent back": combine_with(tokens=rows_in_place),
         "order not used": combine_with(rows_in_place, lambda order, weights: weights.ravel()),
@@ -507,7 +530,7 @@ UNRECOGNISED = {
     "5.2": [
         lambda selected, num_experts: None,
         lambda selected, num_experts: order_of(selected),
-        lambda selected, num_experts: (offsets_of(selected, num_experts), order_of(selected)),
+        lambda selected, num_experts: (offsets_of(selected, num_experts), order_of(selected) + 1),
         with_order(lambda s: order_of(s)[::-1]),
         with_order(lambda s: order_of(s) + 1),
         with_order(lambda s: np.zeros(s.size, dtype=int)),

@@ -174,6 +174,38 @@ def test_rows_of_one_expert_that_are_exchanged_are_named():
     )
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_an_unstable_sort_and_a_sort_by_choice_get_the_verdict_that_names_both(seed):
+    def answer(order):
+        return lambda selected, num_experts: (order(selected), dispatch(selected, num_experts)[1])
+
+    unstable = answer(lambda s: np.argsort(s.ravel(), kind="quicksort"))
+    by_choice = answer(lambda s: np.lexsort((np.arange(s.size) % s.shape[1], s.ravel())))
+    for wrong in (unstable, by_choice):
+        result = check("5.2", wrong, seed=seed)
+        assert result.mistake == "not as they came"
+        assert "not in the order in which they came" in result.message
+
+
+@pytest.mark.parametrize("cut", ["tensor_split", "chunk"])
+def test_equal_parts_are_recognised_however_torch_cuts(cut):
+    def layer(rows, sizes, W1, W2):
+        parts = zip(getattr(rows, cut)(len(W1)), W1, W2, strict=False)
+        return torch.cat([torch.relu(part @ a) @ b for part, a, b in parts])
+
+    assert {check("5.4", layer, seed=seed).mistake for seed in range(5)} == {"equal parts"}
+
+
+def test_a_reshape_to_k_and_T_of_weighted_rows_gets_a_true_verdict():
+    def reshaped(outputs, order, weights):
+        back = (weights.ravel()[order, None] * outputs)[np.argsort(order)]
+        return back.reshape(weights.shape[1], len(weights), -1).sum(axis=0)
+
+    result = check("5.5", reshaped, seed=0)
+    assert result.mistake == "modulo T"
+    assert "a reshape to (k, T, d)" in result.message
+
+
 def test_experts_answer_in_kind_and_keep_what_they_are_given():
     experts = RowCountingExperts(np.stack([np.eye(2), -np.eye(2)]))
     rows = torch.tensor([[0.5, -1.0]], requires_grad=True)

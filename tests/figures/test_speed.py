@@ -21,6 +21,7 @@ PICTURES = {
     "titled": partial(speed_svg, TIMES, "products only", "N = 32, forward + backward, CPU time"),
     "near the limit": partial(speed_svg, {"limit": [1.0, 1.1], "a": [0.9], "b": [1.0]}, "limit"),
     "far from it": partial(speed_svg, {"limit": [0.001], "a": [40.0], "b": [1e-5]}, "limit"),
+    "seven rows, far": partial(speed_svg, dict(list(MANY.items())[:8]), "products only", reach=70),
     "many": partial(speed_svg, MANY, "products only"),
 }
 
@@ -108,6 +109,13 @@ def test_whiskers_reach_from_quartile_to_quartile():
     assert length / (slow - start) == pytest.approx(np.log(high / low) / np.log(0.51 / 0.007), rel=1e-2)
 
 
+def test_pictures_of_the_same_reach_have_the_same_axis():
+    short = {name: TIMES[name] for name in ("products only", "sort + slices")}
+    for reach, same in ((1000, True), (10, False)):  # 10 is the broken control: the axis then follows the rows
+        both, alone = (ends(speed_svg(times, "products only", reach=reach)) for times in (TIMES, short))
+        assert (both[1] == alone[0]) is same
+
+
 def test_broken_control_a_linear_axis_would_be_noticed():
     (start, slow), (_, fast) = ends(speed_svg(TIMES, "products only"))
     assert (slow - start) / (fast - start) != pytest.approx((0.51 - 0.007) / (0.013 - 0.007), rel=0.1)
@@ -121,6 +129,8 @@ def test_broken_control_a_linear_axis_would_be_noticed():
         (partial(speed_svg, {str(i): [1.0] for i in range(11)}, "0"), "times = ["),
         (partial(speed_svg, {"limit": [1.0], "a": [0.0, 1.0]}, "limit"), "times['a'] = [0.0, 1.0]"),
         (partial(speed_svg, {"limit": [1.0], "a": []}, "limit"), "seconds = []"),
+        (partial(speed_svg, TIMES, "products only", reach=0), "reach = 0"),
+        (partial(speed_svg, TIMES, "products only", reach=float("nan")), "reach = nan"),
     ],
 )
 def test_bad_input(call, named):

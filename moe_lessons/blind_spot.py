@@ -12,7 +12,7 @@ Each method trains the same `runs` routers on the same tokens, all at once: tens
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import log
+from math import inf, isfinite, log
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from moe_lessons.estimators import AdaptiveL1, DefaultVector, relu_weights, sparse_mixture, straight_through
 from moe_lessons.losses import balance_of_layers, stable_top_k
-from moe_lessons.validation import one_of, whole_number
+from moe_lessons.validation import one_of, positive_number, refuse, whole_number
 
 N, D, K = 8, 9, 2  # experts (and groups of tokens), width, active experts
 BLIND = N - 1  # the index of E8, the expert that nobody asks
@@ -43,7 +43,8 @@ class Method:
 
     label: two or three words. recipe: one sentence. build(runs, coefficient) returns a route: a function of logits
     (R, T, N), outputs (R, T, N, d) and a generator (None in a test: nothing random then) that returns y (R, T, d) and
-    a penalty (R,). coefficient: its one number, set before the experiment; `why` says from where.
+    a penalty (R,). coefficient: its one number, set before the experiment; `why` says from where, `bounds` what it
+    may be (None: the method has none).
     start: E8's first logit, 0 for a fair start. relu: active where a logit is above 0, instead of among the k largest.
     """
 
@@ -52,6 +53,7 @@ class Method:
     build: Callable[[int, float], Route]
     coefficient: float = 0.0
     why: str = "no coefficient"
+    bounds: tuple[float, float] | None = None
     start: float = START
     relu: bool = False
 
@@ -63,7 +65,7 @@ class Result:
     steps: (frames,), the training steps done at each measurement, 0 first. Each history is (frames, R):
     share: of E8's own tokens, the share that selects E8. loss: task loss, the mean squared error per coordinate.
     margin: E8's mean logit on its tokens minus the logit it would have to beat (0 for ReLU routing).
-    active: mean number of experts used for a token. is_null: whether E8 had a fair start.
+    active: mean number of experts used for a token. is_null: whether E8 had a fair start. relu: as in `Method`.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Result:
     margin: np.ndarray
     active: np.ndarray
     is_null: bool = False
+    relu: bool = False
 
     @property
     def found(self) -> np.ndarray:
@@ -166,19 +169,19 @@ METHODS: dict[str, Method] = {
     "top_k_a": Method("gate A", "top-k, then softmax over the k selected logits.", _top_k),
     "top_k_b": Method("gate B", "softmax over all, then keep k.", partial(_top_k, gate="softmax_topk")),
     "balance": Method("balance loss", "gate A, plus α times the Switch balance loss.", _balance, 0.01,
-                      "α = 0.01, Fedus et al. 2021"),
+                      "α = 0.01, Fedus et al. 2021", (0, inf)),
     "noise": Method("noise", "gate A; in training, normal noise on every logit.", _noise, log(2),
-                    "sd = ln 2 = softplus(0): Shazeer's noise where W_noise starts at 0"),
+                    "sd = ln 2 = softplus(0): Shazeer's noise where W_noise starts at 0", (0, inf)),
     "random": Method("random choice", "gate A; in training, with probability ε a token's k experts are drawn blindly.",
-                     _random, 0.1, "ε = 0.1, the usual first value of an ε-greedy choice"),
+                     _random, 0.1, "ε = 0.1, the usual first value of an ε-greedy choice", (0, 1)),
     "straight_through": Method("straight-through", "forward gate A; the router gets the dense mixture's gradient.",
                                _straight_through),
     "default_vector": Method("default vector", "unselected experts are stood in for by the mean of their past outputs.",
-                             _default_vector, 0.9, "decay = 0.9: a memory of about ten batches"),
+                             _default_vector, 0.9, "decay = 0.9: a memory of about ten batches", (0, 1)),
     "relu": Method("ReLU routing", "weights max(h, 0), no top-k; an adaptive L1 penalty aims at k of N.", _relu, 1.2,
-                   "factor 1.2 and λ = 1e-8 at the start, Wang et al. 2024", relu=True),
+                   "factor 1.2 and λ = 1e-8 at the start, Wang et al. 2024", (1, inf), relu=True),
     "relu_fair": Method("ReLU, fair start", "null of ReLU routing: E8 starts near 0.", _relu, 1.2,
-                        "as ReLU routing", start=0.0, relu=True),
+                        "as ReLU routing", (1, inf), start=0.0, relu=True),
 }  # fmt: skip
 """Every method by its name, in the order of the lesson's table. `fair` and `relu_fair` are the nulls: no blind spot."""
 
@@ -216,10 +219,13 @@ def sweep(
 ) -> list[Result]:
     """Train one method with several coefficients, by default those of SWEEPS; return one result for each.
 
-    Raises ValueError for a name that is not in METHODS, or not in SWEEPS where no coefficients are given.
+    Raises ValueError for a name that is not in METHODS, or not in SWEEPS where no coefficients are given; for an empty
+    sequence, and for coefficients that `run` refuses.
     """
-    one_of("name", name, METHODS if coefficients else SWEEPS)
-    values = coefficients or SWEEPS[name]
+    one_of("name", name, SWEEPS if coefficients is None else METHODS)
+    values = SWEEPS[name] if coefficients is None else list(coefficients)
+    if not values:
+        raise refuse("coefficients", coefficients, "at least one number")
     return [run(name, runs, seed, steps, coefficient=value) for value in (progress(values) if progress else values)]
 
 
@@ -232,29 +238,42 @@ def run(
     coefficient: float | None = None,
     start: float | None = None,
     optimizer: str = "adam",
+    learning_rate: float | None = None,
     idle: int = 1,
 ) -> Result:
     """Train `runs` routers with one method; measure at the start and about 30 times, evenly spread over the steps.
 
     name: a key of METHODS. coefficient, start: instead of the method's own. optimizer: "adam" or "sgd" (Adam divides
     by the size of a gradient, so a tiny one counts as much as a large one; SGD does not).
+    learning_rate: of the optimizer, instead of LEARNING_RATES.
     idle: how many experts, the last ones, begin at `start`; E8 is always among them.
-    Raises ValueError for an unknown name or optimizer, and counts out of range.
+    Raises ValueError for an unknown name or optimizer, for counts and numbers out of range, and for a coefficient that
+    the method does not have.
     """
-    method = METHODS[one_of("name", name, METHODS)]
-    whole_number("steps", steps, least=1, most=100_000)
-    coefficient = method.coefficient if coefficient is None else coefficient
-    start = method.start if start is None else start
+    method, at = METHODS[one_of("name", name, METHODS)], _times(whole_number("steps", steps, least=1, most=100_000))
+    coefficient = method.coefficient if coefficient is None else _coefficient(name, coefficient)
+    start = method.start if start is None else _number("start", start, -1e6, 1e6)
     world = _World(runs, seed, start, idle)
-    route = method.build(runs, coefficient)
-    update = _optimizer(world.W_g, optimizer)
-    at, frames = _times(steps), [_measure(world, route, method.relu)]
-    for step in range(1, steps + 1):
-        _train_step(world, route, update)
-        if step in at:
-            frames.append(_measure(world, route, method.relu))
-    share, loss, margin, used = (np.stack(history) for history in zip(*frames, strict=True))  # (frames, R) each
-    return Result(name, method.label, coefficient, np.array(at), share, loss, margin, used, not start)
+    route, update = method.build(runs, coefficient), _optimizer(world.W_g, optimizer, learning_rate)
+    share, loss, margin, used = _train(world, route, update, at, method.relu)
+    times = np.array(at)  # (frames,)
+    return Result(name, method.label, coefficient, times, share, loss, margin, used, not start, method.relu)
+
+
+def _coefficient(name: str, value: Any) -> float:
+    """Check a coefficient that stands in for a method's own."""
+    bounds = METHODS[name].bounds
+    if bounds is None:
+        raise refuse("coefficient", value, f"None: {name!r} has no coefficient")
+    return _number("coefficient", value, *bounds)
+
+
+def _number(name: str, value: Any, least: float, most: float) -> float:
+    """Return `value` as a finite float from `least` to `most`."""
+    is_real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_real or not isfinite(value) or not least <= value <= most:
+        raise refuse(name, value, f"a finite number from {least:g} to {most:g}")
+    return float(value)
 
 
 def reference_losses(runs: int = 64, seed: int = 0) -> dict[str, float]:
@@ -319,14 +338,28 @@ class _World:
         return x, outputs, outputs[:, torch.arange(len(group)), group]
 
 
-def _optimizer(W_g: Tensor, name: str) -> torch.optim.Optimizer:
+def _optimizer(W_g: Tensor, name: str, rate: float | None = None) -> torch.optim.Optimizer:
     kinds: dict[str, Any] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    return kinds[one_of("optimizer", name, kinds)]([W_g], lr=LEARNING_RATES[name])
+    one_of("optimizer", name, kinds)
+    rate = LEARNING_RATES[name] if rate is None else positive_number("learning_rate", rate)
+    return kinds[name]([W_g], lr=rate)
 
 
 def _times(steps: int) -> list[int]:
     """Return the steps at which to measure: 0, the last, and evenly between."""
     return sorted({*range(0, steps, -(-steps // FRAMES)), steps})
+
+
+def _train(
+    world: _World, route: Route, update: torch.optim.Optimizer, at: list[int], relu: bool
+) -> tuple[np.ndarray, ...]:
+    """Train up to the last step of `at`, measure at each of them. Returns four histories (frames, R)."""
+    frames = [_measure(world, route, relu)]
+    for step in range(1, at[-1] + 1):
+        _train_step(world, route, update)
+        if step in at:
+            frames.append(_measure(world, route, relu))
+    return tuple(np.stack(history) for history in zip(*frames, strict=True))
 
 
 def _train_step(world: _World, route: Route, update: torch.optim.Optimizer) -> None:

@@ -7,6 +7,7 @@ Letters: h logits, p = softmax(h), S selected, w gate weights, v = ∂L/∂y, a_
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,10 +23,12 @@ def sparse_mixture(
 
     logits: (..., N). outputs: (..., N, d), those of all experts. gate: a key of `routing.GATE_FORMS`.
     selected: (..., k) indices, when something else than the k largest logits decided. Returns (..., d).
-    Raises ValueError for logits that are not finite (or −∞), widths that differ, k outside 1..N, an unknown gate.
+    Raises ValueError for logits that are not finite (or −∞), widths that differ, k outside 1..N, an unknown gate, and
+    a selection of another shape or type, with an index outside 0..N − 1, or of −∞ logits only.
     """
     outputs = _check(logits, outputs)
-    w = _gate(logits, stable_top_k(logits, k) if selected is None else selected, gate)  # (..., N)
+    chosen = stable_top_k(logits, k) if selected is None else _from_outside(selected, logits, k)  # (..., k)
+    w = _gate(logits, chosen, gate)  # (..., N)
     return _mix(w, outputs)
 
 
@@ -56,7 +59,7 @@ class DefaultVector(nn.Module):
     and an expert that is never selected keeps m_j = 0: then the router learns nothing about it.
 
     num_experts: N. d_model: d. decay: at least 0, below 1. batch: leading axes with an average each, (runs,) for
-    `runs` separate routers at once. Raises ValueError for sizes below 1 and for another decay.
+    `runs` separate routers at once. Raises ValueError for sizes below 1 or not whole, and for another decay.
     Source: Panda et al. 2025 (arXiv:2504.12463).
     """
 
@@ -66,9 +69,12 @@ class DefaultVector(nn.Module):
         super().__init__()
         N = whole_number("num_experts", num_experts, least=1, most=10**6)
         d = whole_number("d_model", d_model, least=1, most=10**9)
-        if not 0 <= decay < 1:
+        if not (_is_number(decay) and 0 <= decay < 1):
             raise refuse("decay", decay, "a number from 0 to below 1")
-        self.decay, self.batch = decay, tuple(batch)
+        if not isinstance(batch, (tuple, list)):
+            raise refuse("batch", batch, "a tuple of sizes")
+        self.decay = float(decay)
+        self.batch = tuple(whole_number("batch", size, least=1, most=10**6) for size in batch)
         self.register_buffer("average", torch.zeros(*self.batch, N, d))
 
     def forward(self, logits: Tensor, outputs: Tensor, k: int) -> Tensor:
@@ -128,7 +134,7 @@ class AdaptiveL1:
     def __init__(
         self, target_active: float, coefficient: float = 1e-8, factor: float = 1.2, runs: bool = False
     ) -> None:
-        if not 0 < target_active < 1:
+        if not (_is_number(target_active) and 0 < target_active < 1):
             raise refuse("target_active", target_active, "a number between 0 and 1: k/N")
         if positive_number("factor", factor) <= 1:
             raise refuse("factor", factor, "a number above 1")
@@ -158,6 +164,26 @@ def _check(logits: Any, outputs: Any) -> Tensor:
     if outputs.shape[:-1] != logits.shape:
         raise refuse("outputs.shape", tuple(outputs.shape), f"{(*logits.shape, 'd')}: one output for each logit")
     return outputs
+
+
+def _from_outside(selected: Any, logits: Tensor, k: int) -> Tensor:
+    """Check the experts that something else than the largest logits selected. Returns them as int64 (..., k)."""
+    N = logits.shape[-1]
+    expected = (*logits.shape[:-1], whole_number("k", k, least=1, most=N))
+    if not isinstance(selected, Tensor) or selected.dtype not in (torch.int64, torch.int32):
+        raise refuse("selected", selected, "a tensor of whole numbers (int64 or int32)")
+    if tuple(selected.shape) != expected:
+        raise refuse("selected.shape", tuple(selected.shape), f"{expected}: k experts for each token")
+    if selected.min() < 0 or selected.max() >= N:
+        raise refuse("selected", selected, f"indices from 0 to {N - 1}")
+    if logits.detach().gather(-1, selected.long()).isneginf().all(dim=-1).any():
+        raise refuse("selected", selected, "at least one expert whose logit is above −∞ for each token")
+    return selected.long()
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether `value` is a real number, and no boolean."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _mark(logits: Tensor, selected: Tensor) -> Tensor:

@@ -210,6 +210,19 @@ def test_a_coefficient_changes_what_happens():
     assert not np.array_equal(small.margin[-1], large.margin[-1])
 
 
+def test_coefficients_may_come_as_an_array():
+    swept = blind_spot.sweep("noise", np.array([0.1, 0.2]), runs=2, steps=1)
+    assert [result.coefficient for result in swept] == [0.1, 0.2]
+
+
+def test_the_learning_rate_stands_in_for_that_of_the_optimizer():
+    usual, given, other = (
+        blind_spot.run("fair", runs=2, steps=3, optimizer="sgd", learning_rate=rate) for rate in (None, 1.0, 3.0)
+    )
+    assert np.array_equal(usual.margin, given.margin)
+    assert not np.array_equal(usual.margin[-1], other.margin[-1])
+
+
 def test_several_experts_can_start_idle():
     result = blind_spot.run("top_k_a", runs=4, steps=3, idle=4)
     assert (result.loss[0] > 2 * blind_spot.run("top_k_a", runs=4, steps=3).loss[0]).all()
@@ -224,6 +237,16 @@ def test_several_experts_can_start_idle():
         (lambda: blind_spot.run("fair", seed=-1), "seed = -1"),
         (lambda: blind_spot.run("fair", idle=7), "idle = 7"),
         (lambda: blind_spot.run("fair", runs=1, steps=1, optimizer="lion"), "optimizer = 'lion'"),
+        (lambda: blind_spot.run("random", coefficient=7), "coefficient = 7"),
+        (lambda: blind_spot.run("balance", coefficient=-1), "coefficient = -1"),
+        (lambda: blind_spot.run("noise", coefficient=np.nan), "coefficient = nan"),
+        (lambda: blind_spot.run("noise", coefficient="1"), "coefficient = '1'"),
+        (lambda: blind_spot.run("default_vector", coefficient=1.0), "decay = 1.0"),
+        (lambda: blind_spot.run("fair", start=np.nan), "start = nan"),
+        (lambda: blind_spot.run("fair", start="low"), "start = 'low'"),
+        (lambda: blind_spot.run("fair", learning_rate=0), "learning_rate = 0"),
+        (lambda: blind_spot.sweep("top_k_a", [1.0, 2.0]), "coefficient = 1.0"),
+        (lambda: blind_spot.sweep("noise", []), "coefficients = []"),
         (lambda: blind_spot.sweep("fair"), "name = 'fair'"),
         (lambda: blind_spot.sweep("nonsense", (1.0,)), "name = 'nonsense'"),
     ],

@@ -324,6 +324,7 @@ def test_the_coefficient_brings_the_share_of_active_experts_to_its_target():
 # --- bad input -----------------------------------------------------------------------------------------------------
 
 H, E0 = torch.zeros(T, N), torch.zeros(T, N, D)
+MASKED = H.clone().index_fill(-1, torch.tensor([0]), -torch.inf)
 
 
 @pytest.mark.parametrize(
@@ -336,10 +337,20 @@ H, E0 = torch.zeros(T, N), torch.zeros(T, N, D)
         (lambda: straight_through(H, E0[:, :-1], 2), "outputs.shape = (6, 4, 3)"),
         (lambda: straight_through(H, E0[..., 0], 2), "outputs.shape = (6, 5)"),
         (lambda: straight_through(H, E0.long(), 2), "outputs = "),
+        (lambda: sparse_mixture(H, E0, 2, selected=torch.full((T, 2), 9)), "selected = "),
+        (lambda: sparse_mixture(H, E0, 2, selected=torch.zeros(T, 2)), "selected = "),
+        (lambda: sparse_mixture(H, E0, 2, selected=[[0, 1]] * T), "selected = "),
+        (lambda: sparse_mixture(H, E0, 2, selected=torch.zeros(T, 1).long()), "selected.shape = (6, 1)"),
+        (lambda: sparse_mixture(H, E0, 99, selected=torch.zeros(T, 2).long()), "k = 99"),
+        (lambda: sparse_mixture(MASKED, E0, 1, selected=torch.zeros(T, 1).long()), "selected = "),
         (lambda: DefaultVector(0, D), "num_experts = 0"),
         (lambda: DefaultVector(N, 0), "d_model = 0"),
         (lambda: DefaultVector(N, D, 1.0), "decay = 1.0"),
         (lambda: DefaultVector(N, D, -0.1), "decay = -0.1"),
+        (lambda: DefaultVector(N, D, "a"), "decay = 'a'"),
+        (lambda: DefaultVector(N, D, batch=3), "batch = 3"),
+        (lambda: DefaultVector(N, D, batch=(2.5,)), "batch = 2.5"),
+        (lambda: AdaptiveL1("a"), "target_active = 'a'"),
         (lambda: DefaultVector(N, D + 1)(H, E0, 2), "outputs.shape = (6, 5, 3)"),
         (lambda: DefaultVector(N, D, batch=(4,))(H, E0, 2), "outputs.shape = (6, 5, 3)"),
         (lambda: DefaultVector(N, D)(H, E0, 9), "k = 9"),

@@ -48,8 +48,8 @@ check("7.1", my_jacobian)
 # selected experts. Let v = ∂L/∂y. The one number that the router can hear of expert i is aᵢ = v · Eᵢ(x), which is
 # ∂L/∂wᵢ: positive when a larger weight would make the loss larger.
 #
-# Return ∂L/∂h for one token: one number for each of the N logits. `a` holds aᵢ for all experts, also for those that were
-# not selected; which of them may enter is for you to say. Exactly k experts are selected, for any k from 1 on. Of equal
+# Return ∂L/∂h for a batch of T tokens: for each token, one number for each of its N logits. `a` holds aᵢ for all experts,
+# also for those that were not selected; which of them may enter is for you to say. For each token exactly k experts are selected, for any k from 1 on. Of equal
 # logits the lower index comes first, and the selection counts as fixed: it carries no gradient.
 #
 # {{hints 7.2}}
@@ -57,10 +57,10 @@ check("7.1", my_jacobian)
 
 # %% name="answer-7-2"
 def my_gradient_a(logits, a, k):
-    """logits (N,), a (N,), k -> dL/dh of form A, (N,)"""
+    """logits (T, N), a (T, N), k -> dL/dh of form A, (T, N)"""
     # BEGIN SOLUTION
-    w = gate_weights(logits, k)  # (N,), 0 for the unselected
-    return w * (a - w @ a)  # (N,)
+    w = gate_weights(logits, k)  # (T, N), 0 for the unselected
+    return w * (a - (w * a).sum(axis=-1, keepdims=True))  # (T, N)
     # END SOLUTION
 
 
@@ -80,13 +80,13 @@ check("7.2", my_gradient_a)
 
 # %% name="answer-7-3"
 def my_gradient_b(logits, a, k):
-    """logits (N,), a (N,), k -> dL/dh of form B, (N,)"""
+    """logits (T, N), a (T, N), k -> dL/dh of form B, (T, N)"""
     # BEGIN SOLUTION
-    p = softmax(logits)  # (N,)
-    kept = np.zeros_like(p)  # (N,)
-    selected = top_k(logits, k)[1]  # (k,)
-    kept[selected] = a[selected]
-    return p * (kept - p @ kept)  # (N,)
+    p = softmax(logits)  # (T, N)
+    selected = top_k(logits, k)[1]  # (T, k)
+    kept = np.zeros_like(a)  # (T, N)
+    np.put_along_axis(kept, selected, np.take_along_axis(a, selected, axis=-1), axis=-1)
+    return p * (kept - (p * kept).sum(axis=-1, keepdims=True))  # (T, N)
     # END SOLUTION
 
 
@@ -121,7 +121,8 @@ for i in range(len(GIVEN_LOGITS)):
 # | `"masked with 0"` | as form A, but the cut logits are set to 0, not to −∞, before the softmax |
 # | `"straight-through"` | output of form A, gradient of the mixture of all six experts |
 #
-# The numbers are in `GIVEN_LOGITS`, `GIVEN_A` and `gradients["router 1"]` and so on.
+# The numbers are in `GIVEN_LOGITS`, `GIVEN_A` and `gradients["router 1"]` and so on. One token is a batch with T = 1:
+# `GIVEN_LOGITS[None]`.
 #
 # {{hints 7.4}}
 

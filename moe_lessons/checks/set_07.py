@@ -1,7 +1,7 @@
 """Questions of exercise set 07: gradients through a router."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -146,6 +146,12 @@ JACOBIAN = JacobianQuestion(
                 of_softmax(lambda p: np.outer(p, p))),
         Mistake("sign turned", "Every sign is turned round: a probability rises with its own logit, so the diagonal is positive.",
                 of_softmax(lambda p: np.outer(p, p) - np.diag(p))),
+        Mistake("outer product with 1 − p", "This is p times 1 − p, for every pair. The diagonal is right. Off it stands pᵢ(1 − pⱼ), and it should be −pᵢpⱼ: δᵢⱼ is 0 there.",
+                of_softmax(lambda p: np.outer(p, 1 - p))),
+        Mistake("one factor off the diagonal", "The diagonal is right. Off it a factor is missing: −pᵢpⱼ, with both probabilities. Each row and each column must sum to 0.",
+                of_softmax(lambda p: np.where(np.eye(p.size) > 0, p * (1 - p), -p[:, None]))),
+        Mistake("one factor off the diagonal, turned", "The diagonal is right. Off it a factor is missing: −pᵢpⱼ, with both probabilities. Each row and each column must sum to 0.",
+                of_softmax(lambda p: np.where(np.eye(p.size) > 0, p * (1 - p), -p))),
         Mistake("not an outer product", "`p * p` squares each probability, and numpy then repeats that row N times. The second term needs every product pᵢ·pⱼ: `np.outer(p, p)`.",
                 of_softmax(lambda p: np.diag(p) - p * p)),
         Mistake("of the logarithm", "These are the derivatives of log p, δᵢⱼ − pⱼ. Those of p itself have a factor pᵢ more.",
@@ -162,14 +168,21 @@ JACOBIAN = JacobianQuestion(
 
 
 def gate_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return tuples (h, a, k) with clear gaps: k = 2, k = 3, k = 1, and a tie at the border of the selection."""
+    """Return batches (h (T, N), a (T, N), k) with clear gaps: k = 2, 3, 1, and one token with a tie at the border."""
     tied = rng.permutation([1.2, 0.4, 0.4, 0.4, -0.7])  # (5,), one place for three of 0.4
-    return [
-        (spread(rng, 4, 1.2), spread(rng, 4, 2.0), 2),
-        (spread(rng, 6, 1.5), spread(rng, 6, 2.0), 3),
-        (spread(rng, 5, 1.2), spread(rng, 5, 2.0), 1),
-        (tied, spread(rng, 5, 2.0), 2),
-    ]
+    sizes = ((3, 4, 1.2, 2), (2, 6, 1.5, 3), (4, 5, 1.2, 1))
+    batches = [(*(np.stack([spread(rng, N, w) for _ in range(T)]) for w in (wide, 2.0)), k) for T, N, wide, k in sizes]
+    return [*batches, (tied[None], spread(rng, 5, 2.0)[None], 2)]
+
+
+def by_token(gradient: Callable) -> Callable:
+    """Return the function of a batch (h (T, N), a (T, N), k) that calls `gradient` of one token for each. (T, ...)."""
+    return lambda h, a, k: np.stack([gradient(*rows, k) for rows in zip(h, a, strict=True)])
+
+
+def in_batches(*mistakes: Mistake) -> tuple[Mistake, ...]:
+    """Return mistakes about one token as mistakes about a batch."""
+    return tuple(replace(mistake, wrong=by_token(mistake.wrong)) for mistake in mistakes)
 
 
 def without_noise(value: Any, a: np.ndarray) -> Any:
@@ -182,7 +195,7 @@ def without_noise(value: Any, a: np.ndarray) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class GateQuestion(FunctionQuestion):
-    """The gradient of a gate for one token; `slope(h, a, mask)` gives it for any selection."""
+    """The gradient of a gate for a batch; `slope(h, a, mask)` gives it for one token and any selection."""
 
     slope: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -195,7 +208,8 @@ class GateQuestion(FunctionQuestion):
         if verdict.correct or verdict.mistake or not all(agree(v, self.reference(*c)) for v, c in pairs[:-1]):
             return verdict
         value, case = pairs[-1]
-        if any(agree(value, self.slope(case[0], case[1], mask)) for mask in other_selections(case[0], case[2])):
+        h, a = case[0][0], case[1][0]  # (N,) each: the batch with the tie is one token
+        if any(agree(value, self.slope(h, a, mask)[None]) for mask in other_selections(h, case[2])):
             why, name = "Right but for ties: of equal logits another expert counts as selected. The lower index comes first; `torch.topk` and a plain `argsort` do not promise that.", "another of the tied"  # fmt: skip
         elif is_jump(value, case[1]):
             why, name = "Right wherever the logits are apart. At a tie a small step of one logit changes who is selected, and the loss jumps: your quotient measures the jump. Select once, before the step.", "difference across the tie"  # fmt: skip
@@ -247,15 +261,21 @@ def with_parts(formula: Callable) -> Callable:
     return wrong
 
 
+def with_one_sum(h: np.ndarray, a: np.ndarray, k: int, form: str) -> np.ndarray:
+    """Return the gradient of a form with Σ w_i a_i taken over the whole batch. h, a (T, N). Returns (T, N)."""
+    w = routing.gate_weights(h, k, form)  # (T, N)
+    front = w if form == "topk_softmax" else routing.softmax(h)  # (T, N)
+    return front * ((w > 0) * a - (w * a).sum())
+
+
+OVER_THE_BATCH = "Your sum Σ wᵢaᵢ runs over all tokens of the batch. Each token has its own: `axis=-1, keepdims=True`."
 DIFFERENT_K = "You take two experts whatever k is."
 TOO_MANY = "Where logits tie, more than k experts count as selected. You compare with the k-th largest value, and several experts have it. Select k indices."
 LATER_TIE = "Right but for ties: of equal logits you select the later ones. That comes from sorting upwards and reading from the end. The lower index comes first."
 DESCENT = "Every sign is turned round. This is the direction of a descent step; the gradient is its opposite."
-ONLY_SELECTED = (
-    "The numbers are right, but there are only k of them. Return one for each of the N logits, 0 for the unselected."
-)
+ONLY_SELECTED = "The numbers are right, but there are only k for each token. Return one for each of its N logits, 0 for the unselected."
 FOR_THE_WEIGHTS = "This is ∂L/∂w, the gradient with respect to the *weights*. The softmax lies between the weights and the logits: its Jacobian is missing."
-WHEN_RAISED = "`logits` and `a` are rows of N numbers, `k` is one number. A mask of N booleans (or `np.where`) keeps everything at length N."
+WHEN_RAISED = "`logits` and `a` have the shape (T, N), `k` is one number. A sum over the experts with `axis=-1, keepdims=True` has the shape (T, 1), which fits the rows. A mask of (T, N) booleans (or `np.where`) keeps everything at (T, N)."
 
 FORM_A = GateQuestion(
     id="7.2",
@@ -266,7 +286,7 @@ FORM_A = GateQuestion(
     difficulty="medium",
     hints=(
         "The weights of the selected experts are a softmax of their own, so you know their Jacobian: ∂wᵢ/∂hⱼ = wᵢ(δᵢⱼ − wⱼ) for i and j selected. Multiply by aᵢ and add up over i.",
-        "With `w = gate_weights(logits, k)` the unselected have w = 0. What comes out for j is wⱼ(aⱼ − Σᵢ wᵢaᵢ).",
+        "With `w = gate_weights(logits, k)` the unselected have w = 0. What comes out for j is wⱼ(aⱼ − Σᵢ wᵢaᵢ), with a sum for each token: `axis=-1, keepdims=True`.",
     ),
     idea="Each selected expert is compared with the weighted mean of the selected; unselected experts take no part, and their logits get exactly 0. With k = 1 there is nobody to be compared with: 0 everywhere.",
     answer="my_gradient_a",
@@ -274,9 +294,10 @@ FORM_A = GateQuestion(
     parameters=("logits", "a", "k"),
     when_raised=WHEN_RAISED,
     cases=gate_cases,
-    reference=gradient_a,
+    reference=by_token(gradient_a),
     slope=slope_a,
     mistakes=(
+        *in_batches(
         Mistake("dense", "This is the gradient of a layer that runs every expert. Here the unselected experts have no weight, and their logits get 0.",
                 with_parts(lambda p, w, a, s: p * (a - p @ a))),
         Mistake("form B", "This is form B's gradient (question 7.3): there the softmax over all N comes first. In form A an unselected logit is replaced by −∞ before the softmax, so nothing reaches it.",
@@ -291,12 +312,18 @@ FORM_A = GateQuestion(
                 with_parts(lambda p, w, a, s: w * (1 - w) * a)),
         Mistake("plain mean", "You subtracted the plain mean of the selected a. The Jacobian asks for the weighted mean, Σ wᵢaᵢ.",
                 with_parts(lambda p, w, a, s: w * (a - s @ a / s.sum()))),
+        Mistake("plain mean over all", "You subtracted the plain mean of all N a. The Jacobian asks for the weighted mean of the selected, Σ wᵢaᵢ.",
+                with_parts(lambda p, w, a, s: w * (a - a.mean()))),
         Mistake("mean with probabilities", "In the mean you used the probabilities p, which do not sum to 1 over the selected. It is Σ wᵢaᵢ with the weights of form A.",
                 with_parts(lambda p, w, a, s: w * (a - p @ (s * a)))),
         Mistake("mean over all", "The mean runs over all N experts here. The unselected have weight 0 in form A: they do not enter it.",
                 with_parts(lambda p, w, a, s: w * (a - p @ a))),
         Mistake("probability in front", "The bracket is right, but in front stands p instead of the weight w of form A.",
                 with_parts(lambda p, w, a, s: s * p * (a - w @ a))),
+        Mistake("probability in front of all", "The bracket is right for the selected, but in front stands p instead of the weight w of form A. w is 0 for the unselected, so theirs becomes 0 too.",
+                with_parts(lambda p, w, a, s: p * (a - w @ a))),
+        Mistake("probability in front, masked a", "In front stands p instead of the weight w of form A. w is 0 for the unselected, so theirs becomes 0.",
+                with_parts(lambda p, w, a, s: p * (s * a - w @ a))),
         Mistake("no weight in front", "The bracket is right. The weight wⱼ in front of it is missing.",
                 with_parts(lambda p, w, a, s: s * (a - w @ a))),
         Mistake("mean given to the unselected", "The selected are right. But you give the unselected −pⱼ Σ wᵢaᵢ; their weight is 0, and no small step of their logit changes it.",
@@ -311,8 +338,15 @@ FORM_A = GateQuestion(
         Mistake("last of the tied", LATER_TIE, lambda h, a, k: slope_a(h, a, last_of_the_tied(h, k))),
         Mistake("k is 2", DIFFERENT_K, lambda h, a, k: gradient_a(h, a, 2)),
         Mistake("only the selected", ONLY_SELECTED, lambda h, a, k: best_first(h, gradient_a(h, a, k), k)),
+        Mistake("only the selected, by index", ONLY_SELECTED, lambda h, a, k: gradient_a(h, a, k)[selected_mask(h, k)]),
         Mistake("selected by a", "You selected the experts with the largest a. The router knows only the logits: those decide.",
                 lambda h, a, k: slope_a(h, a, selected_mask(a, k))),
+        Mistake("selected by small a", "You selected the experts with the smallest a, the most useful ones. The router knows only the logits: those decide.",
+                lambda h, a, k: slope_a(h, a, selected_mask(-a, k))),
+        Mistake("weights from a", "Your weights are those of the usefulness a. The gate sees only the logits: `gate_weights(logits, k)`.",
+                lambda h, a, k: slope_a(a, a, selected_mask(a, k))),
+        ),
+        Mistake("sum over the batch", OVER_THE_BATCH, lambda h, a, k: with_one_sum(h, a, k, "topk_softmax")),
     ),
 )  # fmt: skip
 
@@ -333,9 +367,10 @@ FORM_B = GateQuestion(
     parameters=("logits", "a", "k"),
     when_raised=WHEN_RAISED,
     cases=gate_cases,
-    reference=gradient_b,
+    reference=by_token(gradient_b),
     slope=slope_b,
     mistakes=(
+        *in_batches(
         Mistake("zero for the unselected", "The selected are right, the unselected are 0 here. But in form B a rising hⱼ takes probability from the selected experts, even if expert j does not run: −pⱼ Σ pᵢaᵢ.",
                 with_parts(lambda p, w, a, s: s * p * (a - p @ (s * a)))),
         Mistake("form A", "This is form A's gradient (question 7.2). In form B the softmax runs over all N logits, and what is kept does not sum to 1.", gradient_a),
@@ -347,6 +382,12 @@ FORM_B = GateQuestion(
                 with_parts(lambda p, w, a, s: p * (s * a - p @ a))),
         Mistake("renormalised mean", "In the sum you used weights that add up to 1. Form B keeps the probabilities as they are: Σ pᵢaᵢ over the selected.",
                 with_parts(lambda p, w, a, s: p * (s * a - w @ a))),
+        Mistake("mean added", "The sum Σ pᵢaᵢ is added. When hⱼ rises, the other probabilities fall: it is subtracted.",
+                with_parts(lambda p, w, a, s: p * (s * a + p @ (s * a)))),
+        Mistake("renormalised mean added", "You added a mean with weights that sum to 1. Form B keeps the probabilities as they are, and their sum Σ pᵢaᵢ is subtracted.",
+                with_parts(lambda p, w, a, s: p * (s * a + w @ a))),
+        Mistake("renormalised mean, cut", "In the sum you used weights that add up to 1, and the unselected get 0. Form B keeps the probabilities as they are, and the unselected get −pⱼ Σ pᵢaᵢ.",
+                with_parts(lambda p, w, a, s: s * p * (a - w @ a))),
         Mistake("no probability for the unselected", "You subtracted Σ pᵢaᵢ without the factor pⱼ: each logit takes in proportion to its own probability.",
                 with_parts(lambda p, w, a, s: s * p * a - p @ (s * a))),
         Mistake("no probability in front", "The bracket is right. The probability pⱼ in front of it is missing.",
@@ -363,10 +404,16 @@ FORM_B = GateQuestion(
         Mistake("more than k", TOO_MANY, lambda h, a, k: slope_b(h, a, above_the_kth(h, k))),
         Mistake("last of the tied", LATER_TIE, lambda h, a, k: slope_b(h, a, last_of_the_tied(h, k))),
         Mistake("k is 2", DIFFERENT_K, lambda h, a, k: gradient_b(h, a, 2)),
-        Mistake("only the selected", "Only k numbers, those of the selected. In form B the unselected logits get a gradient too: return all N.",
+        Mistake("only the selected", "Only k numbers for each token, those of the selected. In form B the unselected logits get a gradient too: return all N.",
                 lambda h, a, k: best_first(h, gradient_b(h, a, k), k)),
+        Mistake("only the selected, by index", "Only k numbers for each token, those of the selected. In form B the unselected logits get a gradient too: return all N.",
+                lambda h, a, k: gradient_b(h, a, k)[selected_mask(h, k)]),
         Mistake("selected by a", "You selected the experts with the largest a. The router knows only the logits: those decide.",
                 lambda h, a, k: slope_b(h, a, selected_mask(a, k))),
+        Mistake("selected by small a", "You selected the experts with the smallest a, the most useful ones. The router knows only the logits: those decide.",
+                lambda h, a, k: slope_b(h, a, selected_mask(-a, k))),
+        ),
+        Mistake("sum over the batch", OVER_THE_BATCH, lambda h, a, k: with_one_sum(h, a, k, "softmax_topk")),
     ),
 )  # fmt: skip
 
@@ -426,11 +473,11 @@ class DiagnosisQuestion(Question):
 
 
 def build_named(text: Any) -> str | None:
-    """Return the key of BUILDS that a learner wrote, whatever its spaces and capitals; None for anything else."""
+    """Return the key of BUILDS that a learner wrote, whatever its spaces, hyphens and capitals; None otherwise."""
     if not isinstance(text, str):
         return None
-    letters = {"".join(name.lower().split()): name for name in BUILDS}
-    return letters.get("".join(text.lower().split()))
+    letters = {"".join(name.lower().replace("-", " ").split()): name for name in BUILDS}
+    return letters.get("".join(text.lower().replace("-", " ").split()))
 
 
 def against(build: str, g: np.ndarray) -> str:
@@ -522,6 +569,10 @@ class ZLossQuestion(FunctionQuestion):
         verdict = super().judge(data, reply)
         if verdict.correct or verdict.mistake:
             return verdict
+        turned = [value[::-1] if isinstance(value, list) else value for value in reply["values"]]
+        if super().judge(data, {**reply, "values": turned}).correct:
+            why = "Both are right, but in the wrong order: return the loss first, then the gradient."
+            return Verdict(False, f"{why}\n{verdict.message}", "turned round")
         pairs = zip(reply["values"], data["cases"], strict=True)
         if not all(is_rounded(unpack(value, self.parts), *self.reference(*case)) for value, case in pairs):
             return verdict
@@ -589,7 +640,9 @@ Z_LOSS = ZLossQuestion(
                 lambda h: ((lse(h) / np.log(2)) ** 2).mean(), part="loss"),
         Mistake("coefficient included", "This is 0.001 times the z-loss. The coefficient comes in when the losses are added up, not here.",
                 lambda h: 1e-3 * (lse(h) ** 2).mean(), part="loss"),
-        Mistake("overflow", "Right for ordinary logits. Around 10000 the exponential is ∞, around −10000 every exponential is 0 and its log −∞. Subtract each row's largest logit first and add it afterwards, or use `log_sum_exp`.",
+        Mistake("maximum not added back", "You subtracted each row's largest logit before the exponential, and did not add it afterwards. log Σ exp(h) = max + log Σ exp(h − max).",
+                lambda h: ((lse(h) - h.max(axis=-1)) ** 2).mean(), part="loss"),
+        Mistake("overflow", "Right for ordinary logits, not for a token with logits around 10000 and one around −10000. An exponential of 10000 is ∞. A row whose exponentials are all 0 has the log −∞: that happens around −10000, and also when one number is subtracted from the whole batch. Subtract *each row's own* largest logit first and add it afterwards, or use `log_sum_exp`.",
                 naive_z_loss, part="loss"),
         Mistake("factor 2", "Half of what it should be: the derivative of z² is 2z.",
                 with_z(lambda z, p, T: z * p / T), part="gradient"),
@@ -603,6 +656,8 @@ Z_LOSS = ZLossQuestion(
                 with_z(lambda z, p, T: 2 * z * p / p.size), part="gradient"),
         Mistake("of the largest", "You let only the largest logit move the log-sum-exp. Every logit does, in proportion to its probability.",
                 with_z(lambda z, p, T: 2 * z * np.eye(p.shape[-1])[p.argmax(axis=-1)] / T), part="gradient"),
+        Mistake("one for each token, gradient", "One number for each token. Every logit of a token has its own: 2z pⱼ / T, in the shape (T, N).",
+                lambda h: 2 * lse(h) / len(h), part="gradient"),
         Mistake("the same for all experts", "Every expert of a token gets the same here. The derivative of the log-sum-exp with respect to hⱼ is the probability pⱼ.",
                 with_z(lambda z, p, T: 2 * z * np.ones_like(p) / T), part="gradient"),
         Mistake("derivative of p", "You went on to differentiate the softmax, p(1 − p). The softmax *is* the derivative of the log-sum-exp: 2z p / T.",

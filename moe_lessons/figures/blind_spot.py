@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the experiment needs torch, its picture does not
 WIDTH = 480
 CHANCE = 0.25  # k/N: how often two of eight experts, drawn blindly, hold a certain one
 _TOP, _ROW = 92, 29  # the first row's upper edge, and the height of a row
+_NARROWEST = 4  # of a band: where the middle half of the runs agree it would vanish, far from a mean that it explains
 _TOKENS, _RUNS = (146, 150), (330, 92)  # the left edge and the width of the two columns
 
 
@@ -33,11 +34,12 @@ def blind_spot_svg(results: Mapping[str, "Result"], step: int = 0) -> str:
     found = [f"{r.label} {r.share[frame].mean():.2f}, {_count(r, frame)} runs" for r in shown]
     return picture(
         WIDTH,
-        bottom + 116,
+        bottom + 138,
         "Which methods bring back an expert that nobody asks",
         f"After {steps[frame]} of {steps[-1]} steps, the share of E8's tokens that reach E8: {'; '.join(found)}.",
         text(10, 26, f"after {steps[frame]} of {steps[-1]} training steps", size=16, font_weight="bold"),
         *_columns(bottom),
+        *_chance(shown),
         *rows,
         *_key(bottom + 44, shown[0].share.shape[1]),
         state=f"step={steps[frame]} methods={len(shown)}",
@@ -72,7 +74,7 @@ def _across(column: tuple[float, float], share: float) -> float:
 
 
 def _columns(bottom: float) -> list[str]:
-    """Draw the heads of both columns, their scales, and the dashed line of chance."""
+    """Draw the heads of both columns and their scales."""
     parts = [
         text(_TOKENS[0], 54, "share of E8's tokens", size=13),
         text(_TOKENS[0], 71, "that select E8", size=13),
@@ -84,22 +86,27 @@ def _columns(bottom: float) -> list[str]:
             x = _across(column, share)
             parts.append(element("line", x1=x, x2=x, y1=_TOP - 8, y2=bottom, stroke=RULE))
             parts.append(text(x, bottom + 18, f"{share:g}", size=13, anchor="middle", fill=FAINT_INK))
-    x = _across(_TOKENS, CHANCE)
-    parts.append(element("line", x1=x, x2=x, y1=_TOP - 8, y2=bottom, stroke=WARNING, stroke_width=2,
-                         stroke_dasharray="3 4"))  # fmt: skip
     return parts
+
+
+def _chance(results: Sequence["Result"]) -> list[str]:
+    """Draw the dashed line of chance through each row but those of ReLU routing, which does not choose k of N."""
+    x, style = _across(_TOKENS, CHANCE), {"stroke": WARNING, "stroke_width": 2, "stroke_dasharray": "3 4"}
+    tops = [_TOP + _ROW * i for i, result in enumerate(results) if not result.relu]
+    return [element("line", x1=x, x2=x, y1=top, y2=top + _ROW, **style) for top in tops]
 
 
 def _row(top: float, result: "Result", frame: int) -> list[str]:
     """Draw one method: its mean over runs with the middle half of the runs; its found runs with their interval."""
     y, share = top + _ROW / 2, result.share[frame]  # (R,)
     low, high = (_across(_TOKENS, q) for q in np.quantile(share, [0.25, 0.75]))
+    wide = max(high - low, _NARROWEST)
     left, right = (_across(_RUNS, end) for end in result.interval_at(frame))
     colour, fill = (FAINT_INK, PAPER) if result.is_null else (ACCENT, ACCENT)
     rate = _RUNS[1] * float(result.found_at(frame).mean())
     return [
         text(10, y + 5, result.label),
-        element("rect", x=low, y=y - 5, width=high - low, height=10, rx=3, fill=colour, fill_opacity=0.3),
+        element("rect", x=(low + high - wide) / 2, y=y - 5, width=wide, height=10, rx=3, fill=colour, fill_opacity=0.3),
         element("circle", cx=_across(_TOKENS, share.mean()), cy=y, r=5.5, fill=fill, stroke=colour, stroke_width=2),
         element("rect", x=_RUNS[0], y=y - 7, width=rate, height=14, fill=fill, fill_opacity=0.55, stroke=colour,
                 stroke_width=1.5),
@@ -119,12 +126,13 @@ def _key(top: float, runs: int) -> list[str]:
     return [
         element("circle", cx=18, cy=top - 5, r=5.5, fill=ACCENT),
         text(32, top, f"mean over {runs} runs; its band: the middle half of the runs"),
-        element("line", x1=10, x2=26, y1=top + 17, y2=top + 17, stroke=WARNING, stroke_width=2, stroke_dasharray="3 4"),
-        text(32, top + 22, f"chance: two of eight experts drawn blindly, {CHANCE:g}"),
-        _whisker(10, 26, top + 39),
-        text(32, top + 44, "95 % interval of the share of runs (Wilson)"),
-        element("circle", cx=18, cy=top + 61, r=5.5, fill=PAPER, stroke=FAINT_INK, stroke_width=2),
-        text(32, top + 66, "hollow: E8 had a fair start (null)"),
+        text(32, top + 22, "(no band: that half of the runs agrees exactly)"),
+        element("line", x1=10, x2=26, y1=top + 39, y2=top + 39, stroke=WARNING, stroke_width=2, stroke_dasharray="3 4"),
+        text(32, top + 44, f"chance: two of eight drawn blindly, {CHANCE:g} (not for ReLU)"),
+        _whisker(10, 26, top + 61),
+        text(32, top + 66, "95 % interval of the share of runs (Wilson)"),
+        element("circle", cx=18, cy=top + 83, r=5.5, fill=PAPER, stroke=FAINT_INK, stroke_width=2),
+        text(32, top + 88, "hollow: E8 had a fair start (null)"),
     ]
 
 
@@ -197,7 +205,7 @@ def _margin_lines(axes: Axes, steps: np.ndarray, chosen: "Result", base: "Result
     x, cut = axes.x(steps[frame]), axes.y(0)
     return [
         element("line", x1=axes.left, x2=axes.left + axes.width, y1=cut, y2=cut, stroke=WARNING, stroke_width=2),
-        element("polygon", points=points, fill=ACCENT, fill_opacity=0.22),
+        element("polygon", points=points, fill=ACCENT, fill_opacity=0.35),
         axes.line(steps.tolist(), base.margin.mean(axis=1).tolist(), FAINT_INK, _BASE_STYLE),
         axes.line(steps.tolist(), chosen.margin.mean(axis=1).tolist(), ACCENT, _STYLE),
         element("line", x1=x, x2=x, y1=axes.top, y2=axes.top + axes.height, stroke=INK, stroke_width=1.5,

@@ -40,8 +40,14 @@ def dispatch_svg(selected: Any, weights: Any, step: int = 4, num_experts: int | 
         *_headers(step),
         *(part for layer in layers[:step] for part in layer(plan)),
         *(text(12, plan.height - 34 + 20 * i, line) for i, line in enumerate(sentences[step - 1])),
-        state=f"step={step} T={len(chosen)} k={chosen.shape[1]} loads={','.join(map(str, plan.loads))}",
+        state=f"step={step} T={len(chosen)} k={chosen.shape[1]} chosen={_chosen(chosen)} "
+        f"loads={','.join(map(str, plan.loads))}",
     )
+
+
+def _chosen(chosen: np.ndarray) -> str:
+    """Write which experts each token has chosen: 2+4,1+3 for two tokens."""
+    return ",".join("+".join(str(expert + 1) for expert in row) for row in chosen)
 
 
 class _Plan:

@@ -23,7 +23,7 @@ def logit_gradient(logits: Any, usefulness: Any, k: int, source: str = "topk_sof
     """
     one_of("source", source, SOURCES)
     h, a = _one_token(logits, usefulness)  # (N,), (N,)
-    p, is_kept = softmax(h), gate_weights(h, k) > 0  # (N,), (N,)
+    p, is_kept = softmax(h), _kept(h, k)  # (N,), (N,)
     if source == "straight_through":
         return p * (a - p @ a)  # (N,)
     if source == "softmax_topk":
@@ -42,6 +42,11 @@ def _one_token(logits: Any, usefulness: Any) -> tuple[np.ndarray, np.ndarray]:
     return h, a
 
 
+def _kept(h: np.ndarray, k: int) -> np.ndarray:
+    """Mark the k largest logits: by index, since the weight of a kept expert can underflow to 0. (N,) booleans."""
+    return np.isin(np.arange(h.size), top_k(h, k)[1])  # (N,)
+
+
 # --- the picture --------------------------------------------------------------------------------------------------
 
 _LEFT, _ROOM = 42, 424  # of the columns, one an expert: left edge and total width
@@ -56,7 +61,7 @@ _PANELS = (
 
 
 def gradient_bars_svg(logits: Any, usefulness: Any, k: int = 2) -> str:
-    """Draw ∂L/∂h of one token as bars, one panel a way to get it, on one scale. Returns an SVG string.
+    """Draw ∂L/∂h of one token as bars, one panel a way to get it, each on its own scale. Returns an SVG string.
 
     logits, usefulness: (N,) as in `logit_gradient`, N from 1 to 8. Kept experts are filled, cut ones hollow.
     Raises ValueError for other N, and for what `logit_gradient` refuses.
@@ -64,22 +69,22 @@ def gradient_bars_svg(logits: Any, usefulness: Any, k: int = 2) -> str:
     h, a = _one_token(logits, usefulness)  # (N,), (N,)
     if h.size > _MOST:
         raise refuse("logits.shape", h.shape, f"(N,) with N from 1 to {_MOST}")
-    is_kept = gate_weights(h, k) > 0  # (N,)
+    is_kept = _kept(h, k)  # (N,)
     gradients = {source: _without_dust(logit_gradient(h, a, k, source), a) for source, _ in _PANELS}
     largest = max(float(np.abs(g).max()) for g in gradients.values()) or 1.0
     panels = [
-        _panel(_HEAD + _PANEL * i, title, gradients[source], is_kept, largest)
-        for i, (source, title) in enumerate(_PANELS)
+        _panel(_HEAD + _PANEL * i, title, gradients[source], is_kept) for i, (source, title) in enumerate(_PANELS)
     ]
     return picture(
         WIDTH,
-        _HEAD + _PANEL * len(_PANELS) + 34,
+        _HEAD + _PANEL * len(_PANELS) + 54,
         "The gradient of the loss along each expert's logit",
         _description(gradients, is_kept),
         *_table(h, a, is_kept),
         *panels,
         *_reading(_HEAD + _PANEL * len(_PANELS)),
-        state=f"N={h.size} k={k} kept={'+'.join(f'E{i + 1}' for i in top_k(h, k)[1])} largest={largest:.3f}",
+        state=f"N={h.size} k={k} kept={'+'.join(f'E{i + 1}' for i in top_k(h, k)[1])} largest={largest:.3f} "
+        f"h={_listed(h)} a={_listed(a)}",
     )
 
 
@@ -93,6 +98,10 @@ def _description(gradients: dict[str, np.ndarray], is_kept: np.ndarray) -> str:
     kept = ", ".join(f"E{i + 1}" for i in np.flatnonzero(is_kept))
     rows = [f"{title}: {', '.join(_signed(g) for g in gradients[source])}" for source, title in _PANELS]
     return f"Kept: {kept}. Gradients for E1 to E{is_kept.size}. " + ". ".join(rows) + "."
+
+
+def _listed(values: np.ndarray) -> str:
+    return ",".join(f"{value:g}" for value in values)
 
 
 def _signed(value: float, digits: int = 3) -> str:
@@ -111,18 +120,20 @@ def _table(h: np.ndarray, a: np.ndarray, is_kept: np.ndarray) -> list[str]:
     parts = [text(12, 24 + 24 * row, name, font_weight="bold") for row, name in ((1, "h"), (2, "a"))]
     for i in range(h.size):
         x = _middle(i, h.size)
+        word, weight = ("kept", "bold") if is_kept[i] else ("cut", "normal")
         parts += [
             text(x, 24, f"E{i + 1}", size=15, anchor="middle", font_weight="bold"),
             text(x, 48, "−∞" if np.isneginf(h[i]) else _signed(float(h[i]), digits), anchor="middle"),
             text(x, 72, _signed(float(a[i]), digits), anchor="middle"),
-            text(x, 96, "kept" if is_kept[i] else "cut", anchor="middle", fill=ACCENT if is_kept[i] else WARNING),
+            text(x, 96, word, anchor="middle", font_weight=weight),
         ]
     return parts
 
 
-def _panel(top: float, title: str, gradient: np.ndarray, is_kept: np.ndarray, largest: float) -> str:
+def _panel(top: float, title: str, gradient: np.ndarray, is_kept: np.ndarray) -> str:
     """Draw one way to get ∂L/∂h: a line at zero, a bar for each expert, its number at the bar's end."""
     zero = top + 26 + 17 + _REACH  # room for the title and a number over the tallest bar
+    largest = float(np.abs(gradient).max()) or 1.0  # of this panel: what changes another must not move its bars
     parts = [
         element("line", x1=12, x2=WIDTH - 12, y1=top, y2=top, stroke=RULE),
         text(12, top + 20, title, size=15, font_weight="bold"),
@@ -148,4 +159,8 @@ def _bar(x: float, zero: float, value: float, largest: float, is_kept: bool, cou
 def _reading(top: float) -> list[str]:
     """Say how to read a bar."""
     line = element("line", x1=12, x2=WIDTH - 12, y1=top, y2=top, stroke=RULE)
-    return [line, text(12, top + 22, "∂L/∂h. Up: descent lowers the logit; down: raises it. Hollow: cut.", size=13)]
+    rows = (
+        "∂L/∂h. Up: descent lowers the logit; down: raises it. Hollow: cut.",
+        "Each panel has its own scale: compare panels by their numbers.",
+    )
+    return [line, *(text(12, top + 22 + 20 * i, row, size=13) for i, row in enumerate(rows))]

@@ -150,6 +150,50 @@ def masked_with_zero(logits, a, k, throughout=False):
     return g if throughout else g * chosen
 
 
+def batched(answer):
+    """An answer about one token (h (N,), a (N,), k), called for each token of a batch."""
+    return lambda logits, a, k: np.stack([np.asarray(answer(*rows, k)) for rows in zip(logits, a, strict=True)])
+
+
+def each_batched(answers):
+    if isinstance(answers, dict):
+        return {name: batched(answer) for name, answer in answers.items()}
+    return [batched(answer) for answer in answers]
+
+
+def a_batch_at_once(logits, a, k):
+    chosen = np.argsort(-logits, axis=-1, kind="stable")[:, :k]
+    w = softmax(np.take_along_axis(logits, chosen, -1))
+    own = np.take_along_axis(a, chosen, -1)
+    gradient = np.zeros_like(logits)
+    np.put_along_axis(gradient, chosen, w * (own - (w * own).sum(-1, keepdims=True)), -1)
+    return gradient
+
+
+def b_batch_at_once(logits, a, k):
+    chosen = np.argsort(-logits, axis=-1, kind="stable")[:, :k]
+    p, kept = softmax(logits), np.zeros_like(a)
+    np.put_along_axis(kept, chosen, np.take_along_axis(a, chosen, -1), -1)
+    return p * (kept - np.einsum("tn,tn->t", p, kept)[:, None])
+
+
+def sum_over_the_batch(form):
+    def answer(logits, a, k):
+        chosen = np.stack([mask(h, k) for h in logits])
+        w = np.stack([gate(h, k, form) for h in logits])
+        return (w if form == "A" else softmax(logits)) * (chosen * a - np.sum(w * a))
+
+    return answer
+
+
+def a_batch_by_autograd(logits, a, k):
+    h = torch.tensor(logits, requires_grad=True)
+    chosen = h.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+    w = torch.softmax(h.gather(-1, chosen), -1)
+    (w * torch.tensor(a).gather(-1, chosen)).sum().backward()
+    return h.grad
+
+
 # --- 7.5 ----------------------------------------------------------------------------------------------------------
 
 
@@ -294,6 +338,9 @@ WRONG = {
         "no diagonal term": of_p(lambda p: -np.outer(p, p)),
         "outer product alone": of_p(lambda p: np.einsum("i,j->ij", p, p)),
         "sign turned": of_p(lambda p: p[:, None] * (p - np.eye(len(p)))),
+        "outer product with 1 − p": of_p(lambda p: p[:, None] * (1 - p)),
+        "one factor off the diagonal": of_p(lambda p: np.diag(p * (2 - p)) - np.repeat(p[:, None], len(p), axis=1)),
+        "one factor off the diagonal, turned": of_p(lambda p: np.diag(p * (2 - p)) - np.repeat(p[None], len(p), 0)),
         "not an outer product": of_p(lambda p: np.diag(p) - p**2),
         "of the logarithm": lambda logits: torch.autograd.functional.jacobian(
             lambda h: torch.log_softmax(h, -1), torch.tensor(logits)
@@ -310,9 +357,12 @@ WRONG = {
         "nothing subtracted": parts(lambda p, w, a, s: w * a),
         "diagonal only": parts(lambda p, w, a, s: a * w * (1 - w)),
         "plain mean": parts(lambda p, w, a, s: w * (a - a[s > 0].mean())),
+        "plain mean over all": parts(lambda p, w, a, s: w * (a - np.mean(a))),
         "mean with probabilities": parts(lambda p, w, a, s: w * (a - (p * s) @ a)),
         "mean over all": parts(lambda p, w, a, s: w * (a - p @ a)),
         "probability in front": parts(lambda p, w, a, s: p * s * (a - w @ a)),
+        "probability in front of all": parts(lambda p, w, a, s: p * a - p * (w @ a)),
+        "probability in front, masked a": parts(lambda p, w, a, s: p * s * a - p * (w @ a)),
         "no weight in front": parts(lambda p, w, a, s: np.where(s > 0, a - w @ a, 0)),
         "mean given to the unselected": parts(lambda p, w, a, s: np.where(s > 0, w * (a - w @ a), -p * (w @ a))),
         "sign turned": lambda logits, a, k: -by_jacobian("A")(logits, a, k),
@@ -326,7 +376,10 @@ WRONG = {
         "difference across the tie": by_differences_selecting_anew("A"),
         "k is 2": lambda logits, a, k: by_loop("A")(logits, a, 2),
         "only the selected": lambda logits, a, k: by_jacobian("A")(logits, a, k)[order(logits, k)],
+        "only the selected, by index": lambda logits, a, k: by_jacobian("A")(logits, a, k)[mask(logits, k)],
         "selected by a": with_selection("A", lambda h, a, k: mask(a, k)),
+        "selected by small a": with_selection("A", lambda h, a, k: mask(-a, k)),
+        "weights from a": lambda logits, a, k: by_loop("A")(a, a, k),
     },
     "7.3": {
         "zero for the unselected": parts(lambda p, w, a, s: s * p * (a - (p * s) @ a)),
@@ -335,6 +388,9 @@ WRONG = {
         "own a for the unselected": parts(lambda p, w, a, s: p * (a - (p * s) @ a)),
         "mean over all": parts(lambda p, w, a, s: p * (a * s - p @ a)),
         "renormalised mean": parts(lambda p, w, a, s: p * (a * s - w @ a)),
+        "mean added": parts(lambda p, w, a, s: p * (a * s + (p * s) @ a)),
+        "renormalised mean added": parts(lambda p, w, a, s: p * (a * s + w @ a)),
+        "renormalised mean, cut": parts(lambda p, w, a, s: p * s * (a - w @ a)),
         "no probability for the unselected": parts(lambda p, w, a, s: p * s * a - (p * s) @ a),
         "no probability in front": parts(lambda p, w, a, s: a * s - (p * s) @ a),
         "sign of the unselected": parts(lambda p, w, a, s: np.where(s > 0, p * (a - (p * s) @ a), p * ((p * s) @ a))),
@@ -349,7 +405,9 @@ WRONG = {
         "difference across the tie": by_differences_selecting_anew("B", step=1e-3),
         "k is 2": lambda logits, a, k: by_loop("B")(logits, a, 2),
         "only the selected": lambda logits, a, k: by_jacobian("B")(logits, a, k)[order(logits, k)],
+        "only the selected, by index": lambda logits, a, k: by_jacobian("B")(logits, a, k)[mask(logits, k)],
         "selected by a": with_selection("B", lambda h, a, k: mask(a, k)),
+        "selected by small a": with_selection("B", lambda h, a, k: mask(-a, k)),
     },
     "7.4": {
         f"router {n}: {build}": {
@@ -378,6 +436,7 @@ WRONG = {
         "of the probabilities": with_loss(lambda h: (lse(softmax(h)) ** 2).mean()),
         "base 2": with_loss(lambda h: (np.logaddexp2.reduce(h / np.log(2), axis=1) ** 2).mean()),
         "coefficient included": with_loss(lambda h: (lse(h) ** 2).mean() / 1000),
+        "maximum not added back": with_loss(lambda h: (np.log(np.exp(h - h.max(1, keepdims=True)).sum(1)) ** 2).mean()),
         "overflow": naive_in_torch,
         "factor 2": with_gradient(lambda z, p, T: z * p / T),
         "of the log-sum-exp": with_gradient(lambda z, p, T: p / T),
@@ -385,6 +444,7 @@ WRONG = {
         "not divided by T": with_gradient(lambda z, p, T: 2 * z * p),
         "gradient divided by T·N": with_gradient(lambda z, p, T: 2 * z * p / T / p.shape[1]),
         "of the largest": with_gradient(lambda z, p, T: 2 * z * (p == p.max(1, keepdims=True)) / T),
+        "one for each token, gradient": with_gradient(lambda z, p, T: 2 * z[:, 0] / T),
         "the same for all experts": with_gradient(lambda z, p, T: np.repeat(2 * z / T, p.shape[1], axis=1)),
         "derivative of p": with_gradient(lambda z, p, T: 2 * z / T * (p - p**2)),
         "of squared logits": lambda logits: (z_by_logaddexp(logits)[0], 2 * logits / len(logits)),
@@ -393,6 +453,7 @@ WRONG = {
         "sign turned": with_gradient(lambda z, p, T: -2 / T * z * p),
         "overflow in the softmax": naive_gradient,
         "32 bits": z_in_32_bits,
+        "turned round": lambda logits: z_by_logaddexp(logits)[::-1],
     },
     "7.6": {
         "dense forward": lambda logits, outputs, k: dense_weights(logits) @ outputs,
@@ -458,7 +519,6 @@ UNRECOGNISED = {
         lambda logits: "p(1 - p)",
     ],
     "7.2": [
-        lambda logits, a, k: None,
         lambda logits, a, k: np.zeros(len(logits)),
         lambda logits, a, k: 2 * by_jacobian("A")(logits, a, k),
         lambda logits, a, k: by_jacobian("A")(logits, a, k)[::-1],
@@ -467,12 +527,10 @@ UNRECOGNISED = {
         lambda logits, a, k: 1e6 * by_jacobian("A")(logits, a, k),
     ],
     "7.3": [
-        lambda logits, a, k: None,
         lambda logits, a, k: np.zeros(len(logits)),
         lambda logits, a, k: by_jacobian("B")(logits, a, k) / 2,
         lambda logits, a, k: by_jacobian("B")(logits, a, k) ** 2,
         lambda logits, a, k: GENERATOR.normal(size=len(logits)),
-        lambda logits, a, k: {"gradient": a},
     ],
     "7.4": [
         "form B",
@@ -488,7 +546,7 @@ UNRECOGNISED = {
         lambda logits: (0.0, np.zeros_like(logits)),
         with_loss(lambda h: np.abs(lse(h)).mean()),
         with_gradient(lambda z, p, T: 2 * z * p / T + 1),
-        lambda logits: z_by_logaddexp(logits)[::-1],
+        lambda logits: (2 * z_by_logaddexp(logits)[1], z_by_logaddexp(logits)[0]),
     ],
     "7.6": [
         lambda logits, outputs, k: None,
@@ -530,8 +588,18 @@ RIGHT = {
     "7.4": [
         {"router 1": "form B", "router 2": "masked with 0", "router 3": "straight-through"},
         {"router 3": "Straight-Through", "router 2": " masked with 0", "router 1": "FORM B"},
+        {"router 1": "form B", "router 2": "masked with 0", "router 3": "straight through"},
         {"router 1": "formB", "router 2": "masked  with  0", "router 3": "straight-through\n", "router 4": "?"},
     ],
     "7.5": [z_in_torch, z_by_loop, z_by_logaddexp, lambda logits: list(z_in_torch(logits))],
     "7.6": [in_the_weights, in_the_output, by_a_loop, Own.apply, in_double, by_surrogate],
 }
+
+for answers in (WRONG, UNRECOGNISED, RIGHT):
+    answers.update({question: each_batched(answers[question]) for question in ("7.2", "7.3")})
+WRONG["7.2"]["sum over the batch"] = sum_over_the_batch("A")
+WRONG["7.3"]["sum over the batch"] = sum_over_the_batch("B")
+RIGHT["7.2"] += [a_batch_at_once, a_batch_by_autograd]
+RIGHT["7.3"] += [b_batch_at_once, lambda logits, a, k: b_batch_at_once(logits, a, k).tolist()]
+UNRECOGNISED["7.2"] += [lambda logits, a, k: None, lambda logits, a, k: a_batch_at_once(logits, a, k).sum(0)]
+UNRECOGNISED["7.3"] += [lambda logits, a, k: None, lambda logits, a, k: {"gradient": a}]

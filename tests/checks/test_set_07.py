@@ -122,9 +122,15 @@ def test_a_tie_has_as_many_selections_as_it_should():
 
 def test_no_draw_of_the_gates_is_tied_by_accident():
     for seed in range(200):
-        for h, a, _ in FORM_A.draw(np.random.default_rng(seed))["cases"][:-1]:
+        for h, a, _ in FORM_A.draw(np.random.default_rng(seed))["cases"][:-1]:  # (T, N) each
             assert np.diff(np.sort(h)).min() > 0.1
             assert np.diff(np.sort(a)).min() > 0.1
+
+
+def test_the_batch_with_a_tie_is_one_token():
+    h, _, k = FORM_A.draw(np.random.default_rng(0))["cases"][-1]
+    assert h.shape == (1, 5)
+    assert len(list(other_selections(h[0], k))) == 3
 
 
 def judged(answer, seed=0):

@@ -26,7 +26,7 @@ def made_up(runs=64, seed=0, scale=5.0, names=tuple(METHODS)):
         margin = scale * (rng.normal(size=runs) + rng.uniform(-1, 2) * STEPS[:, None] / 300)  # (frames, R)
         share = (1 + np.tanh(margin)) / 2
         results[name] = Result(name, METHODS[name].label, 0.0, STEPS, share, share, margin, 2 + 0 * share,
-                               not METHODS[name].start)  # fmt: skip
+                               not METHODS[name].start, METHODS[name].relu)  # fmt: skip
     return results
 
 
@@ -117,7 +117,9 @@ def test_the_film_shows_the_last_measurement_up_to_the_step(step, frame):
     for i, result in enumerate(RESULTS.values()):
         share = result.share[frame]
         assert means[i] == pytest.approx(share.mean(), abs=1e-4)
-        assert quartiles[i] == pytest.approx(tuple(np.quantile(share, [0.25, 0.75])), abs=1e-4)
+        low, high = np.quantile(share, [0.25, 0.75])
+        least = max(0, 4 / 150 - (high - low)) / 2  # no band is narrower than 4 of 150 units
+        assert quartiles[i] == pytest.approx((low - least, high + least), abs=1e-4)
         assert rates[i] == pytest.approx((share >= 0.5).mean(), abs=1e-4)
         assert intervals[i] == pytest.approx(result.interval_at(frame), abs=2e-3)
         assert f"{(share >= 0.5).sum()}/64" in words(svg)
@@ -132,6 +134,13 @@ def test_broken_control_another_frame_would_be_noticed():
 def test_nulls_are_hollow():
     bars = [n for n in nodes(blind_spot_svg(RESULTS), "rect") if n.get("height") == "14"]
     assert [n.get("fill") == ACCENT for n in bars] == [not result.is_null for result in RESULTS.values()]
+
+
+def test_the_line_of_chance_leaves_out_relu_routing():
+    x = f"{146 + 150 * 0.25:g}"
+    pieces = [n for n in nodes(blind_spot_svg(RESULTS), "line") if n.get("stroke-dasharray") and n.get("x1") == x]
+    rows = [int((float(n.get("y1")) - 92) / 29) for n in pieces]
+    assert rows == [i for i, method in enumerate(METHODS.values()) if not method.relu]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -150,7 +159,7 @@ def line(svg, dashed):
 def test_the_margin_is_drawn_against_the_cut_and_gate_a():
     svg = margin_svg(RESULTS, "noise", 0)
     cut = next(float(n.get("y1")) for n in nodes(svg, "line") if n.get("x1") == "54" and n.get("stroke-width") == "2")
-    ticks = {float(n.text): float(n.get("y")) - 5 for n in nodes(svg, "text") if n.get("x") == "48"}
+    ticks = {float(n.text.replace("−", "-")): float(n.get("y")) - 5 for n in nodes(svg, "text") if n.get("x") == "48"}
     assert cut == pytest.approx(ticks[0.0], abs=0.01)
     scale = (ticks[max(ticks)] - cut) / max(ticks)
     for name, dashed in [("noise", False), ("top_k_a", True)]:

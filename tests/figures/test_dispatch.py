@@ -160,6 +160,12 @@ def test_an_expert_without_tokens_is_seen_to_be_empty():
     assert "loads=2,0,2,0" in svg
 
 
+def test_the_state_tells_who_chose_whom():
+    one, other = ([[0, 2], [1, 2]], [[1, 2], [0, 2]])  # the same loads
+    states = [ET.fromstring(dispatch_svg(chosen, [[0.5, 0.5]] * 2)).get("data-state") for chosen in (one, other)]
+    assert states == [f"step=4 T=2 k=2 chosen={chosen} loads=1,1,2" for chosen in ("1+3,2+3", "2+3,1+3")]
+
+
 def test_experts_at_the_end_exist_only_if_named():
     assert "loads=2,0,2 " not in dispatch_svg([[0], [2]], [[1.0]] * 2)
     assert 'loads=1,0,1"' in dispatch_svg([[0], [2]], [[1.0]] * 2)

@@ -120,6 +120,11 @@ def test_a_picture_is_well_formed_and_says_what_it_shows(name):
     assert "nan" not in ET.tostring(root, encoding="unicode").lower()
 
 
+def test_the_state_tells_what_went_in():
+    state = ET.fromstring(gradient_bars_svg(H, A)).get("data-state")
+    assert state.endswith(" h=-0.18,0.3,0.52,-0.26 a=-4.4,-2.1,-1.1,-1.7")
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_nothing_reaches_beyond_the_picture_and_no_two_texts_overlap(name):
     root = ET.fromstring(PICTURES[name]())
@@ -148,14 +153,26 @@ def extents(root):
 
 
 @pytest.mark.parametrize(("h", "a", "k"), [(H, A, 2), (H, A, 1), (H, -A, 3), (H[::-1], A, 4)])
-def test_the_bars_and_the_numbers_are_the_gradients_on_one_scale(h, a, k):
+def test_the_bars_and_the_numbers_are_the_gradients_each_panel_on_its_scale(h, a, k):
     svg = gradient_bars_svg(h, a, k)
     expected = [logit_gradient(h, a, k, s) for s in ("topk_softmax", "softmax_topk", "straight_through")]
     shown = [float(w.replace("−", "-")) for w in words(svg) if re.fullmatch(r"0|[+−]\d\.\d{3}", w)]
     assert np.array(shown).reshape(3, 5)[:, 1:] == pytest.approx(np.array(expected), abs=5.1e-4)  # column 0: the axis
     heights = [height for _, _, height, _ in bars(svg)]
-    flat = np.concatenate(expected)
-    assert heights == pytest.approx(40 * flat[flat != 0] / np.abs(flat).max(), abs=2e-3)
+    scaled = np.concatenate([40 * g / (np.abs(g).max() or 1) for g in expected])
+    assert heights == pytest.approx(scaled[scaled != 0], abs=2e-3)
+
+
+def test_a_cut_expert_s_usefulness_moves_the_bars_of_the_lowest_panel_only():
+    changed = np.array([5.0, *A[1:]])  # E1 is cut
+    for panel in range(3):
+        before, after = ([b for b in bars(gradient_bars_svg(H, a, 2)) if b[0] == panel] for a in (A, changed))
+        assert (before == after) == (panel < 2)
+
+
+def test_a_kept_expert_whose_weight_underflows_is_kept():
+    svg = gradient_bars_svg([1000.0, 0.0, -1.0], [1.0, 2.0, 3.0], 2)
+    assert [w for w in words(svg) if w in ("kept", "cut")] == ["kept", "kept", "cut"]
 
 
 def test_kept_experts_are_filled_and_cut_ones_hollow_and_named():

@@ -257,11 +257,11 @@ def parameters_read(config: Config, batch: int) -> float:
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """What one MoE layer stores and what one token costs it: routed experts and a router without bias.
+    """What one MoE layer stores and what one token costs it: routed and shared experts, and a router without bias.
 
-    FLOPs are forward, for one token; `flops` is router and k experts together. `router_share`: the router's FLOPs
-    against those of the k experts. `flops_all_experts`: router and all N experts. `flops_one_expert`: one dense FFN
-    of expert size. The saving depends on which of the two it is measured against.
+    FLOPs are forward, for one token; `flops` is router, k experts and shared ones together. `router_share`: the
+    router's FLOPs against those of the k experts. `flops_all_experts`: router, all N experts and the shared ones.
+    `flops_one_expert`: one dense FFN of expert size. The saving depends on which of the two it is measured against.
     """
 
     parameters: int
@@ -279,27 +279,31 @@ class LayerCounts:
 
     @property
     def times_one_expert(self) -> float:
-        """Return the FLOPs as a multiple of one dense FFN of expert size: a little above k."""
+        """Return the FLOPs as a multiple of one dense FFN of expert size: a little above k and the shared ones."""
         return self.flops / self.flops_one_expert
 
 
-def layer_counts(d_model: int, d_ff: int, num_experts: int, top_k: int, matrices: int = 3) -> LayerCounts:
+def layer_counts(
+    d_model: int, d_ff: int, num_experts: int, top_k: int, matrices: int = 3, shared_experts: int = 0
+) -> LayerCounts:
     """Return the counts of one MoE layer of `num_experts` experts of width `d_ff`, `top_k` active.
 
-    matrices: of an expert, 2 (ReLU) or 3 (SwiGLU). Raises ValueError for sizes below 1, or k above N.
+    matrices: of an expert, 2 (ReLU) or 3 (SwiGLU). shared_experts: of the same width, run for every token.
+    Raises ValueError for sizes below 1, shared experts below 0, or k above N.
     """
     for name, value in (("d_model", d_model), ("d_ff", d_ff), ("num_experts", num_experts)):
         whole_number(name, value, least=1, most=MOST)
     whole_number("top_k", top_k, least=1, most=num_experts)
     expert = whole_number("matrices", matrices, least=2, most=3) * d_model * d_ff
     router = d_model * num_experts
+    always = router + whole_number("shared_experts", shared_experts, least=0, most=MOST) * expert
     return LayerCounts(
-        parameters=router + num_experts * expert,
-        active=router + top_k * expert,
+        parameters=always + num_experts * expert,
+        active=always + top_k * expert,
         router_parameters=router,
-        flops=2 * (router + top_k * expert),
+        flops=2 * (always + top_k * expert),
         router_share=router / (top_k * expert),
-        flops_all_experts=2 * (router + num_experts * expert),
+        flops_all_experts=2 * (always + num_experts * expert),
         flops_one_expert=2 * expert,
     )
 
@@ -401,7 +405,8 @@ PUBLISHED = {
         ),
         total="671",
         active="36.6",
-        source="README_WEIGHTS.md of the model; the paper (DeepSeek-AI 2024, arXiv:2412.19437) says 671 and 37",
+        source="README_WEIGHTS.md of the model, in the version with 36.6B and the output head alone (another has 36.7B "
+        "with both embeddings); the paper (DeepSeek-AI 2024, arXiv:2412.19437) says 671 and 37",
         convention=f"active: {_NO_INPUT} (with both it would be 37.6); the module for a second token is left out",
         sizes_from="inference/configs/config_671B.json of DeepSeek-V3: sure",
         input_embedding=False,

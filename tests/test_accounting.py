@@ -330,6 +330,16 @@ def test_the_same_layer_saves_against_one_baseline_and_costs_against_the_other()
     assert layer_counts(7168, 2048, 256, 8).router_share == pytest.approx(5.2e-3, abs=5e-5)
 
 
+def test_a_shared_expert_is_stored_and_runs_for_every_token():
+    layer, model = layer_counts(16, 7, 5, 2, shared_experts=1), replace(SMALL, layers=1, matrices=3, shared_experts=1)
+    items = ("routers", "routed experts", "shared experts")
+    assert layer.parameters == sum(breakdown(model)[item] for item in items)
+    assert layer.active == sum(active_breakdown(model)[item] for item in items)
+    assert layer.flops == sum(flops_breakdown(model)[item] for item in items)
+    assert layer.flops_all_experts == sum(flops_breakdown(replace(model, top_k=5))[item] for item in items)
+    assert layer.router_share == layer_counts(16, 7, 5, 2).router_share
+
+
 @given(st.integers(1, 64), st.integers(1, 64), st.integers(1, 64), st.data())
 def test_granularity_leaves_the_experts_alone_and_multiplies_the_router(d, f, N, data):
     k, m = data.draw(st.integers(1, N)), data.draw(st.integers(1, 8))
@@ -368,6 +378,7 @@ def test_granularity_leaves_the_experts_alone_and_multiplies_the_router(d, f, N,
         (lambda: layer_counts(0, 1, 1, 1), "d_model = 0"),
         (lambda: layer_counts(4, 4, 4, 5), "top_k = 5"),
         (lambda: layer_counts(4, 4, 4, 1, matrices=1), "matrices = 1"),
+        (lambda: layer_counts(4, 4, 4, 1, shared_experts=-1), "shared_experts = -1"),
         (lambda: in_billions(1, "1", "up"), "rounding = 'up'"),
     ],
 )

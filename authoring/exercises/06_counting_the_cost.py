@@ -150,8 +150,8 @@ for name, config in models.items():
 # - **F** "It is 100 % as good as the model with all eight experts running."
 # - **G** "It is 365 % as fast as the model with all eight experts running."
 #
-# For each claim give the percentage that the figure puts in its place (to the nearest whole percent is enough), or
-# `None` if the figure cannot tell.
+# For each claim give the percentage that the figure puts in its place, or `None` if the figure cannot tell. Rounded to
+# the nearest whole percent is enough; with decimals, the first should be right.
 #
 # {{hints 6.4}}
 

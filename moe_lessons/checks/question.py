@@ -168,14 +168,16 @@ class FunctionQuestion(Question):
         return Verdict(True, remark_on_changes(reply["changed"]))
 
     def _wrong_parts(self, value: Any) -> str:
-        return f"Expected {len(self.parts)} things: {', '.join(self.parts)}. Your function returned {describe(value)}."
+        many = isinstance(value, list) and len(value) != 1
+        came = f"{len(value)}: {'; '.join(map(describe, value[:4]))}" if many else describe(value)
+        return f"Expected {len(self.parts)} things: {', '.join(self.parts)}. Your function returned {came}."
 
     def _not_yet(self, cases: list[tuple], part: str, got: list, wanted: list, changed: list[str]) -> Verdict:
         """Explain a wrong part: a recognised mistake first, then the first case that differs."""
         mistake = next((m for m in self.mistakes if m.part == part and self._matches(m, cases, got)), None)
         index = next(i for i, (value, right) in enumerate(zip(got, wanted, strict=True)) if not agree(value, right))
         lines = [mistake.why] if mistake else []
-        lines.append(difference(got[index], wanted[index], part))
+        lines.append(difference(got[index], wanted[index], part, guess=not mistake))
         lines.append("for " + self._write_case(cases[index]))
         lines.append(remark_on_changes(changed))
         return Verdict(False, "\n".join(filter(None, lines)), mistake.name if mistake else None)
@@ -195,12 +197,12 @@ def unpack(value: Any, parts: tuple[str, ...]) -> list | None:
     return value if isinstance(value, list) and len(value) == len(parts) else None
 
 
-def difference(value: Any, expected: Any, part: str = "") -> str:
-    """Say what was expected and what came, with shape when that is what differs."""
+def difference(value: Any, expected: Any, part: str = "", guess: bool = True) -> str:
+    """Say what was expected and what came, with shape when that is what differs; `guess` at rounding if it seems so."""
     what = f"{part}: " if part else ""
     value = stacked(value)
     if isinstance(value, np.ndarray) and value.shape == np.shape(expected):
-        whole = value.dtype.kind in "iub" and np.asarray(expected).dtype.kind == "f"
+        whole = guess and value.dtype.kind in "iub" and np.asarray(expected).dtype.kind == "f"
         remark = f" ({value.dtype}: was something rounded, or stored in an array of whole numbers?)" if whole else ""
         row, value, expected = _first_wrong_row(value, np.asarray(expected))
         if show(plain(expected)) == show(value) and value.size:

@@ -18,8 +18,17 @@ from moe_lessons.accounting import (
     parameters_read,
     weight_bytes,
 )
-from moe_lessons.checks.question import Data, FunctionQuestion, Mistake, Question, Reply, ValuesQuestion, Verdict
-from moe_lessons.checks.values import describe, plain, show, stacked
+from moe_lessons.checks.question import (
+    Data,
+    FunctionQuestion,
+    Mistake,
+    Question,
+    Reply,
+    ValuesQuestion,
+    Verdict,
+    unpack,
+)
+from moe_lessons.checks.values import agree, describe, plain, show, stacked
 
 COUNTING = tuple(
     f"accounting.{name}"
@@ -84,6 +93,20 @@ class CountsQuestion(FunctionQuestion):
         values = [list(map(np.asarray, v)) if isinstance(v, np.ndarray) and v.ndim else v for v in reply["values"]]
         return {**reply, "values": values}
 
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Recognise total and active in each other's place first, which no single part shows."""
+        values = [unpack(value, self.parts) for value in reply["values"]]
+        pairs = [(total_of(*case), active_of(*case)) for case in data["cases"]]
+        if all(
+            v and agree(v[1], total) and agree(v[0], active) for v, (total, active) in zip(values, pairs, strict=True)
+        ):
+            return Verdict(
+                False,
+                "Your total and active are swapped. Return all parameters first, then those that one token meets.",
+                "swapped",
+            )
+        return super().judge(data, reply)
+
 
 COUNTS = CountsQuestion(
     id="6.1",
@@ -111,6 +134,8 @@ COUNTS = CountsQuestion(
                 lambda layers, d, vocab, N, k, f: total_of(layers, d, vocab, N, k, f) - layers * N * d * f, "total"),
         Mistake("no router", "The routers are missing: d·N weights in each layer.",
                 lambda layers, d, vocab, N, k, f: total_of(layers, d, vocab, N, k, f) - layers * d * N, "total"),
+        Mistake("one router", "You counted one router for the whole model. Each layer has its own: d·N weights in each.",
+                lambda layers, d, vocab, N, k, f: total_of(layers, d, vocab, N, k, f) - (layers - 1) * d * N, "total"),
         Mistake("one embedding", "One of the two embeddings is missing: input embedding and output head are different matrices here.",
                 lambda layers, d, vocab, N, k, f: total_of(layers, d, vocab, N, k, f) - vocab * d, "total"),
         Mistake("no embeddings", "The two embeddings are missing: vocab · d weights each.",
@@ -134,6 +159,8 @@ COUNTS = CountsQuestion(
                 lambda layers, d, vocab, N, k, f: active_of(layers, d, vocab, N, k, f) - vocab * d, "active"),
         Mistake("no router active", "The routers are missing among the active parameters. They work for every token.",
                 lambda layers, d, vocab, N, k, f: active_of(layers, d, vocab, N, k, f) - layers * d * N, "active"),
+        Mistake("one router active", "You counted one router for the whole model. A token meets one in each layer.",
+                lambda layers, d, vocab, N, k, f: active_of(layers, d, vocab, N, k, f) - (layers - 1) * d * N, "active"),
         Mistake("one expert active", "You counted one active expert. There are k.",
                 lambda layers, d, vocab, N, k, f: active_of(layers, d, vocab, N, 1, f), "active"),
         Mistake("lookup counted", "You counted the input embedding. A token looks up one row of it: nothing is multiplied.",
@@ -143,6 +170,8 @@ COUNTS = CountsQuestion(
         Mistake("active as FLOPs", "This is the number of active parameters. A weight costs 2 FLOPs, and the input embedding none.", active_of, "FLOPs"),
         Mistake("head left out", "You left out both embeddings. The output head is a real product: d · vocab multiplications for each token.",
                 lambda layers, d, vocab, N, k, f: flops_of(layers, d, vocab, N, k, f) - 2 * vocab * d, "FLOPs"),
+        Mistake("head counted once", "The output head is doubled too: it is a product, 2 FLOPs for each of its weights.",
+                lambda layers, d, vocab, N, k, f: flops_of(layers, d, vocab, N, k, f) - vocab * d, "FLOPs"),
         Mistake("all experts run", "These are the FLOPs with all N experts running. k of them run.",
                 lambda layers, d, vocab, N, k, f: flops_of(layers, d, vocab, N, N, f), "FLOPs"),
         Mistake("training", "You counted 6 for each weight. That is a training step: forward 2, backward 4. Asked is the forward pass.",
@@ -168,7 +197,30 @@ def touched_cases(rng: np.random.Generator) -> list[tuple]:
     return cases
 
 
-TOUCHED = FunctionQuestion(
+@dataclass(frozen=True, kw_only=True)
+class TouchedQuestion(FunctionQuestion):
+    """Also recognises a simulation, whose numbers differ from call to call."""
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Ask about a simulation where no mistake was named and the numbers are near, but by more than rounding."""
+        verdict = super().judge(data, reply)
+        if verdict.correct or verdict.mistake or not self._simulated(data["cases"], reply["values"]):
+            return verdict
+        why = "Near, but not equal. Did you simulate? Asked is a formula: what is the chance that one expert is missed by all?"
+        return Verdict(False, f"{why}\n{verdict.message}", "simulated")
+
+    def _simulated(self, cases: list[tuple], values: list) -> bool:
+        """Tell whether one token touches exactly k, and each batch nearly the right number, not to two decimals."""
+        values = [stacked(value) for value in values]
+        if not all(isinstance(value, np.ndarray) and value.ndim == 0 for value in values):
+            return False
+        right = np.array([self.reference(*case) for case in cases])
+        off = np.abs(np.array(values, dtype=float) - right)
+        alone = np.array([batch == 1 for _, _, batch in cases])
+        return bool(np.all(off[alone] < 1e-9) and np.all(off < 0.05 * right) and np.any(off > 0.006))
+
+
+TOUCHED = TouchedQuestion(
     id="6.2",
     title="How many experts a batch touches",
     kind="write it",
@@ -204,6 +256,11 @@ TOUCHED = FunctionQuestion(
         Mistake("all", "You return N, whatever the batch is. A small batch leaves experts out.", lambda N, k, batch: N),
         Mistake("all chosen", "(k/N)^B is the chance that every token chooses an expert. One token is enough to touch it.",
                 lambda N, k, batch: N * (k / N) ** batch),
+        Mistake("all chosen, turned round", "(k/N)^B is the chance that every token chooses an expert, and you took it from 1. An expert stays untouched if every token misses it: (1 − k/N)^B.",
+                lambda N, k, batch: N * (1 - (k / N) ** batch)),
+        Mistake("times k", "The chance in the brackets is right, and each of all N experts has it: times N, not k.",
+                lambda N, k, batch: k * experts_touched(N, k, batch)),
+        Mistake("nothing", "You return 0. Did you write k // N? That drops the fraction: k / N keeps it.", lambda N, k, batch: 0),
         Mistake("rounded", "You rounded to whole experts. An expectation need not be whole: return it as it is.",
                 lambda N, k, batch: np.rint(touched(N, k, batch))),
     ),
@@ -322,6 +379,7 @@ DESIGN = DesignQuestion(
 # --- 6.4 what the figure allows -----------------------------------------------------------------------------------
 
 TEXTS = 32
+DECIMALS = 0.15  # room for one decimal, and for shares of the printed numbers, which have two
 
 
 @cache
@@ -360,17 +418,25 @@ def allowed() -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimsQuestion(ValuesQuestion):
-    """Each claim gets the percentage that the figure allows, or None where the figure cannot tell."""
+    """Each claim gets the percentage that the figure allows, or None where the figure cannot tell.
+
+    A whole number may be off by `tolerance`, one with decimals by DECIMALS.
+    """
 
     silent: dict[str, str]
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
-        """Judge the claims in order; the first that is missing or wrong is explained."""
+        """Judge all claims: the first that is wrong is explained, the others named."""
         value, expected = reply["value"], self.expected()
         if not isinstance(value, dict) or not set(expected) <= set(value):
             return Verdict(False, f"Expected a dict with the keys {', '.join(expected)}; came {describe(value)}.")
-        faults = (self._fault(part, value[part], right) for part, right in expected.items())
-        return next((fault for fault in faults if fault), Verdict(True))
+        faults = {part: self._fault(part, value[part], right) for part, right in expected.items()}
+        wrong = [(part, fault) for part, fault in faults.items() if fault]
+        if not wrong:
+            return Verdict(True)
+        (_, first), *others = wrong
+        also = f"\nNot right yet either: {', '.join(part for part, _ in others)}." if others else ""
+        return replace(first, message=first.message + also)
 
     def _fault(self, part: str, got: Any, right: float | None) -> Verdict | None:
         """Say what is wrong with the answer to one claim; None when nothing is."""
@@ -386,7 +452,15 @@ class ClaimsQuestion(ValuesQuestion):
         verdict = self._not_yet(part, got)
         if verdict.mistake is None and right / 100 <= 2 and abs(float(np.ravel(got)[0]) - right / 100) < 0.006:
             return Verdict(False, f"{part!r} is not {show(got)}.\nGive it in percent: 100 times that.", f"{part}: not in percent")  # fmt: skip
+        if verdict.mistake is None and float(np.ravel(got)[0]) == np.floor(right):
+            return Verdict(False, f"{part!r} is not {show(got)}.\nVery near. If you cut off the decimals: round to the nearest.", f"{part}: cut")  # fmt: skip
         return verdict
+
+    def _near(self, value: Any, expected: Any) -> bool:
+        """Allow more to a number that was rounded to a whole one than to one with decimals."""
+        number = np.ravel(stacked(value)).astype(float)
+        room = self.tolerance if np.all(number == np.round(number)) else DECIMALS
+        return bool(number.size == 1 and abs(number[0] - float(expected)) <= room)
 
 
 CLAIMS = ClaimsQuestion(
@@ -435,6 +509,8 @@ CLAIMS = ClaimsQuestion(
         Mistake("E: as for one token", "The 32 tokens choose different experts: together they touch nearly all. What holds for one token does not hold for a batch.",
                 lambda: allowed()["D"], part="E"),
         Mistake("E: a quarter", "The 32 tokens choose different experts: together they touch nearly all. k/N holds for one token.", lambda: 25, part="E"),
+        Mistake("E: of what is read", "This compares with what the model of all eight experts reads. The claim is about what is stored, which the input embedding belongs to.",
+                lambda: percent("sparse", "read for 32", "all", "read for 32"), part="E"),
         Mistake("E: added up", "You added the reads of 32 tokens. What is read once serves all tokens of the batch, and nothing is read twice.",
                 lambda: TEXTS * allowed()["D"], part="E"),
     ),

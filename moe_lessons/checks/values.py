@@ -1,6 +1,7 @@
 """What a learner's code returned, as plain data: turn it into arrays, describe it, compare it."""
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ MOST_SHOWN = 12
 def plain(value: Any) -> Any:
     """Return `value` as an array, a string, None, or a list or dict of those; anything else as `Opaque`.
 
-    numpy and torch arrays and numbers become base-class arrays (bfloat16 becomes float32); tuples become lists.
+    numpy and torch arrays and numbers become base-class arrays (bfloat16 becomes float32), as do fractions and whole
+    numbers of any size; tuples become lists.
     """
     if value is None or isinstance(value, str):
         return value
@@ -42,6 +44,8 @@ def _numbers(value: Any) -> np.ndarray | None:
         value = value.float().numpy() if str(value.dtype) == "torch.bfloat16" else value.numpy()
     try:
         array = np.array(value, subok=False)
+        if array.dtype == object and isinstance(value, Real):  # a Fraction, or an int beyond 64 bits
+            array = np.array(float(value))
     except Exception:  # an object whose conversion fails
         return None
     return array if array.dtype.kind in "fiub" else None

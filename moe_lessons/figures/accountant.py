@@ -35,6 +35,8 @@ _GROUPS = {
     "embeddings": ("input embedding", "output head"),
 }
 
+_SCALES = "Each group has its own scale: its longest bar fills the width."
+
 Row = tuple[str, float, float]  # what it is, how much of it there is, and how much of that is drawn filled
 
 
@@ -50,6 +52,7 @@ def accountant_svg(
 ) -> str:
     """Draw where the parameters of a model are, its FLOPs against two baselines, and its bytes. Returns an SVG string.
 
+    Each of the three groups has a scale of its own, on which its longest bar fills the width; the picture says so.
     preset: one of `PRESETS`. With "your own" the five sizes hold (k above N becomes N), and the model is `own_config`;
     with a released model they are idle, and `batch` and `bits` (of every parameter) act alone.
     Raises ValueError for another preset, and for sizes that `own_config` refuses.
@@ -62,17 +65,17 @@ def accountant_svg(
     active = active_breakdown(config, with_input)
     return picture(
         WIDTH,
-        618,
+        638,
         f"What a model costs: {preset}",
         f"{_sizes(config)}: {amount(parameters(config))} parameters, {amount(sum(active.values()))} active; "
         f"{amount(flops_per_token(config), 'FLOP')} FLOPs per token; {amount(weight_bytes(config, bits), 'byte')}; "
-        f"a batch of {batch} touches {_touched(config, batch)}.",
+        f"a batch of {batch} touches {_touched(config, batch)}. {_SCALES}",
         *_head(preset, config),
-        *_parameters(94, config, active, with_input),
-        *_flops(334, config),
-        *_bytes(506, config, batch, bits),
+        *_parameters(114, config, active, with_input),
+        *_flops(354, config),
+        *_bytes(526, config, batch, bits),
         state=f"preset={preset.replace(' ', '_')} N={config.num_experts} k={config.top_k} "
-        f"total={parameters(config)} active={sum(active.values())}",
+        f"total={parameters(config)} active={sum(active.values())} batch={batch} bits={bits}",
     )
 
 
@@ -112,12 +115,13 @@ def _sizes(config: Config) -> str:
 
 
 def _head(preset: str, config: Config) -> list[str]:
-    """Say which model it is, and which sliders hold."""
+    """Say which model it is, which sliders hold, and how bars are scaled."""
     if preset == OWN:
         title, rule = "Your own model: the sliders hold", "SwiGLU, attention heads of 64, 32,000 kinds of tokens"
     else:
         title, rule = f"{preset}, as released", "The sliders for sizes are idle; batch and bits act."
-    return [text(_LEFT, 26, title, size=15, font_weight="bold"), text(_LEFT, 46, rule), text(_LEFT, 66, _sizes(config))]
+    lines = [text(_LEFT, 46 + 20 * i, line) for i, line in enumerate((rule, _sizes(config), _SCALES))]
+    return [text(_LEFT, 26, title, size=15, font_weight="bold"), *lines]
 
 
 def _parameters(top: float, config: Config, active: dict[str, int], with_input: bool) -> list[str]:
@@ -139,9 +143,14 @@ def _parameters(top: float, config: Config, active: dict[str, int], with_input: 
 
 def _flops(top: float, config: Config) -> list[str]:
     """Draw the FLOPs of the MoE layers beside those of two baselines, and give those of the whole model."""
-    layer = layer_counts(config.d_model, config.d_ff, config.num_experts, config.top_k, config.matrices)
+    c, shared = config, f" + {config.shared_experts} shared" if config.shared_experts else ""
+    layer = layer_counts(c.d_model, c.d_ff, c.num_experts, c.top_k, c.matrices, c.shared_experts)
     numbers = [layer.flops, layer.flops_all_experts, layer.flops_one_expert]
-    names = [f"k = {config.top_k}", f"all N = {config.num_experts}", "one dense FFN"]
+    names = [
+        f"k = {c.top_k}{shared}",
+        f"N = {c.num_experts}{shared}" if shared else f"all N = {c.num_experts}",
+        "one dense FFN",
+    ]
     rows = [(name, flops, flops) for name, flops in zip(names, numbers, strict=True)]
     return [
         *_heading(top, "FLOPs of one MoE layer", "one token, forward"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import FAINT_INK, PAPER, RULE, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, PAPER, expert_colour
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.validation import one_of, refuse
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from moe_lessons.worth_it import Run  # that module loads torch; a picture needs only the numbers
 
 WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
+LABEL = 36  # width of "k = 8"
+Box = tuple[float, float, float, float]
 COINS = {
     "active FLOPs": "thousand FLOPs per token, forward",
     "parameters": "thousand parameters stored",
@@ -55,7 +58,7 @@ def worth_it_svg(runs: Sequence[Run], pay: str = "active FLOPs") -> str:
         *_legend(),
         axes.frame(_ticks(axes.x_range), _steps(axes.y_range[1]), COINS[pay], "test error, share of the variance"),
         *_marks(axes, points),
-        *_labels(axes, [point for point in points if point.kind == "sparse"]),
+        *_labels(axes, points),
         text(14, 412, found, font_weight="bold"),
         state=f"pay={pay.replace(' ', '_')} layers={len(points)} best={best.error:.3f}",
     )
@@ -135,18 +138,58 @@ def _marks(axes: Axes, points: list[Point]) -> list[str]:
 
 
 def _labels(axes: Axes, points: list[Point]) -> list[str]:
-    """Write k beside each sparse layer; labels that would overlap are moved down and tied to their mark by a line."""
+    """Write k beside each sparse layer where it covers nothing; tie it by a line where marks are crowded."""
     parts: list[str] = []
-    taken: list[tuple[float, float]] = []
-    for p in sorted(points, key=lambda point: -point.error):
+    places = {p: axes.x(p.cost) for p in points if p.kind == "sparse"}
+    crowds = {p: sum(abs(x - other) < 12 for other in places.values()) > 1 for p, x in places.items()}
+    marks = [(axes.x(p.cost), axes.y(p.error)) for p in points]
+    taken = [(x - 10, y - 10, x + 10, y + 10) for x, y in marks] + _drawn(axes, points)
+    for p in sorted(places, key=lambda p: (crowds[p], -p.error)):
         x, y = axes.x(p.cost), axes.y(p.error)
-        place = y - 10
-        while any(abs(x - other_x) < 62 and place < other_y + 16 for other_x, other_y in taken):
-            place += 1
-        taken.append((x, place))
-        side, anchor = (13, "start") if x < WIDTH - 60 else (-13, "end")
-        if abs(place - y) > 14:
-            parts.append(element("line", x1=x, y1=y, x2=x + side, y2=place - 5, stroke=RULE))
-        parts.append(text(x + side, place, f"k = {p.label.split()[-1]}", size=13, anchor=anchor, stroke=PAPER,
-                          stroke_width=4, paint_order="stroke"))  # fmt: skip
+        free = (place for place in _places(x, y, crowds[p]) if _is_free(_box(*place), taken))
+        left, base = next(free, (x + 15, y + 5))
+        taken.append(_box(left, base))
+        parts += [_leader(x, y, left, base)] if crowds[p] else []
+        parts.append(text(left, base, f"k = {p.label.split()[-1]}", size=13, stroke=PAPER, stroke_width=4,
+                          paint_order="stroke"))  # fmt: skip
     return parts
+
+
+def _leader(x: float, y: float, left: float, base: float) -> str:
+    """Tie the mark at (x, y) to the nearer end of its label."""
+    near = left - 2 if left > x else left + LABEL + 2
+    return element("line", x1=x, y1=y, x2=near, y2=base - 5, stroke=FAINT_INK, stroke_width=1.5)
+
+
+def _places(x: float, y: float, crowded: bool) -> Iterator[tuple[float, float]]:
+    """Yield where a label of the mark at (x, y) may begin, left end and baseline: the nearest places first.
+
+    Where marks of the sparse layers are crowded, first those at one side, from above down: labels keep their order.
+    """
+    if crowded:
+        yield from ((side, y - 12 + down) for side in (x + 30, x - 30 - LABEL) for down in range(40)
+                    if side + LABEL < WIDTH - 4 and 140 <= y - 12 + down <= 342)  # fmt: skip
+    below_and_above = ((x - LABEL / 2, y + 24), (x - LABEL / 2, y - 14))
+    beside = [(side, y + 5 + down) for far in range(0, 120, 8) for down in (far, -far)
+              for side in (x + 15 + far / 4, x - 15 - far / 4 - LABEL)]  # fmt: skip
+    yield from (place for place in (*below_and_above, *beside) if 56 <= place[0] <= WIDTH - LABEL - 4
+                and 140 <= place[1] <= 342)  # fmt: skip
+
+
+def _box(left: float, base: float) -> Box:
+    """Return the left, upper, right and lower ends of a label."""
+    return left, base - 11, left + LABEL, base + 3
+
+
+def _is_free(box: Box, taken: list[Box]) -> bool:
+    """Tell whether a box overlaps none of the taken ones."""
+    return not any(box[0] < t[2] and t[0] < box[2] and box[1] < t[3] and t[1] < box[3] for t in taken)
+
+
+def _drawn(axes: Axes, points: list[Point]) -> list[Box]:
+    """Return small boxes along the upright lines and the dotted one, which labels must not cover."""
+    ends = [((axes.x(p.cost), axes.y(p.error - p.sd)), (axes.x(p.cost), axes.y(p.error + p.sd))) for p in points]
+    circles = [(axes.x(p.cost), axes.y(p.error)) for p in points if p.kind == "sparse"]
+    steps = [i / 24 for i in range(25)]
+    along = [(a + t * (c - a), b + t * (d - b)) for (a, b), (c, d) in [*ends, *pairwise(circles)] for t in steps]
+    return [(x - 2, y - 2, x + 2, y + 2) for x, y in along]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -97,6 +98,15 @@ def touched_step_by_step(N, k, batch):
     return expected
 
 
+def touched_by_simulation(N, k, batch, draws=300):
+    rng = np.random.default_rng(N * batch)
+    return float(np.mean([len(set(np.argsort(rng.random((batch, N)))[:, :k].ravel())) for _ in range(draws)]))
+
+
+def touched_in_fractions(N, k, batch):
+    return N - N * Fraction(math.comb(N - 1, k), math.comb(N, k)) ** batch
+
+
 def touched_by_combinations(N, k, batch):
     missed = math.comb(N - 1, k) / math.comb(N, k)
     return sum(1 - missed**batch for _ in range(N))
@@ -141,6 +151,9 @@ WRONG = {
         ),
         "two matrices": changed(matrices=2),
         "no router": total(lambda layers, d, vocab, N, k, f, all_, *_: all_ - layers * d * N),
+        "one router": total(lambda layers, d, vocab, N, k, f, all_, *_: all_ - layers * d * N + d * N),
+        "one router active": active(lambda layers, d, vocab, N, k, f, all_, met, _: met - layers * d * N + d * N),
+        "swapped": lambda *sizes: [right(*sizes)[place] for place in (1, 0, 2)],
         "one embedding": changed(heads=1),
         "no embeddings": changed(heads=0),
         "one layer": lambda layers, d, vocab, N, k, f: right(1, d, vocab, N, k, f),
@@ -161,6 +174,9 @@ WRONG = {
         "one for each weight": flops(lambda *a: a[-1] / 2),
         "active as FLOPs": flops(lambda *a: a[-2]),
         "head left out": flops(lambda layers, d, vocab, N, k, f, *a: 2 * (a[-2] - 2 * vocab * d)),
+        "head counted once": flops(
+            lambda layers, d, vocab, N, k, f, *_: 2 * layers * (4 * d * d + d * N + 3 * k * d * f) + vocab * d
+        ),
         "all experts run": flops(lambda layers, d, vocab, N, k, f, *a: 2 * (a[0] - vocab * d)),
         "training": flops(lambda *a: 3 * a[-1]),
     },
@@ -177,6 +193,10 @@ WRONG = {
         "all": lambda N, k, batch: N,
         "all chosen": lambda N, k, batch: N * (k / N) ** batch,
         "rounded": lambda N, k, batch: round(touched(N, k, batch)),
+        "all chosen, turned round": lambda N, k, batch: N - N * (k / N) ** batch,
+        "times k": lambda N, k, batch: k - k * (1 - k / N) ** batch,
+        "nothing": lambda N, k, batch: N * (1 - (1 - k // N) ** batch),
+        "simulated": touched_by_simulation,
     },
     "6.3": {
         "memory": design(16, 2048, 1024, 160, 5),
@@ -207,6 +227,9 @@ WRONG = {
         "E: as for one token": claims(E=SHARES["D"]),
         "E: a quarter": claims(E=25.0),
         "E: added up": claims(E=32 * SHARES["D"]),
+        "E: of what is read": claims(E=99.99),
+        "E: cut": claims(E=99),
+        "A: cut": claims(A=72),
         "F: not in the figure": claims(F=100),
         "G: not in the figure": claims(G=1e4 / (100 - SHARES["A"])),
     },
@@ -227,6 +250,8 @@ UNRECOGNISED = {
         lambda N, k, batch: 1.01 * touched(N, k, batch),
         lambda N, k, batch: touched(N, k, batch + 1),
         lambda N, k, batch: [touched(N, k, batch)] * 2,
+        lambda N, k, batch: round(touched(N, k, batch), 2),
+        lambda N, k, batch: N * (1 - math.exp(-k * batch / N)),
         lambda N, k, batch: "most",
     ],
     "6.3": [
@@ -264,6 +289,7 @@ RIGHT = {
         touched,
         touched_step_by_step,
         touched_by_combinations,
+        touched_in_fractions,
         lambda N, k, batch: -N * np.expm1(batch * np.log1p(-k / N)),
         lambda N, k, batch: torch.tensor(touched(N, k, batch), dtype=torch.float64),
         lambda N, k, batch: sum(k * (1 - k / N) ** b for b in itertools.islice(itertools.count(), batch)),

@@ -73,6 +73,35 @@ def test_the_figure_rises_from_the_small_model_to_the_one_that_runs_all():
     assert figure()["sparse"]["stored"] == figure()["all"]["stored"]
 
 
+def test_all_wrong_claims_are_named_and_the_first_explained():
+    right = allowed()
+    result = check("6.4", {**right, "A": 75, "C": 27, "E": 27, "G": 365})
+    assert result.mistake == "A: experts only"
+    assert "1 − k/N" in result.message
+    assert result.message.rstrip().endswith("Not right yet either: C, E, G.")
+    assert "either" not in check("6.4", {**right, "E": 27}).message
+
+
+def test_decimals_count_where_they_are_given():
+    right = allowed()
+    for number, status in (
+        (100, Status.CORRECT),
+        (99.7, Status.CORRECT),
+        (99.99, Status.NOT_YET),
+        (99.3, Status.NOT_YET),
+    ):
+        assert check("6.4", {**right, "E": number}).status == status
+
+
+def test_two_things_of_three_are_called_two():
+    message = check("6.1", lambda layers, d, vocab, N, k, f: (1, 2)).message
+    assert "Your function returned 2: a number; a number." in message
+
+
+def test_a_named_mistake_is_not_followed_by_a_guess():
+    assert "rounded" not in check("6.2", lambda N, k, batch: N).message
+
+
 def test_rounded_numbers_pass_and_the_claims_of_the_exercise_do_not():
     rounded = {part: right if right is None else round(right) for part, right in allowed().items()}
     assert check("6.4", rounded).status == Status.CORRECT

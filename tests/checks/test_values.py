@@ -1,5 +1,7 @@
 """Plain values: what is accepted as equal, and how things are named."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,15 @@ from moe_lessons.checks.values import Opaque, agree, describe, plain, show
 )
 def test_arrays_lists_and_tensors_of_the_same_numbers_agree(value):
     assert agree(plain(value), np.array([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("value", [Fraction(1, 3), np.float32(1 / 3), torch.tensor(1 / 3)])
+def test_every_real_number_counts_as_one(value):
+    assert agree(plain(value), 1 / 3)
+    assert not agree(plain(Fraction(1, 4)), 1 / 3)
+    assert agree(plain([Fraction(1, 2), 10**30]), np.array([0.5, 1e30]))
+    assert isinstance(plain(1j), Opaque)
+    assert isinstance(plain(10**400), Opaque)  # no float is as large
 
 
 @pytest.mark.parametrize(

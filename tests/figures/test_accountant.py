@@ -95,7 +95,8 @@ def test_the_numbers_are_those_of_the_counts(preset):
     config = PUBLISHED[preset].config if preset in PUBLISHED else own_config(16, 4, 512, 256, 3)
     with_input = PUBLISHED[preset].input_embedding if preset in PUBLISHED else True
     active, total = active_parameters(config, with_input), parameters(config)
-    layer = layer_counts(config.d_model, config.d_ff, config.num_experts, config.top_k)
+    shared = config.shared_experts
+    layer = layer_counts(config.d_model, config.d_ff, config.num_experts, config.top_k, shared_experts=shared)
     stored = breakdown(config)
     for number in (total, stored["routed experts"], stored["routers"], stored["attention"] + stored["norms"],
                    stored["input embedding"] + stored["output head"]):  # fmt: skip
@@ -139,6 +140,22 @@ def test_a_preset_holds_whatever_the_sliders_say_and_says_so():
     assert state(here)["active"] == str(active_parameters(PUBLISHED["Mixtral 8x7B"].config))
 
 
+def test_the_picture_says_that_each_group_has_its_own_scale_and_it_has():
+    svg = accountant_svg()
+    sentence = "Each group has its own scale: its longest bar fills the width."
+    assert sentence in words(svg)
+    assert sentence in ET.fromstring(svg).find(SVG + "desc").text
+    drawn = bars(svg)
+    for group in (drawn[:6], drawn[6:9], drawn[9:]):
+        assert max(sum(bar) for bar in group) == pytest.approx(216, abs=0.01)
+
+
+@pytest.mark.parametrize(("change", "said"), [({"batch": 7}, ("batch", "7")), ({"bits": 4}, ("bits", "4"))])
+def test_the_state_tells_every_setting_that_acts(change, said):
+    assert state(accountant_svg(**change))[said[0]] == said[1]
+    assert state(accountant_svg(**change)) != state(accountant_svg())
+
+
 def test_k_above_the_number_of_experts_runs_all():
     assert state(accountant_svg(OWN, 4, 16))["k"] == "4"
     assert "Saved against all N experts: 0.0 %" in words(accountant_svg(OWN, 4, 16))
@@ -170,6 +187,14 @@ def test_amounts():
     assert shown == ["0", "7", "999", "1.00 k", "12.3 k", "67.1 M", "1.34 B", "46.7 B", "671 B", "1.25 T"]
     assert amount(93.4e9, "byte") == "93.4 GB"
     assert amount(25.5e9, "FLOP") == "25.5 G"
+
+
+def test_the_shared_expert_is_paid_for_and_named():
+    shown = words(accountant_svg("DeepSeek-V3"))
+    assert {"k = 8 + 1 shared", "N = 256 + 1 shared"} <= set(shown)
+    assert "Against one dense FFN of expert size: 9.04 times" in shown
+    assert "Saved against all N experts: 96.5 %" in shown
+    assert not any("shared" in word for word in words(accountant_svg("Mixtral 8x7B"))[-12:])
 
 
 def test_broken_control_the_dense_baselines_differ():

@@ -109,6 +109,30 @@ def test_every_k_has_its_label_once():
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("coin", COINS)
+def test_no_label_covers_a_mark_or_a_line(coin):
+    root = ET.fromstring(worth_it_svg(ALL, coin))
+    labels = [(left, right, y) for node, (left, right, y) in zip(root.iter(SVG + "text"), extents(root), strict=True)
+              if re.fullmatch(r"k = \d", node.text)]  # fmt: skip
+    dotted = [tuple(map(float, p.split(","))) for n in root.iter(SVG + "polyline") for p in n.get("points").split()]
+    x, y = np.array(dotted).T
+    middles = [(x.mean(), (y.min() + y.max()) / 2)] if coin == "parameters" else [*zip(x, y, strict=True)]
+    along = np.linspace(x.min(), x.max(), 200)
+    middles += (
+        [] if coin == "parameters" else [*zip(along, np.interp(along, np.sort(x), y[np.argsort(x)]), strict=True)]
+    )
+    for left, right, base in labels:
+        assert not any(
+            left < a < right and base - 11 < b < base for a, b in [*circles(worth_it_svg(ALL, coin)), *middles]
+        )
+
+
+def test_labels_of_marks_at_one_cost_keep_the_order_of_the_marks():
+    root = ET.fromstring(worth_it_svg(ALL, "parameters"))
+    places = {n.text: float(n.get("y")) for n in root.iter(SVG + "text") if re.fullmatch(r"k = \d", n.text)}
+    assert sorted(places, key=places.get) == ["k = 1", "k = 8", "k = 2", "k = 4"]
+
+
 def test_broken_control_a_point_of_other_runs_would_be_noticed():
     assert circles(worth_it_svg(ALL)) != circles(worth_it_svg(ALL[:-1]))
 

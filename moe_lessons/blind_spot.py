@@ -12,7 +12,7 @@ Each method trains the same `runs` routers on the same tokens, all at once: tens
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import inf, isfinite, log
+from math import inf, log
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from moe_lessons.estimators import AdaptiveL1, DefaultVector, relu_weights, sparse_mixture, straight_through
 from moe_lessons.losses import balance_of_layers, stable_top_k
-from moe_lessons.validation import one_of, positive_number, refuse, whole_number
+from moe_lessons.validation import number_within, one_of, positive_number, refuse, whole_number
 
 N, D, K = 8, 9, 2  # experts (and groups of tokens), width, active experts
 BLIND = N - 1  # the index of E8, the expert that nobody asks
@@ -252,7 +252,7 @@ def run(
     """
     method, at = METHODS[one_of("name", name, METHODS)], _times(whole_number("steps", steps, least=1, most=100_000))
     coefficient = method.coefficient if coefficient is None else _coefficient(name, coefficient)
-    start = method.start if start is None else _number("start", start, -1e6, 1e6)
+    start = method.start if start is None else number_within("start", start, -1e6, 1e6)
     world = _World(runs, seed, start, idle)
     route, update = method.build(runs, coefficient), _optimizer(world.W_g, optimizer, learning_rate)
     share, loss, margin, used = _train(world, route, update, at, method.relu)
@@ -265,15 +265,7 @@ def _coefficient(name: str, value: Any) -> float:
     bounds = METHODS[name].bounds
     if bounds is None:
         raise refuse("coefficient", value, f"None: {name!r} has no coefficient")
-    return _number("coefficient", value, *bounds)
-
-
-def _number(name: str, value: Any, least: float, most: float) -> float:
-    """Return `value` as a finite float from `least` to `most`."""
-    is_real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_real or not isfinite(value) or not least <= value <= most:
-        raise refuse(name, value, f"a finite number from {least:g} to {most:g}")
-    return float(value)
+    return number_within("coefficient", value, *bounds)
 
 
 def reference_losses(runs: int = 64, seed: int = 0) -> dict[str, float]:

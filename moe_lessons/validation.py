@@ -75,6 +75,15 @@ def positive_number(name: str, value: Any) -> float:
     return number
 
 
+def number_within(name: str, value: Any, least: float, most: float) -> float:
+    """Return `value` as a finite float from `least` to `most`, both included; either may be infinite."""
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_number or not np.isfinite(value) or not least <= value <= most:
+        ends = [f"from {least:g}"] * bool(np.isfinite(least)) + [f"to {most:g}"] * bool(np.isfinite(most))
+        raise refuse(name, value, " ".join(["a finite number", *ends]))
+    return float(value)
+
+
 def one_of(name: str, value: Any, choices: Collection[str]) -> str:
     """Return `value` if it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:

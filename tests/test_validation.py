@@ -67,3 +67,22 @@ def test_one_of_refuses_and_lists_the_choices(value):
 def test_whole_and_positive_numbers_come_back_as_plain_numbers():
     assert type(validation.whole_number("k", np.int64(2), least=1, most=2)) is int
     assert type(validation.positive_number("t", np.float32(2))) is float
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.25), np.int64(1)])
+def test_a_number_within_its_ends_is_returned_as_a_float(value):
+    found = validation.number_within("x", value, 0, 1)
+    assert found == value
+    assert type(found) is float
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan, np.inf, True, "1", None, [0.5]])
+def test_a_number_outside_is_refused(value):
+    with pytest.raises(ValueError, match="expected a finite number from 0 to 1"):
+        validation.number_within("x", value, 0, 1)
+
+
+def test_an_open_end_is_not_named():
+    with pytest.raises(ValueError, match=r"expected a finite number$"):
+        validation.number_within("x", np.nan, -np.inf, np.inf)
+    assert validation.number_within("x", 1e300, 0, np.inf) == 1e300

@@ -11,7 +11,7 @@ from moe_lessons import routing
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import EXPERTS, FAINT_INK, INK, RULE, expert_colour
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.validation import positive_number, refuse, score_array, whole_number
+from moe_lessons.validation import number_within, positive_number, refuse, score_array, whole_number
 
 WIDTH = 520
 TABLE = 332  # left edge of the table beside the charts
@@ -32,7 +32,7 @@ def temperature_svg(logits: Any, temperature: float = 1.0, k: int = 2) -> str:
     Raises ValueError outside these ranges, and for a k that `routing.top_k` refuses.
     """
     h = _logits(logits)  # (N,)
-    tau = _within("temperature", temperature, TAU_RANGE)
+    tau = number_within("temperature", temperature, *TAU_RANGE)
     kept = routing.top_k(h, k)[1]  # (k,)
     p = routing.softmax(h, tau)  # (N,)
     sentences = _sentences(h, p, tau, kept)
@@ -56,13 +56,6 @@ def _logits(logits: Any) -> np.ndarray:
     if h.ndim != 1 or not 2 <= len(h) <= len(EXPERTS) or not np.isfinite(h).all():
         raise refuse("logits", logits, f"2 to {len(EXPERTS)} finite numbers, the logits of one token")
     return h
-
-
-def _within(name: str, value: Any, limits: tuple[float, float]) -> float:
-    """Return `value` as a float if it lies between the limits."""
-    if not limits[0] <= positive_number(name, value) <= limits[1]:
-        raise refuse(name, value, f"a number from {limits[0]:g} to {limits[1]:g}")
-    return float(value)
 
 
 def _sentences(h: np.ndarray, p: np.ndarray, tau: float, kept: np.ndarray) -> list[str]:
@@ -172,7 +165,7 @@ def schedules_svg(start: float = 4.0, end: float = 0.25, steps: int = 21) -> str
 
     start, end: 0.01 to 100. steps: 2 to 100. Returns an SVG string. Raises ValueError outside these ranges.
     """
-    start, end = _within("start", start, TAU_RANGE), _within("end", end, TAU_RANGE)
+    start, end = number_within("start", start, *TAU_RANGE), number_within("end", end, *TAU_RANGE)
     steps = whole_number("steps", steps, least=2, most=100)
     shown = schedules(start, end, steps)
     rows = {name: (schedules(start, end, 3)[name][1], int((taus > 1).sum())) for name, taus in shown.items()}

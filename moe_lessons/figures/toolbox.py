@@ -1,7 +1,7 @@
 """The pictures of lesson 00b: numbers in, an SVG string out."""
 
 from collections.abc import Iterable, Mapping
-from math import cos, exp, hypot, isfinite, log, radians, sin
+from math import cos, exp, hypot, log, radians, sin
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING, expert_colour
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import router_logits, softmax
-from moe_lessons.validation import float_array, refuse
+from moe_lessons.validation import float_array, number_within, refuse
 
 WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
 
@@ -26,7 +26,7 @@ def dot_product(angle: float, length: float) -> str:
 
     angle: degrees from x to w, 0 to 180. length: of w, 0 to 3. Raises ValueError outside these ranges.
     """
-    angle, length = _within("angle", angle, 0, 180), _within("length", length, 0, 3)
+    angle, length = number_within("angle", angle, 0, 180), number_within("length", length, 0, 3)
     cosine = cos(radians(angle))
     dot = X_LENGTH * length * cosine
     factors = f"{X_LENGTH:g} × {length:.1f} × {_bracketed(cosine, '.2f')}"
@@ -175,7 +175,7 @@ def gap_ratio(gap: float, shift: float) -> str:
 
     gap: 0 to 4. shift: −3 to 3, added to both logits. Raises ValueError outside these ranges.
     """
-    gap, shift = _within("gap", gap, 0, 4), _within("shift", shift, -3, 3)
+    gap, shift = number_within("gap", gap, 0, 4), number_within("shift", shift, -3, 3)
     h = np.array([shift + gap, shift])  # (2,)
     p = softmax(h)  # (2,)
     sentence = f"E1 is exp({gap:.1f}) = {exp(gap):.2f} times as likely as E2"
@@ -240,7 +240,7 @@ def chain_factors(w: float) -> dict[str, float]:
 
     Where h is 0 the slope of max counts as 0, as in torch. Raises ValueError unless w is finite.
     """
-    h = CHAIN_X * _within("w", w, -float("inf"), float("inf"))
+    h = CHAIN_X * number_within("w", w, -float("inf"), float("inf"))
     r = max(h, 0.0)
     slopes = {"dL/dr": 2 * (r - CHAIN_TARGET), "dr/dh": float(h > 0), "dh/dw": CHAIN_X}
     product = slopes["dL/dr"] * slopes["dr/dh"] * slopes["dh/dw"] + 0.0  # + 0.0 turns −0 into 0
@@ -252,7 +252,7 @@ def chain_rule(w: float) -> str:
 
     w: −1 to 4. Raises ValueError outside this range.
     """
-    at = chain_factors(_within("w", w, -1, 4))
+    at = chain_factors(number_within("w", w, -1, 4))
     factors = " × ".join(_bracketed(at[name]) for name in ("dL/dr", "dr/dh", "dh/dw"))
     sentence = f"dL/dw = {factors} = {_number(at['dL/dw'], '.1f')}"
     return picture(
@@ -456,7 +456,7 @@ def entropy_rulers(nats: Mapping[str, float]) -> str:
     if not isinstance(nats, Mapping) or not 1 <= len(nats) <= 6:
         raise refuse("nats", nats, "one to six entropies by name")
     for name, value in nats.items():
-        _within(f"nats[{name!r}]", value, 0, log(4) + 1e-9)
+        number_within(f"nats[{name!r}]", value, 0, log(4) + 1e-9)
     bottom = 62 + 58 * len(nats)
     rows = [part for i, (name, value) in enumerate(nats.items()) for part in _entropy_row(66 + 58 * i, name, value)]
     return picture(
@@ -499,19 +499,6 @@ def _ruler(y: float, scale: float, ticks: Iterable[float], unit: str, label_belo
 
 
 # --- shared -------------------------------------------------------------------------------------------------------
-
-
-def _within(name: str, value: float, low: float, high: float) -> float:
-    """Return `value` if it is a finite number from `low` to `high`."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not isfinite(value)
-        or not low <= value <= high
-    ):
-        limits = f" from {low:g} to {high:g}" if isfinite(high) else ""
-        raise refuse(name, value, f"a finite number{limits}")
-    return value
 
 
 def _number(value: float, spec: str = ".2f") -> str:

@@ -31,6 +31,7 @@ class Attention:
 
     def __post_init__(self) -> None:
         _check_sizes(self, "heads", "kv_heads", "head_size")
+        _check_switches(self, "bias", "sinks")
         whole_number("qk_norm", self.qk_norm, least=0, most=MOST)
         if self.heads % self.kv_heads:
             raise refuse("kv_heads", self.kv_heads, f"a divisor of heads = {self.heads}")
@@ -95,7 +96,8 @@ class Config:
     layers: all of them; the first `dense_layers` have one FFN of width `dense_d_ff` in place of the MoE layer.
     num_experts N, top_k k, d_ff f: of the routed experts; `shared_experts` of the same width run for every token.
     matrices: of an expert, 2 (ReLU, GELU) or 3 (SwiGLU). tied: input embedding and output head are one matrix.
-    Raises ValueError for sizes that are not whole numbers above 0, k above N, or dense layers without a width.
+    Raises ValueError for sizes that are not whole numbers above 0, k above N, dense layers without a width, a switch
+    that is neither True nor False, or attention of another type.
     """
 
     layers: int
@@ -115,6 +117,9 @@ class Config:
 
     def __post_init__(self) -> None:
         _check_sizes(self, "layers", "d_model", "vocab", "num_experts", "d_ff")
+        _check_switches(self, "router_bias", "expert_bias", "tied")
+        if not isinstance(self.attention, (Attention, LatentAttention)):
+            raise refuse("attention", self.attention, "an Attention or a LatentAttention")
         whole_number("top_k", self.top_k, least=1, most=self.num_experts)
         whole_number("matrices", self.matrices, least=2, most=3)
         whole_number("shared_experts", self.shared_experts, least=0, most=MOST)
@@ -130,6 +135,13 @@ class Config:
 def _check_sizes(config: object, *names: str) -> None:
     for name in names:
         whole_number(name, getattr(config, name), least=1, most=MOST)
+
+
+def _check_switches(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, bool):  # a number would multiply, and a word would count as True
+            raise refuse(name, value, "True or False")
 
 
 # --- counting a model ---------------------------------------------------------------------------------------------

@@ -104,10 +104,11 @@ def clustered_regression(
     leaves the tokens as they are, but all clusters share one matrix; `clusters=1` is one cloud of tokens with one map.
 
     T, test_T: tokens to train and to test on. seed: decides means and maps, whatever T and test_T are.
-    Raises ValueError for a size that is not a whole number of at least 1 (d: 2).
+    Raises ValueError for a size that is not a whole number of at least 1 (d: 2), or a seed that is none from 0 up.
     """
     for name, size, least in (("T", T, 1), ("test_T", test_T, 1), ("d", d, 2), ("clusters", clusters, 1)):
         whole_number(name, size, least=least, most=2**24)
+    whole_number("seed", seed, least=0, most=2**63 - 1)
     rng, train_rng, test_rng = np.random.default_rng(seed).spawn(3)
     means = rng.normal(size=(clusters, d))  # (C, d)
     maps = rng.normal(size=(clusters if own_maps else 1, d, d)) / np.sqrt(d)  # (C or 1, d, d)

@@ -1,6 +1,6 @@
 """Is a sparse layer worth it? One layer learns a regression task, beside dense layers of equal cost (lesson 06)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -46,8 +46,11 @@ def dense_width(d_ff: int, num_experts: int, experts: int) -> int:
     """Return the width of a dense FFN that costs exactly as much as so many ReLU experts and the router.
 
     An expert has 2·d·f weights and the router d·N, so the width is experts·f + N/2.
-    Raises ValueError where N is odd, since no whole width costs the same.
+    Raises ValueError for sizes that are not whole numbers above 0, more experts than there are, or an odd N, since
+    then no whole width costs the same.
     """
+    whole_number("d_ff", d_ff, least=1, most=10**6)
+    whole_number("experts", experts, least=1, most=whole_number("num_experts", num_experts, least=1, most=10**6))
     if num_experts % 2:
         raise refuse("num_experts", num_experts, "an even number")
     return experts * d_ff + num_experts // 2
@@ -96,7 +99,8 @@ def train_and_test(
 ) -> Run:
     """Train a fresh layer on task[0] with Adam and the squared error, and test it on task[1].
 
-    make: returns the layer; it is called after torch was seeded with `seed`, which decides the batches too.
+    make: returns the layer; it is called after torch was seeded with `seed`. The batches have a generator of their own
+    with that seed, so that layers of one seed see the same tokens, whatever numbers their weights took.
     Raises ValueError for a number of steps or a batch below 1, or a learning rate that is not above 0.
     """
     whole_number("steps", steps, least=1, most=10**6)
@@ -104,15 +108,25 @@ def train_and_test(
     positive_number("learning_rate", learning_rate)
     torch.manual_seed(seed)
     layer, (train, test) = make(), [_tensors(part) for part in task]
-    seconds = _train(layer, *train, steps, batch, learning_rate)
+    seconds = _train(layer, *train, rows_of(seed, len(train[0]), steps, batch), learning_rate)
     top_k = layer.router.top_k if isinstance(layer, MoELayer) else 0
     return Run(kind, top_k, seed, parameters(layer), flops(layer), error(layer, *test), error(layer, *train), seconds)
 
 
 def error(layer: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Return the mean squared error as a share of the variance of y: 0 is perfect, 1 is guessing the mean."""
+    """Return the mean squared error as a share of the variance of y: 0 is perfect, 1 is guessing the mean vector.
+
+    x, y: (T, d). The variance is that of each coordinate around its own mean, averaged over coordinates.
+    """
     with torch.no_grad():
-        return float(((layer(x) - y) ** 2).mean() / y.var(correction=0))
+        return float(((layer(x) - y) ** 2).mean() / y.var(dim=0, correction=0).mean())
+
+
+def rows_of(seed: int, T: int, steps: int, batch: int) -> Iterator[Tensor]:
+    """Yield for each step which of T tokens are in its batch, (batch,), drawn with replacement."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        yield torch.randint(T, (batch,), generator=generator)  # (B,)
 
 
 def _tensors(task: Regression) -> tuple[Tensor, Tensor]:
@@ -120,12 +134,11 @@ def _tensors(task: Regression) -> tuple[Tensor, Tensor]:
     return torch.tensor(task.x, dtype=torch.float32), torch.tensor(task.y, dtype=torch.float32)
 
 
-def _train(layer: nn.Module, x: Tensor, y: Tensor, steps: int, batch: int, learning_rate: float) -> float:
-    """Train in place; return the seconds it took."""
+def _train(layer: nn.Module, x: Tensor, y: Tensor, batches: Iterable[Tensor], learning_rate: float) -> float:
+    """Train in place, a step for each batch of rows (B,); return the seconds it took."""
     optimiser = torch.optim.Adam(layer.parameters(), learning_rate)
     start = CLOCK()
-    for _ in range(steps):
-        rows = torch.randint(len(x), (batch,))  # (B,)
+    for rows in batches:
         loss = ((layer(x[rows]) - y[rows]) ** 2).mean()
         optimiser.zero_grad()
         loss.backward()

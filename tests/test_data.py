@@ -152,7 +152,15 @@ def test_the_seed_decides_the_task_and_the_number_of_tokens_does_not():
 
 @pytest.mark.parametrize(
     ("settings", "named"),
-    [({"T": 0}, "T = 0"), ({"d": 1}, "d = 1"), ({"clusters": 0}, "clusters = 0"), ({"test_T": 2.5}, "test_T = 2.5")],
+    [
+        ({"T": 0}, "T = 0"),
+        ({"d": 1}, "d = 1"),
+        ({"clusters": 0}, "clusters = 0"),
+        ({"test_T": 2.5}, "test_T = 2.5"),
+        ({"seed": -1}, "seed = -1"),
+        ({"seed": "q"}, "seed = 'q'"),
+        ({"seed": None}, "seed = None"),
+    ],
 )
 def test_a_task_of_no_size_is_refused(settings, named):
     with pytest.raises(ValueError, match="expected a whole number") as error:

@@ -52,12 +52,46 @@ def test_the_error_is_a_share_of_the_variance():
     task = TASK[1]
     x, y = (torch.tensor(a, dtype=torch.float32) for a in (task.x, task.y))
     assert worth_it.error(lambda x: y, x, y) == 0
-    assert worth_it.error(lambda x: torch.full_like(y, y.mean()), x, y) == pytest.approx(1, rel=1e-5)
     torch.manual_seed(3)
     layer = Dense(6, 5)
     W1, W2 = (weight.detach().squeeze(0).numpy() for weight in layer.parameters())
-    expected = np.mean((np.maximum(task.x @ W1, 0) @ W2 - task.y) ** 2) / task.y.var()
+    expected = np.mean((np.maximum(task.x @ W1, 0) @ W2 - task.y) ** 2) / task.y.var(axis=0).mean()
     assert worth_it.error(layer, x, y) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("task", [{}, {"own_maps": False}, {"clusters": 1}])
+def test_guessing_the_mean_vector_is_an_error_of_1_in_every_task(task):
+    y = torch.tensor(clustered_regression(seed=0, **task)[1].y, dtype=torch.float32)
+    guesses = y.mean(dim=0).expand_as(y)
+    assert worth_it.error(lambda x: guesses, y, y) == pytest.approx(1, rel=1e-5)
+    pooled = ((guesses - y) ** 2).mean() / y.var(correction=0)  # broken control: one mean for all coordinates
+    assert pooled < 0.95
+
+
+class Witness(Dense):
+    """A dense layer that keeps the tokens it saw in training, and draws some random numbers before it starts."""
+
+    def __init__(self, d_ff):
+        torch.rand(d_ff)
+        super().__init__(6, d_ff)
+        self.seen = []
+
+    def forward(self, x):
+        if torch.is_grad_enabled():
+            self.seen.append(x)
+        return super().forward(x)
+
+
+def seen(d_ff, seed):
+    layers = []
+    train_and_test("sparse", lambda: layers.append(Witness(d_ff)) or layers[0], TASK, seed, steps=4, batch=9)
+    return torch.stack(layers[0].seen)  # (steps, batch, d)
+
+
+def test_layers_of_one_seed_see_the_same_batches():
+    assert seen(5, seed=1).shape == (4, 9, 6)
+    assert torch.equal(seen(5, seed=1), seen(11, seed=1))
+    assert not torch.equal(seen(5, seed=1), seen(5, seed=2))  # broken control
 
 
 @pytest.mark.parametrize("kind", ["sparse", "dense, equal FLOPs", "dense, equal total"])
@@ -106,6 +140,9 @@ def test_the_summary_shows_mean_and_spread():
     ("call", "named"),
     [
         (lambda: dense_width(4, 3, 2), "num_experts = 3"),
+        (lambda: dense_width(32, 8.0, 2), "num_experts = 8.0"),
+        (lambda: dense_width(32, 8, 9), "experts = 9"),
+        (lambda: dense_width(0, 8, 2), "d_ff = 0"),
         (lambda: contenders(9), "top_k = 9"),
         (lambda: train_and_test("sparse", sparse, TASK, steps=0), "steps = 0"),
         (lambda: train_and_test("sparse", sparse, TASK, batch=0), "batch = 0"),

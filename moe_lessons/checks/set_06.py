@@ -85,7 +85,7 @@ def copies_of_a_model(layers: int, d: int, vocab: int, N: int, k: int, f: int) -
 
 @dataclass(frozen=True, kw_only=True)
 class CountsQuestion(FunctionQuestion):
-    """Takes one array of three numbers for three numbers."""
+    """Takes one array of three numbers for three numbers, and wants every digit: counts are whole."""
 
     def probe(self, answer: Any, data: Data) -> Reply:
         """Call the answer once for each case; split arrays."""
@@ -94,7 +94,7 @@ class CountsQuestion(FunctionQuestion):
         return {**reply, "values": values}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
-        """Recognise total and active in each other's place first, which no single part shows."""
+        """Recognise total and active in each other's place first, which no single part shows; a near miss last."""
         values = [unpack(value, self.parts) for value in reply["values"]]
         pairs = [(total_of(*case), active_of(*case)) for case in data["cases"]]
         if all(
@@ -105,7 +105,19 @@ class CountsQuestion(FunctionQuestion):
                 "Your total and active are swapped. Return all parameters first, then those that one token meets.",
                 "swapped",
             )
-        return super().judge(data, reply)
+        verdict = super().judge(data, reply)
+        near_miss = self._near_miss(data["cases"], values) if verdict.correct else None
+        return near_miss or verdict
+
+    def _near_miss(self, cases: list[tuple], values: list) -> Verdict | None:
+        """Find a count that is wrong by no more than rounding would explain: float32 holds all of these exactly."""
+        for case, got in zip(cases, values, strict=True):
+            for part, value, right in zip(self.parts, got, counts(*case), strict=True):
+                off = float(stacked(value)) - right
+                if off:
+                    near = f"{part}: near, but a count is exact. Expected {right}, yours is off by {off:+g}."
+                    return Verdict(False, f"{near}\nfor {self._write_case(case)}")
+        return None
 
 
 COUNTS = CountsQuestion(
@@ -174,6 +186,10 @@ COUNTS = CountsQuestion(
                 lambda layers, d, vocab, N, k, f: flops_of(layers, d, vocab, N, k, f) - vocab * d, "FLOPs"),
         Mistake("all experts run", "These are the FLOPs with all N experts running. k of them run.",
                 lambda layers, d, vocab, N, k, f: flops_of(layers, d, vocab, N, N, f), "FLOPs"),
+        Mistake("no router FLOPs", "The routers are missing among the FLOPs. Each scores all N experts for every token: 2·d·N in each layer.",
+                lambda layers, d, vocab, N, k, f: flops_of(layers, d, vocab, N, k, f) - 2 * layers * d * N, "FLOPs"),
+        Mistake("router of k FLOPs", "You shrank the router among the FLOPs. It scores all N experts, or it could not choose: 2·d·N in each layer.",
+                lambda layers, d, vocab, N, k, f: flops_of(layers, d, vocab, N, k, f) - 2 * layers * d * (N - k), "FLOPs"),
         Mistake("training", "You counted 6 for each weight. That is a training step: forward 2, backward 4. Asked is the forward pass.",
                 lambda layers, d, vocab, N, k, f: 3 * flops_of(layers, d, vocab, N, k, f), "FLOPs"),
     ),

@@ -41,15 +41,9 @@ Row = tuple[str, float, float]  # what it is, how much of it there is, and how m
 
 
 def accountant_svg(
-    preset: str = OWN,
-    num_experts: int = 8,
-    top_k: int = 2,
-    d_model: int = 1024,
-    d_ff: int = 4096,
-    layers: int = 16,
-    batch: int = 1,
-    bits: int = 16,
-) -> str:
+    preset: str = OWN, num_experts: int = 8, top_k: int = 2, d_model: int = 1024, d_ff: int = 4096, layers: int = 16,
+    batch: int = 1, bits: int = 16,
+) -> str:  # fmt: skip
     """Draw where the parameters of a model are, its FLOPs against two baselines, and its bytes. Returns an SVG string.
 
     Each of the three groups has a scale of its own, on which its longest bar fills the width; the picture says so.
@@ -57,9 +51,7 @@ def accountant_svg(
     with a released model they are idle, and `batch` and `bits` (of every parameter) act alone.
     Raises ValueError for another preset, and for sizes that `own_config` refuses.
     """
-    config = own_config(num_experts, top_k, d_model, d_ff, layers)
-    released = PUBLISHED.get(one_of("preset", preset, PRESETS))
-    config, with_input = (released.config, released.input_embedding) if released else (config, True)
+    config, with_input = _chosen(preset, own_config(num_experts, top_k, d_model, d_ff, layers))
     whole_number("batch", batch, least=1, most=10**6)
     whole_number("bits", bits, least=1, most=64)
     active = active_breakdown(config, with_input)
@@ -67,16 +59,33 @@ def accountant_svg(
         WIDTH,
         638,
         f"What a model costs: {preset}",
-        f"{_sizes(config)}: {amount(parameters(config))} parameters, {amount(sum(active.values()))} active; "
-        f"{amount(flops_per_token(config), 'FLOP')} FLOPs per token; {amount(weight_bytes(config, bits), 'byte')}; "
-        f"a batch of {batch} touches {_touched(config, batch)}. {_SCALES}",
+        _description(config, active, batch, bits),
         *_head(preset, config),
         *_parameters(114, config, active, with_input),
         *_flops(354, config),
         *_bytes(526, config, batch, bits),
-        state=f"preset={preset.replace(' ', '_')} N={config.num_experts} k={config.top_k} "
-        f"total={parameters(config)} active={sum(active.values())} batch={batch} bits={bits}",
+        state=f"preset={preset.replace(' ', '_')} {_state(config, active)} batch={batch} bits={bits}",
     )
+
+
+def _chosen(preset: str, own: Config) -> tuple[Config, bool]:
+    """Return the model that a preset shows, and whether its active parameters count the input embedding."""
+    released = PUBLISHED.get(one_of("preset", preset, PRESETS))
+    return (released.config, released.input_embedding) if released else (own, True)
+
+
+def _description(config: Config, active: dict[str, int], batch: int, bits: int) -> str:
+    """Say in words what the picture shows."""
+    return (
+        f"{_sizes(config)}: {amount(parameters(config))} parameters, {amount(sum(active.values()))} active; "
+        f"{amount(flops_per_token(config), 'FLOP')} FLOPs per token; {amount(weight_bytes(config, bits), 'byte')}; "
+        f"a batch of {batch} touches {_touched(config, batch)}. {_SCALES}"
+    )
+
+
+def _state(config: Config, active: dict[str, int]) -> str:
+    """Give the numbers of the model that tests read."""
+    return f"N={config.num_experts} k={config.top_k} total={parameters(config)} active={sum(active.values())}"
 
 
 def own_config(num_experts: int, top_k: int, d_model: int, d_ff: int, layers: int) -> Config:
@@ -100,7 +109,8 @@ def own_config(num_experts: int, top_k: int, d_model: int, d_ff: int, layers: in
 def amount(number: float, unit: str = "") -> str:
     """Write a large number with a prefix: 46.7 B for billions; with unit "FLOP" or "byte" as 25.5 G or 93.4 GB."""
     steps = ((1e15, "P"), (1e12, "T"), (1e9, "G" if unit else "B"), (1e6, "M"), (1e3, "k"))
-    size, prefix = next(((size, prefix) for size, prefix in steps if number >= size), (1, ""))
+    # from 999.5 on it would be written 1000, which the next prefix says shorter
+    size, prefix = next(((size, prefix) for size, prefix in steps if number >= 0.9995 * size), (1, ""))
     value = number / size
     digits = 2 if value < 10 and prefix else 1 if value < 100 and prefix else 0
     return f"{value:.{digits}f} {prefix}{'B' if unit == 'byte' else ''}".rstrip()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from math import floor, inf, log10
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import FAINT_INK, PAPER, expert_colour
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.validation import one_of, refuse
+from moe_lessons.validation import number_within, one_of, positive_number, refuse
 
 if TYPE_CHECKING:
     from moe_lessons.worth_it import Run  # that module loads torch; a picture needs only the numbers
@@ -23,6 +24,7 @@ COINS = {
     "parameters": "thousand parameters stored",
     "seconds": "seconds of training",
 }
+COUNTED = {"active FLOPs": "flops", "parameters": "parameters", "seconds": "seconds"}  # the coin in a run
 KINDS = {  # kind of layer: its colour, and the words of the legend
     "sparse": (expert_colour(0), "sparse: k of N experts (circles, joined)"),
     "dense, equal FLOPs": (expert_colour(5), "dense, as many active FLOPs (square)"),
@@ -44,42 +46,56 @@ def worth_it_svg(runs: Sequence[Run], pay: str = "active FLOPs") -> str:
     """Draw error against cost, one mark for each layer: mean and standard deviation over its seeds. Returns an SVG.
 
     runs: of one task, each with kind (a key of `KINDS`), top_k, flops, parameters, seconds and error.
-    pay: a key of `COINS`. Raises ValueError for no runs, or another kind or coin.
+    pay: a key of `COINS`. Raises ValueError for no runs, another kind or coin, a cost that is not above 0, or an error
+    that is not a finite number from 0 up.
     """
     points = points_of(runs, pay)
     axes = _axes(points)
     best = min(points, key=lambda point: point.error)
-    found = f"lowest mean error: {best.label}, {best.error:.3f} ± {best.sd:.3f}"
+    found = f"lowest mean error: {best.label}, {_written(best.error)} ± {_written(best.sd)}"
     return picture(
         WIDTH,
         424,
         "Error of each layer against what it costs",
-        f"Paid in {pay}: " + "; ".join(f"{p.label} costs {p.cost:.3g}, error {p.error:.3f}" for p in points) + ".",
+        _description(points, pay),
         *_legend(),
         axes.frame(_ticks(axes.x_range), _steps(axes.y_range[1]), COINS[pay], "test error, share of the variance"),
         *_marks(axes, points),
         *_labels(axes, points),
         text(14, 412, found, font_weight="bold"),
-        state=f"pay={pay.replace(' ', '_')} layers={len(points)} best={best.error:.3f}",
+        state=f"pay={pay.replace(' ', '_')} layers={len(points)} best={_written(best.error)}",
     )
+
+
+def _description(points: list[Point], pay: str) -> str:
+    """Say in words what each layer costs, and its error."""
+    return (
+        f"Paid in {pay}: " + "; ".join(f"{p.label} costs {p.cost:.3g}, error {_written(p.error)}" for p in points) + "."
+    )
+
+
+def _written(error: float) -> str:
+    """Write an error with three decimals, or a huge one, of a training that went astray, with three digits."""
+    return f"{error:.3f}" if error < 1000 else f"{error:.3g}"
 
 
 def points_of(runs: Sequence[Run], pay: str) -> list[Point]:
     """Return the mean over seeds for each layer, cheapest k first; a single seed has standard deviation 0."""
-    one_of("pay", pay, COINS)
+    counted = COUNTED[one_of("pay", pay, COINS)]
     if not len(runs):
         raise refuse("runs", runs, "at least one run")
     groups: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
+        positive_number(counted, getattr(run, counted))
+        number_within("error", run.error, 0, inf)
         groups.setdefault((one_of("kind", run.kind, KINDS), run.top_k), []).append(run)
-    return [_point(groups[key], pay) for key in sorted(groups)]
+    return [_point(groups[key], counted) for key in sorted(groups)]
 
 
-def _point(runs: list[Run], pay: str) -> Point:
+def _point(runs: list[Run], counted: str) -> Point:
     """Average the runs of one layer."""
     kind, errors = runs[0].kind, [run.error for run in runs]
-    unit, counted = {"active FLOPs": (1e3, "flops"), "parameters": (1e3, "parameters"), "seconds": (1, "seconds")}[pay]
-    cost = fmean(getattr(run, counted) for run in runs) / unit
+    cost = fmean(getattr(run, counted) for run in runs) / (1 if counted == "seconds" else 1e3)
     label = f"sparse, k = {runs[0].top_k}" if kind == "sparse" else kind
     return Point(kind, label, cost, fmean(errors), stdev(errors) if len(errors) > 1 else 0.0)
 
@@ -87,20 +103,22 @@ def _point(runs: list[Run], pay: str) -> Point:
 def _axes(points: list[Point]) -> Axes:
     """Leave room around the points, at the right for labels too; zero is always in sight."""
     costs = [point.cost for point in points]
-    highest = max(point.error + point.sd for point in points)
+    highest = max(point.error + point.sd for point in points) or 1.0
     return Axes(54, 126, 400, 220, (min(costs) / 1.3, max(costs) * 1.6), (0, 1.08 * highest), x_log=True)
 
 
 def _ticks(ends: tuple[float, float]) -> list[float]:
-    """Return 1, 2, 5 times powers of ten between the two ends, or at most five of them."""
+    """Return 1, 2, 5 times powers of ten between the two ends, or at most five of them; 3 where there are none."""
     low, high = ends
-    ticks = [d * 10.0**e for e in range(-6, 10) for d in (1, 2, 5) if low <= d * 10.0**e <= high]
-    return ticks[:: -(-len(ticks) // 5)]
+    exponents = range(floor(log10(low)), floor(log10(high)) + 1)
+    ticks = [d * 10.0**e for e in exponents for d in (1, 2, 5) if low <= d * 10.0**e <= high]
+    ticks = ticks or [3 * 10.0**e for e in exponents if low <= 3 * 10.0**e <= high]
+    return ticks[:: max(1, -(-len(ticks) // 5))]
 
 
 def _steps(highest: float) -> list[float]:
     """Return round numbers from 0 up, at most six."""
-    step = next(d * 10.0**e for e in range(-9, 10) for d in (1, 2, 5) if highest <= 6 * d * 10.0**e)
+    step = next(d * 10.0**e for e in range(-9, 309) for d in (1, 2, 5) if highest <= 6 * d * 10.0**e)
     return [round(i * step, 9) for i in range(int(highest / step) + 1)]
 
 

@@ -23,9 +23,10 @@ from torch.utils._pytree import tree_leaves
 
 RESULTS = Path(__file__).parents[2] / "bench-results" / "layers.json"
 LARGE, SMALL = Size(2048, 256, 1024, 8, 2), Size(2048, 64, 128, 8, 2)
-# Seconds for one table. Whatever is left of a round when they are over is still measured.
-BUDGET = {LARGE.d: 24.0, SMALL.d: 8.0}
+# Seconds for one table, by number of threads; layers over SLOW times the dense network run twice, whatever the budget.
+BUDGETS = {1: 20.0, 2: 12.0}
 FEWEST_ROUNDS = 4
+SLOW = 4
 
 
 @dataclass(frozen=True)
@@ -81,22 +82,26 @@ def subjects(size: Size, dtype: torch.dtype, only: tuple[str, ...] = ()) -> dict
 
 
 def measured(
-    size: Size, dtype: torch.dtype, threads: int, only: tuple[str, ...] = (), memory: bool = False
+    size: Size, dtype: torch.dtype, threads: int, only: tuple[str, ...] = (), memory: bool = False, budget: float = 0.0
 ) -> list[Timing]:
-    """Time all layers of one table in turns, for as long as its budget lasts."""
+    """Time all layers of one table in turns, for as long as its budget lasts; the slow ones with one thread only."""
     torch.set_num_threads(threads)
     found = subjects(size, dtype, only)
-    once = {name: clocked(run)[0] for name, (_, run, _) in found.items()}
-    slow = [name for name, (dense, *_) in found.items() if once[name] > 4 * once[dense]]
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
-    end, rounds = time.perf_counter() + BUDGET.get(size.d, 8.0), 0
+    once = {name: clocked(run) for name, (_, run, _) in found.items()}
+    slow = [name for name, (dense, *_) in found.items() if once[name][0] > SLOW * once[dense][0]]
+    if threads > 1:
+        found = {name: entry for name, entry in found.items() if name not in slow}
+    times = {name: [once[name]] if name in slow else [] for name in found}
+    end, rounds = time.perf_counter() + (budget or BUDGETS[threads]), 0
     while time.perf_counter() < end or rounds < FEWEST_ROUNDS:
         for name, (_, run, _) in found.items():
-            if name not in slow or rounds < FEWEST_ROUNDS:
+            if name not in slow or not rounds:
                 times[name].append(clocked(run))
         rounds += 1
-    kept = {name: quantities(module, size, dtype) if memory and module is not None else (None, None)
-            for name, (_, _, module) in found.items()}  # fmt: skip
+    kept = {
+        name: quantities(module, size, dtype) if memory and module is not None else (None, None)
+        for name, (_, _, module) in found.items()
+    }
     return [timing(name, found[name][0], times, size, dtype, threads, *kept[name]) for name in found]
 
 
@@ -205,11 +210,9 @@ def tables() -> Iterator[tuple[str, list[Timing]]]:
                 yield title, measured(size, dtype, threads, memory=threads == 1 and dtype == torch.float32)
     growth = [replace(SMALL, T=T) for T in (512, 8192)] + [replace(SMALL, N=N) for N in (16, 64)]
     for size in growth + [replace(SMALL, k=k) for k in (1, 4, 8)]:
-        BUDGET[size.d] = 2.0
-        yield (
-            f"growth: T {size.T}, d {size.d}, f {size.f}, k {size.k}, N {size.N}, float32, 1 thread",
-            measured(size, torch.float32, 1, ("ours", "transformers Mixtral, grouped", "loop over experts")),
-        )
+        compared = ("ours", "transformers Mixtral, grouped", "loop over experts")
+        title = f"growth: T {size.T}, d {size.d}, f {size.f}, k {size.k}, N {size.N}, float32, 1 thread"
+        yield title, measured(size, torch.float32, 1, compared, budget=2.0)
 
 
 def main() -> None:

@@ -52,6 +52,9 @@ def flops(wrong):
     return with_part(2, wrong)
 
 
+nn.Embedding(1, 1, device="meta")  # the first one makes torch import for seconds: not on the clock of a check
+
+
 def counts_of_modules(layers, d, vocab, N, k, f):
     """Build the model of torch's modules, on no device, and count it."""
     with torch.device("meta"):
@@ -178,6 +181,12 @@ WRONG = {
             lambda layers, d, vocab, N, k, f, *_: 2 * layers * (4 * d * d + d * N + 3 * k * d * f) + vocab * d
         ),
         "all experts run": flops(lambda layers, d, vocab, N, k, f, *a: 2 * (a[0] - vocab * d)),
+        "no router FLOPs": flops(
+            lambda layers, d, vocab, N, k, f, *_: model_counts(layers, d, vocab, N, k, f, routers=0)[2]
+        ),
+        "router of k FLOPs": flops(
+            lambda layers, d, vocab, N, k, f, *_: model_counts(layers, d, vocab, N, k, f, routers=k)[2]
+        ),
         "training": flops(lambda *a: 3 * a[-1]),
     },
     "6.2": {
@@ -244,6 +253,9 @@ UNRECOGNISED = {
         lambda layers, d, vocab, N, k, f: ["a", "b", "c"],
         lambda layers, d, vocab, N, k, f: {"total": right(layers, d, vocab, N, k, f)[0]},
         total(lambda *a: 1.01 * a[-3]),
+        total(lambda *a: a[-3] + 1),
+        active(lambda *a: a[-2] - 1),
+        flops(lambda *a: a[-1] + 0.5),
     ],
     "6.2": [
         lambda N, k, batch: None,
@@ -284,6 +296,7 @@ RIGHT = {
         counts_by_loop,
         counts_in_numpy,
         lambda layers, d, vocab, N, k, f: torch.tensor(right(layers, d, vocab, N, k, f)),
+        lambda layers, d, vocab, N, k, f: torch.tensor(right(layers, d, vocab, N, k, f), dtype=torch.float32),
     ],
     "6.2": [
         touched,

@@ -5,7 +5,17 @@ import pytest
 
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_06 import CLAIMS, DEMANDS, DESIGN, VOCAB, allowed, counts, figure, plain_decoder
+from moe_lessons.checks.set_06 import (
+    CLAIMS,
+    DEMANDS,
+    DESIGN,
+    VOCAB,
+    allowed,
+    counts,
+    counts_cases,
+    figure,
+    plain_decoder,
+)
 
 GOOD = {"layers": 16, "d_model": 2048, "d_ff": 1024, "num_experts": 104, "top_k": 5}
 BROKEN = {  # each breaks one demand alone
@@ -96,6 +106,25 @@ def test_decimals_count_where_they_are_given():
 def test_two_things_of_three_are_called_two():
     message = check("6.1", lambda layers, d, vocab, N, k, f: (1, 2)).message
     assert "Your function returned 2: a number; a number." in message
+
+
+@pytest.mark.parametrize(("place", "part"), [(0, "total"), (1, "active"), (2, "FLOPs")])
+def test_a_count_that_is_wrong_by_one_is_wrong(place, part):
+    def off_by_one(layers, d, vocab, N, k, f):
+        fixed, expert = layers * (4 * d * d + d * N) + 2 * vocab * d, layers * 3 * d * f
+        numbers = [fixed + N * expert, fixed + k * expert, 2 * (fixed + k * expert - vocab * d)]
+        numbers[place] += 1
+        return numbers
+
+    result = check("6.1", off_by_one)
+    assert (result.status, result.mistake) == (Status.NOT_YET, None)
+    assert result.message.startswith(f"{part}: near, but a count is exact.")
+    assert "off by +1." in result.message
+
+
+def test_single_precision_holds_every_count_of_6_1():
+    largest = max(max(counts(*case)) for seed in range(200) for case in counts_cases(np.random.default_rng(seed)))
+    assert largest < 2**24
 
 
 def test_a_named_mistake_is_not_followed_by_a_guess():

@@ -186,6 +186,7 @@ def test_amounts():
     shown = [amount(n) for n in (0, 7, 999, 1000, 12_345, 67.1e6, 1.342e9, 46.7e9, 671e9, 1.25e12)]
     assert shown == ["0", "7", "999", "1.00 k", "12.3 k", "67.1 M", "1.34 B", "46.7 B", "671 B", "1.25 T"]
     assert amount(93.4e9, "byte") == "93.4 GB"
+    assert [amount(n) for n in (999.4e6, 999.7e6, 999_600, 999_400)] == ["999 M", "1.00 B", "1.00 M", "999 k"]
     assert amount(25.5e9, "FLOP") == "25.5 G"
 
 

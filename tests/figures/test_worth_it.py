@@ -29,6 +29,9 @@ PICTURES = {
     "two layers of one cost": partial(worth_it_svg, DENSE + SPARSE[:3]),
     "all errors equal": partial(worth_it_svg, [run("sparse", k, 0.1) for k in (1, 2, 4, 8)], "parameters"),
     "errors near zero": partial(worth_it_svg, [run("sparse", k, 1e-7 * k) for k in (1, 2, 4, 8)], "seconds"),
+    "no round number in range": partial(worth_it_svg, [run("dense, equal FLOPs", 0, 0.1, flops=2_800)]),
+    "an error that grew without end": partial(worth_it_svg, [run("sparse", 2, 3e12)]),
+    "no error at all": partial(worth_it_svg, [run("sparse", 2, 0.0)]),
     "costs far apart": partial(worth_it_svg, [run("sparse", 1, 0.1, flops=100), run("sparse", 2, 3.0, flops=10**7)]),
 }
 
@@ -133,6 +136,12 @@ def test_labels_of_marks_at_one_cost_keep_the_order_of_the_marks():
     assert sorted(places, key=places.get) == ["k = 1", "k = 8", "k = 2", "k = 4"]
 
 
+@pytest.mark.parametrize("flops", [*range(1000, 10_001, 100), 30, 2_800_000])
+def test_the_axis_of_costs_has_one_to_five_numbers(flops):
+    root = ET.fromstring(worth_it_svg([run("dense, equal FLOPs", 0, 0.1, flops=flops)]))
+    assert 1 <= sum(n.get("y1") == "346" and n.get("y2") == "351" for n in root.iter(SVG + "line")) <= 5
+
+
 def test_broken_control_a_point_of_other_runs_would_be_noticed():
     assert circles(worth_it_svg(ALL)) != circles(worth_it_svg(ALL[:-1]))
 
@@ -143,6 +152,11 @@ def test_broken_control_a_point_of_other_runs_would_be_noticed():
         (partial(worth_it_svg, []), "runs = []"),
         (partial(worth_it_svg, ALL, "euros"), "pay = 'euros'"),
         (partial(worth_it_svg, [run("spares", 1, 0.1)]), "kind = 'spares'"),
+        (partial(worth_it_svg, [run("sparse", 1, 0.1, seconds=0)], "seconds"), "seconds = 0"),
+        (partial(worth_it_svg, [run("sparse", 1, 0.1, flops=-5)]), "flops = -5"),
+        (partial(worth_it_svg, [run("sparse", 1, 0.1, parameters=float("inf"))], "parameters"), "parameters = inf"),
+        (partial(worth_it_svg, [run("sparse", 1, float("nan"))]), "error = nan"),
+        (partial(worth_it_svg, [run("sparse", 1, -0.1)]), "error = -0.1"),
     ],
 )
 def test_bad_input(draw, named):

@@ -272,7 +272,7 @@ def main() -> None:
     settings = {"steps": STEPS, "batch": BATCH, "lr": LR, "balance": BALANCE, "z": Z, "seeds": list(SEEDS)}
     versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
     content = {"settings": settings, "versions": versions, "domains": list(task.domains), "studies": found}
-    write_atomically(RESULTS, json.dumps(content, indent=1).encode())
+    write_atomically(RESULTS, (json.dumps(content, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

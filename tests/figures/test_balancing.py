@@ -1,0 +1,157 @@
+"""The balancing simulator's picture: bands and lines against the numbers they come from, and nothing overlapping."""
+
+import time
+import xml.etree.ElementTree as ET
+from functools import partial
+
+import numpy as np
+import pytest
+
+from moe_lessons.balancing_runs import Result
+from moe_lessons.figures.balancing import balancing_svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+STEPS = np.arange(0, 301, 15)
+
+
+def made_up(name, label, symbol="", coefficient=0.0, seed=0, experts=8, concentration=1.0):
+    rng = np.random.default_rng(seed)
+    load = rng.dirichlet(np.full(experts, concentration), size=(len(STEPS), 3))  # (F, S, N)
+    error = np.linspace(1.3, 0.2, len(STEPS))[:, None] + 0.02 * rng.random((len(STEPS), 3))  # (F, S)
+    return Result(name, label, symbol, coefficient, STEPS, load, error, error)
+
+
+RUNS = {
+    ("none", 0.0): made_up("none", "no balancing", concentration=0.1),
+    ("switch", 0.01): made_up("switch", "Switch loss", "α", 0.01, 1),
+    ("switch", 1.0): made_up("switch", "Switch loss", "α", 1.0, 2, concentration=100),
+    ("importance_load", 0.001): made_up("importance_load", "importance + load", "w", 0.001, 3),
+}
+COLLAPSED = made_up("none", "no balancing")
+COLLAPSED.load[:] = np.eye(8)[0]
+TWO = {("own", 0.0): made_up("own", "two experts", experts=2)}
+
+PICTURES = {
+    "default": partial(balancing_svg, RUNS, "none", 1, 300),
+    "first step": partial(balancing_svg, RUNS, "none", 1, 0),
+    "weak": partial(balancing_svg, RUNS, "switch", 1, 150),
+    "strong": partial(balancing_svg, RUNS, "switch", 4, 300),
+    "longest name": partial(balancing_svg, RUNS, "importance_load", 1, 300),
+    "all to one": partial(balancing_svg, {("none", 0.0): COLLAPSED}, "none", 1, 300),
+    "two experts, no baseline": partial(balancing_svg, TWO, "own", 1, 300),
+}
+
+
+def words(svg):
+    return [node.text for node in ET.fromstring(svg).iter(SVG + "text")]
+
+
+def points(node):
+    return np.array([pair.split(",") for pair in node.get("points").split()], dtype=float)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_well_formed_and_says_what_it_shows(name):
+    root = ET.fromstring(PICTURES[name]())
+    assert root.get("role") == "img"
+    assert root.get("data-state")
+    assert len(root.find(SVG + "title").text) > 10
+    assert "after" in root.find(SVG + "desc").text
+    assert "nan" not in ET.tostring(root, encoding="unicode").lower()
+
+
+@pytest.mark.parametrize(("strength", "coefficient"), [(1, "0.01"), (2, "1"), (4, "1")])
+def test_the_strength_counts_a_method_s_coefficients_and_stops_at_the_last(strength, coefficient):
+    svg = balancing_svg(RUNS, "switch", strength, 31)
+    state = ET.fromstring(svg).get("data-state")
+    assert state.startswith(f"method=switch coefficient={coefficient} step=30 dead: ")
+    assert f"Switch loss, α = {coefficient}" in words(svg)
+
+
+@pytest.mark.parametrize("frame", [0, 7, 20])
+def test_the_numbers_are_those_of_the_step(frame):
+    result = RUNS["none", 0.0]
+    svg = balancing_svg(RUNS, "none", 1, int(STEPS[frame]))
+    load = result.load[frame]
+    violation = (8 * load.max(axis=1) - 1).mean()
+    dead = (load < 0.01 / 8).sum(axis=1).mean()
+    expected = f"means: MaxVio {violation:.2f}, dead {dead:.1f}, error {result.error[frame].mean():.2f}"
+    assert f"after {STEPS[frame]} of 300 steps; {expected}" in words(svg)
+    named = [f"E{i + 1}" for i in range(8) if load[0, i] < 0.01 / 8]
+    assert f"run 1, under 1 % of the mean load, dead: {', '.join(named) or 'none'}" in words(svg)
+
+
+def test_the_bands_are_as_thick_as_the_loads():
+    bands = [points(n) for n in ET.fromstring(balancing_svg(RUNS, "switch", 1, 0)).iter(SVG + "polygon")]
+    F, load = len(STEPS), RUNS["switch", 0.01].load[:, 0]  # (F, N), of the first run
+    thick = np.stack([band[F:][::-1, 1] - band[:F, 1] for band in bands], axis=1)  # (F, N), in the picture's units
+    assert thick / 190 == pytest.approx(load, abs=2e-3)
+    other = RUNS["switch", 0.01].load[:, 1]
+    assert thick / 190 != pytest.approx(other, abs=2e-3)
+
+
+def test_bands_too_thin_for_a_name_have_none_and_others_are_named():
+    shown = [w for w in words(PICTURES["all to one"]()) if w[0] == "E" and w[1:].isdigit()]
+    assert shown == ["E1", "E1"]
+    assert [w for w in words(PICTURES["strong"]()) if w[0] == "E" and w[1:].isdigit()] == [
+        f"E{i}" for i in range(1, 9) for _ in range(2)
+    ]
+
+
+def test_the_baseline_is_drawn_dashed_beside_others_only():
+    def dashed(name):
+        return sum("6 4" in (n.get("stroke-dasharray") or "") for n in ET.fromstring(PICTURES[name]()).iter())
+
+    assert dashed("weak") == 3  # two panels and the key
+    assert dashed("default") == dashed("two experts, no baseline") == 0
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_nothing_reaches_beyond_the_picture_and_no_two_texts_overlap(name):
+    root = ET.fromstring(PICTURES[name]())
+    width, height = map(float, root.get("viewBox").split()[2:])
+    texts = list(extents(root))
+    for i, (left, right, y) in enumerate(texts):
+        assert -1 <= left <= right <= width + 1
+        assert 0 <= y <= height
+        for other_left, other_right, other_y in texts[:i]:
+            assert abs(y - other_y) > 10 or right <= other_left or other_right <= left
+    for tag in ("polygon", "polyline"):
+        for node in root.iter(SVG + tag):
+            assert points(node).min() >= 0
+            assert points(node)[:, 0].max() <= width
+
+
+def extents(root):
+    """Left end, right end and baseline of each text: as measured with a wide sans-serif."""
+    for node in root.iter(SVG + "text"):
+        assert float(node.get("font-size")) >= 13
+        per_letter = 0.57 if node.get("font-weight") == "bold" else 0.53
+        length = len(node.text) * per_letter * float(node.get("font-size"))
+        left = float(node.get("x")) - {"start": 0, "middle": 0.5, "end": 1}[node.get("text-anchor")] * length
+        yield left, left + length, float(node.get("y"))
+
+
+def test_a_picture_is_drawn_quickly():
+    seconds = []
+    for _ in range(7):
+        start = time.process_time()
+        PICTURES["weak"]()
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("draw", "named"),
+    [
+        (partial(balancing_svg, {}, "none"), "runs = {}"),
+        (partial(balancing_svg, RUNS, "other"), "method = 'other'"),
+        (partial(balancing_svg, RUNS, "none", 0), "strength = 0"),
+        (partial(balancing_svg, RUNS, "none", 1, 301), "step = 301"),
+        (partial(balancing_svg, RUNS, "none", 1, -1), "step = -1"),
+    ],
+)
+def test_bad_input(draw, named):
+    with pytest.raises(ValueError, match="expected") as error:
+        draw()
+    assert str(error.value).startswith(named)

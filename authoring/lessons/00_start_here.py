@@ -153,8 +153,8 @@ progress()
 # | [05 The sparse layer](05_sparse_layer.ipynb) | how is it computed fast? | 40 min | 40 min |
 # | [06 Counting the cost](06_counting_the_cost.ipynb) | is it worth it? | 40 min | 37 min |
 # | [07 Gradients through a router](07_gradients.ipynb) | what can a router learn from, and what not? | 40 min | 45 min |
-# | 08 Training a router | when does specialisation emerge? | *planned* | |
-# | 09 Load balancing | how are experts kept alive? | *planned* | |
+# | [08 Training a router](08_training_a_router.ipynb) | when does specialisation emerge? | 40 min | 42 min |
+# | [09 Load balancing](09_load_balancing.ipynb) | how are experts kept alive? | 40 min | 40 min |
 # | 10 Capacity and balancing without a loss | who is dropped? | *planned* | |
 # | 11 Trained specialisation | what do the experts of a trained model know? | *planned* | |
 #

@@ -1,0 +1,224 @@
+"""The film of lesson 08: a router in training, in the plane: tokens, prototypes, regions, loads and curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from moe_lessons.figures.chart import Axes
+from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING, expert_colour
+from moe_lessons.figures.svg import element, picture, text
+from moe_lessons.validation import refuse
+
+if TYPE_CHECKING:
+    from moe_lessons.router_training import Film  # that module loads torch; a picture needs only the numbers
+
+WIDTH, HEIGHT = 480, 590
+SHOWN = 160  # tokens drawn; all of them are measured
+_LEFT, _TOP, _SIDE = 12, 34, 292  # the square of the plane
+_RIGHT = _LEFT + _SIDE + 18  # where loads and numbers begin
+_SHAPES: dict[str, list[tuple[float, float]]] = {
+    "circle": [],
+    "square": [(-1, -1), (1, -1), (1, 1), (-1, 1)],
+    "triangle": [(0, -1.3), (1.2, 1), (-1.2, 1)],
+    "diamond": [(0, -1.5), (1.5, 0), (0, 1.5), (-1.5, 0)],
+}
+
+
+def training_film_svg(film: Film, step: int) -> str:
+    """Draw one moment of a film, and its curves up to there: the last measurement at or before `step`.
+
+    film: of at most 4 clusters and 8 experts. step: from 0 to the film's last. Returns an SVG string.
+    Raises ValueError for another step.
+    """
+    if not film.steps[0] <= step <= film.steps[-1]:
+        raise refuse("step", step, f"a number from {film.steps[0]} to {film.steps[-1]}, the steps of this film")
+    frame = int(np.searchsorted(film.steps, step, side="right")) - 1
+    return picture(
+        WIDTH,
+        HEIGHT,
+        "A router in training, in the plane",
+        _description(film, frame),
+        text(_LEFT, 22, f"step {film.steps[frame]} of {film.steps[-1]}", size=15, font_weight="bold"),
+        *_plane(film, frame),
+        *_loads(film, frame),
+        *_numbers(film, frame),
+        *_curves(film, frame),
+        state=f"step={film.steps[frame]} load={','.join(f'{share:.3f}' for share in film.load[frame])} "
+        f"loss={film.loss[frame]:.3f} entropy={film.entropy[frame]:.3f} information={film.information[frame]:.3f}",
+    )
+
+
+def region_of(angles: np.ndarray, W_g: np.ndarray) -> np.ndarray:
+    """Return which expert is first for tokens in these directions (A,): without a bias, length does not count."""
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # (A, 2)
+    return (directions @ W_g).argmax(axis=1)
+
+
+def _description(film: Film, frame: int) -> str:
+    """Say in words what the picture shows."""
+    shares = ", ".join(f"E{i + 1} {share:.0%}" for i, share in enumerate(film.load[frame]))
+    return (
+        f"After {film.steps[frame]} steps: {film.loss_name} {film.loss[frame]:.3f}, entropy {film.entropy[frame]:.3f}, "
+        f"cluster and expert share {film.information[frame]:.3f} nats. Tokens: {shares}."
+    )
+
+
+# --- the plane ----------------------------------------------------------------------------------------------------
+
+
+def _plane(film: Film, frame: int) -> list[str]:
+    """Draw the regions, the tokens on them, and the prototypes on top."""
+    reach = float(np.quantile(np.abs(film.x), 0.995))
+    axes = Axes(_LEFT, _TOP, _SIDE, _SIDE, (-reach, reach), (-reach, reach))
+    border = element("rect", x=_LEFT, y=_TOP, width=_SIDE, height=_SIDE, fill="none", stroke=RULE)
+    return [
+        *_regions(axes, reach, film.W_g[frame]),
+        border,
+        *_tokens(axes, film, frame),
+        *_prototypes(axes, film, frame),
+    ]
+
+
+def _regions(axes: Axes, reach: float, W_g: np.ndarray) -> list[str]:
+    """Tint each expert's region and write its name at the rim, in the middle of its angles."""
+    angles = np.linspace(0, 2 * np.pi, 361)[:-1]  # (A,)
+    winner = region_of(angles, W_g)  # (A,)
+    starts = np.flatnonzero(winner != np.roll(winner, 1))  # (regions,); none where one expert has all
+    starts = starts if len(starts) else np.zeros(1, dtype=int)
+    ends = [*starts[1:], starts[0] + len(angles)]
+    turn = 2 * np.pi / len(angles)
+    return [
+        _sector(axes, reach, turn * low, turn * high, int(winner[low])) for low, high in zip(starts, ends, strict=True)
+    ]
+
+
+def _sector(axes: Axes, reach: float, low: float, high: float, expert: int) -> str:
+    """Draw a region as a tinted polygon that ends at the square, with its name near the rim."""
+    turns = np.arange(-np.pi / 4, 4 * np.pi, np.pi / 2)  # the square's corners
+    rim = [_at_rim(axes, reach, angle) for angle in [low, *turns[(turns > low) & (turns < high)], high]]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in [(axes.x(0), axes.y(0)), *rim])
+    colour = expert_colour(expert)
+    tint = element("polygon", points=points, fill=colour, fill_opacity=0.13, stroke=colour, stroke_width=1)
+    x, y = _at_rim(axes, 0.92 * reach, (low + high) / 2)
+    return tint + _name(x, y, expert, size=13, fill=FAINT_INK)
+
+
+def _name(x: float, y: float, expert: int, **how: Any) -> str:
+    """Write an expert's name around (x, y), outlined so that it can be read on tokens."""
+    outline = {"stroke": PAPER, "stroke_width": 3, "paint_order": "stroke", "font_weight": "bold"}
+    return text(x, y + 5, f"E{expert + 1}", anchor="middle", **{**outline, **how})
+
+
+def _at_rim(axes: Axes, reach: float, angle: float) -> tuple[float, float]:
+    """Return where a direction leaves the square, in the picture's units."""
+    x, y = np.cos(angle), np.sin(angle)
+    far = reach / max(abs(x), abs(y))
+    return axes.x(far * x), axes.y(far * y)
+
+
+def _tokens(axes: Axes, film: Film, frame: int) -> list[str]:
+    """Draw the first tokens: the shape tells the cluster, the colour the expert that serves it."""
+    parts = []
+    for x, cluster, expert in zip(film.x[:SHOWN], film.cluster, film.selected[frame], strict=False):
+        if np.abs(x).max() < axes.x_range[1]:
+            shape = list(_SHAPES)[int(cluster) % len(_SHAPES)]
+            parts.append(_token(axes.x(x[0]), axes.y(x[1]), shape, expert_colour(int(expert))))
+    return parts
+
+
+def _token(x: float, y: float, shape: str, colour: str) -> str:
+    """Draw one token."""
+    if shape == "circle":
+        return element("circle", cx=x, cy=y, r=3.2, fill=colour, stroke=PAPER, stroke_width=0.5)
+    points = " ".join(f"{x + 2.9 * right:.1f},{y + 2.9 * down:.1f}" for right, down in _SHAPES[shape])
+    return element("polygon", points=points, fill=colour, stroke=PAPER, stroke_width=0.5)
+
+
+def _prototypes(axes: Axes, film: Film, frame: int) -> list[str]:
+    """Draw the columns of W_g as arrows from the origin, on one scale for the whole film, with the experts' names."""
+    longest = float(np.linalg.norm(film.W_g, axis=1).max()) or 1.0
+    parts: list[str] = []
+    taken: list[tuple[float, float]] = []
+    for i, w in enumerate(film.W_g[frame].T):
+        length = float(np.linalg.norm(w)) / longest * 0.36 * _SIDE
+        angle = np.arctan2(w[1], w[0])
+        x, y = axes.x(0) + length * np.cos(angle), axes.y(0) - length * np.sin(angle)
+        parts.append(element("line", x1=axes.x(0), y1=axes.y(0), x2=x, y2=y, stroke=INK, stroke_width=2.5))
+        parts.append(element("circle", cx=x, cy=y, r=4.5, fill=expert_colour(i), stroke=INK, stroke_width=1.5))
+        out = length + 15
+        while any(np.hypot(out * np.cos(angle) - a, out * np.sin(angle) - b) < 25 for a, b in taken):
+            out += 3
+        taken.append((out * np.cos(angle), out * np.sin(angle)))
+        parts.append(_name(axes.x(0) + taken[-1][0], axes.y(0) - taken[-1][1], i, size=15))
+    return parts
+
+
+# --- beside and below it ------------------------------------------------------------------------------------------
+
+
+def _loads(film: Film, frame: int) -> list[str]:
+    """Draw each expert's share of the tokens as a bar, with an upright line at the even share."""
+    N = film.load.shape[1]
+    row, room = min(26, 150 / N), WIDTH - _RIGHT - 26 - 44
+    even = _RIGHT + 26 + room / N
+    parts = [text(_RIGHT, _TOP + 12, "share of tokens", size=14, font_weight="bold")]
+    for i, share in enumerate(film.load[frame]):
+        y = _TOP + 24 + row * i
+        bar = {"x": _RIGHT + 26, "y": y, "width": room * share, "height": row - 8}
+        parts += [
+            text(_RIGHT, y + row / 2 + 1, f"E{i + 1}", size=13, font_weight="bold"),
+            element("rect", **bar, fill=expert_colour(i)),
+            text(WIDTH - 8, y + row / 2 + 1, f"{share:.0%}", size=13, anchor="end"),
+        ]
+    line = {"y1": _TOP + 20, "y2": _TOP + 20 + row * N}
+    return [*parts, element("line", x1=even, x2=even, **line, stroke=INK, stroke_dasharray="3 3")]
+
+
+def _numbers(film: Film, frame: int) -> list[str]:
+    """Write what is measured, and name the shapes."""
+    top = _TOP + 24 + min(26 * film.load.shape[1], 150)
+    words = [
+        (f"1/N = {1 / film.load.shape[1]:.0%} (dashed)", FAINT_INK),
+        (f"loss {film.loss[frame]:.3f}", INK),
+        (f"entropy {film.entropy[frame]:.3f} nats", INK),
+        (f"information {film.information[frame]:.3f}", INK),
+    ]
+    parts = [text(_RIGHT, top + 14 + 20 * i, line, size=13, fill=colour) for i, (line, colour) in enumerate(words)]
+    for i, shape in enumerate(list(_SHAPES)[: int(film.cluster.max()) + 1]):
+        x, y = _RIGHT + 6 + 78 * (i % 2), _TOP + _SIDE - 22 + 20 * (i // 2)
+        parts += [_token(x, y - 4, shape, FAINT_INK), text(x + 9, y, f"cluster {i + 1}", size=13)]
+    return parts
+
+
+def _curves(film: Film, frame: int) -> list[str]:
+    """Draw loss, and entropy with information, up to this moment; the axes are those of the whole film."""
+    top, steps = _TOP + _SIDE + 66, film.steps[: frame + 1].tolist()
+    last, most = float(film.steps[-1]), np.log(film.load.shape[1])
+    left = Axes(46, top, 176, 124, (0, last), (0, 1.05 * float(film.loss.max())))
+    right = Axes(290, top, 176, 124, (0, last), (0, 1.05 * float(max(most, film.information.max()))))
+    parts = [
+        left.frame([0, last / 2, last], _ticks(left.y_range[1]), "steps", film.loss_name),
+        right.frame([0, last / 2, last], _ticks(right.y_range[1]), "steps", "nats"),
+        left.line(steps, film.loss[: frame + 1].tolist(), INK),
+        right.line(steps, film.entropy[: frame + 1].tolist(), ACCENT),
+        right.line(steps, film.information[: frame + 1].tolist(), WARNING, "6 4"),
+    ]
+    for axes, values, colour in ((left, film.loss, INK), (right, film.entropy, ACCENT),
+                                 (right, film.information, WARNING)):  # fmt: skip
+        parts.append(element("circle", cx=axes.x(steps[-1]), cy=axes.y(values[frame]), r=4, fill=colour))
+    legend = top - 32
+    return [
+        *parts,
+        element("line", x1=258, x2=280, y1=legend, y2=legend, stroke=ACCENT, stroke_width=2.5),
+        text(285, legend + 5, "entropy", size=13),
+        element("line", x1=346, x2=372, y1=legend, y2=legend, stroke=WARNING, stroke_width=2.5, stroke_dasharray="6 4"),
+        text(377, legend + 5, "information", size=13),
+    ]
+
+
+def _ticks(highest: float) -> list[float]:
+    """Return round numbers from 0 up, at most five."""
+    step = next(d * 10.0**e for e in range(-9, 10) for d in (1, 2, 5) if highest <= 5 * d * 10.0**e)
+    return [round(i * step, 9) for i in range(int(highest / step) + 1)]

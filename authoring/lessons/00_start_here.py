@@ -156,7 +156,7 @@ progress()
 # | [08 Training a router](08_training_a_router.ipynb) | when does specialisation emerge? | 40 min | 42 min |
 # | [09 Load balancing](09_load_balancing.ipynb) | how are experts kept alive? | 40 min | 40 min |
 # | 10 Capacity and balancing without a loss | who is dropped? | *planned* | |
-# | 11 Trained specialisation | what do the experts of a trained model know? | *planned* | |
+# | [11 Trained specialisation](11_trained_specialisation.ipynb) | what do the experts of a trained model know? | 40 min | 45 min |
 #
 # The core path is the lessons without their *deeper* cells: take a few minutes off each. The full path adds the deeper
 # cells and the exercises.

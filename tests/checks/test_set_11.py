@@ -1,0 +1,215 @@
+"""The exact null of set 11 is the reference's, its judge can fail and pass, and what is said of the tables is so."""
+
+import subprocess
+import sys
+from importlib import util
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moe_lessons import metrics
+from moe_lessons.checks import check, set_11
+from moe_lessons.checks.engine import Status
+from moe_lessons.checks.set_11 import (
+    ABLATION,
+    CLAIMS,
+    CONCLUSION,
+    CONDITIONAL,
+    DOMAINS,
+    DRAWS,
+    NULL,
+    OVERCLAIMS,
+    SATURATION,
+    TABLE,
+    Z,
+    ablation,
+    arrangements,
+    distance,
+    exact_null,
+    findings,
+    is_among,
+    results,
+    rises,
+)
+
+SPEC = util.spec_from_file_location("bank_11", Path(__file__).with_name("bank_11.py"))
+BANK = util.module_from_spec(SPEC)
+SPEC.loader.exec_module(BANK)
+FOUND = BANK.FOUND
+OTHER_WAYS = [(q, name, answer) for q, answers in BANK.SAME_MISTAKE.items() for name, answer in answers]
+
+
+@pytest.mark.parametrize(("question", "mistake", "answer"), OTHER_WAYS)
+def test_the_same_mistake_is_named_however_it_is_made(question, mistake, answer):
+    result = check(question, answer, seed=0)
+    assert (result.status, result.mistake) == (Status.NOT_YET, mistake), result.message
+
+
+# --- 11.2 ---------------------------------------------------------------------------------------------------------
+
+
+def test_all_permutations_are_listed_once():
+    ways = arrangements((4, 3, 2))
+    assert len(np.unique(ways, axis=0)) == len(ways) == comb(9, 4) * comb(5, 3)
+    assert all(np.bincount(way).tolist() == [4, 3, 2] for way in ways)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_exact_null_is_the_one_that_the_package_draws(seed):
+    for domain, expert in NULL.draw(np.random.default_rng(seed))["cases"]:
+        S, L = expert.shape
+        labels, sequence = np.repeat(domain, L), np.repeat(np.arange(S), L)
+        drawn = metrics.permutation_null(labels, expert.ravel(), sequence, draws=300, rng=seed, base=2)
+        known = exact_null(domain, expert)
+        assert is_among(drawn, known)
+        assert distance(drawn, known, exact=True) < Z
+        value = metrics.mutual_information(labels, expert.ravel(), base=2)
+        assert set_11.observed(domain, expert) == pytest.approx(value)
+        assert not is_among(drawn * np.log(2), known)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_shuffled_tokens_are_far_too_narrow_in_every_draw(seed):
+    for domain, expert in NULL.draw(np.random.default_rng(seed))["cases"]:
+        known = exact_null(domain, expert)
+        tokens = set_11.tokens_shuffled(domain, expert, DRAWS, np.random.default_rng(seed))
+        assert tokens.std() < known.std()
+        assert tokens.mean() < known.mean()
+        assert not is_among(tokens, known)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_fair_sample_is_never_near_to_being_refused(seed):
+    for domain, expert in NULL.draw(np.random.default_rng(seed))["cases"]:
+        known = exact_null(domain, expert)
+        fair = np.random.default_rng(seed).choice(known, DRAWS)
+        assert distance(fair, known, exact=True) < Z - 1
+        assert set_11.number_of_values(fair) > 0.8 * set_11.expected_number(known, DRAWS)
+
+
+def test_the_verdict_sets_both_nulls_side_by_side():
+    message = check("11.2", BANK.null_with(move=BANK.tokens_moved), seed=0).message
+    domain, expert = NULL.draw(np.random.default_rng(0))["cases"][0]
+    known = exact_null(domain, expert)
+    assert f"Whole sequences permuted: {known.mean():.4f} ± {known.std():.4f}." in message
+
+
+def test_labels_shuffled_in_place_pass_with_a_remark():
+    def in_place(domain_of_sequence, expert, draws, rng):
+        rng.shuffle(domain_of_sequence)
+        return BANK.null_with()(domain_of_sequence, expert, draws, rng)
+
+    result = check("11.2", in_place)
+    assert result.status == Status.CORRECT
+    assert "changes its input domain_of_sequence in place" in result.message
+
+
+# --- 11.1, 11.3, 11.4 ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (TABLE, lambda selected, domain, N: metrics.domain_specialisation(selected, domain, N)),
+        (CONDITIONAL, lambda d, e, t: metrics.mutual_information(d, e, t, base=2)),
+        (SATURATION, lambda selected: [metrics.saturation(now, selected[-1]) for now in selected]),
+        (NULL, lambda domain, expert, draws, rng: metrics.permutation_null(domain, domain, domain, rng=rng)),
+    ],
+)
+def test_the_package_s_own_measures_are_refused(question, answer):
+    assert "which is the answer" in check(question.id, answer).message
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_cases_hold_what_they_should(seed):
+    rng = np.random.default_rng(seed)
+    for selected, domain, N in TABLE.cases(rng):
+        assert selected.max() < N - 1  # nobody has the last expert
+        assert (np.diff(np.sort(selected)) > 0).all()
+        assert set(domain) == set(range(domain.max() + 1))
+    first, second = CONDITIONAL.cases(rng)
+    for domain, _, token in (first, second):
+        assert any(np.ptp(domain[token == t]) == 0 for t in np.unique(token))
+    h = set_11.entropies(*second)
+    assert set_11.between(h, "d", "e", "de") < set_11.conditional(h)  # only both together tell
+    for (selected,) in SATURATION.cases(rng):
+        assert (np.diff(np.sort(selected)) > 0).all()
+        assert set_11.saturations(selected)[-1] == 1
+
+
+# --- 11.5 ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_ablation_is_as_the_exercise_says():
+    (use, losses), (mean, error) = ablation(), rises()
+    assert {part: f"E{i + 1}" for part, i in findings().items()} == FOUND
+    assert use.sum(axis=1) == pytest.approx([2, 2, 2])
+    assert mean[:, 2].argmax() == 5  # E6 on JSON leads the means, and is not clear
+    assert not set_11.is_clear()[5].any()
+    unpaired = np.sqrt(2 * losses[0, 0].var(ddof=1) / 40)
+    assert error[1, 0] < unpaired / 3
+    assert mean[1, 0] < 3 * unpaired  # without pairs even the largest effect on prose would not be clear
+    drowned = mean < 3 * np.sqrt((losses[0].var(axis=-1, ddof=1) + losses[1:].var(axis=-1, ddof=1)) / 40)
+    assert (set_11.is_clear() & drowned).sum() > 0.8 * set_11.is_clear().sum()
+    ratio = np.abs(mean / error)[~np.isclose(mean, 0, atol=0.2)]
+    assert ((ratio > 4) | (ratio < 2)).all()  # no verdict hangs on the threshold
+
+
+def test_population_or_sample_errors_lead_to_the_same_findings():
+    losses = ablation()[1]
+    rise = losses[1:] - losses[0]
+    error = rise.std(axis=-1) / np.sqrt(40)
+    assert ((rise.mean(axis=-1) > 3 * error) == set_11.is_clear()).all()
+
+
+def test_every_wrong_expert_is_answered_with_its_numbers():
+    for part, right in findings().items():
+        for i in range(8):
+            result = check("11.5", {**FOUND, part: f"E{i + 1}"})
+            assert (result.status == Status.CORRECT) == (i == right)
+            assert i == right or set_11.written(i, DOMAINS.index(part) if part in DOMAINS else 2) in result.message
+
+
+def test_all_wrong_entries_are_named():
+    message = check("11.5", {**FOUND, "prose": "E1", "JSON": "E6"}).message
+    assert message.endswith("Not right yet either: JSON.")
+    assert set(FOUND) == {*DOMAINS, "used but not needed", "needed by all alike"}
+    assert ABLATION.answer == "my_findings"
+
+
+# --- 11.6 ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_allows_what_is_allowed_and_bears_out_what_is_said_of_the_rest():
+    table = results()
+    alone = {name: np.array(table[name]["domain"]) for name in set_11.ROUTERS}
+    given = {name: np.array(table[name]["given token"]) for name in set_11.ROUTERS}
+    assert alone["first layer"].min() > 0.01  # A, B
+    assert np.abs(given["first layer"]).max() < 0.01
+    assert given["last layer"].min() > 0.2  # E
+    assert alone["hash router"].mean() > alone["first layer"].mean()
+    assert np.abs(given["hash router"]).max() < 1e-9
+    prose, code, _ = (np.array(table["rise without it"][domain]) for domain in DOMAINS)
+    assert (prose - code).min() > 0.05  # H
+    assert min(table["use of the code expert"]) > 0.5
+    assert min(table["saturation at 10 %"]) > 0.5
+
+
+def test_every_over_claim_is_explained_at_once():
+    assert {*CONCLUSION, *OVERCLAIMS} == set("ABCDEFGHI")
+    message = check("11.6", ["A", "G", "I"]).message
+    assert all(f"{letter} claims too much. {OVERCLAIMS[letter]}" in message for letter in "AGI")
+    assert not any(f"{letter} claims" in message for letter in CONCLUSION)
+
+
+def test_a_part_of_the_conclusion_is_told_how_many_are_missing():
+    assert "1 more to find" in check("11.6", ["B", "H"]).message
+    assert CLAIMS.title
+
+
+def test_the_questions_are_read_without_torch():
+    code = "import sys; from moe_lessons.checks import set_11; print(len(set_11.QUESTIONS), 'torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["6", "False"]

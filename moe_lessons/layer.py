@@ -193,7 +193,7 @@ class Experts(nn.Module):
         load = torch.bincount(selected.flatten(), minlength=self.num_experts)  # (N,)
         out = self.sorted_rows(x.index_select(0, token), load)  # (T·k, d)
         w = weights.flatten().index_select(0, order)  # (T·k,)
-        return torch.zeros_like(x).index_add(0, token, (out * w[:, None]).to(x.dtype))  # (T, d)
+        return torch.zeros_like(x).index_add_(0, token, (out * w[:, None]).to(x.dtype))  # (T, d)
 
     def sorted_rows(self, rows: Tensor, load: Tensor) -> Tensor:
         """Run each expert on its slice. rows: (T·k, d), the first load[0] of them for expert 0. Returns (T·k, d)."""

@@ -128,8 +128,12 @@ my_coefficients = {
 check("8.3", my_coefficients)
 
 # %% [markdown]
+# <details><summary>What the three logs show (it names the routers)</summary>
+#
 # Router 1 had a large coefficient, and its log-sum-exp is small, as ordered. That is all the z-loss asks for: one number
 # for each token near 0. Which logit is the largest is no concern of it.
+#
+# </details>
 #
 # ## 8.4 Where a router needs a bias
 #

@@ -264,6 +264,22 @@ DOMAINS = DomainsQuestion(
 # --- 8.2 a training step ------------------------------------------------------------------------------------------
 
 
+@cache
+def load_lazy_torch() -> None:
+    """Load what torch only loads when an optimiser steps or `torch.func` is called, before the learner's time counts.
+
+    It takes seconds, and an import that the deadline cuts off half way leaves torch broken for good.
+    """
+    import torch
+
+    W = torch.nn.Parameter(torch.ones(2))
+    optimiser = torch.optim.SGD([W], lr=0.1)
+    with torch.enable_grad():
+        W.square().sum().backward()
+        torch.func.grad(lambda v: v.square().sum())(torch.ones(2))
+    optimiser.step()
+
+
 def step_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (W (d, N), x (T, d), domain (T,), lr, z_loss_coef) four times, once with coefficient 0; float32."""
     cases = []
@@ -347,6 +363,11 @@ def gradient_alone(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, 
 @dataclass(frozen=True, kw_only=True)
 class StepQuestion(FunctionQuestion):
     """Hands the arrays over as tensors; what comes back is compared with derivatives worked out by hand, in numpy."""
+
+    def draw(self, rng: np.random.Generator) -> Data:
+        """Load all of torch, then draw the cases."""
+        load_lazy_torch()
+        return super().draw(rng)
 
     def probe(self, answer: Any, data: Data) -> Reply:
         """Call the answer once for each case, with gradients on."""
@@ -467,7 +488,8 @@ class CoefficientQuestion(Question):
     random_inputs: bool = False
 
     def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the three logs are fixed."""
+        """Load all of torch; return nothing, for the three logs are fixed."""
+        load_lazy_torch()
         return {}
 
     def probe(self, answer: Any, data: Data) -> Reply:
@@ -666,7 +688,7 @@ def means_fault(means: np.ndarray, best: float, free: float) -> Fault | None:
 # What someone who has the formula wrong writes, in terms of |μ|² (D,).
 BIASES = (
     Mistake("bias of equals", "The means are a counterexample. But your bias is the same for all domains, so it changes nothing.", lambda q: 0 * q),
-    Mistake("bias with the wrong sign", "The means are a counterexample. But your bias has the wrong sign: a long mean wins too often by itself, and must be held back.", lambda q: q / 2),
+    Mistake("bias with the wrong sign", "The means are a counterexample. But your bias has the wrong sign, or its entries are swapped: a long mean wins too often by itself, and must be held back.", lambda q: q / 2),
     Mistake("half forgotten", "The means are a counterexample. But your bias is −|μ|²; it is half of that. Write out |x − μ|² and see what remains beside x·μ.", lambda q: -q),
     Mistake("norm not squared", "The means are a counterexample. But your bias has the norm, not its square: −|μ|²/2.", lambda q: -np.sqrt(q) / 2),
     Mistake("norm not squared, half forgotten", "The means are a counterexample. But your bias is −|μ|. Write out |x − μ|² and see what remains beside x·μ.", lambda q: -np.sqrt(q)),
@@ -756,7 +778,8 @@ class TargetQuestion(Question):
     random_inputs: bool = False
 
     def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: task and seeds are fixed."""
+        """Load all of torch; return nothing, for task and seeds are fixed."""
+        load_lazy_torch()
         return {}
 
     def probe(self, answer: Any, data: Data) -> Reply:

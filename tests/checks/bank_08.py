@@ -123,6 +123,10 @@ def by_optimiser(W, x, domain, lr, z_loss_coef):
     return W
 
 
+def by_functional_grad(W, x, domain, lr, z_loss_coef):
+    return W - lr * torch.func.grad(lambda V: right_loss(x @ V, domain, z_loss_coef))(W)
+
+
 def by_hand(W, x, domain, lr, z_loss_coef):
     h = x @ W
     p, one_hot = torch.softmax(h, -1), F.one_hot(domain, W.shape[1])
@@ -324,7 +328,15 @@ UNRECOGNISED = {
 
 RIGHT = {
     "8.1": [tokens(normal), by_choice, by_token, in_torch, by_covariance],
-    "8.2": [by_autograd(right_loss), by_optimiser, by_hand, by_hand_in_numpy, in_place, by_differences],
+    "8.2": [
+        by_autograd(right_loss),
+        by_optimiser,
+        by_functional_grad,
+        by_hand,
+        by_hand_in_numpy,
+        in_place,
+        by_differences,
+    ],
     "8.3": [
         coefficients(),
         coefficients(z_loss_coef=np.float32(0.01)),

@@ -154,3 +154,27 @@ def test_the_questions_are_read_without_torch():
     code = "import sys; from moe_lessons.checks import questions; print('8.5' in questions(), 'torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["True", "False"]
+
+
+BY_SGD = """
+import sys
+from moe_lessons.checks import check
+
+def answer(W, x, domain, lr, z_loss_coef):
+    import torch
+    assert "torch._dynamo" in sys.modules, "left for the learner's time"
+    W = torch.nn.Parameter(W.clone())
+    sgd = torch.optim.SGD([W], lr=lr)
+    h = x @ W
+    loss = torch.nn.functional.cross_entropy(h, domain) + z_loss_coef * h.logsumexp(-1).square().mean()
+    loss.backward()
+    sgd.step()
+    return W
+
+print(check("8.2", answer).status.name)
+"""
+
+
+def test_an_optimiser_is_right_in_a_fresh_process_for_torch_is_loaded_before_the_time_counts():
+    run = subprocess.run([sys.executable, "-c", BY_SGD], capture_output=True, text=True, check=True)
+    assert run.stdout.split()[-1] == "CORRECT", run.stdout

@@ -33,12 +33,14 @@ def selected_mask(h: np.ndarray, k: int) -> np.ndarray:
 
 # T, k, the counts of the experts, and `below`. The first is small enough to be shown. In the second an expert is nearly
 # dead and the last has nothing; there the emptiest is farther from the mean than the fullest, later it is the other way
-# round. In the third the empty one is in the middle. No count lies on the threshold.
+# round. In the third the empty one is in the middle. In the last a count lies on the threshold, and all shares there are
+# exact in binary; elsewhere none does.
 LOADS = (
     (6, 2, (4, 3, 3, 2), 0.25),
     (20, 2, (12, 10, 1, 9, 8, 0), 0.25),
     (12, 1, (7, 3, 0, 1, 1), 0.3),
     (10, 3, (9, 7, 5, 1, 4, 3, 0, 1), 0.5),
+    (16, 2, (9, 8, 1, 6, 4, 0, 2, 2), 0.25),
 )
 
 
@@ -156,6 +158,8 @@ STATISTICS = FunctionQuestion(
         Mistake("MaxVio around k/N", AROUND_K, of_load(lambda f, m, km: f.max() / km - 1), "max_violation"),
         Mistake("exactly zero", "You counted experts with nothing at all. Here an expert with less than `below` times the mean load counts as dead too.",
                 of_threshold(lambda f, k, below: 1e-12), "dead"),
+        Mistake("at the threshold", "You counted an expert with exactly `below` times the mean load as dead. Dead is who has *less*: `<`, not `<=`.",
+                lambda s, N, below: int((metrics.expert_load(s, N) <= below / N + 1e-12).sum()), "dead"),
         Mistake("threshold not relative", "You compared the shares with `below` itself. The threshold is relative to the mean load: below · 1/N. With many experts even a fair share is a small number.",
                 of_threshold(lambda f, k, below: below), "dead"),
         Mistake("threshold from k/N", "Your threshold is below · k/N. The shares sum to 1, so their mean is 1/N.",
@@ -536,6 +540,8 @@ def loss_and_slope(answer: Callable, h: np.ndarray, k: int) -> dict[str, Any]:
     leaf = torch.tensor(h, requires_grad=True)  # (T, N)
     with torch.enable_grad():
         loss = answer(leaf.clone(), k)
+        if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+            loss = loss.reshape(())  # one number, in whatever brackets
         run: dict[str, Any] = {"loss": plain(loss), "tensor": isinstance(loss, torch.Tensor)}
         if not run["tensor"] or loss.shape != () or not loss.requires_grad:
             return {**run, "slope": np.zeros(h.shape)}

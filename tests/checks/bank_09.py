@@ -330,6 +330,7 @@ WRONG = {
         "divided by the largest": with_part("max_violation", lambda f, N, k, b: (f.max() - f.mean()) / f.max()),
         "range": with_part("max_violation", lambda f, N, k, b: (f.max() - f.min()) / f.mean()),
         "MaxVio around k/N": with_part("max_violation", lambda f, N, k, b: (f.max() - k / N) / (k / N)),
+        "at the threshold": with_part("dead", lambda f, N, k, b: (f <= b * f.mean()).sum()),
         "exactly zero": with_part("dead", lambda f, N, k, b: (f == 0).sum()),
         "threshold not relative": with_part("dead", lambda f, N, k, b: (f < b).sum()),
         "threshold from k/N": with_part("dead", lambda f, N, k, b: (f < b * k / N).sum()),
@@ -469,7 +470,6 @@ UNRECOGNISED = {
     "9.4": [
         lambda logits, k: None,
         lambda logits, k: switch(logits, k).item(),
-        lambda logits, k: switch(logits, k)[None],
         lambda logits, k: 3 * switch(logits, k),
         lambda logits, k: switch(logits, k) + 1,
         DetachedValue.apply,
@@ -488,7 +488,7 @@ RIGHT = {
     "9.1": [statistics_by_counter, statistics_in_torch, statistics_from_counts],
     "9.2": [noisy_right, noisy_in_torch, noisy_by_loop, noisy_renormalised, afterwards(lambda h, n, k: gate(n, k))],
     "9.3": [smooth_by_masking, smooth_by_loop, smooth_in_torch],
-    "9.4": [switch, switch_by_loop, switch_by_dot, switch_in_double, switch_by_mean],
+    "9.4": [switch, switch_by_loop, switch_by_dot, switch_in_double, switch_by_mean, lambda *case: switch(*case)[None]],
     "9.5": [
         dead_hold(4, 2),
         dead_hold(8, 4).tolist(),

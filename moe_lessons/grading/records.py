@@ -1,0 +1,68 @@
+"""What grading finds, as plain data: a mark for each question, a record for each submission."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Ended(StrEnum):
+    """How grading one submission ended."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    UNREADABLE = "unreadable"
+    TIMED_OUT = "timed out"
+    KILLED = "killed"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The mark of one question, with the verdict as the learner would have seen it.
+
+    status: a `checks.engine.Status`. mistake: the name of the misconception that was recognised, if one was.
+    """
+
+    question: str
+    status: str
+    points: int
+    possible: int
+    message: str = ""
+    mistake: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One graded file. file: its path inside the folder of submissions. digest: SHA-256 of its bytes, in hex.
+
+    reason: why it did not end "ok". notes: what was passed over (magics, shell lines, cells that raised), in words.
+    seconds: of CPU time that its code used.
+    """
+
+    file: str
+    learner: str
+    digest: str
+    ended: Ended
+    reason: str = ""
+    marks: tuple[Mark, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """Return the points of all questions."""
+        return sum(mark.points for mark in self.marks)
+
+    @property
+    def possible(self) -> int:
+        """Return the points that could be had."""
+        return sum(mark.possible for mark in self.marks)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads."""
+        return asdict(self) | {"ended": str(self.ended)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Record":
+        """Return the record that `as_json` wrote. Raises KeyError or TypeError for anything else."""
+        marks = tuple(Mark(**mark) for mark in data["marks"])
+        return cls(**data | {"ended": Ended(data["ended"]), "marks": marks, "notes": tuple(data["notes"])})

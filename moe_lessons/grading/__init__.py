@@ -1,1 +1,1 @@
-"""The batch grader: marks a folder of notebooks from strangers. `python -m moe_lessons.grading SUBMISSIONS -o marks.csv`."""
+"""The batch grader: marks a folder of notebooks from strangers (`python -m moe_lessons.grading`)."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, expert_colour
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.validation import refuse
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 480, 590
 SHOWN = 160  # tokens drawn; all of them are measured
+LOSSES = 1.5  # the height of the loss curve's axis; films whose loss starts higher have a higher one
 _LEFT, _TOP, _SIDE = 12, 34, 292  # the square of the plane
 _RIGHT = _LEFT + _SIDE + 18  # where loads and numbers begin
 _SHAPES: dict[str, list[tuple[float, float]]] = {
@@ -70,7 +71,7 @@ def _description(film: Film, frame: int) -> str:
 
 def _plane(film: Film, frame: int) -> list[str]:
     """Draw the regions, the tokens on them, and the prototypes on top."""
-    reach = float(np.quantile(np.abs(film.x), 0.995))
+    reach = float(np.ceil(2.1 * np.abs(film.x[:SHOWN]).max()) / 2)  # by halves, so that most films share one scale
     axes = Axes(_LEFT, _TOP, _SIDE, _SIDE, (-reach, reach), (-reach, reach))
     border = element("rect", x=_LEFT, y=_TOP, width=_SIDE, height=_SIDE, fill="none", stroke=RULE)
     return [
@@ -78,6 +79,7 @@ def _plane(film: Film, frame: int) -> list[str]:
         border,
         *_tokens(axes, film, frame),
         *_prototypes(axes, film, frame),
+        text(_LEFT, _TOP + _SIDE + 18, "a token's colour: its expert, shape: its cluster", size=13, fill=FAINT_INK),
     ]
 
 
@@ -122,9 +124,8 @@ def _tokens(axes: Axes, film: Film, frame: int) -> list[str]:
     """Draw the first tokens: the shape tells the cluster, the colour the expert that serves it."""
     parts = []
     for x, cluster, expert in zip(film.x[:SHOWN], film.cluster, film.selected[frame], strict=False):
-        if np.abs(x).max() < axes.x_range[1]:
-            shape = list(_SHAPES)[int(cluster) % len(_SHAPES)]
-            parts.append(_token(axes.x(x[0]), axes.y(x[1]), shape, expert_colour(int(expert))))
+        shape = list(_SHAPES)[int(cluster) % len(_SHAPES)]
+        parts.append(_token(axes.x(x[0]), axes.y(x[1]), shape, expert_colour(int(expert))))
     return parts
 
 
@@ -137,12 +138,16 @@ def _token(x: float, y: float, shape: str, colour: str) -> str:
 
 
 def _prototypes(axes: Axes, film: Film, frame: int) -> list[str]:
-    """Draw the columns of W_g as arrows from the origin, on one scale for the whole film, with the experts' names."""
-    longest = float(np.linalg.norm(film.W_g, axis=1).max()) or 1.0
+    """Draw the columns of W_g as arrows from the origin, on the tokens' scale, with the experts' names.
+
+    Where the longest arrow of the film would leave the square, all of the film are shortened alike.
+    """
+    longest = float(np.linalg.norm(film.W_g, axis=1).max())
+    unit = min(_SIDE / 2 / axes.x_range[1], 0.4 * _SIDE / max(longest, 1e-9))  # of the picture, for a length of 1
     parts: list[str] = []
     taken: list[tuple[float, float]] = []
     for i, w in enumerate(film.W_g[frame].T):
-        length = float(np.linalg.norm(w)) / longest * 0.36 * _SIDE
+        length = unit * float(np.linalg.norm(w))
         angle = np.arctan2(w[1], w[0])
         x, y = axes.x(0) + length * np.cos(angle), axes.y(0) - length * np.sin(angle)
         parts.append(element("line", x1=axes.x(0), y1=axes.y(0), x2=x, y2=y, stroke=INK, stroke_width=2.5))
@@ -193,27 +198,26 @@ def _numbers(film: Film, frame: int) -> list[str]:
 
 
 def _curves(film: Film, frame: int) -> list[str]:
-    """Draw loss, and entropy with information, up to this moment; the axes are those of the whole film."""
+    """Draw loss, and entropy with information, up to this moment; axes do not change in a film, and hardly between."""
     top, steps = _TOP + _SIDE + 66, film.steps[: frame + 1].tolist()
     last, most = float(film.steps[-1]), np.log(film.load.shape[1])
-    left = Axes(46, top, 176, 124, (0, last), (0, 1.05 * float(film.loss.max())))
+    left = Axes(46, top, 176, 124, (0, last), (0, max(LOSSES, 1.05 * float(film.loss.max()))))
     right = Axes(290, top, 176, 124, (0, last), (0, 1.05 * float(max(most, film.information.max()))))
     parts = [
         left.frame([0, last / 2, last], _ticks(left.y_range[1]), "steps", film.loss_name),
         right.frame([0, last / 2, last], _ticks(right.y_range[1]), "steps", "nats"),
         left.line(steps, film.loss[: frame + 1].tolist(), INK),
-        right.line(steps, film.entropy[: frame + 1].tolist(), ACCENT),
-        right.line(steps, film.information[: frame + 1].tolist(), WARNING, "6 4"),
+        right.line(steps, film.entropy[: frame + 1].tolist(), INK),  # in ink: every colour belongs to an expert
+        right.line(steps, film.information[: frame + 1].tolist(), INK, "6 4"),
     ]
-    for axes, values, colour in ((left, film.loss, INK), (right, film.entropy, ACCENT),
-                                 (right, film.information, WARNING)):  # fmt: skip
-        parts.append(element("circle", cx=axes.x(steps[-1]), cy=axes.y(values[frame]), r=4, fill=colour))
+    for axes, values in ((left, film.loss), (right, film.entropy), (right, film.information)):
+        parts.append(element("circle", cx=axes.x(steps[-1]), cy=axes.y(values[frame]), r=4, fill=INK))
     legend = top - 32
     return [
         *parts,
-        element("line", x1=258, x2=280, y1=legend, y2=legend, stroke=ACCENT, stroke_width=2.5),
+        element("line", x1=258, x2=280, y1=legend, y2=legend, stroke=INK, stroke_width=2.5),
         text(285, legend + 5, "entropy", size=13),
-        element("line", x1=346, x2=372, y1=legend, y2=legend, stroke=WARNING, stroke_width=2.5, stroke_dasharray="6 4"),
+        element("line", x1=346, x2=372, y1=legend, y2=legend, stroke=INK, stroke_width=2.5, stroke_dasharray="6 4"),
         text(377, legend + 5, "information", size=13),
     ]
 

@@ -133,6 +133,35 @@ def test_the_bars_are_the_loads():
     assert np.array(bars) / sum(bars) == pytest.approx(FILM.load[-1], abs=1e-3)
 
 
+def arrows(svg):
+    """Length of each prototype's arrow, in the picture's units."""
+    lines = [n.attrib for n in ET.fromstring(svg).iter(SVG + "line") if n.get("stroke-width") == "2.5"]
+    ends = np.array([[float(line[name]) for name in ("x1", "x2", "y1", "y2")] for line in lines[: FILM.load.shape[1]]])
+    return np.hypot(ends[:, 1] - ends[:, 0], ends[:, 3] - ends[:, 2])
+
+
+def test_arrows_are_on_the_tokens_scale_so_two_films_can_be_compared():
+    short, long = a_film(scale=0.2), a_film(scale=0.2)
+    long.W_g[-1] *= 2.5  # only the last frame differs
+    assert arrows(training_film_svg(short, 0)) == pytest.approx(arrows(training_film_svg(long, 0)))
+    assert arrows(training_film_svg(long, 40)) == pytest.approx(2.5 * arrows(training_film_svg(short, 40)), abs=0.01)
+    reach = np.ceil(2.1 * np.abs(short.x[:160]).max()) / 2
+    expected = np.linalg.norm(short.W_g[0], axis=0) * 292 / 2 / reach
+    assert arrows(training_film_svg(short, 0)) == pytest.approx(expected, abs=0.01)
+
+
+def test_arrows_that_would_leave_the_square_are_shortened_alike():
+    film = a_film(scale=30.0)
+    found, lengths = arrows(training_film_svg(film, 40)), np.linalg.norm(film.W_g[-1], axis=0)
+    assert found.max() < 0.41 * 292
+    assert found / lengths == pytest.approx(np.full(4, found[0] / lengths[0]), rel=1e-2)
+
+
+def test_the_colours_of_experts_are_used_for_experts_alone():
+    curves = list(ET.fromstring(training_film_svg(FILM, 40)).iter(SVG + "polyline"))
+    assert not any(curve.get("stroke").startswith("#") for curve in curves)
+
+
 def test_a_picture_is_drawn_quickly():
     seconds = []
     for _ in range(7):

@@ -17,7 +17,7 @@ WIDTH = 480
 BASELINE = "none"  # the method that every other is drawn against
 DEAD = 0.01  # of the mean load, as `metrics.dead_experts` has it
 _LOADS, _LEFT, _RIGHT = (46, 96, 388, 190), (46, 386, 176, 120), (290, 386, 176, 120)  # left, top, width, height
-_LABELLED = 15  # how thick a band must be for its name
+_LINE = 15  # the least distance of two names, where there is room
 
 
 def balancing_svg(runs: Mapping[tuple[str, float], "Result"], method: str, strength: int = 1, step: int = 0) -> str:
@@ -76,21 +76,21 @@ def _dead(load: np.ndarray) -> str:
 
 
 def _loads(result: "Result", frame: int) -> list[str]:
-    """Draw the loads of the first run as bands on top of each other, E1 lowest, with names where they fit."""
+    """Draw the loads of the first run as bands on top of each other, E1 lowest, with all names at their ends."""
     steps, load = result.steps, result.load[:, 0]  # (F,), (F, N)
     axes = Axes(*_LOADS, (0, int(steps[-1])), (0, 1))
     upper = np.concatenate([np.zeros((len(steps), 1)), load.cumsum(axis=1)], axis=1)  # (F, N + 1)
     bands = [_band(axes, steps, upper[:, i], upper[:, i + 1], i) for i in range(load.shape[1])]
-    names = [_name(axes, upper[:, i], upper[:, i + 1], i) for i in range(load.shape[1])]
+    ends = _apart(axes, [axes.y(middle) for middle in (upper[-1, 1:] + upper[-1, :-1]) / 2])
     ticks = [0, int(steps[-1]) // 2, int(steps[-1])]
     fair = [_dashed(axes, i / load.shape[1]) for i in range(1, load.shape[1])]
     return [
         axes.frame(ticks, (0, 0.5, 1), "training step", "share of the tokens, run 1 (dashed: fair shares)"),
         *bands,
         *fair,
-        *names,
+        *[_name(axes, y, i) for i, y in enumerate(ends)],
         _mark(axes, steps[frame]),
-        text(12, 348, f"run 1, under 1 % of the mean load, {_dead(load[frame])}", size=13),
+        text(12, 348, f"run 1, under 1 % of the mean load ({_dead(load[frame])})", size=13),
     ]
 
 
@@ -101,14 +101,21 @@ def _band(axes: Axes, steps: np.ndarray, low: np.ndarray, high: np.ndarray, i: i
     return element("polygon", points=points, fill=expert_colour(i), fill_opacity=0.55, stroke=PAPER)
 
 
-def _name(axes: Axes, low: np.ndarray, high: np.ndarray, i: int) -> str:
-    """Write an expert's name at the first and beside the last step, where its band is thick enough."""
-    parts = []
-    for frame, anchor, x in ((0, "start", axes.left + 5), (-1, "end", axes.left + axes.width + 32)):
-        if axes.height * (high[frame] - low[frame]) >= _LABELLED:
-            y = axes.y((low[frame] + high[frame]) / 2) + 5
-            parts.append(text(x, y, f"E{i + 1}", size=13, anchor=anchor, font_weight="bold"))
-    return "".join(parts)
+def _apart(axes: Axes, wanted: list[float]) -> list[float]:
+    """Move heights (N,), the lowest first, as far apart as names need, and no further; all stay beside the axes."""
+    gap = min(_LINE, axes.height / len(wanted))
+    placed: list[float] = []
+    for y in wanted:
+        placed.append(min(y, placed[-1] - gap if placed else axes.top + axes.height - gap / 2))
+    highest = axes.top + gap / 2
+    return [max(y, highest + gap * above) for y, above in zip(placed, range(len(placed) - 1, -1, -1), strict=True)]
+
+
+def _name(axes: Axes, y: float, i: int) -> str:
+    """Write an expert's name beside the last step, with a patch of its colour: its band may be too thin to see."""
+    x = axes.left + axes.width
+    patch = element("rect", x=x + 6, y=y - 5, width=10, height=10, fill=expert_colour(i), fill_opacity=0.55)
+    return patch + text(x + 20, y + 5, f"E{i + 1}", size=13, font_weight="bold")
 
 
 def _dashed(axes: Axes, y: float) -> str:

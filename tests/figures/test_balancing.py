@@ -1,6 +1,6 @@
 """The balancing simulator's picture: bands and lines against the numbers they come from, and nothing overlapping."""
 
-import time
+import re
 import xml.etree.ElementTree as ET
 from functools import partial
 
@@ -78,7 +78,7 @@ def test_the_numbers_are_those_of_the_step(frame):
     expected = f"means: MaxVio {violation:.2f}, dead {dead:.1f}, error {result.error[frame].mean():.2f}"
     assert f"after {STEPS[frame]} of 300 steps; {expected}" in words(svg)
     named = [f"E{i + 1}" for i in range(8) if load[0, i] < 0.01 / 8]
-    assert f"run 1, under 1 % of the mean load, dead: {', '.join(named) or 'none'}" in words(svg)
+    assert f"run 1, under 1 % of the mean load (dead: {', '.join(named) or 'none'})" in words(svg)
 
 
 def test_the_bands_are_as_thick_as_the_loads():
@@ -90,12 +90,22 @@ def test_the_bands_are_as_thick_as_the_loads():
     assert thick / 190 != pytest.approx(other, abs=2e-3)
 
 
-def test_bands_too_thin_for_a_name_have_none_and_others_are_named():
-    shown = [w for w in words(PICTURES["all to one"]()) if w[0] == "E" and w[1:].isdigit()]
-    assert shown == ["E1", "E1"]
-    assert [w for w in words(PICTURES["strong"]()) if w[0] == "E" and w[1:].isdigit()] == [
-        f"E{i}" for i in range(1, 9) for _ in range(2)
-    ]
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_expert_is_named_once_in_order_beside_its_band_or_next_to_it(name):
+    root = ET.fromstring(PICTURES[name]())
+    N = 2 if "two" in name else 8
+    named = [n for n in root.iter(SVG + "text") if re.fullmatch(r"E\d", n.text)]
+    assert [n.text for n in named] == [f"E{i + 1}" for i in range(N)]
+    heights = np.array([float(n.get("y")) for n in named])
+    assert (np.diff(heights) <= -14.9).all()
+    bands = [points(n) for n in root.iter(SVG + "polygon")]
+    F = len(STEPS)
+    middles = np.array([(band[F - 1, 1] + band[F, 1]) / 2 for band in bands])
+    thick = np.array([band[F, 1] - band[F - 1, 1] for band in bands])
+    if (thick > 16).all():  # room for every name at its own band
+        assert heights - 5 == pytest.approx(middles, abs=0.2)
+    colours = [n.get("fill") for n in root.iter(SVG + "rect") if n.get("fill-opacity") == "0.55"]
+    assert colours == [n.get("fill") for n in root.iter(SVG + "polygon")]
 
 
 def test_the_baseline_is_drawn_dashed_beside_others_only():
@@ -132,13 +142,8 @@ def extents(root):
         yield left, left + length, float(node.get("y"))
 
 
-def test_a_picture_is_drawn_quickly():
-    seconds = []
-    for _ in range(7):
-        start = time.process_time()
-        PICTURES["weak"]()
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.03
+def test_a_picture_is_small_enough_to_follow_a_slider():
+    assert len(PICTURES["weak"]()) < 30_000
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The training film: a pure function of film and step, its regions against the router, its words against numbers."""
 
 import re
-import time
 import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
@@ -162,13 +161,8 @@ def test_the_colours_of_experts_are_used_for_experts_alone():
     assert not any(curve.get("stroke").startswith("#") for curve in curves)
 
 
-def test_a_picture_is_drawn_quickly():
-    seconds = []
-    for _ in range(7):
-        start = time.process_time()
-        training_film_svg(FILM, 40)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.03
+def test_a_picture_is_small_enough_to_follow_a_slider():
+    assert len(training_film_svg(FILM, 40)) < 60_000
 
 
 @pytest.mark.parametrize("step", [-1, 41, float("nan")])

@@ -18,16 +18,20 @@ class OutOfTime(BaseException):
 
 
 @contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Raise OutOfTime inside the block after `seconds`. One long C call is noticed only when it returns."""
+def deadline(seconds: float, cpu: bool = False) -> Iterator[None]:
+    """Raise OutOfTime inside the block after `seconds`. One long C call is noticed only when it returns.
+
+    `cpu` counts the CPU time of this process, not the clock's (in the main thread, on Linux and macOS).
+    """
     in_main_thread = threading.current_thread() is threading.main_thread()
-    with _alarm(seconds) if in_main_thread and hasattr(signal, "setitimer") else _timer_thread(seconds):
+    with _alarm(seconds, cpu) if in_main_thread and hasattr(signal, "setitimer") else _timer_thread(seconds):
         yield
 
 
 @contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
+def _alarm(seconds: float, cpu: bool = False) -> Iterator[None]:
     """Use the operating system's timer (Linux, macOS)."""
+    clock, alarm = (signal.ITIMER_PROF, signal.SIGPROF) if cpu else (signal.ITIMER_REAL, signal.SIGALRM)
     outside, rings, tracer = _stack(sys._getframe()), 0, sys.gettrace()
 
     def ring(_signal: int, frame: FrameType | None) -> None:
@@ -35,18 +39,18 @@ def _alarm(seconds: float) -> Iterator[None]:
         rings += 1
         if rings > PATIENCE:
             _raise_again_when_caught(frame, outside)
-        signal.setitimer(signal.ITIMER_REAL, REPEAT_SECONDS)  # only now: alarms must not ring inside alarms
+        signal.setitimer(clock, REPEAT_SECONDS)  # only now: alarms must not ring inside alarms
         raise OutOfTime
 
-    handler = signal.signal(signal.SIGALRM, ring)
-    timer = signal.setitimer(signal.ITIMER_REAL, seconds)
+    handler = signal.signal(alarm, ring)
+    timer = signal.setitimer(clock, seconds)
     try:
         yield
     finally:
         try:
-            signal.setitimer(signal.ITIMER_REAL, *timer)
+            signal.setitimer(clock, *timer)
         finally:  # also when a last alarm rings on the line above
-            signal.signal(signal.SIGALRM, handler)
+            signal.signal(alarm, handler)
             sys.settrace(tracer)
 
 

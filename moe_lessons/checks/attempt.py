@@ -1,0 +1,177 @@
+"""Try an answer: all that touches a learner's code, for the kernel at home and the worker of the grader alike."""
+
+import contextlib
+import functools
+import importlib
+import inspect
+import linecache
+import sysconfig
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from moe_lessons.checks.deadline import OutOfTime, deadline
+from moe_lessons.checks.question import AnswerRaised, Data, Question, Reply
+from moe_lessons.checks.values import describe, plain
+
+PACKAGE = Path(__file__).parents[1]
+LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    NOT_ATTEMPTED = "not attempted yet"
+    RAISED = "your code raised"
+    NOT_YET = "not yet"
+    CORRECT = "correct"
+    UNKNOWN = "no such question"
+    FAULT = "the check itself failed"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of trying an answer: the reply of `probe`, or else the status and the message that say why not."""
+
+    reply: Reply | None = None
+    status: Status = Status.NOT_YET
+    message: str = ""
+
+
+class UsesReference(BaseException):
+    """The answer calls the package's function that it was asked to write. No `except Exception` hides it."""
+
+
+def refused(question: Question, answer: Any) -> Attempt | None:
+    """Say why an answer is not tried at all: nothing was filled in, or it cannot be called as asked."""
+    if untouched(answer):
+        return Attempt(status=Status.NOT_ATTEMPTED)
+    unfit = _unfit(question, answer)
+    return Attempt(message=unfit) if unfit else None
+
+
+def tried(question: Question, answer: Any, data: Data, seconds: float, cpu: bool = False) -> Attempt:
+    """Let the question probe the answer for at most `seconds` (of CPU time if `cpu`); say what came or went wrong.
+
+    KeyboardInterrupt passes: it is the learner's own.
+    """
+    try:
+        with _reference_blocked(question, answer), warnings.catch_warnings(), deadline(seconds, cpu):
+            warnings.simplefilter("default")  # shown once, as something that the learner's code printed
+            return Attempt(question.probe(answer, data))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return _stopped(question, error, seconds)
+
+
+def untouched(answer: Any) -> bool:
+    """Tell whether nothing was filled in: `...`, or a collection of nothing but `...`."""
+    if isinstance(answer, (dict, list, tuple)) and answer:
+        return all(untouched(entry) for entry in (answer.values() if isinstance(answer, dict) else answer))
+    return answer is ...
+
+
+def _unfit(question: Question, answer: Any) -> str:
+    """Say why the answer cannot be tried at all, or return nothing."""
+    if not question.parameters:
+        return "Expected values, not a function. Call it first?" if inspect.isroutine(answer) else ""
+    wanted = f"{question.answer}({', '.join(question.parameters)})"
+    if not callable(answer):
+        return f"Expected the function {wanted}, not called: came {describe(plain(answer))}."
+    if inspect.isclass(answer):
+        return f"Expected the function {wanted}, came the class {answer.__name__}."
+    original = _unwrapped(answer)
+    if str(getattr(original, "__module__", "")).split(".")[0] == "moe_lessons":
+        return f"This is the course's `{getattr(original, '__name__', original)}`. Write {wanted} yourself."
+    try:
+        inspect.signature(answer).bind(*question.parameters)
+    except TypeError:
+        return f"Expected a function to call as {wanted}; yours is {question.answer}{inspect.signature(answer)}."
+    except ValueError:  # built-in functions that tell nothing of their arguments
+        return ""
+    return ""
+
+
+def _unwrapped(answer: Any) -> Any:
+    """Return the function inside `functools.partial` and `functools.wraps`."""
+    while isinstance(answer, functools.partial):
+        answer = answer.func
+    return inspect.unwrap(answer)
+
+
+@contextlib.contextmanager
+def _reference_blocked(question: Question, answer: Any) -> Iterator[None]:
+    """Put a function that raises in place of the package's own answers, in the package and in the notebook."""
+    restore: list[tuple[dict, str, Any]] = []
+    for name in question.stands_for:
+        module_name, _, function = name.rpartition(".")
+        module = importlib.import_module(f"moe_lessons.{module_name}")
+        original = getattr(module, function)
+        for space in (vars(module), getattr(_unwrapped(answer), "__globals__", {})):
+            for key in [key for key, value in space.items() if value is original]:
+                restore.append((space, key, original))
+                space[key] = _blocked(function)
+    try:
+        yield
+    finally:
+        for space, key, original in restore:
+            space[key] = original
+
+
+def _blocked(name: str) -> Callable[..., None]:
+    def stub(*_args: Any, **_kwargs: Any) -> None:
+        raise UsesReference(f"This uses the course's `{name}`, which is the answer. Write yours without it.")
+
+    return stub
+
+
+def _stopped(question: Question, error: BaseException, seconds: float) -> Attempt:
+    """Say what stopped the learner's code, and where."""
+    inputs, cause = (str(error), error.__cause__) if isinstance(error, AnswerRaised) else ("", error)
+    where = _learner_line(cause) if cause else ""
+    if _is_stub(cause):
+        return Attempt(status=Status.NOT_ATTEMPTED)
+    if isinstance(cause, UsesReference):
+        return Attempt(message=str(cause))
+    if isinstance(cause, OutOfTime):
+        return Attempt(message=f"Stopped after {seconds:g} seconds: a loop that does not end?\n{where}")
+    lines = [
+        where,
+        f"{type(cause).__name__}: {_one_line(cause)}",
+        f"It was called with {inputs}." if inputs else "",
+    ]
+    if inputs and isinstance(cause, (ValueError, IndexError, RuntimeError)):
+        lines.append(question.when_raised)
+    return Attempt(status=Status.RAISED, message="\n".join(line for line in lines if line))
+
+
+def _is_stub(error: BaseException | None) -> bool:
+    """Tell the exercise's own `raise NotImplementedError` from one of a library."""
+    if not isinstance(error, NotImplementedError) or error.args:
+        return False
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return not _is_foreign(last.filename)
+
+
+def _is_foreign(filename: str) -> bool:
+    """Tell whether a file is the course's or a library's, not the learner's."""
+    return Path(filename).is_relative_to(PACKAGE) or filename.startswith(LIBRARIES)
+
+
+def _learner_line(error: BaseException) -> str:
+    """Return the last line of the learner's own code in a traceback, with its number."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not _is_foreign(frame.filename) and frame.lineno:
+            line = linecache.getline(frame.filename, frame.lineno).strip()
+            return f"line {frame.lineno} of its cell, in {frame.name}: {line}"
+    return ""
+
+
+def _one_line(error: BaseException | None) -> str:
+    words = " ".join(str(error).split())
+    return words if len(words) <= 300 else words[:297] + "..."

@@ -1,0 +1,163 @@
+"""Grades one submission: the sandbox runs it and tries its answers, what comes back is judged here."""
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from moe_lessons.checks.attempt import Attempt, Status
+from moe_lessons.checks.deadline import OutOfTime, deadline
+from moe_lessons.checks.engine import judged
+from moe_lessons.checks.question import Data, Question
+from moe_lessons.grading import submission, wire
+from moe_lessons.grading.records import Ended, Mark, Record
+from moe_lessons.grading.sandbox import Sandbox
+from moe_lessons.grading.session import Session, Step
+from moe_lessons.grading.submission import Submission, Unreadable
+
+JUDGE_SECONDS = 120.0  # of the clock's, for one reply: some judges train
+MOST_TEXT = 4000
+FROM_THE_WORKER = {Status.NOT_ATTEMPTED, Status.NOT_YET, Status.RAISED}
+
+
+def grade_submission(
+    path: Path, folder: Path, questions: Mapping[str, Question], secret: bytes, sandbox: Sandbox
+) -> Record:
+    """Return what became of one file below `folder`. Nothing that the submission holds or does makes this raise.
+
+    The marks are those of the exercise set that the notebook is about. Inputs are drawn from `secret`, the file's bytes
+    and the question: the same in every run, unknown to the learner.
+    """
+    learner, name = clean(learner_name(path, folder), 200), clean(_inside(path, folder), 1000)
+    content = b""
+    try:
+        content = submission.read_bytes(path, folder)
+        notebook = submission.parse(content)
+        asked = submission.wanted(notebook.cells, questions)
+    except Unreadable as reason:
+        found = submission.digest(content) if content else ""
+        return Record(name, learner, found, Ended.UNREADABLE, reason=clean(str(reason), 500))
+    digest = submission.digest(content)
+    grading = Grading(notebook, asked, secret + bytes.fromhex(digest), sandbox)
+    try:
+        grading.run()
+    except Exception as fault:  # of the grader, or of the machine; the row is kept, and says so
+        grading.trouble(Ended.PARTIAL, f"the grader itself failed: {type(fault).__name__}: {fault}")
+    return grading.record(name, learner, digest)
+
+
+def learner_name(path: Path, folder: Path) -> str:
+    """Return whose a file is: the first folder below `folder`, or else the file's own name."""
+    parts = Path(_inside(path, folder)).parts
+    return parts[0] if len(parts) > 1 else path.stem
+
+
+def _inside(path: Path, folder: Path) -> str:
+    """Return the path of a file inside the folder of submissions."""
+    try:
+        return path.absolute().relative_to(folder.absolute()).as_posix()
+    except ValueError:
+        return path.name
+
+
+def clean(text: str, most: int) -> str:
+    """Return a stranger's text so that any file can hold it: no lone surrogates or control characters, not too long."""
+    text = text[: most + 1].encode("utf-8", "replace").decode("utf-8")
+    text = "".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+class Grading:
+    """One submission on its way through the sandbox."""
+
+    def __init__(self, notebook: Submission, asked: list[Question], salt: bytes, sandbox: Sandbox) -> None:
+        self.asked, self.salt, self.limits = asked, salt, sandbox.limits
+        self.session = Session(sandbox, notebook.cells, asked, _modules(notebook, asked))
+        self.notes = list(notebook.notes)
+        self.troubles: list[tuple[Ended, str]] = []
+        self.marks: dict[str, Mark] = {}
+
+    def run(self) -> None:
+        """Run the cells, then try every answer."""
+        with self.session:
+            for number in range(1, len(self.session.cells) + 1):
+                self._cell(number)
+            for question in self.asked:
+                self.marks[question.id] = self._mark(question)
+
+    def trouble(self, ended: Ended, reason: str) -> None:
+        """Keep what kept the grading from going its usual way."""
+        self.troubles.append((ended, reason))
+
+    def record(self, file: str, learner: str, digest: str) -> Record:
+        """Return the result. A question without a mark was not reached: it counts as nothing, and `reason` says why."""
+        ended = self.troubles[0][0] if self.troubles else Ended.OK
+        marks = tuple(self.marks.get(q.id) or _mark(q, Status.FAULT, "Not reached.") for q in self.asked)
+        reasons = "; ".join(dict.fromkeys(reason for _, reason in self.troubles))
+        notes = tuple(clean(note, 300) for note in self.notes[:100])
+        return Record(file, learner, digest, ended, clean(reasons, 1000), marks, notes, round(self.session.seconds, 3))
+
+    def _cell(self, number: int) -> None:
+        """Run a cell; of one that does not come through, keep the definitions."""
+        step = self.session.run_cell(number)
+        self.notes += step.notes
+        if step.ended is not Ended.OK:
+            self.trouble(step.ended, f"cell {number} {step.why}; of it only definitions were kept")
+
+    def _mark(self, question: Question) -> Mark:
+        """Draw, have the answer tried, judge."""
+        data = question.draw(np.random.default_rng(_seed(self.salt, question.id)))
+        step = self.session.try_answer(question, data)
+        if step.ended is not Ended.OK:
+            self.trouble(step.ended, f"the answer to {question.id} {step.why}")
+            return _mark(question, Status.NOT_YET, f"Your code {step.why}.")
+        try:
+            return self._judged(question, data, _attempt(step))
+        except wire.Malformed as fault:
+            self.trouble(Ended.PARTIAL, f"the reply to {question.id} is none: {fault}")
+            return _mark(question, Status.NOT_YET, "What came back from your code is no answer.")
+
+    def _judged(self, question: Question, data: Data, attempt: Attempt) -> Mark:
+        """Judge an attempt. A judge that cannot cope with it, which a forged reply may bring about, gives no points."""
+        try:
+            with deadline(JUDGE_SECONDS):
+                result = judged(question, data, attempt)
+        except (Exception, OutOfTime) as fault:
+            self.trouble(Ended.PARTIAL, f"the reply to {question.id} could not be judged: {type(fault).__name__}")
+            return _mark(question, Status.FAULT, f"The check itself failed: {type(fault).__name__}: {fault}")
+        return _mark(question, result.status, result.message, result.points, result.mistake)
+
+
+def _mark(question: Question, status: Status, message: str, points: int = 0, mistake: str | None = None) -> Mark:
+    known = None if mistake is None else clean(mistake, 200)
+    return Mark(question.id, str(status), points, question.points, clean(message, MOST_TEXT), known)
+
+
+def _attempt(step: Step) -> Attempt:
+    """Return the attempt that the worker reports. Raises Malformed unless it looks like one."""
+    said, status, message = step.said, step.said.get("status"), step.said.get("message", "")
+    if status not in list(FROM_THE_WORKER) or not isinstance(message, str):
+        raise wire.Malformed("it has no status")
+    reply = said.get("reply")
+    if reply is not None and not isinstance(reply, dict):
+        raise wire.Malformed("it is no reply")
+    return Attempt(reply, Status(status), message)
+
+
+def _seed(salt: bytes, question_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(salt + question_id.encode()).digest())
+
+
+def _modules(notebook: Submission, asked: list[Question]) -> list[str]:
+    """Return what the worker loads before the first cell: the questions' modules, and torch if it will be needed."""
+    modules = sorted({type(question).__module__ for question in asked})
+    torch = any("torch" in cell for cell in notebook.cells) or any(map(_loads_torch, modules))
+    return [*(["torch"] if torch else []), *modules]
+
+
+def _loads_torch(module: str) -> bool:
+    """Tell whether a module's functions load torch when they are called."""
+    source = Path(getattr(sys.modules[module], "__file__", None) or "")
+    return source.is_file() and "import torch" in source.read_text(encoding="utf-8")

@@ -1,0 +1,185 @@
+"""Where a stranger's notebook runs: a process that sees the course and its libraries, and can change nothing.
+
+bubblewrap builds it: a read-only view, no network, no other processes, a small disk in memory. Started by a user it
+has a user namespace; started by root it has none, and the worker becomes an unprivileged user before it reads the
+notebook: root's processes are not counted, so a fork bomb of root's would not end.
+"""
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from moe_lessons.grading import wire
+
+PACKAGE = Path(__file__).parents[1]
+START = "import sys; sys.path.append({!r}); from moe_lessons.grading import worker; worker.main({}, {}, {})"
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "MPLBACKEND": "agg",
+    **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")},
+}
+FIRST_UID = 1 << 30  # far from any user: each worker has a number of its own, so each counts its own processes
+_count = itertools.count()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a submission may use. Seconds are CPU seconds; the clock's limit is `wall` times larger.
+
+    A question's budget is its own `seconds`, times `patience`: no machine of the grader's is as quick as the learner's.
+    """
+
+    cell_seconds: float = 60.0
+    all_seconds: float = 600.0
+    patience: float = 2.0
+    wall: float = 10.0
+    memory: int = 2 * 2**30
+    processes: int = 32
+    file_bytes: int = 64 * 2**20
+    disk_bytes: int = 256 * 2**20
+    restarts: int = 10
+    start_seconds: float = 120.0  # of the clock's
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """How workers are started. trusted: without bubblewrap, for notebooks of people one trusts."""
+
+    trusted: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+    def start(self) -> "Running":
+        """Start a worker. Raises OSError when it cannot be had."""
+        return Running(self)
+
+    def command(self, descriptor: int, uid: int) -> list[str]:
+        """Return the command line of a worker that is spoken to on the socket `descriptor`."""
+        processes = 0 if self.trusted else self.limits.processes
+        start = START.format(str(PACKAGE.parent), descriptor, uid, processes)
+        python = [sys.executable, "-I", "-B", "-c", start]
+        return python if self.trusted else [*_bubblewrap(self.limits), *python]
+
+
+def _bubblewrap(limits: Limits) -> list[str]:
+    """Return the command line that builds the sandbox; the worker's own follows it."""
+    arguments = [shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session", "--clearenv"]
+    arguments += [f"--unshare-{kind}" for kind in ("pid", "net", "ipc", "uts", "cgroup-try")]
+    if os.geteuid() != 0:
+        arguments += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
+    for name, value in ENVIRONMENT.items():
+        arguments += ["--setenv", name, value]
+    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    for disk in ("/tmp", "/dev/shm"):
+        arguments += ["--perms", "1777", "--size", str(limits.disk_bytes), "--tmpfs", disk]
+    for source in _visible():
+        for parent in reversed(Path(source).parents[:-1]):  # bubblewrap would make them for root alone
+            arguments += ["--perms", "0755", "--dir", str(parent)]
+        arguments += (
+            ["--symlink", os.readlink(source), source] if os.path.islink(source) else ["--ro-bind", source, source]
+        )
+    return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
+
+
+def _visible() -> list[str]:
+    """Return what a worker sees: system libraries, the interpreter, its packages, the course's package."""
+    system = [path for path in ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache") if os.path.lexists(path)]
+    own = {os.path.abspath(path) for path in (sys.prefix, sys.base_prefix, sys.exec_prefix, str(PACKAGE))}
+    return system + sorted(path for path in own if not path.startswith("/usr/"))
+
+
+class Running:
+    """A worker that runs: ask it things, then stop it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        ours, theirs = socket.socketpair()
+        uid = FIRST_UID + (os.getpid() % 2**20 << 8) + next(_count) % 2**8 if _is_root() and not sandbox.trusted else 0
+        self.channel = ours
+        self.folder = tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True)
+        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        with theirs:
+            self.process = subprocess.Popen(
+                sandbox.command(theirs.fileno(), uid),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self.errors,
+                cwd=self.folder.name,
+                env=ENVIRONMENT | ({"HOME": self.folder.name} if sandbox.trusted else {}),
+                start_new_session=True,
+            )
+
+    def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a request, return the reply. Raises TimeoutError, wire.Closed, wire.Malformed."""
+        wire.send(self.channel, dict(request))
+        reply = wire.receive(self.channel, seconds)
+        if not isinstance(reply, dict):
+            raise wire.Malformed("the reply is no dict")
+        return reply
+
+    def stop(self) -> None:
+        """End the worker and all that it started."""
+        self.channel.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.errors.close()
+        self.folder.cleanup()
+
+    def complaint(self) -> str:
+        """Return what bubblewrap or Python wrote before the worker ran."""
+        self.errors.seek(0)
+        return self.errors.read(2000).decode(errors="replace").strip()
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def available(limits: Limits | None = None) -> Sandbox | str:
+    """Return a sandbox that was seen to work, or the reason why there is none."""
+    if not sys.platform.startswith("linux"):
+        return "the sandbox is made by bubblewrap, which is for Linux"
+    if not shutil.which("bwrap"):
+        return "bubblewrap is not installed (the program bwrap; on Debian and Ubuntu: apt install bubblewrap)"
+    return _seen_to_work(Sandbox(limits=limits or Limits()))
+
+
+def trusted(limits: Limits | None = None) -> Sandbox | str:
+    """Return a sandbox that protects from nothing but loops and crashes, or the reason why there is none."""
+    if not hasattr(os, "fork"):
+        return "grading needs fork, which this system lacks: on Windows use WSL"
+    return _seen_to_work(Sandbox(trusted=True, limits=limits or Limits()))
+
+
+def _seen_to_work(sandbox: Sandbox) -> Sandbox | str:
+    """Try the sandbox on nothing."""
+    try:
+        running = sandbox.start()
+    except OSError as error:
+        return f"the sandbox cannot be started: {error}"
+    try:
+        running.ask(beginning(sandbox, [], []), sandbox.limits.start_seconds)
+        return sandbox
+    except (OSError, wire.Closed, wire.Malformed) as error:
+        return f"the sandbox does not start: {running.complaint() or error}"
+    finally:
+        running.stop()
+
+
+def beginning(sandbox: Sandbox, modules: list[str], answers: list[str]) -> dict[str, Any]:
+    """Return the first request to a worker: what to load, which names are answers, its limits."""
+    limits = sandbox.limits
+    limited = {"memory": limits.memory, "file_bytes": limits.file_bytes, "alone": not sandbox.trusted}
+    return {"do": "begin", "modules": modules, "answers": answers, **limited}

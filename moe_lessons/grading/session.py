@@ -1,0 +1,149 @@
+"""A submission's stay in the sandbox: cells, then answers; when a worker dies, another takes up where it was."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from moe_lessons.checks.question import Data, Question
+from moe_lessons.grading import wire
+from moe_lessons.grading.records import Ended
+from moe_lessons.grading.sandbox import Running, Sandbox, beginning
+
+SLACK_SECONDS = 20.0  # of the clock's, beyond what the worker grants
+
+
+class Lost(Exception):
+    """No worker can be had any more; the message says why."""
+
+
+class Run(StrEnum):
+    """How much of a cell is run."""
+
+    ALL = "all"
+    DEFINITIONS = "definitions"
+    NOTHING = "nothing"
+
+
+@dataclass
+class Step:
+    """How a step ended. why: "ran for more than ..."; said: the worker's reply, which nothing vouches for."""
+
+    ended: Ended
+    why: str = ""
+    said: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """Return the notes in the reply."""
+        notes = self.said.get("notes")
+        return [note for note in notes if isinstance(note, str)][:20] if isinstance(notes, list) else []
+
+
+class Session:
+    """Runs cells and tries answers. Use it as a context: at its end the worker is stopped."""
+
+    def __init__(self, sandbox: Sandbox, cells: tuple[str, ...], asked: list[Question], modules: list[str]) -> None:
+        self.sandbox, self.limits, self.cells = sandbox, sandbox.limits, cells
+        self.first = beginning(sandbox, modules, [question.answer for question in asked])
+        self.done: list[tuple[int, Run]] = []
+        self.seconds, self.starts = 0.0, 0
+        self.running: Running | None = None
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def run_cell(self, number: int) -> Step:
+        """Run a cell. Where it does not come through, run its definitions alone; the step is that of the cell."""
+        step = self._asked(self._cell(number, Run.ALL))
+        kept = Run.ALL
+        if step.ended is not Ended.OK:
+            again = self._asked(self._cell(number, Run.DEFINITIONS))
+            kept = Run.DEFINITIONS if again.ended is Ended.OK else Run.NOTHING
+        self.done.append((number, kept))
+        return step
+
+    def try_answer(self, question: Question, data: Data) -> Step:
+        """Have one answer tried on `data`."""
+        seconds = question.seconds * self.limits.patience
+        description = describe(question)
+        return self._asked({"do": "try", "question": description, "data": data, **self._timed(seconds)})
+
+    def _cell(self, number: int, run: Run) -> dict[str, Any]:
+        source, definitions = self.cells[number - 1], run is Run.DEFINITIONS
+        request = {"do": "cell", "number": number, "source": source, "definitions": definitions}
+        return request | self._timed(self.limits.cell_seconds)
+
+    def _timed(self, seconds: float) -> dict[str, float]:
+        return {"seconds": seconds, "wall": seconds * self.limits.wall}
+
+    def _asked(self, request: dict[str, Any]) -> Step:
+        """Ask a worker; whatever breaks it is a step that did not end well, and the next one gets a new worker."""
+        left = self.limits.all_seconds - self.seconds
+        if left <= 0:
+            return Step(Ended.TIMED_OUT, f"was not reached within {self.limits.all_seconds:g} seconds of CPU time")
+        running = self._ready()
+        try:
+            said = running.ask(request, request["wall"] + SLACK_SECONDS)
+        except (TimeoutError, wire.Closed, wire.Malformed) as error:
+            self._stop()
+            return _broken(error)
+        self.seconds += _seconds(said)
+        return _step(said, request["seconds"])
+
+    def _ready(self) -> Running:
+        """Return a worker that has run the cells so far. Raises Lost."""
+        while self.running is None:
+            self.starts += 1
+            if self.starts > self.limits.restarts + 1:
+                raise Lost(f"its code ended the worker {self.limits.restarts + 1} times")
+            self.running = self.sandbox.start()
+            try:
+                self.running.ask(self.first, self.limits.start_seconds)
+                for number, run in self.done:
+                    if run is not Run.NOTHING:
+                        self.seconds += _seconds(self.running.ask(self._cell(number, run), self.limits.start_seconds))
+            except (TimeoutError, wire.Closed, wire.Malformed):
+                self._stop()
+        return self.running
+
+    def _stop(self) -> None:
+        if self.running is not None:
+            self.running.stop()
+        self.running = None
+
+
+def _broken(error: Exception) -> Step:
+    """Return the step after which a worker was no more."""
+    if isinstance(error, TimeoutError):
+        return Step(Ended.TIMED_OUT, "did not end in time")
+    if isinstance(error, wire.Closed):
+        return Step(Ended.KILLED, "ended the process in which it ran")
+    return Step(Ended.PARTIAL, f"left a reply that is none ({error})")
+
+
+def _step(said: dict[str, Any], seconds: float) -> Step:
+    """Read how a step ended from what the worker says."""
+    ended = said.get("ended")
+    if ended == "ran":
+        return Step(Ended.OK, said=said)
+    if ended == "timed out":
+        return Step(Ended.TIMED_OUT, f"was stopped after {seconds:g} seconds")
+    if ended == "killed":
+        return Step(Ended.KILLED, "ended its own process, or was ended for want of memory")
+    return Step(Ended.PARTIAL, "left a reply that is none")
+
+
+def _seconds(said: dict[str, Any]) -> float:
+    """Return the CPU time that a reply speaks of, if it is a time."""
+    seconds = said.get("seconds")
+    return float(seconds) if isinstance(seconds, (int, float)) and 0 <= seconds < 1e5 else 0.0
+
+
+def describe(question: Question) -> dict[str, Any]:
+    """Return what a worker needs to probe a question, and nothing of what is right."""
+    cls = next(cls for cls in type(question).__mro__ if "probe" in vars(cls))
+    fields = {name: getattr(question, name) for name in ("id", "answer", "parameters", "stands_for", "when_raised")}
+    return {"module": cls.__module__, "class": cls.__qualname__, "fields": fields}

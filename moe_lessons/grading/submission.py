@@ -1,0 +1,133 @@
+"""Reads a stranger's notebook: from bytes to the sources of its code cells, with nothing executed."""
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moe_lessons.checks.question import Question
+
+MOST_BYTES = 20 * 2**20
+MOST_CELLS, MOST_CHARACTERS = 1000, 2 * 2**20
+CHECKED = re.compile(r"""\bcheck\(\s*["'](\w[\w.]{0,20})["']""")
+NAMED = re.compile(r"^[ \t]*(?:def[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=)", re.MULTILINE)
+
+
+class Unreadable(Exception):
+    """No notebook of the course can be read from a file; the message says why."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The code cells of a notebook, in order, and what was noticed while reading it."""
+
+    cells: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_bytes(path: Path, folder: Path) -> bytes:
+    """Return a file's content. Raises Unreadable for links, devices, what is outside `folder`, or is too large."""
+    try:
+        if any(part.is_symlink() for part in (path, *_between(path, folder))):
+            raise Unreadable("a symbolic link, which may lead to another's file")
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with open(handle, "rb") as stream:
+            info = os.fstat(handle)
+            if not stat.S_ISREG(info.st_mode):
+                raise Unreadable("not a regular file")
+            if info.st_size > MOST_BYTES:
+                raise Unreadable(f"{info.st_size / 2**20:.0f} MB; at most {MOST_BYTES // 2**20} MB are read")
+            return stream.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise Unreadable(f"cannot be opened: {error.strerror}") from None
+
+
+def _between(path: Path, folder: Path) -> list[Path]:
+    """Return the folders from `folder`, without it, down to the file."""
+    try:
+        inside = path.absolute().relative_to(folder.absolute())
+    except ValueError:
+        raise Unreadable(f"not inside the folder {folder}") from None
+    return [folder / parent for parent in inside.parents if parent != Path(".")]
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def parse(content: bytes) -> Submission:
+    """Return the code cells of a notebook of any format. Raises Unreadable."""
+    text, notes = _text(content)
+    try:
+        notebook = json.loads(text)
+    except RecursionError:
+        raise Unreadable("nested too deeply for a notebook") from None
+    except (ValueError, MemoryError) as error:
+        raise Unreadable(f"not JSON, so no notebook ({error})") from None
+    cells = [_source(cell) for cell in _cells(notebook) if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+    found = tuple(cell for cell in cells if cell is not None)
+    if len(found) > MOST_CELLS or sum(map(len, found)) > MOST_CHARACTERS:
+        raise Unreadable(f"{len(found)} code cells with {sum(map(len, found))} characters: too many")
+    if len(found) < len(cells):
+        notes.append(f"{len(cells) - len(found)} cells without a source were passed over")
+    if not any(cell.strip() for cell in found):
+        raise Unreadable("a notebook without code")
+    return Submission(found, tuple(notes))
+
+
+def _text(content: bytes) -> tuple[str, list[str]]:
+    """Return the text of a file, and a note where its encoding is not the one a notebook has."""
+    if not content.strip():
+        raise Unreadable("an empty file")
+    if content.startswith(b"PK\x03\x04"):
+        raise Unreadable("a zip archive, not a notebook")
+    encoding = json.detect_encoding(content)  # by its first bytes: UTF-8, UTF-16 or UTF-32, with or without a mark
+    try:
+        text = content.decode(encoding, "surrogatepass")
+        return text, [] if encoding.startswith("utf-8") else [f"read as {encoding}; a notebook is UTF-8"]
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), ["not UTF-8: read as Latin-1"]
+
+
+def _cells(notebook: Any) -> list:
+    """Return the cells of nbformat 4, or of all worksheets of nbformat 3."""
+    if not isinstance(notebook, dict):
+        raise Unreadable("JSON, but no notebook")
+    if isinstance(notebook.get("cells"), list):
+        return notebook["cells"]
+    sheets = notebook.get("worksheets")
+    if not isinstance(sheets, list):
+        raise Unreadable("JSON, but without cells")
+    lists = [sheet.get("cells") for sheet in sheets if isinstance(sheet, dict)]
+    return [cell for cells in lists if isinstance(cells, list) for cell in cells]
+
+
+def _source(cell: dict) -> str | None:
+    """Return the source of a code cell, text or a list of lines; `input` in nbformat 3. None if there is none."""
+    source = cell.get("source", cell.get("input"))
+    if isinstance(source, list) and all(isinstance(line, str) for line in source):
+        source = "".join(source)
+    return source if isinstance(source, str) else None
+
+
+def wanted(cells: tuple[str, ...], questions: Mapping[str, Question]) -> list[Question]:
+    """Return the questions of the exercise set that a notebook is about: its `check` calls and names decide.
+
+    Raises Unreadable where no set can be told.
+    """
+    checked = {found for cell in cells for found in CHECKED.findall(cell)}
+    named = {name for cell in cells for pair in NAMED.findall(cell) for name in pair if name}
+    sets: dict[str, list[Question]] = {}
+    for question in questions.values():
+        sets.setdefault(question.set, []).append(question)
+    weight = {name: sum(2 * (q.id in checked) + (q.answer in named) for q in asked) for name, asked in sets.items()}
+    best = max(weight, key=lambda name: (weight[name], weight[name] / len(sets[name])), default=None)
+    if best is None or not weight[best]:
+        raise Unreadable("no question of the course is found in it")
+    return sets[best]

@@ -1,0 +1,162 @@
+"""What passes between the grader and its worker: plain data as JSON, never pickles, of limited size.
+
+A frame is four bytes of length and that much JSON. What the worker sends is a stranger's: whatever is not plain data
+in this form is `Malformed`, and nothing else comes of it.
+"""
+
+import base64
+import json
+import socket
+import struct
+import time
+from typing import Any
+
+import numpy as np
+
+from moe_lessons.checks.values import Opaque
+
+MOST_BYTES = 8 * 2**20  # of a frame
+KINDS = "biuf"
+HEAD = struct.Struct(">I")
+
+
+class Malformed(Exception):
+    """What came is not plain data, or too much of it."""
+
+
+class Closed(Exception):
+    """The other side is gone."""
+
+
+def encode(value: Any) -> Any:
+    """Return plain data (numbers, text, arrays, tuples, lists, dicts, `Opaque`) as what JSON can hold.
+
+    Raises Malformed for anything else.
+    """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) is list:
+        return [encode(entry) for entry in value]
+    if type(value) is tuple:
+        return {"tuple": [encode(entry) for entry in value]}
+    if type(value) is dict:
+        return {"dict": [[encode(key), encode(entry)] for key, entry in value.items()]}
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in KINDS:
+        return {"array" if isinstance(value, np.ndarray) else "number": _packed(np.asarray(value))}
+    if isinstance(value, Opaque):
+        return {"opaque": str(value.words)}
+    raise Malformed(f"an object of type {type(value).__name__} is no plain data")
+
+
+def _packed(array: np.ndarray) -> list:
+    """Return dtype, shape and bytes of an array; a long double becomes a double."""
+    if array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    array = array.astype(array.dtype.newbyteorder("<"))
+    return [array.dtype.str, list(array.shape), base64.b64encode(array.tobytes()).decode("ascii")]
+
+
+def decode(value: Any) -> Any:
+    """Return what `encode` was given. Raises Malformed for anything that it does not write."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, list):
+        return [decode(entry) for entry in value]
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, content),) = value.items()
+        if kind in _DECODERS:
+            return _DECODERS[kind](content)
+    raise Malformed("no plain data")
+
+
+def _tuple(content: Any) -> tuple:
+    return tuple(decode(_listed(content)))
+
+
+def _dict(content: Any) -> dict:
+    pairs = [decode(_listed(pair)) for pair in _listed(content)]
+    if not all(len(pair) == 2 and isinstance(pair[0], (str, int, float)) for pair in pairs):
+        raise Malformed("no dict of plain data")
+    return dict(pairs)
+
+
+def _array(content: Any) -> np.ndarray:
+    code, shape, text = _listed(content)
+    dtype = np.dtype(code) if isinstance(code, str) and len(code) == 3 else None
+    if dtype is None or dtype.kind not in KINDS or not all(type(n) is int and n >= 0 for n in _listed(shape)):
+        raise Malformed("no array of numbers")
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _number(content: Any) -> Any:
+    return _array(content)[()]
+
+
+def _opaque(content: Any) -> Opaque:
+    opaque = Opaque(None)
+    opaque.words = str(content)[:200]
+    return opaque
+
+
+def _listed(content: Any) -> list:
+    if not isinstance(content, list):
+        raise Malformed("no list")
+    return content
+
+
+_DECODERS = {"tuple": _tuple, "dict": _dict, "array": _array, "number": _number, "opaque": _opaque}
+
+
+def dumps(message: Any) -> bytes:
+    """Return plain data as the bytes of one frame's content."""
+    return json.dumps(encode(message)).encode("ascii")
+
+
+def loads(content: bytes) -> Any:
+    """Return the plain data of one frame's content. Raises Malformed for all that `dumps` does not write."""
+    if len(content) > MOST_BYTES:
+        raise Malformed("more than fits into a reply")
+    try:
+        return decode(json.loads(content))
+    except Malformed:
+        raise
+    except (ValueError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+        raise Malformed(f"no plain data: {type(error).__name__}") from None
+
+
+def send(channel: socket.socket, message: Any) -> None:
+    """Send one frame. Raises Closed when nobody is there to read it, or does not read it in time."""
+    content = dumps(message)
+    try:
+        channel.sendall(HEAD.pack(len(content)) + content)
+    except OSError as error:
+        raise Closed(str(error)) from None
+
+
+def receive(channel: socket.socket, seconds: float | None = None) -> Any:
+    """Return the next frame. Raises Closed at the end, TimeoutError after `seconds`, and Malformed."""
+    until = None if seconds is None else time.monotonic() + seconds
+    (length,) = HEAD.unpack(_exactly(channel, HEAD.size, until))
+    if length > MOST_BYTES:
+        raise Malformed("more than fits into a reply")
+    return loads(_exactly(channel, length, until))
+
+
+def _exactly(channel: socket.socket, size: int, until: float | None) -> bytes:
+    """Return the next `size` bytes."""
+    content = bytearray()
+    while len(content) < size:
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        channel.settimeout(left)
+        try:
+            part = channel.recv(min(size - len(content), 2**16))
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise Closed(str(error)) from None
+        if not part:
+            raise Closed("the end")
+        content += part
+    return bytes(content)

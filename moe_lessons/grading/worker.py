@@ -1,0 +1,230 @@
+"""The process in which a stranger's notebook runs. It sends back plain data; nothing that it says is trusted.
+
+One process holds the state of the notebook. Each cell runs in a fork of it, which becomes the state if it comes
+through; each question is tried in a fork whose reply is all that is left of it. A fork that loops, dies or fills its
+memory costs nothing else. Threads and timers that a cell leaves behind end with it: its heir is a fork of that fork.
+"""
+
+import contextlib
+import importlib
+import math
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from moe_lessons.checks.attempt import Attempt, Status, refused, tried
+from moe_lessons.checks.question import Question
+from moe_lessons.grading import wire
+from moe_lessons.grading.cells import Notebook
+
+CAME_THROUGH = 77  # how a cell's process ends when its heir carries on
+GRACE = 2.0  # seconds of CPU beyond the alarm after which the kernel kills
+HANDOVER = 10.0  # seconds
+
+
+def main(descriptor: int, uid: int, processes: int) -> NoReturn:
+    """Serve one submission on the socket with this descriptor, as user `uid` (0: as whoever runs it)."""
+    if uid:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if processes:
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+    with contextlib.suppress(OSError):  # should memory run out, these processes go first
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    Worker(socket.socket(fileno=descriptor)).serve()
+
+
+def silence() -> None:
+    """Point the standard streams at nothing: 100 MB of output then cost no memory."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nothing, stream)
+
+
+class Worker:
+    """Serves requests: `begin`, then cells, then questions."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self.first = os.getpid()
+        self.alone = False
+        self.notebook = Notebook([])
+
+    def serve(self) -> NoReturn:
+        """Answer requests until the other side closes."""
+        while True:
+            try:
+                request = wire.receive(self.channel)
+                answer = {"begin": self.begin, "cell": self.cell, "try": self.question}[request["do"]]
+                answer(request)
+            except wire.Closed:
+                os._exit(0)
+
+    def begin(self, request: dict) -> None:
+        """Load what the questions need, then give up the right to more memory and larger files."""
+        for module in request["modules"]:
+            importlib.import_module(module)
+            getattr(sys.modules[module], "load_lazy_torch", lambda: None)()
+        self.notebook = Notebook(request["answers"])
+        self.alone = request["alone"]
+        for module in ("moe_lessons.checks", "moe_lessons.checks.engine"):
+            vars(sys.modules[module]).update(check=self.notebook.check, progress=lambda: None)
+        self._limit(resource.RLIMIT_AS, _address_space() + request["memory"])
+        self._limit(resource.RLIMIT_FSIZE, request["file_bytes"])
+        silence()
+        wire.send(self.channel, {"ended": "ready"})
+
+    @staticmethod
+    def _limit(what: int, most: int) -> None:
+        with contextlib.suppress(ValueError, OSError):  # macOS knows no limit of address space
+            resource.setrlimit(what, (most, most))
+
+    def cell(self, request: dict) -> None:
+        """Run a cell in a fork. If it comes through, its heir goes on from here, and this process has done its work."""
+        mine, theirs = socket.socketpair()
+        with tempfile.TemporaryFile() as report:
+            child = os.fork()
+            if child == 0:
+                mine.close()
+                self._run_cell(request, theirs, report)  # only the heir returns from this
+                return
+            theirs.close()
+            ended, seconds, code = _watched(child, request["seconds"], request["wall"])
+            said = _read(report) if code == CAME_THROUGH else {}
+        if code == CAME_THROUGH:
+            self._hand_over(mine, {"ended": "ran", "notes": said.get("notes", []), "seconds": seconds}, said)
+        mine.close()
+        self._purge()
+        wire.send(self.channel, {"ended": ended, "notes": [], "seconds": seconds})
+
+    def _run_cell(self, request: dict, theirs: socket.socket, report: IO[bytes]) -> None:
+        """Run the cell, fork the heir, end. The heir waits for the channel, which the cell itself never has."""
+        self.channel.close()
+        _limit_cpu(request["seconds"])
+        notes = self.notebook.run(request["source"], request["number"], request["definitions"])
+        heir = os.fork()
+        if heir:
+            _write(report, {"notes": notes, "heir": heir})
+            os._exit(CAME_THROUGH)
+        report.close()
+        theirs.settimeout(None)
+        _, descriptors, _, _ = socket.recv_fds(theirs, 1, 1)
+        theirs.close()
+        if not descriptors:
+            os._exit(1)
+        self.channel = socket.socket(fileno=descriptors[0])
+
+    def _hand_over(self, mine: socket.socket, reply: dict, said: dict) -> NoReturn:
+        """Report, give the channel to the heir, and end; the first process stays."""
+        self._purge(said.get("heir"))
+        wire.send(self.channel, reply)
+        socket.send_fds(mine, [b"."], [self.channel.fileno()])
+        mine.close()
+        self.channel.close()
+        while os.getpid() == self.first:  # with it the sandbox would end
+            signal.pause()
+        os._exit(0)
+
+    def question(self, request: dict) -> None:
+        """Try the answer of one question in a fork."""
+        with tempfile.TemporaryFile() as report:
+            child = os.fork()
+            if child == 0:
+                self.channel.close()
+                _limit_cpu(request["seconds"] + GRACE)
+                _write(report, self._attempt(request))
+                os._exit(0)
+            ended, seconds, _ = _watched(child, request["seconds"], request["wall"])
+            try:
+                said = _read(report)
+            except wire.Malformed as error:
+                said, ended = {}, "killed" if ended == "killed" else f"malformed: {error}"
+        self._purge()
+        wire.send(self.channel, {"seconds": seconds, **said, "ended": "ran" if said else ended})
+
+    def _attempt(self, request: dict) -> dict:
+        """Look for the answer and try it; return the attempt as plain data."""
+        question = bare_question(request["question"])
+        answer = self.notebook.answer(question.id, question.answer)
+        try:
+            attempt = refused(question, answer) or tried(
+                question, answer, request["data"], request["seconds"], cpu=True
+            )
+        except KeyboardInterrupt:
+            attempt = Attempt(status=Status.RAISED, message="KeyboardInterrupt")
+        return {"status": str(attempt.status), "message": attempt.message, "reply": attempt.reply}
+
+    def _purge(self, *spared: int | None) -> None:
+        """Kill whatever a step left running, where this sandbox has its processes to itself."""
+        if not self.alone:
+            return
+        keep = {1, self.first, os.getpid(), os.getppid(), *spared}
+        for _ in range(100):
+            others = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in keep]
+            if not others:
+                return
+            for other in others:
+                with contextlib.suppress(OSError):
+                    os.kill(other, signal.SIGKILL)
+            time.sleep(0.005)
+
+
+def bare_question(description: dict) -> Question:
+    """Return a question that can probe and knows nothing of what is right."""
+    cls: Any = getattr(importlib.import_module(description["module"]), description["class"])
+    question = object.__new__(cls)
+    for name, value in description["fields"].items():
+        object.__setattr__(question, name, value)
+    return question
+
+
+def _limit_cpu(seconds: float) -> None:
+    """Let the kernel end this process once it has used its CPU time; no handler can put that off."""
+    most = math.ceil(seconds)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+
+
+def _watched(child: int, seconds: float, wall: float) -> tuple[str, float, int]:
+    """Wait for a child. Return how it ended, the CPU seconds that it used, and its exit code."""
+    until, pause = time.monotonic() + wall, 0.001
+    pid, status, usage = os.wait4(child, os.WNOHANG)
+    while not pid:
+        if time.monotonic() > until:
+            os.kill(child, signal.SIGKILL)
+            return "timed out", os.wait4(child, 0)[2].ru_utime, -signal.SIGKILL
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
+        pid, status, usage = os.wait4(child, os.WNOHANG)
+    used = usage.ru_utime + usage.ru_stime
+    return ("timed out" if used >= 0.9 * seconds else "killed"), used, os.waitstatus_to_exitcode(status)
+
+
+def _write(report: IO[bytes], message: dict) -> None:
+    report.seek(0)
+    report.write(wire.dumps(message))
+    report.flush()
+
+
+def _read(report: IO[bytes]) -> Any:
+    report.seek(0)
+    content = report.read(wire.MOST_BYTES + 1)
+    return wire.loads(content)
+
+
+def _address_space() -> int:
+    """Return the bytes of address space in use: the limit counts from here."""
+    try:
+        with open("/proc/self/statm") as stream:
+            return int(stream.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0

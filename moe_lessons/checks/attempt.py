@@ -173,5 +173,8 @@ def _learner_line(error: BaseException) -> str:
 
 
 def _one_line(error: BaseException | None) -> str:
-    words = " ".join(str(error).split())
+    try:
+        words = " ".join(str(error).split())
+    except Exception:  # an error class of the learner's that cannot be written
+        return ""
     return words if len(words) <= 300 else words[:297] + "..."

@@ -155,6 +155,8 @@ class FunctionQuestion(Question):
         """Find the first part that is wrong in any case; explain it if a known mistake matches in every case."""
         expected = [self.reference(*case) for case in data["cases"]]
         values = reply["values"]
+        if not isinstance(values, list) or len(values) != len(expected):  # only a forged reply can be so
+            return Verdict(False, "What came back is no answer to what was asked.")
         if self.parts:
             values = [unpack(value, self.parts) for value in values]
             if None in values:

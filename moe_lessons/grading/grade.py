@@ -14,7 +14,7 @@ from moe_lessons.checks.question import Data, Question
 from moe_lessons.grading import submission, wire
 from moe_lessons.grading.records import Ended, Mark, Record
 from moe_lessons.grading.sandbox import Sandbox
-from moe_lessons.grading.session import Session, Step
+from moe_lessons.grading.session import Session, Step, probing_class
 from moe_lessons.grading.submission import Submission, Unreadable
 
 JUDGE_SECONDS = 120.0  # of the clock's, for one reply: some judges train
@@ -75,7 +75,7 @@ class Grading:
     def __init__(self, notebook: Submission, asked: list[Question], salt: bytes, sandbox: Sandbox) -> None:
         self.asked, self.salt, self.limits = asked, salt, sandbox.limits
         self.session = Session(sandbox, notebook.cells, asked, _modules(notebook, asked))
-        self.notes = list(notebook.notes)
+        self.notes = [*notebook.notes, *submission.look_alikes(notebook.cells, asked)]
         self.troubles: list[tuple[Ended, str]] = []
         self.marks: dict[str, Mark] = {}
 
@@ -152,7 +152,7 @@ def _seed(salt: bytes, question_id: str) -> int:
 
 def _modules(notebook: Submission, asked: list[Question]) -> list[str]:
     """Return what the worker loads before the first cell: the questions' modules, and torch if it will be needed."""
-    modules = sorted({type(question).__module__ for question in asked})
+    modules = sorted({probing_class(question).__module__ for question in asked})
     torch = any("torch" in cell for cell in notebook.cells) or any(map(_loads_torch, modules))
     return [*(["torch"] if torch else []), *modules]
 

@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
     "MPLBACKEND": "agg",
+    "PYTHONHASHSEED": "0",
     **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")},
 }
 FIRST_UID = 1 << 30  # far from any user: each worker has a number of its own, so each counts its own processes
@@ -43,6 +44,7 @@ class Limits:
 
     cell_seconds: float = 60.0
     all_seconds: float = 600.0
+    all_wall_seconds: float = 1800.0
     patience: float = 2.0
     wall: float = 10.0
     memory: int = 2 * 2**30
@@ -68,7 +70,7 @@ class Sandbox:
         """Return the command line of a worker that is spoken to on the socket `descriptor`."""
         processes = 0 if self.trusted else self.limits.processes
         start = START.format(str(PACKAGE.parent), descriptor, uid, processes)
-        python = [sys.executable, "-I", "-B", "-c", start]
+        python = [sys.executable, "-B", "-s", "-P", "-c", start]
         return python if self.trusted else [*_bubblewrap(self.limits), *python]
 
 

@@ -1,5 +1,6 @@
 """A submission's stay in the sandbox: cells, then answers; when a worker dies, another takes up where it was."""
 
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -47,6 +48,7 @@ class Session:
         self.first = beginning(sandbox, modules, [question.answer for question in asked])
         self.done: list[tuple[int, Run]] = []
         self.seconds, self.starts = 0.0, 0
+        self.until = time.monotonic() + self.limits.all_wall_seconds
         self.running: Running | None = None
 
     def __enter__(self) -> "Session":
@@ -81,9 +83,8 @@ class Session:
 
     def _asked(self, request: dict[str, Any]) -> Step:
         """Ask a worker; whatever breaks it is a step that did not end well, and the next one gets a new worker."""
-        left = self.limits.all_seconds - self.seconds
-        if left <= 0:
-            return Step(Ended.TIMED_OUT, f"was not reached within {self.limits.all_seconds:g} seconds of CPU time")
+        if self.seconds > self.limits.all_seconds or time.monotonic() > self.until:
+            return Step(Ended.TIMED_OUT, "was not reached: all time was used up before")
         running = self._ready()
         try:
             said = running.ask(request, request["wall"] + SLACK_SECONDS)
@@ -142,8 +143,16 @@ def _seconds(said: dict[str, Any]) -> float:
     return float(seconds) if isinstance(seconds, (int, float)) and 0 <= seconds < 1e5 else 0.0
 
 
+def probing_class(question: Question) -> type[Question]:
+    """Return the class whose `probe` a question uses. Raises ValueError for one that the worker has not got."""
+    cls = next(cls for cls in type(question).__mro__ if "probe" in vars(cls))
+    if cls.__module__.split(".")[0] != "moe_lessons":
+        raise ValueError(f"question {question.id}: its probe must be that of a class of moe_lessons.checks")
+    return cls
+
+
 def describe(question: Question) -> dict[str, Any]:
     """Return what a worker needs to probe a question, and nothing of what is right."""
-    cls = next(cls for cls in type(question).__mro__ if "probe" in vars(cls))
+    cls = probing_class(question)
     fields = {name: getattr(question, name) for name in ("id", "answer", "parameters", "stands_for", "when_raised")}
     return {"module": cls.__module__, "class": cls.__qualname__, "fields": fields}

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from moe_lessons.checks.question import Question
 
 MOST_BYTES = 20 * 2**20
-MOST_CELLS, MOST_CHARACTERS = 1000, 2 * 2**20
+MOST_CELLS, MOST_CHARACTERS = 1000, 2**20
 CHECKED = re.compile(r"""\bcheck\(\s*["'](\w[\w.]{0,20})["']""")
 NAMED = re.compile(r"^[ \t]*(?:def[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=)", re.MULTILINE)
 
@@ -131,3 +132,18 @@ def wanted(cells: tuple[str, ...], questions: Mapping[str, Question]) -> list[Qu
     if best is None or not weight[best]:
         raise Unreadable("no question of the course is found in it")
     return sets[best]
+
+
+def look_alikes(cells: tuple[str, ...], asked: list[Question]) -> list[str]:
+    """Return notes on names that differ from an asked one only in letters outside ASCII, such as a Cyrillic а."""
+    named = {name for cell in cells for pair in NAMED.findall(cell) for name in pair if name and not name.isascii()}
+    pairs = [
+        (name, question.answer) for name in sorted(named) for question in asked if _looks_like(name, question.answer)
+    ]
+    return [f"{name!a} is not {answer!r}: it has letters of another alphabet" for name, answer in pairs]
+
+
+def _looks_like(name: str, answer: str) -> bool:
+    normal = unicodedata.normalize("NFKC", name)  # as Python reads it
+    alike = all(a == b or not a.isascii() for a, b in zip(normal, answer, strict=False))
+    return normal != answer and len(normal) == len(answer) and alike

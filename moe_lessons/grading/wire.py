@@ -16,6 +16,7 @@ import numpy as np
 from moe_lessons.checks.values import Opaque
 
 MOST_BYTES = 8 * 2**20  # of a frame
+SEND_SECONDS = 60.0
 KINDS = "biuf"
 HEAD = struct.Struct(">I")
 
@@ -127,6 +128,7 @@ def loads(content: bytes) -> Any:
 def send(channel: socket.socket, message: Any) -> None:
     """Send one frame. Raises Closed when nobody is there to read it, or does not read it in time."""
     content = dumps(message)
+    channel.settimeout(SEND_SECONDS)
     try:
         channel.sendall(HEAD.pack(len(content)) + content)
     except OSError as error:

@@ -5,10 +5,12 @@ through; each question is tried in a fork whose reply is all that is left of it.
 memory costs nothing else. Threads and timers that a cell leaves behind end with it: its heir is a fork of that fork.
 """
 
+import builtins
 import contextlib
 import importlib
 import math
 import os
+import random
 import resource
 import signal
 import socket
@@ -17,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import IO, Any, NoReturn
+
+import numpy
 
 from moe_lessons.checks.attempt import Attempt, Status, refused, tried
 from moe_lessons.checks.question import Question
@@ -72,7 +76,9 @@ class Worker:
         """Load what the questions need, then give up the right to more memory and larger files."""
         for module in request["modules"]:
             importlib.import_module(module)
-            getattr(sys.modules[module], "load_lazy_torch", lambda: None)()
+            getattr(sys.modules[module], "load_lazy_torch", lambda: None)()  # as `draw` does at home
+        random.seed(0)
+        numpy.random.seed(0)
         self.notebook = Notebook(request["answers"])
         self.alone = request["alone"]
         for module in ("moe_lessons.checks", "moe_lessons.checks.engine"):
@@ -90,7 +96,7 @@ class Worker:
     def cell(self, request: dict) -> None:
         """Run a cell in a fork. If it comes through, its heir goes on from here, and this process has done its work."""
         mine, theirs = socket.socketpair()
-        with tempfile.TemporaryFile() as report:
+        with _report() as report:
             child = os.fork()
             if child == 0:
                 mine.close()
@@ -115,6 +121,7 @@ class Worker:
             _write(report, {"notes": notes, "heir": heir})
             os._exit(CAME_THROUGH)
         report.close()
+        _tidy()
         theirs.settimeout(None)
         _, descriptors, _, _ = socket.recv_fds(theirs, 1, 1)
         theirs.close()
@@ -135,7 +142,7 @@ class Worker:
 
     def question(self, request: dict) -> None:
         """Try the answer of one question in a fork."""
-        with tempfile.TemporaryFile() as report:
+        with _report() as report:
             child = os.fork()
             if child == 0:
                 self.channel.close()
@@ -177,6 +184,20 @@ class Worker:
             time.sleep(0.005)
 
 
+BUILTINS = dict(vars(builtins))
+HANDLERS = {signal.SIGINT: signal.default_int_handler, signal.SIGPIPE: signal.SIG_IGN, signal.SIGXFSZ: signal.SIG_IGN}
+
+
+def _tidy() -> None:
+    """Put back what a cell may have set and this process relies on."""
+    vars(builtins).update(BUILTINS)
+    sys.settrace(None)
+    sys.setprofile(None)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, HANDLERS.get(number, signal.SIG_DFL))
+
+
 def bare_question(description: dict) -> Question:
     """Return a question that can probe and knows nothing of what is right."""
     cls: Any = getattr(importlib.import_module(description["module"]), description["class"])
@@ -207,6 +228,13 @@ def _watched(child: int, seconds: float, wall: float) -> tuple[str, float, int]:
         pid, status, usage = os.wait4(child, os.WNOHANG)
     used = usage.ru_utime + usage.ru_stime
     return ("timed out" if used >= 0.9 * seconds else "killed"), used, os.waitstatus_to_exitcode(status)
+
+
+def _report() -> IO[bytes]:
+    """Return a file that two processes share. In memory where that can be: the disk may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("report"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def _write(report: IO[bytes], message: dict) -> None:

@@ -17,7 +17,7 @@ PYTEST     = $(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgrou
 LINTED     = moe_lessons authoring tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-fast notebooks bench lint lock clean ready
+.PHONY: help setup lab test test-fast notebooks bench mutants lint lock clean ready
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ bench: ready ## print times: imports, pictures, the sparse layer beside its peer
 	@$(BIN)/python -c "$(PEERS)" 2>/dev/null || $(BIN)/python -m pip install --quiet --no-input \
 	  --disable-pip-version-check -c requirements.lock --no-build-isolation -e ".[bench]"
 	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+mutants: ready ## count the small mistakes in the solutions that the checks catch (10 minutes)
+	@$(ONE_THREAD) $(BIN)/python tests/mutants/run.py --jobs $(WORKERS) $(ARGS)
 
 lint: ready ## check style and types (ruff, mypy)
 	@$(BIN)/python -m ruff check --quiet $(LINTED)

@@ -245,10 +245,14 @@ MIXTURE = FunctionQuestion(
 
 
 def route_cases(rng: np.random.Generator) -> list[tuple]:
-    """A batch; a batch of one token; a batch whose tokens lie at levels 0, 2000 and −2000, with d ≠ N ≠ T."""
+    """A batch; a batch of one token; a batch whose tokens lie at levels 0, 2000 and −4000, with d ≠ N ≠ T.
+
+    The logits of the last token lie so far apart that only its largest may be subtracted.
+    """
     x, W_g = rng.normal(size=(3, 2)).round(1) + 0.05, rng.normal(size=(2, 4)).round(1) + 0.01
     W_g[0] = 1.0  # the first entry of a token raises or lowers all its logits alike
-    x[:, 0] = 0.0, 2000.0, -2000.0
+    W_g[1] = rng.permutation([-0.9, -0.2, 0.3, 1.0])
+    x[:, 0], x[2, 1] = (0.0, 2000.0, -4000.0), 1000.0
     batches = [(rng.normal(size=(T, d)), rng.normal(size=(d, N))) for T, d, N in ((4, 2, 3), (1, 3, 4))]
     return [*batches, (x, W_g)]
 
@@ -295,6 +299,8 @@ REPAIR = QuietQuestion(
                 lambda x, W_g: shares(x @ W_g)),
         Mistake("maximum of the batch", "You subtract the largest logit of the whole batch. For a token far below it every exponential is 0, and 0/0 is no number. Take each token's own maximum.",
                 lambda x, W_g: shares(x @ W_g, (x @ W_g).max())),
+        Mistake("smallest subtracted", "The axis is right, but you subtract the smallest logit. Then the others are above 0, and where the gaps are large they overflow: ∞/∞ is no number. Subtract the largest.",
+                np.errstate(all="ignore")(lambda x, W_g: shares(x @ W_g, (x @ W_g).min(axis=-1, keepdims=True)))),
         Mistake("whole batch", "Now the whole batch together sums to 1. Each token's probabilities should.",
                 lambda x, W_g: shares(x @ W_g, (x @ W_g).max(), axis=None)),
         Mistake("logits", "These are the logits. Take the softmax of each row.", lambda x, W_g: x @ W_g),

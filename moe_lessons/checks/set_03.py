@@ -137,7 +137,8 @@ def temperature_for(h: np.ndarray, target: float) -> float:
 def entropy_cases(rng: np.random.Generator) -> list[tuple]:
     """Logits of ordinary, wide and narrow spread, each with an entropy between nearly none and nearly all of ln N.
 
-    Two cases are fixed, and need a τ above 100 and one below 0.01: no search from 0.01 to 100 passes by chance.
+    Three cases are fixed. Two need a τ above 100 and one below 0.01: no search from 0.01 to 100 passes by chance. One
+    needs a τ of four times the spread of its logits, more than a guess from the spread alone would allow.
     """
     cases: list[tuple] = []
     for scale, share in ((1, 0.6), (40, 0.25), (0.02, 0.8)):
@@ -147,7 +148,8 @@ def entropy_cases(rng: np.random.Generator) -> list[tuple]:
             if np.diff(np.sort(h))[-1] > 0.1 * scale:  # no near tie at the top: low entropies can be reached
                 break
         cases.append((h, round(float(rng.uniform(share - 0.1, share + 0.1) * np.log(N)), 3)))
-    return [*cases, (np.array([-300.0, 0.0, 200.0, 100.0]), 1.2), (np.array([0.02, 0.0, 0.05, 0.01]), 0.2)]
+    even = (np.array([1.2, -0.5, 0.3, 0.1]), 1.3816)  # ln 4 is 1.3863
+    return [*cases, (np.array([-300.0, 0.0, 200.0, 100.0]), 1.2), (np.array([0.02, 0.0, 0.05, 0.01]), 0.2), even]
 
 
 @dataclass(frozen=True, kw_only=True)

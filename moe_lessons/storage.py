@@ -21,7 +21,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Its folder is made if need be. Raises OSError when it cannot be written; what was there before is then untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name[:40], suffix=".part")
     try:
         with open(handle, "wb") as stream:
             stream.write(content)

@@ -15,6 +15,12 @@ def test_a_file_is_written_whole_with_its_folder(tmp_path):
     assert os.listdir(path.parent) == ["file.bin"]
 
 
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path):
+    path = tmp_path / ("x" * 250)
+    write_atomically(path, b"one")
+    assert path.read_bytes() == b"one"
+
+
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
 def test_a_failure_leaves_the_old_content_and_no_litter(tmp_path, monkeypatch, failing):
     path = tmp_path / "file.bin"

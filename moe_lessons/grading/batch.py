@@ -1,0 +1,136 @@
+"""Grade many files: find them, pass over what is graded already, several at a time, keep each result at once."""
+
+import hashlib
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from moe_lessons.grading.learners import learner
+from moe_lessons.grading.records import Ended, Record
+from moe_lessons.grading.store import Store
+
+Grade = Callable[[str], Record]
+
+
+@dataclass
+class Found:
+    """What a folder holds: notebooks, as paths with / inside it, in order; and what is no submission."""
+
+    files: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+
+
+def find(folder: Path) -> Found:
+    """Return the notebooks in `folder` and below, but for hidden ones. Links are not followed: they are passed over."""
+    found = Found()
+    for here, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in [*folders, *names]:
+            path = Path(here, name)
+            inside = path.relative_to(folder).as_posix()
+            if path.is_symlink():
+                found.passed_over.append(f"{inside} (a link)")
+            elif path.is_file() and not name.startswith("."):
+                ours = path.suffix.lower() == ".ipynb"
+                (found.files if ours else found.passed_over).append(inside)
+    return Found(sorted(found.files), sorted(found.passed_over))
+
+
+def part(files: list[str], which: int, of: int) -> list[str]:
+    """Return the files of one machine: the `which`-th, from 1, of `of` parts of nearly the same size."""
+    return files[which - 1 :: of]
+
+
+def look(folder: Path, file: str) -> str | Record:
+    """Return the digest of a file, or the record of one that cannot be read."""
+    try:
+        with open(folder / file, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        return trouble(file, "", Ended.UNREADABLE, f"cannot be read: {error.strerror or error}")
+
+
+def trouble(file: str, digest: str, ended: Ended, reason: str) -> Record:
+    """Return the record of a file that has no marks."""
+    return Record(file=file, learner=learner(file).name, digest=digest, ended=ended, reason=reason)
+
+
+def failed(record: Record) -> bool:
+    """Tell whether grading itself broke down: such a file is worth another try."""
+    return record.ended is Ended.KILLED and not record.marks
+
+
+def known(files: Iterable[str], looks: dict[str, str | Record], store: Store) -> dict[str, Record]:
+    """Return the records that hold, of those files that have one."""
+    records = {}
+    for file in files:
+        digest = looks[file]
+        record = digest if isinstance(digest, Record) else store.load(file, digest)
+        if record is not None:
+            records[file] = record
+    return records
+
+
+def run(files: dict[str, str], grade: Grade, store: Store, jobs: int, show: bool = True) -> None:
+    """Grade the files (path: digest), `jobs` at a time, and keep each record as soon as it is there.
+
+    Ctrl-C stops what is under way and raises KeyboardInterrupt; what was graded before is kept.
+    """
+    stopping = threading.Event()
+    bar = tqdm(total=len(files), unit="file", desc="grading", file=sys.stderr, disable=None if show else True)
+    with bar, ThreadPoolExecutor(jobs) as pool:
+        waiting = [pool.submit(_graded, file, digest, grade, store, stopping) for file, digest in files.items()]
+        try:
+            for done in as_completed(waiting):
+                done.result()
+                bar.update()
+        except BaseException:
+            stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+def _graded(file: str, digest: str, grade: Grade, store: Store, stopping: threading.Event) -> None:
+    """Grade one file and keep its record; whatever goes wrong is a record, too.
+
+    It is kept under the name and for the content that were found, whatever the grader calls them.
+    """
+    try:
+        record = replace(grade(file), file=file, learner=learner(file).name, digest=digest)
+    except BrokenProcessPool:
+        record = trouble(file, digest, Ended.KILLED, "the process that graded it died")
+    except Exception as error:
+        reason = f"a fault of the grader, please report it: {type(error).__name__}: {error}"
+        record = trouble(file, digest, Ended.KILLED, reason)
+    if not stopping.is_set():
+        store.save(record)
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a process of its own, so that nothing that happens there can end the batch.
+
+    Raises BrokenProcessPool when the process dies, and what the function raises.
+    """
+    with ProcessPoolExecutor(1, mp_context=_context()) as process:
+        return process.submit(function, *arguments).result()
+
+
+def _context() -> BaseContext:
+    """Return how processes start: as forks of one that has imported the grader, where the system can do that."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["moe_lessons.grading.task"])
+    return context

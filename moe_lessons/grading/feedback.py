@@ -1,0 +1,87 @@
+"""The page that a learner gets back: each verdict as it would have been seen, its points, and where to look."""
+
+from html import escape
+
+from moe_lessons.checks.engine import Status
+from moe_lessons.checks.question import Question
+from moe_lessons.grading.page import document, prose, tag
+from moe_lessons.grading.questions import Questions
+from moe_lessons.grading.records import Ended, Mark, Record
+
+SIGN = {Status.CORRECT: "✓", Status.NOT_ATTEMPTED: "·"}
+
+# For the learner: what the way it ended means for the marks.
+MEANING = {
+    Ended.PARTIAL: "Not all of your notebook could be run. What could be is marked below.",
+    Ended.UNREADABLE: "Your file could not be read, so there are no marks. Hand it in again, or ask your teacher.",
+    Ended.TIMED_OUT: "Your notebook ran too long and was stopped. What was there by then is marked below.",
+    Ended.KILLED: "Running your notebook ended before its time. What was there by then is marked below.",
+}
+
+
+def feedback_page(record: Record, questions: Questions) -> bytes:
+    """Return the page of one submission: nothing on it tells how inputs were drawn or what another learner did."""
+    title = f"Feedback: {record.learner}"
+    return document(
+        title,
+        tag("h1", title),
+        tag("p", record.file, class_="faint"),
+        _total(record),
+        _ended(record),
+        *(_section(mark, questions[mark.question]) for mark in record.marks),
+        _notes(record.notes),
+    )
+
+
+def feedback_name(file: str) -> str:
+    """Return the path of the page of `file`, beside its like: "ann/04.ipynb" gets "ann/04.html"."""
+    return file.removesuffix(".ipynb") + ".html"
+
+
+def _total(record: Record) -> str:
+    if not record.marks:
+        return ""
+    return f"<p><strong>{record.total} of {record.possible} points</strong></p>"
+
+
+def _ended(record: Record) -> str:
+    """Say what went wrong with the file as a whole, if anything did."""
+    if record.ended == Ended.OK:
+        return ""
+    lines = [tag("p", f"✗ {MEANING[record.ended]}", class_="bad")]
+    return "".join([*lines, tag("p", f"The reason: {record.reason}") if record.reason else ""])
+
+
+def _section(mark: Mark, question: Question) -> str:
+    """Write one question: its verdict, what the check said, and what helps."""
+    colour = "good" if mark.status == Status.CORRECT else "faint" if mark.status == Status.NOT_ATTEMPTED else "bad"
+    verdict = f"{SIGN.get(Status(mark.status), '✗')} {mark.status}, {mark.points} of {_points(mark.possible)}"
+    parts = [tag("h2", f"{question.id} {question.title}"), tag("p", verdict, class_=colour)]
+    if mark.status == Status.FAULT:
+        parts.append(tag("p", "A fault of the course, not yours. Your teacher can see what it was."))
+    elif mark.message:
+        parts.append(tag("pre", mark.message))
+    if mark.status != Status.CORRECT:
+        parts.append(_help(question))
+    return f"<section>{''.join(parts)}</section>"
+
+
+def _points(number: int) -> str:
+    return f"{number} point" if number == 1 else f"{number} points"
+
+
+def _help(question: Question) -> str:
+    """Fold the hints of the exercise, and say which lesson the question belongs to."""
+    hints = "".join(
+        f"<details><summary>Hint {i}</summary><p>{prose(hint)}</p></details>"
+        for i, hint in enumerate(question.hints, start=1)
+    )
+    return f'<p class="faint">Where to look: lesson {escape(question.set)}, and these hints.</p>{hints}'
+
+
+def _notes(notes: tuple[str, ...]) -> str:
+    """List what was passed over while the notebook ran."""
+    if not notes:
+        return ""
+    listed = "".join(tag("li", note) for note in notes)
+    return f"<h2>Notes on your notebook</h2><ul>{listed}</ul>"

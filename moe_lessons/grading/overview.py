@@ -1,0 +1,184 @@
+"""The page about a class: how each question went, how totals are spread, which misconceptions came most often."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from moe_lessons.checks.engine import Status
+from moe_lessons.checks.question import Question
+from moe_lessons.figures.chart import Axes
+from moe_lessons.figures.palette import ACCENT, EXPERTS, RULE, WARNING
+from moe_lessons.figures.svg import element, picture, text
+from moe_lessons.grading.page import document, table, tag
+from moe_lessons.grading.records import Ended, Mark
+from moe_lessons.grading.report import Results, reasons
+
+# In the order of a bar, with its colour. A question that the grader itself failed on is none of these.
+OUTCOMES = {
+    Status.CORRECT: EXPERTS[2],
+    Status.NOT_YET: EXPERTS[1],
+    Status.RAISED: WARNING,
+    Status.NOT_ATTEMPTED: RULE,
+    Status.FAULT: EXPERTS[3],
+}
+ON_COLOUR = "#111111"  # ink that reads well on every one of them
+WIDTH, LABEL, ROW = 720, 210, 34
+MISCONCEPTIONS = 15
+
+
+def overview_page(results: Results, passed_over: list[str]) -> bytes:
+    """Return the page: pictures, each with its numbers in a table, and the files that had trouble."""
+    counts = outcomes(results)
+    return document(
+        "Class overview",
+        tag("h1", "Class overview"),
+        tag("p", _summary(results)),
+        tag("h2", "How each question went"),
+        outcomes_svg(results, counts) if counts else tag("p", "Nothing was marked."),
+        _outcomes_table(results, counts),
+        *_points(results),
+        tag("h2", "The most frequent misconceptions"),
+        _misconceptions(results),
+        tag("h2", "Files with trouble"),
+        _trouble(results),
+        *_passed_over(passed_over),
+    )
+
+
+def outcomes(results: Results) -> dict[str, Counter[Status]]:
+    """Return, for each question, how many files ended with each status."""
+    counts: dict[str, Counter[Status]] = {id: Counter() for id in results.questions}
+    for record in results.records:
+        for mark in record.marks:
+            counts[mark.question][Status(mark.status)] += 1
+    return counts
+
+
+def misconceptions(results: Results) -> list[tuple[str, str, int]]:
+    """Return (question, mistake, files), the most frequent first."""
+    place = {id: i for i, id in enumerate(results.questions)}
+    seen = Counter((m.question, m.mistake) for record in results.records for m in record.marks if m.mistake)
+    ordered = sorted(seen.items(), key=lambda item: (-item[1], place[item[0][0]], item[0][1]))
+    return [(question, str(mistake), count) for (question, mistake), count in ordered]
+
+
+def _summary(results: Results) -> str:
+    files, troubled = len(results.records), len(results.troubled)
+    ended = Counter(record.ended for record in results.records)
+    said = ", ".join(f"{ended[e]} {e}" for e in Ended if e in ended)
+    learners = len(results.by_learner())
+    return f"{_count(files, 'file')} from {_count(learners, 'learner')}: {said or 'none'}." + (
+        f" {_count(troubled, 'file')} had trouble: see the end." if troubled else ""
+    )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def outcomes_svg(results: Results, counts: dict[str, Counter[Status]]) -> str:
+    """Draw a bar for each question, divided by how its files ended; every part carries its number."""
+    shown = [status for status in OUTCOMES if any(count[status] for count in counts.values())]
+    rows = [_bar(i, results.questions[id], count) for i, (id, count) in enumerate(counts.items())]
+    height = 44 + ROW * len(rows)
+    described = "; ".join(f"{id}: " + ", ".join(f"{n} {s}" for s, n in count.items()) for id, count in counts.items())
+    return picture(WIDTH, height, "How each question went", described, _legend(shown), *rows)
+
+
+def _legend(shown: list[Status]) -> str:
+    parts, x = [], 8
+    for status in shown:
+        parts.append(element("rect", x=x, y=9, width=14, height=14, fill=OUTCOMES[status]))
+        parts.append(text(x + 20, 21, str(status)))
+        x += 42 + 8 * len(status)
+    return "".join(parts)
+
+
+def _bar(i: int, question: Question, count: Counter[Status]) -> str:
+    """Draw row i: the title, then the parts of the bar."""
+    y, x, room = 38 + ROW * i, float(LABEL), WIDTH - LABEL - 10
+    title = f"{question.id} {question.title}"
+    parts = [text(8, y + 18, title if len(title) <= 27 else title[:26] + "…")]
+    for status, colour in OUTCOMES.items():
+        width = room * count[status] / max(1, count.total())
+        if count[status]:
+            parts.append(element("rect", x=x, y=y, width=width, height=ROW - 8, fill=colour))
+            parts.append(text(x + width / 2, y + 18, str(count[status]), anchor="middle", fill=ON_COLOUR))
+        x += width
+    return "".join(parts)
+
+
+def _outcomes_table(results: Results, counts: dict[str, Counter[Status]]) -> str:
+    """Write the numbers of the picture, with the mean of the points."""
+    if not counts:
+        return ""
+    statuses = [status for status in OUTCOMES if any(count[status] for count in counts.values())]
+    rows: list[list[str | int]] = [
+        [f"{id} {results.questions[id].title}", *(count[s] for s in statuses), _mean(_marks_of(results, id))]
+        for id, count in counts.items()
+    ]
+    return table(["Question", *map(str, statuses), "mean points"], rows)
+
+
+def _marks_of(results: Results, question: str) -> list[Mark]:
+    return [mark for record in results.records for mark in record.marks if mark.question == question]
+
+
+def _mean(marks: list[Mark]) -> str:
+    return f"{sum(mark.points for mark in marks) / len(marks):.1f} of {marks[0].possible}"
+
+
+def _points(results: Results) -> Iterable[str]:
+    """Draw, set by set, how many learners reached how many points."""
+    for name in sorted({question.set for question in results.questions.values()}):
+        totals = _totals(results, name)
+        possible = sum(question.points for question in results.questions.values() if question.set == name)
+        yield tag("h2", f"Points in exercises {name}")
+        yield totals_svg(totals, possible)
+
+
+def _totals(results: Results, name: str) -> list[int]:
+    """Return the points of every learner who has marks in a set."""
+    of_set = [
+        [mark.points for id, mark in marks.items() if results.questions[id].set == name]
+        for marks in results.by_learner().values()
+    ]
+    return [sum(points) for points in of_set if points]
+
+
+def totals_svg(totals: list[int], possible: int) -> str:
+    """Draw how many learners have 0, 1, ..., `possible` points."""
+    count = Counter(totals)
+    most = max(count.values())
+    axes = Axes(50, 40, WIDTH - 70, 150, (-0.5, possible + 0.5), (0, most))
+    step = max(1, round(possible / 20))
+    x_ticks, y_ticks = range(0, possible + 1, step), range(0, most + 1, max(1, -(-most // 5)))
+    bars = "".join(axes.bars([p - 0.4, p + 0.4], [n], ACCENT) for p, n in sorted(count.items()))
+    described = ", ".join(f"{p} points: {n}" for p, n in sorted(count.items()))
+    frame = axes.frame(x_ticks, y_ticks, f"points, of {possible}", "learners")
+    return picture(WIDTH, 240, "How many learners have how many points", described, frame, bars)
+
+
+def _misconceptions(results: Results) -> str:
+    found = misconceptions(results)[:MISCONCEPTIONS]
+    if not found:
+        return tag("p", "None was recognised.")
+    named: list[list[str | int]] = [
+        [f"{id} {results.questions[id].title}", mistake, count] for id, mistake, count in found
+    ]
+    return table(["Question", "Misconception", "files"], named)
+
+
+def _trouble(results: Results) -> str:
+    if not results.troubled:
+        return tag("p", "None.")
+    rows: list[list[str | int]] = [
+        [record.learner, record.file, str(record.ended), (reasons(record) or [""])[0]] for record in results.troubled
+    ]
+    return table(["Learner", "File", "Status", "Reason"], rows)
+
+
+def _passed_over(names: list[str]) -> Iterable[str]:
+    """List the files that are no notebooks: something may have been handed in under the wrong name."""
+    if names:
+        yield tag("h2", "Passed over: no notebooks")
+        yield "<ul>" + "".join(tag("li", name) for name in names) + "</ul>"

@@ -1,0 +1,122 @@
+"""Many files: found, divided, graded in any order; a crash is a row, an interruption loses nothing."""
+
+import os
+import threading
+import time
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from moe_lessons.grading.batch import alone, find, known, look, part, run
+from moe_lessons.grading.records import Ended
+from moe_lessons.grading.store import Store
+
+NAMES = [f"learner{i}/04.ipynb" for i in range(9)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "marks.d", "basis")
+
+
+def test_notebooks_are_found_in_order_and_the_rest_is_named(submissions):
+    folder = submissions(
+        {
+            "bob/x.ipynb": "",
+            "ann/b/y.IPYNB": "",
+            "ann/essay.pdf": "",
+            "ann/.ipynb_checkpoints/x-checkpoint.ipynb": "",
+            ".hidden.ipynb": "",
+            "z.ipynb": "",
+        }
+    )
+    (folder / "folder.ipynb").mkdir()
+    found = find(folder)
+    assert found.files == ["ann/b/y.IPYNB", "bob/x.ipynb", "z.ipynb"]
+    assert found.passed_over == ["ann/essay.pdf"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no links and pipes as on Unix")
+def test_links_and_pipes_are_not_followed(submissions, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.ipynb").write_text("x", encoding="utf-8")
+    folder = submissions({"ann/04.ipynb": ""})
+    (folder / "ann" / "link.ipynb").symlink_to(tmp_path / "outside" / "secret.ipynb")
+    (folder / "ann" / "broken.ipynb").symlink_to("nowhere")
+    (folder / "bob").symlink_to(tmp_path / "outside")
+    (folder / "loop").symlink_to(folder)
+    os.mkfifo(folder / "pipe.ipynb")
+    found = find(folder)
+    assert found.files == ["ann/04.ipynb"]
+    assert found.passed_over == [f"{name} (a link)" for name in ("ann/broken.ipynb", "ann/link.ipynb", "bob", "loop")]
+
+
+@pytest.mark.parametrize("of", [1, 2, 4, 9, 20])
+def test_parts_share_all_files_evenly(of):
+    parts = [part(NAMES, i, of) for i in range(1, of + 1)]
+    assert sorted(name for one in parts for name in one) == NAMES
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_a_file_that_is_gone_is_a_row(submissions, store):
+    gone = look(submissions({}), "ann/04.ipynb")
+    assert (gone.file, gone.learner, gone.ended) == ("ann/04.ipynb", "ann", Ended.UNREADABLE)
+    assert gone.reason == "cannot be read: No such file or directory"
+    assert known(["ann/04.ipynb"], {"ann/04.ipynb": gone}, store) == {"ann/04.ipynb": gone}
+
+
+def digests(made):
+    return {name: made.record(name).digest for name in NAMES}
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+@pytest.mark.parametrize("order", [1, -1])
+def test_jobs_and_order_change_nothing(store, made, jobs, order):
+    def grade(file):
+        time.sleep(0.002 * (hash(file) % 3))
+        return made.record(file, made.mark("4.1"))
+
+    run(dict(list(digests(made).items())[::order]), grade, store, jobs, show=False)
+    assert known(NAMES, digests(made), store) == {name: made.record(name, made.mark("4.1")) for name in NAMES}
+
+
+def test_a_crash_is_a_row_and_the_rest_goes_on(store, made):
+    def grade(file):
+        if file == NAMES[2]:
+            raise ZeroDivisionError("oops")
+        if file == NAMES[3]:
+            raise BrokenProcessPool
+        return made.record(file, made.mark("4.1"))
+
+    run(digests(made), grade, store, 2, show=False)
+    records = known(NAMES, digests(made), store)
+    assert {file for file, record in records.items() if record.ended != Ended.OK} == set(NAMES[2:4])
+    assert records[NAMES[2]].reason == "a fault of the grader, please report it: ZeroDivisionError: oops"
+    assert records[NAMES[3]].ended == Ended.KILLED
+    assert records[NAMES[3]].reason == "the process that graded it died"
+
+
+def test_an_interruption_keeps_what_is_done_and_nothing_half_done(store, made):
+    started = threading.Event()
+
+    def grade(file):
+        if file == NAMES[4]:
+            raise KeyboardInterrupt  # as Ctrl-C in the middle of one
+        if file == NAMES[5]:
+            started.set()
+        return made.record(file, made.mark("4.1"))
+
+    with pytest.raises(KeyboardInterrupt):
+        run(digests(made), grade, store, 1, show=False)
+    done = known(NAMES, digests(made), store)
+    assert set(NAMES[:4]) <= set(done) < set(NAMES)
+    assert NAMES[4] not in done
+
+
+def test_a_process_of_its_own_may_die():
+    assert alone(divmod, 17, 5) == (3, 2)
+    with pytest.raises(BrokenProcessPool):
+        alone(os._exit, 3)
+    with pytest.raises(ZeroDivisionError):
+        alone(divmod, 1, 0)
+    assert alone(os.getpid) != os.getpid()

@@ -1,0 +1,312 @@
+"""The command line: what it refuses, what it writes, what it does not do twice, and its exit status."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from moe_lessons.checks.engine import Status
+from moe_lessons.grading import __main__ as command
+from moe_lessons.grading import batch, sandbox
+from moe_lessons.grading.records import Ended
+from moe_lessons.grading.sandbox import Sandbox
+from moe_lessons.grading.task import Task
+
+ROOT = Path(__file__).parents[2]
+SET_04 = [f"4.{i}" for i in range(1, 6)]
+
+
+@pytest.fixture
+def graded(monkeypatch, made):
+    """Grade by what stands in the file, in this process; the list that is returned names each file graded."""
+    files = []
+
+    def grade(task, file):
+        files.append(file)
+        text = (task.folder / file).read_text(encoding="utf-8")
+        if text == "unreadable":
+            return made.record(file, ended=Ended.UNREADABLE, reason="not JSON")
+        if text == "crash":
+            raise ZeroDivisionError("oops")
+        if text == "interrupt":
+            raise KeyboardInterrupt
+        return made.record(file, *(made.mark(q, Status.CORRECT if q in text else Status.NOT_YET) for q in SET_04))
+
+    monkeypatch.setattr(sandbox, "available", Sandbox)
+    monkeypatch.setattr(batch, "alone", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(Task, "grade", grade)
+    return files
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out" / "marks.csv"
+
+
+FILES = {"ann/04.ipynb": "4.1 4.2", "bob/04.ipynb": "", "cy_04_top_k_gating.ipynb": "4.5"}
+
+
+def grade(folder, out, *more):
+    return command.main([str(folder), "-o", str(out), "--jobs", "1", *more])
+
+
+def table(out):
+    return list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8-sig"))))
+
+
+def written(out):
+    """Return the content of all reports, without what is kept for the next run."""
+    names = [path for path in out.parent.rglob("*") if path.is_file() and "marks.d" not in path.parts]
+    return {path.relative_to(out.parent).as_posix(): path.read_bytes() for path in names}
+
+
+def test_a_folder_becomes_tables_and_pages(graded, submissions, out, capsys):
+    assert grade(submissions(FILES | {"ann/essay.pdf": ""}), out) == 0
+    assert [(row["learner"], row["total"], row["possible"]) for row in table(out)] == [
+        ("ann", "5", "11"),
+        ("bob", "0", "11"),
+        ("cy", "2", "11"),
+    ]
+    assert sorted(written(out)) == [
+        "marks-feedback/ann/04.html",
+        "marks-feedback/bob/04.html",
+        "marks-feedback/cy_04_top_k_gating.html",
+        "marks-gradebook.csv",
+        "marks-overview.html",
+        "marks.csv",
+        "marks.json",
+    ]
+    said = capsys.readouterr()
+    assert said.out == f"{out}: 3 ok\n"
+    assert "passed over: ann/essay.pdf" in said.err
+
+
+def test_the_secret_is_in_no_report(graded, submissions, out):
+    grade(submissions(FILES), out)
+    secret = (out.parent / "marks.d" / "secret").read_bytes().strip()
+    for content in written(out).values():
+        assert secret not in content
+        assert hashlib.sha256(secret).hexdigest().encode() not in content
+
+
+def test_what_is_graded_is_not_graded_again(graded, submissions, out):
+    folder = submissions(FILES)
+    grade(folder, out)
+    before = written(out)
+    grade(folder, out)
+    assert sorted(graded) == sorted(FILES)
+    assert written(out) == before
+    submissions({"bob/04.ipynb": "4.1 anew", "dee/04.ipynb": "4.3"})
+    grade(folder, out)
+    assert sorted(graded[3:]) == ["bob/04.ipynb", "dee/04.ipynb"]
+    assert [row["total"] for row in table(out)] == ["5", "2", "2", "2"]
+
+
+def test_a_file_that_was_taken_away_is_no_row(graded, submissions, out):
+    folder = submissions(FILES)
+    grade(folder, out)
+    (folder / "bob/04.ipynb").unlink()
+    assert grade(folder, out) == 0
+    assert [row["learner"] for row in table(out)] == ["ann", "cy"]
+
+
+@pytest.mark.parametrize("change", ["again", "secret", "sets", "private", "spoilt", "trusted"])
+def test_all_that_may_change_a_mark_makes_it_graded_again(graded, submissions, out, tmp_path, change, monkeypatch):
+    folder = submissions({"ann/04.ipynb": ""})
+    grade(folder, out)
+    file = tmp_path / "file.py"
+    more = {"again": ["--again"], "sets": ["--sets", "4"], "trusted": ["--trusted"]}.get(change, [])
+    if change == "secret":
+        file.write_text("another secret, long enough", encoding="utf-8")
+        more = ["--secret", str(file)]
+    if change == "private":
+        file.write_text(PRIVATE, encoding="utf-8")
+        more = ["--private", str(file)]
+    if change == "spoilt":
+        next((out.parent / "marks.d").glob("*.json")).write_text("{", encoding="utf-8")
+    monkeypatch.setattr(sandbox, "trusted", lambda: Sandbox(trusted=True))
+    grade(folder, out, *more)
+    assert graded == ["ann/04.ipynb"] * 2
+
+
+PRIVATE = """
+from moe_lessons.checks.set_04 import QUESTIONS as OF_THE_COURSE
+import dataclasses
+QUESTIONS = [dataclasses.replace(OF_THE_COURSE[0], id="4.p1")]
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_jobs_and_runs_change_no_byte(graded, submissions, tmp_path, jobs):
+    folder = submissions(FILES)
+    first, second = tmp_path / "a" / "marks.csv", tmp_path / "b" / "marks.csv"
+    grade(folder, first)
+    for part in ("3/3", "1/3", "2/3"):
+        command.main([str(folder), "-o", str(second), "--jobs", jobs, "--only", part])
+    assert written(first) == written(second)
+
+
+def test_parts_share_a_folder(graded, submissions, out, capsys):
+    folder = submissions(FILES)
+    grade(folder, out, "--only", "1/2")
+    assert capsys.readouterr().out == f"{out}: 2 ok; 1 not graded yet\n"
+    assert [row["learner"] for row in table(out)] == ["ann", "cy"]
+    grade(folder, out, "--only", "2/2")
+    assert len(graded) == len(table(out)) == 3
+
+
+def test_trouble_is_a_row_and_an_exit_status(graded, submissions, out, capsys):
+    folder = submissions(FILES | {"dee/04.ipynb": "unreadable", "eve/04.ipynb": "crash"})
+    assert grade(folder, out) == 1
+    assert [row["status"] for row in table(out)] == ["ok", "ok", "ok", "unreadable", "killed"]
+    assert table(out)[4]["reasons"].endswith("ZeroDivisionError: oops")
+    assert capsys.readouterr().out == f"{out}: 3 ok, 1 unreadable, 1 killed\n"
+    assert grade(folder, out) == 1  # what the grader itself failed on is tried again, what is unreadable is not
+    assert graded[5:] == ["eve/04.ipynb"]
+
+
+def test_an_interruption_keeps_what_is_done(graded, submissions, out, capsys):
+    folder = submissions({"a.ipynb": "4.1", "b.ipynb": "interrupt", "c.ipynb": "4.2"})
+    assert grade(folder, out) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+    assert not out.exists()
+    submissions({"b.ipynb": "4.3"})
+    assert grade(folder, out) == 0
+    assert graded.count("a.ipynb") == 1
+    assert len(table(out)) == 3
+
+
+def test_reports_that_cannot_be_written_lose_no_mark(graded, submissions, out, capsys):
+    (out.parent / "marks.json").mkdir(parents=True)
+    assert grade(submissions(FILES), out) == 1
+    assert "could not be written" in capsys.readouterr().err
+    (out.parent / "marks.json").rmdir()
+    assert grade(submissions({}), out) == 0
+    assert len(graded) == 3
+
+
+def test_names_that_no_file_system_should_have(graded, submissions, out):
+    folder = submissions({"<script>/=1+1.ipynb": "4.1", "x" * 240 + ".ipynb": "4.2"})
+    if sys.platform == "linux":
+        submissions({os.fsdecode(b"\xff\n.ipynb"): ""})
+    assert grade(folder, out) == 0
+    assert {"<script>", "x" * 240} < {row["learner"] for row in table(out)}
+    assert len(list((out.parent / "marks-feedback").rglob("*.html"))) == len(table(out))
+
+
+def test_a_page_that_cannot_be_written_costs_no_other(graded, submissions, out, capsys):
+    folder = submissions({"ann/04.ipynb": "4.1", "ann/04.html/x.ipynb": "4.2", "bob/04.ipynb": ""})
+    assert grade(folder, out) == 1
+    assert "no feedback page for 'ann/04.ipynb'" in capsys.readouterr().err
+    assert [row["total"] for row in table(out)] == ["3", "2", "0"]
+    assert len(list((out.parent / "marks-feedback").rglob("*.html"))) == 3  # two pages, one folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "the following arguments are required: submissions"),
+        (["{folder}", "--jobs", "0"], "expected a whole number from 1"),
+        (["{folder}", "--jobs", "two"], "expected a whole number from 1"),
+        (["{folder}", "--only", "0/3"], "expected i/n with i from 1 to n"),
+        (["{folder}", "--only", "4/3"], "expected i/n with i from 1 to n"),
+        (["{folder}", "--only", "1"], "expected i/n with i from 1 to n"),
+        (["{folder}", "-o", "marks.xlsx"], "expected a name that ends in .csv"),
+        (["{folder}", "--sets", "99"], "set = '99': expected one of 01, 02"),
+        (["{folder}/none"], "There is no folder"),
+        (["{folder}/ann/04.ipynb"], "There is no folder"),
+        (["{folder}/empty"], "There is no notebook (.ipynb) in"),
+        (["{folder}", "--secret", "{folder}/none"], "No such file"),
+        (["{folder}", "--secret", "{folder}/ann/04.ipynb"], "expected at least 16 bytes"),
+        (["{folder}", "--private", "{folder}/none"], "No such file"),
+        (["{folder}", "--private", "{folder}/bob/04.ipynb"], "QUESTIONS"),
+        (["{folder}", "--nonsense"], "unrecognized arguments"),
+    ],
+)
+def test_what_makes_no_sense_ends_with_2(graded, submissions, out, arguments, sentence, capsys, monkeypatch):
+    folder = submissions(FILES)
+    (folder / "empty").mkdir()
+    monkeypatch.chdir(folder.parent)
+    arguments = [argument.format(folder=folder) for argument in arguments]
+    try:
+        code = command.main(arguments)
+    except SystemExit as end:  # argparse's own way
+        code = end.code
+    assert code == 2
+    assert sentence in capsys.readouterr().err
+    assert graded == []
+
+
+def test_without_a_sandbox_it_refuses_with_the_reason(graded, submissions, out, capsys, monkeypatch):
+    monkeypatch.setattr(sandbox, "available", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(sandbox, "trusted", lambda: Sandbox(trusted=True))
+    assert grade(submissions(FILES), out) == 2
+    said = capsys.readouterr().err
+    assert "No sandbox: bubblewrap is not installed." in said
+    assert "--trusted" in said
+    assert graded == []
+    assert not out.parent.exists()
+    assert grade(submissions(FILES), out, "--trusted") == 0
+    assert "without a sandbox, as you" in capsys.readouterr().err
+
+
+# --- the real one -------------------------------------------------------------------------------------------------
+
+real = pytest.mark.skipif(
+    not os.environ.get("CI") and not isinstance(sandbox.available(), Sandbox), reason="no sandbox here: see .ci/run"
+)
+
+
+@pytest.fixture
+def class_of_four(submissions):
+    """A class: one solved everything, one nothing, one one question wrongly, one handed in something else."""
+    folder = submissions({"dee/04.ipynb": "an essay"})
+    shutil.copy(ROOT / "solutions" / "04_top_k_gating.ipynb", folder / "ann_04_top_k_gating.ipynb")
+    shutil.copy(ROOT / "exercises" / "04_top_k_gating.ipynb", folder / "bob_04_top_k_gating.ipynb")
+    wrong = json.loads((ROOT / "exercises" / "04_top_k_gating.ipynb").read_text(encoding="utf-8"))
+    cells = {"cell_type": "code", "source": "def my_keep_top_k(logits, k):\n    return logits * 0", "outputs": []}
+    wrong["cells"].append(cells | {"execution_count": None, "metadata": {}})
+    (folder / "cy.ipynb").write_text(json.dumps(wrong), encoding="utf-8")
+    return folder
+
+
+def run(folder, out):
+    command = [sys.executable, "-m", "moe_lessons.grading", str(folder), "-o", str(out), "--jobs", "1"]
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)
+
+
+@real
+@pytest.mark.slow
+def test_a_class_is_graded_and_goes_on_after_ctrl_c(class_of_four, out):
+    interrupted = run(class_of_four, out)
+    kept = out.parent / "marks.d"
+    until = time.monotonic() + 120
+    while not list(kept.glob("ann*.json")) and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(interrupted.pid, signal.SIGINT)  # as a terminal does: to all processes
+    _, said = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 130, said
+    assert "Traceback" not in said
+    before = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")}
+    assert 1 <= len(before) < 4
+    again = run(class_of_four, out)
+    _, said = again.communicate(timeout=300)
+    assert again.returncode == 1, said  # dee's is no notebook
+    assert {name: (kept / name).stat().st_mtime_ns for name in before} == before
+    rows = {row["learner"]: row for row in table(out)}
+    assert {name: (row["total"], row["status"]) for name, row in rows.items()} == {
+        "ann": ("11", "ok"),
+        "bob": ("0", "ok"),
+        "cy": ("0", "ok"),
+        "dee": ("", "unreadable"),
+    }
+    assert rows["cy"]["reasons"].startswith("4.1 not yet")

@@ -1,0 +1,143 @@
+"""The tables: what stands in each cell, for whom it is safe to open, and that two runs write the same."""
+
+import csv
+import io
+import itertools
+import json
+
+import pytest
+
+from moe_lessons.checks.engine import Status
+from moe_lessons.checks.registry import questions
+from moe_lessons.grading.records import Ended
+from moe_lessons.grading.report import Results, canvas_csv, marks_csv, marks_json, moodle_csv, reasons
+
+SET_04 = [q for q in questions().values() if q.set == "04"]
+
+
+def rows(data):
+    return list(csv.reader(io.StringIO(data.decode("utf-8-sig"))))
+
+
+def table(data):
+    return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
+
+
+def complete(made, file, **statuses):
+    """A record of set 04: all correct, but for those given as q1=..., q2=..."""
+    marks = [made.mark(q.id, statuses.get(f"q{q.id[-1]}", Status.CORRECT)) for q in SET_04]
+    return made.record(file, *marks)
+
+
+@pytest.fixture
+def results(made):
+    gap = made.record(
+        "bob/04.ipynb",
+        made.mark("4.1", Status.NOT_YET, "…", mistake="zeros"),
+        made.mark("4.2", Status.RAISED),
+        made.mark("4.3", Status.NOT_ATTEMPTED),
+        made.mark("4.4"),
+        made.mark("4.5"),
+        notes=("line 3: %timeit was passed over", "cell 4 raised"),
+    )
+    bad = made.record("cy/04.ipynb", ended=Ended.UNREADABLE, reason="not JSON")
+    return Results.of([gap, bad, complete(made, "ann/04.ipynb")], questions())
+
+
+def test_a_row_for_each_file_in_order(results):
+    ann, bob, cy = table(marks_csv(results))
+    assert list(ann) == ["learner", "file", "status", "4.1", "4.2", "4.3", "4.4", "4.5", "total", "possible",
+                         "reasons", "notes"]  # fmt: skip
+    assert list(ann.values()) == ["ann", "ann/04.ipynb", "ok", "2", "3", "2", "2", "2", "11", "11", "", ""]
+    assert [bob[c] for c in ("4.1", "4.2", "4.3", "4.4", "total", "possible")] == ["0", "0", "0", "2", "4", "11"]
+    assert bob["reasons"] == "4.1 not yet (zeros); 4.2 your code raised; 4.3 not attempted yet"
+    assert bob["notes"] == "line 3: %timeit was passed over; cell 4 raised"
+    assert (cy["status"], cy["reasons"]) == ("unreadable", "not JSON")
+    assert {cy[c] for c in ("4.1", "4.5", "total", "possible")} == {""}  # never a silent zero
+
+
+def test_a_set_that_a_file_is_not_about_stays_empty(made):
+    two = Results.of([complete(made, "ann/04.ipynb"), made.record("ann/01.ipynb", made.mark("1.1"))], questions())
+    first, second = table(marks_csv(two))
+    assert (first["1.1"], first["4.1"], first["total"]) == ("1", "", "1")
+    assert (second["1.1"], second["4.1"], second["total"]) == ("", "2", "11")
+    assert "2.1" not in first
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_order_of_grading_changes_no_byte(results, order):
+    again = Results.of([results.records[i] for i in order], questions())
+    for write in (marks_csv, canvas_csv, lambda r: marks_json(r, [])):
+        assert write(again) == write(results)
+
+
+def test_seconds_of_cpu_time_change_no_byte(made):
+    one, other = (Results.of([made.record("a.ipynb", seconds=s)], questions()) for s in (1.0, 2.0))
+    assert marks_json(one, []) == marks_json(other, [])
+    assert marks_csv(one) == marks_csv(other)
+
+
+@pytest.mark.parametrize(
+    "name", ["=HYPERLINK(1)", "+1+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1", "=1,2", '=1"x', "-ann\n=2"]
+)
+def test_no_cell_is_a_formula(made, name):
+    record = made.record(f"{name}/04.ipynb", made.mark("4.1"), notes=(name,))
+    for data in (marks_csv(Results.of([record], questions())), canvas_csv(Results.of([record], questions()))):
+        cells = [cell for row in rows(data) for cell in row]
+        assert not [cell for cell in cells if cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "＝"))]
+        assert any(cell == f"'{name}" for cell in cells)
+
+
+def test_broken_control_an_unprotected_cell_would_be_seen(made, monkeypatch):
+    monkeypatch.setattr("moe_lessons.grading.report._harmless", lambda cell: cell)
+    data = marks_csv(Results.of([made.record("=1/04.ipynb")], questions()))
+    assert rows(data)[1][0] == "=1"
+
+
+def test_names_of_any_bytes_can_be_written(made):
+    record = made.record("a\udcff\n李,\"/04.ipynb", made.mark("4.1"))  # fmt: skip
+    results = Results.of([record], questions())
+    assert rows(marks_csv(results))[1][0] == 'a\\udcff\n李,"'
+    assert json.loads(marks_json(results, []))["submissions"][0]["learner"] == record.learner
+
+
+def test_the_json_tells_all(results):
+    known = json.loads(marks_json(results, ["ann/essay.pdf"]))
+    assert known["questions"]["4.2"] == {"title": "Three gate forms", "set": "04", "possible": 3}
+    assert [s["total"] for s in known["submissions"]] == [11, 4, 0]
+    assert known["submissions"][1]["marks"][0]["mistake"] == "zeros"
+    assert known["passed_over"] == ["ann/essay.pdf"]
+    assert not {"seconds", "secret", "seed"} & set(known["submissions"][0])
+
+
+def test_several_files_of_one_learner_count_with_the_best_of_each_question(made):
+    early = complete(made, "ann/try.ipynb", q1=Status.NOT_YET, q2=Status.NOT_YET)
+    late = complete(made, "ann/late.ipynb", q1=Status.NOT_YET, q3=Status.RAISED)
+    (marks,) = Results.of([early, late], questions()).by_learner().values()
+    assert [marks[q.id].points for q in SET_04] == [0, 3, 2, 2, 2]
+    assert len(table(marks_csv(Results.of([early, late], questions())))) == 2
+
+
+def test_what_canvas_imports(results, made):
+    extra = made.record("lee_567_8_01_worked_example.ipynb", made.mark("1.1"))
+    head, possible, ann, bob, cy, lee = rows(canvas_csv(Results.of([*results.records, extra], questions())))
+    assert head == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Exercises 01", "Exercises 04"]
+    assert possible == ["Points Possible", "", "", "", "", "1", "11"]
+    assert [ann[0], *ann[5:]] == ["ann", "", "11"]
+    assert [bob[0], *bob[5:]] == ["bob", "", "4"]
+    assert cy[5:] == ["", ""]
+    assert lee == ["lee", "567", "", "", "", "1", ""]
+
+
+def test_what_moodle_imports(made):
+    from_moodle = complete(made, "Ann Lee_1234_assignsubmission_file_/04.ipynb", q2=Status.NOT_YET)
+    head, row = rows(moodle_csv(Results.of([from_moodle, complete(made, "bob/04.ipynb")], questions())))
+    assert head == ["Identifier", "Full name", "Grade", "Maximum grade", "Last modified (grade)"]
+    assert row == ["Participant 1234", "Ann Lee", "8", "11", ""]
+    assert moodle_csv(Results.of([complete(made, "bob/04.ipynb")], questions())) is None
+
+
+def test_reasons_begin_with_that_of_the_file(made):
+    partial = made.record("a.ipynb", made.mark("4.1", Status.NOT_YET), ended=Ended.TIMED_OUT, reason="cell 3")
+    assert reasons(partial) == ["cell 3", "4.1 not yet"]
+    assert reasons(made.record("a.ipynb", made.mark("4.1"))) == []

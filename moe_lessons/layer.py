@@ -192,7 +192,8 @@ class Experts(nn.Module):
         token = order // selected.shape[1]  # (T·k,): whose they are
         load = torch.bincount(selected.flatten(), minlength=self.num_experts)  # (N,)
         out = self.sorted_rows(x.index_select(0, token), load)  # (T·k, d)
-        w = weights.flatten().index_select(0, order)  # (T·k,)
+        # Weights in the experts' format, as in Switch (Section 2.4): a product of two formats takes passes of its own.
+        w = weights.to(out.dtype).flatten().index_select(0, order)  # (T·k,)
         return torch.zeros_like(x).index_add_(0, token, (out * w[:, None]).to(x.dtype))  # (T, d)
 
     def sorted_rows(self, rows: Tensor, load: Tensor) -> Tensor:

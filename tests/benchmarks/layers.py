@@ -1,8 +1,8 @@
 """One sparse layer, forward and backward, beside its limits and its peers: time as a ratio to the same active work done
 densely, and the memory of a forward pass. `python tests/benchmarks/layers.py` prints the tables and keeps the numbers.
 
-All layers of a table take turns, round after round, so that a machine that slows down slows all of them. Times of other
-programs disturb the wall clock; the ratios of CPU time are the figures to read.
+The layers of a table take turns, round after round, so that a machine that slows down slows all of them. Times of other
+programs disturb the wall clock; the ratios of CPU time are the figures to read. The whole takes about ten minutes.
 """
 
 import json
@@ -14,19 +14,21 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from random import shuffle
 
 import torch
-from peers import Dense, Products, Size, built
+from peers import QUICK, Dense, Products, Size, built
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 RESULTS = Path(__file__).parents[2] / "bench-results" / "layers.json"
 LARGE, SMALL = Size(2048, 256, 1024, 8, 2), Size(2048, 64, 128, 8, 2)
-# Seconds for one table, by number of threads; layers over SLOW times the dense network run twice, whatever the budget.
-BUDGETS = {1: 20.0, 2: 12.0}
-FEWEST_ROUNDS = 4
-SLOW = 4
+# Seconds for the rounds of one table. The slow layers come on top: timed once, in float32 on one thread.
+BUDGETS = {("float32", 1): 40.0, ("float32", 2): 12.0, ("bfloat16", 1): 15.0, ("bfloat16", 2): 8.0}
+FEWEST_ROUNDS = 3
+SLOW = 3  # times the dense network
+LONGEST_STEP = 1000.0  # ms of the dense network; without hardware for bfloat16 a step takes seconds: fewer tokens then
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,16 @@ class Timing:
     saved_buffers: float | None = None  # what autograd keeps of it
 
 
+@dataclass
+class Subject:
+    """Something to time: the dense network it is compared with, its work, its module, and what the first call took."""
+
+    dense: str
+    run: Callable[[], None]
+    module: nn.Module | None
+    first: tuple[float, float] = (0.0, 0.0)
+
+
 def step(module: nn.Module, x: torch.Tensor) -> Callable[[], None]:
     """Return one training step's work: forward, backward, fresh gradients for the input and all parameters."""
     x = x.clone().requires_grad_()
@@ -60,49 +72,61 @@ def step(module: nn.Module, x: torch.Tensor) -> Callable[[], None]:
     return run
 
 
-def subjects(size: Size, dtype: torch.dtype, only: tuple[str, ...] = ()) -> dict[str, tuple[str, Callable, nn.Module]]:
-    """Return name -> (its dense counterpart, what to time, module) for whatever runs at this size."""
+def subjects(size: Size, dtype: torch.dtype, only: tuple[str, ...] = ()) -> dict[str, Subject]:
+    """Return whatever runs at this size, each tried once."""
     torch.manual_seed(0)
     x, rows = torch.randn(size.T, size.d, dtype=dtype), torch.randn(size.T * size.k, size.d, dtype=dtype)
     dense = {f"dense, {kind}": Dense(size, kind).to(dtype) for kind in ("relu", "swiglu", "geglu")}
-    found = {name: (name, step(module, rows), module) for name, module in dense.items()}
-    found["matrix products only"] = ("dense, relu", Products(size, dtype), None)
+    found = {name: Subject(name, step(module, rows), module) for name, module in dense.items()}
+    found["matrix products only"] = Subject("dense, relu", Products(size, dtype), None)
     for name, kind, module in built(size, dtype):
         if only and name not in only:
             continue
-        try:
-            if isinstance(module, Exception):
-                raise module
-            step(module, x)()
-        except Exception as error:  # a peer that is not installed, or does not run in bfloat16, is no end of the bench
-            print(f"  {name}: does not run here ({type(error).__name__}: {str(error).splitlines()[0][:60]})")
+        if isinstance(module, Exception):
+            print(f"  {name}: is not there ({module})")
             continue
-        found[name] = (f"dense, {kind}", step(module, x), module)
-    return found
+        found[name] = Subject(f"dense, {kind}", step(module, x), module)
+    return {name: subject for name, subject in found.items() if tried(name, subject)}
+
+
+def tried(name: str, subject: Subject) -> bool:
+    """Tell whether it runs; a peer that does not run in this number format is no end of the bench."""
+    try:
+        subject.first = clocked(subject.run)
+    except Exception as error:
+        print(f"  {name}: does not run here ({type(error).__name__}: {str(error).splitlines()[0][:60]})")
+        return False
+    return True
 
 
 def measured(
-    size: Size, dtype: torch.dtype, threads: int, only: tuple[str, ...] = (), memory: bool = False, budget: float = 0.0
+    size: Size, dtype: torch.dtype, threads: int, only: tuple[str, ...] = (), budget: float = 0.0
 ) -> list[Timing]:
-    """Time all layers of one table in turns, for as long as its budget lasts; the slow ones with one thread only."""
+    """Time all layers of one table in turns, in a new order each round, for as long as its budget lasts."""
     torch.set_num_threads(threads)
-    found = subjects(size, dtype, only)
-    once = {name: clocked(run) for name, (_, run, _) in found.items()}
-    slow = [name for name, (dense, *_) in found.items() if once[name][0] > SLOW * once[dense][0]]
-    if threads > 1:
-        found = {name: entry for name, entry in found.items() if name not in slow}
-    times = {name: [once[name]] if name in slow else [] for name in found}
-    end, rounds = time.perf_counter() + (budget or BUDGETS[threads]), 0
+    whole = threads == 1 and dtype == torch.float32 and not only  # the table that holds everything
+    found = subjects(size, dtype, only or (() if whole else QUICK))
+    slow = {name for name, subject in found.items() if subject.first[0] > SLOW * found[subject.dense].first[0]}
+    quick = [name for name in found if name not in slow]
+    times = {name: [found[name].first] if name in slow else [] for name in found}
+    end, rounds = time.perf_counter() + (budget or BUDGETS[format_name(dtype), threads]), 0
     while time.perf_counter() < end or rounds < FEWEST_ROUNDS:
-        for name, (_, run, _) in found.items():
-            if name not in slow or not rounds:
-                times[name].append(clocked(run))
+        shuffle(quick)  # or a layer would always find the memory as the same neighbour left it
+        for name in quick:
+            times[name].append(clocked(found[name].run))
         rounds += 1
-    kept = {
-        name: quantities(module, size, dtype) if memory and module is not None else (None, None)
-        for name, (_, _, module) in found.items()
-    }
-    return [timing(name, found[name][0], times, size, dtype, threads, *kept[name]) for name in found]
+    kept = {name: quantities(found[name].module, size, dtype) if whole else (None, None) for name in found}
+    return [timing(name, found[name].dense, times, size, dtype, threads, *kept[name]) for name in found]
+
+
+def fitting(size: Size, dtype: torch.dtype) -> Size:
+    """Return `size` with as many tokens as keep a step of the dense network below LONGEST_STEP."""
+    while size.T > 64:
+        run = step(Dense(size, "relu").to(dtype), torch.randn(size.T * size.k, size.d, dtype=dtype))
+        if clocked(run)[1] < LONGEST_STEP:
+            break
+        size = replace(size, T=size.T // 2)
+    return size
 
 
 def clocked(run: Callable[[], None]) -> tuple[float, float]:
@@ -119,20 +143,27 @@ def timing(
     cpu, wall = zip(*times[name], strict=True)
     pairs = list(zip(times[name], times[dense], strict=False))
     ratio, wall_ratio = (statistics.median(mine[i] / base[i] for mine, base in pairs) for i in (0, 1))
-    label = str(dtype).removeprefix("torch.")
-    return Timing(
-        name, asdict(size), label, threads, quartiles(cpu), quartiles(wall), ratio, wall_ratio, len(cpu), *memory
-    )
+    spread = quartiles(cpu), quartiles(wall)
+    return Timing(name, asdict(size), format_name(dtype), threads, *spread, ratio, wall_ratio, len(cpu), *memory)
+
+
+def format_name(dtype: torch.dtype) -> str:
+    """Return "float32" for torch.float32."""
+    return str(dtype).removeprefix("torch.")
 
 
 def quartiles(values: tuple[float, ...]) -> tuple[float, float, float]:
     """Return first quartile, median, third quartile."""
+    if len(values) == 1:
+        return values * 3
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, middle, high
 
 
-def quantities(module: nn.Module, size: Size, dtype: torch.dtype) -> tuple[float, float]:
+def quantities(module: nn.Module | None, size: Size, dtype: torch.dtype) -> tuple[float | None, float | None]:
     """Return the peak of a forward pass without autograd, and what autograd keeps of one, in T·k·(d + f) numbers."""
+    if module is None:
+        return None, None
     rows = size.T if not isinstance(module, Dense) else size.T * size.k
     x = torch.randn(rows, size.d, dtype=dtype)
     unit = size.T * size.k * (size.d + size.f) * x.element_size()
@@ -189,9 +220,9 @@ def saved(module: nn.Module, x: torch.Tensor) -> float:
     return sum(found.values())
 
 
-def report(title: str, rows: list[Timing]) -> None:
+def report(name: str, rows: list[Timing]) -> None:
     """Print one table, the fastest layer first within it."""
-    print(f"\n{title}  ({min(r.rounds for r in rows)} to {max(r.rounds for r in rows)} rounds)")
+    print(f"\n{name}  ({min(r.rounds for r in rows)} to {max(r.rounds for r in rows)} rounds)")
     print(f"  {'':<32}{'CPU ms (quartiles)':>28}{'ratio':>8}{'wall ms':>10}{'ratio':>8}{'forward':>9}{'saved':>7}")
     for row in sorted(rows, key=lambda r: (not r.layer.startswith(("dense", "matrix")), r.ratio)):
         low, middle, high = row.cpu_ms
@@ -204,27 +235,31 @@ def report(title: str, rows: list[Timing]) -> None:
 def tables() -> Iterator[tuple[str, list[Timing]]]:
     """Measure every table of the bench: sizes, number formats, threads; then how the cost grows."""
     for size in (*(replace(LARGE, N=N) for N in (8, 32, 64)), SMALL):
-        for dtype in (torch.float32, torch.bfloat16):
-            for threads in (1, 2):
-                title = f"T {size.T}, d {size.d}, f {size.f}, k {size.k}, N {size.N}, {dtype}, {threads} thread(s)"
-                yield title, measured(size, dtype, threads, memory=threads == 1 and dtype == torch.float32)
+        for dtype, threads in ((torch.float32, 1), (torch.float32, 2), (torch.bfloat16, 1), (torch.bfloat16, 2)):
+            fit = fitting(size, dtype)
+            yield title(fit, dtype, threads), measured(fit, dtype, threads)
     growth = [replace(SMALL, T=T) for T in (512, 8192)] + [replace(SMALL, N=N) for N in (16, 64)]
     for size in growth + [replace(SMALL, k=k) for k in (1, 4, 8)]:
         compared = ("ours", "transformers Mixtral, grouped", "loop over experts")
-        title = f"growth: T {size.T}, d {size.d}, f {size.f}, k {size.k}, N {size.N}, float32, 1 thread"
-        yield title, measured(size, torch.float32, 1, compared, budget=2.0)
+        yield "growth: " + title(size, torch.float32, 1), measured(size, torch.float32, 1, compared, budget=2.0)
+
+
+def title(size: Size, dtype: torch.dtype, threads: int) -> str:
+    """Name a table."""
+    sizes = ", ".join(f"{letter} {number}" for letter, number in asdict(size).items())
+    return f"{sizes}, {format_name(dtype)}, {threads} thread{'s' * (threads > 1)}"
 
 
 def main() -> None:
     """Measure, print and keep everything."""
     warnings.simplefilter("ignore")  # peers warn of things that do not concern a timing
-    kept = []
-    for title, rows in tables():
-        report(title, rows)
+    kept, start = [], time.perf_counter()
+    for name, rows in tables():
+        report(name, rows)
         kept += [asdict(row) for row in rows]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"torch": torch.__version__, "rows": kept}, indent=1), encoding="utf-8")
-    print(f"\nkept in bench-results/{RESULTS.name}")
+    print(f"\n{(time.perf_counter() - start) / 60:.1f} minutes; kept in bench-results/{RESULTS.name}")
 
 
 if __name__ == "__main__":

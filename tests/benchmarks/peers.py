@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moe_lessons.layer import MoELayer, per_expert, per_token
+from moe_lessons.layer import STORAGES, MoELayer, per_expert, per_token
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,12 @@ class Batched(nn.Module):
         return (y if isinstance(y, Tensor) else y[0])[0]
 
 
+def other_storage(size: Size) -> str:
+    """Return the storage that the layer would not choose at this size."""
+    chosen = MoELayer(size.d, size.f, size.N, size.k).experts.storage
+    return next(storage for storage in STORAGES if storage != chosen)
+
+
 def of_transformers(name: str, size: Size, mode: str) -> nn.Module:
     """Build the block of Mixtral or OLMoE as `transformers` has it; mode: "eager" or "grouped_mm"."""
     from transformers import MixtralConfig, OlmoeConfig
@@ -130,8 +136,7 @@ def mixture_of_experts(size: Size) -> nn.Module:
 # name: (kind of expert, build)
 LAYERS: dict[str, tuple[str, Callable[[Size], nn.Module]]] = {
     "ours": ("relu", lambda s: MoELayer(s.d, s.f, s.N, s.k)),
-    "ours, separate": ("relu", lambda s: MoELayer(s.d, s.f, s.N, s.k, storage="separate")),
-    "ours, stacked": ("relu", lambda s: MoELayer(s.d, s.f, s.N, s.k, storage="stacked")),
+    "ours, the other storage": ("relu", lambda s: MoELayer(s.d, s.f, s.N, s.k, storage=other_storage(s))),
     "ours, SwiGLU": ("swiglu", lambda s: MoELayer(s.d, s.f, s.N, s.k, activation="swiglu")),
     "transformers Mixtral, grouped": ("swiglu", lambda s: of_transformers("mixtral", s, "grouped_mm")),
     "transformers Mixtral, eager": ("swiglu", lambda s: of_transformers("mixtral", s, "eager")),
@@ -143,6 +148,16 @@ LAYERS: dict[str, tuple[str, Callable[[Size], nn.Module]]] = {
     "loop over tokens": ("relu", lambda s: Loop(s, per_token)),
     "all experts on all tokens": ("relu", lambda s: AllExperts(s, per_expert)),
 }
+
+# In the further tables (two threads, bfloat16): the layers that come near the dense network.
+QUICK = (
+    "ours",
+    "ours, the other storage",
+    "ours, SwiGLU",
+    "transformers Mixtral, grouped",
+    "transformers OLMoE, grouped",
+    "loop over experts",
+)
 
 
 def built(size: Size, dtype: torch.dtype) -> Iterator[tuple[str, str, nn.Module | Exception]]:

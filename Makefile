@@ -17,13 +17,13 @@ PYTEST     = $(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgrou
 LINTED     = moe_lessons authoring tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-fast notebooks bench mutants lint lock clean ready
+.PHONY: help setup lab grade test test-fast notebooks bench mutants lint lock clean ready
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Every target makes .venv itself when it is missing or out of date. PYTHON=/path/to/python3.11 names"
-	@echo "another Python; ARGS=\"...\" hands further options to JupyterLab, pytest or the benchmarks."
+	@echo "another Python; ARGS=\"...\" hands further options to JupyterLab, the grader, pytest or the benchmarks."
 
 # Asked for by name, it mends: without its stamp, .venv is gone over again.
 setup: ## make .venv, the environment of the course, or mend it
@@ -33,6 +33,11 @@ setup: ## make .venv, the environment of the course, or mend it
 
 lab: ready ## open JupyterLab on lesson 00 (PORT=8889 for another port)
 	@$(BIN)/python authoring/environment.py lab $(if $(PORT),--port "$(PORT)") $(ARGS)
+
+# Not into DIR itself, and under a name that git passes over: marks belong to people.
+grade: ready ## mark the notebooks in a folder: make grade DIR=submissions (docs/teachers.md)
+	@folder="$(DIR)"; if [ -z "$$folder" ]; then echo "Which folder? make grade DIR=submissions" >&2; exit 2; fi; \
+	$(BIN)/python -m moe_lessons.grading "$$folder" -o "$(or $(OUT),$${folder%/}-marks/marks.csv)" $(ARGS)
 
 test: lint ## run every test (minutes)
 	@$(PYTEST) $(ARGS)

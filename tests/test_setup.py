@@ -326,6 +326,19 @@ def test_when_pip_succeeds_the_environment_is_ready(copy):
     assert "fetchNews" in (copy / ".venv/share/jupyter/lab/settings/overrides.json").read_text(encoding="utf-8")
 
 
+@needs_make
+def test_grading_wants_a_folder_and_puts_marks_beside_it(copy):
+    pretend_ready(copy, 'printf "<%s>" "$@"')
+    code, printed = make(copy, "grade")
+    assert code != 0
+    assert "Which folder? make grade DIR=submissions" in printed
+    asked = "<-m><moe_lessons.grading><my class/><-o><{}><--jobs><1>"
+    for more, out in ([], "my class-marks/marks.csv"), (["OUT=x y.csv"], "x y.csv"):
+        code, printed = make(copy, "grade", "DIR=my class/", "ARGS=--jobs 1", *more)
+        assert code == 0
+        assert asked.format(out) in printed
+
+
 @pytest.mark.parametrize(
     ("printed", "sentence"),
     [

@@ -192,4 +192,6 @@ def _part(text: str) -> tuple[int, int]:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job whose time is over stops as with Ctrl-C
+    # The processes that judge inherit this: one thread each, so that --jobs says how many cores are at work.
+    os.environ |= {name: count for name, count in sandbox.ENVIRONMENT.items() if name.endswith("_NUM_THREADS")}
     sys.exit(main())

@@ -83,5 +83,5 @@ def _notes(notes: tuple[str, ...]) -> str:
     """List what was passed over while the notebook ran."""
     if not notes:
         return ""
-    listed = "".join(tag("li", note) for note in notes)
+    listed = "".join(f"<li>{prose(note)}</li>" for note in notes)
     return f"<h2>Notes on your notebook</h2><ul>{listed}</ul>"

@@ -6,22 +6,22 @@ from collections.abc import Iterable
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.question import Question
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import ACCENT, EXPERTS, RULE, WARNING
+from moe_lessons.figures.palette import ACCENT, EXPERTS, WARNING
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.grading.page import document, table, tag
 from moe_lessons.grading.records import Ended, Mark
 from moe_lessons.grading.report import Results, reasons
 
-# In the order of a bar, with its colour. A question that the grader itself failed on is none of these.
+# In the order of a bar: how it is called here, and its colour.
 OUTCOMES = {
-    Status.CORRECT: EXPERTS[2],
-    Status.NOT_YET: EXPERTS[1],
-    Status.RAISED: WARNING,
-    Status.NOT_ATTEMPTED: RULE,
-    Status.FAULT: EXPERTS[3],
+    Status.CORRECT: ("correct", EXPERTS[2]),
+    Status.NOT_YET: ("not yet", EXPERTS[1]),
+    Status.RAISED: ("raised an error", WARNING),
+    Status.NOT_ATTEMPTED: ("not attempted", "#b8bec6"),
+    Status.FAULT: ("no verdict", EXPERTS[3]),
 }
-ON_COLOUR = "#111111"  # ink that reads well on every one of them
-WIDTH, LABEL, ROW = 720, 210, 34
+ON_COLOUR = "#111111"  # ink that reads well on every one of them, on a dark page too
+WIDTH, LABEL, ROW, TITLE = 828, 318, 34, 42
 MISCONCEPTIONS = 15
 
 
@@ -33,7 +33,7 @@ def overview_page(results: Results, passed_over: list[str]) -> bytes:
         tag("h1", "Class overview"),
         tag("p", _summary(results)),
         tag("h2", "How each question went"),
-        outcomes_svg(results, counts) if counts else tag("p", "Nothing was marked."),
+        _scrolling(outcomes_svg(results, counts)) if counts else tag("p", "Nothing was marked."),
         _outcomes_table(results, counts),
         *_points(results),
         tag("h2", "The most frequent misconceptions"),
@@ -75,21 +75,28 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
+def _scrolling(svg: str) -> str:
+    """Let a picture scroll by itself where it would be too small to read."""
+    return f'<div class="wide" tabindex="0">{svg}</div>'
+
+
 def outcomes_svg(results: Results, counts: dict[str, Counter[Status]]) -> str:
     """Draw a bar for each question, divided by how its files ended; every part carries its number."""
     shown = [status for status in OUTCOMES if any(count[status] for count in counts.values())]
     rows = [_bar(i, results.questions[id], count) for i, (id, count) in enumerate(counts.items())]
     height = 44 + ROW * len(rows)
-    described = "; ".join(f"{id}: " + ", ".join(f"{n} {s}" for s, n in count.items()) for id, count in counts.items())
+    described = "; ".join(
+        f"{id}: " + ", ".join(f"{n} {OUTCOMES[s][0]}" for s, n in count.items()) for id, count in counts.items()
+    )
     return picture(WIDTH, height, "How each question went", described, _legend(shown), *rows)
 
 
 def _legend(shown: list[Status]) -> str:
     parts, x = [], 8
-    for status in shown:
-        parts.append(element("rect", x=x, y=9, width=14, height=14, fill=OUTCOMES[status]))
-        parts.append(text(x + 20, 21, str(status)))
-        x += 42 + 8 * len(status)
+    for name, colour in map(OUTCOMES.__getitem__, shown):
+        parts.append(element("rect", x=x, y=9, width=14, height=14, fill=colour))
+        parts.append(text(x + 20, 21, name))
+        x += 42 + 8 * len(name)
     return "".join(parts)
 
 
@@ -97,8 +104,8 @@ def _bar(i: int, question: Question, count: Counter[Status]) -> str:
     """Draw row i: the title, then the parts of the bar."""
     y, x, room = 38 + ROW * i, float(LABEL), WIDTH - LABEL - 10
     title = f"{question.id} {question.title}"
-    parts = [text(8, y + 18, title if len(title) <= 27 else title[:26] + "…")]
-    for status, colour in OUTCOMES.items():
+    parts = [text(8, y + 18, title if len(title) <= TITLE else title[: TITLE - 1] + "…")]
+    for status, (_, colour) in OUTCOMES.items():
         width = room * count[status] / max(1, count.total())
         if count[status]:
             parts.append(element("rect", x=x, y=y, width=width, height=ROW - 8, fill=colour))
@@ -116,7 +123,7 @@ def _outcomes_table(results: Results, counts: dict[str, Counter[Status]]) -> str
         [f"{id} {results.questions[id].title}", *(count[s] for s in statuses), _mean(_marks_of(results, id))]
         for id, count in counts.items()
     ]
-    return table(["Question", *map(str, statuses), "mean points"], rows)
+    return table(["Question", *(OUTCOMES[s][0] for s in statuses), "mean points"], rows)
 
 
 def _marks_of(results: Results, question: str) -> list[Mark]:
@@ -133,7 +140,7 @@ def _points(results: Results) -> Iterable[str]:
         totals = _totals(results, name)
         possible = sum(question.points for question in results.questions.values() if question.set == name)
         yield tag("h2", f"Points in exercises {name}")
-        yield totals_svg(totals, possible)
+        yield _scrolling(totals_svg(totals, possible))
 
 
 def _totals(results: Results, name: str) -> list[int]:

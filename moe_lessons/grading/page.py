@@ -17,15 +17,16 @@ body { margin: 0 auto; padding: 16px; max-width: 860px; color: var(--jp-content-
 h1 { font-size: 1.6em; line-height: 1.25; margin: 0.4em 0 } h2 { font-size: 1.2em; margin: 1.6em 0 0.4em }
 .faint { color: var(--jp-content-font-color2) } .good { color: var(--good) } .bad { color: var(--bad) }
 section { border: 1px solid var(--jp-border-color1); border-radius: 8px; padding: 4px 16px 12px; margin: 12px 0 }
-section h2 { margin: 0.5em 0 0.2em; font-size: 1.05em }
+section h2 { margin: 0.5em 0 0.2em; font-size: 1.05em } section p { margin: 4px 0 }
 pre { white-space: pre-wrap; background: var(--box); border-radius: 6px; padding: 8px 12px; margin: 8px 0;
   font: 0.875em/1.45 ui-monospace, Consolas, monospace; }
 code { font: 0.9em ui-monospace, Consolas, monospace; background: var(--box); border-radius: 4px; padding: 0 3px }
 summary { cursor: pointer } details p { margin: 4px 0 4px 16px }
-.wide { overflow-x: auto } table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; vertical-align: top; padding: 4px 12px 4px 0;
-  border-bottom: 1px solid var(--jp-border-color1); overflow-wrap: normal; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
+.wide { overflow-x: auto } .wide svg { min-width: 620px } table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; vertical-align: top; padding: 4px 20px 4px 0; min-width: 8em;
+  border-bottom: 1px solid var(--jp-border-color1); }
+th { overflow-wrap: normal } td:first-child { min-width: 11em }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; min-width: 0 }
 """
 
 # Should an escape ever be missing, a browser still runs and loads nothing.
@@ -67,4 +68,4 @@ def table(head: list[str], rows: Iterable[list[str | int]]) -> str:
         "<tr>" + "".join(tag("td", str(cell), **kind) for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
         for row in rows
     )
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'

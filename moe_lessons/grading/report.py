@@ -96,7 +96,7 @@ def marks_json(results: Results, passed_over: list[str]) -> bytes:
 def canvas_csv(results: Results) -> bytes:
     """Return what Canvas imports: a row for each learner, a column for each set, best points of every question.
 
-    A set of which nothing was marked stays empty, which leaves the grade in Canvas as it is. It is never a zero.
+    A set of which nothing was marked stays empty. It is never a zero.
     """
     sets = sorted({question.set for question in results.questions.values()})
     known = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]

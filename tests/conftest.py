@@ -9,3 +9,19 @@ def progress_home(tmp_path, monkeypatch):
     home = tmp_path / "moe-lessons-home"
     monkeypatch.setenv("MOE_LESSONS_HOME", str(home))
     return home
+
+
+@pytest.fixture(scope="session")
+def task():
+    """The text of lesson 11, which takes seconds to prepare."""
+    from moe_lessons import text
+
+    return text.prepare()
+
+
+@pytest.fixture(scope="session")
+def documents():
+    """All that the text of lesson 11 is cut from."""
+    from moe_lessons import text_sources
+
+    return text_sources.gather(0)[0]

@@ -1,36 +1,22 @@
-"""The text task: parts that share nothing, sequences that are text, labels that a slow reading of the text confirms."""
+"""The text task: parts that share nothing, sequences that are text, a tokenizer that loses nothing."""
 
 import ast
 import hashlib
-import importlib
-import io
-import json
 import os
 import random
 import re
 import subprocess
 import sys
-import tokenize
-import zipfile
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_lessons import text
+from moe_lessons import text, text_sources
+from moe_lessons.text_sources import DOMAINS, Document
 
 PARTS = ("train", "selection", "report")
-
-
-@pytest.fixture(scope="module")
-def task():
-    return text.prepare()
-
-
-@pytest.fixture(scope="module")
-def documents():
-    return text.gather(0)[0]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +25,7 @@ def parts(documents):
 
 
 def small(monkeypatch, size=30_000):
-    monkeypatch.setattr(text, "SIZES", dict.fromkeys(text.DOMAINS, size))
+    monkeypatch.setattr(text_sources, "SIZES", dict.fromkeys(DOMAINS, size))
 
 
 def digest(task):
@@ -63,7 +49,7 @@ def test_every_part_has_equally_many_sequences_of_each_domain(task):
 
 
 def test_every_label_has_a_name(task):
-    assert task.domains == text.DOMAINS
+    assert task.domains == DOMAINS
     for part in (task.train, task.selection, task.report):
         assert set(part.classes) == set(task.class_names)
         for name, labels in part.classes.items():
@@ -76,9 +62,9 @@ def test_every_label_has_a_name(task):
 
 def test_the_library_of_this_python_is_enough(task, documents):
     assert task.notes == ()
-    for domain, size in text.SIZES.items():
+    for domain, size in text_sources.SIZES.items():
         total = sum(len(document.text) for document in documents if document.domain == domain)
-        assert size <= total < size + 2 * text.LONGEST
+        assert size <= total < size + 2 * text_sources.LONGEST
 
 
 SCRIPT = """
@@ -113,6 +99,33 @@ def test_the_seed_decides(monkeypatch):
     assert digest(first) == digest(again) != digest(other)
 
 
+def test_a_stripped_library_is_made_up_for_and_said(monkeypatch, capsys):
+    small(monkeypatch, 60_000)
+    monkeypatch.setattr(text_sources, "_topics", dict)
+    monkeypatch.setattr(text_sources, "_source", lambda module: None)
+    task = text.prepare(64, 400)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == list(task.notes)
+    assert [re.findall(r"100% of the (\w+) is generated", line) for line in lines] == [["prose"], ["code"]]
+    assert len(task.train.ids) > 400
+    documents, _ = text.gather(0)
+    for document in documents:
+        if document.domain == "code":
+            ast.parse(document.text)
+    assert shared_runs(text.split(documents, 0)) == 0
+
+
+def test_the_frequency_is_the_rank_in_the_train_part(task):
+    counts = np.bincount(task.train.ids.ravel(), minlength=1000)
+    assert abs(counts.sum() - task.train.ids.size) == 0
+    for part in (task.train, task.report):
+        for bucket, (low, high) in enumerate(((0, 10), (10, 50), (50, 200), (200, 1000))):
+            inside = np.unique(part.ids[part.classes["frequency"] == bucket])
+            ranks = [(counts > counts[token]).sum() for token in inside]
+            assert max(ranks) < high
+            assert all((counts >= counts[token]).sum() > low for token in inside)
+
+
 # --- the split -------------------------------------------------------------------------------------------------------
 
 
@@ -141,10 +154,10 @@ def test_no_200_characters_occur_in_two_parts(parts):
 
 
 def test_the_search_for_shared_runs_finds_one(parts):
-    passage = text.Document("prose", (parts["report"][0].text[40:241],))
+    passage = Document("prose", (parts["report"][0].text[40:241],))
     assert shared_runs({"train": [passage], "selection": parts["selection"], "report": parts["report"]}) == 2
     assert shared_runs({"train": [passage], "selection": [passage], "report": parts["train"][:1]}) == 2
-    shorter = text.Document("prose", (passage.text[:199],))
+    shorter = Document("prose", (passage.text[:199],))
     assert shared_runs({"train": [shorter], "selection": [passage], "report": [shorter]}) == 0
 
 
@@ -153,10 +166,10 @@ def test_no_document_is_in_two_parts_and_train_is_whole(documents, parts):
     assert {document.text for document in parts["train"]} <= whole
     heads = [document.text for name in PARTS for document in parts[name]]
     assert len(heads) == len(set(heads))
-    for domain, size in text.SIZES.items():
+    for domain, size in text_sources.SIZES.items():
         for name, share in zip(PARTS, (0.7, 0.15, 0.15), strict=True):
             mine = sum(len(document.text) for document in parts[name] if document.domain == domain)
-            assert abs(mine - share * size) < 2 * text.LONGEST + 0.02 * size
+            assert abs(mine - share * size) < 2 * text_sources.LONGEST + 0.02 * size
 
 
 def test_what_repeats_another_part_is_left_out():
@@ -164,9 +177,9 @@ def test_what_repeats_another_part_is_left_out():
     rng = random.Random(0)
     fresh = [f"{rng.random()} {rng.random()} a line of its own\n" for _ in range(40)]
     parts = {
-        "train": [text.Document("prose", ("lead in\n", copy, *fresh[:20]))],
-        "selection": [text.Document("prose", (*fresh[20:30], copy, *fresh[30:]))],
-        "report": [text.Document("prose", (copy,))],
+        "train": [Document("prose", ("lead in\n", copy, *fresh[:20]))],
+        "selection": [Document("prose", (*fresh[20:30], copy, *fresh[30:]))],
+        "report": [Document("prose", (copy,))],
     }
     kept = text._without_repeats(parts)
     assert kept["train"] == parts["train"]
@@ -224,203 +237,6 @@ def test_every_digit_is_a_token_and_the_vocabulary_is_as_large_as_asked(task):
     assert len(task.token_bytes) == task.tokenizer.get_vocab_size() == 1000
     assert {bytes([byte]) for byte in range(256)} <= set(task.token_bytes)
     assert [token for token in task.token_bytes if re.search(rb"\d", token)] == [b"%d" % i for i in range(10)]
-
-
-# --- the labels ------------------------------------------------------------------------------------------------------
-
-
-def labelled(task, domain, sample):
-    """(piece, class name) for each kind of label and each token of a text."""
-    ids = task.encode(sample)
-    lengths = np.array([len(token) for token in task.token_bytes])
-    labels = text._labels(text.Document(domain, (sample,)), np.cumsum(lengths[ids]))
-    named = {name: [task.class_names[name][i] for i in rows] for name, rows in labels.items()}
-    return task.pieces(ids, visible=False), named
-
-
-def test_the_shapes_of_a_line(task):
-    pieces, named = labelled(task, "json", "the  thezz 42, 漢\n\x01")
-    shapes = dict(zip(pieces, named["shape"], strict=True))
-    assert shapes["the"] == "word"
-    assert shapes["zz"] == "piece of a word" if "zz" in shapes else shapes["z"] == "piece of a word"
-    assert shapes["4"] == shapes["2"] == "number"
-    assert shapes[","] == "punctuation"
-    assert shapes[" "] == shapes["\n"] == "space"
-    assert shapes["\\xe6"] == shapes["\x01"] == "other"
-    assert set(named["python"]) == {"not code"}
-    assert set(named["function"]) == {"not prose"}
-
-
-def test_the_python_classes_of_a_line(task):
-    sample = 'def é(x):\n    # why\n    return x + 12 if x else "a b"\n'
-    pieces, named = labelled(task, "code", sample)
-    assert "".join(piece for piece in pieces if not piece.startswith("\\x")) == sample.replace("é", "")
-    found = list(zip((piece.strip() for piece in pieces), named["python"], strict=True))
-    for pair in (("def", "keyword"), ("return", "keyword"), ("x", "name"), ("\\xc3", "name"), ("1", "number")):
-        assert pair in found
-    assert {name for piece, name in found if piece == ""} == {"layout"}
-    assert {name for piece, name in found if piece in ("(", "+", "):")} == {"operator"}
-    assert [name for piece, name in found if name in ("comment", "string")] == sorted(
-        name for piece, name in found if name in ("comment", "string")
-    )
-
-
-def test_the_python_classes_agree_with_tokenize_on_a_whole_module(task, parts):
-    document = next(document for document in parts["report"] if document.domain == "code")
-    rows = document.text.split("\n")
-    strings = ""
-    for token in tokenize.generate_tokens(io.StringIO(document.text).readline):
-        if token.type == tokenize.COMMENT:
-            strings += token.string
-    assert strings
-    classes = text._python_classes(document.text)
-    assert len(classes) == len("\n".join(rows))
-    comment = text.CLASS_NAMES["python"].index("comment")
-    assert "".join(np.array(list(document.text))[classes == comment]) == strings
-
-
-def test_function_words_and_positions_of_a_sentence(task):
-    pieces, named = labelled(task, "prose", "The list is of the type. It is.\n\nThe end")
-    found = {piece.strip(): name for piece, name in zip(pieces, named["function"], strict=True)}
-    assert found["The"] == found["is"] == found["of"] == "function word"
-    assert found["list"] == found["type"] == "other word"
-    assert found["."] == "not a word"
-    starts = [piece.strip() for piece, name in zip(pieces, named["position"], strict=True) if name == "1st"]
-    assert [start[0] for start in (*starts[:2], starts[-1])] == ["T", "I", "T"]
-
-
-def slow_positions(pieces):
-    """The position class of each token, counted line by line, for text whose new lines end a token."""
-    names, since = [], 0
-    for piece in pieces:
-        bucket = 0 if since == 0 else 1 if since < 3 else 2 if since < 7 else 3 if since < 15 else 4
-        names.append(text.CLASS_NAMES["position"][bucket])
-        since = 0 if piece.endswith("\n") else since + 1
-    return names
-
-
-def test_positions_count_the_tokens_of_a_line(task):
-    pieces, named = labelled(task, "arithmetic", "123 + 4567 = 4690\n7 * 8 = 56\n" + "1" * 20 + "\n5")
-    assert named["position"] == slow_positions(pieces)
-    assert named["position"][-1] == "1st"
-    assert "16th or later" in named["position"]
-
-
-def test_the_frequency_is_the_rank_in_the_train_part(task):
-    counts = np.bincount(task.train.ids.ravel(), minlength=1000)
-    assert abs(counts.sum() - task.train.ids.size) == 0
-    for part in (task.train, task.report):
-        for bucket, (low, high) in enumerate(((0, 10), (10, 50), (50, 200), (200, 1000))):
-            inside = np.unique(part.ids[part.classes["frequency"] == bucket])
-            ranks = [(counts > counts[token]).sum() for token in inside]
-            assert max(ranks) < high
-            assert all((counts >= counts[token]).sum() > low for token in inside)
-
-
-# --- the sources -----------------------------------------------------------------------------------------------------
-
-
-def test_the_prose_reads_as_english_and_repeats_nothing(documents):
-    pieces = [piece for document in documents if document.domain == "prose" for piece in document.pieces]
-    assert len(pieces) == len(set(pieces))
-    words = [word.lower() for piece in pieces for word in re.findall(r"[A-Za-z]+", piece)]
-    assert 0.3 < np.mean([word in text.FUNCTION_WORDS for word in words]) < 0.6
-    assert not any(">>>" in piece or "::=" in piece for piece in pieces)
-
-
-def test_paragraphs_leave_out_code_and_grammar():
-    code = "   x = [1, 2]\n   print(x)\n\n   a ::= b\n\n"
-    sample = f"This is a sentence that is kept, as it\nreads as English.\n\n{code}Too short."
-    assert list(text._paragraphs(sample, set())) == ["This is a sentence that is kept, as it reads as English.\n\n"]
-    assert list(text._paragraphs(sample, {"This is a sentence that is kept, as it reads as English."})) == []
-
-
-def test_the_code_is_python_and_has_no_long_tables(documents):
-    code = [document for document in documents if document.domain == "code"]
-    assert all(len(document.text) <= text.LONGEST for document in code)
-    for document in code:
-        ast.parse(document.text)
-    source = "import os\n\nTABLE = {\n" + "    1: 2,\n" * 400 + "}\n\n# about f\ndef f():\n    pass\n"
-    assert "".join(text._statements(source)) == "import os\n\n# about f\ndef f():\n    pass\n"
-
-
-def test_the_generated_domains_are_what_they_say(documents):
-    for document in documents:
-        if document.domain == "json":
-            assert json.loads(document.text)
-        if document.domain == "arithmetic":
-            assert all(is_true(line) for line in document.text.splitlines())
-
-
-def is_true(line):
-    """Whether a line of arithmetic is right."""
-    line = re.sub(r" plus ", " + ", re.sub(r" minus ", " - ", line)).replace(" is ", " = ")
-    if given := re.fullmatch(r"x = (\d+); (.*)", line):
-        line = given[2].replace("x", given[1])
-    left, sign, right = re.fullmatch(r"(.*) ([=<>]) (.*)", line).groups()
-    assert re.fullmatch(r"[\d .+*/()-]+", left)
-    gap = eval(left) - float(right)
-    return {"=": abs(gap) < 1e-9, "<": gap < 0, ">": gap > 0}[sign]
-
-
-def test_a_wrong_line_is_noticed():
-    assert is_true("2 + 2 = 4")
-    assert not is_true("2 + 2 = 5")
-    assert not is_true("3 plus 2 is 6")
-    assert not is_true("3 < 2")
-
-
-def test_a_stripped_library_is_made_up_for_and_said(monkeypatch, capsys):
-    small(monkeypatch, 60_000)
-    monkeypatch.setattr(text, "_topics", dict)
-    monkeypatch.setattr(text, "_source", lambda module: None)
-    task = text.prepare(64, 400)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == list(task.notes)
-    assert [re.findall(r"100% of the (\w+) is generated", line) for line in lines] == [["prose"], ["code"]]
-    assert len(task.train.ids) > 400
-    documents, _ = text.gather(0)
-    for document in documents:
-        if document.domain == "code":
-            ast.parse(document.text)
-    assert shared_runs(text.split(documents, 0)) == 0
-
-
-def test_a_half_stripped_library_is_filled_up(monkeypatch):
-    small(monkeypatch, 60_000)
-    source = text._source
-    monkeypatch.setattr(text, "_source", lambda module: source(module) if module == "argparse" else None)
-    documents, notes = text.gather(0)
-    assert len(notes) == 1
-    assert re.search(r"too little code text .* \d\d% of the code is generated", notes[0])
-    assert sum(len(document.text) for document in documents if document.domain == "code") >= 60_000
-
-
-def test_a_library_without_topics_is_no_error(monkeypatch):
-    def missing(name):
-        raise ImportError(name)
-
-    assert text._topics()
-    monkeypatch.setattr(text, "import_module", missing)
-    assert text._topics() == {}
-
-
-def test_sources_are_found_in_a_folder_and_in_a_zip_file_and_nothing_is_imported(monkeypatch, tmp_path):
-    assert "class JSONDecoder" in text._source("json.decoder")
-    assert "def join" in text._source("posixpath")  # frozen: its source is in the folder all the same
-    assert text._source("no_such_module") is None
-    assert text._source("argparse.no_such_module") is None
-    assert text._source("sys") is None
-    with zipfile.ZipFile(tmp_path / "python.zip", "w") as archive:
-        archive.writestr("argparse.py", "raise SystemExit('imported')\n")
-        archive.writestr("logging/__init__.py", "")
-        archive.writestr("logging/handlers.py", "x = 1\n")
-    monkeypatch.setattr(text.sysconfig, "get_path", lambda name: str(tmp_path / "nowhere"))
-    monkeypatch.setattr(sys, "path", [str(tmp_path / "python.zip")])
-    importlib.invalidate_caches()
-    assert text._source("argparse") == "raise SystemExit('imported')\n"
-    assert text._source("logging.handlers") == "x = 1\n"
-    assert text._source("ast") is None
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from moe_lessons.grading import batch, questions, sandbox
 from moe_lessons.grading.feedback import feedback_name, feedback_page
+from moe_lessons.grading.grade import clean
 from moe_lessons.grading.overview import overview_page
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.report import Results, canvas_csv, marks_csv, marks_json, moodle_csv
@@ -43,50 +44,66 @@ class Outputs:
         return self.csv.with_name(self.csv.stem + ending)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """One run: what was asked for on the command line, made ready."""
+
+    options: argparse.Namespace
+    found: batch.Found
+    asked: questions.Questions
+    store: Store
+    task: Task
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Grade a folder and return the exit status."""
     options = _options(arguments)
     try:
-        box = _sandbox(options.trusted)
-        asked = questions.chosen(options.sets, options.private)
-        outputs, found = Outputs(options.out), _found(options)
-        secret = secret_from(options.secret) if options.secret else secret_in(outputs.beside(".d"))
+        ready = _prepared(options)
     except (ValueError, OSError) as error:
         print(f"Nothing was graded. {error}", file=sys.stderr)
         return USAGE
-    private = options.private.read_bytes() if options.private else b""
-    store = Store(outputs.beside(".d"), basis(list(asked), private, secret, options.trusted))
-    task = Task(options.submissions, tuple(options.sets), options.private, secret, box)
-    grade = partial(batch.alone, task.grade)
     try:
-        return _grade(options, found, store, grade) or _report(options, found, store, asked)
+        _grade(ready)
+        return _report(ready)
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was graded is kept: the same command goes on from here.", file=sys.stderr)
+        return INTERRUPTED
     except OSError as error:
         print(f"A result could not be written. What was graded before is kept. {error}", file=sys.stderr)
         return TROUBLE
 
 
-def _grade(options: argparse.Namespace, found: batch.Found, store: Store, grade: batch.Grade) -> int:
-    """Grade what is not graded yet. Returns INTERRUPTED after Ctrl-C."""
-    mine = batch.part(found.files, *options.only)
+def _prepared(options: argparse.Namespace) -> Batch:
+    """Make everything ready. Raises ValueError or OSError with the reason why nothing can be graded."""
+    box = _sandbox(options.trusted)
+    asked = questions.chosen(options.sets, options.private)
+    private = options.private.read_bytes() if options.private else b""
+    found, kept = _found(options.submissions), Outputs(options.out).beside(".d")
+    secret = secret_from(options.secret) if options.secret else secret_in(kept)
+    store = Store(kept, basis(list(asked), private, secret, options.trusted))
+    task = Task(options.submissions, tuple(options.sets), options.private, secret, box)
+    return Batch(options, found, asked, store, task)
+
+
+def _grade(ready: Batch) -> None:
+    """Grade what is not graded yet."""
+    options, files = ready.options, ready.found.files
+    mine = batch.part(files, *options.only)
     looks = {file: batch.look(options.submissions, file) for file in mine}
-    kept = {} if options.again else batch.known(mine, looks, store)
+    kept = {} if options.again else batch.known(mine, looks, ready.store)
     done = {file for file, record in kept.items() if not batch.failed(record)}
     todo = {file: look for file, look in looks.items() if file not in done and isinstance(look, str)}
-    print(f"{len(mine)} of {len(found.files)} notebooks are for this run; {len(todo)} to grade.", file=sys.stderr)
-    try:
-        batch.run(todo, grade, store, options.jobs)
-    except KeyboardInterrupt:
-        print("\nInterrupted. What was graded is kept: the same command goes on from here.", file=sys.stderr)
-        return INTERRUPTED
-    return OK
+    print(f"{len(mine)} of {len(files)} notebooks are for this run; {len(todo)} to grade.", file=sys.stderr)
+    batch.run(todo, partial(batch.alone, ready.task.grade), ready.store, options.jobs)
 
 
-def _report(options: argparse.Namespace, found: batch.Found, store: Store, asked: questions.Questions) -> int:
+def _report(ready: Batch) -> int:
     """Write the reports about all files that are graded by now, by this run or another."""
-    outputs = Outputs(options.out)
-    with store.locked():
-        looks = {file: batch.look(options.submissions, file) for file in found.files}
-        results = Results.of(batch.known(found.files, looks, store).values(), asked)
+    outputs, found = Outputs(ready.options.out), ready.found
+    with ready.store.locked():
+        looks = {file: batch.look(ready.options.submissions, file) for file in found.files}
+        results = Results.of(batch.known(found.files, looks, ready.store).values(), ready.asked)
         _write(outputs, results, found.passed_over)
         complete = _write_feedback(outputs, results)
     ended = Counter(record.ended for record in results.records)
@@ -94,7 +111,7 @@ def _report(options: argparse.Namespace, found: batch.Found, store: Store, asked
     said = ", ".join(f"{ended[end]} {end}" for end in Ended if end in ended)
     print(f"{outputs.csv}: {said}" + (f"; {missing} not graded yet" if missing else ""))
     for name in found.passed_over:
-        print(f"passed over: {name}", file=sys.stderr)
+        print(f"passed over: {clean(name, 200)}", file=sys.stderr)
     return OK if complete and not results.troubled else TROUBLE
 
 
@@ -122,13 +139,13 @@ def _write_feedback(outputs: Outputs, results: Results) -> bool:
     return not failed
 
 
-def _found(options: argparse.Namespace) -> batch.Found:
+def _found(folder: Path) -> batch.Found:
     """Return what there is to grade. Raises ValueError when there is nothing, or no such folder."""
-    if not options.submissions.is_dir():
-        raise ValueError(f"There is no folder {options.submissions}.")
-    found = batch.find(options.submissions)
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder}.")
+    found = batch.find(folder)
     if not found.files:
-        raise ValueError(f"There is no notebook (.ipynb) in {options.submissions}.")
+        raise ValueError(f"There is no notebook (.ipynb) in {folder}.")
     return found
 
 

@@ -1,5 +1,6 @@
 """Many files: found, divided, graded in any order; a crash is a row, an interruption loses nothing."""
 
+import hashlib
 import os
 import threading
 import time
@@ -63,6 +64,12 @@ def test_a_file_that_is_gone_is_a_row(submissions, store):
     assert (gone.file, gone.learner, gone.ended) == ("ann/04.ipynb", "ann", Ended.UNREADABLE)
     assert gone.reason == "cannot be read: No such file or directory"
     assert known(["ann/04.ipynb"], {"ann/04.ipynb": gone}, store) == {"ann/04.ipynb": gone}
+
+
+def test_a_file_without_end_is_read_to_the_limit(submissions, monkeypatch):
+    folder = submissions({"a.ipynb": "0123456789", "b.ipynb": "0123456789abc"})
+    monkeypatch.setattr("moe_lessons.grading.batch.MOST_BYTES", 9)
+    assert look(folder, "a.ipynb") == look(folder, "b.ipynb") == hashlib.sha256(b"0123456789").hexdigest()
 
 
 def digests(made):

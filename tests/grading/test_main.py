@@ -41,6 +41,7 @@ def graded(monkeypatch, made):
             raise KeyboardInterrupt
         return made.record(file, *(made.mark(q, Status.CORRECT if q in text else Status.NOT_YET) for q in SET_04))
 
+    monkeypatch.setattr("moe_lessons.grading.store.course_fingerprint", lambda: "the course")
     monkeypatch.setattr(sandbox, "available", Sandbox)
     monkeypatch.setattr(batch, "alone", lambda function, *arguments: function(*arguments))
     monkeypatch.setattr(Task, "grade", grade)
@@ -70,7 +71,7 @@ def written(out):
 
 
 def test_a_folder_becomes_tables_and_pages(graded, submissions, out, capsys):
-    assert grade(submissions(FILES | {"ann/essay.pdf": ""}), out) == 0
+    assert grade(submissions(FILES | {"ann/essay.pdf": "", "ann/\x1b[31m.txt": ""}), out) == 0
     assert [(row["learner"], row["total"], row["possible"]) for row in table(out)] == [
         ("ann", "5", "11"),
         ("bob", "0", "11"),
@@ -88,6 +89,7 @@ def test_a_folder_becomes_tables_and_pages(graded, submissions, out, capsys):
     said = capsys.readouterr()
     assert said.out == f"{out}: 3 ok\n"
     assert "passed over: ann/essay.pdf" in said.err
+    assert "\x1b" not in said.err  # a name must not steer the terminal
 
 
 def test_the_secret_is_in_no_report(graded, submissions, out):

@@ -92,7 +92,7 @@ def _unfit(question: Question, answer: Any) -> str:
         inspect.signature(answer).bind(*question.parameters)
     except TypeError:
         return f"Expected a function to call as {wanted}; yours is {question.answer}{inspect.signature(answer)}."
-    except ValueError:  # built-in functions that tell nothing of their arguments
+    except Exception:  # built-in functions that tell nothing of their arguments, or an odd `__signature__`
         return ""
     return ""
 

@@ -14,6 +14,7 @@ from typing import Any
 from moe_lessons.checks.attempt import untouched
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+MAGIC = re.compile(r"^\s*[%!]|=\s*[%!]|\?\s*$", re.MULTILINE)
 TRANSPARENT = ("%%time", "%%timeit", "%%capture", "%%prun")  # cell magics whose cell is code all the same
 
 
@@ -83,10 +84,9 @@ def _parsed(source: str, number: int, notes: list[str]) -> ast.Module:
         try:
             return ast.parse(source)
         except SyntaxError:
-            plain = _without_magics(source)
-            if plain == source:
+            if not MAGIC.search(source):
                 raise
-            tree = ast.parse(plain)
+            tree = ast.parse(_without_magics(source))
     notes.append(f"cell {number}: magics and shell lines were passed over")
     return tree
 

@@ -51,6 +51,7 @@ class Limits:
     processes: int = 32
     file_bytes: int = 64 * 2**20
     disk_bytes: int = 256 * 2**20
+    slack_seconds: float = 20.0  # of the clock's, that the worker may take beyond its limits before it is given up
     restarts: int = 10
     start_seconds: float = 120.0  # of the clock's
 
@@ -180,8 +181,12 @@ def _seen_to_work(sandbox: Sandbox) -> Sandbox | str:
         running.stop()
 
 
-def beginning(sandbox: Sandbox, modules: list[str], answers: list[str]) -> dict[str, Any]:
-    """Return the first request to a worker: what to load, which names are answers, its limits."""
+def beginning(sandbox: Sandbox, modules: list[str], answers: list[str], seconds: float = 0.0) -> dict[str, Any]:
+    """Return the first request to a worker: what to load, which names are answers, its limits.
+
+    seconds: of CPU time that the longest answer may take.
+    """
     limits = sandbox.limits
-    limited = {"memory": limits.memory, "file_bytes": limits.file_bytes, "alone": not sandbox.trusted}
-    return {"do": "begin", "modules": modules, "answers": answers, **limited}
+    longest = max(limits.cell_seconds, seconds)
+    limited = {"seconds": longest, "memory": limits.memory, "file_bytes": limits.file_bytes}
+    return {"do": "begin", "modules": modules, "answers": answers, "alone": not sandbox.trusted, **limited}

@@ -10,8 +10,6 @@ from moe_lessons.grading import wire
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.sandbox import Running, Sandbox, beginning
 
-SLACK_SECONDS = 20.0  # of the clock's, beyond what the worker grants
-
 
 class Lost(Exception):
     """No worker can be had any more; the message says why."""
@@ -45,7 +43,8 @@ class Session:
 
     def __init__(self, sandbox: Sandbox, cells: tuple[str, ...], asked: list[Question], modules: list[str]) -> None:
         self.sandbox, self.limits, self.cells = sandbox, sandbox.limits, cells
-        self.first = beginning(sandbox, modules, [question.answer for question in asked])
+        longest = max((question.seconds for question in asked), default=0.0) * self.limits.patience
+        self.first = beginning(sandbox, modules, [question.answer for question in asked], longest)
         self.done: list[tuple[int, Run]] = []
         self.seconds, self.starts = 0.0, 0
         self.until = time.monotonic() + self.limits.all_wall_seconds
@@ -87,7 +86,7 @@ class Session:
             return Step(Ended.TIMED_OUT, "was not reached: all time was used up before")
         running = self._ready()
         try:
-            said = running.ask(request, request["wall"] + SLACK_SECONDS)
+            said = running.ask(request, request["wall"] + self.limits.slack_seconds)
         except (TimeoutError, wire.Closed, wire.Malformed) as error:
             self._stop()
             return _broken(error)

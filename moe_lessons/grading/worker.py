@@ -28,8 +28,14 @@ from moe_lessons.grading import wire
 from moe_lessons.grading.cells import Notebook
 
 CAME_THROUGH = 77  # how a cell's process ends when its heir carries on
+MOST_FILES = 256
 GRACE = 2.0  # seconds of CPU beyond the alarm after which the kernel kills
-HANDOVER = 10.0  # seconds
+MOST_MESSAGE = 10_000
+HANDLERS: dict[int, Any] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGPIPE: signal.SIG_IGN,
+    signal.SIGXFSZ: signal.SIG_IGN,
+}
 
 
 def main(descriptor: int, uid: int, processes: int) -> NoReturn:
@@ -85,6 +91,9 @@ class Worker:
             vars(sys.modules[module]).update(check=self.notebook.check, progress=lambda: None)
         self._limit(resource.RLIMIT_AS, _address_space() + request["memory"])
         self._limit(resource.RLIMIT_FSIZE, request["file_bytes"])
+        self._limit(resource.RLIMIT_NOFILE, MOST_FILES)
+        self._limit(resource.RLIMIT_CPU, math.ceil(request["seconds"] + GRACE) + 1)
+        self.built_in, self.modules = dict(vars(builtins)), dict(sys.modules)
         silence()
         wire.send(self.channel, {"ended": "ready"})
 
@@ -116,12 +125,14 @@ class Worker:
         self.channel.close()
         _limit_cpu(request["seconds"])
         notes = self.notebook.run(request["source"], request["number"], request["definitions"])
+        self.tidy()
+        self._purge()
+        _try_to_fork()
         heir = os.fork()
         if heir:
             _write(report, {"notes": notes, "heir": heir})
             os._exit(CAME_THROUGH)
         report.close()
-        _tidy()
         theirs.settimeout(None)
         _, descriptors, _, _ = socket.recv_fds(theirs, 1, 1)
         theirs.close()
@@ -147,15 +158,14 @@ class Worker:
             if child == 0:
                 self.channel.close()
                 _limit_cpu(request["seconds"] + GRACE)
-                _write(report, self._attempt(request))
+                said = self._attempt(request)
+                self.tidy()
+                _write(report, said)
                 os._exit(0)
-            ended, seconds, _ = _watched(child, request["seconds"], request["wall"])
-            try:
-                said = _read(report)
-            except wire.Malformed as error:
-                said, ended = {}, "killed" if ended == "killed" else f"malformed: {error}"
+            ended, seconds, code = _watched(child, request["seconds"], request["wall"])
+            said = _read(report) if code == 0 else {}
         self._purge()
-        wire.send(self.channel, {"seconds": seconds, **said, "ended": "ran" if said else ended})
+        wire.send(self.channel, {**said, "seconds": seconds, "ended": "ran" if said else ended})
 
     def _attempt(self, request: dict) -> dict:
         """Look for the answer and try it; return the attempt as plain data."""
@@ -165,9 +175,26 @@ class Worker:
             attempt = refused(question, answer) or tried(
                 question, answer, request["data"], request["seconds"], cpu=True
             )
-        except KeyboardInterrupt:
-            attempt = Attempt(status=Status.RAISED, message="KeyboardInterrupt")
-        return {"status": str(attempt.status), "message": attempt.message, "reply": attempt.reply}
+        except BaseException as error:  # an interrupt, or an object that raises as soon as it is looked at
+            attempt = Attempt(status=Status.RAISED, message=type(error).__name__)
+        said = {"status": str(attempt.status), "message": attempt.message[:MOST_MESSAGE], "reply": attempt.reply}
+        try:
+            if len(wire.dumps(said)) <= wire.MOST_BYTES - 1000:
+                return said
+            unfit = "it is more than fits into a reply"
+        except (wire.Malformed, MemoryError, RecursionError) as error:
+            unfit = str(error) or "it is too large, or nested too deeply"
+        return {"status": str(Status.NOT_YET), "message": f"What your code gave back is no answer: {unfit}."}
+
+    def tidy(self) -> None:
+        """Put back what learner's code may have set and this process relies on."""
+        vars(builtins).update(self.built_in)
+        sys.modules.update(self.modules)
+        sys.settrace(None)
+        sys.setprofile(None)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(number, HANDLERS.get(number, signal.SIG_DFL))
 
     def _purge(self, *spared: int | None) -> None:
         """Kill whatever a step left running, where this sandbox has its processes to itself."""
@@ -175,6 +202,7 @@ class Worker:
             return
         keep = {1, self.first, os.getpid(), os.getppid(), *spared}
         for _ in range(100):
+            _reap()
             others = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in keep]
             if not others:
                 return
@@ -184,18 +212,22 @@ class Worker:
             time.sleep(0.005)
 
 
-BUILTINS = dict(vars(builtins))
-HANDLERS = {signal.SIGINT: signal.default_int_handler, signal.SIGPIPE: signal.SIG_IGN, signal.SIGXFSZ: signal.SIG_IGN}
+def _reap() -> None:
+    """Bury this process's own dead children, which count as processes until then."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
-def _tidy() -> None:
-    """Put back what a cell may have set and this process relies on."""
-    vars(builtins).update(BUILTINS)
-    sys.settrace(None)
-    sys.setprofile(None)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        with contextlib.suppress(OSError, ValueError):
-            signal.signal(number, HANDLERS.get(number, signal.SIG_DFL))
+def _try_to_fork() -> None:
+    """Raise OSError, or whatever a hook raises, in a process that cannot do what an heir must be able to do."""
+    with _report():
+        for end in socket.socketpair():
+            end.close()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 def bare_question(description: dict) -> Question:
@@ -208,11 +240,9 @@ def bare_question(description: dict) -> Question:
 
 
 def _limit_cpu(seconds: float) -> None:
-    """Let the kernel end this process once it has used its CPU time; no handler can put that off."""
-    most = math.ceil(seconds)
+    """Let the kernel end this process once it has used its CPU time; a handler can put that off to the hard limit."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), hard))
 
 
 def _watched(child: int, seconds: float, wall: float) -> tuple[str, float, int]:
@@ -239,14 +269,19 @@ def _report() -> IO[bytes]:
 
 def _write(report: IO[bytes], message: dict) -> None:
     report.seek(0)
+    report.truncate()
     report.write(wire.dumps(message))
     report.flush()
 
 
-def _read(report: IO[bytes]) -> Any:
+def _read(report: IO[bytes]) -> dict:
+    """Return what a child wrote, or nothing if that is no dict of plain data."""
     report.seek(0)
-    content = report.read(wire.MOST_BYTES + 1)
-    return wire.loads(content)
+    try:
+        said = wire.loads(report.read(wire.MOST_BYTES + 1))
+    except wire.Malformed:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _address_space() -> int:

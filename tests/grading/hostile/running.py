@@ -1,0 +1,237 @@
+"""Submissions that do not end, or end what they should not, or take more than there is."""
+
+from hostile import CHECKS, FULL, LOGITS, PROTOTYPE, SETUP, answering, honest, kind
+from moe_lessons.grading.records import Ended
+
+OK, PARTIAL, TIMED_OUT, KILLED = Ended.OK, Ended.PARTIAL, Ended.TIMED_OUT, Ended.KILLED
+ONLY_SECOND = (0, 2)
+
+
+@kind(TIMED_OUT, FULL, "cell 3 was stopped after")
+def endless_loop_at_top_level(place):
+    return honest("while True: pass")
+
+
+@kind(TIMED_OUT, FULL, "only definitions were kept")
+def endless_loop_beside_a_definition(place):
+    return [SETUP, f"{LOGITS}\nwhile True: pass", PROTOTYPE, CHECKS]
+
+
+@kind(OK, ONLY_SECOND, "a loop that does not end")
+def endless_loop_in_an_answer(place):
+    return answering("while True: pass")
+
+
+@kind(OK, ONLY_SECOND, "a loop that does not end")
+def bare_except_around_everything(place):
+    return answering("while True:\n    try:\n        sum(range(10))\n    except:\n        pass")
+
+
+@kind(TIMED_OUT, ONLY_SECOND, "the answer to 1.1 was stopped")
+def endless_c_call_in_an_answer(place):
+    return answering("import itertools\nsum(itertools.repeat(0))")
+
+
+@kind(TIMED_OUT, FULL)
+def endless_c_call_at_top_level(place):
+    return honest("import itertools\nsum(itertools.repeat(0))")
+
+
+@kind(TIMED_OUT, ONLY_SECOND)
+def signals_ignored_in_an_endless_loop(place):
+    ignore = "import signal\nfor n in signal.valid_signals() - {9, 19}:\n    signal.signal(n, signal.SIG_IGN)"
+    return answering(f"{ignore}\nwhile True: pass")
+
+
+@kind(TIMED_OUT, ONLY_SECOND)
+def sleep_in_an_answer(place):
+    return answering("import time\ntime.sleep(1e6)")
+
+
+@kind(TIMED_OUT, FULL)
+def sleep_at_top_level(place):
+    return honest("import time\ntime.sleep(1e6)")
+
+
+@kind(OK, FULL, "raised SystemExit")
+def sys_exit_at_top_level(place):
+    return honest("import sys\nsys.exit(3)")
+
+
+@kind(OK, ONLY_SECOND, "SystemExit")
+def sys_exit_in_an_answer(place):
+    return answering("import sys\nsys.exit(0)")
+
+
+@kind(OK, ONLY_SECOND, "KeyboardInterrupt")
+def interrupt_in_an_answer(place):
+    return answering("raise KeyboardInterrupt")
+
+
+@kind(KILLED, FULL, "ended its own process")
+def os_exit_at_top_level(place):
+    return honest("import os\nos._exit(0)")
+
+
+@kind(KILLED, FULL)
+def os_exit_with_the_workers_own_code(place):
+    return honest("import os\nos._exit(77)")
+
+
+@kind(KILLED, ONLY_SECOND)
+def os_exit_in_an_answer(place):
+    return answering("import os\nos._exit(0)")
+
+
+@kind(KILLED, FULL)
+def sigkill_of_itself_at_top_level(place):
+    return honest("import os\nos.kill(os.getpid(), 9)")
+
+
+@kind(KILLED, ONLY_SECOND)
+def sigkill_of_itself_in_an_answer(place):
+    return answering("import os\nos.kill(os.getpid(), 9)")
+
+
+@kind(KILLED, FULL)
+def sigkill_of_its_parent_at_top_level(place):
+    return honest("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(3)")
+
+
+@kind(KILLED, ONLY_SECOND)
+def sigkill_of_its_parent_in_an_answer(place):
+    return answering("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(3)\nreturn x @ W_g")
+
+
+# Where /proc shows more than a sandbox holds, nothing is killed.
+KILL_ALL = """
+import os, time
+def kill_all():
+    seen = [int(pid) for pid in os.listdir('/proc') if pid.isdigit()]
+    for pid in seen if len(seen) < 40 else ():
+        if pid != os.getpid():
+            try:
+                os.kill(pid, 9)
+            except OSError:
+                pass
+"""
+
+
+@kind(KILLED, ONLY_SECOND)
+def sigkill_of_all_that_it_sees(place):
+    return answering("kill_all()\ntime.sleep(3)", before=KILL_ALL)
+
+
+@kind(KILLED, FULL)
+def a_crash_in_c(place):
+    return honest("import ctypes\nctypes.string_at(0)")
+
+
+BOMB = """
+import os, time
+for _ in range(200):
+    if os.fork() == 0:
+        time.sleep(20)
+        os._exit(0)
+"""
+
+
+@kind(OK, FULL, "raised BlockingIOError")
+def fork_bomb_at_top_level(place):
+    return honest(BOMB)
+
+
+@kind(OK, ONLY_SECOND, "BlockingIOError")
+def fork_bomb_in_an_answer(place):
+    return answering(BOMB)
+
+
+@kind(OK, FULL)
+def fork_bomb_of_forks_in_a_namespace_of_its_own(place):
+    return honest(f"import ctypes\nctypes.CDLL(None).unshare(0x10000000)\n{BOMB}")
+
+
+@kind(OK, FULL)
+def daemons_that_kill_later(place):
+    later = "    if os.fork() == 0:\n        time.sleep(0.5)\n        kill_all()\n"
+    daemon = f"if os.fork() == 0:\n    os.setsid()\n{later}    os._exit(0)"
+    return honest(f"{KILL_ALL}\n{daemon}")
+
+
+@kind(OK, FULL, "MemoryError")
+def memory_bomb_at_top_level(place):
+    return honest("kept = [np.zeros(2**25) for _ in range(16)]")
+
+
+@kind(OK, ONLY_SECOND, "MemoryError")
+def memory_bomb_in_an_answer(place):
+    return answering("kept = [np.zeros(2**25) for _ in range(16)]\nreturn x @ W_g")
+
+
+@kind(OK, FULL)
+def hundred_megabytes_of_output(place):
+    return honest("import os\nfor _ in range(50):\n    print('x' * 10**6)\n    os.write(1, b'x' * 10**6)")
+
+
+@kind(OK, FULL, "raised OSError")
+def a_file_of_one_gigabyte(place):
+    return honest("with open('big', 'wb') as f:\n    for _ in range(1024):\n        f.write(bytes(2**20))")
+
+
+@kind(OK, FULL)
+def the_disk_filled_with_files(place):
+    return honest("for i in range(100):\n    with open(f'f{i}', 'wb') as f:\n        f.write(bytes(10 * 2**20))")
+
+
+@kind(KILLED, FULL)
+def all_descriptors_used(place):
+    return honest("kept = []\nwhile len(kept) < 10_000:\n    kept.append(open('/dev/null'))")
+
+
+@kind(OK, ONLY_SECOND, "RecursionError")
+def deep_recursion(place):
+    return answering("return my_logits(x, W_g)")
+
+
+@kind(KILLED, ONLY_SECOND)
+def recursion_until_the_stack_is_full(place):
+    endless = "class A:\n    def __getattr__(self, n):\n        return getattr(self, n + 'x')"
+    return answering("import sys\nsys.setrecursionlimit(10**8)\nA().y", before=endless)
+
+
+@kind(OK, FULL, "cell 3 raised")
+def a_source_nested_too_deeply(place):
+    return honest("(" * 100_000 + ")" * 100_000)
+
+
+@kind(OK, FULL)
+def threads_that_go_on(place):
+    spin = "import os, threading, time\ndef spin():\n    while True: pass\n"
+    leave = "def leave():\n    time.sleep(0.3)\n    os._exit(1)\n"
+    return honest(f"{spin}{leave}for f in (spin, leave):\n    threading.Thread(target=f).start()")
+
+
+@kind(OK, FULL)
+def a_timer_that_rings_later(place):
+    return honest("import signal\nsignal.setitimer(signal.ITIMER_REAL, 0.2)")
+
+
+@kind(OK, FULL)
+def children_that_nobody_waits_for(place):
+    return honest("import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)")
+
+
+@kind(OK, FULL)
+def atexit_that_does_not_end(place):
+    return honest("import atexit\ndef spin():\n    while True: pass\natexit.register(spin)")
+
+
+@kind(KILLED, FULL)
+def no_descriptors_left(place):
+    return honest("import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))")
+
+
+@kind(KILLED, FULL)
+def a_hook_that_forbids_forks(place):
+    hook = "def hook(event, arguments):\n    if event == 'os.fork':\n        raise RuntimeError\n"
+    return honest(f"import sys\n{hook}sys.addaudithook(hook)")

@@ -15,7 +15,7 @@ from moe_lessons.grading.feedback import feedback_name, feedback_page
 from moe_lessons.grading.grade import clean
 from moe_lessons.grading.overview import overview_page
 from moe_lessons.grading.records import Ended
-from moe_lessons.grading.report import Results, canvas_csv, marks_csv, marks_json, moodle_csv
+from moe_lessons.grading.report import Results, canvas_csv, failed, marks_csv, marks_json, moodle_csv
 from moe_lessons.grading.sandbox import Sandbox
 from moe_lessons.grading.store import Store, basis, secret_from, secret_in
 from moe_lessons.grading.task import Task
@@ -92,7 +92,7 @@ def _grade(ready: Batch) -> None:
     mine = batch.part(files, *options.only)
     looks = {file: batch.look(options.submissions, file) for file in mine}
     kept = {} if options.again else batch.known(mine, looks, ready.store)
-    done = {file for file, record in kept.items() if not batch.failed(record)}
+    done = {file for file, record in kept.items() if not failed(record)}
     todo = {file: look for file, look in looks.items() if file not in done and isinstance(look, str)}
     print(f"{len(mine)} of {len(files)} notebooks are for this run; {len(todo)} to grade.", file=sys.stderr)
     batch.run(todo, partial(batch.alone, ready.task.grade), ready.store, options.jobs)

@@ -66,11 +66,6 @@ def trouble(file: str, digest: str, ended: Ended, reason: str) -> Record:
     return Record(file=file, learner=learner(file).name, digest=digest, ended=ended, reason=reason)
 
 
-def failed(record: Record) -> bool:
-    """Tell whether grading itself broke down: such a file is worth another try."""
-    return record.ended is Ended.KILLED and not record.marks
-
-
 def known(files: Iterable[str], looks: dict[str, str | Record], store: Store) -> dict[str, Record]:
     """Return the records that hold, of those files that have one."""
     records = {}

@@ -2,11 +2,12 @@
 
 from html import escape
 
-from moe_lessons.checks.engine import Status
+from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.question import Question
 from moe_lessons.grading.page import document, prose, tag
 from moe_lessons.grading.questions import Questions
 from moe_lessons.grading.records import Ended, Mark, Record
+from moe_lessons.grading.report import failed
 
 SIGN = {Status.CORRECT: "✓", Status.NOT_ATTEMPTED: "·"}
 
@@ -17,6 +18,7 @@ MEANING = {
     Ended.TIMED_OUT: "Your notebook ran too long and was stopped. What was there by then is marked below.",
     Ended.KILLED: "Running your notebook ended before its time. What was there by then is marked below.",
 }
+BROKEN_DOWN = "Your notebook could not be marked, so there are no marks. Ask your teacher, who can see why."
 
 
 def feedback_page(record: Record, questions: Questions) -> bytes:
@@ -48,8 +50,10 @@ def _ended(record: Record) -> str:
     """Say what went wrong with the file as a whole, if anything did."""
     if record.ended == Ended.OK:
         return ""
-    lines = [tag("p", f"✗ {MEANING[record.ended]}", class_="bad")]
-    return "".join([*lines, tag("p", f"The reason: {record.reason}") if record.reason else ""])
+    if failed(record):  # the reason is about the grader
+        return tag("p", f"✗ {BROKEN_DOWN}", class_="bad")
+    reason = tag("p", f"The reason: {record.reason}") if record.reason else ""
+    return tag("p", f"✗ {MEANING[record.ended]}", class_="bad") + reason
 
 
 def _section(mark: Mark, question: Question) -> str:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from moe_lessons.checks.engine import Status
+from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.question import Question
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import ACCENT, EXPERTS, WARNING

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import moe_lessons
-from moe_lessons.checks.engine import Status
 from moe_lessons.grading.learners import Learner, learner
 from moe_lessons.grading.questions import Questions
 from moe_lessons.grading.records import Ended, Mark, Record
@@ -127,9 +126,9 @@ def _points(marks: Iterable[Mark]) -> int | str:
     return sum(mark.points for mark in marks) if marks else ""
 
 
-def attempted(mark: Mark) -> bool:
-    """Tell whether anything was handed in for a question."""
-    return mark.status != Status.NOT_ATTEMPTED
+def failed(record: Record) -> bool:
+    """Tell whether grading itself broke down: such a file is worth another try."""
+    return record.ended is Ended.KILLED and not record.marks
 
 
 def _csv(rows: list[list[Any]]) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moe_lessons.checks.engine import Status
+from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.registry import questions
 from moe_lessons.grading.learners import learner
 from moe_lessons.grading.records import Ended, Mark, Record

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from moe_lessons.checks.engine import Status
+from moe_lessons.checks.attempt import Status
 from moe_lessons.grading import __main__ as command
 from moe_lessons.grading import batch, sandbox
 from moe_lessons.grading.records import Ended

@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from moe_lessons.checks.engine import Status
+from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.registry import questions
-from moe_lessons.grading.feedback import MEANING, feedback_name, feedback_page
+from moe_lessons.grading.feedback import BROKEN_DOWN, MEANING, feedback_name, feedback_page
 from moe_lessons.grading.overview import misconceptions, outcomes, overview_page
 from moe_lessons.grading.page import document, prose, table, tag
 from moe_lessons.grading.records import Ended
@@ -107,10 +107,18 @@ def test_feedback_tells_nothing_hidden(records):
 
 @pytest.mark.parametrize("ended", [ended for ended in Ended if ended != Ended.OK])
 def test_feedback_says_how_a_troubled_file_ended(made, ended):
-    page = Reader(feedback_page(made.record("a.ipynb", ended=ended, reason="<why>"), questions()))
+    page = Reader(feedback_page(made.record("a.ipynb", made.mark("4.1"), ended=ended, reason="<why>"), questions()))
     assert MEANING[ended] in page.text
     assert "The reason: <why>" in page.text
-    assert "points" not in page.text  # no marks are no zero
+
+
+def test_no_marks_are_no_zero(made):
+    unread = Reader(feedback_page(made.record("a.ipynb", ended=Ended.UNREADABLE, reason="why"), questions()))
+    broken = Reader(feedback_page(made.record("a.ipynb", ended=Ended.KILLED, reason="KeyError: 1"), questions()))
+    assert "The reason: why" in unread.text
+    assert BROKEN_DOWN in broken.text
+    assert "KeyError" not in broken.text  # a fault of the grader's is the teacher's business
+    assert "points" not in unread.text + broken.text
 
 
 def test_the_page_lies_beside_its_like():

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from moe_lessons.checks.engine import Status
+from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.registry import questions
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.report import Results, canvas_csv, marks_csv, marks_json, moodle_csv, reasons

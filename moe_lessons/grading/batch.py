@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -119,8 +120,13 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
 
     Raises BrokenProcessPool when the process dies, and what the function raises.
     """
-    with ProcessPoolExecutor(1, mp_context=_context()) as process:
+    with ProcessPoolExecutor(1, mp_context=_context(), initializer=_leave_interrupts) as process:
         return process.submit(function, *arguments).result()
+
+
+def _leave_interrupts() -> None:
+    """Leave Ctrl-C, which a terminal sends to all, to the process that runs the batch: it ends this one."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which programs started from here would inherit
 
 
 def _context() -> BaseContext:

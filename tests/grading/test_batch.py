@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
@@ -127,3 +128,7 @@ def test_a_process_of_its_own_may_die():
     with pytest.raises(ZeroDivisionError):
         alone(divmod, 1, 0)
     assert alone(os.getpid) != os.getpid()
+
+
+def test_an_interrupt_is_left_to_the_batch():
+    assert alone(signal.raise_signal, signal.SIGINT) is None

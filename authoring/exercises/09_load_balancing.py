@@ -213,5 +213,5 @@ check("9.5", my_batch)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/09_load_balancing.ipynb), which show one way of several. Then go on to the
-# next lesson.
+# Compare with the [solutions](../solutions/09_load_balancing.ipynb), which show one way of several. Then go on to
+# [lesson 10](../notebooks/10_capacity_and_bias.ipynb).

@@ -50,6 +50,8 @@ SPREADS = (
     Mistake("standard deviation 1", "The noise has standard deviation 1 whatever noise_std is. Multiply it.", lambda sd, d: 1.0),
     Mistake("shared among the coordinates", "The noise is too small by √d: noise_std is the standard deviation of each coordinate, not of the whole vector's length.",
             lambda sd, d: sd / np.sqrt(d)),
+    Mistake("uniform noise", "The noise is spread evenly from −noise_std to noise_std: then its standard deviation is noise_std/√3, and it is not normal. Use `rng.normal`.",
+            lambda sd, d: sd / np.sqrt(3)),
     Mistake("too large by √d", "The noise is too large by √d. noise_std is the standard deviation of each coordinate: nothing to multiply by the width.",
             lambda sd, d: sd * np.sqrt(d)),
 )  # fmt: skip
@@ -101,6 +103,8 @@ Fault = tuple[str, str | None]
 
 def form_fault(value: Any, means: np.ndarray, noise_std: float, T: int) -> Fault | None:
     """Say what is wrong with shapes and number formats; None when nothing is."""
+    if isinstance(value, list) and len(value) == T and isinstance(value[0], list):
+        return "You return a list of T pairs. Return two things: all tokens, (T, d), and all domains, (T,).", "pairs"
     if not isinstance(value, list) or len(value) != 2:
         return f"Expected two arrays, x and domain. Came {describe(value)}.", None
     x, domain = map(stacked, value)
@@ -204,8 +208,18 @@ def off_centre(rows: list[tuple]) -> Fault:
     """Explain noise whose mean is not 0."""
     if all(r.min() >= -1e-6 for r, _, _ in rows):
         return "Your noise is never negative, so every cluster is shifted. Normal noise has mean 0: `rng.normal`.", "positive noise"  # fmt: skip
+    if all(is_moved(*row, -1) for row in rows):
+        return "The clusters all lie around 0: your tokens are the noise alone. Add each one's mean, `means[domain]`.", "means left out"  # fmt: skip
+    if all(is_moved(*row, 1) for row in rows):
+        return "The clusters lie around twice their means: you added them twice. `rng.normal(means[domain], ...)` has them already.", "means twice"  # fmt: skip
     r, _, case = rows[0]
     return f"The clusters do not lie around their means: on average a token is off by {show(r.mean(axis=0))}.\nfor {written(*case)}", None  # fmt: skip
+
+
+def is_moved(r: np.ndarray, drawn: tuple, case: tuple, by: float) -> bool:
+    """Tell whether noise r (T, d) is what it should be, but for `by` times the mean of each token's domain."""
+    rest = r - by * case[0][drawn[1]]  # (T, d)
+    return bool(abs(rest.std() / case[1] - 1) < CLOSE and np.abs(rest.mean(axis=0)).max() < CLOSE * case[1])
 
 
 def spread_fault(rows: list[tuple]) -> Fault | None:
@@ -257,6 +271,7 @@ DOMAINS = DomainsQuestion(
     idea="Draw the domain, look up its mean, add fresh noise: since you planted the domains, you know the best possible answer and can measure a router against it.",
     answer="my_domains",
     parameters=("means", "noise_std", "T", "rng"),
+    seconds=15.0,  # 60,000 tokens: a loop over them is right too, and slow
     when_raised="`means` has the shape (D, d). `means[domain]` with domain (T,) has the shape (T, d), and so must the noise. Domains are counted from 0.",
 )  # fmt: skip
 
@@ -360,6 +375,36 @@ def gradient_alone(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, 
     return (x.T @ right_slope(x @ W, np.eye(W.shape[1])[domain], c)).astype(np.float32)
 
 
+def adam(decay: float) -> Callable[..., np.ndarray]:
+    """Return the function (W, x, domain, lr, c) -> W after Adam's first step, with its weight decay. (d, N)."""
+
+    def step(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> np.ndarray:
+        g = gradient_alone(W, x, domain, lr, c)  # (d, N)
+        return W * np.float32(1 - lr * decay) - np.float32(lr) * g / (np.abs(g) + np.float32(1e-8))
+
+    return step
+
+
+def token_by_token(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> np.ndarray:
+    """Return W after a step for each token, one after the other. (d, N)."""
+    for t in range(len(x)):
+        W = stepped(right_slope)(W, x[t : t + 1], domain[t : t + 1], lr, c)
+    return W
+
+
+def no_logarithm(h: np.ndarray) -> np.ndarray:
+    """Return ∂/∂h of the mean over tokens of (Σ e^h)². (T, N)."""
+    e = np.exp(h)  # (T, N)
+    return 2 * e.sum(axis=1, keepdims=True) * e / len(h)
+
+
+def z_of_probabilities(h: np.ndarray) -> np.ndarray:
+    """Return ∂/∂h of the z-loss of p in the place of h. (T, N)."""
+    p = routing.softmax(h)  # (T, N)
+    v = z_slope(p)
+    return p * (v - (p * v).sum(axis=1, keepdims=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepQuestion(FunctionQuestion):
     """Hands the arrays over as tensors; what comes back is compared with derivatives worked out by hand, in numpy."""
@@ -387,6 +432,8 @@ class StepQuestion(FunctionQuestion):
         return {"values": values, "changed": sorted(changed)}
 
 
+ADAM = "Every entry of W moved by lr, whatever its gradient: Adam's first step is that (and so is a step along the gradient's sign). Asked is plain gradient descent: W − lr · gradient, as `torch.optim.SGD` does it."
+
 STEP = StepQuestion(
     id="8.2",
     title="One training step",
@@ -412,6 +459,9 @@ STEP = StepQuestion(
                 lambda W, x, domain, lr, c: stepped(right_slope)(W, x, domain, 1.0, c)),
         Mistake("step alone", "This is −lr · gradient, the step itself. Add it to W.",
                 lambda W, x, domain, lr, c: -np.float32(lr) * gradient_alone(W, x, domain, lr, c)),
+        Mistake("Adam", ADAM, adam(0.0)),
+        Mistake("Adam", ADAM, adam(0.01)),
+        Mistake("a step for each token", "You take one step for each token, and each begins where the last one ended. Asked is a single step, along the gradient of the mean over all tokens.", token_by_token),
         Mistake("sum over the tokens", "Your step is T times too long: both losses are means over the tokens, not sums.",
                 stepped(lambda h, Y, c: len(h) * right_slope(h, Y, c))),
         Mistake("cross-entropy summed", "The cross-entropy is added up over the tokens. It is their mean: otherwise a larger batch takes longer steps.",
@@ -420,7 +470,7 @@ STEP = StepQuestion(
                 with_z(lambda h: len(h) * z_slope(h))),
         Mistake("averaged over T·N", "Your gradient is N times too small: an average over all T·N entries. Both losses have one number for each token, and average over T.",
                 stepped(lambda h, Y, c: right_slope(h, Y, c) / h.shape[1])),
-        Mistake("no z-loss", "This is the step of the cross-entropy alone. The z-loss is missing, or it is cut off from W (`detach`, numpy).",
+        Mistake("no z-loss", "This is the step of the cross-entropy alone. The z-loss is missing, or it is cut off from W (`detach`, numpy), or taken of ln p, whose log-sum-exp is 0 whatever the logits are.",
                 stepped(lambda h, Y, c: cross_entropy_slope(h, Y))),
         Mistake("coefficient forgotten", "The z-loss is in it, but with weight 1: multiply it by z_loss_coef.",
                 stepped(lambda h, Y, c: right_slope(h, Y, 1.0))),
@@ -430,6 +480,10 @@ STEP = StepQuestion(
                 stepped(lambda h, Y, c: right_slope(h, Y, -c))),
         Mistake("square of the mean", "You averaged the log-sum-exp over the tokens and squared afterwards. Square each token's, then average.",
                 with_z(lambda h: 2 * routing.log_sum_exp(h).mean() * routing.softmax(h) / len(h))),
+        Mistake("no logarithm in the z-loss", "The logarithm is missing in your z-loss: it squares Σ eʰ. It is the *log*-sum-exp that is squared: `torch.logsumexp(h, dim=-1)`.",
+                with_z(no_logarithm)),
+        Mistake("z-loss of the probabilities", "You took the log-sum-exp of the probabilities. The z-loss is about the logits, before the softmax.",
+                with_z(z_of_probabilities)),
         Mistake("squared logits", "Your penalty is the mean over tokens of Σ h². The z-loss squares one number for each token, its log-sum-exp.",
                 with_z(lambda h: 2 * h / len(h))),
         Mistake("mean of squared logits", "Your penalty is the mean of h². The z-loss squares one number for each token, its log-sum-exp.",
@@ -439,6 +493,12 @@ STEP = StepQuestion(
                 with_z(lambda h: z_slope(h) / 2)),
         Mistake("probability, not its logarithm", "You raise the probability of the right domain. The cross-entropy is minus its *logarithm*: a token that is badly wrong must push hard, and in yours it hardly does.",
                 with_cross_entropy(probability_slope)),
+        Mistake("logits for ln p", "You took the logits themselves for ln p: `F.nll_loss` expects logarithms of probabilities. Without the softmax nothing holds the other logits down. Use `log_softmax` first, or `F.cross_entropy`.",
+                with_cross_entropy(lambda h, Y: -Y / len(h))),
+        Mistake("cross-entropy averaged over T·N", "The cross-entropy is N times too small: averaged over all T·N entries. It has one number for each token: average over T.",
+                with_cross_entropy(lambda h, Y: cross_entropy_slope(h, Y) / h.shape[1])),
+        Mistake("yes or no for each expert", "Your loss asks each expert on its own, yes or no (a sigmoid for each logit). The cross-entropy asked for has one softmax over all experts.",
+                with_cross_entropy(lambda h, Y: (1 / (1 + np.exp(-h)) - Y) / h.size)),
         Mistake("softmax twice", "You passed probabilities to a function that expects logits: the softmax is taken twice. `F.cross_entropy` takes the logits as they are.",
                 with_cross_entropy(doubled_softmax_slope)),
         Mistake("squared error", "Your loss is the squared error of the probabilities. Asked is the cross-entropy, −ln p of the right domain.",

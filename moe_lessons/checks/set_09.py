@@ -33,12 +33,12 @@ def selected_mask(h: np.ndarray, k: int) -> np.ndarray:
 
 # T, k, the counts of the experts, and `below`. The first is small enough to be shown. In the second an expert is nearly
 # dead and the last has nothing; there the emptiest is farther from the mean than the fullest, later it is the other way
-# round. In the third the empty one is in the middle. In the last a count lies on the threshold, and all shares there are
-# exact in binary; elsewhere none does.
+# round. In the third the empty one is in the middle, and the median far below the mean. In the last a count lies on the
+# threshold, and all shares there are exact in binary; elsewhere none does.
 LOADS = (
-    (6, 2, (4, 3, 3, 2), 0.25),
+    (6, 2, (4, 3, 3, 2), 0.8),
     (20, 2, (12, 10, 1, 9, 8, 0), 0.25),
-    (12, 1, (7, 3, 0, 1, 1), 0.3),
+    (12, 1, (7, 3, 0, 1, 1), 0.5),
     (10, 3, (9, 7, 5, 1, 4, 3, 0, 1), 0.5),
     (16, 2, (9, 8, 1, 6, 4, 0, 2, 2), 0.25),
 )
@@ -156,12 +156,18 @@ STATISTICS = FunctionQuestion(
         Mistake("divided by the largest", "You divided by the largest load. Divide by the mean.", of_load(lambda f, m, km: 1 - m / f.max()), "max_violation"),
         Mistake("range", "This is (largest − smallest) / mean. MaxVio compares the largest with the mean.", of_load(lambda f, m, km: np.ptp(f) / m), "max_violation"),
         Mistake("MaxVio around k/N", AROUND_K, of_load(lambda f, m, km: f.max() / km - 1), "max_violation"),
-        Mistake("exactly zero", "You counted experts with nothing at all. Here an expert with less than `below` times the mean load counts as dead too.",
+        Mistake("exactly zero", "You counted experts with nothing at all, or next to nothing. Here an expert with less than `below` times the mean load is dead. Is `below` used, and the mean?",
                 of_threshold(lambda f, k, below: 1e-12), "dead"),
         Mistake("at the threshold", "You counted an expert with exactly `below` times the mean load as dead. Dead is who has *less*: `<`, not `<=`.",
                 lambda s, N, below: int((metrics.expert_load(s, N) <= below / N + 1e-12).sum()), "dead"),
         Mistake("threshold not relative", "You compared the shares with `below` itself. The threshold is relative to the mean load: below · 1/N. With many experts even a fair share is a small number.",
                 of_threshold(lambda f, k, below: below), "dead"),
+        Mistake("below not used", "You counted experts with less than the mean load itself. The threshold is `below` times that.",
+                of_threshold(lambda f, k, below: f.mean()), "dead"),
+        Mistake("below not used", "Your threshold is a quarter of the mean load, whatever `below` is.", of_threshold(lambda f, k, below: 0.25 * f.mean()), "dead"),
+        Mistake("below not used", "Your threshold is half the mean load, whatever `below` is.", of_threshold(lambda f, k, below: 0.5 * f.mean()), "dead"),
+        Mistake("threshold from the median", "Your threshold is `below` times the *median* load. Asked is `below` times the mean: where many experts are nearly empty, so is the median, and they would pass.",
+                of_threshold(lambda f, k, below: below * np.median(f)), "dead"),
         Mistake("threshold from k/N", "Your threshold is below · k/N. The shares sum to 1, so their mean is 1/N.",
                 of_threshold(lambda f, k, below: below * k / len(f)), "dead"),
         Mistake("threshold from the fullest", "Your threshold is `below` times the largest load. Asked is `below` times the mean.",
@@ -237,6 +243,14 @@ def softmax_where(mask: np.ndarray, h: np.ndarray, cut: float = -np.inf) -> np.n
     return routing.softmax(np.where(mask, h, cut))
 
 
+def in_index_order(h: np.ndarray, noisy: np.ndarray, k: int) -> np.ndarray:
+    """Return the k weights, largest first, at the selected experts in order of their index. (T, N)."""
+    values, selected = routing.top_k(noisy, k)  # (T, k) each
+    weights = np.zeros(noisy.shape)  # (T, N)
+    np.put_along_axis(weights, np.sort(selected, axis=-1), routing.softmax(values), axis=-1)
+    return weights
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoisyQuestion(FunctionQuestion):
     """Passes a fresh generator with a known seed, and sees whether anything was drawn from it."""
@@ -295,6 +309,8 @@ NOISY = NoisyQuestion(
                 with_noisy_logits(lambda h, e, z: h + e)),
         Mistake("softplus forgotten", "You scaled the noise by x W_noise itself. A scale must be above 0: put softplus around it.",
                 with_noisy_logits(lambda h, e, z: h + e * z)),
+        Mistake("softplus twice", "Softplus is taken twice. ln(1 + e^z) is all of it: `np.logaddexp(0, z)` or torch's `softplus`, once, around x W_noise.",
+                with_noisy_logits(lambda h, e, z: h + e * softplus(softplus(z)))),
         Mistake("exp", "Your scale is exp(x W_noise). Softplus is ln(1 + e^z): for large z it grows like z, not like e^z.", with_noisy_logits(lambda h, e, z: h + e * np.exp(z))),
         Mistake("no logarithm", "Your scale is 1 + exp(x W_noise). The logarithm is missing: softplus(z) = ln(1 + e^z).", with_noisy_logits(lambda h, e, z: h + e * (1 + np.exp(z)))),
         Mistake("sigmoid", "Your scale is sigmoid(x W_noise), which cannot exceed 1. Softplus is ln(1 + e^z).", with_noisy_logits(lambda h, e, z: h + e / (1 + np.exp(-z)))),
@@ -303,6 +319,8 @@ NOISY = NoisyQuestion(
         Mistake("softplus around all", "Your softplus is around the product with the noise, so the noise only ever raises a logit. It belongs around x W_noise alone.",
                 with_noisy_logits(lambda h, e, z: h + softplus(e * z))),
         Mistake("taken for a variance", "You took the root of the softplus. It is the standard deviation itself, not the variance.", with_noisy_logits(lambda h, e, z: h + e * np.sqrt(softplus(z)))),
+        Mistake("squared", "You squared the softplus. It is the standard deviation itself, and a factor in front of a standard normal draw is one.", with_noisy_logits(lambda h, e, z: h + e * softplus(z) ** 2)),
+        Mistake("subtracted", "You subtracted the noise. That is as random, but the check repeats your draws: add them.", with_noisy_logits(lambda h, e, z: h - e * softplus(z))),
         Mistake("multiplied", "You multiplied the logits by the noise. It is added.", with_noisy_logits(lambda h, e, z: h * (1 + e * softplus(z)))),
         Mistake("noise alone", "You routed by the noise alone. It is added to the logits x W_g.", with_noisy_logits(lambda h, e, z: e * softplus(z))),
         Mistake("scale from the logits", "Your scale is softplus(x W_g). The noise has a matrix of its own: softplus(x W_noise).", with_noisy_logits(lambda h, e, z: h + e * softplus(h))),
@@ -322,6 +340,9 @@ NOISY = NoisyQuestion(
         Mistake("one draw for each token", "All experts of a token share one draw. Every expert draws its own: shape (T, N).", with_draw(lambda rng, T, N: rng.standard_normal((T, 1)))),
         Mistake("one draw", "You drew a single number. Every token draws one for every expert: shape (T, N).", with_draw(lambda rng, T, N: rng.standard_normal())),
         Mistake("drawn as (N, T)", "You drew the noise as (N, T) and transposed it. That is as random, but the check repeats your draws: one call with the shape (T, N).", with_draw(lambda rng, T, N: rng.standard_normal((N, T)).T)),
+        Mistake("softmax twice", "Your weights are a softmax of probabilities: the softmax is taken twice, which flattens them. Take it once, over the k selected *logits*.",
+                with_gate(lambda h, noisy, k: softmax_where(selected_mask(noisy, k), routing.softmax(noisy)))),
+        Mistake("weights in the wrong places", "The k weights are right, but they stand at the wrong experts: largest first, while the experts are in order of their index. Put each weight at the index of its own expert.", with_gate(in_index_order)),
         Mistake("only the selected", "These are k weights for each token. Return one for each expert, 0 for the unselected: (T, N).",
                 with_gate(lambda h, noisy, k: routing.softmax(routing.top_k(noisy, k)[0]))),
         Mistake("logits", "These are the logits. Go on: the k largest, then the softmax.", with_gate(lambda h, noisy, k: noisy)),
@@ -357,6 +378,11 @@ def best(h: np.ndarray, k: int) -> np.ndarray:
 def of_the_others(h: np.ndarray, k: int) -> np.ndarray:
     """Return for each expert the k-th largest among the others. h (T, N). Returns (T, N)."""
     return np.stack([best(np.delete(h, i, axis=-1), k)[:, 0] for i in range(h.shape[1])], axis=-1)  # (T, N)
+
+
+def of_the_two(h: np.ndarray, k: int, selected: int, others: int) -> np.ndarray:
+    """Return number `selected` of all for those in the top k, number `others` for the rest. h (T, N). Returns (T, N)."""
+    return np.where(selected_mask(h, k), best(h, selected), best(h, others))
 
 
 def smooth_load(clean: np.ndarray, noisy: np.ndarray, noise_sd: np.ndarray, k: int) -> np.ndarray:
@@ -403,6 +429,16 @@ SMOOTH = FunctionQuestion(
                 with_threshold(lambda clean, noisy, k: of_the_others(noisy, k - 1))),
         Mistake("k + 1", "Your threshold is the (k + 1)-th largest of the others. Whoever is above only that one has k others above: not selected. The k-th counts.",
                 with_threshold(lambda clean, noisy, k: of_the_others(noisy, k + 1))),
+        Mistake("one place too high", "Both thresholds are one place too high: numbers k and k − 1 of all. That of a selected expert is number k + 1, that of the others number k. (Number k of a sorted list is `ordered[:, k - 1]`: indices count from 0.)",
+                with_threshold(lambda clean, noisy, k: of_the_two(noisy, k, k, k - 1))),
+        Mistake("one place too low", "Your two thresholds are numbers k + 2 and k + 1 of all. That of a selected expert is number k + 1, that of the others number k. (Number k of a sorted list is `ordered[:, k - 1]`: indices count from 0.)",
+                with_threshold(lambda clean, noisy, k: of_the_two(noisy, k, k + 2, k + 1))),
+        Mistake("k − 1 of all", "Your threshold is number k − 1 of all noisy logits, for every expert. It is number k of the *others*: number k + 1 of all for the selected, number k for the rest.",
+                with_threshold(lambda clean, noisy, k: best(noisy, k - 1))),
+        Mistake("last place taken for none", "The expert in the k-th place is selected too: it is compared with number k + 1. You compare it with itself: `>=`, not `>`.",
+                with_threshold(lambda clean, noisy, k: np.where(noisy > best(noisy, k), best(noisy, k + 1), best(noisy, k)))),
+        Mistake("number k + 1 taken for selected", "The expert in place k + 1 is not selected: it is compared with number k. You compare it with itself.",
+                with_threshold(lambda clean, noisy, k: np.where(noisy >= best(noisy, k + 1), best(noisy, k + 1), best(noisy, k)))),
         Mistake("k-th from below", "You took the k-th *smallest* of the others: sorting goes upwards.", with_threshold(lambda clean, noisy, k: -of_the_others(-noisy, k))),
         Mistake("largest of the others", "Your threshold is the largest of the others, right for k = 1 only. There are k places.", with_threshold(lambda clean, noisy, k: of_the_others(noisy, 1))),
         Mistake("k is 2", "You take two places, whatever k is.", with_threshold(lambda clean, noisy, k: of_the_others(noisy, 2))),
@@ -412,6 +448,8 @@ SMOOTH = FunctionQuestion(
                 with_threshold(lambda clean, noisy, k: np.where(selected_mask(clean, k), best(noisy, k + 1), best(noisy, k)))),
         Mistake("noisy logit", "You compare the expert's *noisy* logit with the threshold. Its own noise is what is drawn afresh: begin at its clean logit.",
                 lambda clean, noisy, sd, k: normal_cdf((noisy - of_the_others(noisy, k)) / sd)),
+        Mistake("clean and noisy exchanged", "Clean and noisy are exchanged: you compare the expert's noisy logit with the clean ones of the others. Its own noise is drawn afresh, theirs stays.",
+                lambda clean, noisy, sd, k: normal_cdf((noisy - of_the_others(clean, k)) / sd)),
         Mistake("all clean", "You used the clean logits throughout. The threshold comes from the noisy logits of the others.",
                 lambda clean, noisy, sd, k: normal_cdf((clean - best(clean, k)) / sd)),
         Mistake("variance", "You divided by the squared noise scale. Φ takes the gap in standard deviations: divide by noise_sd itself.", with_gap(lambda gap, sd: normal_cdf(gap / sd**2))),
@@ -426,6 +464,8 @@ SMOOTH = FunctionQuestion(
         Mistake("hard count", "This is 1 for the selected and 0 for the others: a count has no gradient. Asked is how likely each was.",
                 lambda clean, noisy, sd, k: selected_mask(noisy, k)),
         Mistake("summed over the tokens", "You added up the tokens: that is the load. Asked is P for each token and expert, (T, N).", lambda *case: smooth_load(*case).sum(axis=0)),
+        Mistake("only for the selected", "P is 0 for your unselected experts. With fresh noise of its own such an expert may get in as well: it has a chance too.",
+                lambda clean, noisy, sd, k: selected_mask(noisy, k) * smooth_load(clean, noisy, sd, k)),
         Mistake("normalised", "You divided by the sum over the experts. P(x, i) is a chance for each expert on its own: the N need not sum to 1, nor to k.",
                 lambda *case: (P := smooth_load(*case)) / P.sum(axis=-1, keepdims=True)),
     ),
@@ -500,6 +540,12 @@ LOSS_FAULTS = (
             with_factor(lambda T, N, k: k)),
     Mistake("first choice only", "Your f counts each token's first choice alone (argmax). Each token has k experts, and all of them count.",
             lambda h, k: h.shape[1] * float(chosen_share(h, 1) @ mean_probability(h))),
+    Mistake("divided by k twice", "One k too many: f is divided by T·k already, so that it sums to 1. Then the factor is N, not N/k. (N/k belongs to an f that sums to k.)", with_factor(lambda T, N, k: 1 / k)),
+    Mistake("N twice", "The factor N is in it twice.", with_factor(lambda T, N, k: N)),
+    Mistake("T twice", "You divided by the number of tokens once too often: P is a mean over them already.", with_factor(lambda T, N, k: 1 / T)),
+    Mistake("1 taken off", "You took 1 off, perhaps so that balance gives 0. The loss asked for is N Σ fᵢPᵢ as it is.", lambda h, k: balance(h, k) - 1),
+    Mistake("softmax of the mean logits", "You averaged the logits over the tokens and took one softmax of that. Take each token's softmax first, then average.",
+            lambda h, k: h.shape[1] * float(chosen_share(h, k) @ routing.softmax(h.astype(float).mean(axis=0)))),
     Mistake("N missing", "The factor N is missing: this is Σ fᵢPᵢ, which is 1/N at balance. (N times a *mean* over the experts takes the N away again: take the sum.)", with_factor(lambda T, N, k: 1 / N)),
     Mistake("mean over the experts", "You averaged fᵢPᵢ over the experts. The loss is N times their *sum*.", with_factor(lambda T, N, k: 1 / N**2)),
     Mistake("probabilities summed", "One T too many: Pᵢ is the *mean* probability over the tokens, not the sum.", with_factor(lambda T, N, k: T)),
@@ -717,7 +763,7 @@ BELOW_ONE = BelowOneQuestion(
     difficulty="medium",
     hints=(
         "The loss is N Σ fᵢPᵢ. An expert that never wins has f = 0, so probability that it gets costs nothing. How much can it get without winning?",
-        "Take four experts, of which E3 and E4 never win. A token that goes to E1 may have p ≈ (0.34, 0, 0.33, 0.33), one that goes to E2 p ≈ (0, 0.34, 0.33, 0.33). Logits: 0.02 for the winner, 0 for E3 and E4, −10 for the other.",
+        "Let only half of the experts ever win, each with its share of the tokens, and give every token a little more probability for its winner than for each expert that never wins; next to nothing for the other winners. From probabilities to logits: `np.log(p)`.",
     ),
     idea="Dead experts can hold most of the probability and never be selected. Their P counts for nothing, since f is 0 there, so the loss falls below 1 while half of the experts are idle. The gradient is still right: it raises the dead ones. Only the value misleads; for balance look at the load itself.",
     answer="my_batch",

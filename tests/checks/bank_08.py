@@ -142,6 +142,20 @@ def by_hand_in_numpy(W, x, domain, lr, z_loss_coef):
     return W - lr * x.T @ g / len(x)
 
 
+def by_adam(W, x, domain, lr, z_loss_coef):
+    W = torch.nn.Parameter(W.clone())
+    adam = torch.optim.Adam([W], lr=lr)
+    right_loss(x @ W, domain, z_loss_coef).backward()
+    adam.step()
+    return W
+
+
+def token_after_token(W, x, domain, lr, z_loss_coef):
+    for t in range(len(x)):
+        W = by_hand(W, x[t : t + 1], domain[t : t + 1], lr, z_loss_coef)
+    return W
+
+
 def in_place(W, x, domain, lr, z_loss_coef):
     W.requires_grad_(True)
     h = x @ W
@@ -197,6 +211,12 @@ WRONG = {
         "standard deviation 1": tokens(sized(lambda sd, d: 1)),
         "shared among the coordinates": tokens(sized(lambda sd, d: sd / d**0.5)),
         "too large by √d": tokens(sized(lambda sd, d: sd * d**0.5)),
+        "uniform noise": tokens(
+            lambda rng, domain, means, sd: rng.uniform(-sd, sd, size=(len(domain), means.shape[1]))
+        ),
+        "means left out": lambda means, noise_std, T, rng: tokens(normal)(0 * means, noise_std, T, rng),
+        "means twice": lambda means, noise_std, T, rng: tokens(normal)(2 * means, noise_std, T, rng),
+        "pairs": lambda means, noise_std, T, rng: list(zip(*tokens(normal)(means, noise_std, T, rng), strict=True)),
         "no noise": tokens(sized(lambda sd, d: 0)),
         "one noise for all": tokens(fresh(lambda T, D, d: (d,))),
         "one noise for each domain": tokens(lambda rng, domain, means, sd: (sd * rng.normal(size=means.shape))[domain]),
@@ -225,6 +245,17 @@ WRONG = {
         "gradient alone": by_autograd(right_loss, lambda W, g, lr: g),
         "no learning rate": by_autograd(right_loss, lambda W, g, lr: W - g),
         "step alone": by_autograd(right_loss, lambda W, g, lr: -lr * g),
+        "Adam": by_adam,
+        "a step for each token": token_after_token,
+        "logits for ln p": total(F.nll_loss),
+        "cross-entropy averaged over T·N": total(
+            lambda h, domain: -(F.one_hot(domain, h.shape[1]) * h.log_softmax(-1)).mean()
+        ),
+        "yes or no for each expert": total(
+            lambda h, domain: F.binary_cross_entropy_with_logits(h, F.one_hot(domain, h.shape[1]).float())
+        ),
+        "no logarithm in the z-loss": total(penalty=lambda h: h.exp().sum(-1).square().mean()),
+        "z-loss of the probabilities": total(penalty=lambda h: z(h.softmax(-1))),
         "sum over the tokens": by_autograd(lambda h, domain, c: len(h) * right_loss(h, domain, c)),
         "cross-entropy summed": total(lambda h, domain: F.cross_entropy(h, domain, reduction="sum")),
         "z-loss summed": total(penalty=lambda h: lse(h).square().sum()),

@@ -116,6 +116,13 @@ def afterwards(finish):
 noisy_right = scaled(softplus)
 
 
+def largest_first(h, noisy, k):
+    """The weights in order of size, written to the selected experts in order of their index."""
+    w = np.zeros_like(noisy)
+    w[mask(noisy, k)] = softmax(-np.sort(-noisy)[:, :k]).ravel()
+    return w
+
+
 def noisy_in_torch(x, W_g, W_noise, k, train, rng):
     x, W_g, W_noise = (torch.tensor(part) for part in (x, W_g, W_noise))
     h = x @ W_g
@@ -135,6 +142,11 @@ def noisy_by_loop(x, W_g, W_noise, k, train, rng):
         total = sum(math.exp(h[i]) for i in chosen)
         rows.append([math.exp(h[i]) / total if i in chosen else 0 for i in range(len(h))])
     return rows
+
+
+def above_a_threshold(h, noisy, k):
+    e = np.exp(noisy) * (noisy >= nth(noisy, k))
+    return e / e.sum(-1, keepdims=True)
 
 
 def noisy_renormalised(x, W_g, W_noise, k, train, rng):
@@ -173,6 +185,17 @@ def load_with(threshold):
 
 def load_of_gap(formula):
     return lambda clean, noisy, noise_sd, k: formula(clean - others(noisy, k), noise_sd)
+
+
+def load_from_sorted(places):
+    """Thresholds at places(k) of the sorted noisy logits, counted from 0: of the selected, of the others."""
+
+    def threshold(clean, noisy, k):
+        ordered = -np.sort(-noisy)
+        of_selected, of_others = places(k)
+        return np.where(mask(noisy, k), ordered[:, [of_selected]], ordered[:, [of_others]])
+
+    return load_with(threshold)
 
 
 smooth_by_masking = load_with(lambda clean, noisy, k: others(noisy, k))
@@ -332,6 +355,8 @@ WRONG = {
         "MaxVio around k/N": with_part("max_violation", lambda f, N, k, b: (f.max() - k / N) / (k / N)),
         "at the threshold": with_part("dead", lambda f, N, k, b: (f <= b * f.mean()).sum()),
         "exactly zero": with_part("dead", lambda f, N, k, b: (f == 0).sum()),
+        "below not used": with_part("dead", lambda f, N, k, b: (f < f.mean()).sum()),
+        "threshold from the median": with_part("dead", lambda f, N, k, b: (f < b * np.median(f)).sum()),
         "threshold not relative": with_part("dead", lambda f, N, k, b: (f < b).sum()),
         "threshold from k/N": with_part("dead", lambda f, N, k, b: (f < b * k / N).sum()),
         "threshold from the fullest": with_part("dead", lambda f, N, k, b: (f < b * f.max()).sum()),
@@ -346,12 +371,17 @@ WRONG = {
         "flag turned round": lambda x, W_g, W_noise, k, train, rng: noisy_right(x, W_g, W_noise, k, not train, rng),
         "one global scale": scaled(lambda z: 1.0),
         "softplus forgotten": scaled(lambda z: z),
+        "softplus twice": scaled(lambda z: softplus(softplus(z))),
         "exp": scaled(np.exp),
         "no logarithm": scaled(lambda z: 1 + np.exp(z)),
         "sigmoid": scaled(lambda z: 1 / (1 + np.exp(-z))),
         "ReLU": scaled(lambda z: np.maximum(0, z)),
         "softplus around all": noisy(lambda h, z, rng: h + softplus(rng.standard_normal(h.shape) * z)),
         "taken for a variance": scaled(lambda z: softplus(z) ** 0.5),
+        "squared": scaled(lambda z: softplus(z) ** 2),
+        "subtracted": scaled(lambda z: -softplus(z)),
+        "softmax twice": afterwards(lambda h, n, k: softmax(np.where(mask(n, k), softmax(n), -np.inf))),
+        "weights in the wrong places": afterwards(largest_first),
         "multiplied": noisy(lambda h, z, rng: h * (1 + rng.standard_normal(h.shape) * softplus(z))),
         "noise alone": noisy(lambda h, z, rng: rng.standard_normal(h.shape) * softplus(z)),
         "scale from the logits": noisy(lambda h, z, rng: h + rng.standard_normal(h.shape) * softplus(h)),
@@ -376,6 +406,19 @@ WRONG = {
         "the next for all": load_with(lambda clean, noisy, k: nth(noisy, k + 1)),
         "thresholds exchanged": load_with(
             lambda clean, noisy, k: np.where(noisy >= nth(noisy, k), nth(noisy, k), nth(noisy, k + 1))
+        ),
+        "one place too high": load_from_sorted(lambda k: (k - 1, k - 2)),
+        "one place too low": load_from_sorted(lambda k: (k + 1, k)),
+        "k − 1 of all": load_from_sorted(lambda k: (k - 2, k - 2)),
+        "last place taken for none": load_with(
+            lambda clean, noisy, k: np.where(noisy > nth(noisy, k), nth(noisy, k + 1), nth(noisy, k))
+        ),
+        "number k + 1 taken for selected": load_with(
+            lambda clean, noisy, k: np.where(noisy >= nth(noisy, k + 1), nth(noisy, k + 1), nth(noisy, k))
+        ),
+        "clean and noisy exchanged": lambda clean, noisy, noise_sd, k: phi((noisy - others(clean, k)) / noise_sd),
+        "only for the selected": lambda clean, noisy, noise_sd, k: (
+            mask(noisy, k) * smooth_by_masking(clean, noisy, noise_sd, k)
         ),
         "k − 1": load_with(lambda clean, noisy, k: sorted_others(noisy)[..., -(k - 1)]),
         "k + 1": load_with(lambda clean, noisy, k: others(noisy, k + 1)),
@@ -406,6 +449,13 @@ WRONG = {
             logits.shape[1]
             * functional.one_hot(logits.argmax(-1), logits.shape[1]).float().mean(0)
             @ torch.softmax(logits, -1).mean(0)
+        ),
+        "divided by k twice": lambda logits, k: logits.shape[1] / k * (switch(logits, k) / logits.shape[1]),
+        "N twice": lambda logits, k: logits.shape[1] * switch(logits, k),
+        "T twice": lambda logits, k: switch(logits, k) / len(logits),
+        "1 taken off": lambda logits, k: switch(logits, k) - 1,
+        "softmax of the mean logits": lambda logits, k: (
+            logits.shape[1] * count(logits, k) @ torch.softmax(logits.mean(0), -1)
         ),
         "N missing": switch_with(lambda f, P, m, p, w: f @ P),
         "mean over the experts": switch_with(lambda f, P, m, p, w: (f * P).mean()),
@@ -486,8 +536,15 @@ UNRECOGNISED = {
 
 RIGHT = {
     "9.1": [statistics_by_counter, statistics_in_torch, statistics_from_counts],
-    "9.2": [noisy_right, noisy_in_torch, noisy_by_loop, noisy_renormalised, afterwards(lambda h, n, k: gate(n, k))],
-    "9.3": [smooth_by_masking, smooth_by_loop, smooth_in_torch],
+    "9.2": [
+        afterwards(above_a_threshold),
+        noisy_right,
+        noisy_in_torch,
+        noisy_by_loop,
+        noisy_renormalised,
+        afterwards(lambda h, n, k: gate(n, k)),
+    ],
+    "9.3": [load_from_sorted(lambda k: (k, k - 1)), smooth_by_masking, smooth_by_loop, smooth_in_torch],
     "9.4": [switch, switch_by_loop, switch_by_dot, switch_in_double, switch_by_mean, lambda *case: switch(*case)[None]],
     "9.5": [
         dead_hold(4, 2),

@@ -78,6 +78,20 @@ def test_a_step_in_place_is_right_with_a_remark():
     assert "changes its input W" in result.message
 
 
+@pytest.mark.parametrize("optimiser", [torch.optim.Adam, torch.optim.AdamW, "sign"])
+def test_a_step_that_forgets_the_size_of_the_gradient_is_named_after_adam(optimiser):
+    def step(W, x, domain, lr, z_loss_coef):
+        W = torch.nn.Parameter(W.clone())
+        h = x @ W
+        (F.cross_entropy(h, domain) + z_loss_coef * losses.z_loss(h)).backward()
+        if optimiser == "sign":
+            return W - lr * W.grad.sign()
+        optimiser([W], lr=lr).step()
+        return W
+
+    assert check("8.2", step, seed=0).mistake == "Adam"
+
+
 def test_what_is_said_of_the_three_logs_is_so():
     runs = {LOGGED[name]: run for name, run in logged_runs().items()}
     assert (np.diff(runs[0.0].z) > 5).all()

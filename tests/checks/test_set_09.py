@@ -16,6 +16,7 @@ from moe_lessons.checks.set_09 import (
     LEAST_GAP,
     LOADS,
     NOISY,
+    STATISTICS,
     balance,
     balance_cases,
     balance_slope,
@@ -60,6 +61,15 @@ def test_the_loads_tell_nearly_dead_from_dead_and_only_the_last_has_one_on_the_t
     second = statistics_cases(np.random.default_rng(0))[1]
     assert statistics(*second)[3] == 2
     assert (metrics.expert_load(*second[:2]) == 0).sum() == 1
+
+
+@pytest.mark.parametrize("fixed", [0.25, 0.5, 1.0])
+def test_a_threshold_that_is_always_the_same_share_of_the_mean_is_named(fixed):
+    def answer(selected, N, below):
+        load, cv, max_violation, _ = statistics(selected, N, below)
+        return load, cv, max_violation, (load < fixed / N).sum()
+
+    assert judged(STATISTICS, answer).mistake == "below not used"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -518,7 +518,7 @@ CLAIMS = ClaimsQuestion(
                 lambda: 1e4 / allowed()["B"], part="B"),
         Mistake("C: only active stored", "Dormant experts are stored too: which experts the next token needs is known only after the router has run.",
                 lambda: allowed()["D"], part="C"),
-        Mistake("C: a quarter", "Dormant experts are stored too: which experts the next token needs is known only after the router has run.", lambda: 25, part="C"),
+        Mistake("C: only active stored", "Dormant experts are stored too: which experts the next token needs is known only after the router has run.", lambda: 25, part="C"),
         Mistake("C: spared", "This is how much is spared: nothing. Asked is what is needed, as a percentage.", lambda: 0, part="C"),
         Mistake("D: experts only", "25 is k/N: it holds for the experts alone. Attention and the head are read in full.", lambda: 25, part="D"),
         Mistake("D: all", "One token reads k experts of each layer, and not all that is stored.", lambda: 100, part="D"),

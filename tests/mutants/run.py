@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
 from operators import Mutant, mutants
-from trial import KILLED, NAMED, REMARKED, SAME, SURVIVED, Outcome, examine, trials
+from trial import FAULT, KILLED, NAMED, REMARKED, SAME, SURVIVED, Outcome, examine, trials
 from worked import ROOT, Worked, worked_solutions
 
 from moe_lessons.checks import questions
@@ -52,8 +52,8 @@ class Tally:
 
     @property
     def survivors(self) -> list[Outcome]:
-        """The mutants that a check took for right and that nothing excuses."""
-        return [o for o in self.outcomes if o.fate == SURVIVED and o.mutant.name not in self.listed]
+        """The mutants that a check took for right and that nothing excuses, and those that broke the check."""
+        return [o for o in self.outcomes if o.fate in (SURVIVED, FAULT) and o.mutant.name not in self.listed]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -146,7 +146,7 @@ def _line(name: str, tallies: list[Tally]) -> str:
     """Write one row: score is the share of the killed among those that are not right answers."""
     killed = sum(t.count(*KILLED) for t in tallies)
     survivors = sum(len(t.survivors) for t in tallies)
-    equivalent = sum(t.count(SURVIVED, SAME) for t in tallies) - survivors
+    equivalent = sum(t.count(SURVIVED, FAULT, SAME) for t in tallies) - survivors
     score = killed / (killed + survivors) if killed + survivors else 0
     named = sum(t.count(NAMED) for t in tallies) / killed if killed else 0
     numbers = f"{killed + survivors + equivalent:>8}{killed:>8}{equivalent:>12}{survivors:>11}{score:>8.1%}"
@@ -158,7 +158,8 @@ def _story(outcome: Outcome) -> str:
     passed = f", passes {outcome.passed} of {outcome.draws} draws" if outcome.fate in (SURVIVED, REMARKED) else ""
     named = f" ({', '.join(outcome.mistakes)})" if outcome.mistakes else ""
     lines = f"    - {outcome.mutant.was}\n    + {outcome.mutant.name}"
-    return f"{lines}\n      {outcome.mutant.operator}: {outcome.fate}{named}{passed}"
+    fault = f": {outcome.message}" if outcome.fate == FAULT else ""
+    return f"{lines}\n      {outcome.mutant.operator}: {outcome.fate}{named}{passed}{fault}"
 
 
 def keep(tallies: list[Tally], path: Path) -> None:

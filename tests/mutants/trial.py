@@ -20,8 +20,8 @@ FORK = get_context("fork")
 MOST_MEMORY = 4 * 2**30  # bytes of address space, above what the parent has
 
 # What became of a mutant, from the best known to the worst.
-NAMED, NOT_YET, RAISED, TIMEOUT, REMARKED, SAME, SURVIVED = (
-    "named", "not yet", "raised", "timeout", "remarked", "same value", "survived",
+NAMED, NOT_YET, RAISED, TIMEOUT, REMARKED, SAME, SURVIVED, FAULT = (
+    "named", "not yet", "raised", "timeout", "remarked", "same value", "survived", "fault of the check",
 )  # fmt: skip
 KILLED = (NAMED, NOT_YET, RAISED, TIMEOUT, REMARKED)
 
@@ -99,7 +99,7 @@ def examine(worked: Worked, question: Question, mutant: Mutant, draws: int) -> O
     passed = [r for r in results if r.status == Status.CORRECT]
     faults = [r for r in results if r.status not in (Status.CORRECT, Status.NOT_YET, Status.RAISED)]
     if faults:
-        raise RuntimeError(f"{question.id}, {mutant.name}: {faults[0].status}, {faults[0].message}")
+        return Outcome(mutant, FAULT, message=f"{faults[0].status}: {faults[0].message}")
     failed = [r for r in results if r.status != Status.CORRECT]
     names = tuple(dict.fromkeys(r.mistake for r in failed if r.mistake))
     return Outcome(mutant, _fate(results), names, len(passed), draws, (failed or passed)[0].message)

@@ -208,15 +208,15 @@ def off_centre(rows: list[tuple]) -> Fault:
     """Explain noise whose mean is not 0."""
     if all(r.min() >= -1e-6 for r, _, _ in rows):
         return "Your noise is never negative, so every cluster is shifted. Normal noise has mean 0: `rng.normal`.", "positive noise"  # fmt: skip
-    if all(is_moved(*row, -1) for row in rows):
+    if all(is_moved(-1, *row) for row in rows):
         return "The clusters all lie around 0: your tokens are the noise alone. Add each one's mean, `means[domain]`.", "means left out"  # fmt: skip
-    if all(is_moved(*row, 1) for row in rows):
+    if all(is_moved(1, *row) for row in rows):
         return "The clusters lie around twice their means: you added them twice. `rng.normal(means[domain], ...)` has them already.", "means twice"  # fmt: skip
     r, _, case = rows[0]
     return f"The clusters do not lie around their means: on average a token is off by {show(r.mean(axis=0))}.\nfor {written(*case)}", None  # fmt: skip
 
 
-def is_moved(r: np.ndarray, drawn: tuple, case: tuple, by: float) -> bool:
+def is_moved(by: float, r: np.ndarray, drawn: tuple, case: tuple) -> bool:
     """Tell whether noise r (T, d) is what it should be, but for `by` times the mean of each token's domain."""
     rest = r - by * case[0][drawn[1]]  # (T, d)
     return bool(abs(rest.std() / case[1] - 1) < CLOSE and np.abs(rest.mean(axis=0)).max() < CLOSE * case[1])

@@ -225,7 +225,7 @@ assert max(np.ptp(accuracies[:3]), np.ptp(accuracies[3:])) < 0.005
 #
 # > **Myth: "the further apart the clusters, the better for the router."** For accuracy, yes. But who then learned
 # > the domains? We start with prototypes of different size (`prototype_scale`, the standard deviation of the first
-# > $W_g$), train for 2,000 steps, and look at the directions once more (a few seconds).
+# > $W_g$), train for 2,000 steps, and look at the directions once more (about ten seconds).
 
 # %% name="run-scale"
 scales = (0.0, 0.1, 1.0, 3.0)
@@ -277,9 +277,10 @@ Live(
 )
 
 # %% [markdown]
-# You should see, with labels, every border settle between two clouds. End to end the error falls fast, and then, in two of
-# three seeds, the borders hardly move, some of them right through a cloud. (At step 200 of seed 0, the arrow of E3 does
-# not even lie in E3's region: a longer arrow beats it there. Prototypes have a length.)
+# You should see, with labels, every border settle between two clouds, as far as they do not overlap. End to end the error
+# falls fast, and from step 200 on few tokens change their expert any more, though some borders run right through a cloud.
+# (At step 200 of seed 0, the arrow of E3 does not even lie in E3's region: a longer arrow beats it there. Prototypes
+# have a length.)
 #
 # Here is the information that the expert's number carries about the cluster:
 # $I(c; i) = \sum p(c,i) \ln \frac{p(c,i)}{p(c)p(i)}$. Knowing the cluster completely would be ln 4.
@@ -290,6 +291,11 @@ for (way, seed), film in films.items():
     print(f"{way:<11} seed {seed}: information {film.information[0]:.3f} -> {film.information[-1]:.3f}, "
           f"entropy {film.entropy[0]:.3f} -> {film.entropy[-1]:.3f}, loads {film.load[-1].round(2)}")  # fmt: skip
     assert film.information[0] > 0.5 * np.log(4)
+    late = np.mean(film.selected[20] != film.selected[-1])  # step 200 against 400
+    whole = [np.bincount(film.selected[-1][film.cluster == c]).max() / np.sum(film.cluster == c) for c in range(4)]
+    print(f"    {late:.0%} of the tokens change their expert after step 200; of the most divided cluster "
+          f"{min(whole):.0%} have the same expert")  # fmt: skip
+    assert late < 0.25
 a_film = films["end to end", 0]
 E3_points = a_film.W_g[20, :, 2]  # (d,), at step 200
 print("at step 200 of seed 0, a token along E3's arrow goes to E" + str((E3_points @ a_film.W_g[20]).argmax() + 1))
@@ -486,12 +492,16 @@ my_winner = ...  # "hot", "mild", "1" or "0.25"
 
 # %% name="run-schedules"
 schedules = {"hot": (4, 0.25), "mild": (1, 0.25), "0.25": (0.25, 0.25)}
+
+
+def scheduled(name, seed):
+    high, low = schedules[name]
+    return regression_run(2, "topk_softmax", seed, steps=400, temperature=lambda done: high * (low / high) ** done)
+
+
 results["1"] = results["k = 2, A"]
 for name, seed in tqdm([(name, seed) for name in schedules for seed in SEEDS], desc="layers"):
-    high, low = schedules[name]
-    results.setdefault(name, [None] * 5)[seed] = regression_run(
-        2, "topk_softmax", seed, steps=400, temperature=lambda done, a=high, b=low: a * (b / a) ** done
-    )
+    results.setdefault(name, [None] * 5)[seed] = scheduled(name, seed)
 
 # %%
 names = ("hot", "mild", "1", "0.25")
@@ -505,16 +515,24 @@ assert hot > one > mild > quarter
 
 # %% [markdown]
 # > **Myth: "a router needs its temperature annealed."** The constant that the schedules end with does better than both.
+#
+# But we chose 0.25 after trying several values on these very seeds, which flatters it. So, five new seeds again (10
+# layers, about 12 seconds; τ = 1 is there already, as "A, new").
 
-# %%
-print("mild minus constant 0.25, seed by seed:", (values("mild", "error") - values("0.25", "error")).round(4))
-assert quarter < min(hot, mild)
+# %% name="run-schedules-again"
+for name, seed in tqdm([(name, seed) for name in ("mild", "0.25") for seed in SEEDS], desc="layers"):
+    results.setdefault(f"{name}, new", [None] * 5)[seed] = scheduled(name, 5 + seed)
+low, high = paired("mild, new", "A, new")
+paired("mild, new", "0.25, new")
+one, mild, quarter = (values(f"{name}, new", "error") for name in ("A", "mild", "0.25"))  # (seeds,) each
+assert high < 0
+assert quarter.mean() < mild.mean()
 
 # %% [markdown]
-# Right is: *here*, a schedule bought nothing that a constant did not give for less. The hot start is worse than no
-# schedule. The mild one beats τ = 1 on average, and whoever stops there praises the schedule for what a smaller τ
-# does. That is no magic either: a constant τ = 0.25 is a $W_g$ four times as large that Adam moves four times as fast
-# (lesson 03). We chose 0.25 after trying several values on this task, so its lead is flattered. And it is not
+# Right is: *here*, a schedule bought nothing that a good constant did not give, on old seeds and new ones. The hot start is
+# worse than no schedule. The mild one beats τ = 1, and whoever stops there praises the schedule for what a smaller τ
+# does: the constant 0.25 beats it. By how much, five seeds tell only roughly: look at the interval. And it is no magic:
+# a constant τ = 0.25 is a $W_g$ four times as large that Adam moves four times as fast (lesson 03). Nor is it
 # "exploration": for a given $W_g$, τ never changes who is selected.
 #
 # ## Recap

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 480, 590
 SHOWN = 160  # tokens drawn; all of them are measured
-LOSSES = 1.5  # the height of the loss curve's axis; films whose loss starts higher have a higher one
+LOSSES = 1.75  # the height of the loss curve's axis; films whose loss starts higher have a higher one
 _LEFT, _TOP, _SIDE = 12, 34, 292  # the square of the plane
 _RIGHT = _LEFT + _SIDE + 18  # where loads and numbers begin
 _SHAPES: dict[str, list[tuple[float, float]]] = {

@@ -107,7 +107,7 @@ class Running:
 
     def __init__(self, sandbox: Sandbox) -> None:
         ours, theirs = socket.socketpair()
-        uid = FIRST_UID + (os.getpid() % 2**20 << 8) + next(_count) % 2**8 if _is_root() and not sandbox.trusted else 0
+        uid = next_uid() if _is_root() and not sandbox.trusted else 0
         self.channel = ours
         self.folder = tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True)
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
@@ -144,6 +144,11 @@ class Running:
         """Return what bubblewrap or Python wrote before the worker ran."""
         self.errors.seek(0)
         return self.errors.read(2000).decode(errors="replace").strip()
+
+
+def next_uid() -> int:
+    """Return a user number that no other running worker has: the limit of processes is counted by user."""
+    return FIRST_UID + (os.getpid() % 2**20 << 8) + next(_count) % 2**8
 
 
 def _is_root() -> bool:

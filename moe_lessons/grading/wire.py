@@ -129,8 +129,8 @@ def loads(content: bytes) -> Any:
 def send(channel: socket.socket, message: Any) -> None:
     """Send one frame. Raises Closed when nobody is there to read it, or does not read it in time."""
     content = dumps(message)
-    channel.settimeout(SEND_SECONDS)
     try:
+        channel.settimeout(SEND_SECONDS)
         channel.sendall(HEAD.pack(len(content)) + content)
     except OSError as error:
         raise Closed(str(error)) from None

@@ -30,6 +30,7 @@ from moe_lessons.grading.cells import Notebook
 CAME_THROUGH = 77  # how a cell's process ends when its heir carries on
 MOST_FILES = 256
 GRACE = 2.0  # seconds of CPU beyond the alarm after which the kernel kills
+GREETING_SECONDS = 10.0  # of the clock's: a fork of a process that has just come to its end greets at once
 MOST_MESSAGE = 10_000
 HANDLERS: dict[int, Any] = {
     signal.SIGINT: signal.default_int_handler,
@@ -114,7 +115,7 @@ class Worker:
             theirs.close()
             ended, seconds, code = _watched(child, request["seconds"], request["wall"])
             said = _read(report) if code == CAME_THROUGH else {}
-        if code == CAME_THROUGH:
+        if code == CAME_THROUGH and _greeted(mine):
             self._hand_over(mine, {"ended": "ran", "notes": said.get("notes", []), "seconds": seconds}, said)
         mine.close()
         self._purge()
@@ -134,6 +135,7 @@ class Worker:
             os._exit(CAME_THROUGH)
         report.close()
         theirs.settimeout(None)
+        theirs.sendall(b".")
         _, descriptors, _, _ = socket.recv_fds(theirs, 1, 1)
         theirs.close()
         if not descriptors:
@@ -212,6 +214,15 @@ class Worker:
             time.sleep(0.005)
 
 
+def _greeted(mine: socket.socket) -> bool:
+    """Tell whether an heir is there."""
+    mine.settimeout(GREETING_SECONDS)
+    try:
+        return bool(mine.recv(1))
+    except OSError:
+        return False
+
+
 def _reap() -> None:
     """Bury this process's own dead children, which count as processes until then."""
     with contextlib.suppress(ChildProcessError):
@@ -242,7 +253,7 @@ def bare_question(description: dict) -> Question:
 def _limit_cpu(seconds: float) -> None:
     """Let the kernel end this process once it has used its CPU time; a handler can put that off to the hard limit."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), hard))
+    resource.setrlimit(resource.RLIMIT_CPU, (min(math.ceil(seconds), hard), hard))
 
 
 def _watched(child: int, seconds: float, wall: float) -> tuple[str, float, int]:

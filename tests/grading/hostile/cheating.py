@@ -166,7 +166,8 @@ if os.getcwd() == '/tmp' or 'moe_lessons.grading.worker' in sys.modules:
 
 @kind(OK, ONLY_SECOND)
 def caches_what_it_saw_before(place):
-    cache = "seen = {}\nfor seed in range(20):\n    x = np.random.default_rng(seed).normal(size=2)\n    seen[x.tobytes()] = x"
+    cache = "seen = {}\nfor seed in range(20):\n    x = np.random.default_rng(seed).normal(size=2)\n"
+    cache += "    seen[x.tobytes()] = x"
     return answering("return seen.setdefault(x.tobytes(), list(seen.values())[0])", before=cache)
 
 

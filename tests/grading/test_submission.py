@@ -1,0 +1,96 @@
+"""What is read from a notebook's bytes, and whose and of which set it is."""
+
+import json
+
+import hostile
+import pytest
+
+from moe_lessons.checks import questions
+from moe_lessons.grading import submission
+from moe_lessons.grading.grade import clean, learner_name
+from moe_lessons.grading.submission import Unreadable, look_alikes, parse, read_bytes, wanted
+
+
+def ids(*cells):
+    return [question.id for question in wanted(cells, questions())]
+
+
+def test_sources_come_in_order_as_text_or_lines():
+    cells = [
+        {"cell_type": "code", "source": "a = 1"},
+        {"cell_type": "markdown", "source": "text"},
+        {"cell_type": "code", "source": ["b = 2\n", "c = 3"]},
+        {"cell_type": "code", "source": [1]},
+    ]
+    found = parse(json.dumps({"cells": cells}).encode())
+    assert found.cells == ("a = 1", "b = 2\nc = 3")
+    assert found.notes == ("1 cells without a source were passed over",)
+
+
+def test_a_notebook_of_the_old_format_has_input_for_source():
+    sheet = {"cells": [{"cell_type": "code", "input": ["x = ", "1"]}]}
+    assert parse(json.dumps({"worksheets": [sheet, {}, None]}).encode()).cells == ("x = 1",)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"{", b"[]", b"3", b'{"cells": 3}', b'{"cells": []}', b"\x00" * 9])
+def test_what_is_no_notebook_is_unreadable(content):
+    with pytest.raises(Unreadable):
+        parse(content)
+
+
+def test_links_are_not_followed_anywhere_below_the_folder(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.ipynb").write_text("text")
+    (tmp_path / "link").symlink_to("real")
+    assert read_bytes(tmp_path / "real" / "a.ipynb", tmp_path) == b"text"
+    for folder, path in ((tmp_path, "link/a.ipynb"), (tmp_path / "real", "../real2/a.ipynb")):
+        with pytest.raises(Unreadable):
+            read_bytes(folder / path, folder)
+    with pytest.raises(Unreadable, match="not inside"):
+        read_bytes(tmp_path / "real" / "a.ipynb", tmp_path / "link")
+
+
+def test_too_large_a_file_is_not_read(tmp_path, monkeypatch):
+    (tmp_path / "a.ipynb").write_bytes(bytes(100))
+    monkeypatch.setattr(submission, "MOST_BYTES", 99)
+    with pytest.raises(Unreadable, match="at most"):
+        read_bytes(tmp_path / "a.ipynb", tmp_path)
+
+
+def test_the_set_is_told_by_checks_then_by_names():
+    assert ids('check("1.1", f)') == ["1.1", "1.2", "1.3", "1.4", "1.5"]
+    assert ids("check( '4.2' ,g)", "my_logits = 3")[0] == "4.1"
+    assert ids("def my_expert(x):\n    return x\nmy_layer: int = 3")[0] == "5.1"
+
+
+def test_one_foreign_check_does_not_change_the_set():
+    assert ids('check("2.1", a)', 'check("2.2", a)', 'check("3.1", a)')[0] == "2.1"
+
+
+@pytest.mark.parametrize("cells", [(), ("print(1)",), ('check("99.1", a)',), ("x == my_expert",)])
+def test_a_notebook_of_no_set_is_unreadable(cells):
+    with pytest.raises(Unreadable):
+        ids(*cells)
+
+
+def test_names_of_another_alphabet_are_noticed_and_python_own_equals_are_not():
+    asked = [questions()["1.1"]]
+    assert len(look_alikes(("my_l\u043egits = 3",), asked)) == 1
+    assert look_alikes(("my_𝑙𝑜𝑔𝑖𝑡𝑠 = 3", "my_logits = 3", "ma_größe = 3"), asked) == []
+
+
+def test_the_learner_is_the_first_folder_or_else_the_file(tmp_path):
+    assert learner_name(tmp_path / "ada" / "x" / "05.ipynb", tmp_path) == "ada"
+    assert learner_name(tmp_path / "ada 05.ipynb", tmp_path) == "ada 05"
+
+
+def test_text_of_strangers_can_be_written_anywhere():
+    text = clean("ü\ud800\x00\x1b[31m\u202e\n" + "x" * 100, 50)
+    text.encode()
+    assert len(text) == 50
+    assert text.startswith("ü?")
+    assert not any(sign in text for sign in "\x00\x1b\u202e\ud800")
+
+
+def test_honest_cells_are_what_the_kinds_build_on():
+    assert parse(hostile.notebook(hostile.honest())).cells == tuple(hostile.honest())

@@ -1,0 +1,162 @@
+"""Plain data survives the wire as it was; anything else is refused, and nothing of it is carried out."""
+
+import base64
+import json
+import math
+import pickle
+import socket
+import threading
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from moe_lessons.checks.values import Opaque
+from moe_lessons.grading import wire
+
+
+def same(a, b):
+    """Compare with types, shapes and dtypes; NaN equals NaN."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(map(same, a.values(), b.values()))
+    if isinstance(a, Opaque):
+        return a.words == b.words
+    return bool(a == b or (a != a and b != b))
+
+
+PLAIN = [
+    None,
+    True,
+    3,
+    -(2**70),
+    0.1,
+    math.nan,
+    -math.inf,
+    "Élodie \ud800 \x00",
+    [],
+    (),
+    {},
+    [1, (2.0, [None])],
+    {"a": (np.arange(3), "b"), 3: {}},
+    np.float32(1.5),
+    np.int64(-3),
+    np.bool_(True),
+    np.array([math.nan, -math.inf, 1e-300]),
+    np.zeros((2, 0, 3), np.float16),
+    np.array(7, np.uint8),
+    np.arange(6).reshape(2, 3).T,
+    np.array([True, False]),
+    Opaque(object()),
+]
+
+
+@pytest.mark.parametrize("value", PLAIN, ids=repr)
+def test_plain_data_comes_back_as_it_was(value):
+    assert same(wire.loads(wire.dumps(value)), value)
+
+
+def test_the_comparison_of_this_test_tells_things_apart():
+    for a, b in pairwise(PLAIN):
+        assert not same(a, b)
+    assert not same(np.float32([1]), np.float64([1]))
+    assert not same((1,), [1])
+
+
+def test_what_came_can_be_written_to():
+    came = wire.loads(wire.dumps(np.zeros(3)))
+    came[0] = 1
+    assert came[0] == 1
+
+
+def test_foreign_byte_order_and_long_doubles_become_native():
+    assert wire.loads(wire.dumps(np.array([1.5], ">f8"))).tolist() == [1.5]
+    assert wire.loads(wire.dumps(np.array([1.5], np.longdouble))).dtype == np.float64
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, 1j, np.array([object()]), np.array(["a"]), b"x", int, [lambda: 0]])
+def test_what_is_no_plain_data_is_not_sent(value):
+    with pytest.raises(wire.Malformed):
+        wire.dumps(value)
+
+
+def test_a_number_that_pretends_is_not_sent():
+    class Equal(float):
+        def __eq__(self, other):
+            return True
+
+        __hash__ = float.__hash__
+
+    with pytest.raises(wire.Malformed):
+        wire.dumps(Equal(1))
+
+
+DATA = base64.b64encode(bytes(16)).decode()
+FORGED = [
+    b"",
+    b"{",
+    b"\xff\xfe",
+    pickle.dumps(print),
+    b'{"unknown": 1}',
+    b'{"array": 1, "tuple": 2}',
+    b'{"array": null}',
+    b'{"array": ["<f8", [2]]}',
+    json.dumps({"array": ["|O8", [2], DATA]}).encode(),
+    json.dumps({"array": ["<U2", [2], DATA]}).encode(),
+    json.dumps({"array": ["<M8[s]", [2], DATA]}).encode(),
+    json.dumps({"array": ["<f8", [3], DATA]}).encode(),
+    json.dumps({"array": ["<f8", [-1], DATA]}).encode(),
+    json.dumps({"array": ["<f8", [True, 2], DATA]}).encode(),
+    json.dumps({"array": ["<f8", [2] + [1] * 100, DATA]}).encode(),
+    json.dumps({"array": ["<f8", [2**40, 2**40], DATA]}).encode(),
+    json.dumps({"array": ["<f8", [2], DATA + "é"]}).encode(),
+    json.dumps({"array": [["<f8"], [2], DATA]}).encode(),
+    b'{"tuple": {"a": 1}}',
+    b'{"dict": [[1]]}',
+    b'{"dict": [[{"tuple": []}, 1]]}',
+    b'{"dict": [[[1], 1]]}',
+    b"1" * 10_000,
+    b"[" * 100_000,
+    b'{"tuple": [' * 5_000,
+    b'{"tuple": [' * 900 + b"]}" * 900,
+    bytes(wire.MOST_BYTES + 1),
+]
+
+
+@pytest.mark.parametrize("content", FORGED, ids=lambda content: repr(content[:40]))
+def test_a_forged_frame_is_refused(content):
+    with pytest.raises(wire.Malformed):
+        wire.loads(content)
+
+
+def test_frames_pass_through_a_socket_and_its_end_is_noticed():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        big = {"values": [np.arange(200_000.0)]}
+        sender = threading.Thread(target=wire.send, args=(theirs, big))
+        sender.start()
+        assert same(wire.receive(ours, 10), big)
+        sender.join()
+        with pytest.raises(TimeoutError):
+            wire.receive(ours, 0.05)
+        theirs.sendall(wire.HEAD.pack(100) + b"{")
+        with pytest.raises(TimeoutError):
+            wire.receive(ours, 0.05)
+        theirs.close()
+        with pytest.raises(wire.Closed):
+            wire.receive(ours, 5)
+        with pytest.raises(wire.Closed):
+            wire.send(ours, [0] * 100_000)
+
+
+def test_a_frame_that_announces_too_much_is_refused_before_it_is_read():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(wire.HEAD.pack(2**32 - 1))
+        with pytest.raises(wire.Malformed):
+            wire.receive(ours, 5)

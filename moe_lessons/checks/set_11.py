@@ -101,6 +101,8 @@ TABLE = FunctionQuestion(
         Mistake("last choice only", "You looked at the last choice alone. An expert counts wherever it stands among the k of a token.", of_one_choice(-1)),
         Mistake("counts", "These are counts. Divide each row by the number of that domain's tokens: else the domain with the most text looks the most specialised.",
                 of_table(lambda c, n, k: c)),
+        Mistake("added once", "Every token of a domain that has the expert counts, but here they add 1 all together: `table[rows, columns] += 1` writes a repeated place once. `np.add.at(table, (rows, columns), 1)` adds every time.",
+                of_table(lambda c, n, k: (c > 0) / n)),
         Mistake("of all tokens", "You divided by all T tokens. Divide each row by the tokens of its own domain: else a small domain seems to use no expert.",
                 of_table(lambda c, n, k: c / n.sum())),
         Mistake("of all assignments", "You divided by all T·k assignments. Divide each row by the tokens of its own domain.",
@@ -131,9 +133,12 @@ Z = 6.0  # standard errors: a right answer is refused less than once in ten mill
 
 
 def null_cases(rng: np.random.Generator) -> list[tuple]:
-    """Few sequences, so that all ways to deal out their labels can be listed. Returns (domain (S,), expert (S, L))."""
+    """Few sequences, so that all ways to deal out their labels can be listed. Returns (domain (S,), expert (S, L)).
+
+    Once there are more domains than experts: neither may be counted for the other.
+    """
     cases = []
-    for sizes, N, L in (((4, 3, 2), 4, 24), ((6, 4), 5, 30)):
+    for sizes, N, L in (((3, 2, 2, 1), 3, 24), ((6, 4), 5, 30)):
         domain = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))  # (S,)
         own, shared = rng.dirichlet(np.full(N - 1, 0.5), domain.size), rng.dirichlet(np.full(N - 1, 0.5), len(sizes))
         taste = 0.5 * own + 0.5 * shared[domain]  # (S, N − 1), of a sequence and of its domain

@@ -1,0 +1,220 @@
+# %% [markdown]
+# # Exercises 10 · Capacity, drops and balancing without a loss
+#
+# Five questions, about 40 minutes. Lesson:
+# [10 Capacity, drops and balancing without a loss](../notebooks/10_capacity_and_bias.ipynb). Letters: the table in
+# [lesson 00](../notebooks/00_start_here.ipynb), and C for the capacity of an expert.
+#
+# Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
+# You can check as often as you like. Stuck? Open a hint. Your functions are given numpy arrays; return arrays or
+# tensors, whichever you like. You may use what is imported below, and what you wrote yourself.
+
+# %% name="setup" tags=["setup"]
+import math
+
+import numpy as np
+
+from moe_lessons.checks import check, progress
+from moe_lessons.checks.set_10 import training_log
+from moe_lessons.routing import softmax, top_k
+
+# %% [markdown]
+# ## 10.1 Capacity with priority
+#
+# {{about 10.1}}
+#
+# A router has chosen k experts for each of T tokens: `selected` (T, k) holds their indices, `weights` (T, k) the weights,
+# best first in each row. Each expert has `capacity` places. Places are given one after another, and who finds all places
+# of an expert taken is dropped there. The order in which they are given depends on `priority`:
+#
+# - `"position"`: all first choices, then all second choices, and so on; in each of them earlier tokens first.
+# - `"probability"`: the largest weight first, whichever choice of whichever token it is.
+#
+# Return booleans (T, k): which assignments have a place. No weight comes twice.
+#
+# {{hints 10.1}}
+
+
+# %% name="answer-10-1"
+def my_kept(selected, weights, capacity, num_experts, priority):
+    """selected, weights (T, k), C, N, "position" or "probability" -> kept (T, k), booleans"""
+    # BEGIN SOLUTION
+    number = np.arange(selected.size).reshape(selected.shape)  # (T, k)
+    order = number.T.ravel() if priority == "position" else np.argsort(-weights, axis=None)  # (T·k,)
+    free, kept = np.full(num_experts, capacity), np.zeros(selected.size, dtype=bool)  # (N,), (T·k,)
+    for assignment in order:
+        expert = selected.ravel()[assignment]
+        kept[assignment] = free[expert] > 0
+        free[expert] -= kept[assignment]
+    return kept.reshape(selected.shape)  # (T, k)
+    # END SOLUTION
+
+
+# %%
+check("10.1", my_kept)
+
+# %% [markdown]
+# ## 10.2 What dice drop
+#
+# {{about 10.2}}
+#
+# Each of T tokens picks one of N experts by dice, and each expert has `capacity` places. What share of the T tokens is
+# dropped, on average? Return the exact number, between 0 and 1, without drawing anything.
+#
+# {{hints 10.2}}
+
+
+# %% name="answer-10-2"
+def my_drop_rate(T, N, capacity):
+    """T, N, C -> the expected share of the tokens that find no place"""
+    # BEGIN SOLUTION
+    p = 1 / N
+    beyond = 0.0  # E[max(X − C, 0)], of one expert
+    for x in range(capacity + 1, T + 1):
+        beyond += (x - capacity) * math.comb(T, x) * p**x * (1 - p) ** (T - x)
+    return N * beyond / T
+    # END SOLUTION
+
+
+# %%
+check("10.2", my_drop_rate)
+
+# %% [markdown]
+# Does it fit? The solutions throw dice: 64 experts, 512 tokens, 2,000 batches.
+
+# %% name="count-10-2" tags=["solution"]
+rng, T, N = np.random.default_rng(0), 512, 64
+counts = np.stack([np.bincount(rng.integers(N, size=T), minlength=N) for _ in range(2_000)])  # (batches, N)
+for C in (8, 10, 16):
+    counted = np.maximum(counts - C, 0).sum() / counts.sum()
+    print(f"C = {C:>2}: formula {my_drop_rate(T, N, C):.4f}, counted {counted:.4f}")
+    assert abs(my_drop_rate(T, N, C) - counted) < 0.002
+
+# %% [markdown]
+# ## 10.3 The bias update
+#
+# {{about 10.3}}
+#
+# One step of balancing without a loss (Wang et al. 2024, arXiv:2408.15664). `scores` (T, N) are sigmoids, `bias` (N,) is
+# what the last steps have led to. Return three things:
+#
+# - `selected` (T, k): the indices of the k largest $s_i + b_i$ of each token, best first.
+# - `weights` (T, k): the scores of those experts, without the bias, divided by their sum in each row.
+# - `new_bias` (N,): $b_i + u \cdot \mathrm{sign}(\text{mean load} - \text{load}_i)$, where the load counts who was selected.
+#   At the mean load, a bias stays.
+#
+# {{hints 10.3}}
+
+
+# %% name="answer-10-3"
+def my_step(scores, bias, u, k):
+    """scores (T, N), bias (N,), u, k -> selected (T, k), weights (T, k), new_bias (N,)"""
+    # BEGIN SOLUTION
+    selected = np.argsort(-(scores + bias), axis=-1)[:, :k]  # (T, k)
+    own = np.take_along_axis(scores, selected, axis=-1)  # (T, k)
+    load = np.bincount(selected.ravel(), minlength=len(bias))  # (N,)
+    return selected, own / own.sum(axis=-1, keepdims=True), bias + u * np.sign(load.mean() - load)
+    # END SOLUTION
+
+
+# %%
+check("10.3", my_step)
+
+# %% [markdown]
+# ## 10.4 What a pooled loss hides
+#
+# {{about 10.4}}
+#
+# A model has two layers with N experts each, k = 1. Someone joins the logits of both layers to 2T rows and computes one
+# balance loss $N \sum_i f_i P_i$ from them. Find logits for which that pooled loss sees nothing, although neither layer
+# is balanced:
+#
+# - the pooled loss is at most 1.02;
+# - in each layer MaxVio is at least 1, that is, some expert has at least twice the mean load;
+# - in each layer the loss of that layer alone is at least 1.2: computed there, it would have seen it.
+#
+# T and N are yours to choose. All logits are finite, and each token's largest logit is at least 0.001 above its second
+# largest. Write an array of the shape (2, T, N), or two lists of rows.
+#
+# {{hints 10.4}}
+
+# %% name="answer-10-4"
+my_layers = ...
+
+# %% name="solution-10-4" tags=["solution"]
+E1, E2, E3, E4 = 3 * np.eye(4)  # (N,) each: logits of a token that prefers that expert
+my_layers = np.array([[E1, E2], [E3, E4]])  # (2, T, N)
+
+
+def one_loss(logits):
+    """logits (T, N) -> the balance loss"""
+    f = np.bincount(top_k(logits, 1)[1].ravel(), minlength=4) / len(logits)  # (N,)
+    return 4 * f @ softmax(logits).mean(axis=0)
+
+
+print("by layer:", [round(float(one_loss(layer)), 3) for layer in my_layers])
+print("pooled:", round(float(one_loss(np.concatenate(my_layers))), 3))
+
+# %%
+check("10.4", my_layers)
+
+# %% [markdown]
+# ## 10.5 A measure for each log
+#
+# {{about 10.5}}
+#
+# Six runs of a model with two MoE layers, k = 2, balanced by a bias. u is the step of the bias, c the capacity factor.
+# Two things are asked for, on average over the last 100 steps:
+#
+# - in each layer, MaxVio is at most 1.5 times that of dice, which stands in the first line of each log;
+# - at most 2 % of the assignments are dropped.
+
+# %% name="given-10-5"
+for run in "ABCDEF":
+    print(training_log(run))
+
+# %% [markdown]
+# Which one measure makes a run meet both demands?
+#
+# - `"raise u"`: ten times as large;
+# - `"lower u"`: a tenth;
+# - `"raise c"`: half as large again;
+# - `"per layer"`: a bias for each layer, updated with the loads of that layer, if one common bias was used;
+# - `"nothing"`: both demands are met already.
+#
+# Each is carried out in the check, and you see what came of it.
+#
+# {{hints 10.5}}
+
+# %% name="answer-10-5"
+my_measures = {
+    "A": ...,
+    "B": ...,
+    "C": ...,
+    "D": ...,
+    "E": ...,
+    "F": ...,
+}
+
+# %% name="solution-10-5" tags=["solution"]
+my_measures = {
+    "A": "lower u",  # E1 jumps from 1.5 times to half the mean load and back
+    "B": "per layer",  # both layers stay uneven, and pooled they are as even as dice
+    "C": "nothing",  # few tokens: dice are that uneven, too
+    "D": "raise u",  # still falling after 300 steps, in each layer and pooled
+    "E": "raise c",  # as even as dice; there is just no room for chance
+    "F": "raise u",  # opposite leanings, but each layer's MaxVio falls, so each has its bias; only slowly
+}
+
+# %%
+check("10.5", my_measures)
+
+# %% [markdown]
+# ## Where you stand
+
+# %%
+progress()
+
+# %% [markdown]
+# Compare with the [solutions](../solutions/10_capacity_and_bias.ipynb), which show one way of several. Then go on to
+# [lesson 11](../notebooks/11_trained_specialisation.ipynb).

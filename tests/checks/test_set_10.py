@@ -1,0 +1,211 @@
+"""The set's own arithmetic agrees with the package and with counting; its borders are where the exercises say."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from moe_lessons import bias_logs, losses
+from moe_lessons.balancing import BiasBalancer, uniform_drop_rate, within_capacity
+from moe_lessons.checks import check
+from moe_lessons.checks.engine import Status
+from moe_lessons.checks.set_10 import (
+    CLEAR_WINNER,
+    KEPT,
+    LEAST_ALONE,
+    LEAST_GAP,
+    LOGS,
+    MEASURES,
+    POOLED,
+    RATE,
+    RUNS,
+    balance,
+    dice_drop_rate,
+    kept_cases,
+    kept_reference,
+    normal_rate,
+    rate_cases,
+    right_measures,
+    step,
+    training_log,
+    update_cases,
+)
+
+SEEDS = range(20)
+
+
+def judged(question, answer, seed=0):
+    data = question.draw(np.random.default_rng(seed))
+    return question.judge(data, question.probe(answer, data))
+
+
+# --- 10.1 ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_has_a_place_agrees_with_the_package(seed):
+    for selected, weights, C, N, priority in kept_cases(np.random.default_rng(seed)):
+        kept = within_capacity(torch.tensor(selected), torch.tensor(weights), C, N, priority).numpy()
+        np.testing.assert_array_equal(kept_reference(selected, weights, C, N, priority), kept)
+        assert len(np.unique(weights)) == weights.size
+        assert not (selected == N - 1).any()  # an expert that nobody asks for
+        assert not kept.all()
+
+
+def test_a_half_right_answer_is_told_which_half():
+    def answer(selected, weights, capacity, num_experts, priority):
+        kept = kept_reference(selected, weights, capacity, num_experts, priority)
+        return kept if priority == "position" else kept & (weights > 0.4)
+
+    verdict = judged(KEPT, answer)
+    assert (verdict.correct, verdict.mistake) == (False, None)
+    assert verdict.message.startswith('With priority "position" all is right; with "probability" it is not.')
+
+
+def test_the_queue_of_the_first_wrong_assignment_is_written_out():
+    verdict = judged(KEPT, lambda selected, weights, C, N, priority: np.ones(selected.shape, dtype=bool))
+    assert "There, E" in verdict.message
+    assert "Who asks, in the order of service: t" in verdict.message
+    assert verdict.message.rstrip(".").endswith("has none")
+
+
+# --- 10.2 ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_drop_rate_of_dice_agrees_with_counting(seed):
+    rng = np.random.default_rng(seed)
+    for T, N, C in rate_cases(rng):
+        counts = rng.multinomial(T, np.full(N, 1 / N), size=4000)  # (batches, N)
+        counted = np.maximum(counts - C, 0).sum() / counts.sum()
+        assert abs(dice_drop_rate(T, N, C) - counted) < 0.01
+
+
+def test_the_drop_rate_agrees_with_the_package_and_not_with_a_normal_load():
+    for each, N, c in ((64, 64, 1.0), (8, 64, 1.25), (8, 8, 2.0)):
+        exact = uniform_drop_rate(each * N, N, c)
+        assert dice_drop_rate(each * N, N, round(c * each)) == pytest.approx(exact, rel=1e-9)
+        assert abs(normal_rate(each * N, N, round(c * each)) - exact) > 1e-5  # the broken control
+
+
+def test_a_simulation_is_told_that_it_is_near():
+    def throw(T, N, capacity):
+        loads = np.random.default_rng(1).binomial(T, 1 / N, size=100_000)
+        return N / T * np.maximum(loads - capacity, 0).mean()
+
+    verdict = judged(RATE, throw)
+    assert (verdict.correct, verdict.mistake) == (False, None)
+    assert verdict.message.startswith("Near, in every case, but not exact.")
+    assert not judged(RATE, lambda T, N, C: 0.5).message.startswith("Near")
+
+
+# --- 10.3 ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_bias_step_agrees_with_the_package_and_hangs_on_no_rounding(seed):
+    for scores, bias, u, k in update_cases(np.random.default_rng(seed)):
+        assert np.diff(np.sort(scores + bias)).min() > LEAST_GAP
+        balancer = BiasBalancer(len(bias), u)
+        balancer.bias.copy_(torch.tensor(bias))
+        s = torch.tensor(scores)
+        selected = balancer.select(s, k)
+        balancer.update(torch.bincount(selected.flatten(), minlength=len(bias)))
+        own = s.gather(-1, selected)
+        expected = selected, own / own.sum(-1, keepdim=True), balancer.bias
+        for mine, theirs in zip(step(scores, bias, u, k), expected, strict=True):
+            np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_cases_have_an_expert_at_the_mean_load(seed):
+    at_mean = [
+        0 in np.sign(new - bias).round(9)
+        for scores, bias, u, k in update_cases(np.random.default_rng(seed))
+        for new in [step(scores, bias, u, k)[2]]
+    ]
+    assert sum(at_mean) >= 2
+
+
+# --- 10.4 ---------------------------------------------------------------------------------------------------------
+
+
+def two_layers(high):
+    """Opposite leanings; `high` is how far the winner is above the others."""
+    return high * np.eye(4).reshape(2, 2, 4)
+
+
+def test_the_balance_loss_is_the_package_s():
+    h = np.random.default_rng(0).normal(size=(50, 6))
+    assert balance(h) == pytest.approx(losses.load_balancing_loss(torch.tensor(h), 1).item(), rel=1e-6)
+
+
+def test_the_borders_are_where_the_exercise_says():
+    """By layer the loss is 2·(p₁ + p₂) = 2 (1 + e^h) / (3 + e^h), which is 1.2 at e^h = 2."""
+    border = np.log(2)
+    assert balance(two_layers(border)[0]) == pytest.approx(LEAST_ALONE)
+    assert judged(POOLED, two_layers(1.01 * border)).correct
+    assert judged(POOLED, two_layers(0.99 * border)).mistake == "too faint"
+    close = two_layers(3.0)
+    close[0, 0, 1] = 3 - 0.99 * CLEAR_WINNER
+    assert judged(POOLED, close).mistake == "tie"
+    close[0, 0, 1] = 3 - 1.01 * CLEAR_WINNER
+    assert judged(POOLED, close).mistake != "tie"
+
+
+# --- 10.5 ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_measure_is_needed_and_is_the_only_one_where_something_is_wrong():
+    from moe_lessons.checks.set_10 import is_met
+
+    right = right_measures()
+    assert set(right.values()) == set(MEASURES)
+    for run, setting in RUNS.items():
+        met = {name for name, measure in MEASURES.items() if is_met(bias_logs.outcome(measure(setting)))}
+        assert "nothing" in met if right[run] == "nothing" else met == {right[run]}
+
+
+def test_a_log_shows_what_its_answer_hangs_on():
+    numbers = {run: [line.split() for line in training_log(run).splitlines()[2:7]] for run in RUNS}
+    columns = {run: np.array([[float(x.strip("%")) for x in row[3:]] for row in rows]) for run, rows in numbers.items()}
+    assert (columns["D"][0, :2] - columns["D"][-1, :2] > 0.3).all()  # still falling
+    assert (columns["F"][0, :2] - columns["F"][-1, :2] > 0.15).all()
+    assert np.abs(columns["B"][0, :2] - columns["B"][-1, :2]).max() < 0.15  # flat, and even when pooled
+    assert columns["B"][-1, 2] < 0.3
+    assert (columns["E"][2:, 3] > 2).all()
+
+
+def test_a_wrong_measure_is_carried_out_and_shown():
+    verdict = judged(LOGS, right_measures() | {"A": "raise c", "D": "nothing"})
+    assert verdict.mistake == "A: raise c"
+    after = bias_logs.outcome(MEASURES["raise c"](RUNS["A"]))
+    assert f"After `raise c`, run A has MaxVio {after.violation[0]:.2f} and {after.violation[1]:.2f}" in verdict.message
+    assert "Not right yet either: D." in verdict.message
+    unlike = judged(LOGS, right_measures() | {"F": "per layer"})
+    assert "Each layer had its own bias already" in unlike.message
+
+
+# --- all ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("10.1", lambda s, w, C, N, priority: within_capacity(torch.tensor(s), torch.tensor(w), C, N, priority)),
+        ("10.2", lambda T, N, C: uniform_drop_rate(T, N, C * N / T)),
+        ("10.3", lambda scores, bias, u, k: (BiasBalancer(len(bias), u).select(torch.tensor(scores), k), 0, 0)),
+    ],
+)
+def test_the_package_s_own_functions_are_refused(question, answer):
+    result = check(question, answer)
+    assert result.status == Status.NOT_YET
+    assert "which is the answer" in result.message
+
+
+def test_the_questions_are_read_without_torch():
+    code = "import sys; from moe_lessons.checks import set_10; print(len(set_10.QUESTIONS), 'torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["5", "False"]

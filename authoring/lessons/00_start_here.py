@@ -155,7 +155,7 @@ progress()
 # | [07 Gradients through a router](07_gradients.ipynb) | what can a router learn from, and what not? | 40 min | 45 min |
 # | [08 Training a router](08_training_a_router.ipynb) | when does specialisation emerge? | 40 min | 42 min |
 # | [09 Load balancing](09_load_balancing.ipynb) | how are experts kept alive? | 40 min | 40 min |
-# | 10 Capacity and balancing without a loss | who is dropped? | *planned* | |
+# | [10 Capacity and balancing without a loss](10_capacity_and_bias.ipynb) | who is dropped? | 40 min | 42 min |
 # | [11 Trained specialisation](11_trained_specialisation.ipynb) | what do the experts of a trained model know? | 40 min | 45 min |
 #
 # The core path is the lessons without their *deeper* cells: take a few minutes off each. The full path adds the deeper

@@ -585,7 +585,7 @@ assert paired(("importance_load", 0.01), ("switch", 0.1), fresh).max() > 0
 # - Exercises: [exercises/09_load_balancing.ipynb](../exercises/09_load_balancing.ipynb).
 # - The code you used: [moe_lessons/losses.py](../moe_lessons/losses.py), [moe_lessons/metrics.py](../moe_lessons/metrics.py)
 #   and [moe_lessons/balancing_runs.py](../moe_lessons/balancing_runs.py).
-# - Lesson 10: capacity, drops, and balancing without a loss.
+# - Lesson 10: [capacity, drops, and balancing without a loss](10_capacity_and_bias.ipynb).
 
 # %% [markdown] name="deeper-right-gradient" tags=["deeper"]
 # ## Deeper: the gradient is right where the value is wrong

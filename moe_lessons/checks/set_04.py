@@ -60,8 +60,8 @@ def keep_cases(rng: np.random.Generator) -> list[tuple]:
     plain_row = rng.permutation(np.linspace(-2, 2, 6).round(1)) - 0.05  # (6,), all different
     tied = np.concatenate([rng.permutation([1.5, 0.5, 0.5, 0.5]), [-1.0]])  # (5,), one place for three of 0.5
     batch = np.stack([rng.permutation(np.linspace(-3, -1, 4).round(2)), [0.25] * 4, [2.0, -1.0, 2.0, 2.0]])  # (3, 4)
-    many = rng.permuted(np.tile(np.repeat([2.0, 1.0, 0.0], [1, 20, 3]), (5, 1)), axis=1)  # (5, 24)
-    return [(plain_row, 3), (tied, 2), (batch, 2), (many, 4)]
+    many = rng.permuted(np.tile(np.repeat([2.0, 1.0, 0.0], [3, 18, 3]), (12, 1)), axis=1)  # (12, 24)
+    return [(plain_row, 3), (tied, 2), (batch, 2), (many, 10)]
 
 
 def at_least_the_kth(h: np.ndarray, k: int) -> np.ndarray:

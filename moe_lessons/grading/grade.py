@@ -12,6 +12,7 @@ from moe_lessons.checks.deadline import OutOfTime, deadline
 from moe_lessons.checks.engine import judged
 from moe_lessons.checks.question import Data, Question
 from moe_lessons.grading import submission, wire
+from moe_lessons.grading.learners import learner
 from moe_lessons.grading.records import Ended, Mark, Record
 from moe_lessons.grading.sandbox import Sandbox
 from moe_lessons.grading.session import Session, Step, probing_class
@@ -30,7 +31,8 @@ def grade_submission(
     The marks are those of the exercise set that the notebook is about. Inputs are drawn from `secret`, the file's bytes
     and the question: the same in every run, unknown to the learner.
     """
-    learner, name = clean(learner_name(path, folder), 200), clean(_inside(path, folder), 1000)
+    name = clean(_inside(path, folder), 1000)
+    whose = clean(learner(name).name, 200)
     content = b""
     try:
         content = submission.read_bytes(path, folder)
@@ -38,20 +40,14 @@ def grade_submission(
         asked = submission.wanted(notebook.cells, questions)
     except Unreadable as reason:
         found = submission.digest(content) if content else ""
-        return Record(name, learner, found, Ended.UNREADABLE, reason=clean(str(reason), 500))
+        return Record(name, whose, found, Ended.UNREADABLE, reason=clean(str(reason), 500))
     digest = submission.digest(content)
     grading = Grading(notebook, asked, secret + bytes.fromhex(digest), sandbox)
     try:
         grading.run()
     except Exception as fault:  # of the grader, or of the machine; the row is kept, and says so
         grading.trouble(Ended.PARTIAL, f"the grader itself failed: {type(fault).__name__}: {fault}")
-    return grading.record(name, learner, digest)
-
-
-def learner_name(path: Path, folder: Path) -> str:
-    """Return whose a file is: the first folder below `folder`, or else the file's own name."""
-    parts = Path(_inside(path, folder)).parts
-    return parts[0] if len(parts) > 1 else path.stem
+    return grading.record(name, whose, digest)
 
 
 def _inside(path: Path, folder: Path) -> str:
@@ -91,13 +87,13 @@ class Grading:
         """Keep what kept the grading from going its usual way."""
         self.troubles.append((ended, reason))
 
-    def record(self, file: str, learner: str, digest: str) -> Record:
+    def record(self, file: str, whose: str, digest: str) -> Record:
         """Return the result. A question without a mark was not reached: it counts as nothing, and `reason` says why."""
         ended = self.troubles[0][0] if self.troubles else Ended.OK
         marks = tuple(self.marks.get(q.id) or _mark(q, Status.FAULT, "Not reached.") for q in self.asked)
         reasons = "; ".join(dict.fromkeys(reason for _, reason in self.troubles))
         notes = tuple(clean(note, 300) for note in self.notes[:100])
-        return Record(file, learner, digest, ended, clean(reasons, 1000), marks, notes, round(self.session.seconds, 3))
+        return Record(file, whose, digest, ended, clean(reasons, 1000), marks, notes, round(self.session.seconds, 3))
 
     def _cell(self, number: int) -> None:
         """Run a cell; of one that does not come through, keep the definitions."""

@@ -8,12 +8,14 @@ notebook: root's processes are not counted, so a fork bomb of root's would not e
 import contextlib
 import itertools
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,8 @@ ENVIRONMENT = {
     **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")},
 }
 FIRST_UID = 1 << 30  # far from any user: each worker has a number of its own, so each counts its own processes
+TOO_MUCH_MEMORY = "too much memory"
+WATCH_SECONDS = 0.25  # between two looks at the memory in use
 _count = itertools.count()
 
 
@@ -47,7 +51,8 @@ class Limits:
     all_wall_seconds: float = 1800.0
     patience: float = 2.0
     wall: float = 10.0
-    memory: int = 2 * 2**30
+    memory: int = 2 * 2**30  # of one process, beyond what the libraries take
+    all_memory: int = 6 * 2**30  # of all processes; pages that forks share count for each
     processes: int = 32
     file_bytes: int = 64 * 2**20
     disk_bytes: int = 256 * 2**20
@@ -108,7 +113,7 @@ class Running:
     def __init__(self, sandbox: Sandbox) -> None:
         ours, theirs = socket.socketpair()
         uid = next_uid() if _is_root() and not sandbox.trusted else 0
-        self.channel = ours
+        self.channel, self.most_memory = ours, sandbox.limits.all_memory
         self.folder = tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True)
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         with theirs:
@@ -126,7 +131,11 @@ class Running:
     def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request, return the reply. Raises TimeoutError, wire.Closed, wire.Malformed."""
         wire.send(self.channel, dict(request))
-        reply = wire.receive(self.channel, seconds)
+        until = time.monotonic() + seconds
+        while not select.select([self.channel], [], [], WATCH_SECONDS)[0] and time.monotonic() < until:
+            if sum(map(_resident, _family(self.process.pid))) > self.most_memory:
+                raise wire.Closed(TOO_MUCH_MEMORY)
+        reply = wire.receive(self.channel, until - time.monotonic())
         if not isinstance(reply, dict):
             raise wire.Malformed("the reply is no dict")
         return reply
@@ -144,6 +153,23 @@ class Running:
         """Return what bubblewrap or Python wrote before the worker ran."""
         self.errors.seek(0)
         return self.errors.read(2000).decode(errors="replace").strip()
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and all that descend from it, as far as the system tells."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return [pid]
+    return [pid, *(other for child in children for other in _family(int(child)))]
+
+
+def _resident(pid: int) -> int:
+    """Return the bytes of memory that a process has in use; 0 where it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except OSError:
+        return 0
 
 
 def next_uid() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from moe_lessons.checks.question import Data, Question
 from moe_lessons.grading import wire
 from moe_lessons.grading.records import Ended
-from moe_lessons.grading.sandbox import Running, Sandbox, beginning
+from moe_lessons.grading.sandbox import TOO_MUCH_MEMORY, Running, Sandbox, beginning
 
 
 class Lost(Exception):
@@ -120,7 +120,8 @@ def _broken(error: Exception) -> Step:
     if isinstance(error, TimeoutError):
         return Step(Ended.TIMED_OUT, "did not end in time")
     if isinstance(error, wire.Closed):
-        return Step(Ended.KILLED, "ended the process in which it ran")
+        why = "took too much memory" if str(error) == TOO_MUCH_MEMORY else "ended the process in which it ran"
+        return Step(Ended.KILLED, why)
     return Step(Ended.PARTIAL, f"left a reply that is none ({error})")
 
 

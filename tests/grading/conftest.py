@@ -33,7 +33,8 @@ def sandbox():
 @pytest.fixture(scope="session")
 def hostile_limits():
     """Limits under which a loop without end costs a second, not a minute."""
-    return Limits(cell_seconds=1.0, all_seconds=60.0, wall=6.0, slack_seconds=2.0, restarts=4, start_seconds=60.0)
+    quick = {"cell_seconds": 1.0, "all_seconds": 60.0, "wall": 6.0, "slack_seconds": 2.0, "start_seconds": 60.0}
+    return Limits(**quick, restarts=4, all_memory=2**30)
 
 
 @pytest.fixture(scope="session")

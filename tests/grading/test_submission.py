@@ -7,7 +7,7 @@ import pytest
 
 from moe_lessons.checks import questions
 from moe_lessons.grading import submission
-from moe_lessons.grading.grade import clean, learner_name
+from moe_lessons.grading.grade import clean
 from moe_lessons.grading.submission import Unreadable, look_alikes, parse, read_bytes, wanted
 
 
@@ -77,11 +77,6 @@ def test_names_of_another_alphabet_are_noticed_and_python_own_equals_are_not():
     asked = [questions()["1.1"]]
     assert len(look_alikes(("my_l\u043egits = 3",), asked)) == 1
     assert look_alikes(("my_𝑙𝑜𝑔𝑖𝑡𝑠 = 3", "my_logits = 3", "ma_größe = 3"), asked) == []
-
-
-def test_the_learner_is_the_first_folder_or_else_the_file(tmp_path):
-    assert learner_name(tmp_path / "ada" / "x" / "05.ipynb", tmp_path) == "ada"
-    assert learner_name(tmp_path / "ada 05.ipynb", tmp_path) == "ada 05"
 
 
 def test_text_of_strangers_can_be_written_anywhere():

@@ -168,6 +168,12 @@ def memory_bomb_in_an_answer(place):
     return answering("kept = [np.zeros(2**25) for _ in range(16)]\nreturn x @ W_g")
 
 
+@kind(KILLED, FULL, "took too much memory")
+def memory_bomb_of_many_processes(place):
+    fill = "        kept = np.ones(2**25)\n        time.sleep(20)\n        os._exit(0)"
+    return honest(f"import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n{fill}\ntime.sleep(20)")
+
+
 @kind(OK, FULL)
 def hundred_megabytes_of_output(place):
     return honest("import os\nfor _ in range(50):\n    print('x' * 10**6)\n    os.write(1, b'x' * 10**6)")

@@ -1,0 +1,118 @@
+"""A worker that dies, lies or hangs costs one step: told with a made worker, so no sandbox is needed."""
+
+from dataclasses import replace
+
+import pytest
+
+from moe_lessons.checks import questions
+from moe_lessons.grading import wire
+from moe_lessons.grading.records import Ended
+from moe_lessons.grading.sandbox import Limits
+from moe_lessons.grading.session import Lost, Session, describe
+
+RAN = {"ended": "ran", "notes": ["a note", 3], "seconds": 0.5}
+
+
+class Made:
+    """A sandbox and its workers in one: `replies` gives, for a request's key, what each asking brings."""
+
+    def __init__(self, replies, **limits):
+        self.limits = replace(Limits(restarts=2), **limits)
+        self.replies = {key: list(value) for key, value in replies.items()}
+        self.log, self.stopped, self.trusted = [], 0, False
+
+    def start(self):
+        self.log.append("start")
+        return self
+
+    def ask(self, request, seconds):
+        if request["do"] == "begin":
+            return {"ended": "ready"}
+        key = request.get("source", "question") + (" again" if request.get("definitions") else "")
+        self.log.append(key)
+        waiting = self.replies.get(key, [])
+        reply = waiting.pop(0) if waiting else RAN
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def stop(self):
+        self.stopped += 1
+
+
+def session(made, *cells):
+    return Session(made, cells, [questions()["1.1"]], [])
+
+
+def run_all(made, *cells):
+    with session(made, *cells) as running:
+        return [running.run_cell(number) for number in range(1, len(cells) + 1)], running
+
+
+def test_cells_run_once_each_in_one_worker_which_is_stopped():
+    made = Made({})
+    steps, running = run_all(made, "a", "b")
+    assert made.log == ["start", "a", "b"]
+    assert made.stopped == 1
+    assert [step.ended for step in steps] == [Ended.OK, Ended.OK]
+    assert steps[0].notes == ["a note"]
+    assert running.seconds == 1.0
+
+
+@pytest.mark.parametrize(("said", "ended"), [("timed out", Ended.TIMED_OUT), ("killed", Ended.KILLED)])
+def test_of_a_cell_that_did_not_come_through_the_definitions_are_run(said, ended):
+    made = Made({"b": [{"ended": said, "seconds": 1}]})
+    steps, _ = run_all(made, "a", "b", "c")
+    assert made.log == ["start", "a", "b", "b again", "c"]
+    assert [step.ended for step in steps] == [Ended.OK, ended, Ended.OK]
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [(wire.Closed(), Ended.KILLED), (TimeoutError(), Ended.TIMED_OUT), (wire.Malformed(), Ended.PARTIAL)],
+)
+def test_a_worker_that_breaks_is_followed_by_another_that_repeats_the_cells_before(error, ended):
+    made = Made({"b": [error]})
+    steps, _ = run_all(made, "a", "b", "c")
+    assert made.log == ["start", "a", "b", "start", "a", "b again", "c"]
+    assert made.stopped == 2
+    assert [step.ended for step in steps] == [Ended.OK, ended, Ended.OK]
+
+
+def test_a_cell_whose_definitions_break_the_worker_too_is_left_out():
+    made = Made({"a": [wire.Closed()], "a again": [wire.Closed()]})
+    run_all(made, "a", "b")
+    assert made.log == ["start", "a", "start", "a again", "start", "b"]
+
+
+def test_after_too_many_workers_it_gives_up():
+    made = Made({"a": [wire.Closed()] * 9, "a again": [wire.Closed()] * 9, "b": [wire.Closed()] * 9})
+    with session(made, "a", "b") as running, pytest.raises(Lost, match="3 times"):
+        for number in (1, 2):
+            running.run_cell(number)
+
+
+@pytest.mark.parametrize("said", [{}, {"ended": "correct"}, {"ended": ["ran"]}, {"ended": "ran"}])
+def test_what_a_worker_says_is_read_with_care(said):
+    made = Made({"question": [said | {"seconds": float("nan"), "notes": "x" * 5}]})
+    with session(made) as running:
+        step = running.try_answer(questions()["1.1"], {})
+    assert step.ended == (Ended.OK if said == {"ended": "ran"} else Ended.PARTIAL)
+    assert step.notes == []
+    assert running.seconds == 0.0
+
+
+def test_when_all_time_is_used_up_nothing_is_asked_any_more():
+    made = Made({}, all_seconds=0.6)
+    steps, _ = run_all(made, "a", "b", "c")
+    assert made.log == ["start", "a", "b"]
+    assert [step.ended for step in steps] == [Ended.OK, Ended.OK, Ended.TIMED_OUT]
+    assert run_all(Made({}, all_wall_seconds=-1.0), "a")[0][0].ended == Ended.TIMED_OUT
+
+
+def test_the_worker_is_told_nothing_of_what_is_right():
+    told = str(describe(questions()["1.1"]))
+    assert "my_logits" in told
+    assert "reference" not in told
+    assert "mistakes" not in told
+    assert questions()["1.1"].idea not in told

@@ -7,6 +7,7 @@ results/specialisation.json, that the lesson shows. The lesson itself trains one
 import json
 import platform
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,7 @@ def build(vocabulary: int, kind: str = "moe", seed: int = 0, **sizes: Any) -> La
 
 def language_losses(model: Any, ids: Tensor) -> Losses:
     """Return the next-token loss of ids (B, L + 1) and what is added to it for a learned router, a mean over layers."""
+    ids = ids.to(model.tokens.weight.device)
     logits, decisions = model(ids[:, :-1], return_routing=True)
     task = next_token_loss(logits, ids)
     if model.config.feed_forward != "moe":
@@ -76,12 +78,21 @@ def batches_of(part: text.Part, seed: int, size: int = BATCH) -> Callable[[int],
 
 
 def train_language_model(
-    task: text.TextTask, kind: str = "moe", seed: int = 0, steps: int = STEPS, **options: Any
-) -> tuple[LanguageModel, History]:
-    """Train a model of lesson 11 and return it with its history. options: for `training.train`."""
-    model = build(len(task.token_bytes), kind, seed)
-    options = {"lr": LR, **options}
-    return model, train(model, batches_of(task.train, seed), language_losses, steps, **options)
+    model: LanguageModel, task: text.TextTask, steps: int = STEPS, where: Any = "cpu", **options: Any
+) -> History:
+    """Train a model of lesson 11 in place and return its history; the model's seed decides the order of the batches.
+
+    where: the device to train on, say `training.device()`; the model comes back to the CPU. options: for
+    `training.train`. A checkpoint of another kind, seed or text (it depends on the Python version) is refused.
+    """
+    kind, seed = model.config.feed_forward, model.config.seed
+    belongs_to = {"kind": kind, "seed": seed, "text": zlib.crc32(task.train.ids.tobytes())}
+    options = {"lr": LR, "belongs_to": belongs_to, **options}
+    model.to(where)
+    try:
+        return train(model, batches_of(task.train, seed), language_losses, steps, **options)
+    finally:
+        model.cpu()
 
 
 # --- recording ----------------------------------------------------------------------------------------------------
@@ -214,10 +225,10 @@ def study(task: text.TextTask, kind: str, seed: int, steps: int = STEPS, draws: 
     """Train one model and return all that the lesson reports of it; kind "untrained" leaves it as it begins."""
     probes = task.selection.ids[:PROBES]
     watch = partial(_snapshot, probes=probes) if kind == "moe" else None
-    trained: dict[str, Any] = {"kind": "moe", "steps": 0} if kind == "untrained" else {"kind": kind, "steps": steps}
-    model, history = train_language_model(
-        task, seed=seed, progress=False, watch=watch, watch_at=tuple(round(s * steps) for s in SNAPSHOTS), **trained
-    )
+    watch_at = tuple(round(share * steps) for share in SNAPSHOTS)
+    model = build(len(task.token_bytes), "moe" if kind == "untrained" else kind, seed)
+    taken = 0 if kind == "untrained" else steps
+    history = train_language_model(model, task, taken, progress=False, watch=watch, watch_at=watch_at)
     found: dict[str, Any] = {"kind": kind, "seed": seed, "loss": loss_by_domain(model, task.report)}
     found |= {"seconds": history.seconds, "step": history.step, "train": history.losses.get("task", [])}
     if kind == "dense":

@@ -5,8 +5,9 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from moe_lessons.storage import home, write_atomically
 from moe_lessons.validation import positive_number, refuse, whole_number
 
 Losses = dict[str, Tensor]
+SAVE_EVERY = 30.0  # seconds between checkpoints
 
 
 @dataclass
@@ -73,6 +75,7 @@ def train(
     watch: Callable[[nn.Module, int], Any] | None = None,
     watch_at: tuple[int, ...] = (),
     after_step: Callable[[nn.Module, int], None] | None = None,
+    belongs_to: dict[str, int | str] | None = None,
     progress: bool = True,
 ) -> History:
     """Train `model` with Adam and return what happened; the model is changed in place.
@@ -80,31 +83,57 @@ def train(
     batch(step) returns the batch of a step, counted from 0, the same one every time: a resumed run then equals one that
     was never stopped. losses(model, batch) returns numbers by name; "loss" is minimised, the others are kept.
     steps: in all, those of an earlier call with the same checkpoint included. schedule(step, steps): factor of lr.
-    checkpoint: a file to go on from, if it is there, and to write to at the end and when stopped; a bare name is put
-    into the course's folder. watch(model, step) is called, without gradients, when `watch_at` many steps are done;
-    after_step(model, step) after each one. Interrupting (in JupyterLab: the square) ends the run after its present
-    step: the model stays usable, the checkpoint is written, and a second call goes on.
-    Raises ValueError for bad settings, a loss that is not finite, and a checkpoint that belongs to another model or
-    cannot be read; OSError when the checkpoint cannot be written (an older one is then still whole).
+    checkpoint: a file to go on from, if it is there, and to write to every half minute, at the end and when stopped; a
+    bare name is put into the course's folder. belongs_to: what the run depends on besides the sizes of the model, say a
+    seed; a checkpoint of another run is refused. watch(model, step) is called, without gradients, when `watch_at` many
+    steps are done; after_step(model, step) after each one. Interrupting (in JupyterLab: the square) ends the run after
+    its present step: the model stays usable, the checkpoint is written, and a second call goes on.
+    Raises ValueError for bad settings, a loss that is not finite, and a checkpoint that belongs to another model or run
+    or cannot be read; OSError when the checkpoint cannot be written at the end (an older one is then still whole).
     """
     whole_number("steps", steps, least=0, most=10**9)
     whole_number("record_every", record_every, least=1, most=10**9)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=positive_number("lr", lr), fused=True)
     path = _path(checkpoint)
-    history = load_checkpoint(path, model, optimizer) if path is not None and path.exists() else History()
+    history = History()
+    if path is not None and path.exists():
+        history = load_checkpoint(path, model, optimizer, belongs_to)
     run = _Run(model, batch, losses, optimizer, lambda step: lr * schedule(step, steps), after_step)
-    started, was_training = time.perf_counter() - history.seconds, model.training
+    save = partial(save_checkpoint, model=model, optimizer=optimizer, history=history, belongs_to=belongs_to)
+    keeper = _Keeper(history, (lambda: None) if path is None else partial(save, path))
+    was_training = model.training
     with _stop_after_step() as stop, tqdm(total=steps, initial=history.steps_done, disable=not progress) as bar:
         for _ in run.through(history, steps, stop, bar, record_every):
             if watch is not None and history.steps_done in watch_at:
                 with torch.no_grad():
                     history.snapshots.append((history.steps_done, watch(model, history.steps_done)))
+            keeper.now_and_then()
     model.train(was_training)
-    history.stopped_by_hand, history.seconds = bool(stop), time.perf_counter() - started
-    if path is not None:
-        save_checkpoint(path, model, optimizer, history)
+    history.stopped_by_hand = bool(stop)
+    keeper.now()
     return history
+
+
+class _Keeper:
+    """Writes the checkpoint now and then, so that a kernel that dies costs half a minute, and at the end."""
+
+    def __init__(self, history: History, write: Callable[[], None]) -> None:
+        self.history, self.write = history, write
+        self.last = time.perf_counter()
+        self.started = self.last - history.seconds
+
+    def now(self) -> None:
+        """Write it."""
+        self.last = time.perf_counter()
+        self.history.seconds = self.last - self.started
+        self.write()
+
+    def now_and_then(self) -> None:
+        """Write it if the last time is long ago. What fails here is tried again, and an error only at the end."""
+        if time.perf_counter() - self.last >= SAVE_EVERY:
+            with suppress(OSError):
+                self.now()
 
 
 @dataclass
@@ -126,7 +155,7 @@ class _Run:
         while history.steps_done < steps and not stop:
             found = self.step(history.steps_done)
             history.steps_done += 1
-            if history.steps_done % record_every == 0 or history.steps_done == steps:
+            if history.steps_done % record_every == 0 or history.steps_done == steps or stop:
                 history.record(history.steps_done, found)
                 bar.set_postfix(loss=f"{history.losses['loss'][-1]:.3f}", refresh=False)
             bar.update()
@@ -180,13 +209,20 @@ def _path(checkpoint: str | Path | None) -> Path | None:
     return path if path.parent != Path(".") else home() / "checkpoints" / path.with_suffix(".pt").name
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    belongs_to: dict[str, int | str] | None = None,
+) -> None:
     """Write everything that going on needs. Raises OSError when it cannot be written; the older file stays whole."""
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "history": asdict(history),
         "random": torch.get_rng_state(),
+        "belongs_to": belongs_to,
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -200,10 +236,13 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         ) from error  # fmt: skip
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> History:
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, belongs_to: dict[str, int | str] | None = None
+) -> History:
     """Put model, optimizer and random numbers back to where a checkpoint was written; return its history.
 
-    Raises ValueError for a file that cannot be read or that belongs to a model of other sizes, and says what to do.
+    Raises ValueError for a file that cannot be read or that belongs to another run or a model of other sizes, and says
+    what to do.
     """
     afresh = f"to start afresh, delete {path} or name another checkpoint"
     where = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -214,6 +253,8 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         random = state["random"].cpu()
     except Exception as error:
         raise refuse("checkpoint", str(path), f"a file written by train ({type(error).__name__}); {afresh}") from error
+    if state.get("belongs_to") != belongs_to:
+        raise refuse("checkpoint", str(path), f"one of {belongs_to}; it is of {state.get('belongs_to')}; {afresh}")
     if sizes != {name: tuple(value.shape) for name, value in model.state_dict().items()}:
         raise refuse("checkpoint", str(path), f"one of this model; it holds other sizes; {afresh}")
     model.load_state_dict(state["model"])

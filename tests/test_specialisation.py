@@ -1,6 +1,7 @@
 """The evidence of lesson 11: its measures on planted routes, its models, and the results that ship with the course."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from moe_lessons import specialisation as study_of
 from moe_lessons import text
 from moe_lessons.model import next_token_loss
-from moe_lessons.training import warmup_cosine
+from moe_lessons.training import device, warmup_cosine
 
 CONTEXT, VOCABULARY = 16, 30
 TINY = {"context": CONTEXT, "layers": 2, "d_model": 8, "heads": 2, "d_ff": 16, "num_experts": 4}
@@ -136,6 +137,32 @@ def test_only_a_learned_router_pays_for_balance(task):
     assert dense["loss"] is dense["task"]
 
 
+@pytest.mark.usefixtures("tiny")
+def test_a_checkpoint_of_another_seed_or_text_is_not_taken_for_this_one(task):
+    def trained(seed=0, task=task):
+        model = study_of.build(VOCABULARY, seed=seed)
+        return model, study_of.train_language_model(model, task, 4, checkpoint="lesson 11", progress=False)
+
+    first, history = trained()
+    again, resumed = trained()
+    assert resumed.losses == history.losses
+    assert torch.equal(first.tokens.weight, again.tokens.weight)
+    with pytest.raises(ValueError, match=r"'seed': 1.*it is of .*'seed': 0.*name another checkpoint"):
+        trained(seed=1)
+    with pytest.raises(ValueError, match="to start afresh"):
+        trained(task=replace(task, train=a_part(120, 9)))
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_model_trained_on_a_gpu_comes_back_to_the_cpu(task):
+    model, on_cpu = study_of.build(VOCABULARY), study_of.build(VOCABULARY)
+    history = study_of.train_language_model(model, task, 4, where=device(), progress=False)
+    expected = study_of.train_language_model(on_cpu, task, 4, progress=False)
+    assert model.tokens.weight.device == on_cpu.tokens.weight.device
+    np.testing.assert_allclose(history.losses["loss"], expected.losses["loss"], atol=1e-3)
+
+
 # --- the results that ship ----------------------------------------------------------------------------------------
 
 
@@ -155,8 +182,8 @@ def test_the_results_are_those_of_the_present_settings():
 def test_a_fresh_short_run_is_consistent_with_the_results():
     """The losses of the first steps, within what another machine or Python's other standard library may change."""
     shipped = next(s for s in study_of.load_results()["studies"] if s["kind"] == "moe" and s["seed"] == 0)
-    _, history = study_of.train_language_model(
-        text.prepare(), steps=60, progress=False, schedule=lambda step, _: warmup_cosine(step, study_of.STEPS)
-    )
+    words, schedule = text.prepare(), lambda step, _: warmup_cosine(step, study_of.STEPS)
+    model = study_of.build(len(words.token_bytes))
+    history = study_of.train_language_model(model, words, 60, progress=False, schedule=schedule)
     np.testing.assert_allclose(history.losses["task"], shipped["train"][:6], atol=0.15)
     assert np.ptp(shipped["train"][:6]) > 0.5  # control: they do differ from step to step

@@ -131,6 +131,44 @@ def test_a_finished_run_is_loaded_and_not_repeated(tmp_path):
     assert again.snapshots == [tuple(s) for s in first.snapshots]
 
 
+def test_a_kernel_that_dies_costs_little(tmp_path, monkeypatch):
+    path, straight = tmp_path / "run.pt", a_model()
+    torch.manual_seed(7)
+    run(straight)
+
+    def dying(step):
+        if step == 13:
+            raise SystemExit
+        return a_batch(step)
+
+    for every, kept in ((3600.0, False), (0.0, True)):
+        monkeypatch.setattr(training, "SAVE_EVERY", every)
+        model = a_model()
+        torch.manual_seed(7)
+        with pytest.raises(SystemExit):
+            train(model, dying, error, 20, checkpoint=path, progress=False)
+        assert path.exists() == kept
+    resumed = a_model(seed=99)
+    assert run(resumed, checkpoint=path).step == [10, 20]
+    assert same(straight, resumed)
+
+
+def test_a_full_disk_on_the_way_is_no_end(tmp_path, monkeypatch):
+    path, tries, write = tmp_path / "run.pt", [], training.write_atomically
+
+    def full_at_first(*args):
+        tries.append(args)
+        if len(tries) < 5:
+            raise OSError(28, "No space left on device")
+        write(*args)
+
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(training, "write_atomically", full_at_first)
+    assert run(a_model(), 10, checkpoint=path).steps_done == 10
+    assert len(tries) > 5
+    assert path.exists()
+
+
 def test_an_interrupt_stops_after_the_step_and_keeps_everything(tmp_path):
     model, steps = a_model(), []
 
@@ -142,7 +180,7 @@ def test_an_interrupt_stops_after_the_step_and_keeps_everything(tmp_path):
 
     history = train(model, batch, error, 1000, checkpoint=tmp_path / "run.pt", progress=False)
     assert history.stopped_by_hand
-    assert history.steps_done == 7
+    assert history.steps_done == history.step[-1] == 7
     assert torch.isfinite(model(torch.randn(5, 4))).all()
     assert train(a_model(4), a_batch, error, 7, checkpoint=tmp_path / "run.pt", progress=False).steps_done == 7
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -215,6 +253,15 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match="it holds other sizes; to start afresh"):
         run(other, 5, checkpoint=path)
     assert all(torch.equal(a, b) for a, b in zip(before, other.state_dict().values(), strict=True))
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    run(a_model(), 5, checkpoint=path, belongs_to={"seed": 0})
+    assert run(a_model(), 5, checkpoint=path, belongs_to={"seed": 0}).steps_done == 5
+    for other in ({"seed": 1}, {}, None):
+        with pytest.raises(ValueError, match=r"it is of \{'seed': 0\}; to start afresh, delete"):
+            run(a_model(), 5, checkpoint=path, belongs_to=other)
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):

@@ -74,6 +74,14 @@ export function wayOf({ layers }) {
   return layers.map((chosen, at) => `layer ${at + 1}: ${chosen.map(name).join(" + ")}`).join(", ");
 }
 
+/** What colours, numbers and lines of the text mean. */
+export function keyOf({ expert }, { k }) {
+  if (expert === 0) return "Colour and number of a token: its first choice.";
+  const one = name(expert - 1);
+  const first = `Filled: ${one} is the first choice.`;
+  return k === 1 ? first : `${first} Dashed: ${one} runs too, but the number names the first choice. Grey: without ${one}.`;
+}
+
 /** How the passage's tokens are spread. */
 export function spreadOf({ load, repeated: [same, pairs], length }) {
   const counts = load.map((tokens, i) => `${name(i)} ${tokens}`).join(", ");
@@ -155,8 +163,15 @@ function buildText(desk) {
     if (place === text.place) return;
     event.preventDefault(); // the page would scroll
     desk.change({ token: place });
+    keepInView(root, text.tokens[place - 1].root);
   });
   return text;
+}
+
+/** Scroll `box` alone, not the page, until `node` is inside it. */
+function keepInView(box, node) {
+  const [outer, inner] = [box.getBoundingClientRect(), node.getBoundingClientRect()];
+  box.scrollTop += Math.min(0, inner.top - outer.top - 4) + Math.max(0, inner.bottom - outer.bottom + 4);
 }
 
 function fillText(text, passage, { pieces }) {
@@ -231,9 +246,9 @@ function drawing({ root, model, change }) {
   const controls = { fields: [], state: null, typing: null, length: 1 };
   const switches = buildSwitches(desk);
   const place = buildPlace(desk, controls);
-  const [text, trace] = [buildText(desk), buildTrace(desk)];
+  const [text, trace, key] = [buildText(desk), buildTrace(desk), html("p", { class: "key" })];
   switches.root.append(place.root);
-  root.append(switches.root, html("div", { class: "parts" }, text.root, trace.root));
+  root.append(switches.root, key, html("div", { class: "parts" }, text.root, trace.root));
   return () => {
     const state = Object.fromEntries(STATE.map((key) => [key, model.get(key)]));
     const now = reading(state, desk.setting);
@@ -242,6 +257,7 @@ function drawing({ root, model, change }) {
     say(place.length, `of ${now.length}`);
     drawControls(controls, state);
     drawSwitches(switches, state);
+    say(key, keyOf(state, desk.setting));
     drawText(text, desk, state, now);
     drawTrace(trace, desk, state, now);
     const { place: at, chosen, weights, load } = now;

@@ -164,6 +164,7 @@ def test_every_text_model_layer_and_expert_by_mouse(viewer):
     for number in (1, 8, 0):
         field(viewer, f"expert-{number}").click()
         assert look(viewer)["state"]["expert"] == number
+        assert (f"Filled: E{number} is" in viewer.locator(".key").inner_text()) == (number > 0)
     field(viewer, "passage-1").click()
     assert look(viewer)["badges"] != before["badges"]
 

@@ -16,7 +16,7 @@ from moe_lessons.widgets.text_viewer import DIGITS, Passage, TextViewer, passage
 
 VIEWER = source("routing.js", "dom.js", "text_viewer.js")
 FUNCTIONS = (
-    "reading, loadOf, repetition, placeAfter, countFrom, "
+    "reading, loadOf, repetition, placeAfter, countFrom, keyOf, "
     "told: (state, setting) => story(state, reading(state, setting), setting), "
     "way: (state, setting) => wayOf(reading(state, setting)), "
     "spread: (state, setting) => spreadOf(reading(state, setting))"
@@ -117,6 +117,14 @@ def test_the_sentences_tell_the_trace(load_module):
     assert re.search(
         r"of these 12 .*E5 \d+\. First choice .* of 11\.", module.map("spread", [[state, shown.setting]])[0]
     )
+
+
+def test_the_key_names_the_expert_that_stands_out(load_module):
+    cases = [[{"expert": expert}, {"k": k}] for expert, k in ((0, 2), (3, 2), (3, 1))]
+    everyone, one, alone = load_module(VIEWER, FUNCTIONS).map("keyOf", cases)
+    assert "E3" not in everyone
+    assert one.startswith("Filled: E3 is the first choice. Dashed: E3 runs too")
+    assert alone == "Filled: E3 is the first choice."
 
 
 def test_the_trace_is_that_of_routing():

@@ -36,6 +36,12 @@ def table_by_bincount(selected, domain, N):
     return counts / np.bincount(domain)[:, None]
 
 
+def table_added_once(selected, domain, num_experts):
+    counts = np.zeros((domain.max() + 1, num_experts))
+    counts[domain[:, None], selected] += 1  # a place that comes twice is written once
+    return counts / np.bincount(domain)[:, None]
+
+
 def table_by_assignment(selected, domain, N):
     """The flattened experts of a domain, by their own sum."""
     rows = [np.bincount(selected[domain == c].ravel(), minlength=N) for c in np.unique(domain)]
@@ -316,6 +322,7 @@ WRONG = {
         "first choice only": lambda s, d, N: table(s[:, :1], d, N),
         "last choice only": lambda s, d, N: table(s[:, -1:], d, N),
         "counts": lambda s, d, N: table(s, d, N) * np.bincount(d)[:, None],
+        "added once": table_added_once,
         "of all tokens": lambda s, d, N: table(s, d, N) * np.bincount(d)[:, None] / len(d),
         "of all assignments": lambda s, d, N: table(s, d, N) * np.bincount(d)[:, None] / s.size,
         "over the baseline": lambda s, d, N: table(s, d, N) * N / s.shape[1],

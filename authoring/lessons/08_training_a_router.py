@@ -278,7 +278,7 @@ Live(
 
 # %% [markdown]
 # You should see, with labels, every border settle between two clouds, as far as they do not overlap. End to end the error
-# falls fast, and from step 200 on few tokens change their expert any more, though some borders run right through a cloud.
+# falls fast, and from step 200 on most tokens keep their expert, though some borders run right through a cloud.
 # (At step 200 of seed 0, the arrow of E3 does not even lie in E3's region: a longer arrow beats it there. Prototypes
 # have a length.)
 #

@@ -15,7 +15,7 @@ from moe_lessons.grading import submission, wire
 from moe_lessons.grading.learners import learner
 from moe_lessons.grading.records import Ended, Mark, Record
 from moe_lessons.grading.sandbox import Sandbox
-from moe_lessons.grading.session import Session, Step, probing_class
+from moe_lessons.grading.session import Lost, Session, Step, probing_class
 from moe_lessons.grading.submission import Submission, Unreadable
 
 JUDGE_SECONDS = 120.0  # of the clock's, for one reply: some judges train
@@ -45,6 +45,8 @@ def grade_submission(
     grading = Grading(notebook, asked, secret + bytes.fromhex(digest), sandbox)
     try:
         grading.run()
+    except Lost as reason:
+        grading.trouble(Ended.KILLED, str(reason))
     except Exception as fault:  # of the grader, or of the machine; the row is kept, and says so
         grading.trouble(Ended.PARTIAL, f"the grader itself failed: {type(fault).__name__}: {fault}")
     return grading.record(name, whose, digest)
@@ -90,7 +92,7 @@ class Grading:
     def record(self, file: str, whose: str, digest: str) -> Record:
         """Return the result. A question without a mark was not reached: it counts as nothing, and `reason` says why."""
         ended = self.troubles[0][0] if self.troubles else Ended.OK
-        marks = tuple(self.marks.get(q.id) or _mark(q, Status.FAULT, "Not reached.") for q in self.asked)
+        marks = tuple(self.marks.get(q.id) or _mark(q, Status.NOT_YET, "Not reached.") for q in self.asked)
         reasons = "; ".join(dict.fromkeys(reason for _, reason in self.troubles))
         notes = tuple(clean(note, 300) for note in self.notes[:100])
         return Record(file, whose, digest, ended, clean(reasons, 1000), marks, notes, round(self.session.seconds, 3))

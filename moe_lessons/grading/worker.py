@@ -15,7 +15,6 @@ import resource
 import signal
 import socket
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -24,13 +23,12 @@ import numpy
 
 from moe_lessons.checks.attempt import Attempt, Status, refused, tried
 from moe_lessons.checks.question import Question
-from moe_lessons.grading import wire
+from moe_lessons.grading import forks, wire
 from moe_lessons.grading.cells import Notebook
 
 CAME_THROUGH = 77  # how a cell's process ends when its heir carries on
 MOST_FILES = 256
 GRACE = 2.0  # seconds of CPU beyond the alarm after which the kernel kills
-GREETING_SECONDS = 10.0  # of the clock's: a fork of a process that has just come to its end greets at once
 MOST_MESSAGE = 10_000
 HANDLERS: dict[int, Any] = {
     signal.SIGINT: signal.default_int_handler,
@@ -90,7 +88,7 @@ class Worker:
         self.alone = request["alone"]
         for module in ("moe_lessons.checks", "moe_lessons.checks.engine"):
             vars(sys.modules[module]).update(check=self.notebook.check, progress=lambda: None)
-        self._limit(resource.RLIMIT_AS, _address_space() + request["memory"])
+        self._limit(resource.RLIMIT_AS, forks.address_space() + request["memory"])
         self._limit(resource.RLIMIT_FSIZE, request["file_bytes"])
         self._limit(resource.RLIMIT_NOFILE, MOST_FILES)
         self._limit(resource.RLIMIT_CPU, math.ceil(request["seconds"] + GRACE) + 1)
@@ -106,16 +104,16 @@ class Worker:
     def cell(self, request: dict) -> None:
         """Run a cell in a fork. If it comes through, its heir goes on from here, and this process has done its work."""
         mine, theirs = socket.socketpair()
-        with _report() as report:
+        with forks.report() as report:
             child = os.fork()
             if child == 0:
                 mine.close()
                 self._run_cell(request, theirs, report)  # only the heir returns from this
                 return
             theirs.close()
-            ended, seconds, code = _watched(child, request["seconds"], request["wall"])
-            said = _read(report) if code == CAME_THROUGH else {}
-        if code == CAME_THROUGH and _greeted(mine):
+            ended, seconds, code = forks.watched(child, request["seconds"], request["wall"])
+            said = forks.read(report) if code == CAME_THROUGH else {}
+        if code == CAME_THROUGH and forks.greeted(mine):
             self._hand_over(mine, {"ended": "ran", "notes": said.get("notes", []), "seconds": seconds}, said)
         mine.close()
         self._purge()
@@ -124,14 +122,14 @@ class Worker:
     def _run_cell(self, request: dict, theirs: socket.socket, report: IO[bytes]) -> None:
         """Run the cell, fork the heir, end. The heir waits for the channel, which the cell itself never has."""
         self.channel.close()
-        _limit_cpu(request["seconds"])
+        forks.limit_cpu(request["seconds"])
         notes = self.notebook.run(request["source"], request["number"], request["definitions"])
         self.tidy()
         self._purge()
-        _try_to_fork()
+        forks.try_to_fork()
         heir = os.fork()
         if heir:
-            _write(report, {"notes": notes, "heir": heir})
+            forks.write(report, {"notes": notes, "heir": heir})
             os._exit(CAME_THROUGH)
         report.close()
         theirs.settimeout(None)
@@ -155,17 +153,17 @@ class Worker:
 
     def question(self, request: dict) -> None:
         """Try the answer of one question in a fork."""
-        with _report() as report:
+        with forks.report() as report:
             child = os.fork()
             if child == 0:
                 self.channel.close()
-                _limit_cpu(request["seconds"] + GRACE)
+                forks.limit_cpu(request["seconds"] + GRACE)
                 said = self._attempt(request)
                 self.tidy()
-                _write(report, said)
+                forks.write(report, said)
                 os._exit(0)
-            ended, seconds, code = _watched(child, request["seconds"], request["wall"])
-            said = _read(report) if code == 0 else {}
+            ended, seconds, code = forks.watched(child, request["seconds"], request["wall"])
+            said = forks.read(report) if code == 0 else {}
         self._purge()
         wire.send(self.channel, {**said, "seconds": seconds, "ended": "ran" if said else ended})
 
@@ -204,7 +202,7 @@ class Worker:
             return
         keep = {1, self.first, os.getpid(), os.getppid(), *spared}
         for _ in range(100):
-            _reap()
+            forks.reap()
             others = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in keep]
             if not others:
                 return
@@ -214,33 +212,6 @@ class Worker:
             time.sleep(0.005)
 
 
-def _greeted(mine: socket.socket) -> bool:
-    """Tell whether an heir is there."""
-    mine.settimeout(GREETING_SECONDS)
-    try:
-        return bool(mine.recv(1))
-    except OSError:
-        return False
-
-
-def _reap() -> None:
-    """Bury this process's own dead children, which count as processes until then."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
-def _try_to_fork() -> None:
-    """Raise OSError, or whatever a hook raises, in a process that cannot do what an heir must be able to do."""
-    with _report():
-        for end in socket.socketpair():
-            end.close()
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-
-
 def bare_question(description: dict) -> Question:
     """Return a question that can probe and knows nothing of what is right."""
     cls: Any = getattr(importlib.import_module(description["module"]), description["class"])
@@ -248,57 +219,3 @@ def bare_question(description: dict) -> Question:
     for name, value in description["fields"].items():
         object.__setattr__(question, name, value)
     return question
-
-
-def _limit_cpu(seconds: float) -> None:
-    """Let the kernel end this process once it has used its CPU time; a handler can put that off to the hard limit."""
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (min(math.ceil(seconds), hard), hard))
-
-
-def _watched(child: int, seconds: float, wall: float) -> tuple[str, float, int]:
-    """Wait for a child. Return how it ended, the CPU seconds that it used, and its exit code."""
-    until, pause = time.monotonic() + wall, 0.001
-    pid, status, usage = os.wait4(child, os.WNOHANG)
-    while not pid:
-        if time.monotonic() > until:
-            os.kill(child, signal.SIGKILL)
-            return "timed out", os.wait4(child, 0)[2].ru_utime, -signal.SIGKILL
-        time.sleep(pause)
-        pause = min(2 * pause, 0.02)
-        pid, status, usage = os.wait4(child, os.WNOHANG)
-    used = usage.ru_utime + usage.ru_stime
-    return ("timed out" if used >= 0.9 * seconds else "killed"), used, os.waitstatus_to_exitcode(status)
-
-
-def _report() -> IO[bytes]:
-    """Return a file that two processes share. In memory where that can be: the disk may be full."""
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("report"), "w+b")
-    return tempfile.TemporaryFile()
-
-
-def _write(report: IO[bytes], message: dict) -> None:
-    report.seek(0)
-    report.truncate()
-    report.write(wire.dumps(message))
-    report.flush()
-
-
-def _read(report: IO[bytes]) -> dict:
-    """Return what a child wrote, or nothing if that is no dict of plain data."""
-    report.seek(0)
-    try:
-        said = wire.loads(report.read(wire.MOST_BYTES + 1))
-    except wire.Malformed:
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _address_space() -> int:
-    """Return the bytes of address space in use: the limit counts from here."""
-    try:
-        with open("/proc/self/statm") as stream:
-            return int(stream.read().split()[0]) * resource.getpagesize()
-    except OSError:
-        return 0

@@ -51,6 +51,16 @@ def test_other_exceptions_pass(timer):
         raise KeyboardInterrupt
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer of CPU time")
+def test_cpu_time_is_counted_where_it_is_asked_for():
+    with deadline(0.2, cpu=True):
+        time.sleep(0.5)
+    with pytest.raises(OutOfTime), deadline(0.2, cpu=True):
+        while True:
+            pass
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no SIGALRM: the thread is used there")
 def test_the_signal_handler_is_put_back():
     before = signal.getsignal(signal.SIGALRM)

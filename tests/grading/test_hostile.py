@@ -21,7 +21,7 @@ for _module in ("cheating", "files", "reaching_out", "running"):
 ASKED = {id: replace(questions()[id], seconds=0.5) for id in ("1.1", "1.4")}
 SECRET = b"the teacher's secret"
 MARKER = "marker-of-another's-work"
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hostile")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

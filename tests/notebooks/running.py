@@ -57,7 +57,7 @@ socket.socket.sendto = _guarded_sendto
 LOADED_TORCH = "import sys; print('torch' in sys.modules)"
 
 
-def run(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout: int = 90) -> nbformat.NotebookNode:
+def run(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout: int = 300) -> nbformat.NotebookNode:
     """Execute `notebook` with `folder` as the working directory; errors stay in the outputs. `work` holds settings."""
     startup = work / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True, exist_ok=True)

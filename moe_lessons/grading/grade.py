@@ -48,6 +48,7 @@ def grade_submission(
     except Lost as reason:
         grading.trouble(Ended.KILLED, str(reason))
     except Exception as fault:  # of the grader, or of the machine; the row is kept, and says so
+        grading.unreached = Status.FAULT
         grading.trouble(Ended.PARTIAL, f"the grader itself failed: {type(fault).__name__}: {fault}")
     return grading.record(name, whose, digest)
 
@@ -76,6 +77,7 @@ class Grading:
         self.notes = [*notebook.notes, *submission.look_alikes(notebook.cells, asked)]
         self.troubles: list[tuple[Ended, str]] = []
         self.marks: dict[str, Mark] = {}
+        self.unreached = Status.NOT_YET
 
     def run(self) -> None:
         """Run the cells, then try every answer."""
@@ -92,7 +94,7 @@ class Grading:
     def record(self, file: str, whose: str, digest: str) -> Record:
         """Return the result. A question without a mark was not reached: it counts as nothing, and `reason` says why."""
         ended = self.troubles[0][0] if self.troubles else Ended.OK
-        marks = tuple(self.marks.get(q.id) or _mark(q, Status.NOT_YET, "Not reached.") for q in self.asked)
+        marks = tuple(self.marks.get(q.id) or _mark(q, self.unreached, "Not reached.") for q in self.asked)
         reasons = "; ".join(dict.fromkeys(reason for _, reason in self.troubles))
         notes = tuple(clean(note, 300) for note in self.notes[:100])
         return Record(file, whose, digest, ended, clean(reasons, 1000), marks, notes, round(self.session.seconds, 3))
@@ -106,7 +108,10 @@ class Grading:
 
     def _mark(self, question: Question) -> Mark:
         """Draw, have the answer tried, judge."""
-        data = question.draw(np.random.default_rng(_seed(self.salt, question.id)))
+        try:
+            data = question.draw(np.random.default_rng(_seed(self.salt, question.id)))
+        except Exception as fault:
+            return self._fault(question, f"{question.id} has no inputs", fault)
         step = self.session.try_answer(question, data)
         if step.ended is not Ended.OK:
             self.trouble(step.ended, f"the answer to {question.id} {step.why}")
@@ -123,9 +128,13 @@ class Grading:
             with deadline(JUDGE_SECONDS):
                 result = judged(question, data, attempt)
         except (Exception, OutOfTime) as fault:
-            self.trouble(Ended.PARTIAL, f"the reply to {question.id} could not be judged: {type(fault).__name__}")
-            return _mark(question, Status.FAULT, f"The check itself failed: {type(fault).__name__}: {fault}")
+            return self._fault(question, f"the reply to {question.id} could not be judged", fault)
         return _mark(question, result.status, result.message, result.points, result.mistake)
+
+    def _fault(self, question: Question, what: str, fault: BaseException) -> Mark:
+        """Give no points where the check itself fails, and let the teacher know."""
+        self.trouble(Ended.PARTIAL, f"{what}: {type(fault).__name__}")
+        return _mark(question, Status.FAULT, f"The check itself failed: {type(fault).__name__}: {fault}")
 
 
 def _mark(question: Question, status: Status, message: str, points: int = 0, mistake: str | None = None) -> Mark:

@@ -99,15 +99,24 @@ class Session:
             self.starts += 1
             if self.starts > self.limits.restarts + 1:
                 raise Lost(f"its code ended the worker {self.limits.restarts + 1} times")
-            self.running = self.sandbox.start()
+            self.running = self._begun(self.sandbox.start())
             try:
-                self.running.ask(self.first, self.limits.start_seconds)
                 for number, run in self.done:
                     if run is not Run.NOTHING:
                         self.seconds += _seconds(self.running.ask(self._cell(number, run), self.limits.start_seconds))
             except (TimeoutError, wire.Closed, wire.Malformed):
                 self._stop()
         return self.running
+
+    def _begun(self, running: Running) -> Running:
+        """Let a new worker load what it needs: no code of the learner's runs yet. Raises RuntimeError."""
+        try:
+            running.ask(self.first, self.limits.start_seconds)
+        except (TimeoutError, wire.Closed, wire.Malformed) as error:
+            complaint = running.complaint() or str(error)
+            running.stop()
+            raise RuntimeError(f"the worker does not start: {complaint}") from None
+        return running
 
     def _stop(self) -> None:
         if self.running is not None:

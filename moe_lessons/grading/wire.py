@@ -127,8 +127,10 @@ def loads(content: bytes) -> Any:
 
 
 def send(channel: socket.socket, message: Any) -> None:
-    """Send one frame. Raises Closed when nobody is there to read it, or does not read it in time."""
+    """Send one frame. Raises Malformed for too large a one, Closed when nobody reads it in time."""
     content = dumps(message)
+    if len(content) > MOST_BYTES:
+        raise Malformed("more than fits into a message")
     try:
         channel.settimeout(SEND_SECONDS)
         channel.sendall(HEAD.pack(len(content)) + content)

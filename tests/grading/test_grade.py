@@ -131,11 +131,12 @@ def test_the_mistake_and_the_message_are_those_of_home(sandbox, tmp_path):
     assert "line 2 of its cell, in my_trace: scores = W_g @ x" in marks["1.2"].message
 
 
-def test_a_fault_of_a_judge_is_said_and_costs_no_other_question(sandbox, tmp_path):
+@pytest.mark.parametrize("step", ["draw", "judge"])
+def test_a_fault_of_a_question_is_said_and_costs_no_other_question(step, sandbox, tmp_path):
     class Faulty(FunctionQuestion):
-        def judge(self, data, reply):
-            return 1 / 0
+        pass
 
+    setattr(Faulty, step, lambda *_: 1 / 0)
     faulty = object.__new__(Faulty)
     for name, value in vars(questions()["1.1"]).items():
         object.__setattr__(faulty, name, value)
@@ -161,5 +162,7 @@ def test_a_question_whose_probe_the_worker_has_not_got_is_the_teachers_error():
         def probe(self, answer, data):
             return {}
 
-    with pytest.raises(ValueError, match="its probe must be"):
-        probing_class(object.__new__(Own))
+    own = object.__new__(Own)
+    object.__setattr__(own, "id", "1.P")
+    with pytest.raises(ValueError, match=r"1\.P: its probe must be"):
+        probing_class(own)

@@ -19,14 +19,19 @@ class Made:
     def __init__(self, replies, **limits):
         self.limits = replace(Limits(restarts=2), **limits)
         self.replies = {key: list(value) for key, value in replies.items()}
-        self.log, self.stopped, self.trusted = [], 0, False
+        self.log, self.stopped, self.trusted, self.broken = [], 0, False, False
 
     def start(self):
-        self.log.append("start")
         return self
+
+    def complaint(self):
+        return "No module named numpy"
 
     def ask(self, request, seconds):
         if request["do"] == "begin":
+            self.log.append("start")
+            if self.broken:
+                raise wire.Closed
             return {"ended": "ready"}
         key = request.get("source", "question") + (" again" if request.get("definitions") else "")
         self.log.append(key)
@@ -90,6 +95,14 @@ def test_after_too_many_workers_it_gives_up():
     with session(made, "a", "b") as running, pytest.raises(Lost, match="3 times"):
         for number in (1, 2):
             running.run_cell(number)
+
+
+def test_a_worker_that_never_starts_is_no_fault_of_the_learners():
+    made = Made({})
+    made.broken = True
+    with pytest.raises(RuntimeError, match="does not start: No module named numpy"):
+        run_all(made, "a")
+    assert made.stopped == 1
 
 
 @pytest.mark.parametrize("said", [{}, {"ended": "correct"}, {"ended": ["ran"]}, {"ended": "ran"}])

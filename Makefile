@@ -51,7 +51,7 @@ notebooks: ready ## write notebooks/, exercises/ and solutions/ from authoring/
 # The peers that the sparse layer is compared with belong to no lesson: they are installed here, and only here.
 PEERS = import st_moe_pytorch, mixture_of_experts
 
-bench: ready ## print times: imports, pictures, the sparse layer beside its peers (15 minutes)
+bench: ready ## print times: imports, pictures, lessons, the layer beside its peers (ARGS=layers: 10 minutes)
 	@$(BIN)/python -c "$(PEERS)" 2>/dev/null || $(BIN)/python -m pip install --quiet --no-input \
 	  --disable-pip-version-check -c requirements.lock --no-build-isolation -e ".[bench]"
 	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PARTS = ("startup", "pictures", "model", "layers")
+PARTS = ("startup", "pictures", "lessons", "model", "layers")
 
 
 @dataclass(frozen=True)

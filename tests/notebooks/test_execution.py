@@ -42,12 +42,6 @@ def test_a_lesson_runs_to_its_end_without_a_warning(path, shared):
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code" and cell.source)
 
 
-@pytest.mark.parametrize("path", by_name(LESSONS))
-def test_no_cell_takes_over_a_minute(path, shared):
-    for cell in executed(path, shared).cells:
-        assert cell.metadata.get("seconds", 0) < 60, cell.id
-
-
 @pytest.mark.parametrize("path", by_name(p for p in LESSONS if p.name.startswith(WITHOUT_TORCH)))
 def test_the_first_lessons_do_not_load_torch(path, shared):
     assert executed(path, shared).metadata["loaded_torch"] is False

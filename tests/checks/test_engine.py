@@ -206,6 +206,30 @@ def test_every_way_to_fail_is_caught(capsys, answer, words):
     assert words in printed
 
 
+def test_an_error_that_cannot_be_written_and_an_odd_signature_are_no_faults_of_the_course(capsys):
+    class Unwritable(Exception):
+        def __str__(self):
+            raise ValueError
+
+    class Odd:
+        __signature__ = property(lambda self: 1 / 0)
+
+        def __call__(self, x, W_g):
+            raise Unwritable
+
+    result, printed = output(capsys, "1.1", Odd())
+    assert result.status == Status.RAISED
+    assert "Unwritable" in printed
+
+
+def test_a_reply_with_too_few_values_is_no_right_answer():
+    """The grader's worker is in the learner's hands: only there can a reply be cut short."""
+    question = questions()["1.1"]
+    data = question.draw(np.random.default_rng(0))
+    assert not question.judge(data, {"values": [], "changed": []}).correct
+    assert question.judge(data, {"values": [right(*case) for case in data["cases"]], "changed": []}).correct
+
+
 @pytest.mark.parametrize("answer", [loops, loops_and_swallows, sleeps_and_swallows])
 def test_an_endless_loop_is_stopped(capsys, monkeypatch, answer):
     monkeypatch.setitem(questions(), "1.1", short_of_time("1.1"))

@@ -91,7 +91,7 @@ class Worker:
         self._limit(resource.RLIMIT_AS, forks.address_space() + request["memory"])
         self._limit(resource.RLIMIT_FSIZE, request["file_bytes"])
         self._limit(resource.RLIMIT_NOFILE, MOST_FILES)
-        self._limit(resource.RLIMIT_CPU, math.ceil(request["seconds"] + GRACE) + 1)
+        self._limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + request["seconds"] + GRACE) + 1)
         self.built_in, self.modules = dict(vars(builtins)), dict(sys.modules)
         silence()
         wire.send(self.channel, {"ended": "ready"})

@@ -287,11 +287,14 @@ def routed(rng: np.random.Generator, T: int, N: int, k: int) -> tuple[np.ndarray
 
 
 def sparse_cases(rng: np.random.Generator) -> list[tuple]:
-    """x, selected, weights, and matrices (N, d, d) that make the experts. In the second case experts stay empty."""
+    """x, selected, weights, and matrices (N, d, d) that make the experts.
+
+    In the second case experts stay empty, always the last, and there are more of them than tokens.
+    """
     cases = []
-    for T, d, N, k in ((6, 2, 4, 2), (3, 4, 12, 3), (9, 3, 5, 1)):
+    for T, d, N, k, idle in ((6, 2, 4, 2, 0), (3, 4, 12, 3, 1), (9, 3, 5, 1, 0)):
         x, matrices = rng.normal(size=(T, d)).round(1) + 0.05, rng.normal(size=(N, d, d))
-        cases.append((x, *routed(rng, T, N, k), matrices))
+        cases.append((x, *routed(rng, T, N - idle, k), matrices))
     return cases
 
 

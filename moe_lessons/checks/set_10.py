@@ -101,8 +101,7 @@ class KeptQuestion(FunctionQuestion):
         if verdict.correct:
             return verdict
         values = [stacked(value) for value in reply["values"]]
-        fits = [isinstance(value, np.ndarray) and value.shape == case[0].shape for value, case in zip(values, data["cases"], strict=True)]  # fmt: skip
-        if not all(fits):
+        if not all(is_decision(value, case[0].shape) for value, case in zip(values, data["cases"], strict=True)):
             return verdict
         right = [bool((value == kept_reference(*case)).all()) for value, case in zip(values, data["cases"], strict=True)]  # fmt: skip
         lines = [verdict.message, queue_at_first_wrong(values[right.index(False)], *data["cases"][right.index(False)])]
@@ -110,6 +109,11 @@ class KeptQuestion(FunctionQuestion):
             good, bad = ("position", "probability") if all(right[::2]) else ("probability", "position")
             lines.insert(0, f'With priority "{good}" all is right; with "{bad}" it is not.')
         return Verdict(False, "\n".join(lines), verdict.mistake)
+
+
+def is_decision(value: Any, shape: tuple[int, ...]) -> bool:
+    """Tell whether the value says yes or no to each assignment."""
+    return isinstance(value, np.ndarray) and value.shape == shape and bool(np.isin(value, (0, 1)).all())
 
 
 def queue_at_first_wrong(value: np.ndarray, selected: np.ndarray, weights: np.ndarray, C: int, N: int, priority: str) -> str:  # fmt: skip

@@ -176,10 +176,9 @@ assert within["bits"] == 0
 # ## Train
 #
 # Four layers of width 64, eight experts each, two active, form A, with the balance loss (0.01) and z-loss (0.001) of
-# lesson 09. **The next cell takes about 40 seconds of computing time**, two or three minutes on a busy computer. The
-# square in the toolbar stops it after the present step; run the cell again and it goes on. The model is kept in a
-# checkpoint, so the next time takes seconds. `STEPS = 2500` trains five minutes for a better model, `SEED = 1` gives
-# another one; what you see is then yours, and may differ from our remarks.
+# lesson 09. **The next cell computes for about a minute**, two or three on a slow or busy computer. The square in the
+# toolbar stops it; run the cell again and it goes on. The model is kept in a checkpoint: the next time takes seconds.
+# `STEPS = 2500` trains five minutes for a better model, `SEED = 1` another; your numbers may then differ from our remarks.
 
 # %% name="train"
 SEED, STEPS = 0, sp.STEPS
@@ -517,8 +516,8 @@ if as_ours:
     assert rise[0].mean() > 5 * rise[3].mean()
 
 # %% [markdown]
-# Knowing the domain and mattering for the loss are two things: in this model the first layer knows less of the domain
-# and is needed far more. (One model; `SEED = 1` above gives another.)
+# Knowing the domain and mattering for the loss are two things: here the first layer knows less of the domain and is
+# needed far more. (One model only.)
 #
 # **Question for the picture:** is each expert needed by one domain? Is it the one that it serves most?
 

@@ -584,7 +584,7 @@ if as_ours:
     assert max(told) < 0.02 * H
 
 # %% [markdown]
-# Right is: next to nothing here, under 2 % of what there is to know. Our experts know four *formats*. Large models must
+# Right is: here under 2 % of what there is to know. Our experts know four *formats*. Large models must
 # be asked themselves.
 #
 # | claim | here | published |

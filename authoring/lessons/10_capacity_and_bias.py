@@ -11,7 +11,8 @@
 # 4. write the bias update that balances without a loss, and recognise a step that is too small or too large;
 # 5. choose the scope over which balance is asked for, and find an imbalance that a pooled loss hides.
 #
-# **Before:** lesson 05 and [lesson 09](09_load_balancing.ipynb). **Time:** about 40 minutes. Cells marked *deeper* can wait.
+# **Before:** lesson 05 and [lesson 09](09_load_balancing.ipynb). **Time:** about 40 minutes. Cells marked *deeper* can
+# wait.
 
 # %% name="setup" tags=["setup"]
 from functools import partial
@@ -95,9 +96,9 @@ Live(
 )
 
 # %% [markdown]
-# You should see that the priority changes *who* is out, never *how many*. By position, t7 is out although its weight is
-# .97. With a large favour all twelve queue at E1. The others stand empty, and no factor sends anyone to them. With
-# k = 2 and priority by position the second choices are the first to go.
+# You should see that the priority changes *who* loses a place, never *how many* do. By position, t7 is out although its
+# weight is .97. With a large favour all twelve queue at E1. The others stand empty, and no factor sends anyone to them.
+# With k = 2 and priority by position the second choices are the first to go.
 
 # %%
 for priority in ("position", "probability"):
@@ -113,8 +114,8 @@ assert (crowded.selected == 0).all()
 
 # %% [markdown]
 # Priority by probability drops the faint, which sounds better. It has a price: who is kept depends on tokens that come
-# *later*. In training the whole text is there, and the rule looks ahead. When the model writes one token at a time, the
-# later ones do not exist yet, and the same token may be treated otherwise.
+# *later*. In training the rule looks ahead. When the model writes token by token, the later ones do not exist yet, and
+# the same token may be treated otherwise.
 
 # %%
 early = torch.tensor([[0.5]])  # (1, k): one token at one expert with one place
@@ -131,9 +132,9 @@ assert alone[0, 1]
 assert not company[0, 1]
 
 # %% [markdown]
-# With k = 1, position looks at earlier tokens only. With k = 2 (last line) it does not: a later token's first choice goes
-# before an earlier token's second. And in a batch, earlier tokens may be those of *other* texts. So under every rule, the
-# output for your sentence can depend on who else is in the batch.
+# With k = 1, position looks at earlier tokens only. With k = 2 (last line) it does not: a later token's first choice
+# goes before an earlier token's second. And in a batch, earlier tokens may be those of *other* texts. So under every
+# rule, the output for your sentence can depend on who else is in the batch.
 #
 # ## What a dropped token is
 #
@@ -161,7 +162,7 @@ assert not g[out].any()
 assert g[~out].any(dim=1).all()
 
 # %% [markdown]
-# Nothing: not to the expert and not to the router. (The loads in a balance loss still count what was *asked for*.)
+# From the task nothing: not to the expert and not to the router. (A balance loss still counts what was *asked for*.)
 # With k = 2 a token can lose one expert and keep the other. Then there is a choice:
 
 # %%
@@ -198,7 +199,7 @@ compare(my_uniform_drops, 100 * uniform_drop_rate(64 * 64, 64, 1.0))
 
 # %% [markdown]
 # Balance on average is not balance in every batch: counts scatter. Fewer tokens per expert scatter more, relative to
-# their mean. With fewer experts there is a little less. So some drops are no sign of a bad router, and this is
+# their mean. With fewer experts a little less is dropped. So some drops are no sign of a bad router, and this is
 # the null to compare with. A real router's tokens are not independent dice: words of one text crowd together.
 #
 # ## What capacity does not do
@@ -209,7 +210,7 @@ compare(my_uniform_drops, 100 * uniform_drop_rate(64 * 64, 64, 1.0))
 
 # %% name="predict-collapse" tags=["predict"]
 my_dropped_in_collapse = ...  # a number between 0 and 1
-my_tokens_of_E2 = ...
+my_tokens_of_E2 = ...  # a whole number
 
 # %% [markdown]
 # > **Myth: "capacity forces tokens to spread over the experts."**
@@ -227,13 +228,13 @@ assert computed[1:].sum() == 0
 # %% [markdown]
 # Right is: capacity caps the work of an expert, and the rest of its tokens are not computed. Nobody is re-routed.
 #
-# But that is one forward pass. Does capacity change what the router *learns*? It could go either way: favourites
-# learn from fewer tokens, and the dropped learn nothing. We take the experiment of lesson 09 (16 clusters, 8 experts,
-# k = 1, 300 steps, E1 and E2 start ahead) and add capacity, in training and in the tests. A control drops in
-# training only.
+# But that is one forward pass. Does capacity change what the router *learns*? It could go either way: favourites learn
+# from fewer tokens, so their lead may shrink; but a dropped token sends no gradient, so nothing pulls it elsewhere
+# either. We take the experiment of lesson 09 (16 clusters, 8 experts, k = 1, 300 steps, E1 and E2 start ahead) and add
+# capacity, in training and in the tests. A control drops in training only.
 #
 # **Predict.** Without balancing, about four of eight experts are dead at the end. And with capacity, $c = 1$?
-# (The cell after yours trains 25 layers, in some 9 seconds on a quiet machine.)
+# (25 layers, some 9 seconds on a quiet machine.)
 
 # %% name="predict-dead" tags=["predict"]
 my_dead_with_capacity = ...  # from 0 to 7, a mean over five runs, such as 3.4
@@ -264,6 +265,11 @@ roomy = paired(("capacity", 2.0), ("none", 0.0), "max_violation")
 fewer = paired(("capacity", 1.0), ("none", 0.0), "dead")
 worse = paired(("capacity", 1.0), ("none", 0.0), "error")
 undropped = paired(("capacity_in_training", 1.0), ("none", 0.0), "error")
+lost = {c: capacity_runs.drop_rates(results["capacity", c], c)[-1].mean() for c in (1.0, 1.25, 2.0)}
+print("not computed in the tests:", ", ".join(f"c = {c:g}: {share:.0%}" for c, share in lost.items()))
+print(f"lowest MaxVio of a seed with capacity, c = 1: {results['capacity', 1.0].max_violation[-1].min():.2f}")
+assert abs(lost[1.0] - 1 / 2) < 0.05
+assert abs(lost[2.0] - 1 / 3) < 0.05
 assert (evener < 0).all()
 assert abs(roomy.mean()) < abs(evener.mean()) / 2
 assert (results["capacity", 1.0].dead[-1] >= 1).all()
@@ -274,10 +280,10 @@ assert capacity_runs.drop_rates(results["capacity", 1.25], 1.25)[-1].min() > 0.2
 
 # %% [markdown]
 # Capacity **softens** this collapse: in every seed the loads are less uneven than without it, and tested without drops
-# (the control) the layer is even a little better. It does not **cure** it: experts die in every seed, and MaxVio stays above 1. And
-# where the capacity holds in the tests too, the error is far higher, because a large share of the tokens (the last
-# column) is not computed. (In this task the output *is* the layer's, so a dropped token counts as a guess of 0. What
-# drops cost in a deep model, where the residual stream carries the token on, is not measured here.) With $c = 2$ even
+# (the control) the layer is even a little better. Fewer experts die on average, but not in every seed. It does not
+# **cure** it: experts die in every seed, and MaxVio stays above 1. And where the capacity holds in the tests too, the
+# error is far higher: half of the tokens at $c = 1$, and a third at $c = 2$, are not computed. (Here a dropped token
+# counts as a guess of 0. What drops cost in a deep model, with its residual stream, is not measured.) With $c = 2$ even
 # the softening is small. What if a Switch loss evens out the loads at the same time? (Some 6 seconds.)
 
 # %% name="run-switch-capacity"
@@ -287,17 +293,21 @@ for name in tqdm(("fair", "switch_capacity"), desc="Switch loss"):
 print(capacity_runs.table(results))
 tight = paired(("switch_capacity", 1.0), ("switch", 0.1), "error")
 loose = paired(("switch_capacity", 1.25), ("switch", 0.1), "error")
+for c in (1.0, 1.25):
+    lost = capacity_runs.drop_rates(results["switch_capacity", c], c)[-1]  # (S,)
+    print(f"not computed in the tests, Switch + capacity, c = {c:g}: {lost.mean():.1%}")
 assert (tight > 0).all()
 assert abs(loose.mean()) < tight.mean() / 5
 assert capacity_runs.drop_rates(results["switch_capacity", 1.25], 1.25)[-1].max() < 0.05
 
 # %% [markdown]
-# Then capacity drops little. At $c = 1.25$ no cost can be seen, at $c = 1$ there is one in every seed: even good loads
-# scatter. (`fair start` is the null of lesson 09: nobody ahead, no balancing.)
+# Then capacity drops little (at $c = 1$ more than the column, which counts at 1.25). At $c = 1.25$ no cost can be seen,
+# at $c = 1$ there is one in every seed: even good loads scatter. (`fair start` is the null of lesson 09: nobody ahead,
+# no balancing.)
 #
 # ## Is a random second expert exploration?
 #
-# In GShard, "random routing" is on for k = 2. Its rule: send the token to its second expert with probability
+# GShard's "random routing", for k = 2, sends a token to its second expert with probability
 # $\min(1, w_2 / \text{threshold})$. A threshold of 0.5 is that of GShard's paper; 0.2 is a default in published code.
 #
 # **Predict.** With threshold 0.2, how often does a token with $w_2 = 0.05$ use its second expert?
@@ -348,8 +358,8 @@ assert not (used & outside).any()
 # $$S = \text{the } k \text{ largest of } s_i + b_i, \qquad w_i \text{ from } s_i \text{ alone}, \qquad
 # b_i \leftarrow b_i + u \cdot \mathrm{sign}(\text{mean load} - \text{load}_i)$$
 #
-# The scores $s$ are sigmoids or probabilities. After each step, whoever had too little is raised by $u$, the others
-# are lowered.
+# The scores $s$ are sigmoids or probabilities. After each step, whoever had too little is raised, whoever had too
+# much is lowered, and at the mean nothing moves.
 #
 # **Predict.** Loads 6, 1, 1, 0. E2 is one token short, E4 two. Which bias rises more: `E2`, `E4` or `same`?
 
@@ -377,15 +387,14 @@ assert chosen.item() == 1
 
 # %%
 def balance(u, seed, steps=300, T=512, N=16, k=2):
-    """MaxVio after each number of steps, (steps,), for a fixed skewed router with a bias"""
-    rng, balancer, curve = torch.Generator().manual_seed(seed), BiasBalancer(N, u), []
+    """Tokens of each expert at every step, (steps, N), for a fixed skewed router with a bias"""
+    rng, balancer, loads = torch.Generator().manual_seed(seed), BiasBalancer(N, u), []
     skew = 0.5 * torch.randn(N, generator=rng)  # (N,)
     for _ in range(steps):
         scores = torch.sigmoid(skew + torch.randn(T, N, generator=rng))  # (T, N)
-        load = torch.bincount(balancer.select(scores, k).flatten(), minlength=N)  # (N,)
-        curve.append(max_violation(load.numpy()))
-        balancer.update(load)
-    return np.array(curve)
+        loads.append(torch.bincount(balancer.select(scores, k).flatten(), minlength=N))  # (N,)
+        balancer.update(loads[-1])
+    return torch.stack(loads).numpy()
 
 
 throws = [np.random.default_rng(seed).random((512, 16)).argsort(axis=1)[:, :2] for seed in range(200)]  # (T, k) each
@@ -394,24 +403,26 @@ print(f"dice, two different experts for each token: MaxVio {dice:.2f}")
 print("     u   step 0   step 50   mean of the last 100, by seed")
 late = {}
 for u in tqdm((0.0, 1e-4, 1e-3, 1e-2, 1e-1), desc="u"):
-    curves = np.stack([balance(u, seed) for seed in range(3)])  # (seeds, steps)
+    loads = np.stack([balance(u, seed) for seed in range(3)])  # (seeds, steps, N)
+    curves = max_violation(loads)  # (seeds, steps)
     late[u] = curves[:, -100:].mean(axis=1)  # (seeds,)
     print(f"{u:>6g} {curves[:, 0].mean():>8.2f} {curves[:, 50].mean():>9.2f}   {late[u].round(2)}")
+print("u = 0.1: tokens of E1 in the last six steps:", loads[0, -6:, 0], "mean of all experts:", loads[0, -1].mean())
 assert (late[1e-4] > 2 * late[1e-3]).all()
 assert (late[1e-1] > 2 * late[1e-2]).all()
 assert max(late[1e-3].max(), late[1e-2].max()) < 1.5 * dice
 
 # %% [markdown]
-# Too small: after 300 steps it is still on its way. Too large: every step overshoots, and the load swings to and
-# fro. Between them lies a wide range that comes down to about what dice do. The right $u$ depends on the scores, on how long
-# you train and on the skew; 0.001 is the value of the paper, for sigmoid scores.
+# Too small: after 300 steps it is still on its way. Too large: every step overshoots, and the load swings to and fro
+# (last line). The two values between them come down to about what dice do. The right $u$ depends on the scores, on how
+# long you train and on the skew; 0.001 is the value of the paper, for sigmoid scores.
 #
 # ## The table of lesson 09, continued
 #
-# Here the router learns at the same time, and the scores are probabilities.
+# Now the router learns, too, and the scores are probabilities.
 #
-# **Predict.** Of u = 0.0001, 0.001, 0.01 and 0.1: which has the lowest task error? And does *any* $u$ make the error worse
-# than no balancing at all? (20 layers, some 5 seconds.)
+# **Predict.** Of u = 0.0001, 0.001, 0.01 and 0.1: which has the lowest task error? And does *any* $u$ make the error
+# worse than no balancing at all? (20 layers, some 5 seconds.)
 
 # %% name="predict-u" tags=["predict"]
 my_best_u = ...  # one of the four
@@ -440,21 +451,22 @@ slow_error = results["bias", 0.001].error.mean(axis=1)  # (F,)
 assert slow_error[-1] > slow_error.min() + 0.02
 
 # %% [markdown]
-# With u = 0.01 the loads are more even than with the Switch loss (α = 0.1), and the error is far below that of no balancing. Against
-# that loss the errors are too close to call with five seeds. u = 0.1 swings, as it did above.
+# With u = 0.01 the loads are more even than with the Switch loss (α = 0.1), and the error is far below that of no
+# balancing. Against that loss the errors are too close to call. u = 0.1 swings, as above.
 #
-# The slow ones surprise. u = 0.0001 hardly moves the loads in 300 steps. u = 0.001 does, and keeps all experts alive, but
-# its error is **higher** than that of no balancing, in every seed. A likely reason: while the bias is on its way, tokens
-# change experts all the time, and no expert has a fixed task. If so, waiting should help. It does (last *deeper* cell).
+# The slow ones surprise. u = 0.0001 hardly moves the loads in 300 steps. u = 0.001 does, and keeps all experts alive,
+# but its error is **higher** than that of no balancing, in every seed. A likely reason: while the bias is on its way,
+# tokens change experts all the time, and no expert has a fixed task. If so, waiting should help. It does (last *deeper*
+# cell). That fits the reason, and does not prove it.
 #
 # **Question for the picture:** choose `bias` and go through its four strengths. How does the slow bias differ from the
-# right one? Then `capacity`: whom does it help?
+# right one? Then `capacity`: how far do the favourites shrink?
 
 # %% name="picture-balancing"
 Live(
     partial(balancing_svg, results),
     method=choice("method", {result.label: name for (name, _), result in results.items()}, "bias"),
-    strength=slider("coefficient, weakest first", 3, 1, 4, 1),
+    strength=slider("coefficient, smallest first", 3, 1, 4, 1),
     step=slider("training step", 300, 0, 300, 15),
 )
 
@@ -465,8 +477,7 @@ Live(
 #
 # ## Balance over what?
 #
-# Whatever the method, the loads are counted over *something*. First, over layers. Some code joins the logits of all
-# layers before it computes one loss.
+# Loads are counted over *something*. First, over layers: some code joins the logits of all layers for one loss.
 #
 # **Predict.** Two layers, four experts. Layer 1 prefers E1 and E2, layer 2 prefers E3 and E4. What is the
 # pooled balance loss?
@@ -481,6 +492,7 @@ my_pooled_loss = ...  # a number
 rng = torch.Generator().manual_seed(0)
 lean = torch.tensor([[2.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 2.0]])  # (layers, N)
 h = lean[:, None] + torch.randn(2, 4096, 4, generator=rng)  # (layers, T, N)
+# three dimensions: the rows of both layers are pooled
 pooled, apart = load_balancing_loss(h, 1), [load_balancing_loss(layer, 1) for layer in h]
 print(f"pooled {pooled:.3f}, by layer {apart[0]:.3f} and {apart[1]:.3f}; "
       f"MaxVio {[round(float(max_violation(expert_load(top_k_indices(one, 1).numpy(), 4))), 2) for one in h]}")  # fmt: skip
@@ -514,12 +526,13 @@ for pool in (True, False):
 # cancel, and the pooled loss sees nothing to mend. Compute the loss in each layer, then average.
 #
 # Second, over tokens. Large batches are worked off in **micro-batches**, often one or a few texts each. Suppose four
-# domains and a router that knows them: each domain has its own expert. Over a **global** batch of 32 random texts that is
-# nearly balanced. Within one text it is collapse. We minimise the balance loss alone, starting there, with f and P
-# counted over more or fewer texts, and measure what the expert still tells about the domain: 2 bits is all.
+# domains and a router that knows them: each domain has its own expert. Over a **global** batch of 32 random texts that
+# is roughly balanced. Within one text it is collapse. We minimise the balance loss alone, starting there, with f and P
+# counted over more or fewer texts, and measure what the expert still tells about the domain, the **mutual
+# information**: 2 bits is all.
 #
-# **Predict.** With one text per micro-batch, how many bits are left? (The cell that shows it takes some
-# 8 seconds. In it, `step` is the learning rate; the last two rows repeat two others with a larger one.)
+# **Predict.** With one text per micro-batch, how many bits are left? (Some 8 seconds.
+# `step` is the learning rate; the last two rows repeat two others with a larger one.)
 
 # %% name="predict-bits" tags=["predict"]
 my_bits = ...  # a number from 0 to 2
@@ -553,6 +566,7 @@ bits, settings = (
 for parts, mixed, lr in tqdm(settings, desc="scopes"):
     found = np.array([scoped(parts, mixed, seed, lr) for seed in range(3)])  # (seeds, 2)
     bits[parts, mixed, lr] = found[:, 0]
+    assert found[:, 1].max() < 0.2
     what = "64 tokens of mixed texts" if mixed else f"whole texts, {32 // parts} at a time"
     print(
         f"f and P over {what:<26} step {lr}: bits by seed {found[:, 0].round(2)}, MaxVio over all {found[:, 1].round(2)}"
@@ -560,16 +574,18 @@ for parts, mixed, lr in tqdm(settings, desc="scopes"):
 compare(my_bits, bits[32, False, 0.3].mean().round(1))
 assert (bits[1, False, 0.3] > 1.8).all()
 assert (bits[32, False, 0.3] < 0.1).all()
-assert (bits[4, False, 0.3] < 1).all()
+assert abs(bits[4, False, 0.3].mean() - 0.5) < 0.1
+assert (bits[1, False, 1.0] < 1).all()
 assert (bits[32, True, 0.3] > 1.7).all()
 assert (bits[32, True, 1.0] < 1).all()
 
 # %% [markdown]
-# MaxVio over all is near 0 everywhere, so it cannot tell them apart. But a loss per text forces *every text* onto all
-# experts, and what the router knew about domains is gone. The mixed rows are the null: parts of the same 64 tokens, taken
-# from all texts, keep most of it. So it is first a matter of what a part consists of. Size counts as well: chance makes
-# every part a little uneven, and with larger steps the loss wears the knowledge down in the mixed and the global case, too.
-# No task pulled against the loss here. Take the direction from this cell, not the amount.
+# MaxVio over all is small everywhere (below 0.2), so it cannot tell them apart. But a loss per text forces *every text*
+# onto all experts, and what the router knew about domains is gone. Eight texts at a time still lose about three
+# quarters. The mixed row with the same step, 0.3, is the null: parts of the same size (64 tokens), from all texts, keep
+# most. So it is first a matter of what a part consists of. Size counts as well: chance makes every part a little
+# uneven. And a larger step wears knowledge down, too: then even the global batch loses over half. No task pulled
+# against the loss here. Take the direction from this cell, not the amount.
 #
 # Qiu et al. (2025, arXiv:2501.11873) report this in language models, and count f over the global batch. The report of
 # DeepSeek-V3 (2024, arXiv:2412.19437) compared three methods, one run each:
@@ -585,20 +601,21 @@ for method, (small, large) in validation_loss.items():
 assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 
 # %% [markdown]
-# With the same scope, loss and bias came out equal to three decimals. The bias is counted over the whole batch by construction, so
-# part of its good name may be scope. (ST-MoE, Zoph et al. 2022, arXiv:2202.08906, tried a global loss and found it worse. It is not
-# settled.)
+# With the same scope, loss and bias came out equal to three decimals. The bias is counted over the whole batch by
+# construction, so part of its good name may be scope. (ST-MoE, Zoph et al. 2022, arXiv:2202.08906, tried a global loss
+# and found it worse. It is not settled.)
 #
 # ## Recap
 #
 # 1. $C = \lceil c\,kT/N \rceil$. By position, late tokens and second choices are dropped; by probability, faint weights,
 #    at the price of looking ahead.
-# 2. A dropped token goes on unchanged, and teaches nobody. Even dice drop, more with fewer tokens per expert.
+# 2. A dropped token goes on unchanged, and the task teaches nobody through it. Even dice drop, more with fewer tokens
+#    per expert.
 # 3. Capacity re-routes nobody. Here it softened a collapse and did not cure it.
-# 4. $b_i \leftarrow b_i + u\,\mathrm{sign}(\text{mean} - \text{load}_i)$, in the selection only. Too small never arrives,
+# 4. $b_i \leftarrow b_i + u\,\mathrm{sign}(\text{mean} - \text{load}_i)$, in the selection only. Too small arrives late,
 #    too large swings.
-# 5. Count per layer, and over many different texts. A pooled loss hides opposite leanings; a loss per text erases what
-#    the router knows.
+# 5. Count per layer, and over many different texts. A pooled loss hides opposite leanings; a loss per text works
+#    against what the router knows about texts (in our toy, without a task, it erased it).
 #
 # **What this lesson cannot tell you:** which method trains the better *large* model. One small task, one start, 300
 # steps, five seeds. A good $u$ or $c$ here need not be good elsewhere.
@@ -614,12 +631,13 @@ assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 #
 # </details>
 #
-# **2. MaxVio under bias balancing jumps up and down from step to step and stays large. What do you try first?** (a) a
-# smaller u (b) a larger u (c) a larger capacity factor
+# **2. Under bias balancing MaxVio stays large, and each expert's load jumps between much and little. What do you try
+# first?** (a) a smaller u (b) a larger u (c) a larger capacity factor
 #
 # <details><summary>Answer</summary>
 #
-# (a). It overshoots. (b) makes the jumps larger. (c) drops fewer tokens, but MaxVio counts what is asked for, and stays.
+# (a). It overshoots. (b) makes the jumps larger. (c) drops fewer tokens, but MaxVio counts what is asked for, and
+# stays.
 #
 # </details>
 #
@@ -628,8 +646,8 @@ assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 #
 # <details><summary>Answer</summary>
 #
-# (c). Opposite leanings cancel, and even for one layer the value is no measure (lesson 09). (a) and (b) both read
-# something from a number that does not hold it: log MaxVio and dead experts for each layer.
+# (c). Opposite leanings cancel, and even for one layer the value is no measure (lesson 09). So neither
+# (a) nor (b) follows: log MaxVio and dead experts for each layer.
 #
 # </details>
 #
@@ -675,7 +693,7 @@ assert violations[99] < 0.5 * violations[0]
 # %% [markdown] name="deeper-wait" tags=["deeper"]
 # ## Deeper: the slow bias, given time
 #
-# 1,200 steps instead of 300, some 9 seconds on a quiet machine.
+# 1,200 steps instead of 300, some 9 seconds.
 
 # %% name="deeper-wait-cell" tags=["deeper"]
 longer = {}
@@ -686,9 +704,10 @@ for result in longer.values():
     error = result.error.mean(axis=1)[[5, 10, 20]].round(2)
     print(f"{result.setting:<16} error after {result.steps[[5, 10, 20]]} steps: {error}")
 gap = longer["bias", 0.001].error[-1] - longer["none", 0.0].error[-1]  # (S,)
+print(f"error of the slow bias lower in {(gap < 0).sum()} of {gap.size} seeds")
 assert (gap < 0).all()
 assert (longer["none", 0.0].dead[-1].mean()) < results["none", 0.0].dead[-1].mean()
 
 # %% [markdown] name="deeper-wait-words" tags=["deeper"]
-# Now the slow bias is better than no balancing in every seed. Note the first row too: without any balancing, part of the
-# uneven start has healed by itself. A table after 300 steps shows a moment of a training run, not its end.
+# Now the slow bias is better in every seed. But without any balancing, too, part of the uneven start has healed by
+# itself. A table after 300 steps shows a moment of a training run, not its end.

@@ -80,7 +80,8 @@ def my_drop_rate(T, N, capacity):
 check("10.2", my_drop_rate)
 
 # %% [markdown]
-# Does it fit? The solutions throw dice: 64 experts, 512 tokens, 2,000 batches.
+# Does it fit? The solutions throw dice: 64 experts, 512 tokens, 2,000 batches. (With many more, above about
+# 1,000 tokens, `math.comb` can give numbers too large for a float.)
 
 # %% name="count-10-2" tags=["solution"]
 rng, T, N = np.random.default_rng(0), 512, 64

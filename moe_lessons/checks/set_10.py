@@ -1,6 +1,7 @@
 """Questions of exercise set 10: capacity, drops and balancing without a loss."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -104,7 +105,8 @@ class KeptQuestion(FunctionQuestion):
         if not all(is_decision(value, case[0].shape) for value, case in zip(values, data["cases"], strict=True)):
             return verdict
         right = [bool((value == kept_reference(*case)).all()) for value, case in zip(values, data["cases"], strict=True)]  # fmt: skip
-        lines = [verdict.message, queue_at_first_wrong(values[right.index(False)], *data["cases"][right.index(False)])]
+        message = re.sub(r"\bin \[(\d+)\] ", lambda row: f"for t{int(row[1]) + 1} ", verdict.message)
+        lines = [message, queue_at_first_wrong(values[right.index(False)], *data["cases"][right.index(False)])]
         if not verdict.mistake and (all(right[::2]) or all(right[1::2])):
             good, bad = ("position", "probability") if all(right[::2]) else ("probability", "position")
             lines.insert(0, f'With priority "{good}" all is right; with "{bad}" it is not.')
@@ -170,6 +172,7 @@ KEPT = KeptQuestion(
                 with_queues(probability=lambda w: np.concatenate([np.argsort(-w[:, j]) * w.shape[1] + j for j in range(w.shape[1])]))),
         Mistake("each choice apart", "You begin to count anew for the second choices, so an expert can take C of each. First and later choices share its C places.", each_choice_apart),
         Mistake("not put back", "Your decisions are right, but they stand in the order of service. Put each back where its assignment was: `kept[order] = ...`.", not_put_back),
+        Mistake("nobody dropped", "Nobody is dropped in yours. An expert takes at most C.", then(lambda kept, w: np.ones_like(kept))),
         Mistake("dropped", "This marks what is dropped. Asked is what is kept.", then(lambda kept, w: ~kept)),
         Mistake("whole token", "You drop a token entirely if one of its experts is full. It keeps the others.", then(lambda kept, w: np.repeat(kept.all(axis=1, keepdims=True), w.shape[1], axis=1))),
         Mistake("weights", "These are the weights that remain. Asked are booleans: which assignments have a place.", then(lambda kept, w: np.where(kept, w, 0))),
@@ -272,6 +275,12 @@ RATE = RateQuestion(
     mistakes=(
         Mistake("the mean load", "You compared the *mean* load, T/N, with the capacity. Loads scatter around it, and all that is above C is dropped: take the mean of max(X − C, 0), not the max of the mean.",
                 lambda T, N, C: max(T / N - C, 0) * N / T),
+        Mistake("percent", "This is in percent. Between 0 and 1 is asked.", lambda T, N, C: 100 * dice_drop_rate(T, N, C)),
+        Mistake("T forgotten", "Your sum ends at x = T − 1. All T tokens can pick one expert: it runs to x = T included, as in `range(C + 1, T + 1)`.",
+                of_load(lambda p, x, T, N, C: N * (p * np.maximum(x - C, 0))[:-1].sum() / T)),
+        Mistake("p = 1/T", "You took p = 1/T. A token picks one of N experts: p = 1/N.", lambda T, N, C: N * beyond(T, T, C) / T),
+        Mistake("absolute", "You added up |x − C|, so that empty places count as drops. Asked is what is too much, max(x − C, 0).",
+                of_load(lambda p, x, T, N, C: N * (p * np.abs(x - C)).sum() / T)),
         Mistake("kept", "This is the share that is kept. Asked is the share that is dropped.", lambda T, N, C: 1 - dice_drop_rate(T, N, C)),
         Mistake("not divided", "This is how many tokens are dropped. Divide by T for the share.", lambda T, N, C: N * beyond(T, N, C)),
         Mistake("one expert, not divided", "This is how many tokens *one* expert turns away. Times N for all experts, divided by T for the share.", beyond),
@@ -367,6 +376,12 @@ def of_selected(wrong: Callable) -> Callable:
     return lambda s, b, u, k: wrong(step(s, b, u, k)[0])
 
 
+def ordered_by_score(s: np.ndarray, selected: np.ndarray) -> np.ndarray:
+    """Return the selected (T, k) with the largest score first. s (T, N)."""
+    own = np.take_along_axis(s, selected, axis=-1)  # (T, k)
+    return np.take_along_axis(selected, np.argsort(-own, axis=-1), axis=-1)  # (T, k)
+
+
 def weighed_by(wrong: Callable) -> Callable:
     """Return wrong(s of the selected (T, k), s + b of them, s (T, N))."""
 
@@ -420,7 +435,7 @@ UPDATE = FunctionQuestion(
     minutes=8,
     difficulty="medium",
     hints=(
-        "The bias is used once, for the selection: `np.argsort(-(scores + bias), axis=-1)[:, :k]`. The weights are the *scores* of those experts, divided by their sum.",
+        "The bias is used once, for the selection: `np.argsort(-(scores + bias), axis=-1)[:, :k]`. (The imported `top_k` returns two things: values, then indices.) The weights are the *scores* of those experts, divided by their sum.",
         "`np.take_along_axis(scores, selected, axis=-1)` picks the scores. Count the load with `np.bincount(selected.ravel(), minlength=N)`; then add `u * np.sign(load.mean() - load)` to the bias.",
     ),
     idea="The bias decides who is asked, the score decides how much it counts. So balancing changes the output only through the selection, and no gradient is bent. The sign alone moves the bias, by u, however far the load is off.",
@@ -439,6 +454,9 @@ UPDATE = FunctionQuestion(
         Mistake("smallest", "You selected the k smallest of s + b. `np.argsort` sorts upwards: take `-(scores + bias)`.", selected_by(lambda s, b: -(s + b)), "selected"),
         Mistake("worst first", "The right experts, but the best comes last. Best first is asked.", of_selected(lambda selected: selected[:, ::-1]), "selected"),
         Mistake("by number", "The right experts, but in the order of their numbers. Asked is the largest s + b first.", of_selected(lambda selected: np.sort(selected)), "selected"),
+        Mistake("by the score", "The right experts, but ordered by their scores alone. Asked is the largest s + b first.",
+                lambda s, b, u, k: ordered_by_score(s, step(s, b, u, k)[0]), "selected"),
+        Mistake("exchanged", "These are the weights: `selected` and `weights` are exchanged. Return the indices first.", lambda s, b, u, k: step(s, b, u, k)[1], "selected"),
         Mistake("bias in the weights", "The bias is in your gate weights: you normalised s + b. It is for the selection only; weigh by s. Else the output changes whenever the bias does.",
                 weighed_by(lambda own, biased, s: normalised(biased)), "weights"),
         Mistake("bias in the weights, not normalised", "These are s + b. Weigh by s alone, divided by its sum over the selected.", weighed_by(lambda own, biased, s: biased), "weights"),
@@ -541,7 +559,7 @@ def winner_fault(layers: list[np.ndarray]) -> tuple[str, str] | None:
         best = np.sort(h, axis=-1)[:, -2:]  # (T, 2)
         tied = np.flatnonzero(best[:, 1] - best[:, 0] < CLEAR_WINNER)
         if tied.size:
-            return f"In layer {number}, {tied.size} of {len(h)} tokens have no clear winner: their two largest logits are less than {CLEAR_WINNER} apart (the first is row {tied[0]}). Who is selected would hang on a rule for ties.", "tie"  # fmt: skip
+            return f"Layer {number} has no clear winner for {tied.size} of its {len(h)} tokens: the two largest logits are less than {CLEAR_WINNER} apart (the first is row {tied[0]}). Who is selected would hang on a rule for ties.", "tie"  # fmt: skip
     return None
 
 
@@ -575,7 +593,7 @@ POOLED = PooledQuestion(
     minutes=7,
     difficulty="easy",
     hints=(
-        "Pooled, f and P are means over the tokens of both layers. If layer 1 uses one half of the experts and layer 2 the other half, what are they?",
+        "Pooled, f and P are means over the tokens of both layers. If layer 1 uses one half of the experts and layer 2 the other half, what are they? (The lesson's example is not quite enough: its MaxVio is below 1.)",
         "Four experts. In layer 1, half of the tokens have logits (3, 0, 0, 0), the others (0, 3, 0, 0). What should layer 2 have, so that the mean load of every expert is 1/4?",
     ),
     idea="E1 of layer 1 and E1 of layer 2 share nothing but their number. Averaged by number, opposite leanings cancel, and the pooled loss has nothing to mend. Compute the loss in each layer, then average.",
@@ -615,9 +633,14 @@ def training_log(run: str) -> str:
     return written_log(run, RUNS[run])
 
 
+def is_even(found: Outcome) -> bool:
+    """Tell whether the first demand is met: balance near that of dice in each layer."""
+    return bool(found.violation.max() <= MOST_OVER_DICE * found.dice)
+
+
 def is_met(found: Outcome) -> bool:
-    """Tell whether both demands are met: balance near that of dice in each layer, and few drops."""
-    return bool(found.violation.max() <= MOST_OVER_DICE * found.dice and found.dropped <= MOST_DROPPED)
+    """Tell whether both demands are met: even loads, and few drops."""
+    return is_even(found) and bool(found.dropped <= MOST_DROPPED)
 
 
 @cache
@@ -638,12 +661,20 @@ def against(run: str, measure: str) -> str:
     setting, before, after = RUNS[run], outcome(RUNS[run]), outcome(MEASURES[measure](RUNS[run]))
     if right_measures()[run] == "nothing":
         return f"Run {run} meets both demands as it is: {written(before)}. With few tokens even dice are uneven; look at the null beside each number."  # fmt: skip
+    hint = " MaxVio meets its demand already; only the drops do not." if is_even(before) else ""
     if measure == "nothing":
-        return f"Run {run} does not meet the demands: over the last {LATE} steps {written(before)}."
+        return f"Run {run} does not meet the demands: over the last {LATE} steps {written(before)}.{hint}"
     why = f"We tried it. After `{measure}`, run {run} has {written(after)}; before: {written(before)}."
     if measure == "per layer" and not setting.pooled:
-        return f"{why} Each layer had its own bias already: see whether both layers' MaxVio falls in the log. With one bias for both it would not."  # fmt: skip
-    return f"{why} {REASONS[measure]}"
+        return f"{why} Each layer had its own bias already{'.' + hint if hint else own_bias_shows(setting)}"
+    return f"{why} {REASONS[measure]}{hint}"
+
+
+def own_bias_shows(setting: Setting) -> str:
+    """Say where the log of an uneven run shows that its layers share no bias."""
+    if setting.opposite:
+        return ": see whether both layers' MaxVio falls in the log. With one bias for both it would not."
+    return ". One bias for both makes their sum even and leaves each uneven; here the sum is uneven, too."
 
 
 @dataclass(frozen=True, kw_only=True)

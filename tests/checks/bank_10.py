@@ -123,6 +123,17 @@ def of_loads(part):
 rate = of_loads(lambda x, C: max(x - C, 0))
 
 
+def rate_that_ends_early(T, N, capacity):
+    p = 1 / N
+    return N / T * sum((x - capacity) * math.comb(T, x) * p**x * (1 - p) ** (T - x) for x in range(capacity + 1, T))
+
+
+def rate_with_p_of_tokens(T, N, capacity):
+    from scipy.stats import binom
+
+    return N * binom.sf(np.arange(capacity, T), T, 1 / T).sum() / T
+
+
 def rate_by_tails(T, N, capacity):
     """E[max(X − C, 0)] is the sum of P(X > c) over c ≥ C."""
     from scipy.stats import binom
@@ -317,6 +328,9 @@ WRONG = {
         "choices sorted apart": served(orders(probability=lambda t, j, w, best: (j, -w))),
         "each choice apart": columns_apart,
         "not put back": left_in_the_queue,
+        "nobody dropped": lambda selected, weights, capacity, num_experts, priority: np.ones(
+            selected.shape, dtype=bool
+        ),
         "dropped": changed(lambda kept, s, w: ~kept),
         "whole token": changed(lambda kept, s, w: np.tile(kept.all(1)[:, None], kept.shape[1])),
         "weights": changed(lambda kept, s, w: kept * w),
@@ -324,6 +338,10 @@ WRONG = {
     },
     "10.2": {
         "the mean load": lambda T, N, capacity: max(0, 1 - N * capacity / T),
+        "percent": lambda T, N, capacity: 100 * rate(T, N, capacity),
+        "T forgotten": rate_that_ends_early,
+        "p = 1/T": rate_with_p_of_tokens,
+        "absolute": of_loads(lambda x, C: abs(x - C)),
         "kept": lambda T, N, capacity: 1 - rate(T, N, capacity),
         "not divided": lambda T, N, capacity: T * rate(T, N, capacity),
         "one expert, not divided": lambda T, N, capacity: T / N * rate(T, N, capacity),
@@ -348,6 +366,8 @@ WRONG = {
         "smallest": selects(lambda s, b: -s - b),
         "worst first": orders_selected(lambda selected: np.flip(selected, axis=1)),
         "by number": orders_selected(lambda selected: np.sort(selected, axis=1)),
+        "by the score": lambda s, b, u, k: (take(chosen(s + b, k), chosen(take(s, chosen(s + b, k)), k)), 0, 0),
+        "exchanged": lambda s, b, u, k: (*step(s, b, u, k)[1::-1], step(s, b, u, k)[2]),
         "bias in the weights": weighs(lambda own, biased, s: normal(biased)),
         "bias in the weights, not normalised": weighs(lambda own, biased, s: biased),
         "not normalised": weighs(lambda own, biased, s: own),
@@ -394,10 +414,12 @@ WRONG = {
         "B: nothing": but(B="nothing"),
         "C: raise c": but(C="raise c"),
         "C: lower u": but(C="lower u"),
+        "D: per layer": but(D="per layer"),
         "D: nothing": but(D="nothing"),
         "D: lower u": but(D="lower u"),
         "E: raise u": but(E="raise u"),
         "E: lower u": but(E="lower u"),
+        "E: per layer": but(E="per layer"),
         "E: nothing": but(E="Nothing"),
         "F: per layer": but(F=" per  layer "),
         "F: raise c": but(F="raise c"),
@@ -408,7 +430,6 @@ WRONG = {
 UNRECOGNISED = {
     "10.1": [
         lambda *case: None,
-        lambda selected, weights, capacity, num_experts, priority: np.ones(selected.shape, dtype=bool),
         lambda selected, weights, capacity, num_experts, priority: weights > 0.5,
         served(orders(), room=lambda C, N: C + 2),
         served(orders(position=lambda t, j, w, best: (j, t % 3, t))),

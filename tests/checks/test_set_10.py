@@ -71,6 +71,20 @@ def test_the_queue_of_the_first_wrong_assignment_is_written_out():
     assert verdict.message.rstrip(".").endswith("has none")
 
 
+def test_tokens_are_counted_from_1_in_every_line():
+    """A row of a large case is called t3, as in the queue, not [2]."""
+
+    def answer(selected, weights, C, N, priority):
+        kept = kept_reference(selected, weights, C, N, priority)
+        if len(kept) == 30:
+            kept[2] = ~kept[2]
+        return kept
+
+    message = judged(KEPT, answer).message
+    assert "for t3 expected" in message
+    assert "So t3, number" in message
+
+
 # --- 10.2 ---------------------------------------------------------------------------------------------------------
 
 
@@ -184,8 +198,29 @@ def test_a_wrong_measure_is_carried_out_and_shown():
     after = bias_logs.outcome(MEASURES["raise c"](RUNS["A"]))
     assert f"After `raise c`, run A has MaxVio {after.violation[0]:.2f} and {after.violation[1]:.2f}" in verdict.message
     assert "Not right yet either: D." in verdict.message
-    unlike = judged(LOGS, right_measures() | {"F": "per layer"})
-    assert "Each layer had its own bias already" in unlike.message
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        ("A", "already. One bias for both makes their sum even and leaves each uneven; here the sum is uneven, too."),
+        ("D", "already. One bias for both makes their sum even and leaves each uneven; here the sum is uneven, too."),
+        ("E", "already. MaxVio meets its demand already; only the drops do not."),
+        ("F", "already: see whether both layers' MaxVio falls in the log. With one bias for both it would not."),
+    ],
+)
+def test_a_bias_for_each_layer_is_refuted_with_what_the_log_shows(run, told):
+    assert f"Each layer had its own bias {told}" in judged(LOGS, right_measures() | {run: "per layer"}).message
+    pooled = [float(line.split()[5]) for line in training_log(run).splitlines()[2:7]]
+    if "the sum is uneven" in told:
+        assert min(pooled) > 1.5 * bias_logs.dice_violation(RUNS[run].T)
+
+
+@pytest.mark.parametrize("measure", ["raise u", "lower u", "nothing"])
+def test_who_moves_loads_that_are_even_already_is_told_so(measure):
+    told = "MaxVio meets its demand already; only the drops do not."
+    assert told in judged(LOGS, right_measures() | {"E": measure}).message
+    assert told not in judged(LOGS, right_measures() | {"B": measure}).message
 
 
 # --- all ----------------------------------------------------------------------------------------------------------

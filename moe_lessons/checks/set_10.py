@@ -21,15 +21,20 @@ LONGEST_QUEUE = 10
 
 
 def kept_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (selected (T, k), weights (T, k), C, N, priority); nobody asks for the last expert, no weight comes twice."""
-    cases = []
-    for T, k, N, C in ((6, 2, 4, 3), (30, 2, 6, 6), (20, 3, 7, 7), (14, 1, 5, 3)):
-        liking = 0.5 * np.arange(N - 1)[::-1] + rng.gumbel(size=(T, N - 1))  # (T, N − 1)
-        selected = np.argsort(-liking, axis=-1)[:, :k]  # (T, k)
-        w = rng.permutation(np.linspace(0.1, 0.9, T * k)).reshape(T, k)  # (T, k)
-        weights = (-np.sort(-w, axis=-1)).round(3)  # (T, k), best first
-        cases += [(selected, weights, C, N, priority) for priority in ("position", "probability")]
-    return cases
+    """Return (selected (T, k), weights (T, k), C, N, priority), drawn until two near orders of service differ."""
+    while True:
+        sizes = ((6, 2, 4, 3), (30, 2, 6, 6), (20, 3, 7, 7), (14, 1, 5, 3))  # in the last more experts than places
+        cases = [(*kept_case(rng, T, k, N), C, N, by) for T, k, N, C in sizes for by in ("position", "probability")]
+        if any((tokens_sorted(*case) != choices_apart(*case)).any() for case in cases):
+            return cases
+
+
+def kept_case(rng: np.random.Generator, T: int, k: int, N: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return selected and weights, (T, k) each; nobody asks for the last expert, no weight comes twice."""
+    liking = 0.5 * np.arange(N - 1) + rng.gumbel(size=(T, N - 1))  # (T, N − 1)
+    selected = np.argsort(-liking, axis=-1)[:, :k]  # (T, k)
+    w = rng.permutation(np.linspace(0.1, 0.9, T * k)).reshape(T, k)  # (T, k)
+    return selected, (-np.sort(-w, axis=-1)).round(3)  # best first
 
 
 def choice_by_choice(weights: np.ndarray) -> np.ndarray:
@@ -65,7 +70,15 @@ def with_queues(position: Callable = choice_by_choice, probability: Callable = b
     return kept
 
 
+def sorted_apart(weights: np.ndarray) -> np.ndarray:
+    """Return the numbers t·k + j of all first choices, largest weight first, then of all second ones. (T·k,)."""
+    k = weights.shape[1]
+    return np.concatenate([np.argsort(-weights[:, j]) * k + j for j in range(k)])
+
+
 kept_reference = with_queues()
+tokens_sorted = with_queues(probability=lambda weights: tokens_by_weight(weights).T.ravel())
+choices_apart = with_queues(probability=sorted_apart)
 
 
 def then(wrong: Callable) -> Callable:
@@ -165,11 +178,11 @@ KEPT = KeptQuestion(
         Mistake("smallest weight first", "By probability you serve the smallest weights first. The largest come first: sort `-weights`.",
                 with_queues(probability=lambda w: by_weight(-w))),
         Mistake("tokens sorted", "By probability you sort the *tokens* by their largest weight, and still serve first choices first. (V-MoE does that.) Asked is: sort the assignments, each by its own weight.",
-                with_queues(probability=lambda w: tokens_by_weight(w).T.ravel())),
+                tokens_sorted),
         Mistake("tokens sorted, all choices at once", "By probability you sort the *tokens* by their largest weight and serve all choices of a token at once. Sort the assignments, each by its own weight.",
                 with_queues(probability=lambda w: tokens_by_weight(w).ravel())),
         Mistake("choices sorted apart", "By probability you serve all first choices before all second ones. There only the weight counts: a strong second choice comes before a faint first one.",
-                with_queues(probability=lambda w: np.concatenate([np.argsort(-w[:, j]) * w.shape[1] + j for j in range(w.shape[1])]))),
+                choices_apart),
         Mistake("each choice apart", "You begin to count anew for the second choices, so an expert can take C of each. First and later choices share its C places.", each_choice_apart),
         Mistake("not put back", "Your decisions are right, but they stand in the order of service. Put each back where its assignment was: `kept[order] = ...`.", not_put_back),
         Mistake("nobody dropped", "Nobody is dropped in yours. An expert takes at most C.", then(lambda kept, w: np.ones_like(kept))),
@@ -311,8 +324,8 @@ LEAST_GAP = 5e-5  # between two biased scores of a token: who is selected must n
 
 
 def update_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (scores (T, N), bias (N,), u, k). In two an expert is just at the mean; one tells wrong loads apart."""
-    sizes = ((3, 4, 2), (4, 4, 2, 1.0, one_at_mean), (32, 8, 2, 1.0, one_at_mean), (20, 9, 4, 0.3, loads_differ), (25, 6, 1))  # fmt: skip
+    """Return (scores (T, N), bias (N,), u, k). In one the last expert is idle; in two an expert is just at the mean; one tells wrong loads apart."""
+    sizes = ((3, 4, 2, 1.0, last_is_idle), (4, 4, 2, 1.0, one_at_mean), (32, 8, 2, 1.0, one_at_mean), (20, 9, 4, 0.3, loads_differ), (25, 6, 1))  # fmt: skip
     return [update_case(rng, *size) for size in sizes]
 
 
@@ -327,6 +340,11 @@ def update_case(rng: np.random.Generator, T: int, N: int, k: int, lean: float = 
         gaps = np.diff(np.sort([scores, scores + bias]), axis=-1)  # (2, T, N − 1)
         if gaps.min() > LEAST_GAP and (fits is None or fits(scores, bias, k)):
             return scores, bias, float(rng.choice([0.01, 0.02, 0.05])), k
+
+
+def last_is_idle(s: np.ndarray, b: np.ndarray, k: int) -> bool:
+    """Tell whether no token selects the last expert, which `np.bincount` then leaves out unless told of it."""
+    return len(b) - 1 not in top(s + b, k)
 
 
 def one_at_mean(s: np.ndarray, b: np.ndarray, k: int) -> bool:

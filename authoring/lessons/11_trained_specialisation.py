@@ -112,7 +112,7 @@ print(f"false alarms in 50: {by_token} when tokens are shuffled, {by_sequence} w
 assert by_token > 40 > 10 > by_sequence
 
 # %% [markdown]
-# Shuffled tokens find a tie nearly always. From here on whole sequences are shuffled.
+# Shuffled tokens find a tie every time here. From here on whole sequences are shuffled.
 #
 # ## Trap two: the token itself
 #
@@ -147,7 +147,8 @@ for name, row in shown.items():
     print(f"{name:>10}: {task.decode(task.report.ids[row, :32])!r}")
 
 # %% [markdown]
-# Every token comes with classes that we know without any model. Here are those of a line of code.
+# Every token comes with classes that we know without any model. Here are four (position: in the line); a fifth,
+# `function`, is function word or not.
 
 # %%
 names = ("shape", "python", "position", "frequency")
@@ -171,14 +172,16 @@ assert within["bits"] == 0
 
 # %% [markdown]
 # Right is: it has tokens, and domains have tokens too. The second number is 0 *by construction*: given the token the
-# experts are fixed, so nothing is left to tell. Whatever a learned router has above 0 there, it took from the context.
+# experts are fixed, so nothing is left to tell. What a learned router has there beyond chance, it took from the
+# context.
 #
 # ## Train
 #
 # Four layers of width 64, eight experts each, two active, form A, with the balance loss (0.01) and z-loss (0.001) of
 # lesson 09. **The next cell computes for about a minute**, two or three on a slow or busy computer. The square in the
 # toolbar stops it; run the cell again and it goes on. The model is kept in a checkpoint: the next time takes seconds.
-# `STEPS = 2500` trains five minutes for a better model, `SEED = 1` another; your numbers may then differ from our remarks.
+# `STEPS = 2500` trains five minutes for a better model, `SEED = 1` another; your numbers may then differ from our
+# remarks.
 
 # %% name="train"
 SEED, STEPS = 0, sp.STEPS
@@ -220,7 +223,7 @@ Live(
 )
 
 # %% [markdown]
-# You should see that a random router has favourites too, but nearly the same in all four rows. After training the rows
+# You should see that a random router has favourites too, often the same in several rows. After training the rows
 # differ: the spread between domains is more than twice as large, in every layer. (Expert numbers mean nothing
 # from layer to layer: E3 of layer 1 and E3 of layer 2 are different networks.)
 #
@@ -241,14 +244,15 @@ viewer
 # %%
 strange, ids = viewer.setting["passages"][-1], held_out["never seen"]
 of_bytes = [at for at, piece in enumerate(strange["pieces"]) if piece.startswith("\\x")]
-print(f"{len(of_bytes)} bytes, of which the training text holds {np.isin(ids[of_bytes], task.train.ids).sum()}")
+seen = np.isin(ids[of_bytes], task.train.ids).sum()
+print(f"{len(of_bytes)} bytes; the training text has {seen} of them too, inside other signs")
 for layer, h in enumerate(strange["logits"][-1], start=1):
     first = np.argmax(np.array(h)[of_bytes], axis=1)  # (bytes,)
     print(f"layer {layer}: their first choices", " ".join(f"E{i + 1}" for i in first))
 
 # %% [markdown]
-# You should see patterns you can name at once: line ends, digits, pieces of words. And the bytes? A router cannot say
-# "unknown": it sends everything somewhere.
+# You should see patterns you can name: line ends, digits, pieces of words. With us all the bytes share one expert in
+# the first layers. A router cannot say "unknown": it sends everything somewhere.
 #
 # But the eye does not count exceptions. First: how often do two occurrences of a token share their first choice?
 
@@ -287,8 +291,8 @@ my_layer = ...  # 1, 2, 3 or 4
 # `selection`, and the number comes from `report`.
 #
 # Given the token, there are two nulls. The first deals the domains out anew to whole sequences: beating its 95 % is a
-# cautious sign that there is a tie. The second keeps which domain uses which token; its mean is the bias to take
-# off, which leaves the **excess**. That one is no test: its spread over seeds tells how firm it is.
+# cautious sign that there is a tie. The second deals them out among the sequences that share a token; less its mean
+# is the **excess** (without a token: less the first's). Its spread over seeds tells how firm it is.
 
 # %%
 on_selection = sp.record(model, task.selection.ids)
@@ -306,9 +310,9 @@ for stage, found in routes.items():
               f"{b['bits']:>24.3f} ({b['null_95']:.3f}) {b['excess']:>14.3f}{mark}")  # fmt: skip
 
 # %% [markdown]
-# That was one model. We trained three, each with its untrained copy, a hash model and a dense model (the file
-# [specialisation.json](../moe_lessons/results/specialisation.json); `python -m moe_lessons.specialisation` makes it
-# anew). Statements about layers rest on all three.
+# That was one model. We trained three more (your seed 0 may differ), each with its untrained copy, a hash model and a
+# dense model (the file [specialisation.json](../moe_lessons/results/specialisation.json), made by
+# `python -m moe_lessons.specialisation`). Statements about layers rest on all three.
 
 # %%
 results = sp.load_results()
@@ -370,10 +374,10 @@ assert min(told) > most + 0.2
 assert 0.2 < share < 0.3
 
 # %% [markdown]
-# In every layer and seed the experts say more about the domain than the token does: above the cautious null, and with
-# more than four times the excess of any untrained copy. In the chosen layer the excess is about a quarter of what the
-# token leaves open. In every seed the last layer says most of it and the first least; in between the order varies. For
-# the token itself it is the other way round: the first layer tells most.
+# In every layer and seed the experts say of the domain what the token does not: above the cautious null, and with
+# over four times any untrained copy's excess there. In the chosen layer the excess is about a quarter of what the
+# token leaves open. In every seed the last layer says most of it and the first least. Of the token itself the first
+# layer tells most.
 #
 # **Question for the picture:** the same for every class of token, whole text. Which classes does even the hash router
 # tell? Is any class told most in the first layer, as "syntax first" would have it?
@@ -394,12 +398,14 @@ for name in sp.ABOUT:
     values = runs(lambda r, name=name: r["information"][name]["excess"])  # (seeds, layers)
     print(f"{name:<9} told most in layer (per seed): {values.argmax(axis=1) + 1}, most and least: "
           f"{values.mean(axis=0).max():.3f}, {values.mean(axis=0).min():.3f} bits")  # fmt: skip
+    hashed = runs(lambda r, name=name: r["information"][name]["excess"], "hash")  # (seeds, layers)
     assert (values.argmax(axis=1) > 0).all()
+    assert (hashed > 0.005).all()
 Live(picture, about=choice("about", ABOUT, "domain"))
 
 # %% [markdown]
-# You should see that the hash router says something about shape and frequency: those are properties of the token.
-# No class is told most in the first layer, in any seed. Shape, the nearest to "syntax", is told about equally in all.
+# You should see that the hash router says something about every class, most about shape, a property of the token.
+# No class is told most in the first layer, in any seed. Shape, the nearest to "syntax", peaks in layer 2 or 4.
 #
 # Bits of different classes cannot be compared: "frequency" has fewer to give than "shape". And `python` holds "not
 # code", `function` holds "not prose": both contain the domain. So take each class inside *one* domain, and divide by
@@ -439,8 +445,9 @@ assert (np.diff(entropy[:, :3], axis=1) > 0).all()
 assert (entropy[:, 3] > entropy[:, 0]).all()
 
 # %% [markdown]
-# Right is: in none of our seeds. The first layer is the sharpest in each, and the entropy rises up to the third. ST-MoE (Zoph et al. 2022, arXiv:2202.08906) found
-# entropy falling with depth for one kind of token in its encoder, and flat in its decoder.
+# Right is: in none of our seeds. The first layer is the sharpest in each, and the entropy rises up to the third.
+# ST-MoE (Zoph et al. 2022, arXiv:2202.08906) found entropy falling with depth for one kind of token in its encoder,
+# and flat in its decoder.
 #
 # ## When is it decided?
 #
@@ -461,7 +468,7 @@ Live(lambda seed: figures.saturation_svg(steps, kept[seed], 2 / 8), seed=slider(
 
 # %% [markdown]
 # After a tenth of the training about half of the choices are final; after a quarter the first layer leads in every
-# seed. In OLMoE the first layer was the slowest. A share above 2/8 at step 0 needs no foresight: uneven loads lift it.
+# seed. In OLMoE the first layer was the slowest. Above 2/8 at step 0 needs no foresight: the final router began there.
 # And 1 % of our training is six steps, of theirs billions of tokens.
 #
 # ## Neighbours and pairs
@@ -484,10 +491,10 @@ assert (now > loads).all()
 assert ((now.min(axis=0) > then.max(axis=0)) == [True, True, True, False]).all()
 
 # %% [markdown]
-# In every layer and seed neighbours agree more often than the loads explain. But untrained routers do so too: in the
-# last layer the ranges even overlap. (Mixtral: 13.6 to 28.4 % against 12.5 %, Jiang et al. 2024, arXiv:2401.04088.)
-# "Strongest pair" is the largest share of one expert's tokens that some other expert serves too (OLMoE, Eq. 6): a
-# maximum over 56 pairs, so a high number is expected even by chance.
+# In every layer and seed neighbours agree more often than the loads explain. But untrained routers do so too, if
+# less; in the last layer the ranges overlap. (Mixtral: 13.6 to 28.4 % against 12.5 %, Jiang et al. 2024,
+# arXiv:2401.04088.) "Pair" is the largest share of one expert's tokens that some other expert serves too
+# (OLMoE, Eq. 6): a maximum over 56 pairs, so a high number is expected even by chance.
 #
 # ## The causal test
 #
@@ -545,9 +552,9 @@ assert np.max(alone) < 4
 assert np.max(rises) < 0.04
 
 # %% [markdown]
-# In every seed five of the eight hurt that domain most which they serve most, where chance gives two. But few hurt one
-# domain alone, and all effects in this layer are small. The test has limits: an expert off leaves a
-# layer that was never trained that way, and redundancy hides what two experts share.
+# In every seed, switching off five of the eight hurts most the domain they serve most (chance: two), however small
+# the rise. Few hurt one domain alone. The test has limits: an expert off leaves a layer that was never trained that
+# way, and redundancy hides what two experts share.
 #
 # ## Against a model without a router
 #
@@ -563,8 +570,8 @@ assert losses["hash"].mean(axis=1).max() < losses["moe"].mean(axis=1).min()
 assert losses["moe"].mean(axis=1).max() < losses["dense"].mean(axis=1).min()
 
 # %% [markdown]
-# In every seed the learned router beats the dense model by a little, and the hash model beats both, though its experts
-# cannot know anything beyond the token. How much experts *specialise* and how good the model *is* are two questions.
+# In every seed the learned router beats the dense model by a little, and the hash model beats both, though its
+# choices tell nothing beyond the token. How much experts *specialise* and how good the model *is* are two questions.
 # (Roller et al. found hashing competitive with learned routers. After a longer training the order may change.)
 #
 # ## Claims, and what supports them
@@ -584,8 +591,8 @@ if as_ours:
     assert max(told) < 0.02 * H
 
 # %% [markdown]
-# Right is: here under 2 % of what there is to know. Our experts know four *formats*. Large models must
-# be asked themselves.
+# Right is: next to nothing in this documentation, hardly more than before training. Our experts know four *formats*.
+# Large models must be asked themselves.
 #
 # | claim | here | published |
 # |---|---|---|
@@ -621,17 +628,18 @@ if as_ours:
 # </details>
 #
 # **2. A router has I(domain; expert) = 0.5 bits and I(domain; expert | token) at its null. What do you conclude?**
-# (a) it knows the domain from the context (b) it may do no more than read the token (c) there is a bug: the second must be larger
+# (a) it knows the domain from the context (b) it may do no more than read the token (c) there is a bug: the second
+# must be larger
 #
 # <details><summary>Answer</summary>
 #
-# (b): so does a hash router, if domains use different tokens. (a) would show in the second number. (c): conditioning can
-# raise or lower information.
+# (b): so does a hash router, if domains use different tokens. (a) would show in the second number. (c): conditioning
+# can raise or lower information.
 #
 # </details>
 #
-# **3. You test ten classes in four layers and find one value above the 95 % of its null. What now?** (a) publish that layer
-# (b) shuffle tokens to get a narrower null (c) fix layer and class on other text or seeds, and test that one
+# **3. You test ten classes in four layers and find one value above the 95 % of its null. What now?** (a) publish that
+# layer (b) shuffle tokens to get a narrower null (c) fix layer and class on other text or seeds, and test that one
 #
 # <details><summary>Answer</summary>
 #

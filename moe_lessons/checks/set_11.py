@@ -895,7 +895,10 @@ class ConclusionQuestion(Question):
             lines = [f"{letter} claims too much. {OVERCLAIMS[letter]}" for letter in wrong]
             return Verdict(False, "\n".join(lines), wrong[0])
         missing = len(CONCLUSION) - len(letters)
-        return Verdict(not missing, f"What you have is allowed; {missing} more to find." if missing else "")
+        return Verdict(
+            not missing,
+            f"What you have is allowed; of three different letters, {missing} more to find." if missing else "",
+        )
 
 
 def letters_in(value: Any) -> list[str] | None:

@@ -138,7 +138,7 @@ def null_cases(rng: np.random.Generator) -> list[tuple]:
     Once there are more domains than experts: neither may be counted for the other.
     """
     cases = []
-    for sizes, N, L in (((3, 2, 2, 1), 3, 24), ((6, 4), 5, 30)):
+    for sizes, N, L in (((3, 2, 2, 1), 3, 60), ((6, 4), 5, 30)):
         domain = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))  # (S,)
         own, shared = rng.dirichlet(np.full(N - 1, 0.5), domain.size), rng.dirichlet(np.full(N - 1, 0.5), len(sizes))
         taste = 0.5 * own + 0.5 * shared[domain]  # (S, N − 1), of a sequence and of its domain

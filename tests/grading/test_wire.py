@@ -56,7 +56,7 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("value", PLAIN, ids=repr)
+@pytest.mark.parametrize("value", PLAIN, ids=range(len(PLAIN)))
 def test_plain_data_comes_back_as_it_was(value):
     assert same(wire.loads(wire.dumps(value)), value)
 

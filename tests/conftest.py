@@ -1,6 +1,14 @@
 """Shared by all tests: progress goes to a temporary folder, never into the user's own."""
 
+import signal
+
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts():
+    """Let Ctrl-C interrupt: a shell that starts the tests in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -289,7 +289,6 @@ def run(folder, out):
 @real
 @pytest.mark.slow
 def test_a_class_is_graded_and_goes_on_after_ctrl_c(class_of_four, out):
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & had it ignored, in what is started here, too
     interrupted = run(class_of_four, out)
     kept = out.parent / "marks.d"
     until = time.monotonic() + 120

@@ -234,7 +234,22 @@ def remark_on_changes(changed: list[str]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValuesQuestion(Question):
+class VariableQuestion(Question):
+    """The answer is a variable, not a function: it is looked at as it is, and what is asked is the same every time."""
+
+    random_inputs: bool = False
+
+    def draw(self, rng: np.random.Generator) -> Data:
+        """Return nothing: the question holds all that is given."""
+        return {}
+
+    def probe(self, answer: Any, data: Data) -> Reply:
+        """Return the answer as plain data."""
+        return {"value": plain(answer)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValuesQuestion(VariableQuestion):
     """The learner fills in a dict of numbers; each is compared with `expected()` to within `tolerance`.
 
     `advice` says, entry by entry, how to go about it when no known mistake matches.
@@ -244,15 +259,6 @@ class ValuesQuestion(Question):
     mistakes: tuple[Mistake, ...]
     advice: dict[str, str]
     tolerance: float = 0.005
-    random_inputs: bool = False
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the question is about fixed numbers."""
-        return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the entries in order; the first that is missing or wrong is explained."""

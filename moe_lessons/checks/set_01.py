@@ -10,13 +10,13 @@ from moe_lessons.checks.question import (
     Data,
     FunctionQuestion,
     Mistake,
-    Question,
     Reply,
     ValuesQuestion,
+    VariableQuestion,
     Verdict,
     call_answer,
 )
-from moe_lessons.checks.values import describe, plain, stacked
+from moe_lessons.checks.values import describe, stacked
 from moe_lessons.data import worked_example
 
 ROUTING = tuple(f"routing.{name}" for name in ("router_logits", "softmax", "top_k", "gate_weights", "route"))
@@ -309,16 +309,12 @@ def angle(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrototypeQuestion(Question):
+class PrototypeQuestion(VariableQuestion):
     """Any prototype is right that has the largest logit and not the smallest angle."""
 
     def draw(self, rng: np.random.Generator) -> Data:
         """Return the given token and prototypes."""
         return {"x": GIVEN_TOKEN, "W_g": GIVEN_PROTOTYPES}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Measure the logit and the angle of the learner's prototype."""
@@ -378,7 +374,6 @@ PROTOTYPE = PrototypeQuestion(
     ),
     idea="A dot product rewards length as well as direction, so a long prototype beats a better aligned short one.",
     answer="my_prototype",
-    random_inputs=False,
 )
 
 

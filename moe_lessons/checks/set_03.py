@@ -9,8 +9,17 @@ from scipy.optimize import brentq
 from scipy.special import chdtri, entr, ndtr
 
 from moe_lessons import routing
-from moe_lessons.checks.question import Data, FunctionQuestion, Mistake, Question, Reply, Verdict, call_answer
-from moe_lessons.checks.values import describe, plain, show, stacked
+from moe_lessons.checks.question import (
+    Data,
+    FunctionQuestion,
+    Mistake,
+    Question,
+    Reply,
+    VariableQuestion,
+    Verdict,
+    call_answer,
+)
+from moe_lessons.checks.values import describe, show, stacked
 
 # --- 3.1 tempered softmax -----------------------------------------------------------------------------------------
 
@@ -493,16 +502,8 @@ SCHEDULE = FunctionQuestion(
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectionQuestion(Question):
+class SelectionQuestion(VariableQuestion):
     """Any logits and τ are right for which the float32 probabilities have another top-2 than the logits."""
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the learner brings everything."""
-        return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Take the softmax of the learner's logits in float32, and both selections."""

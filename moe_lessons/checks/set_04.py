@@ -13,10 +13,11 @@ from moe_lessons.checks.question import (
     Mistake,
     Question,
     Reply,
+    VariableQuestion,
     Verdict,
     call_answer,
 )
-from moe_lessons.checks.values import agree, describe, plain, show, stacked
+from moe_lessons.checks.values import agree, describe, show, stacked
 
 # The softmax is not among them: set 02 asks for it, and here it may be used.
 GATING = tuple(f"routing.{name}" for name in ("top_k", "gate_weights", "route"))
@@ -313,16 +314,8 @@ DIFFERENCE, GIVEN_K = 0.2, 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApartQuestion(Question):
+class ApartQuestion(VariableQuestion):
     """Any logits are right for which two gate forms differ by more than DIFFERENCE in some weight."""
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the property is fixed."""
-        return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Compute both gates from the learner's logits and compare them."""

@@ -22,13 +22,13 @@ from moe_lessons.checks.question import (
     Data,
     FunctionQuestion,
     Mistake,
-    Question,
     Reply,
     ValuesQuestion,
+    VariableQuestion,
     Verdict,
     unpack,
 )
-from moe_lessons.checks.values import agree, describe, plain, show, stacked
+from moe_lessons.checks.values import agree, describe, show, stacked
 
 COUNTING = tuple(
     f"accounting.{name}"
@@ -336,16 +336,8 @@ DEMANDS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class DesignQuestion(Question):
+class DesignQuestion(VariableQuestion):
     """Any design is right that keeps to every demand; each demand that it breaks is reported."""
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the learner brings everything."""
-        return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Check the sizes, then measure the design."""
@@ -388,7 +380,6 @@ DESIGN = DesignQuestion(
     ),
     idea="N·f sets the memory, k·f the FLOPs, k/N what a batch reads, and N/(k·f) what the router costs: four knobs, almost one for each demand.",
     answer="my_design",
-    random_inputs=False,
 )  # fmt: skip
 
 

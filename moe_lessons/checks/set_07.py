@@ -15,6 +15,7 @@ from moe_lessons.checks.question import (
     Mistake,
     Question,
     Reply,
+    VariableQuestion,
     Verdict,
     difference,
     unpack,
@@ -442,18 +443,8 @@ def delivered_gradients() -> dict[str, np.ndarray]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiagnosisQuestion(Question):
+class DiagnosisQuestion(VariableQuestion):
     """For each router the name of what was built; what speaks against a wrong name is said in numbers."""
-
-    random_inputs: bool = False
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the three columns are fixed."""
-        return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the routers in order; explain the first wrong name."""

@@ -16,6 +16,7 @@ from moe_lessons.checks.question import (
     Mistake,
     Question,
     Reply,
+    VariableQuestion,
     Verdict,
     call_answer,
     remark_on_changes,
@@ -542,19 +543,13 @@ def coefficient_effect(coefficient: float) -> tuple[float, float, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CoefficientQuestion(Question):
+class CoefficientQuestion(VariableQuestion):
     """Which log belongs to which coefficient; then any coefficient that keeps both demands on fresh tasks."""
-
-    random_inputs: bool = False
 
     def draw(self, rng: np.random.Generator) -> Data:
         """Load all of torch; return nothing, for the three logs are fixed."""
         load_lazy_torch()
         return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the routers in order, then train with the chosen coefficient."""
@@ -684,18 +679,8 @@ def accuracy_with(means: np.ndarray, bias: np.ndarray) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BiasQuestion(Question):
+class BiasQuestion(VariableQuestion):
     """Any means are right for which wedges from the origin fail and straight lines do not; and a bias that works."""
-
-    random_inputs: bool = False
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the learner brings everything."""
-        return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Measure the best router with a bias, the best one without, then the learner's bias."""
@@ -832,19 +817,13 @@ def error_left(gate: str, top_k: int, lr: float, steps: int, seed: int) -> float
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetQuestion(Question):
+class TargetQuestion(VariableQuestion):
     """Trains with the learner's settings; a diagnosis is given only if mending that one setting reaches the target."""
-
-    random_inputs: bool = False
 
     def draw(self, rng: np.random.Generator) -> Data:
         """Load all of torch; return nothing, for task and seeds are fixed."""
         load_lazy_torch()
         return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Check settings and budget, then train on the seeds of the judge."""

@@ -15,6 +15,7 @@ from moe_lessons.checks.question import (
     Mistake,
     Question,
     Reply,
+    VariableQuestion,
     Verdict,
     call_answer,
     difference,
@@ -674,18 +675,8 @@ MOST_TOKENS, MOST_EXPERTS = 10_000, 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class BelowOneQuestion(Question):
+class BelowOneQuestion(VariableQuestion):
     """Any logits with an unbalanced load and a small balance loss."""
-
-    random_inputs: bool = False
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the answer is a batch of logits."""
-        return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Check the form, then that someone wins clearly, then the two numbers."""

@@ -11,8 +11,15 @@ import numpy as np
 
 from moe_lessons import metrics, routing
 from moe_lessons.bias_logs import LATE, Outcome, Setting, outcome, written_log
-from moe_lessons.checks.question import Data, FunctionQuestion, Mistake, Question, Reply, Verdict
-from moe_lessons.checks.values import describe, plain, show, stacked
+from moe_lessons.checks.question import (
+    Data,
+    FunctionQuestion,
+    Mistake,
+    Reply,
+    VariableQuestion,
+    Verdict,
+)
+from moe_lessons.checks.values import describe, show, stacked
 
 # --- 10.1 capacity with priority ----------------------------------------------------------------------------------
 
@@ -528,18 +535,8 @@ def balance(h: np.ndarray) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledQuestion(Question):
+class PooledQuestion(VariableQuestion):
     """Any two layers that a pooled loss takes for balanced, while each alone is not."""
-
-    random_inputs: bool = False
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the answer is logits."""
-        return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Check the form, then that someone wins clearly, then the numbers."""
@@ -696,18 +693,8 @@ def own_bias_shows(setting: Setting) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogsQuestion(Question):
+class LogsQuestion(VariableQuestion):
     """A measure for each run; a wrong one is carried out, and answered with the numbers that come."""
-
-    random_inputs: bool = False
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the logs are fixed."""
-        return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Refute the first wrong measure with numbers; name the other runs that are wrong."""

@@ -15,6 +15,7 @@ from moe_lessons.checks.question import (
     Mistake,
     Question,
     Reply,
+    VariableQuestion,
     Verdict,
     call_answer,
     remark_on_changes,
@@ -753,18 +754,8 @@ def against_alike(i: int) -> tuple[str | None, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationQuestion(Question):
+class AblationQuestion(VariableQuestion):
     """For each entry an expert by name; a wrong one is answered with its numbers, and all wrong entries are named."""
-
-    random_inputs: bool = False
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the tables are fixed."""
-        return {}
-
-    def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data."""
-        return {"value": plain(answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Explain the first wrong expert; name the other entries that are wrong."""
@@ -872,14 +863,8 @@ OVERCLAIMS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConclusionQuestion(Question):
+class ConclusionQuestion(VariableQuestion):
     """Three letters; every claim among them that the table does not allow is explained."""
-
-    random_inputs: bool = False
-
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Return nothing: the table is fixed."""
-        return {}
 
     def probe(self, answer: Any, data: Data) -> Reply:
         """Return the answer as plain data; a set becomes a list."""

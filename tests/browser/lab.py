@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
 from playwright.sync_api import Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
@@ -170,3 +171,24 @@ def page_of(address: str, width: int = 1280, height: int = 900) -> Iterator[Lab]
             yield Lab(browser.new_page(viewport={"width": width, "height": height}), address)
         finally:
             browser.close()
+
+
+def write_notebook(address: str, name: str, cells: Iterable[str]) -> None:
+    """Put a notebook of these code cells into the server's folder."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel)
+    body = json.dumps({"type": "notebook", "format": "json", "content": content}).encode()
+    request = urllib.request.Request(f"{address}/api/contents/{name}", body, method="PUT")
+    urllib.request.urlopen(request, timeout=30)
+
+
+@contextmanager
+def quiet_page(address: str, name: str, cells: Iterable[str]) -> Iterator[Lab]:
+    """Yield a page on which these cells ran; at the end it asked nobody else and wrote nothing to the console."""
+    write_notebook(address, name, cells)
+    with page_of(address) as opened:
+        opened.open(name)
+        opened.run_all()
+        yield opened
+        assert opened.strangers() == []
+        assert opened.console == []

@@ -4,10 +4,8 @@ The lesson trains for a minute, and another test runs it whole. Here the viewer 
 """
 
 import json
-import urllib.request
 
 import lab
-import nbformat
 import pytest
 
 from moe_lessons.routing import gate_weights, softmax, top_k
@@ -69,18 +67,8 @@ DRAWN = drawn_passages()
 @pytest.fixture(scope="module")
 def lab_page(address):
     """One page for all tests, on a notebook of its own; at the end nothing was written to the console."""
-    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    content = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
-    body = json.dumps({"type": "notebook", "format": "json", "content": content}).encode()
-    request = urllib.request.Request(f"{address}/api/contents/{NOTEBOOK}", body, method="PUT")
-    urllib.request.urlopen(request, timeout=30)
-    with lab.page_of(address) as opened:
-        opened.open(NOTEBOOK)
-        opened.run_all()
+    with lab.quiet_page(address, NOTEBOOK, CELLS) as opened:
         yield opened
-        assert opened.strangers() == []
-        assert opened.console == []
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The pictures of lessons 05–07 in a real JupyterLab: every slider to both ends by keyboard, every choice of a list."""
 
-import json
 import re
-import urllib.request
 
 import lab
 import nbformat
@@ -82,12 +80,7 @@ def source_of(lesson, wanted):
 
 def open_with(page, name, sources):
     """Run these cells in a notebook of their own, and listen for exceptions from then on."""
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(source) for source in sources]
-    content = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
-    body = json.dumps({"type": "notebook", "format": "json", "content": content}).encode()
-    request = urllib.request.Request(f"{page.address}/api/contents/{name}", body, method="PUT")
-    urllib.request.urlopen(request, timeout=30)
+    lab.write_notebook(page.address, name, sources)
     page.open(name)
     page.page.evaluate(LISTEN)
     page.run_all()

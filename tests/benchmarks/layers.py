@@ -1,8 +1,9 @@
 """One sparse layer, forward and backward, beside its limits and its peers: time as a ratio to the same active work done
 densely, and the memory of a forward pass. `python tests/benchmarks/layers.py` prints the tables and keeps the numbers.
 
-The layers of a table take turns, round after round, so that a machine that slows down slows all of them. Times of other
-programs disturb the wall clock; the ratios of CPU time are the figures to read. The whole takes about ten minutes.
+The layers of a table take turns, round after round, each between two runs of the dense network it is compared with:
+a machine that slows down slows both. Other programs disturb the wall clock; the ratios of CPU time are the figures to
+read. The whole takes about ten minutes.
 """
 
 import json
@@ -11,8 +12,9 @@ import sys
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from random import shuffle
 
@@ -26,7 +28,7 @@ RESULTS = Path(__file__).parents[2] / "bench-results" / "layers.json"
 LARGE, SMALL = Size(2048, 256, 1024, 8, 2), Size(2048, 64, 128, 8, 2)
 # Seconds for the rounds of one table. The slow layers come on top: timed once, in float32 on one thread.
 BUDGETS = {("float32", 1): 40.0, ("float32", 2): 10.0, ("bfloat16", 1): 10.0, ("bfloat16", 2): 5.0}
-FEWEST_ROUNDS = 3
+FEWEST_ROUNDS, MOST_ROUNDS = 3, 40
 SLOW = 3  # times the dense network
 LONGEST_STEP = 600.0  # ms of the dense network; without hardware for bfloat16 a step takes seconds: fewer tokens then
 
@@ -43,9 +45,13 @@ class Timing:
     wall_ms: tuple[float, float, float]
     ratio: float
     wall_ratio: float
-    rounds: int
+    runs: int
     forward_buffers: float | None = None  # peak of a forward pass, in buffers of T·k·(d + f) numbers
     saved_buffers: float | None = None  # what autograd keeps of it
+
+
+Clocks = tuple[float, float]  # CPU and wall time, in ms
+Run = tuple[Clocks, Clocks]  # of a layer, and of the dense network just before and after it
 
 
 @dataclass
@@ -55,7 +61,7 @@ class Subject:
     dense: str
     run: Callable[[], None]
     module: nn.Module | None
-    first: tuple[float, float] = (0.0, 0.0)
+    first: Clocks = (0.0, 0.0)
 
 
 def step(module: nn.Module, x: torch.Tensor) -> Callable[[], None]:
@@ -79,11 +85,9 @@ def subjects(size: Size, dtype: torch.dtype, only: tuple[str, ...] = ()) -> dict
     dense = {f"dense, {kind}": Dense(size, kind).to(dtype) for kind in ("relu", "swiglu", "geglu")}
     found = {name: Subject(name, step(module, rows), module) for name, module in dense.items()}
     found["matrix products only"] = Subject("dense, relu", Products(size, dtype), None)
-    for name, kind, module in built(size, dtype):
-        if only and name not in only:
-            continue
+    for name, kind, module in built(size, dtype, only):
         if isinstance(module, Exception):
-            print(f"  {name}: is not there ({module})")
+            print(f"  {name}: is left out ({module})")
             continue
         found[name] = Subject(f"dense, {kind}", step(module, x), module)
     return {name: subject for name, subject in found.items() if tried(name, subject)}
@@ -102,35 +106,62 @@ def tried(name: str, subject: Subject) -> bool:
 def measured(
     size: Size, dtype: torch.dtype, threads: int, only: tuple[str, ...] = (), budget: float = 0.0
 ) -> list[Timing]:
-    """Time all layers of one table in turns, in a new order each round, for as long as its budget lasts."""
+    """Time all layers of one table in turns, for as long as its budget lasts."""
     torch.set_num_threads(threads)
     whole = threads == 1 and dtype == torch.float32 and not only  # the table that holds everything
     found = subjects(size, dtype, only or (() if whole else QUICK))
-    slow = {name for name, subject in found.items() if subject.first[0] > SLOW * found[subject.dense].first[0]}
-    quick = [name for name in found if name not in slow]
-    times = {name: [found[name].first] if name in slow else [] for name in found}
+    slow = [name for name, subject in found.items() if subject.first[0] > SLOW * found[subject.dense].first[0]]
+    quick = {name: subject for name, subject in found.items() if name not in slow}
+    runs: dict[str, list[Run]] = {name: [] for name in found}
     end, rounds = time.perf_counter() + (budget or BUDGETS[format_name(dtype), threads]), 0
-    while time.perf_counter() < end or rounds < FEWEST_ROUNDS:
-        shuffle(quick)  # or a layer would always find the memory as the same neighbour left it
-        for name in quick:
-            times[name].append(clocked(found[name].run))
+    while rounds < FEWEST_ROUNDS or (rounds < MOST_ROUNDS and time.perf_counter() < end):
+        take_turns(quick, runs)
         rounds += 1
+    for name in slow:  # their first call is all they get
+        beside = [statistics.median(run[clock] for run, _ in runs[found[name].dense]) for clock in (0, 1)]
+        runs[name] = [(found[name].first, (beside[0], beside[1]))]
     kept = {name: quantities(found[name].module, size, dtype) if whole else (None, None) for name in found}
-    return [timing(name, found[name].dense, times, size, dtype, threads, *kept[name]) for name in found]
+    return [timing(name, runs[name], size, dtype, threads, *kept[name]) for name in found]
 
 
-def fitting(size: Size, dtype: torch.dtype) -> Size:
-    """Return `size` with as many tokens as keep a step of the dense network below LONGEST_STEP, on one thread."""
+def take_turns(quick: dict[str, Subject], runs: dict[str, list[Run]]) -> None:
+    """Run each layer once between two runs of its dense network, in a new order each time.
+
+    A shared machine is faster in one second than in the next: only neighbours in time can be compared. And in a fixed
+    order a layer would always find the memory as the same neighbour left it.
+    """
+    for dense in shuffled(name for name, subject in quick.items() if name == subject.dense):
+        before = clocked(quick[dense].run)
+        runs[dense].append((before, before))
+        for name in shuffled(name for name, subject in quick.items() if dense == subject.dense != name):
+            mine, after = clocked(quick[name].run), clocked(quick[dense].run)
+            runs[name].append((mine, ((before[0] + after[0]) / 2, (before[1] + after[1]) / 2)))
+            runs[dense].append((after, after))
+            before = after
+
+
+def shuffled(names: Iterable[str]) -> list[str]:
+    """Return the names in a random order."""
+    listed = list(names)
+    shuffle(listed)
+    return listed
+
+
+@lru_cache
+def tokens(d: int, f: int, k: int, dtype: torch.dtype, most: int) -> int:
+    """Return how many tokens, at most `most`, keep a step of the dense network below LONGEST_STEP, on one thread."""
     torch.set_num_threads(1)
-    while size.T > 64:
-        run = step(Dense(size, "relu").to(dtype), torch.randn(size.T * size.k, size.d, dtype=dtype))
-        if min(clocked(run)[0] for _ in range(2)) < LONGEST_STEP:  # the first call pays for more than the step
+    T = min(64, most)
+    while most > T:
+        size = Size(2 * T, d, f, 1, k)
+        run = step(Dense(size, "relu").to(dtype), torch.randn(size.T * k, d, dtype=dtype))
+        if min(clocked(run)[0] for _ in range(2)) > LONGEST_STEP:  # the first call pays for more than the step
             break
-        size = replace(size, T=size.T // 2)
-    return size
+        T = 2 * T
+    return T
 
 
-def clocked(run: Callable[[], None]) -> tuple[float, float]:
+def clocked(run: Callable[[], None]) -> Clocks:
     """Return CPU and wall time of one call, in ms."""
     cpu, wall = time.process_time(), time.perf_counter()
     run()
@@ -138,12 +169,11 @@ def clocked(run: Callable[[], None]) -> tuple[float, float]:
 
 
 def timing(
-    name: str, dense: str, times: dict, size: Size, dtype: torch.dtype, threads: int, *memory: float | None
-) -> Timing:
-    """Sum the rounds of one layer up. Ratios are medians over rounds of layer to dense network in the same round."""
-    cpu, wall = zip(*times[name], strict=True)
-    pairs = list(zip(times[name], times[dense], strict=False))
-    ratio, wall_ratio = (statistics.median(mine[i] / base[i] for mine, base in pairs) for i in (0, 1))
+    name: str, runs: list[Run], size: Size, dtype: torch.dtype, threads: int, *memory: float | None
+) -> Timing:  # fmt: skip
+    """Sum the runs of one layer up. Its ratio is the median over its runs, each against the dense network beside it."""
+    cpu, wall = zip(*(mine for mine, _ in runs), strict=True)
+    ratio, wall_ratio = (statistics.median(mine[clock] / dense[clock] for mine, dense in runs) for clock in (0, 1))
     spread = quartiles(cpu), quartiles(wall)
     return Timing(name, asdict(size), format_name(dtype), threads, *spread, ratio, wall_ratio, len(cpu), *memory)
 
@@ -223,13 +253,15 @@ def saved(module: nn.Module, x: torch.Tensor) -> float:
 
 def report(name: str, rows: list[Timing]) -> None:
     """Print one table, the fastest layer first within it."""
-    print(f"\n{name}  ({min(r.rounds for r in rows)} to {max(r.rounds for r in rows)} rounds)")
-    print(f"  {'':<32}{'CPU ms (quartiles)':>28}{'ratio':>8}{'wall ms':>10}{'ratio':>8}{'forward':>9}{'saved':>7}")
+    print(f"\n{name}")
+    heads = f"{'runs':>5}{'CPU ms (quartiles)':>28}{'ratio':>8}{'wall ms':>10}{'ratio':>8}"
+    print(f"  {'':<30}{heads}{'forward':>9}{'saved':>7}")
     for row in sorted(rows, key=lambda r: (not r.layer.startswith(("dense", "matrix")), r.ratio)):
         low, middle, high = row.cpu_ms
-        times = f"{middle:>10.1f} ({low:>6.1f} to {high:>6.1f})"
+        cpu = f"{row.runs:>5}{middle:>10.1f} ({low:>6.1f} to {high:>6.1f}){row.ratio:>8.2f}"
+        wall = f"{row.wall_ms[1]:>10.1f}{row.wall_ratio:>8.2f}"
         memory = f"{row.forward_buffers:>9.2f}{row.saved_buffers:>7.2f}" if row.forward_buffers is not None else ""
-        print(f"  {row.layer:<32}{times:>28}{row.ratio:>8.2f}{row.wall_ms[1]:>10.1f}{row.wall_ratio:>8.2f}{memory}")
+        print(f"  {row.layer:<30}{cpu}{wall}{memory}")
     sys.stdout.flush()
 
 
@@ -237,7 +269,7 @@ def tables() -> Iterator[tuple[str, list[Timing]]]:
     """Measure every table of the bench: sizes, number formats, threads; then how the cost grows."""
     for size in (*(replace(LARGE, N=N) for N in (8, 32, 64)), SMALL):
         for dtype, threads in ((torch.float32, 1), (torch.float32, 2), (torch.bfloat16, 1), (torch.bfloat16, 2)):
-            fit = fitting(size, dtype)
+            fit = replace(size, T=tokens(size.d, size.f, size.k, dtype, size.T))
             yield title(fit, dtype, threads), measured(fit, dtype, threads)
     growth = [replace(SMALL, T=T) for T in (512, 8192)] + [replace(SMALL, N=N) for N in (16, 64)]
     for size in growth + [replace(SMALL, k=k) for k in (1, 4, 8)]:

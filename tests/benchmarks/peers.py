@@ -160,11 +160,16 @@ QUICK = (
 )
 
 
-def built(size: Size, dtype: torch.dtype) -> Iterator[tuple[str, str, nn.Module | Exception]]:
-    """Yield name, kind of expert and module for each layer; an exception for those that are not there."""
+def built(size: Size, dtype: torch.dtype, only: tuple[str, ...]) -> Iterator[tuple[str, str, nn.Module | Exception]]:
+    """Yield name, kind of expert and module for each layer of `only`, or all if it is empty.
+
+    Instead of a module, an exception for a layer that is not installed (ImportError) or refuses this size.
+    """
     for name, (kind, build) in LAYERS.items():
+        if only and name not in only:
+            continue
         torch.manual_seed(0)
         try:
             yield name, kind, build(size).to(dtype).train()
-        except ImportError as error:
+        except (ImportError, AssertionError, ValueError) as error:
             yield name, kind, error

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -281,8 +282,9 @@ def class_of_four(submissions):
     return folder
 
 
-def run(folder, out):
-    command = [sys.executable, "-m", "moe_lessons.grading", str(folder), "-o", str(out), "--jobs", "1"]
+def run(folder, out, jobs="1"):
+    """Start the grader as a teacher does; .communicate(...) waits for it."""
+    command = [sys.executable, "-m", "moe_lessons.grading", str(folder), "-o", str(out), "--jobs", jobs]
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)
 
 
@@ -312,3 +314,24 @@ def test_a_class_is_graded_and_goes_on_after_ctrl_c(class_of_four, out):
         "dee": ("", "unreadable"),
     }
     assert rows["cy"]["reasons"].startswith("4.1 not yet")
+
+
+@real
+@pytest.mark.slow
+def test_another_order_other_jobs_and_another_secret_change_no_mark(class_of_four, tmp_path):
+    learners = ("ann", "bob", "cy", "dee")
+    turned = dict(zip(learners, reversed(learners), strict=True))
+    for path in class_of_four.rglob("*.ipynb"):
+        name = path.relative_to(class_of_four).as_posix()
+        there = tmp_path / "turned" / re.sub("|".join(learners), lambda found: turned[found[0]], name)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, there)
+    outs = tmp_path / "one" / "marks.csv", tmp_path / "two" / "marks.csv"
+    for folder, out, jobs in zip((class_of_four, tmp_path / "turned"), outs, ("1", "2"), strict=True):
+        run(folder, out, jobs).communicate(timeout=300)
+    first, second = ({row["learner"]: row for row in table(out)} for out in outs)
+    for name in learners:
+        differ = {key for key in first[name] if first[name][key] != second[turned[name]][key]}
+        assert differ <= {"learner", "file"}, (first[name], second[turned[name]])
+    secrets = [(out.parent / "marks.d" / "secret").read_bytes() for out in outs]
+    assert secrets[0] != secrets[1]

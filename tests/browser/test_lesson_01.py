@@ -1,7 +1,8 @@
-"""Lesson 01 and its exercises as a learner meets them: a real JupyterLab, a mouse and a keyboard."""
+"""Lesson 01 as a learner meets it: a real JupyterLab, a mouse and a keyboard."""
 
 import re
 
+import lab
 import pytest
 
 from moe_lessons import routing
@@ -28,11 +29,16 @@ def drag(page, locator, dx, dy):
     page.mouse.up()
 
 
-@pytest.fixture
-def lesson(page):
-    page.open("notebooks/01_worked_example.ipynb")
-    page.run_all()
-    return page
+@pytest.fixture(scope="module")
+def lesson(address):
+    """One page for all tests of the lesson; at the end nobody else was asked and the console is empty."""
+    with lab.page_of(address) as opened:
+        opened.open("notebooks/01_worked_example.ipynb")
+        opened.run_all()
+        yield opened
+        opened.screenshot("lesson_01")
+        assert opened.strangers() == []
+        assert opened.console == []
 
 
 def test_the_lesson_runs_and_shows_its_numbers(lesson):
@@ -76,22 +82,3 @@ def test_the_compass_answers_mouse_and_keyboard(lesson):
     field.press("ArrowUp")
     assert wait_for_state(lesson, cell, '"token":[-1.9,') != typed
     lesson.screenshot("compass_dragged", cell)
-
-
-def test_an_exercise_is_answered_wrong_then_right(page):
-    page.open("exercises/01_worked_example.ipynb")
-    page.run_all()
-    question = page.cell('check("1.1", my_logits)')
-    assert "1.1: not attempted yet" in question.inner_text()
-    stub = page.cell("def my_logits")
-    page.replace_source(stub, "def my_logits(x, W_g):\n    return x @ W_g / np.sqrt(len(W_g))")
-    page.run(question)
-    question.get_by_text("You divided by √d").wait_for(timeout=10_000)
-    assert "✗ 1.1: not yet" in question.inner_text()
-    page.screenshot("exercise_wrong")
-    page.replace_source(stub, "def my_logits(x, W_g):\n    return x @ W_g")
-    page.run(question)
-    question.get_by_text("1.1: correct").wait_for(timeout=10_000)
-    assert "1 of 1 points. Attempts: 2." in question.inner_text()
-    page.run(page.cell("progress()"))
-    page.cell("progress()").get_by_text("1.1 ✓ (2)").wait_for(timeout=10_000)

@@ -90,7 +90,7 @@ def function_mistakes():
 @pytest.mark.parametrize(("question", "mistake"), function_mistakes())
 def test_each_mistake_is_told_from_every_other_and_from_the_truth(question, mistake):
     """Over many draws, the values of one mistake are never taken for another, nor for a right answer."""
-    for seed in range(30):
+    for seed in range(15):
         data = question.draw(np.random.default_rng(seed))
         got = [plain(mistake.wrong(*case)) for case in data["cases"]]
         part = question.parts.index(mistake.part) if mistake.part else None

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from moe_lessons.estimators import AdaptiveL1, DefaultVector, relu_weights, sparse_mixture, straight_through
 from moe_lessons.losses import balance_of_layers, stable_top_k
+from moe_lessons.threads import one_thread
 from moe_lessons.validation import number_within, one_of, positive_number, refuse, whole_number
 
 N, D, K = 8, 9, 2  # experts (and groups of tokens), width, active experts
@@ -229,6 +230,7 @@ def sweep(
     return [run(name, runs, seed, steps, coefficient=value) for value in (progress(values) if progress else values)]
 
 
+@one_thread()
 def run(
     name: str,
     runs: int = 64,

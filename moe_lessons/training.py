@@ -5,7 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from moe_lessons.storage import home, write_atomically
+from moe_lessons.threads import one_thread
 from moe_lessons.validation import positive_number, refuse, whole_number
 
 Losses = dict[str, Tensor]
 SAVE_EVERY = 30.0  # seconds between checkpoints
+SMALL_MODEL = 100_000  # numbers in a model; up to here one thread trains it
 
 
 @dataclass
@@ -103,7 +105,9 @@ def train(
     save = partial(save_checkpoint, model=model, optimizer=optimizer, history=history, belongs_to=belongs_to)
     keeper = _Keeper(history, (lambda: None) if path is None else partial(save, path))
     was_training = model.training
-    with _stop_after_step() as stop, tqdm(total=steps, initial=history.steps_done, disable=not progress) as bar:
+    threads = one_thread() if sum(p.numel() for p in parameters) <= SMALL_MODEL else nullcontext()
+    bar = tqdm(total=steps, initial=history.steps_done, disable=not progress)
+    with threads, bar, _stop_after_step() as stop:
         for _ in run.through(history, steps, stop, bar, record_every):
             if watch is not None and history.steps_done in watch_at:
                 with torch.no_grad():

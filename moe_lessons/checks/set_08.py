@@ -907,7 +907,7 @@ END_TO_END = TargetQuestion(
     difficulty="medium",
     hints=(
         "Start in the middle: k = 2, all of the budget, lr = 0.01. Then change one setting at a time. With Adam, try learning rates by factors of 3.",
-        "With k = 1 the router learns only in form B, `softmax_topk`. With k = 8 there is no choice left to learn, and only 62 steps. Between them k = 2 or 3 with lr from 0.01 to 0.05 has room to spare.",
+        "With k = 1 the router learns only in form B, `softmax_topk`. With k = 8 there is no choice left to learn, and only 62 steps. Try between them, and a larger lr.",
     ),
     idea="The gate decides whether the router hears of the task at all, k how many steps the budget buys, and the learning rate has to fit the number of steps: change one at a time, and judge on seeds that you did not tune on.",
     answer="my_settings",

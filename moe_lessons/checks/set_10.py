@@ -609,7 +609,7 @@ POOLED = PooledQuestion(
     difficulty="easy",
     hints=(
         "Pooled, f and P are means over the tokens of both layers. If layer 1 uses one half of the experts and layer 2 the other half, what are they? (The lesson's example is not quite enough: its MaxVio is below 1.)",
-        "Four experts. In layer 1, half of the tokens have logits (3, 0, 0, 0), the others (0, 3, 0, 0). What should layer 2 have, so that the mean load of every expert is 1/4?",
+        "Let each layer use only half of the experts, evenly and with clear winners. Which half should layer 2 use, so that the mean load of every expert is 1/N?",
     ),
     idea="E1 of layer 1 and E1 of layer 2 share nothing but their number. Averaged by number, opposite leanings cancel, and the pooled loss has nothing to mend. Compute the loss in each layer, then average.",
     answer="my_layers",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.figures.chart import Axes
+from moe_lessons.figures.heat import signed_cell
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING, expert_colour
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.metrics import mutual_information
@@ -289,7 +290,7 @@ def ablation_svg(rise: Any, domains: Sequence[str], title: str = "Loss when one 
     most = max(float(np.abs(rises).max()), 1e-9)
     step = 372 / len(domains)
     cells = [part for d, row in enumerate(rises) for i, value in enumerate(row)
-             for part in _cell(100 + step * d, 66 + 34 * i, step - 4, value, most)]  # fmt: skip
+             for part in signed_cell(100 + step * d, 66 + 34 * i, step - 4, value, most)]  # fmt: skip
     N = rises.shape[1]
     return picture(
         WIDTH,
@@ -304,15 +305,3 @@ def ablation_svg(rise: Any, domains: Sequence[str], title: str = "Loss when one 
         text(14, 34 * N + 112, "Darker: further from 0. A minus sign: the loss falls."),
         state=" ".join(f"{name}={_listed(row)}" for name, row in zip(domains, rises, strict=True)),
     )
-
-
-def _cell(x: float, y: float, width: float, value: float, most: float) -> list[str]:
-    """Draw one number on a ground that is the stronger, the further the number is from 0."""
-    written = f"{value:+.3f}".replace("-", "−").replace("+0.000", "0.000").replace("−0.000", "0.000")
-    colour = WARNING if value > 0 else ACCENT
-    return [
-        element(
-            "rect", x=x, y=y, width=width, height=30, fill=colour, fill_opacity=0.6 * abs(value) / most, stroke=RULE
-        ),
-        text(x + width / 2, y + 20, written, anchor="middle"),
-    ]

@@ -6,7 +6,7 @@
 #
 # Write your answer where you see `raise NotImplementedError`, run that cell, then the `check` cell below it. You can
 # check as often as you like. Stuck? Open a hint. Use numpy or torch, and whatever you wrote yourself in an earlier
-# question; the course's own layer is yours to write. Question 5.4 needs torch.
+# question, but not `moe_lessons.layer`. Question 5.4 needs torch.
 
 # %% name="setup" tags=["setup"]
 import time

@@ -5,8 +5,8 @@
 # Letters: the table in [lesson 00](../notebooks/00_start_here.ipynb).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
-# You can check as often as you like. Stuck? Open a hint. Plain Python is enough. Of the course's own counts you may use
-# those in 6.3 and 6.4; in 6.1 and 6.2 they are yours to write.
+# You can check as often as you like. Stuck? Open a hint. Plain Python is enough. The course's own counts
+# (`moe_lessons.accounting`) are for 6.3 and 6.4; write 6.1 and 6.2 yourself.
 
 # %% name="setup" tags=["setup"]
 from dataclasses import replace

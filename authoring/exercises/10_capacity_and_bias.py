@@ -175,13 +175,13 @@ for run in "ABCDEF":
     print(training_log(run))
 
 # %% [markdown]
-# Which one measure makes a run meet both demands?
+# If a run meets both demands already, answer `"nothing"`. Otherwise: which one measure makes it meet both?
 #
 # - `"raise u"`: ten times as large;
 # - `"lower u"`: a tenth;
 # - `"raise c"`: half as large again;
 # - `"per layer"`: a bias for each layer, updated with the loads of that layer, if one common bias was used;
-# - `"nothing"`: both demands are met already.
+# - `"nothing"`.
 #
 # Each is carried out in the check, and you see what came of it.
 #

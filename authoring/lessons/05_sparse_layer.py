@@ -134,7 +134,7 @@ assert not changes[0].any()
 assert abs(changes[1]).min() > 50
 
 # %% [markdown]
-# A closed unit adds nothing, whatever stands behind it. silu does not close.
+# A closed unit adds nothing, whatever stands behind it. silu closes only gradually: at −1 it lets −0.27 through.
 #
 # Each number of a matrix costs one multiplication and one addition per token. Forward that is **4df** FLOPs
 # for ReLU (two matrices of d × f) and **6df** for SwiGLU. The backward pass makes two products for each one forward, so
@@ -330,7 +330,7 @@ assert sum(empty) > 0
 #
 # How far is each version from the best possible? A training step cannot do without the **active matrix products**:
 # T·k rows times two matrices forward, and four products of that size backward. We time just these six, on one large
-# block of rows. That is the limit of the machine: no choosing, copying or adding.
+# block of rows, with the matrices of one expert: our limit.
 #
 # To be fair, all versions run in turns, in changing order: a machine that slows down then slows all alike. You see medians and quartiles, of forward plus backward, on one thread. CPU time counts only the seconds in
 # which the processor worked for us (Windows: wall time, all seconds).
@@ -408,11 +408,11 @@ assert medians[32]["by_expert"] > 1.1 * medians[8]["by_expert"]
 assert max(medians[32][name] for name in ("by_search", "by_slices", "Experts (package)")) < medians[32]["by_expert"]
 
 # %% [markdown]
-# These are your machine's numbers. The cell asserts that `by_token` takes over three times as long as `by_slices`; that
-# `by_slices` does not beat the limit by more than noise; that `by_mask` grows with N, as its work does (T·N rows in place
-# of T·k), and `by_expert` too; and that at N = 32 all who gather and add *once* are faster than `by_expert`. `by_search`
-# is among them, so the search is not what costs. For every expert, `by_expert` copies all of y, and backward makes a
-# gradient of all of x (the trap below).
+# These are your machine's numbers. The cell asserts that `by_token` takes over three times as long as `by_slices`;
+# that `by_slices` does not beat the limit by more than a fifth; that `by_mask` grows with N, as its work does (T·N
+# rows in place of T·k), and `by_expert` too; and that at N = 32 all who gather and add *once* are faster than
+# `by_expert`. `by_search` is among them, so the search is not what costs. For every expert, `by_expert` copies all of
+# y, and backward makes a gradient of all of x (the trap below).
 #
 # **Question for the picture:** how far right a bar reaches is how many times the limit it takes (log scale: equal steps
 # multiply). Which bars grow from N = 8 to 32, although the active work stays the same? Where would you still look for
@@ -430,8 +430,8 @@ Live(
 # You should see `by_mask` run away, and `by_expert` grow. Those that gather once have the short bars at N = 32; whether
 # they grow too, your picture says. What they take above 1 is shorter products, copied rows and autograd: see *deeper*.
 #
-# > **Myth: "the loop over experts is the slow part."** Let us run the same code with experts of width d = f = 1. Then
-# > there is next to nothing to multiply, and what remains is the loop, with its calls of torch.
+# > **Myth: "the loop over experts is the slow part."** Let us run the same code with experts of width d = f = 1.
+# > Then there is next to nothing to multiply: what remains is the loop, with sorting, copying and autograd.
 
 # %%
 tiny = interleaved({f.__name__: step(f, *draw(32, 1024, d=1, f=1)) for f in (by_token, by_slices)}, 5)

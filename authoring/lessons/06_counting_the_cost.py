@@ -69,8 +69,9 @@ print(f"stored {counts.parameters} -> {twice.parameters}, active {counts.active}
 assert twice.active == 2 * 24 + 3 * 8 == 72
 
 # %% [markdown]
-# Stored weights double. Active ones rise by 12: the router scores *all* N experts, whatever k is. So "the cost depends
-# on k, not on N" is nearly true, not quite. In general, with c matrices to an expert (2 for ReLU, 3 for SwiGLU),
+# Stored weights double. Active ones rise by 12: the router scores *all* N experts, whatever k is. So "the cost
+# depends on k, not on N" is not quite true: in this tiny layer a fifth more, in real models little. In general, with
+# c matrices to an expert (2 for ReLU, 3 for SwiGLU),
 #
 # $$\text{stored} = N \cdot c\,d f + dN, \qquad \text{active} = k \cdot c\,d f + dN.$$
 #
@@ -227,9 +228,9 @@ print(
 
 # %% [markdown]
 # Compare the matrices at B = 1: equal FLOPs, but the large one should take several times as long. That gap is the
-# evidence that a single token waits for its weights: in this measurement **bytes** count more than FLOPs. (But 4 tokens
-# already cost more than one.) Against a dense model of equal *total*, that favours MoE for one user, who reads few
-# weights for each token. A server gathers many tokens to reuse what it fetched. Then:
+# evidence that a single token waits for its weights: in this measurement **bytes** count more than FLOPs. (Do 4
+# tokens take longer? Then arithmetic counts too.) Against a dense model of equal *total*, that favours MoE for one
+# user, who reads few weights for each token. A server gathers many tokens to reuse what it fetched. Then:
 #
 # > **Myth: "dormant experts cost no memory traffic."** True for one token. Each further token takes its own k.
 #
@@ -285,9 +286,9 @@ print(
 assert touched(in_turn, 2, 4) == 1
 
 # %% [markdown]
-# Uneven but independent choices touch fewer experts. It is no gain: those rarely chosen are stored and hardly used. (The
-# busiest can have 8 times its share at most: then every token takes it.) Choices that are balanced *within* a batch are
-# not independent, and can touch more. Lesson 09 is about balance.
+# Uneven but independent choices touch fewer experts, and tokens of one text are alike. It is no gain: those rarely
+# chosen are stored and hardly used. (The busiest can have 8 times its share at most: then every token takes it.)
+# Choices that are balanced *within* a batch are not independent, and can touch more. Lesson 09 is about balance.
 #
 # ## Finer experts
 #
@@ -339,8 +340,9 @@ print(f"FLOPs at m = 8: {work[8] / work[1]:.2f} times those at m = 1")
 # into 16 clusters, and **each cluster has its own random map**. We planted that: different tokens need different
 # treatment, and nothing in one cluster helps with another. A sparse layer is made for it.
 #
-# The sparse layer has N = 8 experts of width 32, k = 2. Against it two dense layers: one with **equal active FLOPs**, one
-# with **equal total parameters**. Their widths make the counts equal, router included.
+# The sparse layer has N = 8 experts of width 32, k = 2, and form B, whose router learns at k = 1 too. Against it two
+# dense layers: one with **equal active FLOPs**, one with **equal total parameters**. Their widths make the counts
+# equal, router included.
 
 # %%
 for kind, make in worth_it.contenders().items():
@@ -357,8 +359,8 @@ for kind, make in worth_it.contenders().items():
 my_sparse_error = ...  # a number between 0 and 1
 
 # %% [markdown]
-# Every layer gets 400 steps of Adam with 512 tokens each, the same learning rate, three seeds. Each seed draws new
-# clusters and maps. We also vary k. This cell takes 15 to 40 seconds.
+# Every layer gets 400 steps of Adam (gradient descent that scales each step) with 512 tokens each, and three seeds.
+# Each seed draws new clusters and maps. We also vary k. (15 to 40 seconds.)
 
 
 # %%
@@ -395,13 +397,14 @@ for k, rival in ((2, "dense, equal FLOPs"), (2, "dense, equal total"), (8, "dens
 assert 0.18 < errors(clustered, "dense, equal FLOPs").mean() < 0.21
 by_k = {k: errors(clustered, "sparse", k) for k in (1, 2, 4, 8)}
 print("k:", {k: f"{e.mean():.3f} ± {e.std(ddof=1):.3f}" for k, e in by_k.items()})
-assert errors(clustered, "sparse").mean() < errors(clustered, "dense, equal FLOPs").mean() / 2
-assert np.ptp([e.mean() for e in by_k.values()]) < 0.04
+best = [min(by_k, key=lambda k, seed=seed: by_k[k][seed]) for seed in range(3)]
+print("best k, seed by seed:", best)
+assert len(set(best)) > 1
+assert (errors(clustered, "sparse") < errors(clustered, "dense, equal FLOPs") / 2).all()
 
 # %% [markdown]
-# At equal FLOPs the sparse layer has less than half the error, in every seed. It also beats the dense layer with equal
-# total parameters, which does nearly four times as many FLOPs, by less. And k matters little: from 1 to 8 the means
-# differ by less than 0.04, hardly more than the seeds do: nothing tells which is best.
+# At equal FLOPs the sparse layer has less than half the error, in every seed. It also beats the dense layer with
+# equal total parameters, which does nearly four times as many FLOPs, by less. No k is best in all three seeds.
 #
 # Was it sparsity? **k = 8 is the control** that tells: all experts run, nothing is sparse, and parameters and FLOPs are
 # those of the dense layer with equal total. It wins all the same. So that gain comes from gates and separate experts;
@@ -417,7 +420,7 @@ assert np.ptp([e.mean() for e in by_k.values()]) < 0.04
 my_wins = ...  # 0, 1, 2 or 3
 
 # %% [markdown]
-# This takes another 10 to 30 seconds.
+# (10 to 30 seconds.)
 
 # %%
 results["control 1: one map"] = train_all(three, own_maps=False)
@@ -436,10 +439,9 @@ for name in list(results)[1:]:
     assert 0.75 < errors(results[name], "sparse").mean() / errors(results[name], "dense, equal FLOPs").mean() < 1.25
 
 # %% [markdown]
-# Against equal parameters the sparse layer loses every time, in both
-# controls. Against equal FLOPs it is now close: a little ahead in all six of our runs, by 3 to 22 %. (Equal layers would
-# give six of a kind one time in 32.) A likely reason for the loss: one map gains nothing from being cut into pieces, while
-# each expert sees only its share of the tokens.
+# Against equal parameters the sparse layer loses every time, in both controls. Against equal FLOPs it is now close: a
+# little ahead in all six of our runs, by 3 to 22 %. (Equal layers would give six of a kind one time in 32.) Two
+# reasons for the loss are possible: that layer does nearly four times the work, or experts see too few tokens.
 #
 # **Question for the picture:** choose what you pay in. For each task: is any layer both cheaper and better than the
 # sparse one with k = 2? Does the answer change with the coin?
@@ -466,13 +468,13 @@ for name, runs in shown.items():
         print(f"{name}, {pay}: {'; '.join(found) or 'none'}")
 
 # %% [markdown]
-# Own maps: none in any coin. (k = 4, equal in parameters, is 0.001 behind: level.)
+# Own maps: in our run none, in any coin; k = 4 is level.
 #
-# Control 1: none in FLOPs; in parameters the diamond, better at an equal price; in seconds the diamond, cheaper and
+# Control 1: none in FLOPs; in parameters equal total (the diamond), better at an equal price; in seconds cheaper and
 # better.
 #
-# Control 2: the diamond again. The square is 0.003 behind, within the spread, at equal FLOPs, a quarter of the
-# parameters and fewer seconds. So the answer changes with the coin. (The seconds are your machine's.)
+# Control 2: the diamond again. Equal FLOPs (the square) is just behind, with a quarter of the parameters and fewer
+# seconds. So the answer changes with the coin. (The seconds are your machine's.)
 #
 # ## Paid in seconds
 #
@@ -614,11 +616,11 @@ print(f"each token takes {dense_speed / moe_speed:.2f} times as long; "
 # ## Deeper: was it the learning rate, or the length?
 #
 # All layers had 0.01. Perhaps it suited one of them. One seed, with a third of it and three times as much, and then
-# four times the steps (10 to 30 seconds):
+# 1,000 steps (10 to 30 seconds):
 
 # %% name="deeper-learning-rate-cell" tags=["deeper"]
 task = clustered_regression(seed=0)
-for change in tqdm(({"learning_rate": 0.003}, {"learning_rate": 0.03}, {"steps": 1600})):
+for change in tqdm(({"learning_rate": 0.003}, {"learning_rate": 0.03}, {"steps": 1000})):
     found = {kind: worth_it.train_and_test(kind, make, task, **change).error for (kind, _), make in three.items()}
     print(change, {kind: round(value, 3) for kind, value in found.items()})
     assert found["sparse"] < found["dense, equal total"] < found["dense, equal FLOPs"]

@@ -5,9 +5,10 @@
 #
 # You will be able to
 #
-# 1. explain how a small head start grows, and find its two causes in the gradient;
+# 1. explain how a small head start grows, and find in the gradient what grows;
 # 2. measure balance by load, CV, MaxVio and dead experts, against what chance alone does;
-# 3. write the Switch balance loss, say which factor carries its gradient, and why its *value* measures nothing;
+# 3. write the Switch balance loss, say which factor carries its gradient, and why its *value* is no measure of
+#    balance;
 # 4. explain importance, load, Shazeer's noise and its smooth count, and check that count by simulation;
 # 5. read a table of methods: what balances, what it costs, and what the table cannot decide.
 #
@@ -65,22 +66,25 @@ def descend(learning, steps=30, lr=0.5):
     return film
 
 
+ends = {}
 for learning in (True, False):
     film = descend(learning)
+    ends[learning] = film[30][0]
     print("experts learn" if learning else "experts frozen")
     for step in (0, 5, 10, 30):
         p_1, says, error = film[step]
         print(f"  step {step:>2}: p of E1 {p_1:.2f}, experts say {says.round(2)} of the target, error of y {error:.2f}")
     assert film[0][0] < 0.28 < 0.6 < film[30][0]
     assert (film[30][1][1:] == 0.5).all()
+assert ends[False] > ends[True]
 compare(my_probability_of_E1, "grow" if film[30][0] > film[0][0] + 0.01 else "stay or shrink")
 
 # %% [markdown]
-# It grows, and two things grow it. **The router:** E1 points the right way, so $a_1 = v \cdot E_1 < 0$, and in form B
-# the gradient then raises the logit of whoever was asked and lowers the others (lesson 07). That happens with frozen
-# experts too. **The expert:** E1 gets a gradient, the others none: they still say what they said at the start. Once y is
-# right, both stop, and nobody has found out what E2 could have become. This is called *rich get richer*; Shazeer et al.
-# (2017, arXiv:1701.06538) describe it as self-reinforcing.
+# It grows, and so does something else. **The probability:** E1 points the right way, so $a_1 = v \cdot E_1 < 0$, and
+# in form B the gradient then raises the logit of whoever was asked and lowers the others (lesson 07). With frozen
+# experts it ends even higher, since the error stays. **The skill:** E1 gets a gradient, the others none: they still
+# say what they said at the start. Once y is right, both stop, and nobody has found out what E2 could have become.
+# This is called *rich get richer*; Shazeer et al. (2017, arXiv:1701.06538) describe it as self-reinforcing.
 #
 # The same in a real layer, before its first step. Sixteen clusters of tokens, eight experts, k = 1. The router has a
 # bias, and **we start it uneven**: 1 for E1 and E2, 0 for the others.
@@ -156,8 +160,8 @@ for tokens in (64, 256, 2048, 65536):
 # We train the layer: router, bias and experts, 300 steps, five seeds. Two baselines first. `fair start`: nobody is
 # ahead. `top-2`: the same uneven start, but k = 2 and form A, which *compares* the two that it asks.
 #
-# **Predict.** With k = 1 and the uneven start, how many of eight experts are dead at the end, on average? And with the
-# fair start? (The cell after yours takes some 6 seconds.)
+# **Predict.** With k = 1 and the uneven start, how many of eight experts are dead at the end, on average? And with
+# the fair start? (About 6 seconds.)
 
 # %% name="predict-dead" tags=["predict"]
 my_dead_uneven = ...  # a number from 0 to 7
@@ -178,9 +182,10 @@ compare(my_dead_uneven, none.dead[-1].mean())
 compare(my_dead_fair, fair.dead[-1].mean())
 
 # %% [markdown]
-# ± is the standard deviation over the five seeds. From the uneven start experts die, in every seed. From a fair start
-# the load becomes uneven too, and most seeds lose an expert or more, but no expert gets even half of the tokens. And
-# top-2, from the *same* uneven start, gets *more* balanced without any help.
+# ± is the standard deviation over the five seeds. From the uneven start experts are dead after these 300 steps, in
+# every seed. (Some may come back later: lesson 10.) From a fair start the load becomes uneven too, and most seeds
+# lose an expert or more, but no expert gets even half of the tokens. And top-2, from the *same* uneven start, gets
+# *more* balanced without any help.
 #
 # > **Myth: "without a balance loss, training collapses."** Two lines:
 
@@ -195,9 +200,9 @@ assert (none.dead[-1] > none.dead[0]).all()
 assert none.dead[-1].mean() > fair.dead[-1].mean() > top_2.dead[-1].mean()
 
 # %% [markdown]
-# Right is: it depends on the gate form, on k and on the start: top-2 here changed form *and* k. At this scale a fair start rarely collapses. So we start uneven
-# **to see a cure work**. Most published models balance somehow,
-# but not all by a loss (lesson 10).
+# Right is: it depends on the start, and on gate form or k: top-2 here changed both. At this scale a fair start rarely
+# collapses. So we start uneven **to see a cure work**. Most published models balance somehow, but not all by a loss
+# (lesson 10).
 #
 # ## The Switch loss
 #
@@ -252,7 +257,7 @@ assert max(at_balance.abs().max(), when_sure.abs().max()) < 1e-6
 # holds two limits. At even load the gradient is 0, whatever P is. And a token that is certain of its expert ($p$ near
 # 1) is not moved either, even if all tokens crowd into that expert.
 #
-# ## Its value measures nothing
+# ## Its value is no measure of balance
 #
 # At balance the loss is 1. It is tempting to plot it and to read 1 as "balanced".
 #
@@ -526,14 +531,16 @@ assert (paired(("switch", 1.0), ("switch", 0.1), fresh) > 0).all()
 assert paired(("importance_load", 0.01), ("switch", 0.1), fresh).max() > 0
 
 # %% [markdown]
-# The two large effects hold in every fresh seed: a loss that undoes the head start helps, too strong a one costs. That importance + load beats the
-# Switch loss, true in all five before, is not true in all of these. Small differences are not what five seeds can tell.
+# The two large effects hold in every fresh seed: undoing the head start helps, too strong a loss costs. That
+# importance + load beats the Switch loss, true in all five before, is not true in all of these. Five seeds cannot
+# tell small differences.
 
 # %% [markdown]
 # ## Recap
 #
-# 1. Who is asked learns, and is asked more. In form B with k = 1 the router raises whoever helps, and only the asked expert
-#    improves. From an uneven start experts died in every seed; from a fair one no expert took all.
+# 1. Who is asked learns, and is asked more. In form B with k = 1 the router raises whoever helps, and only the asked
+#    expert improves. From an uneven start experts were dead after 300 steps in every seed; from a fair one no expert
+#    took all.
 # 2. Load, CV, MaxVio and the dead count measure balance. A fair router at dice has a MaxVio above 0 as well: compare
 #    with that.
 # 3. Switch: $N \sum f_i P_i$. Only P has a gradient, f decides its sign. The value is 1 for a zero router that sends all tokens
@@ -550,13 +557,13 @@ assert paired(("importance_load", 0.01), ("switch", 0.1), fresh).max() > 0
 #
 # ## Quiz
 #
-# **1. Your balance loss has fallen from 1.00 to 0.70. What do you know?** (a) the load is better than balanced (b) the
-# load got worse (c) nothing about the load, look at MaxVio
+# **1. Your balance loss has fallen from 1.00 to 0.70. What do you know?** (a) the load is better than balanced (b)
+# the load got worse (c) the load is uneven, no more
 #
 # <details><summary>Answer</summary>
 #
-# (c). (a) There is nothing better than balanced. (b) A value below 1 shows that f and P disagree, for example by dead
-# experts with much probability. But how uneven the load is, and whether it was better before, the value does not tell.
+# (c). At even load every $f_i$ is 1/N and the value is exactly 1, so 0.70 is uneven. (a) Nothing is better than
+# balanced. (b) 1.00 may have been even load, or total collapse. How uneven it is, MaxVio must tell.
 #
 # </details>
 #

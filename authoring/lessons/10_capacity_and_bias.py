@@ -61,12 +61,12 @@ assert (C, dropped) == (2, [4, 6])
 
 # %% [markdown]
 # E1 has two places, and four tokens want them. t4 and t6 are out, although E2 and E3 have a place left each. In
-# general, with a capacity factor $c$ (Fedus et al. 2021, arXiv:2101.03961, Eq. 3),
+# general, with a capacity factor $c$ (after Fedus et al. 2021, arXiv:2101.03961, Eq. 3, theirs for k = 1),
 #
 # $$C = \left\lceil c \cdot \frac{kT}{N} \right\rceil$$
 #
-# Every place is reserved, whether or not it is used. A larger $c$ means fewer drops, more empty rows and more
-# messages.
+# Every place is reserved, whether or not it is used. A larger $c$ means fewer drops, more empty rows and more to
+# send.
 
 # %%
 for c in (1.0, 1.25, 2.0):
@@ -81,9 +81,9 @@ for c in (1.0, 1.25, 2.0):
 # first choices before all second choices (GShard, Lepikhin et al. 2020, arXiv:2006.16668; Switch). **Probability:**
 # larger weights first (for k = 1 this is V-MoE's batch prioritised routing, Riquelme et al. 2021, arXiv:2106.05974).
 #
-# **Question for the picture:** which tokens lose their place when you change the priority? Then raise k to 2, and raise
-# `favour`, which is added to the logits of E1. Can any capacity factor make the empty places of E2 help
-# those who wait at E1?
+# **Question for the picture:** which tokens lose their place when you change the priority? Then, still with k = 1,
+# raise `favour`, which is added to the logits of E1. Can any capacity factor make the empty places of E2 help those
+# who wait at E1? At last, set k to 2.
 
 # %% name="picture-queue"
 Live(
@@ -96,9 +96,9 @@ Live(
 )
 
 # %% [markdown]
-# You should see that the priority changes *who* loses a place, never *how many* do. By position, t7 is out although its
-# weight is .97. With a large favour all twelve queue at E1. The others stand empty, and no factor sends anyone to them.
-# With k = 2 and priority by position the second choices are the first to go.
+# You should see that the priority changes *which* assignments lose their place, never *how many*. By position, t7 is
+# out although its weight is .97. With k = 1 and a large favour all twelve queue at E1. The others stand empty, and no
+# factor sends anyone to them. With k = 2 and priority by position the second choices are the first to go.
 
 # %%
 for priority in ("position", "probability"):
@@ -233,8 +233,8 @@ assert computed[1:].sum() == 0
 # either. We take the experiment of lesson 09 (16 clusters, 8 experts, k = 1, 300 steps, E1 and E2 start ahead) and add
 # capacity, in training and in the tests. A control drops in training only.
 #
-# **Predict.** Without balancing, about four of eight experts are dead at the end. And with capacity, $c = 1$?
-# (25 layers, some 9 seconds on a quiet machine.)
+# **Predict.** Without balancing, about four of eight experts are dead at the end. And with capacity, $c = 1$? (25
+# layers, some 9 seconds.)
 
 # %% name="predict-dead" tags=["predict"]
 my_dead_with_capacity = ...  # from 0 to 7, a mean over five runs, such as 3.4
@@ -253,7 +253,7 @@ compare(my_dead_with_capacity, results["capacity", 1.0].dead[-1].mean())
 
 # %%
 def paired(left, right, what):
-    """Difference of two settings over seeds; all runs of one seed share task, first weights and batches."""
+    """Mean difference over seeds ± its standard error; runs of one seed share task, first weights and batches."""
     gap = results[left].at_end()[what] - results[right].at_end()[what]  # (S,)
     print(f"{what:<14}{results[left].setting:<28} − {results[right].setting:<27} {gap.mean():+.3f} ± "
           f"{gap.std(ddof=1) / gap.size**0.5:.3f}, smaller in {(gap < 0).sum()} of {gap.size}")  # fmt: skip
@@ -588,7 +588,7 @@ assert (bits[32, True, 1.0] < 1).all()
 # against the loss here. Take the direction from this cell, not the amount.
 #
 # Qiu et al. (2025, arXiv:2501.11873) report this in language models, and count f over the global batch. The report of
-# DeepSeek-V3 (2024, arXiv:2412.19437) compared three methods, one run each:
+# DeepSeek-V3 (2024, arXiv:2412.19437) compared three methods, and gives no spread:
 
 # %%
 validation_loss = {

@@ -1,14 +1,13 @@
-"""What the worker needs to fork with a deadline: watching a child, and the file in which a child reports."""
+"""What the worker needs to fork with a deadline: watching a child, and the memory in which a child reports."""
 
 import contextlib
 import math
+import mmap
 import os
 import resource
 import signal
 import socket
-import tempfile
 import time
-from typing import IO
 
 from moe_lessons.grading import wire
 
@@ -64,26 +63,24 @@ def watched(child: int, seconds: float, wall: float) -> tuple[str, float, int]:
     return ("timed out" if used >= 0.9 * seconds else "killed"), used, os.waitstatus_to_exitcode(status)
 
 
-def report() -> IO[bytes]:
-    """Return a file that two processes share. In memory where that can be: the disk may be full."""
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("report"), "w+b")
-    return tempfile.TemporaryFile()
+def report() -> mmap.mmap:
+    """Return memory that this process and its forks share. No file: the disk may be full."""
+    return mmap.mmap(-1, wire.HEAD.size + wire.MOST_BYTES)
 
 
-def write(report: IO[bytes], message: dict) -> None:
-    """Let a message be all that a report holds."""
+def write(report: mmap.mmap, message: dict) -> None:
+    """Let a message be what a report holds. Raises ValueError for too large a one."""
+    content = wire.dumps(message)
     report.seek(0)
-    report.truncate()
-    report.write(wire.dumps(message))
-    report.flush()
+    report.write(wire.HEAD.pack(len(content)) + content)
 
 
-def read(report: IO[bytes]) -> dict:
+def read(report: mmap.mmap) -> dict:
     """Return what a child wrote, or nothing if that is no dict of plain data."""
     report.seek(0)
+    (length,) = wire.HEAD.unpack(report.read(wire.HEAD.size))
     try:
-        said = wire.loads(report.read(wire.MOST_BYTES + 1))
+        said = wire.loads(report.read(length))
     except wire.Malformed:
         return {}
     return said if isinstance(said, dict) else {}

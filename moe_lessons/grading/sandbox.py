@@ -1,14 +1,14 @@
 """Where a stranger's notebook runs: a process that sees the course and its libraries, and can change nothing.
 
-bubblewrap builds it: a read-only view, no network, no other processes, a small disk in memory. Started by a user it
-has a user namespace; started by root it has none, and the worker becomes an unprivileged user before it reads the
-notebook: root's processes are not counted, so a fork bomb of root's would not end.
+bubblewrap builds it: a read-only view, no network, no other processes, a small disk in memory, fewer system calls.
+Started by a user it has a user namespace; started by root it has none, and the worker becomes an unprivileged user
+before it reads the notebook: root's processes are not counted, so a fork bomb of root's would not end.
 """
 
 import contextlib
 import itertools
 import os
-import select
+import platform
 import shutil
 import signal
 import socket
@@ -16,12 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from moe_lessons.grading import wire
+from moe_lessons.grading import syscalls, wire
 
 PACKAGE = Path(__file__).parents[1]
 START = "import sys; sys.path.append({!r}); from moe_lessons.grading import worker; worker.main({}, {}, {})"
@@ -36,6 +36,8 @@ ENVIRONMENT = {
 FIRST_UID = 1 << 30  # far from any user: each worker has a number of its own, so each counts its own processes
 TOO_MUCH_MEMORY = "too much memory"
 WATCH_SECONDS = 0.25  # between two looks at the memory in use
+NOTHING = {"do": "cell", "source": "", "number": 1, "definitions": False, "seconds": 10.0, "wall": 60.0}
+NO_CELL = "the sandbox runs no cell (before Linux 5.14, its limit of processes counts all those of the user)"
 _count = itertools.count()
 
 
@@ -52,7 +54,7 @@ class Limits:
     patience: float = 2.0
     wall: float = 10.0
     memory: int = 2 * 2**30  # of one process, beyond what the libraries take
-    all_memory: int = 6 * 2**30  # of all processes; pages that forks share count for each
+    all_memory: int = 6 * 2**30  # of all processes; pages that forks have in common count for each
     processes: int = 32
     file_bytes: int = 64 * 2**20
     disk_bytes: int = 256 * 2**20
@@ -72,17 +74,21 @@ class Sandbox:
         """Start a worker. Raises OSError when it cannot be had."""
         return Running(self)
 
-    def command(self, descriptor: int, uid: int) -> list[str]:
-        """Return the command line of a worker that is spoken to on the socket `descriptor`."""
+    def command(self, descriptor: int, uid: int, calls: int) -> list[str]:
+        """Return the command line of a worker that is spoken to on the socket `descriptor`.
+
+        calls: the descriptor of a file with the filter of system calls.
+        """
         processes = 0 if self.trusted else self.limits.processes
         start = START.format(str(PACKAGE.parent), descriptor, uid, processes)
         python = [sys.executable, "-B", "-s", "-P", "-c", start]
-        return python if self.trusted else [*_bubblewrap(self.limits), *python]
+        return python if self.trusted else [*_bubblewrap(self.limits, calls), *python]
 
 
-def _bubblewrap(limits: Limits) -> list[str]:
+def _bubblewrap(limits: Limits, calls: int) -> list[str]:
     """Return the command line that builds the sandbox; the worker's own follows it."""
     arguments = [shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session", "--clearenv"]
+    arguments += ["--seccomp", str(calls)]
     arguments += [f"--unshare-{kind}" for kind in ("pid", "net", "ipc", "uts", "cgroup-try")]
     if os.geteuid() != 0:
         arguments += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
@@ -113,13 +119,15 @@ class Running:
     def __init__(self, sandbox: Sandbox) -> None:
         ours, theirs = socket.socketpair()
         uid = next_uid() if _is_root() and not sandbox.trusted else 0
-        self.channel, self.most_memory = ours, sandbox.limits.all_memory
+        self.channel, self.most_memory, self.next_look = ours, sandbox.limits.all_memory, 0.0
         self.folder = tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True)
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        with theirs:
+        with theirs, tempfile.TemporaryFile() as calls:
+            calls.write(b"" if sandbox.trusted else syscalls.program(platform.machine()))
+            calls.seek(0)
             self.process = subprocess.Popen(
-                sandbox.command(theirs.fileno(), uid),
-                pass_fds=[theirs.fileno()],
+                sandbox.command(theirs.fileno(), uid, calls.fileno()),
+                pass_fds=[theirs.fileno(), calls.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self.errors,
@@ -130,15 +138,18 @@ class Running:
 
     def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request, return the reply. Raises TimeoutError, wire.Closed, wire.Malformed."""
-        wire.send(self.channel, dict(request))
-        until = time.monotonic() + seconds
-        while not select.select([self.channel], [], [], WATCH_SECONDS)[0] and time.monotonic() < until:
-            if sum(map(_resident, _family(self.process.pid))) > self.most_memory:
-                raise wire.Closed(TOO_MUCH_MEMORY)
-        reply = wire.receive(self.channel, until - time.monotonic())
+        wire.send(self.channel, dict(request), self._watch)
+        reply = wire.receive(self.channel, seconds, self._watch)
         if not isinstance(reply, dict):
             raise wire.Malformed("the reply is no dict")
         return reply
+
+    def _watch(self) -> None:
+        """Look at the memory in use, now and then."""
+        if time.monotonic() > self.next_look:
+            self.next_look = time.monotonic() + WATCH_SECONDS
+            if _memory(_family(self.process.pid)) > self.most_memory:
+                raise wire.Closed(TOO_MUCH_MEMORY)
 
     def stop(self) -> None:
         """End the worker and all that it started."""
@@ -157,19 +168,32 @@ class Running:
 
 def _family(pid: int) -> list[int]:
     """Return a process and all that descend from it, as far as the system tells."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return [pid]
+    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in _told(task).split()]
     return [pid, *(other for child in children for other in _family(int(child)))]
 
 
-def _resident(pid: int) -> int:
-    """Return the bytes of memory that a process has in use; 0 where it is gone."""
+def _told(path: Path) -> str:
+    """Return what the system says of a process; nothing where it is gone."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+        return path.read_text(errors="replace")
     except OSError:
-        return 0
+        return ""
+
+
+def _memory(pids: list[int]) -> int:
+    """Return the bytes of memory that processes have in use."""
+    pages = sum(int(count) for pid in pids for count in _told(Path(f"/proc/{pid}/statm")).split()[1:2])
+    shared = {mapping for pid in pids for mapping in _shared(pid)}
+    return pages * os.sysconf("SC_PAGESIZE") + sum(size for *_, size in shared)
+
+
+def _shared(pid: int) -> Iterator[tuple[str, str, str, int]]:
+    """Yield device, inode, offset and bytes of each shared mapping: its pages need not show in any process."""
+    for line in _told(Path(f"/proc/{pid}/maps")).splitlines():
+        addresses, flags, offset, device, inode, *_ = line.split()
+        if flags.endswith("s"):
+            start, end = addresses.split("-")
+            yield device, inode, offset, int(end, 16) - int(start, 16)
 
 
 def next_uid() -> int:
@@ -187,6 +211,8 @@ def available(limits: Limits | None = None) -> Sandbox | str:
         return "the sandbox is made by bubblewrap, which is for Linux"
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed (the program bwrap; on Debian and Ubuntu: apt install bubblewrap)"
+    if platform.machine() not in syscalls.ARCHITECTURES:
+        return f"which system calls to forbid is not known for this machine, {platform.machine()}"
     return _seen_to_work(Sandbox(limits=limits or Limits()))
 
 
@@ -198,26 +224,31 @@ def trusted(limits: Limits | None = None) -> Sandbox | str:
 
 
 def _seen_to_work(sandbox: Sandbox) -> Sandbox | str:
-    """Try the sandbox on nothing."""
+    """Try the sandbox on a cell that does nothing."""
     try:
         running = sandbox.start()
     except OSError as error:
         return f"the sandbox cannot be started: {error}"
+    failed = "the sandbox does not start"
     try:
-        running.ask(beginning(sandbox, [], []), sandbox.limits.start_seconds)
-        return sandbox
+        running.ask(beginning(sandbox, [], {}), sandbox.limits.start_seconds)
+        failed = NO_CELL
+        said = running.ask(NOTHING, sandbox.limits.start_seconds)
+        return sandbox if said.get("ended") == "ran" else f"{failed}: {said}"
     except (OSError, wire.Closed, wire.Malformed) as error:
-        return f"the sandbox does not start: {running.complaint() or error}"
+        return f"{failed}: {running.complaint() or error}"
     finally:
         running.stop()
 
 
-def beginning(sandbox: Sandbox, modules: list[str], answers: list[str], seconds: float = 0.0) -> dict[str, Any]:
-    """Return the first request to a worker: what to load, which names are answers, its limits.
+def beginning(
+    sandbox: Sandbox, modules: list[str], asked: dict[str, tuple[str, int]], seconds: float = 0.0
+) -> dict[str, Any]:
+    """Return the first request to a worker: what to load, the name and the points of each question, its limits.
 
     seconds: of CPU time that the longest answer may take.
     """
     limits = sandbox.limits
     longest = max(limits.cell_seconds, seconds)
     limited = {"seconds": longest, "memory": limits.memory, "file_bytes": limits.file_bytes}
-    return {"do": "begin", "modules": modules, "answers": answers, "alone": not sandbox.trusted, **limited}
+    return {"do": "begin", "modules": modules, "asked": asked, "alone": not sandbox.trusted, **limited}

@@ -5,9 +5,12 @@ in this form is `Malformed`, and nothing else comes of it.
 """
 
 import base64
+import contextlib
+import math
 import socket
 import struct
 import time
+from collections.abc import Callable, Iterator
 from json import dumps as to_json  # by name: what a notebook does to the module is then no matter
 from json import loads as from_json
 from typing import Any
@@ -18,6 +21,7 @@ from moe_lessons.checks.values import Opaque
 
 MOST_BYTES = 8 * 2**20  # of a frame
 SEND_SECONDS = 60.0
+TURN_SECONDS = 0.25  # the longest that nobody looks at what the other side does meanwhile
 KINDS = "biuf"
 HEAD = struct.Struct(">I")
 
@@ -126,42 +130,56 @@ def loads(content: bytes) -> Any:
         raise Malformed(f"no plain data: {type(error).__name__}") from None
 
 
-def send(channel: socket.socket, message: Any) -> None:
+Watch = Callable[[], None]  # called again and again while the other side is waited for; what it raises ends that
+
+
+def send(channel: socket.socket, message: Any, watch: Watch = lambda: None) -> None:
     """Send one frame. Raises Malformed for too large a one, Closed when nobody reads it in time."""
     content = dumps(message)
     if len(content) > MOST_BYTES:
         raise Malformed("more than fits into a message")
+    left = memoryview(HEAD.pack(len(content)) + content)
     try:
-        channel.settimeout(SEND_SECONDS)
-        channel.sendall(HEAD.pack(len(content)) + content)
+        for _ in _turns(channel, time.monotonic() + SEND_SECONDS, watch):
+            with contextlib.suppress(TimeoutError):
+                left = left[channel.send(left) :]
+            if not left:
+                return
     except OSError as error:
         raise Closed(str(error)) from None
 
 
-def receive(channel: socket.socket, seconds: float | None = None) -> Any:
+def receive(channel: socket.socket, seconds: float = math.inf, watch: Watch = lambda: None) -> Any:
     """Return the next frame. Raises Closed at the end, TimeoutError after `seconds`, and Malformed."""
-    until = None if seconds is None else time.monotonic() + seconds
-    (length,) = HEAD.unpack(_exactly(channel, HEAD.size, until))
+    until = time.monotonic() + seconds
+    (length,) = HEAD.unpack(_exactly(channel, HEAD.size, until, watch))
     if length > MOST_BYTES:
         raise Malformed("more than fits into a reply")
-    return loads(_exactly(channel, length, until))
+    return loads(_exactly(channel, length, until, watch))
 
 
-def _exactly(channel: socket.socket, size: int, until: float | None) -> bytes:
+def _exactly(channel: socket.socket, size: int, until: float, watch: Watch) -> bytes:
     """Return the next `size` bytes."""
     content = bytearray()
-    while len(content) < size:
-        left = None if until is None else until - time.monotonic()
-        if left is not None and left <= 0:
-            raise TimeoutError
-        channel.settimeout(left)
+    for _ in _turns(channel, until, watch):
         try:
             part = channel.recv(min(size - len(content), 2**16))
         except TimeoutError:
-            raise
+            continue
         except OSError as error:
             raise Closed(str(error)) from None
-        if not part:
+        if not part and size:
             raise Closed("the end")
         content += part
+        if len(content) == size:
+            break
     return bytes(content)
+
+
+def _turns(channel: socket.socket, until: float, watch: Watch) -> Iterator[None]:
+    """Give turns to wait for the channel, each a short one. Raises TimeoutError when time is up."""
+    while (left := until - time.monotonic()) > 0:
+        watch()
+        channel.settimeout(min(left, TURN_SECONDS))
+        yield
+    raise TimeoutError

@@ -1,13 +1,19 @@
 """What the sandbox shows and forbids, and what is said where there is none."""
 
 import ast
+import ctypes
+import errno
 import os
+import platform
+import signal
+import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from moe_lessons.grading import sandbox as module
-from moe_lessons.grading import wire
+from moe_lessons.grading import syscalls, wire
 from moe_lessons.grading.sandbox import Limits, Sandbox, available, beginning, trusted
 
 
@@ -15,7 +21,7 @@ from moe_lessons.grading.sandbox import Limits, Sandbox, available, beginning, t
 def seen(hostile_sandbox):
     """A function that evaluates an expression in a worker and returns its value, as far as its text tells."""
     running = hostile_sandbox.start()
-    running.ask(beginning(hostile_sandbox, [], []), 60)
+    running.ask(beginning(hostile_sandbox, [], {}), 60)
 
     def evaluate(expression):
         cell = f"import os, socket, resource, sys\nraise ValueError('<' + repr({expression}) + '>')"
@@ -64,6 +70,64 @@ def test_its_limits_are_hard(seen, hostile_limits):
     assert space[0] == space[1] < 2 * hostile_limits.memory + 2**30
 
 
+def called(number, *arguments):
+    """Return the error of a system call, as an expression; 0 where there is none."""
+    call = f"c.CDLL(None, use_errno=True).syscall{(number, *arguments)}"
+    return f"(lambda c: 0 if {call} >= 0 else c.get_errno())(__import__('ctypes'))"
+
+
+@pytest.mark.parametrize("name", syscalls.FORBIDDEN)
+def test_a_forbidden_call_fails(seen, name):
+    assert seen(called(syscalls.FORBIDDEN[name][platform.machine()], -1, -1, -1, -1, -1)) == errno.EPERM
+
+
+def test_a_call_that_is_not_forbidden_fails_otherwise(seen):
+    """The control: the same call outside, and another inside."""
+    number = syscalls.FORBIDDEN["memfd_create"][platform.machine()]
+    assert ctypes.CDLL(None, use_errno=True).syscall(number, -1, -1) == -1
+    assert ctypes.get_errno() in (errno.EINVAL, errno.EFAULT)
+    assert seen(called(syscalls.SOCKET[platform.machine()], -2, 1, 0)) == errno.EPERM
+    assert seen(called(syscalls.SOCKET[platform.machine()], 2, 99, 0)) == errno.EINVAL
+
+
+@pytest.mark.parametrize("family", [17, 38, 40])
+def test_sockets_of_unused_families_cannot_be_had(seen, family):
+    assert seen(called(syscalls.SOCKET[platform.machine()], family, 1, 0)) == errno.EPERM
+
+
+def test_an_unknown_machine_has_no_sandbox(hostile_sandbox, monkeypatch):
+    monkeypatch.setattr(module.platform, "machine", lambda: "abacus")
+    assert "not known for this machine, abacus" in available()
+
+
+def test_when_memory_runs_out_it_is_the_first_to_go(seen):
+    assert seen("open('/proc/self/oom_score_adj').read()") == "1000\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads /proc")
+def test_memory_is_counted_of_children_of_threads_and_of_shared_mappings():
+    """A process with a child of a thread's, which keeps a mapping that it never touched."""
+    keep = "import mmap, os, threading, time\nkept = mmap.mmap(-1, 2**28)\n"
+    fork = "def fork():\n    if os.fork():\n        print('forked', flush=True)\n    time.sleep(60)\n"
+    source = f"{keep}{fork}threading.Thread(target=fork).start()\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            process.stdout.readline()
+            family = module._family(process.pid)
+            assert len(family) == 2
+            assert 2**28 < module._memory(family) < 2**29
+            assert 2**28 < module._memory(family[1:]) < 2**29
+            assert module._memory([]) == 0
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_sandbox_that_cannot_fork_is_noticed(hostile_sandbox, hostile_limits):
+    said = available(replace(hostile_limits, processes=1))
+    assert isinstance(said, str)
+    assert "runs no cell" in said
+
+
 @pytest.mark.parametrize("place", ["/", "/dev", "/usr", "/proc", str(module.PACKAGE), sys.prefix])
 def test_nothing_can_be_written_but_its_own_disk(seen, place):
     assert seen(f"os.access({place!r}, os.W_OK)") is False
@@ -81,7 +145,7 @@ def test_elsewhere_than_on_linux_the_reason_is_said(monkeypatch):
 
 
 def test_a_bubblewrap_that_fails_is_quoted(monkeypatch):
-    monkeypatch.setattr(module, "_bubblewrap", lambda limits: ["/bin/sh", "-c", "echo no namespaces here >&2; exit 1"])
+    monkeypatch.setattr(module, "_bubblewrap", lambda *_: ["/bin/sh", "-c", "echo no namespaces here >&2; exit 1"])
     assert "no namespaces here" in available(Limits(start_seconds=10))
 
 
@@ -90,7 +154,7 @@ def test_a_trusted_sandbox_runs_cells_too(hostile_limits):
     assert isinstance(sandbox, Sandbox)
     running = sandbox.start()
     try:
-        assert running.ask(beginning(sandbox, [], []), 60) == {"ended": "ready"}
+        assert running.ask(beginning(sandbox, [], {}), 60) == {"ended": "ready"}
         request = {"do": "cell", "source": "1 / 0", "number": 4, "definitions": False, "seconds": 1.0, "wall": 10.0}
         assert running.ask(request, 20)["notes"] == ["cell 4 raised ZeroDivisionError: division by zero"]
     finally:

@@ -154,6 +154,44 @@ def test_frames_pass_through_a_socket_and_its_end_is_noticed():
             wire.send(ours, [0] * 100_000)
 
 
+@pytest.mark.parametrize("sent", [b"", b"\0", wire.HEAD.pack(100) + b"{"], ids=["nothing", "a byte", "half a frame"])
+def test_while_a_frame_is_not_whole_the_watch_goes_on(sent):
+    class Seen(Exception):
+        pass
+
+    looks = []
+
+    def watch():
+        looks.append(None)
+        if len(looks) == 4:
+            raise Seen
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(sent)
+        with pytest.raises(Seen):
+            wire.receive(ours, 30, watch)
+        looks.clear()
+        with pytest.raises(Seen):  # nobody reads it
+            wire.send(ours, "x" * 2**22, watch)
+
+
+def test_bytes_that_drip_do_not_put_the_end_off():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(wire.HEAD.pack(wire.MOST_BYTES))
+        with pytest.raises(TimeoutError):
+            wire.receive(ours, 0.2, lambda: theirs.sendall(b" "))
+
+
+def test_a_frame_of_nothing_is_refused():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(wire.HEAD.pack(0))
+        with pytest.raises(wire.Malformed):
+            wire.receive(ours, 5)
+
+
 def test_a_frame_that_announces_too_much_is_refused_before_it_is_read():
     ours, theirs = socket.socketpair()
     with ours, theirs:

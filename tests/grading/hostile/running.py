@@ -174,6 +174,51 @@ def memory_bomb_of_many_processes(place):
     return honest(f"import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n{fill}\ntime.sleep(20)")
 
 
+@kind(KILLED, FULL, "took too much memory")
+def memory_bomb_of_processes_that_a_thread_starts(place):
+    fill = "            kept = np.ones(2**25)\n            time.sleep(20)\n            os._exit(0)"
+    start = f"def start():\n    for _ in range(6):\n        if os.fork() == 0:\n{fill}\n    time.sleep(20)"
+    return honest(f"import os, threading, time\n{start}\nt = threading.Thread(target=start)\nt.start()\nt.join()")
+
+
+@kind(KILLED, FULL, "took too much memory")
+def memory_that_is_shared_and_shows_in_no_process(place):
+    keep = "    kept = mmap.mmap(-1, 2**28)\n    if os.fork() == 0:\n        time.sleep(20)\n        os._exit(0)"
+    return honest(f"import mmap, os, time\nfor _ in range(6):\n{keep}\n    kept.close()\ntime.sleep(20)")
+
+
+# Each later cell's process then sends one byte of a reply; what the cells after it define is never reached.
+HALF_A_REPLY = """
+from moe_lessons.grading import worker
+import os, time
+def cell(self, request):
+    self.channel.send(bytes(1))
+    for _ in range(6):
+        if os.fork() == 0:
+            kept = np.ones(2**25)
+            time.sleep(20)
+            os._exit(0)
+    time.sleep(20)
+worker.Worker.cell = cell
+"""
+
+
+@kind(KILLED, (0, 0), "took too much memory")
+def memory_bomb_behind_half_a_reply(place):
+    return honest(HALF_A_REPLY, "x = 1")
+
+
+@kind(OK, FULL, "raised PermissionError")
+def memory_in_a_file_without_a_name(place):
+    return honest("import os\nos.memfd_create('m')")
+
+
+@kind(OK, FULL)
+def torch_told_to_use_two_threads(place):
+    compute = "torch.randn(2_000_000).exp().sum()"
+    return [SETUP, f"import torch\ntorch.set_num_threads(2)\n{compute}", *answering(f"{compute}\nreturn x @ W_g")[1:]]
+
+
 @kind(OK, FULL)
 def hundred_megabytes_of_output(place):
     return honest("import os\nfor _ in range(50):\n    print('x' * 10**6)\n    os.write(1, b'x' * 10**6)")

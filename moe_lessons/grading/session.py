@@ -10,6 +10,8 @@ from moe_lessons.grading import wire
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.sandbox import TOO_MUCH_MEMORY, Running, Sandbox, beginning
 
+BROKEN = (TimeoutError, wire.Closed, wire.Malformed)  # how asking a worker may fail
+
 
 class Lost(Exception):
     """No worker can be had any more; the message says why."""
@@ -44,7 +46,7 @@ class Session:
     def __init__(self, sandbox: Sandbox, cells: tuple[str, ...], asked: list[Question], modules: list[str]) -> None:
         self.sandbox, self.limits, self.cells = sandbox, sandbox.limits, cells
         longest = max((question.seconds for question in asked), default=0.0) * self.limits.patience
-        self.first = beginning(sandbox, modules, [question.answer for question in asked], longest)
+        self.first = beginning(sandbox, modules, {q.id: (q.answer, q.points) for q in asked}, longest)
         self.done: list[tuple[int, Run]] = []
         self.seconds, self.starts = 0.0, 0
         self.until = time.monotonic() + self.limits.all_wall_seconds
@@ -66,11 +68,13 @@ class Session:
         self.done.append((number, kept))
         return step
 
-    def try_answer(self, question: Question, data: Data) -> Step:
-        """Have one answer tried on `data`."""
+    def try_answer(self, question: Question, data: Data, checked: bool = False) -> Step:
+        """Have one answer tried on `data`; if `checked`, what else the notebook's last check of it was given."""
         seconds = question.seconds * self.limits.patience
         description = describe(question)
-        return self._asked({"do": "try", "question": description, "data": data, **self._timed(seconds)})
+        return self._asked(
+            {"do": "try", "question": description, "checked": checked, "data": data, **self._timed(seconds)}
+        )
 
     def _cell(self, number: int, run: Run) -> dict[str, Any]:
         source, definitions = self.cells[number - 1], run is Run.DEFINITIONS
@@ -82,20 +86,30 @@ class Session:
 
     def _asked(self, request: dict[str, Any]) -> Step:
         """Ask a worker; whatever breaks it is a step that did not end well, and the next one gets a new worker."""
-        if self.seconds > self.limits.all_seconds or time.monotonic() > self.until:
-            return Step(Ended.TIMED_OUT, "was not reached: all time was used up before")
         running = self._ready()
+        if running is None or self._used_up():
+            return Step(Ended.TIMED_OUT, "was not reached: all time was used up before")
         try:
-            said = running.ask(request, request["wall"] + self.limits.slack_seconds)
-        except (TimeoutError, wire.Closed, wire.Malformed) as error:
+            return _step(self._told(running, request), request["seconds"])
+        except BROKEN as error:
             self._stop()
             return _broken(error)
-        self.seconds += _seconds(said)
-        return _step(said, request["seconds"])
 
-    def _ready(self) -> Running:
-        """Return a worker that has run the cells so far. Raises Lost."""
-        while self.running is None:
+    def _used_up(self) -> bool:
+        return self.seconds > self.limits.all_seconds or time.monotonic() >= self.until
+
+    def _told(self, running: Running, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the reply to a request, within its own time and what is left of all time."""
+        if self._used_up():
+            raise TimeoutError
+        left = self.until - time.monotonic()
+        said = running.ask(request, min(request["wall"] + self.limits.slack_seconds, left))
+        self.seconds += _seconds(said)
+        return said
+
+    def _ready(self) -> Running | None:
+        """Return a worker that has run the cells so far, or None when time is used up. Raises Lost."""
+        while self.running is None and not self._used_up():
             self.starts += 1
             if self.starts > self.limits.restarts + 1:
                 raise Lost(f"its code ended the worker {self.limits.restarts + 1} times")
@@ -103,8 +117,8 @@ class Session:
             try:
                 for number, run in self.done:
                     if run is not Run.NOTHING:
-                        self.seconds += _seconds(self.running.ask(self._cell(number, run), self.limits.start_seconds))
-            except (TimeoutError, wire.Closed, wire.Malformed):
+                        self._told(self.running, self._cell(number, run))
+            except BROKEN:
                 self._stop()
         return self.running
 
@@ -112,7 +126,7 @@ class Session:
         """Let a new worker load what it needs: no code of the learner's runs yet. Raises RuntimeError."""
         try:
             running.ask(self.first, self.limits.start_seconds)
-        except (TimeoutError, wire.Closed, wire.Malformed) as error:
+        except BROKEN as error:
             complaint = running.complaint() or str(error)
             running.stop()
             raise RuntimeError(f"the worker does not start: {complaint}") from None

@@ -1,10 +1,12 @@
 """A worker that dies, lies or hangs costs one step: told with a made worker, so no sandbox is needed."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from moe_lessons.checks import questions
+from moe_lessons.grading import session as module
 from moe_lessons.grading import wire
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.sandbox import Limits
@@ -121,6 +123,49 @@ def test_when_all_time_is_used_up_nothing_is_asked_any_more():
     assert made.log == ["start", "a", "b"]
     assert [step.ended for step in steps] == [Ended.OK, Ended.OK, Ended.TIMED_OUT]
     assert run_all(Made({}, all_wall_seconds=-1.0), "a")[0][0].ended == Ended.TIMED_OUT
+
+
+class Clock:
+    """Time that passes only while a worker is asked for a cell."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.asked = 0.0, []
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def slows(self, made, seconds):
+        ask = made.ask
+
+        def slow(request, allowed):
+            if request["do"] == "begin":
+                return ask(request, allowed)
+            self.asked.append(allowed)
+            self.now += min(seconds, allowed)
+            if seconds > allowed:
+                raise TimeoutError
+            return ask(request, allowed)
+
+        made.ask = slow
+        return made
+
+
+def test_repeating_slow_cells_after_each_kill_does_not_outlast_the_limit_of_the_clock(monkeypatch):
+    clock = Clock(monkeypatch)
+    killed = {key: [wire.Closed()] * 9 for key in ("b", "b again", "c", "c again", "d", "d again")}
+    made = clock.slows(Made(killed, all_wall_seconds=12.0, restarts=50), 4.0)
+    steps, _ = run_all(made, "a", "b", "c", "d")
+    assert clock.now == 12.0  # and not 28: four cells, each with a repetition before it
+    assert [step.ended for step in steps] == [Ended.OK, Ended.KILLED, Ended.TIMED_OUT, Ended.TIMED_OUT]
+    assert "all time was used up" in steps[-1].why
+    assert made.stopped == made.log.count("start")
+
+
+def test_a_slow_cell_has_as_much_time_when_it_is_repeated(monkeypatch):
+    clock = Clock(monkeypatch)
+    made = clock.slows(Made({"b": [wire.Closed()]}, start_seconds=1.0), 500.0)
+    steps, _ = run_all(made, "a", "b", "c")
+    assert made.log == ["start", "a", "b", "start", "a"]
+    assert [step.ended for step in steps] == [Ended.OK, Ended.KILLED, Ended.TIMED_OUT]
+    assert clock.asked[:3] == [620.0] * 3
 
 
 def test_the_worker_is_told_nothing_of_what_is_right():

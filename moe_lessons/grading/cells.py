@@ -1,8 +1,12 @@
 """Runs the cells of a notebook inside the worker, and finds the answers in what they leave behind."""
 
+import __future__
+
 import ast
 import contextlib
+import copy
 import dis
+import inspect
 import io
 import linecache
 import re
@@ -12,28 +16,33 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from moe_lessons.checks.attempt import untouched
+from moe_lessons.checks.attempt import Status, untouched
+from moe_lessons.checks.engine import Result
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 RAISING = {"RESUME", "LOAD_GLOBAL", "RAISE_VARARGS", "PUSH_NULL", "PRECALL", "CALL", "NOP"}
-MAGIC = re.compile(r"^\s*[%!]|=\s*[%!]|\?\s*$", re.MULTILINE)
+TIMED = re.compile(r"^(\s*)%time (?=\S)", re.MULTILINE)
 TRANSPARENT = ("%%time", "%%timeit", "%%capture", "%%prun")  # cell magics whose cell is code all the same
+FUTURES = [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
 
 
 class Notebook:
     """The state of a running notebook: its names, and what was handed to `check`.
 
-    answers: the names that questions ask for. A stub never takes the place of what such a name holds already.
+    asked: the name and the points of each question. A stub never takes the place of what such a name holds already.
     """
 
-    def __init__(self, answers: list[str]) -> None:
-        self.answers = frozenset(answers)
-        self.checked: dict[str, Any] = {}
+    def __init__(self, asked: dict[str, tuple[str, int]]) -> None:
+        self.asked = asked
+        self.answers = frozenset(name for name, _points in asked.values())
+        self.checked: dict[str, Any] = {}  # by name: several questions may ask for the same
         module = types.ModuleType("__main__")
         sys.modules["__main__"] = module
         self.names = vars(module)
         self.names["get_ipython"] = Shell
-        self.names["display"] = lambda *_things, **_how: None
+        self.names["display"] = lambda *_things, display_id=None, **_how: Shell() if display_id else None
+        self.flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        self.last: Any = None
 
     def run(self, source: str, number: int, definitions_only: bool) -> list[str]:
         """Run one cell. Return notes: what was passed over, and the error it ended with."""
@@ -41,26 +50,56 @@ class Notebook:
         try:
             with _quiet():
                 tree = _parsed(source, number, notes)
-                body = [_guarded(node, self.answers) for node in tree.body if not definitions_only or _defines(node)]
                 filename = _remembered(source, number)
-                exec(compile(ast.Module(body, []), filename, "exec"), self.names)
+                value = None
+                for node in tree.body:
+                    if not definitions_only or _defines(node):
+                        value = self._execute(_guarded(node, self.answers), filename)
+                self._show(value)
         except BaseException as error:  # SystemExit too: in Jupyter it does not end the notebook either
             notes.append(f"cell {number} raised {_words(error)}")
         return notes
 
-    def check(self, question_id: Any, answer: Any = ..., **_settings: Any) -> None:
-        """Stand in for the course's `check`: remember the last answer that was more than a stub."""
-        if not is_stub(answer):
-            self.checked[str(question_id)] = answer
+    def _execute(self, node: ast.stmt, filename: str) -> Any:
+        """Execute a statement as Jupyter does: with all future imports, awaited. Return the value of an expression."""
+        mode = "eval" if isinstance(node, ast.Expr) else "exec"
+        whole = ast.Expression(node.value) if isinstance(node, ast.Expr) else ast.Module([node], [])
+        code = compile(whole, filename, mode, self.flags, dont_inherit=True)
+        self.flags |= sum(flag for flag in FUTURES if code.co_flags & flag)
+        value = eval(code, self.names)
+        if not code.co_flags & inspect.CO_COROUTINE:
+            return value
+        import asyncio  # here: few notebooks await anything
 
-    def answer(self, question_id: str, name: str) -> Any:
-        """Return what a name holds; if that is a stub, what `check` was last given for the question."""
+        return asyncio.run(value)
+
+    def _show(self, value: Any) -> None:
+        """Name a cell's last value `_`, unless the notebook has a use of its own for that name."""
+        if value is not None and self.names.get("_", self.last) is self.last:
+            self.names["_"] = self.last = value
+
+    def check(self, question_id: Any, answer: Any = ..., **_settings: Any) -> Result:
+        """Stand in for the course's `check`: remember the last answer that was more than a stub, and be content."""
+        name, points = self.asked.get(str(question_id), ("", 0))
+        if is_stub(answer):
+            return Result(str(question_id), Status.NOT_ATTEMPTED)
+        if name:
+            self.checked[name] = _as_given(answer)
+        return Result(str(question_id), Status.CORRECT, points=points)
+
+    def answer(self, name: str) -> Any:
+        """Return what a name holds; if that is a stub, what `check` was last given for it."""
         held = self.names.get(name, ...)
-        return self.checked.get(question_id, held) if is_stub(held) else held
+        return self.checked.get(name, held) if is_stub(held) else held
+
+    def other_answer(self, name: str) -> Any:
+        """Return what `check` was last given for a name, where that is not the `answer`; else `...`."""
+        given = self.checked.get(name, ...)
+        return ... if given is self.answer(name) else given
 
 
 class Shell:
-    """Stands in for IPython: magics and shell lines do nothing."""
+    """Stands in for IPython and its displays: magics, shell lines and updates do nothing."""
 
     def __init__(self) -> None:
         pass
@@ -77,28 +116,40 @@ def is_stub(value: Any) -> bool:
     return value.__code__.co_names == ("NotImplementedError",) and steps <= RAISING
 
 
+def _as_given(answer: Any) -> Any:
+    """Return a copy of values, which a later cell may change in place; a function, or what has no copy, as it is."""
+    if not callable(answer):
+        with contextlib.suppress(Exception):
+            return copy.deepcopy(answer)
+    return answer
+
+
 def _parsed(source: str, number: int, notes: list[str]) -> ast.Module:
-    """Parse a cell; only one that is no Python is searched for magics and shell lines."""
+    """Parse a cell, and note what is passed over."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            return ast.parse(source)
-        except SyntaxError:
-            if not MAGIC.search(source):
-                raise
-            tree = ast.parse(_without_magics(source))
-    notes.append(f"cell {number}: magics and shell lines were passed over")
+        tree, passed_over = _python(source)
+    if passed_over:
+        notes.append(f"cell {number}: magics and shell lines were passed over")
     return tree
 
 
-def _without_magics(source: str) -> str:
-    """Return a cell with IPython's own syntax turned into calls of `get_ipython()`, which do nothing here."""
+def _python(source: str) -> tuple[ast.Module, bool]:
+    """Return a cell's syntax tree, and whether magics or shell lines in it became calls that do nothing here.
+
+    Only a cell that is no Python is read as IPython reads it: prompts and common indentation go, too.
+    """
+    with contextlib.suppress(SyntaxError):
+        return ast.parse(source), False
     first, _, rest = source.lstrip().partition("\n")
     if first.startswith(TRANSPARENT):
-        return "\n" + rest
+        tree, _ = _python(rest)
+        return ast.increment_lineno(tree, source.count("\n") - rest.count("\n")), True
     from IPython.core.inputtransformer2 import TransformerManager  # here: it takes half a second to load
 
-    return TransformerManager().transform_cell(re.sub(r"^(\s*)%time (?=\S)", r"\1", source, flags=re.MULTILINE))
+    untimed, timed = TIMED.subn(r"\1", source)
+    python = TransformerManager().transform_cell(untimed)
+    return ast.parse(python), bool(timed) or python.count("get_ipython()") > source.count("get_ipython()")
 
 
 def _guarded(node: ast.stmt, answers: frozenset[str]) -> ast.stmt:

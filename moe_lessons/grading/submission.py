@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,16 +123,28 @@ def wanted(cells: tuple[str, ...], questions: Mapping[str, Question]) -> list[Qu
 
     Raises Unreadable where no set can be told.
     """
-    checked = {found for cell in cells for found in CHECKED.findall(cell)}
-    named = {name for cell in cells for pair in NAMED.findall(cell) for name in pair if name}
-    sets: dict[str, list[Question]] = {}
-    for question in questions.values():
-        sets.setdefault(question.set, []).append(question)
-    weight = {name: sum(2 * (q.id in checked) + (q.answer in named) for q in asked) for name, asked in sets.items()}
-    best = max(weight, key=lambda name: (weight[name], weight[name] / len(sets[name])), default=None)
+    weight, size = _weights(cells, questions), Counter(question.set for question in questions.values())
+    best = max(weight, key=lambda name: (weight[name], weight[name] / size[name]), default=None)
     if best is None or not weight[best]:
         raise Unreadable("no question of the course is found in it")
-    return sets[best]
+    return [question for question in questions.values() if question.set == best]
+
+
+def other_sets(cells: tuple[str, ...], questions: Mapping[str, Question], asked: list[Question]) -> list[str]:
+    """Return a note on each further set of which there is more than two borrowed names: a question and its check."""
+    there = {name for name, weight in _weights(cells, questions).items() if weight > 2}
+    others = sorted(there - {question.set for question in asked})
+    return [f"it holds work on set {name} too, which is not marked: a notebook is about one set" for name in others]
+
+
+def _weights(cells: tuple[str, ...], questions: Mapping[str, Question]) -> Counter[str]:
+    """Return how much of a notebook is about each set: a question's `check` counts twice, its name once."""
+    checked = {found for cell in cells for found in CHECKED.findall(cell)}
+    named = {name for cell in cells for pair in NAMED.findall(cell) for name in pair if name}
+    weight: Counter[str] = Counter()
+    for question in questions.values():
+        weight[question.set] += 2 * (question.id in checked) + (question.answer in named)
+    return weight
 
 
 def look_alikes(cells: tuple[str, ...], asked: list[Question]) -> list[str]:

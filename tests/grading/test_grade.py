@@ -11,6 +11,7 @@ import pytest
 from moe_lessons.checks import questions
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.question import FunctionQuestion
+from moe_lessons.checks.set_10 import right_measures
 from moe_lessons.grading.grade import grade_submission
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.session import probing_class
@@ -129,6 +130,89 @@ def test_the_mistake_and_the_message_are_those_of_home(sandbox, tmp_path):
     assert (marks["1.1"].status, marks["1.1"].mistake) == (str(Status.NOT_YET), "probabilities")
     assert marks["1.2"].status == str(Status.RAISED)
     assert "line 2 of its cell, in my_trace: scores = W_g @ x" in marks["1.2"].message
+
+
+def of_cells(folder, sandbox, *cells, asked=None):
+    """Grade a notebook of these cells, after the usual first one. Return its record, and its marks by question."""
+    path = folder / "a.ipynb"
+    path.write_bytes(hostile.notebook([hostile.SETUP, *cells]))
+    record = graded(path, folder, sandbox, asked=asked)
+    return record, {mark.question: mark for mark in record.marks}
+
+
+TWICE = hostile.WRONG.replace("my_logits", "my_twice")
+OTHER = hostile.LOGITS.replace("my_logits", "my_logits2")
+CHECKED_PROTOTYPE = f'{hostile.PROTOTYPE}\ncheck("1.4", my_prototype)'
+
+
+@pytest.mark.parametrize(
+    ("cells", "points"),
+    [
+        ([CHECKED_PROTOTYPE, "for my_prototype in ([0, 1.0], [1.0, 0]):\n    pass"], (0, 2)),
+        ([CHECKED_PROTOTYPE, "my_prototype[0] = 1"], (0, 2)),
+        ([CHECKED_PROTOTYPE, "my_prototype = [0, 1.0]", 'check("1.4", my_prototype)'], (0, 0)),
+        ([hostile.WRONG, OTHER, 'check("1.1", my_logits2)'], (1, 0)),
+        ([hostile.LOGITS, TWICE, 'check("1.1", my_twice)'], (1, 0)),  # what the name holds is right: that counts
+        ([hostile.LOGITS, 'check("1.1", my_logits)', TWICE, 'check("1.1", my_twice)', hostile.WRONG], (0, 0)),
+        ([hostile.WRONG, 'check("1.1", routing.router_logits)'], (0, 0)),  # the course's own
+        ([hostile.WRONG, 'check("1.1", lambda x, W_g: routing.router_logits(x, W_g))'], (0, 0)),
+        ([hostile.WRONG, 'check("1.4", my_logits)', OTHER, 'check("1.2", my_logits2)'], (0, 0)),
+    ],
+)
+def test_what_was_checked_last_counts_where_the_name_is_wrong_in_the_end(cells, points, sandbox, tmp_path):
+    record, marks = of_cells(tmp_path, sandbox, *cells)
+    assert (record.ended, (marks["1.1"].points, marks["1.4"].points)) == (Ended.OK, points), record
+
+
+def test_a_note_says_which_answer_counted(sandbox, tmp_path):
+    record, marks = of_cells(tmp_path, sandbox, hostile.WRONG, OTHER, 'check("1.1", my_logits2)')
+    assert marks["1.1"].status == str(Status.CORRECT)
+    assert record.notes == ("1.1: my_logits is not correct in the end; what was checked last is, and counts",)
+    record, marks = of_cells(tmp_path, sandbox, hostile.WRONG, TWICE, 'check("1.1", my_twice)')
+    assert (marks["1.1"].points, record.notes) == (0, ())
+
+
+def test_a_private_question_finds_what_was_checked_for_the_same_name(sandbox, tmp_path):
+    private = replace(questions()["1.1"], id="1.p1", points=5)
+    cells = hostile.STUB, OTHER, 'check("1.1", my_logits2)'
+    record, _ = of_cells(tmp_path, sandbox, *cells, asked={"1.1": questions()["1.1"], "1.p1": private})
+    assert (record.total, record.notes) == (6, ())
+
+
+def test_a_second_set_in_a_notebook_is_noted(sandbox, tmp_path):
+    cells = *hostile.honest(), "def my_softmax(h):\n    return h", 'check("2.1", my_softmax)'
+    record, _ = of_cells(tmp_path, sandbox, *cells)
+    assert record.total == 3
+    assert record.notes == ("it holds work on set 02 too, which is not marked: a notebook is about one set",)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        f"{hostile.LOGITS}\n?np.dot",
+        "    " + hostile.LOGITS.replace("\n", "\n    "),
+        ">>> " + hostile.LOGITS.replace("\n", "\n... "),
+        f"%%capture\n!pip install nothing\nimport math\n{hostile.LOGITS}",
+        f"%%time\n%matplotlib inline\n{hostile.LOGITS}",
+        f"import asyncio\nawait asyncio.sleep(0)\n{hostile.LOGITS}",
+        f"r = check('1.4', [3.0, 0.0])\nassert r.points == 2\n{hostile.LOGITS}",
+        f"h = display(1, display_id=True)\nh.update(2)\n{hostile.LOGITS}",
+    ],
+)
+def test_cells_that_jupyter_runs_are_run_here(cell, sandbox, tmp_path):
+    record, marks = of_cells(tmp_path, sandbox, cell, hostile.CHECKS)
+    assert (record.ended, marks["1.1"].points) == (Ended.OK, 1), record
+
+
+def test_text_of_any_class_is_taken(sandbox, tmp_path):
+    asked = {id: question for id, question in questions().items() if question.set == "10"}
+    right = asked["10.5"].answer, right_measures()
+    cells = (
+        f"{right[0]} = {{np.str_(run): np.str_(name) for run, name in {right[1]}.items()}}",
+        "check('10.5', my_measures)",
+    )
+    _, marks = of_cells(tmp_path, sandbox, *cells, asked=asked)
+    assert marks["10.5"].points == 2, marks["10.5"]
 
 
 @pytest.mark.parametrize("step", ["draw", "judge"])

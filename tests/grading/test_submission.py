@@ -8,7 +8,7 @@ import pytest
 from moe_lessons.checks import questions
 from moe_lessons.grading import submission
 from moe_lessons.grading.grade import clean
-from moe_lessons.grading.submission import Unreadable, look_alikes, parse, read_bytes, wanted
+from moe_lessons.grading.submission import Unreadable, look_alikes, other_sets, parse, read_bytes, wanted
 
 
 def ids(*cells):
@@ -65,6 +65,15 @@ def test_the_set_is_told_by_checks_then_by_names():
 
 def test_one_foreign_check_does_not_change_the_set():
     assert ids('check("2.1", a)', 'check("2.2", a)', 'check("3.1", a)')[0] == "2.1"
+
+
+def test_a_second_set_is_noted_and_a_borrowed_helper_is_not():
+    asked = wanted(('check("2.1", my_softmax)',), questions())
+    first = ("my_logits = my_trace = 3", 'check("1.1", my_logits)')
+    (note,) = other_sets(first, questions(), asked)
+    assert "set 01" in note
+    assert other_sets(first, questions(), wanted(first, questions())) == []
+    assert other_sets(("def my_logits(x):\n    return x",), questions(), asked) == []
 
 
 @pytest.mark.parametrize("cells", [(), ("print(1)",), ('check("99.1", a)',), ("x == my_expert",)])

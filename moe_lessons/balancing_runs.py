@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from moe_lessons import metrics
 from moe_lessons.data import Regression, clustered_regression
-from moe_lessons.layer import Experts, MoELayer, Routing, gate_selected, top_k_indices
+from moe_lessons.layer import MoELayer, Routing
 from moe_lessons.losses import balance_of_layers, cv_squared, smooth_load
+from moe_lessons.side_by_side import SideBySide
 from moe_lessons.training import constant, train
 from moe_lessons.validation import one_of, refuse, whole_number
 
@@ -109,46 +110,29 @@ Results = dict[tuple[str, float], Result]
 # --- R layers at once ---------------------------------------------------------------------------------------------
 
 
-class Layers(nn.Module):
-    """R `MoELayer`s side by side, for the coefficients of one method, each with every seed: R = coefficients · S.
+class Layers(SideBySide):
+    """R layers with a bias and learned noise, for the coefficients of one method, each with every seed: R = C · S.
 
     Run r has seed r mod S. Runs of one seed start with the same weights, see the same tokens and draw the same noise,
     so they can be compared in pairs. start: the first bias of E1 and E2.
     """
 
     def __init__(self, seeds: Sequence[int], coefficients: int, top_k: int, gate: str, start: float) -> None:
-        super().__init__()
-        self.top_k, self.gate, self.coefficients = top_k, gate, coefficients
         drawn = [_drawn(seed, top_k, gate) for seed in seeds] * coefficients  # R layers
-        self.W_g = nn.Parameter(torch.stack([layer.router.W_g.detach() for layer in drawn]))  # (R, d, N)
+        super().__init__(drawn)
+        self.coefficients = coefficients
         ahead = start * (torch.arange(N) < AHEAD)  # (N,)
         self.bias = nn.Parameter(ahead.repeat(len(drawn), 1))  # (R, N)
         self.W_noise = nn.Parameter(torch.zeros_like(self.W_g))  # (R, d, N)
-        with torch.random.fork_rng(devices=[]), torch.no_grad():  # the caller's random numbers stay as they were
-            self.experts = Experts(D, WIDTH, N * len(drawn), storage="stacked")
-            for name in self.experts.names:
-                getattr(self.experts, name).copy_(torch.cat([getattr(layer.experts, name) for layer in drawn]))
         self.noise = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the routers' logits (R, T, N), without noise, for x (R, T, d)."""
-        return x @ self.W_g + self.bias.unsqueeze(1)
+        return super().logits(x) + self.bias.unsqueeze(1)
 
     def noise_sd(self, x: Tensor) -> Tensor:
         """Return the learned size of the noise (R, T, N), softplus(x W_noise), for x (R, T, d)."""
         return F.softplus(x @ self.W_noise)
-
-    def decide(self, logits: Tensor) -> Routing:
-        """Select and weigh as the layer does. logits: (R, T, N)."""
-        selected = top_k_indices(logits, self.top_k)  # (R, T, k)
-        return Routing(logits, selected, gate_selected(logits, selected, self.gate))
-
-    def forward(self, x: Tensor, routing: Routing) -> Tensor:
-        """Run the experts. x: (R, T, d). Returns (R, T, d)."""
-        first = N * torch.arange(len(x)).reshape(-1, 1, 1)  # (R, 1, 1): the first expert of each run
-        selected, weights = routing.selected + first, routing.weights  # (R, T, k) each
-        rows = (part.reshape(-1, part.shape[-1]) for part in (x, selected, weights))
-        return self.experts(*rows).reshape(x.shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Draw standard normal noise (R, *shape)."""
@@ -298,7 +282,7 @@ def _train(layers: Layers, route: Route, parts: list[tuple[Tensor, ...]], steps:
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
         rows = torch.randint(x.shape[1], (BATCH,), generator=torch.Generator().manual_seed(step))  # (T,)
-        return x[:, rows], y[:, rows]
+        return x.index_select(1, rows), y.index_select(1, rows)
 
     def losses(layers: Any, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         routing, penalty = route(layers, batch[0])

@@ -1,7 +1,7 @@
 """Routers in training, the experiments of lesson 08: on labels, and end to end together with their experts.
 
 On labels (`label_runs`) cross-entropy tells the router which expert each domain belongs to; there are no experts at
-all. End to end (`regression_run`) router and experts learn a regression whose tokens fall into clusters, and neither
+all. End to end (`regression_runs`) router and experts learn a regression whose tokens fall into clusters, and neither
 ever sees a cluster's name: it is used afterwards, to measure what the router does. `film_run` is that in the plane.
 
 Letters: T tokens, d width, N experts, k active experts a token, R runs at once, F measurements.
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from moe_lessons import metrics
 from moe_lessons.data import GaussianDomains, Regression, clustered_regression, gaussian_domains
 from moe_lessons.layer import MoELayer, Routing
+from moe_lessons.side_by_side import SideBySide
 from moe_lessons.training import History, constant, train
 from moe_lessons.validation import refuse, whole_number
 
@@ -116,31 +117,34 @@ class _Labelled:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         rows = _rows(step, self.x.shape[1])  # (B,)
-        return self.x[:, rows], self.domain[:, rows]
+        return self.x.index_select(1, rows), self.domain.index_select(1, rows)
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         h = model(batch[0])  # (R, B, N)
-        z = h.logsumexp(dim=-1).square().mean(dim=1)  # (R,)
-        return {"loss": (_cross_entropy(h, batch[1]) + self.coefficient * z).sum()}
+        lse = h.logsumexp(dim=-1)  # (R, B)
+        z = lse.square().mean(dim=1)  # (R,)
+        return {"loss": (_cross_entropy(h, batch[1], lse) + self.coefficient * z).sum()}
 
     def measured(self, model: nn.Module) -> dict[str, np.ndarray]:
         """Measure each router on its test tokens; every number (R,)."""
         h = model(self.fresh)  # (R, T', N)
+        lse = h.logsumexp(dim=-1)  # (R, T')
         first, second = h.topk(2, dim=-1).values.unbind(dim=-1)  # (R, T') each
         found = {
-            "loss": _cross_entropy(h, self.named),
+            "loss": _cross_entropy(h, self.named, lse),
             "gap": (first - second).mean(dim=1),
             "entropy": torch.special.entr(h.softmax(dim=-1)).sum(dim=-1).mean(dim=1),
-            "z": h.logsumexp(dim=-1).square().mean(dim=1),
+            "z": lse.square().mean(dim=1),
             "largest": h.abs().amax(dim=(1, 2)),
             "accuracy": (h.argmax(dim=-1) == self.named).double().mean(dim=1),
         }
         return {name: value.double().numpy() for name, value in found.items()}
 
 
-def _cross_entropy(h: Tensor, domain: Tensor) -> Tensor:
-    """Return the mean over tokens of −log p of the right domain (R,). h: (R, T, N). domain: (R, T)."""
-    return F.cross_entropy(h.transpose(1, 2), domain, reduction="none").mean(dim=1)
+def _cross_entropy(h: Tensor, domain: Tensor, lse: Tensor) -> Tensor:
+    """Return the mean over tokens of −log p of the right domain (R,). h: (R, T, N). domain and lse: (R, T)."""
+    right = h.gather(-1, domain.unsqueeze(-1)).squeeze(-1)  # (R, T)
+    return (lse - right).mean(dim=1)
 
 
 def _label_run(
@@ -192,6 +196,7 @@ def _stacked(tasks: Sequence[GaussianDomains]) -> tuple[Tensor, Tensor]:
     return x, torch.tensor(np.stack([task.domain for task in tasks]))
 
 
+@lru_cache(maxsize=4096)
 def _rows(step: int, T: int) -> Tensor:
     """Draw the tokens of a step (B,): the same ones whenever this step is taken."""
     return torch.randint(T, (BATCH,), generator=torch.Generator().manual_seed(step))
@@ -222,29 +227,76 @@ class RegressionRun:
     first: np.ndarray = field(repr=False)
 
 
-def regression_run(
-    top_k: int, gate: str, seed: int, *, frozen: bool = False, steps: int = 500, router_scale: float = 1.0,
+def regression_runs(
+    top_k: int, gate: str, seeds: Sequence[int], *, frozen: bool = False, steps: int = 500, router_scale: float = 1.0,
     temperature: Callable[[float], float] | None = None,
-) -> RegressionRun:  # fmt: skip
-    """Train a layer of 8 experts on 16 clusters, each with a target map of its own, and measure it on fresh tokens.
+) -> list[RegressionRun]:  # fmt: skip
+    """Train layers of 8 experts on 16 clusters, each with a target map of its own, and measure them on fresh tokens.
 
-    seed: draws clusters, maps, tokens, and the layer's first weights; the batches are the same in every run. So runs of
-    one seed can be compared in pairs. frozen: the router stays as it was drawn. router_scale: multiplies its first W_g.
+    One layer for each seed, all at once, as if each were alone. A seed draws clusters, maps, tokens, and the layer's
+    first weights; the batches are the same in every run. So runs of one seed can be compared in pairs.
+    frozen: the routers stay as they were drawn. router_scale: multiplies their first W_g.
     temperature: τ from the share of the training that is done, 0 to 1; the logits are divided by it, at the end too.
-    Raises ValueError for what `MoELayer` refuses.
+    Raises ValueError for no seed and for what `MoELayer` refuses.
     """
-    train_part, test_part = (_tensors(part) for part in _task(seed))
-    layer = _layer(top_k, gate, seed, SIZE, EXPERTS, SIZE)
+    if not len(seeds):
+        raise refuse("seeds", seeds, "at least one")
+    (x, y), test = (_side_by_side([_task(seed)[part] for seed in seeds]) for part in (0, 1))
+    world = _Regressions([_layer(top_k, gate, seed, SIZE, EXPERTS, SIZE) for seed in seeds], temperature)
+    W_g = world.layers.W_g
     with torch.no_grad():
-        layer.router.W_g.mul_(router_scale).requires_grad_(not frozen)
-    start = layer.router.W_g.detach().clone()  # (d, N)
-    warm = None if temperature is None else _Temperature(layer, temperature, steps)
-    _, before = _outcome(layer, test_part)
-    history = train(layer, _batches(*train_part), squared_error, steps, lr=5e-3, record_every=steps, progress=False,
-                    after_step=None if warm is None else warm.after_step)  # fmt: skip
-    error, after = _outcome(layer, test_part)
-    moved = float((layer.router.W_g.detach() - start).norm())
-    return _regression_run(error, before, after, moved, history.seconds, _task(seed)[1].cluster)
+        W_g.mul_(router_scale).requires_grad_(not frozen)
+    start = W_g.detach().clone()  # (R, d, N)
+    _, before = world.outcomes(*test)
+    history = train(world.layers, _batches(x, y), world.losses, steps, lr=5e-3, record_every=steps, progress=False,
+                    after_step=lambda _, step: world.warm((step + 1) / steps))  # fmt: skip
+    errors, after = world.outcomes(*test)
+    moved = (W_g.detach() - start).norm(dim=(1, 2))  # (R,)
+    seconds = history.seconds / len(seeds)
+    return [
+        _regression_run(float(errors[r]), _of_run(r, before), _of_run(r, after), float(moved[r]), seconds,
+                        _task(seed)[1].cluster)
+        for r, seed in enumerate(seeds)
+    ]  # fmt: skip
+
+
+def _of_run(r: int, routing: Routing) -> Routing:
+    """Return the routing of one run, (T, …), out of that of R runs."""
+    return Routing(*(part[r] for part in routing))
+
+
+class _Regressions:
+    """R layers side by side, the temperature of their routers, and their losses."""
+
+    def __init__(self, layers: list[MoELayer], temperature: Callable[[float], float] | None) -> None:
+        self.layers, self.temperature = SideBySide(layers), temperature or (lambda done: 1.0)
+        self.warm(0.0)
+
+    def warm(self, done: float) -> None:
+        """Set τ for the share of the training that is done."""
+        self.tau = self.temperature(done)
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Routing]:
+        """Route and run tokens x (R, T, d). Returns y (R, T, d) and the routing, (R, T, …) each."""
+        routing = self.layers.decide(self.layers.logits(x) / self.tau)
+        return self.layers(x, routing), routing
+
+    def losses(self, _: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Return the sum of the layers' mean squared errors: no layer feels how many others there are."""
+        y, _routing = self(batch[0])
+        return {"loss": (y - batch[1]).square().mean(dim=(1, 2)).sum()}
+
+    @torch.no_grad()
+    def outcomes(self, x: Tensor, target: Tensor) -> tuple[Tensor, Routing]:
+        """Return the errors (R,), as shares of the targets' variances, and the routing of all tokens."""
+        y, routing = self(x)
+        return (y - target).square().mean(dim=(1, 2)) / target.var(dim=(1, 2), correction=0), routing
+
+
+def _side_by_side(parts: Sequence[Regression]) -> tuple[Tensor, Tensor]:
+    """Return the tokens and targets (R, T, d) of R tasks."""
+    x, y = zip(*(_tensors(part) for part in parts), strict=True)
+    return torch.stack(x), torch.stack(y)
 
 
 def _regression_run(
@@ -272,17 +324,6 @@ def squared_error(layer: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, T
     return {"loss": (layer(x) - target).square().mean()}
 
 
-class _Temperature:
-    """Divides the logits of a layer's router by τ. The router is linear, so its input can be divided as well."""
-
-    def __init__(self, layer: MoELayer, schedule: Callable[[float], float], steps: int) -> None:
-        self.schedule, self.steps, self.tau = schedule, steps, schedule(0.0)
-        layer.router.register_forward_pre_hook(lambda router, inputs: (inputs[0] / self.tau,))
-
-    def after_step(self, layer: nn.Module, step: int) -> None:
-        self.tau = self.schedule((step + 1) / self.steps)
-
-
 @lru_cache(maxsize=16)
 def _task(seed: int) -> tuple[Regression, Regression]:
     return clustered_regression(T=8192, d=SIZE, clusters=CLUSTERS, seed=seed)
@@ -301,9 +342,12 @@ def _layer(top_k: int, gate: str, seed: int, d: int, experts: int, width: int) -
 
 
 def _batches(x: Tensor, y: Tensor) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """Draw the batches of a task (T, …), or the same rows from each of R tasks (R, T, d)."""
+    tokens = x.ndim - 2  # the axis of the tokens
+
     def batch(step: int) -> tuple[Tensor, Tensor]:
-        rows = _rows(step, len(x))  # (B,)
-        return x[rows], y[rows]
+        rows = _rows(step, x.shape[tokens])  # (B,)
+        return x.index_select(tokens, rows), y.index_select(tokens, rows)
 
     return batch
 

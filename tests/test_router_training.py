@@ -13,15 +13,23 @@ from moe_lessons.losses import z_loss
 from moe_lessons.router_training import (
     Setting,
     _first_prototypes,
+    _layer,
     _rows,
+    _task,
+    _tensors,
     agreement,
     film_run,
     label_runs,
     naming_error,
-    regression_run,
+    regression_runs,
 )
+from moe_lessons.training import warmup_cosine
 
 QUIET = {"progress": False}
+
+
+def regression_run(top_k, gate, seed, **settings):
+    return regression_runs(top_k, gate, [seed], **settings)[0]
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +125,27 @@ def test_a_renormalised_single_expert_teaches_its_router_nothing():
     assert moving.before == still.before  # the same seed begins with the same router
 
 
+@pytest.mark.parametrize(("top_k", "gate"), [(2, "topk_softmax"), (1, "softmax_topk"), (3, "softmax_topk_renorm")])
+def test_regressions_side_by_side_are_what_layers_alone_become(top_k, gate):
+    """The oracle: one `MoELayer`, the same batches, Adam and the schedule of `train`, written out."""
+    for seed, run in zip((0, 4), regression_runs(top_k, gate, (0, 4), steps=30), strict=True):
+        (x, y), (fresh, target) = (_tensors(part) for part in _task(seed))
+        layer = _layer(top_k, gate, seed, 32, 8, 32)
+        optimizer = torch.optim.Adam(layer.parameters(), lr=5e-3)
+        for step in range(30):
+            optimizer.param_groups[0]["lr"] = 5e-3 * warmup_cosine(step, 30)
+            optimizer.zero_grad()
+            (layer(x[_rows(step, len(x))]) - y[_rows(step, len(x))]).square().mean().backward()
+            optimizer.step()
+        with torch.no_grad():
+            found, routing = layer(fresh, return_routing=True)
+        error = (found - target).square().mean() / target.var(correction=0)
+        assert run.error == pytest.approx(error.item(), rel=1e-3)
+        assert np.mean(run.first == routing.selected[:, 0].numpy()) > 0.99
+        other = _layer(top_k, gate, seed + 1, 32, 8, 32)(fresh).sub(target).square().mean() / target.var(correction=0)
+        assert run.error != pytest.approx(other.item(), rel=1e-3)  # the comparison can fail
+
+
 def test_a_frozen_router_stays_and_its_experts_learn():
     short, longer = (regression_run(2, "topk_softmax", 1, frozen=True, steps=steps) for steps in (5, 60))
     assert short.moved == longer.moved == 0
@@ -197,6 +226,7 @@ def test_the_naming_loss_has_no_gradient_for_experts(films):
         (partial(label_runs, [Setting(noise_std=0.0)], **QUIET), "noise_std = 0.0"),
         (partial(label_runs, [Setting(norms="odd")], **QUIET), "norms = 'odd'"),
         (partial(regression_run, 9, "topk_softmax", 0), "top_k = 9"),
+        (partial(regression_runs, 2, "topk_softmax", []), "seeds = []"),
         (partial(regression_run, 2, "soft", 0), "gate = 'soft'"),
         (partial(film_run, True, steps=30, every=7), "every = 7"),
         (partial(film_run, True, steps=0), "steps = 0"),

@@ -35,7 +35,7 @@ from moe_lessons.figures.agreement import agreement_svg
 from moe_lessons.figures.training_film import training_film_svg
 from moe_lessons.layer import MoELayer, Router
 from moe_lessons.losses import z_loss
-from moe_lessons.router_training import Setting, agreement, film_run, label_runs, regression_run
+from moe_lessons.router_training import Setting, agreement, film_run, label_runs, regression_runs
 from moe_lessons.training import constant, train
 from moe_lessons.widgets.live import Live, choice, slider
 
@@ -376,7 +376,8 @@ assert null.max() < 0.1 < 0.5 < before < after - 0.3
 my_ratio = ...  # a number
 
 # %% [markdown]
-# The next cell trains 15 layers, about 20 seconds. The layer warns about k = 1 with form A; we have read the warning.
+# The next cell trains 15 layers, five at once, about 10 seconds. The layer warns about k = 1 with form A; we have
+# read the warning.
 
 # %% name="run-methods"
 SEEDS = range(5)
@@ -384,8 +385,8 @@ layers = {"k = 1, B": (1, "softmax_topk"), "k = 1, A": (1, "topk_softmax"), "k =
 results = {}
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    for name, seed in tqdm([(name, seed) for name in layers for seed in SEEDS], desc="layers"):
-        results.setdefault(name, [None] * 5)[seed] = regression_run(*layers[name], seed, steps=400)
+    for name in tqdm(layers, desc="five layers each"):
+        results[name] = regression_runs(*layers[name], SEEDS, steps=400)
 
 
 # %%
@@ -447,15 +448,14 @@ for name in layers:
 #
 # ## Does form B cost anything?
 #
-# Lesson 04 left this open. There, form B was worse than A, behind a *frozen* router and with linear experts. Here is the
-# whole square: A and B, trained and frozen, k = 2 (15 more layers, about 20 seconds).
+# Lesson 04 left this open. There, form B was worse than A, behind a *frozen* router and with linear experts. Here is
+# the whole square: A and B, trained and frozen, k = 2 (15 more layers, about 10 seconds).
 
 # %% name="run-forms"
 square = {"k = 2, B": ("softmax_topk", False), "k = 2, A, frozen": ("topk_softmax", True),
           "k = 2, B, frozen": ("softmax_topk", True)}  # fmt: skip
-for name, seed in tqdm([(name, seed) for name in square for seed in SEEDS], desc="layers"):
-    form, frozen = square[name]
-    results.setdefault(name, [None] * 5)[seed] = regression_run(2, form, seed, frozen=frozen, steps=400)
+for name, (form, frozen) in tqdm(square.items(), desc="five layers each"):
+    results[name] = regression_runs(2, form, SEEDS, frozen=frozen, steps=400)
 
 
 # %%
@@ -476,15 +476,15 @@ print("share of the error that training the router saves, form A:", saved.round(
 assert saved.min() > 0.25
 
 # %% [markdown]
-# Training the router saves more than a quarter of the error in every seed. Behind a frozen router, form B costs in every
-# seed. With the router trained as well, the cost is gone. In our run B even came out a little *better*, in five seeds of
-# five. Shall we believe it? We asked for a cost and found a gain, so let five new seeds decide (10 layers, about 12
-# seconds).
+# Training the router saves more than a quarter of the error in every seed. Behind a frozen router, form B costs in
+# every seed. With the router trained as well, the cost is gone. In our run B even came out a little *better*, in five
+# seeds of five. Shall we believe it? We asked for a cost and found a gain, so let five new seeds decide (10 layers,
+# some 6 seconds).
 
 # %% name="run-again"
 again = {"A, new": "topk_softmax", "B, new": "softmax_topk"}
-for name, seed in tqdm([(name, seed) for name in again for seed in SEEDS], desc="layers"):
-    results.setdefault(name, [None] * 5)[seed] = regression_run(2, again[name], 5 + seed, steps=400)
+for name, form in tqdm(again.items(), desc="five layers each"):
+    results[name] = regression_runs(2, form, range(5, 10), steps=400)
 paired("B, new", "A, new")
 for form in "AB":
     results[f"{form}, all ten"] = results[f"k = 2, {form}"] + results[f"{form}, new"]
@@ -499,11 +499,11 @@ assert high < 0.004 < frozen_cost[0]
 #
 # ## Cooling down
 #
-# A popular recipe: begin with a high temperature, "to explore", and lower it step by step ("annealing"). Since
-# $h/\tau = (x/\tau) W_g$, our `regression_run` divides the router's input by τ. Two schedules, one hot (4 to 0.25) and one
-# mild (1 to 0.25), and two constants, 1 and 0.25, the value where the schedules end.
+# A popular recipe: begin with a high temperature, "to explore", and lower it step by step ("annealing"). Our
+# `regression_runs` divides the logits by τ. Two schedules, one hot (4 to 0.25) and one mild (1 to 0.25), and two
+# constants, 1 and 0.25, the value where the schedules end.
 #
-# **Predict.** Which has the lowest mean error: `hot`, `mild`, `1` or `0.25`? (15 layers, about 20 seconds; τ = 1 is
+# **Predict.** Which has the lowest mean error: `hot`, `mild`, `1` or `0.25`? (15 layers, about 10 seconds; τ = 1 is
 # there already.)
 
 # %% name="predict-schedule" tags=["predict"]
@@ -513,14 +513,14 @@ my_winner = ...  # "hot", "mild", "1" or "0.25"
 schedules = {"hot": (4, 0.25), "mild": (1, 0.25), "0.25": (0.25, 0.25)}
 
 
-def scheduled(name, seed):
+def scheduled(name, seeds):
     high, low = schedules[name]
-    return regression_run(2, "topk_softmax", seed, steps=400, temperature=lambda done: high * (low / high) ** done)
+    return regression_runs(2, "topk_softmax", seeds, steps=400, temperature=lambda done: high * (low / high) ** done)
 
 
 results["1"] = results["k = 2, A"]
-for name, seed in tqdm([(name, seed) for name in schedules for seed in SEEDS], desc="layers"):
-    results.setdefault(name, [None] * 5)[seed] = scheduled(name, seed)
+for name in tqdm(schedules, desc="five layers each"):
+    results[name] = scheduled(name, SEEDS)
 
 # %%
 names = ("hot", "mild", "1", "0.25")
@@ -536,11 +536,11 @@ assert hot > one > mild > quarter
 # > **Myth: "a router needs its temperature annealed."** The constant that the schedules end with does better than both.
 #
 # But we chose 0.25 after trying several values on these very seeds, which flatters it. So, five new seeds again (10
-# layers, about 12 seconds; τ = 1 is there already, as "A, new").
+# layers, some 6 seconds; τ = 1 is there already, as "A, new").
 
 # %% name="run-schedules-again"
-for name, seed in tqdm([(name, seed) for name in ("mild", "0.25") for seed in SEEDS], desc="layers"):
-    results.setdefault(f"{name}, new", [None] * 5)[seed] = scheduled(name, 5 + seed)
+for name in tqdm(("mild", "0.25"), desc="five layers each"):
+    results[f"{name}, new"] = scheduled(name, range(5, 10))
 low, high = paired("mild, new", "A, new")
 paired("mild, new", "0.25, new")
 one, mild, quarter = (values(f"{name}, new", "error") for name in ("A", "mild", "0.25"))  # (seeds,) each
@@ -615,11 +615,11 @@ assert quarter.mean() < mild.mean()
 # ## Deeper: a router that starts at zero
 #
 # With labels, $W_g = 0$ was a fine start. End to end all logits tie, and the lower index wins: E1 (and E2, if k = 2)
-# gets every token. Form A with k = 2 gets out of it, form B with k = 1 only partly (6 layers, about 8 seconds).
+# gets every token. Form A with k = 2 gets out of it, form B with k = 1 only partly (6 layers, some seconds).
 
 # %% name="deeper-zero-cell" tags=["deeper"]
 for name in ("k = 2, A", "k = 1, B"):
-    zero = [regression_run(*layers[name], seed, steps=400, router_scale=0.0) for seed in tqdm(range(3), desc=name)]
+    zero = regression_runs(*layers[name], range(3), steps=400, router_scale=0.0)
     dead = [len(metrics.dead_experts(run.load)) for run in zero]
     usual = [len(metrics.dead_experts(run.load)) for run in results[name][:3]]
     print(f"{name}: tokens of the fullest expert at the start {zero[0].load_before.max():.0%} of the assignments; "

@@ -30,7 +30,7 @@ LARGE, SMALL = Size(2048, 256, 1024, 8, 2), Size(2048, 64, 128, 8, 2)
 BUDGETS = {("float32", 1): 40.0, ("float32", 2): 10.0, ("bfloat16", 1): 10.0, ("bfloat16", 2): 5.0}
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 40
 SLOW = 3  # times the dense network
-LONGEST_STEP = 600.0  # ms of the dense network; without hardware for bfloat16 a step takes seconds: fewer tokens then
+LONGEST_STEP = {torch.float32: 600.0, torch.bfloat16: 250.0}  # ms of the dense network; if it needs more: fewer tokens
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def tokens(d: int, f: int, k: int, dtype: torch.dtype, most: int) -> int:
     while most > T:
         size = Size(2 * T, d, f, 1, k)
         run = step(Dense(size, "relu").to(dtype), torch.randn(size.T * k, d, dtype=dtype))
-        if min(clocked(run)[0] for _ in range(2)) > LONGEST_STEP:  # the first call pays for more than the step
+        if min(clocked(run)[0] for _ in range(2)) > LONGEST_STEP[dtype]:  # the first call pays for more than the step
             break
         T = 2 * T
     return T

@@ -16,12 +16,14 @@ def plain(value: Any) -> Any:
     """Return `value` as an array, a string, None, or a list or dict of those; anything else as `Opaque`.
 
     numpy and torch arrays and numbers become base-class arrays (bfloat16 becomes float32), as do fractions and whole
-    numbers of any size; tuples become lists.
+    numbers of any size; text of any class becomes `str`, tuples become lists.
     """
-    if value is None or isinstance(value, str):
+    if value is None:
         return value
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {str.__str__(str(key)): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(entry) for entry in value]
     array = _numbers(value)

@@ -15,6 +15,8 @@ from moe_lessons.checks.set_09 import (
     BELOW_ONE,
     LEAST_GAP,
     LOADS,
+    MOST_EXPERTS,
+    MOST_TOKENS,
     NOISY,
     STATISTICS,
     balance,
@@ -33,6 +35,7 @@ from moe_lessons.checks.set_09 import (
     tokens_with,
     weight_slope,
 )
+from moe_lessons.grading import wire
 
 SEEDS = range(20)
 
@@ -243,3 +246,14 @@ def test_the_questions_are_read_without_torch():
     code = "import sys; from moe_lessons.checks import set_09; print(len(set_09.QUESTIONS), 'torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["5", "False"]
+
+
+def test_the_largest_batch_that_is_accepted_fits_into_the_grader_s_reply():
+    T, N = MOST_TOKENS, MOST_EXPERTS
+    h = np.full((T, N), -10.0)  # (T, N)
+    h[:, N // 2 :] = 0
+    h[np.arange(T), np.arange(T) % (N // 2)] = 1 / 30
+    assert check("9.5", h.tolist()).status == Status.CORRECT
+    assert len(wire.dumps(BELOW_ONE.probe(h.tolist(), {}))) < 0.9 * wire.MOST_BYTES
+    for large in (np.vstack([h, h[:1]]), np.hstack([h, h[:, :1]])):
+        assert f"1 to {T} tokens (rows) and 2 to {N} experts" in check("9.5", large).message

@@ -18,6 +18,8 @@ from moe_lessons.checks.set_10 import (
     LEAST_GAP,
     LOGS,
     MEASURES,
+    MOST_EXPERTS,
+    MOST_TOKENS,
     POOLED,
     RATE,
     RUNS,
@@ -32,6 +34,7 @@ from moe_lessons.checks.set_10 import (
     training_log,
     update_cases,
 )
+from moe_lessons.grading import wire
 
 SEEDS = range(20)
 
@@ -244,3 +247,13 @@ def test_the_questions_are_read_without_torch():
     code = "import sys; from moe_lessons.checks import set_10; print(len(set_10.QUESTIONS), 'torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["5", "False"]
+
+
+def test_the_largest_layers_that_are_accepted_fit_into_the_grader_s_reply():
+    T, N = MOST_TOKENS, MOST_EXPERTS
+    wins = np.arange(T) % (N // 2)  # (T,)
+    layers = 16 / 3 * np.stack([np.eye(N)[wins], np.eye(N)[wins + N // 2]])  # (2, T, N)
+    assert check("10.4", layers.tolist()).status == Status.CORRECT
+    assert len(wire.dumps(POOLED.probe(layers.tolist(), {}))) < 0.9 * wire.MOST_BYTES
+    for large in (np.repeat(layers, 2, axis=1), np.repeat(layers, 2, axis=2)):
+        assert f"1 to {T} tokens (rows) and 2 to {N} experts" in check("10.4", large).message

@@ -1,5 +1,6 @@
 """Plain values: what is accepted as equal, and how things are named."""
 
+from enum import IntEnum, StrEnum
 from fractions import Fraction
 
 import numpy as np
@@ -76,6 +77,30 @@ def test_a_subclass_loses_its_tricks():
     value = plain(np.zeros(2).view(Always))
     assert type(value) is np.ndarray
     assert not agree(value, np.ones(2))
+
+
+class Trend(StrEnum):
+    RISES = "rises"
+
+
+class Word(str):
+    def __str__(self):
+        return self
+
+
+@pytest.mark.parametrize("text", [np.str_("rises"), Word("rises"), Trend.RISES, np.array(["rises"])[0]])
+def test_text_of_any_class_is_plain_text(text):
+    value = plain({text: [text, (text,)]})
+    assert value == {"rises": ["rises", ["rises"]]}
+    ((key, (first, (second,))),) = value.items()
+    assert {type(key), type(first), type(second)} == {str}
+
+
+@pytest.mark.parametrize("number", [True, np.bool_(True), IntEnum("Level", "ONE").ONE, type("F", (float,), {})(1)])
+def test_numbers_of_any_class_are_plain_arrays(number):
+    value = plain(number)
+    assert type(value) is np.ndarray
+    assert value == 1
 
 
 def test_text_agrees_whatever_the_case():

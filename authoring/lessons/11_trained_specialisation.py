@@ -367,7 +367,7 @@ print(f"bits in the chosen layer, bias included: {np.round(told, 3)}, mean {np.m
 left = np.log2(4) - metrics.mutual_information(labels["domain"].ravel(), labels["token"].ravel(), base=2)
 share = np.mean([learned[seed, layer] for seed, layer in enumerate(chosen)]) / left
 print(
-    f"knowing the token leaves {left:.2f} of the domain's 2 bits open; of these the experts tell {share:.0%} (excess)"
+    f"knowing the token leaves {left:.2f} of the domain's 2 bits open; of these one of the two experts tells {share:.0%} (excess)"
 )
 print("chosen layer per seed:", [layer + 1 for layer in chosen])
 assert min(told) > most + 0.2

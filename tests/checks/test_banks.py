@@ -20,6 +20,7 @@ def load(path):
     return module
 
 
+TRAINING = {"8.5"}  # questions whose answers train a layer: seconds for each
 BANKS = [load(path) for path in sorted(Path(__file__).parent.glob("bank_*.py"))]
 
 
@@ -34,7 +35,10 @@ def entries(kind):
     for bank in BANKS:
         for question, answers in getattr(bank, kind).items():
             named = answers.items() if isinstance(answers, dict) else enumerate(answers)
-            found += [pytest.param(question, name, answer, id=f"{question}-{name}") for name, answer in named]
+            marks = [pytest.mark.slow] if question in TRAINING else []
+            found += [
+                pytest.param(question, name, answer, id=f"{question}-{name}", marks=marks) for name, answer in named
+            ]
     return found
 
 
@@ -87,6 +91,7 @@ def function_mistakes():
     return [pytest.param(q, m, id=f"{q.id}-{m.name}") for q in questions_with_mistakes for m in q.mistakes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("question", "mistake"), function_mistakes())
 def test_each_mistake_is_told_from_every_other_and_from_the_truth(question, mistake):
     """Over many draws, the values of one mistake are never taken for another, nor for a right answer."""

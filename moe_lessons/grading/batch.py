@@ -4,12 +4,14 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -26,26 +28,50 @@ Grade = Callable[[str], Record]
 
 @dataclass
 class Found:
-    """What a folder holds: notebooks, as paths with / inside it, in order; and what is no submission."""
+    """What a folder holds: notebooks, as paths with / inside it, in order; and what is no submission.
+
+    complete: whether all folders in it could be read.
+    """
 
     files: list[str] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
+    complete: bool = True
 
 
 def find(folder: Path) -> Found:
-    """Return the notebooks in `folder` and below, but for hidden ones. Links are not followed: they are passed over."""
+    """Return the notebooks in `folder` and below, but for hidden ones. Links are not followed: they are passed over.
+
+    Raises OSError when `folder` itself cannot be read.
+    """
     found = Found()
-    for here, folders, names in os.walk(folder):
+    for here, folders, names in os.walk(folder, onerror=partial(_closed, found, folder)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in [*folders, *names]:
             path = Path(here, name)
-            inside = path.relative_to(folder).as_posix()
-            if path.is_symlink():
+            inside, mode = path.relative_to(folder).as_posix(), _mode(path)
+            if stat.S_ISLNK(mode):
                 found.passed_over.append(f"{inside} (a link)")
-            elif path.is_file() and not name.startswith("."):
+            elif stat.S_ISREG(mode) and not name.startswith("."):
                 ours = path.suffix.lower() == ".ipynb"
                 (found.files if ours else found.passed_over).append(inside)
-    return Found(sorted(found.files), sorted(found.passed_over))
+    return Found(sorted(found.files), sorted(found.passed_over), found.complete)
+
+
+def _closed(found: Found, folder: Path, error: OSError) -> None:
+    """Name a folder that cannot be read: its files are missing, which nobody would notice otherwise."""
+    if Path(error.filename) == folder:
+        raise error
+    inside = Path(error.filename).relative_to(folder).as_posix()
+    found.passed_over.append(f"{inside} (cannot be read: {error.strerror})")
+    found.complete = False
+
+
+def _mode(path: Path) -> int:
+    """Return what a path is. One that cannot be asked counts as a file: when that is read, its row says why not."""
+    try:
+        return path.lstat().st_mode
+    except OSError:
+        return stat.S_IFREG
 
 
 def part(files: list[str], which: int, of: int) -> list[str]:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,46 @@ def test_links_and_pipes_are_not_followed(submissions, tmp_path):
     found = find(folder)
     assert found.files == ["ann/04.ipynb"]
     assert found.passed_over == [f"{name} (a link)" for name in ("ann/broken.ipynb", "ann/link.ipynb", "bob", "loop")]
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """A function after which the system lets nobody look into a folder: modes would not hold root back."""
+
+    def close(module, name, what):
+        real = getattr(module, name)
+
+        def refusing(path, *more, **options):
+            if os.fspath(path) == os.fspath(what):
+                raise PermissionError(13, "Permission denied", os.fspath(path))
+            return real(path, *more, **options)
+
+        monkeypatch.setattr(module, name, refusing)
+
+    return close
+
+
+def test_a_folder_that_cannot_be_read_is_named(submissions, closed):
+    folder = submissions({"ann/04.ipynb": "", "bob/in/04.ipynb": "", "bob/x.ipynb": ""})
+    assert find(folder).complete
+    closed(os, "scandir", folder / "bob" / "in")
+    found = find(folder)
+    assert found.files == ["ann/04.ipynb", "bob/x.ipynb"]
+    assert found.passed_over == ["bob/in (cannot be read: Permission denied)"]
+    assert not found.complete
+
+
+def test_nothing_is_found_where_the_whole_folder_cannot_be_read(submissions, closed):
+    folder = submissions({"ann/04.ipynb": ""})
+    closed(os, "scandir", folder)
+    with pytest.raises(PermissionError):
+        find(folder)
+
+
+def test_a_file_that_cannot_even_be_looked_at_is_found(submissions, closed):
+    folder = submissions({"ann/04.ipynb": "", "bob/04.ipynb": ""})
+    closed(Path, "lstat", folder / "bob" / "04.ipynb")
+    assert find(folder).files == ["ann/04.ipynb", "bob/04.ipynb"]
 
 
 @pytest.mark.parametrize("of", [1, 2, 4, 9, 20])

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from moe_lessons.grading import batch, questions, sandbox
 from moe_lessons.grading.feedback import feedback_name, feedback_page
-from moe_lessons.grading.grade import clean
 from moe_lessons.grading.overview import overview_page
 from moe_lessons.grading.records import Ended
-from moe_lessons.grading.report import Results, canvas_csv, failed, marks_csv, marks_json, moodle_csv
+from moe_lessons.grading.report import Results, canvas_csv, failed, marks_csv, marks_json, moodle_csvs, one_line
 from moe_lessons.grading.sandbox import Sandbox
 from moe_lessons.grading.store import Store, basis, secret_from, secret_in
 from moe_lessons.grading.task import Task
@@ -29,8 +28,9 @@ secret and other submissions, and change their own marks. Do this only with code
 
 ENDING = """\
 Beside marks.csv it writes marks.json, marks-gradebook.csv (for Canvas), marks-moodle.csv (where files come from
-Moodle), marks-overview.html, marks-feedback/ (a page for each file) and marks.d/ (what a next run goes on from,
-and the secret). Exit status: 0 every file ended well, 1 some had trouble, 2 nothing was graded, 130 interrupted."""
+Moodle; of several sets marks-moodle-01.csv and so on), marks-overview.html, marks-feedback/ (a page for each file)
+and marks.d/ (what a next run goes on from, and the secret). Exit status: 0 every file ended well, 1 some had trouble
+or a folder could not be read, 2 nothing was graded, 130 interrupted."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def _report(ready: Batch) -> int:
     said = ", ".join(f"{ended[end]} {end}" for end in Ended if end in ended)
     print(f"{outputs.csv}: {said}" + (f"; {missing} not graded yet" if missing else ""))
     for name in found.passed_over:
-        print(f"passed over: {clean(name, 200)}", file=sys.stderr)
-    return OK if complete and not results.troubled else TROUBLE
+        print(f"passed over: {one_line(name)}", file=sys.stderr)
+    return OK if complete and found.complete and not results.troubled else TROUBLE
 
 
 def _write(outputs: Outputs, results: Results, passed_over: list[str]) -> None:
@@ -120,10 +120,19 @@ def _write(outputs: Outputs, results: Results, passed_over: list[str]) -> None:
     write_atomically(outputs.csv, marks_csv(results))
     write_atomically(outputs.beside(".json"), marks_json(results, passed_over))
     write_atomically(outputs.beside("-gradebook.csv"), canvas_csv(results))
-    moodle = moodle_csv(results)
-    if moodle:
-        write_atomically(outputs.beside("-moodle.csv"), moodle)
+    _write_moodle(outputs, moodle_csvs(results))
     write_atomically(outputs.beside("-overview.html"), overview_page(results, passed_over))
+
+
+def _write_moodle(outputs: Outputs, sheets: dict[str, bytes]) -> None:
+    """Write a worksheet for each set; those of a run about other sets go, so that none is taken for one of these."""
+    one = re.compile(re.escape(outputs.csv.stem) + r"-moodle(-\d\d)?\.csv")
+    new = {outputs.beside(f"-moodle-{name}.csv" if len(sheets) > 1 else "-moodle.csv"): sheets[name] for name in sheets}
+    for path in outputs.csv.parent.iterdir():
+        if one.fullmatch(path.name) and path not in new:
+            path.unlink()
+    for path, sheet in new.items():
+        write_atomically(path, sheet)
 
 
 def _write_feedback(outputs: Outputs, results: Results) -> bool:

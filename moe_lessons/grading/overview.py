@@ -136,20 +136,10 @@ def _mean(marks: list[Mark]) -> str:
 
 def _points(results: Results) -> Iterable[str]:
     """Draw, set by set, how many learners reached how many points."""
-    for name in sorted({question.set for question in results.questions.values()}):
-        totals = _totals(results, name)
-        possible = sum(question.points for question in results.questions.values() if question.set == name)
+    for name, possible in results.possible.items():
+        totals = [points for points in results.totals(name).values() if points is not None]
         yield tag("h2", f"Points in exercises {name}")
         yield _scrolling(totals_svg(totals, possible))
-
-
-def _totals(results: Results, name: str) -> list[int]:
-    """Return the points of every learner who has marks in a set."""
-    of_set = [
-        [mark.points for id, mark in marks.items() if results.questions[id].set == name]
-        for marks in results.by_learner().values()
-    ]
-    return [sum(points) for points in of_set if points]
 
 
 def totals_svg(totals: list[int], possible: int) -> str:
@@ -185,7 +175,7 @@ def _trouble(results: Results) -> str:
 
 
 def _passed_over(names: list[str]) -> Iterable[str]:
-    """List the files that are no notebooks: something may have been handed in under the wrong name."""
+    """List what is no notebook or could not be looked into: something may have been handed in the wrong way."""
     if names:
-        yield tag("h2", "Passed over: no notebooks")
+        yield tag("h2", "Passed over")
         yield "<ul>" + "".join(tag("li", name) for name in names) + "</ul>"

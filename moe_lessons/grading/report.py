@@ -3,17 +3,21 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import moe_lessons
+from moe_lessons.grading.grade import clean
 from moe_lessons.grading.learners import Learner, learner
 from moe_lessons.grading.questions import Questions
 from moe_lessons.grading.records import Ended, Mark, Record
 
-# A spreadsheet takes a cell that begins like this for a formula, and would run what a learner wrote.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # fmt: skip
+# A spreadsheet takes a cell that begins with such a sign for a formula, and would run what a learner wrote. It may
+# begin a cell at each ";", too, or at each ",", quoted or not: that depends on the language it is set to.
+FORMULA = re.compile(r'(^|[,;])([ "]*)(?=[=+\-@＝＋－＠])')
+MOST_TEXT = 30_000  # signs; a cell of Excel takes 32 767
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,14 @@ class Results:
         """Return the records that did not end well."""
         return [record for record in self.records if record.ended != Ended.OK]
 
+    @property
+    def possible(self) -> dict[str, int]:
+        """Return, set by set in order, how many points its questions give."""
+        points: dict[str, int] = {}
+        for question in self.questions.values():
+            points[question.set] = points.get(question.set, 0) + question.points
+        return dict(sorted(points.items()))
+
     def by_learner(self) -> dict[Learner, dict[str, Mark]]:
         """Return, learner by learner, the best mark of each question over all files of theirs, in order of names."""
         best: dict[Learner, dict[str, Mark]] = {}
@@ -43,6 +55,14 @@ class Results:
             for mark in record.marks:
                 marks[mark.question] = max(marks.get(mark.question, mark), mark, key=lambda m: m.points)
         return dict(sorted(best.items()))
+
+    def totals(self, name: str) -> dict[Learner, int | None]:
+        """Return the points of every learner in one exercise set: None, never a zero, where nothing was marked."""
+        of_set = {
+            who: [mark.points for id, mark in marks.items() if self.questions[id].set == name]
+            for who, marks in self.by_learner().items()
+        }
+        return {who: sum(points) if points else None for who, points in of_set.items()}
 
 
 def marks_csv(results: Results) -> bytes:
@@ -97,33 +117,29 @@ def canvas_csv(results: Results) -> bytes:
 
     A set of which nothing was marked stays empty. It is never a zero.
     """
-    sets = sorted({question.set for question in results.questions.values()})
+    possible = results.possible
+    totals = [results.totals(name) for name in possible]
     known = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
-    possible = [sum(q.points for q in results.questions.values() if q.set == name) for name in sets]
-    rows: list[list[Any]] = [[*known, *(f"Exercises {name}" for name in sets)]]
-    rows.append(["Points Possible", "", "", "", "", *possible])
-    for who, marks in results.by_learner().items():
-        points = [_points(marks[id] for id in marks if results.questions[id].set == name) for name in sets]
-        rows.append([who.name, who.canvas, "", "", "", *points])
+    rows: list[list[Any]] = [[*known, *(f"Exercises {name}" for name in possible)]]
+    rows.append(["Points Possible", "", "", "", "", *possible.values()])
+    for who in results.by_learner():
+        rows.append([who.name, who.canvas, "", "", "", *(points[who] for points in totals)])
     return _csv(rows)
 
 
-def moodle_csv(results: Results) -> bytes | None:
-    """Return Moodle's grading worksheet of one assignment, or None where no file comes from Moodle."""
+def moodle_csvs(results: Results) -> dict[str, bytes]:
+    """Return Moodle's grading worksheet, set by set: one is for one assignment, with the maximum of that.
+
+    A row for each learner from Moodle who has marks in the set; a set without such a learner has no worksheet.
+    """
     head = ["Identifier", "Full name", "Grade", "Maximum grade", "Last modified (grade)"]
-    possible = sum(question.points for question in results.questions.values())
-    rows = [
-        [f"Participant {who.moodle}", who.name, _points(marks.values()), possible, ""]
-        for who, marks in results.by_learner().items()
-        if who.moodle
-    ]
-    return _csv([head, *rows]) if rows else None
-
-
-def _points(marks: Iterable[Mark]) -> int | str:
-    """Add up points; no marks at all are no zero."""
-    marks = list(marks)
-    return sum(mark.points for mark in marks) if marks else ""
+    sheets = {}
+    for name, possible in results.possible.items():
+        points = {who: of_set for who, of_set in results.totals(name).items() if who.moodle and of_set is not None}
+        rows = [[f"Participant {who.moodle}", who.name, points[who], possible, ""] for who in points]
+        if rows:
+            sheets[name] = _csv([head, *rows])
+    return sheets
 
 
 def failed(record: Record) -> bool:
@@ -135,9 +151,14 @@ def _csv(rows: list[list[Any]]) -> bytes:
     """Write rows. The mark at the beginning tells Excel that this is UTF-8."""
     text = io.StringIO()
     csv.writer(text).writerows([[_harmless(cell) for cell in row] for row in rows])
-    return text.getvalue().encode("utf-8-sig", "backslashreplace")
+    return text.getvalue().encode("utf-8-sig")
 
 
 def _harmless(cell: Any) -> Any:
-    """Put an apostrophe before text that a spreadsheet would run."""
-    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(FORMULA) else cell
+    """Put an apostrophe wherever a spreadsheet may begin a cell with what it would run."""
+    return FORMULA.sub(r"\1\2'", one_line(cell)) if isinstance(cell, str) else cell
+
+
+def one_line(text: str) -> str:
+    """Return a stranger's text for a cell or a terminal: one line of signs that can be seen."""
+    return re.sub(r"[\n\t]", " ", clean(text, MOST_TEXT))

@@ -93,6 +93,63 @@ def test_a_folder_becomes_tables_and_pages(graded, submissions, out, capsys):
     assert "\x1b" not in said.err  # a name must not steer the terminal
 
 
+def from_moodle(name):
+    return f"{name}_{len(name)}_assignsubmission_file_/04.ipynb"
+
+
+def moodle_sheets(out):
+    """Return the worksheets by name, as rows of points and maximum."""
+    return {path.name: [(row["Grade"], row["Maximum grade"]) for row in table(path)] for path in moodle_paths(out)}
+
+
+def moodle_paths(out):
+    return sorted(path for path in out.parent.iterdir() if "-moodle" in path.name)
+
+
+def test_moodle_has_a_worksheet_for_each_set_and_none_of_an_earlier_run(graded, submissions, out, made, monkeypatch):
+    folder = submissions({from_moodle("Ann"): "4.1 4.2", "bob/04.ipynb": ""})
+    grade(folder, out)
+    assert moodle_sheets(out) == {"marks-moodle.csv": [("5", "11")]}
+    (out.parent / "marks-moodle-mine.csv").write_text("Grade\n", encoding="utf-8")  # a teacher's own stays
+    monkeypatch.setattr(Task, "grade", lambda task, file: made.record(file, made.mark("1.1")))
+    submissions({from_moodle("Eve Adams"): ""})
+    grade(folder, out)
+    (out.parent / "marks-moodle-mine.csv").unlink()
+    assert moodle_sheets(out) == {"marks-moodle-01.csv": [("1", "1")], "marks-moodle-04.csv": [("5", "11")]}
+    (folder / from_moodle("Eve Adams")).unlink()
+    grade(folder, out)
+    assert moodle_sheets(out) == {"marks-moodle.csv": [("5", "11")]}
+    (folder / from_moodle("Ann")).unlink()
+    grade(folder, out)
+    assert moodle_sheets(out) == {}
+
+
+def test_a_folder_that_cannot_be_read_is_said(graded, submissions, out, capsys, monkeypatch):
+    folder, scandir = submissions(FILES), os.scandir
+
+    def refusing(path):
+        if Path(path).name == "bob":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # modes would not hold root back
+    assert grade(folder, out) == 1
+    assert [row["learner"] for row in table(out)] == ["ann", "cy"]
+    assert "passed over: bob (cannot be read: Permission denied)" in capsys.readouterr().err
+    assert b"bob (cannot be read: Permission denied)" in (out.parent / "marks-overview.html").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such file names")
+def test_a_file_name_cannot_put_formulas_and_lines_into_a_table(graded, submissions, out, capsys):
+    evil = "a;=1+2;\x1b[31m\nb"
+    grade(submissions({f"{evil}.ipynb": "4.1", f"{evil}.txt": "", "ann/04.ipynb": ""}), out)
+    lines = out.read_text(encoding="utf-8-sig").splitlines()
+    assert [line.split(",")[1] for line in lines[1:]] == ["a;'=1+2;�[31m b.ipynb", "ann/04.ipynb"]
+    assert "passed over: a;=1+2;�[31m b.txt\n" in capsys.readouterr().err
+    kept = json.loads((out.parent / "marks.json").read_text(encoding="utf-8"))
+    assert [known["file"] for known in kept["submissions"]] == [f"{evil}.ipynb", "ann/04.ipynb"]
+
+
 def test_the_secret_is_in_no_report(graded, submissions, out):
     grade(submissions(FILES), out)
     secret = (out.parent / "marks.d" / "secret").read_bytes().strip()

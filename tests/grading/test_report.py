@@ -4,19 +4,31 @@ import csv
 import io
 import itertools
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
 from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.registry import questions
 from moe_lessons.grading.records import Ended
-from moe_lessons.grading.report import Results, canvas_csv, marks_csv, marks_json, moodle_csv, reasons
+from moe_lessons.grading.report import Results, canvas_csv, marks_csv, marks_json, moodle_csvs, reasons
 
+SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 SET_04 = [q for q in questions().values() if q.set == "04"]
 
 
 def rows(data):
     return list(csv.reader(io.StringIO(data.decode("utf-8-sig"))))
+
+
+def formulas(data):
+    """Return what a spreadsheet would run, whatever its separator, and whether it minds quotes and spaces or not."""
+    text = data.decode("utf-8-sig")
+    lines = text.splitlines()
+    read = [cell for mark in ",;\t" for row in csv.reader(lines, delimiter=mark) for cell in row]
+    torn = re.split(r"[,;\t\n\r]", text)
+    return [cell for cell in [*read, *torn] if cell.lstrip(' "').startswith(SIGNS)]
 
 
 def table(data):
@@ -77,28 +89,39 @@ def test_seconds_of_cpu_time_change_no_byte(made):
     assert marks_csv(one) == marks_csv(other)
 
 
-@pytest.mark.parametrize(
-    "name", ["=HYPERLINK(1)", "+1+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1", "=1,2", '=1"x', "-ann\n=2"]
-)
+EVIL = [
+    *("=HYPERLINK(1)", "+1+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1", "=1,2", '=1"x', "-ann\n=2"),
+    *("a;=1+2;", "x;=HYPERLINK(A1);=1+1", "a; +1", "a,-1", "a\n@1", "a\t=1", 'a;"=1+2";', ";;＝1"),
+]
+
+
+@pytest.mark.parametrize("name", EVIL)
 def test_no_cell_is_a_formula(made, name):
-    record = made.record(f"{name}/04.ipynb", made.mark("4.1"), notes=(name,))
-    for data in (marks_csv(Results.of([record], questions())), canvas_csv(Results.of([record], questions()))):
-        cells = [cell for row in rows(data) for cell in row]
-        assert not [cell for cell in cells if cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "＝"))]
-        assert any(cell == f"'{name}" for cell in cells)
+    mark = made.mark("4.1", Status.NOT_YET, mistake=name)
+    record = made.record(f"{name}_1_assignsubmission_file_/{name}.ipynb", mark, notes=("", name), reason=name)
+    results = Results.of([record], questions())
+    tables = [marks_csv(results), canvas_csv(results), *moodle_csvs(results).values()]
+    assert [formulas(data) for data in tables] == [[], [], []]
+    assert [len(data.splitlines()) for data in tables] == [2, 3, 2]
 
 
-def test_broken_control_an_unprotected_cell_would_be_seen(made, monkeypatch):
+@pytest.mark.parametrize("name", EVIL)
+def test_broken_control_an_unprotected_cell_would_be_seen(made, monkeypatch, name):
     monkeypatch.setattr("moe_lessons.grading.report._harmless", lambda cell: cell)
-    data = marks_csv(Results.of([made.record("=1/04.ipynb")], questions()))
-    assert rows(data)[1][0] == "=1"
+    assert formulas(marks_csv(Results.of([made.record(f"{name}/04.ipynb")], questions())))
+
+
+def test_words_stay_as_they_are(made):
+    name = "Ann-Marie O'Neil (x = 1; y, z) 李 e+1@home"
+    assert rows(marks_csv(Results.of([made.record(f"{name}/04.ipynb")], questions())))[1][0] == name
 
 
 def test_names_of_any_bytes_can_be_written(made):
-    record = made.record("a\udcff\n李,\"/04.ipynb", made.mark("4.1"))  # fmt: skip
+    record = made.record("a\udcff\n李\x1b[31m,\"/04.ipynb", made.mark("4.1"))  # fmt: skip
     results = Results.of([record], questions())
-    assert rows(marks_csv(results))[1][0] == 'a\\udcff\n李,"'
-    assert json.loads(marks_json(results, []))["submissions"][0]["learner"] == record.learner
+    assert rows(marks_csv(results))[1][:2] == ['a? 李�[31m,"', 'a? 李�[31m,"/04.ipynb']
+    known = json.loads(marks_json(results, []))["submissions"][0]
+    assert (known["learner"], known["file"]) == (record.learner, record.file)
 
 
 def test_the_json_tells_all(results):
@@ -129,12 +152,37 @@ def test_what_canvas_imports(results, made):
     assert lee == ["lee", "567", "", "", "", "1", ""]
 
 
+def from_moodle(name, number):
+    return f"{name}_{number}_assignsubmission_file_/04.ipynb"
+
+
 def test_what_moodle_imports(made):
-    from_moodle = complete(made, "Ann Lee_1234_assignsubmission_file_/04.ipynb", q2=Status.NOT_YET)
-    head, row = rows(moodle_csv(Results.of([from_moodle, complete(made, "bob/04.ipynb")], questions())))
+    ann = complete(made, from_moodle("Ann Lee", 1234), q2=Status.NOT_YET)
+    bad = made.record(from_moodle("Cy", 7), ended=Ended.UNREADABLE)
+    sheets = moodle_csvs(Results.of([ann, bad, complete(made, "bob/04.ipynb")], questions()))
+    head, row = rows(sheets.pop("04"))
     assert head == ["Identifier", "Full name", "Grade", "Maximum grade", "Last modified (grade)"]
     assert row == ["Participant 1234", "Ann Lee", "8", "11", ""]
-    assert moodle_csv(Results.of([complete(made, "bob/04.ipynb")], questions())) is None
+    assert sheets == {}
+    assert moodle_csvs(Results.of([complete(made, "bob/04.ipynb")], questions())) == {}
+
+
+def test_each_set_has_its_own_maximum(made):
+    """Eve hands in notebooks of other sets: nobody's points are out of more for that, hers neither."""
+    ann = made.record(from_moodle("Ann", 1), made.mark("1.1"), made.mark("1.2", Status.NOT_YET))
+    eve = made.record(from_moodle("Eve", 2), made.mark("1.1"), made.mark("1.2"))
+    also = replace(complete(made, from_moodle("Eve", 2)), file=from_moodle("Eve", 2).replace("04", "also"))
+    alone = Results.of([ann, eve], questions())
+    beside = Results.of([ann, eve, also], questions())
+    possible = sum(questions()[id].points for id in ("1.1", "1.2"))
+    graded = {name: [row[1:4] for row in rows(sheet)[1:]] for name, sheet in moodle_csvs(beside).items()}
+    assert graded == {
+        "01": [["Ann", "1", str(possible)], ["Eve", str(possible), str(possible)]],
+        "04": [["Eve", "11", "11"]],
+    }
+    assert moodle_csvs(alone) == {"01": moodle_csvs(beside)["01"]}
+    assert [row[5] for row in rows(canvas_csv(alone))] == [row[5] for row in rows(canvas_csv(beside))]
+    assert table(marks_csv(alone))[0]["possible"] == table(marks_csv(beside))[0]["possible"] == str(possible)
 
 
 def test_reasons_begin_with_that_of_the_file(made):

@@ -56,8 +56,8 @@ def test_the_limits_are_those_of_the_sandbox():
     limits = Limits()
     for words in [
         f"{limits.cell_seconds:g} seconds of CPU time for a cell, {limits.all_seconds:g} in all",
-        f"{limits.memory // 2**30} GB of memory for each process, {limits.processes} processes",
-        f"{limits.disk_bytes // 2**20} MB of disk",
+        f"{limits.memory // 2**30} GB of memory for each process, {limits.all_memory // 2**30} GB for all",
+        f"{limits.processes} processes, {limits.disk_bytes // 2**20} MB of disk",
         f"Notebooks of more than {MOST_BYTES // 2**20} MB are not read",
     ]:
         assert words in WORDS

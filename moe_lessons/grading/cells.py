@@ -139,8 +139,11 @@ def _python(source: str) -> tuple[ast.Module, bool]:
 
     Only a cell that is no Python is read as IPython reads it: prompts and common indentation go, too.
     """
-    with contextlib.suppress(SyntaxError):
+    try:
         return ast.parse(source), False
+    except SyntaxError as error:
+        if "too many nested" in str(error):  # IPython would read it for long, to the same end
+            raise
     first, _, rest = source.lstrip().partition("\n")
     if first.startswith(TRANSPARENT):
         tree, _ = _python(rest)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from moe_lessons.checks import registry
 from moe_lessons.checks.question import Question
 
 MOST_BYTES = 20 * 2**20
@@ -121,12 +122,17 @@ def _source(cell: dict) -> str | None:
 def wanted(cells: tuple[str, ...], questions: Mapping[str, Question]) -> list[Question]:
     """Return the questions of the exercise set that a notebook is about: its `check` calls and names decide.
 
-    Raises Unreadable where no set can be told.
+    questions: those that are marked. The course's other ones are weighed as well: sets share names, and a notebook of
+    another set is no poor answer to this one. Raises Unreadable where no set can be told, or one that is not marked.
     """
-    weight, size = _weights(cells, questions), Counter(question.set for question in questions.values())
-    best = max(weight, key=lambda name: (weight[name], weight[name] / size[name]), default=None)
-    if best is None or not weight[best]:
+    known = registry.questions() | dict(questions)
+    weight, size = _weights(cells, known), Counter(question.set for question in known.values())
+    marked = {question.set for question in questions.values()}
+    best = max(weight, key=lambda name: (weight[name], name in marked, weight[name] / size[name]))
+    if not weight[best]:
         raise Unreadable("no question of the course is found in it")
+    if best not in marked:
+        raise Unreadable(f"it is about set {best}, which is not marked here")
     return [question for question in questions.values() if question.set == best]
 
 

@@ -67,6 +67,15 @@ def test_one_foreign_check_does_not_change_the_set():
     assert ids('check("2.1", a)', 'check("2.2", a)', 'check("3.1", a)')[0] == "2.1"
 
 
+def test_a_notebook_of_another_set_is_no_poor_answer_to_this_one():
+    of_02 = {id: question for id, question in questions().items() if question.set == "02"}
+    third = ('check("3.1", f)', "my_softmax = 1")  # a name that set 02 has, too
+    with pytest.raises(Unreadable, match="about set 03, which is not marked"):
+        wanted(third, of_02)
+    assert wanted(third, questions())[0].set == "03"
+    assert wanted(("my_softmax = 1",), of_02)[0].set == "02"
+
+
 def test_a_second_set_is_noted_and_a_borrowed_helper_is_not():
     asked = wanted(('check("2.1", my_softmax)',), questions())
     first = ("my_logits = my_trace = 3", 'check("1.1", my_logits)')

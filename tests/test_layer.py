@@ -370,6 +370,7 @@ def test_autocast(storage, activation):
     assert all(torch.isfinite(g).all() for g in stacked_gradients(layer))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile looks at it, not we
 @every_storage
 def test_torch_compile_gives_the_same(storage):

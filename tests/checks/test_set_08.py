@@ -141,6 +141,7 @@ def test_two_means_on_a_ray_stay_below_three_quarters():
             assert best_without_bias(np.array([[short, 0.0], [long, 0.0]])) <= 0.7501 < WITHOUT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gate", "top_k", "lr", "steps", "reaches"),
     [
@@ -189,6 +190,7 @@ print(check("8.2", answer).status.name)
 """
 
 
+@pytest.mark.slow
 def test_an_optimiser_is_right_in_a_fresh_process_for_torch_is_loaded_before_the_time_counts():
     run = subprocess.run([sys.executable, "-c", BY_SGD], capture_output=True, text=True, check=True)
     assert run.stdout.split()[-1] == "CORRECT", run.stdout

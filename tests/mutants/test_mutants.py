@@ -101,6 +101,7 @@ def pass_over(*questions_and_options, before=""):
     )
 
 
+@pytest.mark.slow
 def test_two_questions_catch_all_their_mutants(tmp_path):
     done = pass_over("1.1", "2.3", "--draws", "2", "--json", str(tmp_path / "mutants.json"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -108,6 +109,7 @@ def test_two_questions_catch_all_their_mutants(tmp_path):
     assert '"fate": "named"' in (tmp_path / "mutants.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_check_that_takes_everything_shows_survivors_and_fails(tmp_path):
     lax = "from moe_lessons.checks import question; question.FunctionQuestion.judge = lambda *_: question.Verdict(True)"
     done = pass_over("1.1", "--draws", "2", "--json", str(tmp_path / "mutants.json"), before=lax)

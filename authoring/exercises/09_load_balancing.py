@@ -184,9 +184,9 @@ check("9.4", my_balance_loss)
 # - the load is unbalanced: MaxVio is at least 1, that is, some expert has at least twice the mean load;
 # - and yet the balance loss is at most 0.95.
 #
-# T and N are yours to choose; the number of rows is T. All logits are finite, and each token's largest logit is at least
-# 0.001 above its second largest, so that there is no doubt who is selected. Write a list of rows, an array, or code that
-# makes one.
+# T (up to 1,000) and N (up to 64) are yours to choose; the number of rows is T. All logits are finite, and each
+# token's largest logit is at least 0.001 above its second largest, so that there is no doubt who is selected. Write a
+# list of rows, an array, or code that makes one.
 #
 # {{hints 9.5}}
 

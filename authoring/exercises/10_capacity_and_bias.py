@@ -134,8 +134,8 @@ check("10.3", my_step)
 # - in each layer MaxVio is at least 1, that is, some expert has at least twice the mean load;
 # - in each layer the loss of that layer alone is at least 1.2: computed there, it would have seen it.
 #
-# T and N are yours to choose. All logits are finite, and each token's largest logit is at least 0.001 above its second
-# largest. Write an array of the shape (2, T, N), or two lists of rows.
+# T (up to 1,000) and N (up to 64) are yours to choose. All logits are finite, and each token's largest logit is at
+# least 0.001 above its second largest. Write an array of the shape (2, T, N), or two lists of rows.
 #
 # {{hints 10.4}}
 

@@ -183,12 +183,19 @@ def write_notebook(address: str, name: str, cells: Iterable[str]) -> None:
 
 
 @contextmanager
-def quiet_page(address: str, name: str, cells: Iterable[str]) -> Iterator[Lab]:
-    """Yield a page on which these cells ran; at the end it asked nobody else and wrote nothing to the console."""
-    write_notebook(address, name, cells)
+def silent_page(address: str) -> Iterator[Lab]:
+    """Yield a fresh page; at the end it asked nobody else and wrote nothing to the console."""
     with page_of(address) as opened:
-        opened.open(name)
-        opened.run_all()
         yield opened
         assert opened.strangers() == []
         assert opened.console == []
+
+
+@contextmanager
+def quiet_page(address: str, name: str, cells: Iterable[str]) -> Iterator[Lab]:
+    """Yield a silent page on which these cells ran."""
+    write_notebook(address, name, cells)
+    with silent_page(address) as opened:
+        opened.open(name)
+        opened.run_all()
+        yield opened

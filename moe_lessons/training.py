@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from moe_lessons.validation import positive_number, refuse, whole_number
 
 Losses = dict[str, Tensor]
 SAVE_EVERY = 30.0  # seconds between checkpoints
+DRAW_EVERY = 0.5  # seconds between two looks of the progress bar: a notebook's bar takes time from the training
 SMALL_MODEL = 100_000  # numbers in a model; up to here one thread trains it
 
 
@@ -97,16 +97,11 @@ def train(
     whole_number("record_every", record_every, least=1, most=10**9)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=positive_number("lr", lr), fused=True)
-    path = _path(checkpoint)
-    history = History()
-    if path is not None and path.exists():
-        history = load_checkpoint(path, model, optimizer, belongs_to)
+    keeper = _Keeper(_path(checkpoint), model, optimizer, belongs_to)
+    history, was_training = keeper.history, model.training
     run = _Run(model, batch, losses, optimizer, lambda step: lr * schedule(step, steps), after_step)
-    save = partial(save_checkpoint, model=model, optimizer=optimizer, history=history, belongs_to=belongs_to)
-    keeper = _Keeper(history, (lambda: None) if path is None else partial(save, path))
-    was_training = model.training
     threads = one_thread() if sum(p.numel() for p in parameters) <= SMALL_MODEL else nullcontext()
-    bar = tqdm(total=steps, initial=history.steps_done, disable=not progress)
+    bar = tqdm(total=steps, initial=history.steps_done, disable=not progress, mininterval=DRAW_EVERY)
     with threads, bar, _stop_after_step() as stop:
         for _ in run.through(history, steps, stop, bar, record_every):
             if watch is not None and history.steps_done in watch_at:
@@ -120,18 +115,29 @@ def train(
 
 
 class _Keeper:
-    """Writes the checkpoint now and then, so that a kernel that dies costs half a minute, and at the end."""
+    """Reads the checkpoint, if there is one; writes it now and then, so that a kernel that dies costs half a minute."""
 
-    def __init__(self, history: History, write: Callable[[], None]) -> None:
-        self.history, self.write = history, write
+    def __init__(
+        self,
+        path: Path | None,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        belongs_to: dict[str, int | str] | None,
+    ) -> None:
+        self.path, self.kept = path, (model, optimizer)
+        self.belongs_to = belongs_to
+        self.history = History()
+        if path is not None and path.exists():
+            self.history = load_checkpoint(path, model, optimizer, belongs_to)
         self.last = time.perf_counter()
-        self.started = self.last - history.seconds
+        self.started = self.last - self.history.seconds
 
     def now(self) -> None:
         """Write it."""
         self.last = time.perf_counter()
         self.history.seconds = self.last - self.started
-        self.write()
+        if self.path is not None:
+            save_checkpoint(self.path, *self.kept, self.history, self.belongs_to)
 
     def now_and_then(self) -> None:
         """Write it if the last time is long ago. What fails here is tried again, and an error only at the end."""

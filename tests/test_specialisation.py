@@ -9,6 +9,7 @@ import torch
 
 from moe_lessons import specialisation as study_of
 from moe_lessons import text
+from moe_lessons.losses import load_balancing_loss, z_loss
 from moe_lessons.model import next_token_loss
 from moe_lessons.training import device, warmup_cosine
 
@@ -135,6 +136,18 @@ def test_only_a_learned_router_pays_for_balance(task):
     assert {"loss", "task", "balance", "z"} == set(study_of.language_losses(study_of.build(VOCABULARY), ids))
     dense = study_of.language_losses(study_of.build(VOCABULARY, "dense"), ids)
     assert dense["loss"] is dense["task"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_balance_and_z_are_means_over_the_layers(task):
+    model, ids = study_of.build(VOCABULARY), torch.from_numpy(task.train.ids[:4])
+    decisions = model(ids[:, :-1], return_routing=True)[1]
+    balance = [load_balancing_loss(d.logits, d.selected.shape[-1], d.selected).item() for d in decisions]
+    z = [z_loss(d.logits).item() for d in decisions]
+    found = study_of.language_losses(model, ids)
+    assert found["balance"].item() == pytest.approx(np.mean(balance), rel=1e-6)
+    assert found["z"].item() == pytest.approx(np.mean(z), rel=1e-6)
+    assert np.ptp(balance) > 1e-3  # control: the layers differ
 
 
 @pytest.mark.usefixtures("tiny")

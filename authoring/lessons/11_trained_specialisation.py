@@ -178,7 +178,7 @@ assert within["bits"] == 0
 # ## Train
 #
 # Four layers of width 64, eight experts each, two active, form A, with a balance loss (0.01, lesson 09) and a z-loss
-# (0.001, lesson 07). **The next cell computes for about a minute**, two or three on a slow or busy computer. The
+# (0.001, lesson 07). **The next cell computes for up to a minute**, two or three on a slow or busy computer. The
 # square in the toolbar stops it; run the cell again and it goes on. The model is kept in a checkpoint: the next time
 # takes seconds. `STEPS = 2500` trains five minutes for a better model, `SEED = 1` another; your numbers may then
 # differ from our remarks.
@@ -252,7 +252,7 @@ for layer, h in enumerate(strange["logits"][-1], start=1):
 
 # %% [markdown]
 # You should see patterns you can name: line ends, digits, pieces of words. With us all the bytes share one expert in
-# the first layers. A router cannot say "unknown": it sends everything somewhere.
+# the first layer. A router cannot say "unknown": it sends everything somewhere.
 #
 # But the eye does not count exceptions. First: how often do two occurrences of a token share their first choice?
 
@@ -354,8 +354,8 @@ by_token = runs(lambda r: r["token"]["excess"])  # (seeds, layers)
 show_row("I(token; expert)", by_token)
 assert (bits_95[0] > bits_95[1]).all()
 assert (learned.min(axis=0) > 4 * before.max(axis=0)).all()
-assert (learned.argmax(axis=1) == 3).all()
 assert (learned.argmin(axis=1) == 0).all()
+assert (learned[:, 2:].min(axis=1) > learned[:, :2].max(axis=1)).all()
 assert (by_token.argmax(axis=1) == 0).all()
 
 # %% name="conclusion-chosen"
@@ -376,11 +376,11 @@ assert 0.2 < share < 0.3
 # %% [markdown]
 # In every layer and seed the experts say of the domain what the token does not: above the cautious null, and with
 # over four times any untrained copy's excess there. In the chosen layer one of the two experts tells about a quarter
-# of what the token leaves open. In every seed the last layer says most of it and the first least. Of the token itself
-# the first layer tells most.
+# of what the token leaves open. In every seed the first layer says least of it and the last two most. Of the token
+# itself the first tells most.
 #
 # **Question for the picture:** the same for every class of token, whole text. Which classes does even the hash router
-# tell? Is any class told most in the first layer, as "syntax first" would have it?
+# tell? Is the order that of "syntax first"?
 
 # %% name="picture-information"
 ABOUT = {f"{name} (bits)": name for name in sp.ABOUT} | {"domain, given the token": None}
@@ -396,20 +396,22 @@ def picture(about):
 
 for name in sp.ABOUT:
     values = runs(lambda r, name=name: r["information"][name]["excess"])  # (seeds, layers)
-    print(f"{name:<9} told most in layer (per seed): {values.argmax(axis=1) + 1}, most and least: "
+    peak = values.argmax(axis=1)  # (seeds,)
+    print(f"{name:<9} told most in layer (per seed): {peak + 1}, most and least: "
           f"{values.mean(axis=0).max():.3f}, {values.mean(axis=0).min():.3f} bits")  # fmt: skip
     hashed = runs(lambda r, name=name: r["information"][name]["excess"], "hash")  # (seeds, layers)
-    assert (values.argmax(axis=1) > 0).all()
+    assert (peak < 2).all() or name not in ("shape", "frequency")
+    assert (peak > 1).all() or name not in ("domain", "python", "position")
     assert (hashed > 0.005).all()
 Live(picture, about=choice("about", ABOUT, "domain"))
 
 # %% [markdown]
-# You should see that the hash router says something about every class. No class is told most in the first layer, in
-# any seed. Shape, the nearest to "syntax", peaks in layer 2 or 4.
+# You should see that the hash router says something about every class. Shape, the nearest to "syntax", and frequency
+# are told most in layer 1 or 2, the domain, `python` and position in layer 3 or 4: that looks like "syntax first".
 #
 # Bits of different classes cannot be compared: some have fewer to give. And `python` holds "not code", `function`
 # "not prose", and position is counted by line or by sentence: all three contain the domain. So take those inside
-# *one* domain, and divide by the entropy.
+# *one* domain, and divide by the entropy. Do `python` and position still peak late?
 
 # %%
 print("share of the class's entropy that the experts tell (excess), layers 1 to 4")
@@ -457,14 +459,14 @@ for step, now in zip(steps, np.moveaxis(kept, 2, 0), strict=True):
     print(f"step {step:>4} ({step / steps[-1]:>4.0%}): final choices, layers 1 to 4", now.mean(axis=0).round(2),
           f" lowest and highest of all {now.min():.2f}, {now.max():.2f}")  # fmt: skip
 at = {round(step / steps[-1], 2): kept[:, :, i] for i, step in enumerate(steps)}  # share of training -> (seeds, layers)
-assert np.abs(at[0.1] - 0.5).max() < 0.12
+assert np.abs(at[0.1].mean(axis=0) - 0.5).max() < 0.05
 assert (at[0.25].argmax(axis=1) == 0).all()
 Live(lambda seed: figures.saturation_svg(steps, kept[seed], 2 / 8), seed=slider("seed", 0, 0, len(kept) - 1, 1))
 
 # %% [markdown]
-# After a tenth of the training about half of the choices are final; after a quarter the first layer leads in every
-# seed. In OLMoE the first layer was the slowest. Above 2/8 at step 0 needs no foresight: the final router began there.
-# And 1 % of our training is six steps, of theirs billions of tokens.
+# After a tenth of the training about half of the choices are final, on average; after a quarter the first layer leads
+# in every seed. In OLMoE the first layer was the slowest. Above 2/8 at step 0 needs no foresight: the final router
+# began there. And 1 % of our training is five steps, of theirs billions of tokens.
 #
 # ## Neighbours and pairs
 #
@@ -483,13 +485,13 @@ print("  no preference: (k − 1)/(N − 1) =", round(1 / 7, 3))
 now, then, loads = (runs(lambda r, key=key: r["repetition"][key], kind) for key, kind in
                     (("share", "moe"), ("share", "untrained"), ("independent", "moe")))  # fmt: skip
 assert (now > loads).all()
-assert ((now.min(axis=0) > then.max(axis=0)) == [True, True, True, False]).all()
+assert (now > then).all()
 
 # %% [markdown]
-# In every layer and seed neighbours agree more often than the loads explain. But untrained routers do so too, if
-# less; in the last layer the ranges overlap. (Mixtral: 13.6 to 28.4 % against 12.5 %, Jiang et al. 2024,
-# arXiv:2401.04088.) "Pair" is the largest share of one expert's tokens that some other expert serves too
-# (OLMoE, Eq. 6): a maximum over 56 pairs, so a high number is expected even by chance.
+# In every layer and seed neighbours agree more often than the loads explain. But their untrained copies do so too, if
+# less. (Mixtral: 13.6 to 28.4 % against 12.5 %, Jiang et al. 2024, arXiv:2401.04088.) "Pair" is the largest share of
+# one expert's tokens that some other expert serves too (OLMoE, Eq. 6): a maximum over 56 pairs, so a high number is
+# expected even by chance.
 #
 # ## The causal test
 #
@@ -541,19 +543,22 @@ rng = np.random.default_rng(0)
 dealt = [[(rng.permutation(a.argmax(axis=1)) == b.argmax(axis=1)).sum() for _ in range(2000)]
          for a, b in zip(shares, rises, strict=True)]  # fmt: skip
 print(f"experts (of 8) whose most served domain is also hurt most, per seed: {np.array(hits)}; dealt out at random: "
-      f"{np.mean(dealt, axis=1).round(1)}, five or more in {np.mean(np.array(dealt) >= 5):.0%} of the draws")  # fmt: skip
+      f"{np.mean(dealt, axis=1).round(1)}")  # fmt: skip
+as_many = np.mean(np.sum(dealt, axis=0) >= sum(hits))
+print(f"all seeds together: {sum(hits)} of 24; dealt out at random as many in {as_many:.1%} of the draws")
 print("correlation of share served and rise of the loss, per seed:", np.round(ties, 2))
 print("experts that hurt one domain ten times as much as any other, per seed:", np.array(alone))
 print("largest rise in nats, per seed:", [round(float(b.max()), 3) for b in rises])
-assert hits == [5, 5, 5]
-assert 2 < np.mean(dealt) < 3
+assert hits == [7, 3, 4]
+assert round(np.mean(dealt), 1) == 2.0
+assert as_many < 0.01
 assert np.max(alone) < 4
 assert np.max(rises) < 0.04
 
 # %% [markdown]
-# In every seed, switching off five of the eight hurts most the domain they serve most; chance gives two or three.
-# Small rises were not tested. Few hurt one domain alone. The test has limits: an expert off leaves a layer that was
-# never trained that way, and redundancy hides what two experts share.
+# Of all 24 experts, 14 hurt most the domain they serve most when they are off; chance gives six. One seed has hardly
+# more than chance: 3 of 8. Small rises were not tested. Few hurt one domain alone. The test has limits: an expert off
+# leaves a layer that was never trained that way, and redundancy hides what two experts share.
 #
 # ## Against a model without a router
 #
@@ -597,7 +602,7 @@ if as_ours:
 # |---|---|---|
 # | experts have subjects | formats yes; subjects within prose next to none (one model) | no obvious pattern in Mixtral (Jiang et al. 2024); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub |
 # | experts follow tokens and syntax | yes, in all layers; the token most of all in the first | Mixtral; OpenMoE, very strongly; ST-MoE's encoder, not its decoder |
-# | syntax early, subjects late | in part: the token counts most in the first layer, the domain beyond it in the last; shape everywhere | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer |
+# | syntax early, subjects late | in part: token, shape and frequency are told most in the first two layers, the domain in the last two; in no layer is one of them absent | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer |
 # | later layers are decisive | no: the first layer is the sharpest | one kind of token in ST-MoE's encoder; not its decoder |
 # | neighbours share experts | yes, but untrained routers do it too | Mixtral: in middle and last layers, hardly in the first |
 # | routing is fixed early | no: half after a tenth | OpenMoE; OLMoE, about 60 % after 1 % |

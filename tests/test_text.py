@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from moe_lessons import text, text_sources
 from moe_lessons.text_sources import DOMAINS, Document
 
+pytestmark = pytest.mark.xdist_group("text")  # one worker prepares the text
+
 PARTS = ("train", "selection", "report")
 
 
@@ -81,6 +83,7 @@ if hasattr(os, "fork"):
 """
 
 
+@pytest.mark.slow
 def test_another_process_gets_the_same_task_without_torch_and_without_a_warning(task, request):
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(request.path.parent)],
@@ -93,6 +96,7 @@ def test_another_process_gets_the_same_task_without_torch_and_without_a_warning(
     assert run.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_seed_decides(monkeypatch):
     small(monkeypatch)
     first, again, other = (text.prepare(32, 400, seed) for seed in (1, 1, 2))
@@ -149,6 +153,7 @@ def shared_runs(parts):
     return sum(len(np.intersect1d(a, b)) for a, b in ((train, selection), (train, report), (selection, report)))
 
 
+@pytest.mark.slow
 def test_no_200_characters_occur_in_two_parts(parts):
     assert shared_runs(parts) == 0
 

@@ -4,10 +4,13 @@ import io
 import tokenize
 
 import numpy as np
+import pytest
 
 from moe_lessons import token_classes
 from moe_lessons.text_sources import Document
 from moe_lessons.token_classes import CLASS_NAMES
+
+pytestmark = pytest.mark.xdist_group("text")
 
 
 def labelled(task, domain, sample):

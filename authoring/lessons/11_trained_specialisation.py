@@ -407,7 +407,7 @@ Live(picture, about=choice("about", ABOUT, "domain"))
 
 # %% [markdown]
 # You should see that the hash router says something about every class. Shape, the nearest to "syntax", and frequency
-# are told most in layer 1 or 2, the domain, `python` and position in layer 3 or 4: that looks like "syntax first".
+# are told most in layer 1 or 2, domain, `python` and position in 3 or 4.
 #
 # Bits of different classes cannot be compared: some have fewer to give. And `python` holds "not code", `function`
 # "not prose", and position is counted by line or by sentence: all three contain the domain. So take those inside
@@ -602,7 +602,7 @@ if as_ours:
 # |---|---|---|
 # | experts have subjects | formats yes; subjects within prose next to none (one model) | no obvious pattern in Mixtral (Jiang et al. 2024); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub |
 # | experts follow tokens and syntax | yes, in all layers; the token most of all in the first | Mixtral; OpenMoE, very strongly; ST-MoE's encoder, not its decoder |
-# | syntax early, subjects late | in part: token, shape and frequency are told most in the first two layers, the domain in the last two; in no layer is one of them absent | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer |
+# | syntax early, subjects late | in part: shape and frequency are told most in the first two layers, the domain in the last two | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer |
 # | later layers are decisive | no: the first layer is the sharpest | one kind of token in ST-MoE's encoder; not its decoder |
 # | neighbours share experts | yes, but untrained routers do it too | Mixtral: in middle and last layers, hardly in the first |
 # | routing is fixed early | no: half after a tenth | OpenMoE; OLMoE, about 60 % after 1 % |

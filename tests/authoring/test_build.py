@@ -327,6 +327,7 @@ def test_this_repositorys_notebooks_are_up_to_date(capsys):
     assert build.main(["--check"]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_script_gives_the_same_answer_from_another_folder(tmp_path, capsys):
     script = Path(build.__file__)
     done = subprocess.run([sys.executable, script, "--check"], cwd=tmp_path, capture_output=True, text=True)

@@ -136,10 +136,10 @@ def _tensors(task: Regression) -> tuple[Tensor, Tensor]:
 
 def _train(layer: nn.Module, x: Tensor, y: Tensor, batches: Iterable[Tensor], learning_rate: float) -> float:
     """Train in place, a step for each batch of rows (B,); return the seconds it took."""
-    optimiser = torch.optim.Adam(layer.parameters(), learning_rate)
+    optimiser = torch.optim.Adam(layer.parameters(), learning_rate, fused=True)
     start = CLOCK()
     for rows in batches:
-        loss = ((layer(x[rows]) - y[rows]) ** 2).mean()
+        loss = ((layer(x.index_select(0, rows)) - y.index_select(0, rows)) ** 2).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -427,7 +427,7 @@ for about, name in inside.items():
         print(f"{about:<9} in {name or 'all text':<9} {stage:<16}", np.round(told, 3), f"of {H:.2f} bits")
 
 # %% [markdown]
-# With us it then peaks in the first layer.
+# With us it no longer does.
 #
 # ## Do later layers decide more sharply?
 #
@@ -600,7 +600,7 @@ if as_ours:
     assert max(told) < 0.02 * H
 
 # %% [markdown]
-# Right is: next to nothing in this documentation, with us no more than before training. Our experts know four
+# Right is: next to nothing in this documentation, hardly more, if at all, than before training. Our experts know four
 # *formats*.
 #
 # | claim | here | published |

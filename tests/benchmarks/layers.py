@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_leaves
 RESULTS = Path(__file__).parents[2] / "bench-results" / "layers.json"
 LARGE, SMALL = Size(2048, 256, 1024, 8, 2), Size(2048, 64, 128, 8, 2)
 # Seconds for the rounds of one table. The slow layers come on top: timed once, in float32 on one thread.
-BUDGETS = {("float32", 1): 50.0, ("float32", 2): 10.0, ("bfloat16", 1): 10.0, ("bfloat16", 2): 5.0}
+BUDGETS = {("float32", 1): 40.0, ("float32", 2): 10.0, ("bfloat16", 1): 10.0, ("bfloat16", 2): 5.0}
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 40
 SLOW = 2.5  # times the dense network
 CLOSE = 1.1  # times the fastest layer: with 5 % noise, each of these may be the fastest

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 
-from moe_lessons.validation import one_of, positive_number, refuse, whole_number
+from moe_lessons.support.validation import one_of, positive_number, refuse, whole_number
 
 MOST = 10**12  # no size is larger than this
 

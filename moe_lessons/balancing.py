@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_lessons.losses import check_logits, stable_top_k
-from moe_lessons.validation import one_of, positive_number, refuse, whole_number
+from moe_lessons.support.validation import one_of, positive_number, refuse, whole_number
 
 PRIORITIES = ("position", "probability")
 MOST = 2**40

@@ -6,7 +6,7 @@ from math import erf, sqrt
 
 import numpy as np
 
-from moe_lessons.validation import one_of, positive_number, whole_number
+from moe_lessons.support.validation import one_of, positive_number, whole_number
 
 Expert = Callable[[np.ndarray], np.ndarray]
 

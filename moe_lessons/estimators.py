@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from moe_lessons.losses import check_logits, stable_top_k
 from moe_lessons.routing import GATE_FORMS
-from moe_lessons.validation import one_of, positive_number, refuse, whole_number
+from moe_lessons.support.validation import one_of, positive_number, refuse, whole_number
 
 
 def sparse_mixture(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from moe_lessons.losses import stable_top_k
 from moe_lessons.routing import GATE_FORMS
-from moe_lessons.validation import one_of, refuse, whole_number
+from moe_lessons.support.validation import one_of, refuse, whole_number
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": partial(F.relu, inplace=True),

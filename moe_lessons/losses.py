@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moe_lessons.validation import refuse, whole_number
+from moe_lessons.support.validation import refuse, whole_number
 
 EPSILON = 1e-10  # of CV², as in the code published with Shazeer et al. 2017
 LEAST_NOISE = 1e-6  # below it the float32 logits themselves are no more exact than their noise

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from moe_lessons.validation import float_array, positive_number, refuse, whole_number
+from moe_lessons.support.validation import float_array, positive_number, refuse, whole_number
 
 SUM_TOLERANCE = 1e-3  # probabilities rounded to three digits, or computed in bfloat16, still pass
 MOST_CELLS = 50_000_000  # of a count table: more would fill the memory

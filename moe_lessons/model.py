@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe_lessons.layer import MoELayer, Routing, feed_forward
-from moe_lessons.validation import one_of, refuse, whole_number
+from moe_lessons.support.validation import one_of, refuse, whole_number
 from moe_lessons.variants import HashRouter
 
 FEED_FORWARDS = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.validation import float_array, one_of, score_array
+from moe_lessons.support.validation import float_array, one_of, score_array
 
 
 def to_float32(x: Any) -> np.ndarray:

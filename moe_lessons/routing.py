@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.validation import float_array, one_of, positive_number, refuse, score_array, whole_number
+from moe_lessons.support.validation import float_array, one_of, positive_number, refuse, score_array, whole_number
 
 GATE_FORMS = {
     "topk_softmax": "keep the top-k logits, softmax over them (Shazeer et al. 2017)",

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from moe_lessons.storage import home, write_atomically
-from moe_lessons.threads import one_thread
-from moe_lessons.validation import positive_number, refuse, whole_number
+from moe_lessons.support.storage import home, write_atomically
+from moe_lessons.support.threads import one_thread
+from moe_lessons.support.validation import positive_number, refuse, whole_number
 
 Losses = dict[str, Tensor]
 SAVE_EVERY = 30.0  # seconds between checkpoints

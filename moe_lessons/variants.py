@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_lessons.layer import Routing
-from moe_lessons.validation import refuse, whole_number
+from moe_lessons.support.validation import refuse, whole_number
 
 
 class HashRouter(nn.Module):

@@ -22,7 +22,7 @@ def progress_home(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def task():
     """The text of lesson 11, which takes seconds to prepare."""
-    from moe_lessons import text
+    from moe_lessons.corpus import text
 
     return text.prepare()
 
@@ -30,6 +30,6 @@ def task():
 @pytest.fixture(scope="session")
 def documents():
     """All that the text of lesson 11 is cut from."""
-    from moe_lessons import text_sources
+    from moe_lessons.corpus import sources
 
-    return text_sources.gather(0)[0]
+    return sources.gather(0)[0]

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from moe_lessons.checks import check, progress
 from moe_lessons.checks.set_08 import BUDGET, TARGET, error_left, logged_runs
-from moe_lessons.router_training import Setting, label_runs
+from moe_lessons.experiments.router_training import Setting, label_runs
 
 # %% [markdown]
 # ## 8.1 Tokens with a known origin

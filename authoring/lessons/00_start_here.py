@@ -22,7 +22,7 @@
 
 # %% name="environment" tags=["setup"]
 try:
-    from moe_lessons.environment import report
+    from moe_lessons.support.environment import report
 except ImportError:
     print("This notebook runs in an environment without the course. Close it, and start with `make lab`.")
 else:

@@ -27,7 +27,7 @@ from moe_lessons.figures.dispatch import dispatch_svg
 from moe_lessons.figures.speed import speed_svg
 from moe_lessons.layer import MoELayer
 from moe_lessons.routing import route
-from moe_lessons.timing import CLOCK_NAME, interleaved, spread, timing_table
+from moe_lessons.support.timing import CLOCK_NAME, interleaved, spread, timing_table
 from moe_lessons.widgets.live import Live, choice, slider
 
 torch.set_num_threads(1)  # one thread for every measurement below: fewer things can disturb it
@@ -708,7 +708,7 @@ for N in (8, 32):
 #
 # - Exercises: [exercises/05_sparse_layer.ipynb](../exercises/05_sparse_layer.ipynb), about 40 minutes.
 # - The package's layer: [moe_lessons/layer.py](../moe_lessons/layer.py), read together below. The clock:
-#   [moe_lessons/timing.py](../moe_lessons/timing.py).
+#   [moe_lessons/support/timing.py](../moe_lessons/support/timing.py).
 # - Lesson 06: what it all costs, and whether it is worth it.
 
 # %% [markdown] name="deeper-read" tags=["deeper"]

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from moe_lessons import accounting, worth_it
+from moe_lessons import accounting
+from moe_lessons.experiments import worth_it
 from moe_lessons.accounting import PUBLISHED, experts_touched, layer_counts
 from moe_lessons.checks import compare
 from moe_lessons.data import clustered_regression
@@ -33,7 +34,7 @@ from moe_lessons.figures.accountant import PRESETS, accountant_svg, own_config
 from moe_lessons.figures.worth_it import COINS, points_of, worth_it_svg
 from moe_lessons.layer import MoELayer
 from moe_lessons.routing import top_k
-from moe_lessons.timing import CLOCK_NAME, interleaved, timing_table
+from moe_lessons.support.timing import CLOCK_NAME, interleaved, timing_table
 from moe_lessons.widgets.live import Live, choice, slider
 
 torch.set_num_threads(1)  # one thread for all, so that times can be compared
@@ -609,7 +610,7 @@ print(f"each token takes {dense_speed / moe_speed:.2f} times as long; "
 #
 # - Exercises: [exercises/06_counting_the_cost.ipynb](../exercises/06_counting_the_cost.ipynb).
 # - The code you used: [moe_lessons/accounting.py](../moe_lessons/accounting.py) counts;
-#   [moe_lessons/worth_it.py](../moe_lessons/worth_it.py) trains.
+#   [moe_lessons/experiments/worth_it.py](../moe_lessons/experiments/worth_it.py) trains.
 # - Lesson 07: [what a router can learn](07_gradients.ipynb) from its gradients.
 
 # %% [markdown] name="deeper-learning-rate" tags=["deeper"]

@@ -26,7 +26,7 @@ import torch
 from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
-from moe_lessons import blind_spot
+from moe_lessons.experiments import blind_spot
 from moe_lessons.checks import compare
 from moe_lessons.data import worked_example, worked_experts
 from moe_lessons.estimators import DefaultVector, relu_weights, straight_through
@@ -644,7 +644,7 @@ assert z_loss(torch.tensor([[0.0, -100.0, -100.0, -100.0]])) == 0
 # ## Next
 #
 # - Exercises: [exercises/07_gradients.ipynb](../exercises/07_gradients.ipynb).
-# - The code you used: [moe_lessons/blind_spot.py](../moe_lessons/blind_spot.py),
+# - The code you used: [moe_lessons/experiments/blind_spot.py](../moe_lessons/experiments/blind_spot.py),
 #   [moe_lessons/estimators.py](../moe_lessons/estimators.py) and [moe_lessons/losses.py](../moe_lessons/losses.py).
 # - Lesson 08: training a router.
 

@@ -35,7 +35,7 @@ from moe_lessons.figures.agreement import agreement_svg
 from moe_lessons.figures.training_film import training_film_svg
 from moe_lessons.layer import MoELayer, Router
 from moe_lessons.losses import z_loss
-from moe_lessons.router_training import Setting, agreement, film_run, label_runs, regression_runs
+from moe_lessons.experiments.router_training import Setting, agreement, film_run, label_runs, regression_runs
 from moe_lessons.training import constant, train
 from moe_lessons.widgets.live import Live, choice, slider
 
@@ -608,7 +608,7 @@ assert quarter.mean() < mild.mean()
 #
 # - Exercises: [exercises/08_training_a_router.ipynb](../exercises/08_training_a_router.ipynb).
 # - The code you used: [moe_lessons/training.py](../moe_lessons/training.py), the loop, and
-#   [moe_lessons/router_training.py](../moe_lessons/router_training.py), the experiments.
+#   [moe_lessons/experiments/router_training.py](../moe_lessons/experiments/router_training.py), the experiments.
 # - Lesson 09: keeping experts alive.
 
 # %% [markdown] name="deeper-zero" tags=["deeper"]

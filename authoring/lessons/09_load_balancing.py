@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from moe_lessons import balancing_runs
-from moe_lessons.balancing_runs import METHODS, table
+from moe_lessons.experiments import balancing_runs
+from moe_lessons.experiments.balancing_runs import METHODS, table
 from moe_lessons.checks import compare
 from moe_lessons.data import clustered_regression
 from moe_lessons.figures.balancing import balancing_svg
@@ -591,7 +591,7 @@ assert paired(("importance_load", 0.01), ("switch", 0.1), fresh).max() > 0
 #
 # - Exercises: [exercises/09_load_balancing.ipynb](../exercises/09_load_balancing.ipynb).
 # - The code you used: [moe_lessons/losses.py](../moe_lessons/losses.py), [moe_lessons/metrics.py](../moe_lessons/metrics.py)
-#   and [moe_lessons/balancing_runs.py](../moe_lessons/balancing_runs.py).
+#   and [moe_lessons/experiments/balancing_runs.py](../moe_lessons/experiments/balancing_runs.py).
 # - Lesson 10: [capacity, drops, and balancing without a loss](10_capacity_and_bias.ipynb).
 
 # %% [markdown] name="deeper-right-gradient" tags=["deeper"]

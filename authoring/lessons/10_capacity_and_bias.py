@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from moe_lessons import balancing_runs, capacity_runs
+from moe_lessons.experiments import balancing_runs, capacity_runs
 from moe_lessons.balancing import (
     BiasBalancer, drop_rate, drop_weights, expert_capacity, random_second_expert, uniform_drop_rate, within_capacity,
 )  # fmt: skip
@@ -655,7 +655,7 @@ assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 #
 # - Exercises: [exercises/10_capacity_and_bias.ipynb](../exercises/10_capacity_and_bias.ipynb), about 40 minutes.
 # - The code you used: [moe_lessons/balancing.py](../moe_lessons/balancing.py), and the experiment in
-#   [moe_lessons/capacity_runs.py](../moe_lessons/capacity_runs.py).
+#   [moe_lessons/experiments/capacity_runs.py](../moe_lessons/experiments/capacity_runs.py).
 # - Lesson 11: [what trained routers specialise in](11_trained_specialisation.ipynb).
 
 # %% [markdown] name="deeper-hook" tags=["deeper"]

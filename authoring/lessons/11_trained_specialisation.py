@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from moe_lessons import metrics, text
-from moe_lessons import specialisation as sp
+from moe_lessons import metrics
+from moe_lessons.corpus import text
+from moe_lessons.experiments import specialisation as sp
 from moe_lessons.checks import compare
 from moe_lessons.figures import specialisation as figures
 from moe_lessons.model import without_expert
@@ -313,8 +314,8 @@ for stage, found in routes.items():
 
 # %% [markdown]
 # That was one model. We trained seeds 0, 1 and 2 (your 0 may differ), each with its untrained copy, a hash model and
-# a dense model (the file [specialisation.json](../moe_lessons/results/specialisation.json), made by
-# `python -m moe_lessons.specialisation`). From here, unmarked statements about layers rest on all three.
+# a dense model (the file [specialisation.json](../moe_lessons/experiments/results/specialisation.json), made by
+# `python -m moe_lessons.experiments.specialisation`). From here, unmarked statements about layers rest on all three.
 
 # %%
 results = sp.load_results()
@@ -659,7 +660,7 @@ if as_ours:
 # ## Next
 #
 # - Exercises: [exercises/11_trained_specialisation.ipynb](../exercises/11_trained_specialisation.ipynb).
-# - The code you used: [moe_lessons/specialisation.py](../moe_lessons/specialisation.py) and
+# - The code you used: [moe_lessons/experiments/specialisation.py](../moe_lessons/experiments/specialisation.py) and
 #   [moe_lessons/metrics.py](../moe_lessons/metrics.py).
 # - Lesson 12: other routers.
 

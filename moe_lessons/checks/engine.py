@@ -16,7 +16,7 @@ from moe_lessons.checks.attempt import Attempt, Status, refused, tried
 from moe_lessons.checks.deadline import OutOfTime
 from moe_lessons.checks.question import Data, Question
 from moe_lessons.checks.registry import questions
-from moe_lessons.storage import home
+from moe_lessons.support.storage import home
 
 PRINTED_LINES, PRINTED_CHARACTERS = 10, 2_000
 

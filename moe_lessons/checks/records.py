@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from moe_lessons.checks.registry import questions
-from moe_lessons.storage import home, write_atomically
+from moe_lessons.support.storage import home, write_atomically
 
 EMPTY = {"attempts": 0, "correct": False, "last": ""}
 

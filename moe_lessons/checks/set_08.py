@@ -522,7 +522,7 @@ PUBLISHED = 1e-3  # Zoph et al. 2022 (arXiv:2202.08906), for their language mode
 @cache
 def logged_runs() -> dict[str, Any]:
     """Train the three routers of question 8.3, which differ in z_loss_coef alone. Returns name -> LabelRun."""
-    from moe_lessons.router_training import Setting, label_runs  # here, because it loads torch
+    from moe_lessons.experiments.router_training import Setting, label_runs  # here, because it loads torch
 
     settings = [Setting(noise_std=NOISE, z_loss_coef=c, seed=LOG_SEED) for c in LOGGED.values()]
     runs = label_runs(settings, STEPS, LOGGED_AT, progress=False)
@@ -532,7 +532,7 @@ def logged_runs() -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def coefficient_effect(coefficient: float) -> tuple[float, float, float]:
     """Return (largest z-loss, largest cross-entropy, smallest accuracy) over NEW_SEEDS; NaN if training breaks down."""
-    from moe_lessons.router_training import Setting, label_runs
+    from moe_lessons.experiments.router_training import Setting, label_runs
 
     settings = [Setting(noise_std=NOISE, z_loss_coef=coefficient, seed=seed) for seed in NEW_SEEDS]
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import metrics, routing
-from moe_lessons.bias_logs import LATE, Outcome, Setting, outcome, written_log
+from moe_lessons.checks.bias_logs import LATE, Outcome, Setting, outcome, written_log
 from moe_lessons.checks.question import (
     Data,
     FunctionQuestion,

@@ -18,7 +18,7 @@ from moe_lessons.accounting import (
 )
 from moe_lessons.figures.palette import ACCENT, PAPER, RULE, WARNING
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.validation import one_of, refuse, whole_number
+from moe_lessons.support.validation import one_of, refuse, whole_number
 
 WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
 OWN = "your own"

@@ -6,7 +6,7 @@ import numpy as np
 
 from moe_lessons.figures.heat import signed_cell
 from moe_lessons.figures.svg import picture, text
-from moe_lessons.validation import float_array, refuse
+from moe_lessons.support.validation import float_array, refuse
 
 WIDTH = 480
 MOST = 8  # domains whose numbers can still be read

@@ -8,10 +8,10 @@ import numpy as np
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, WARNING, expert_colour
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.validation import one_of, refuse, whole_number
+from moe_lessons.support.validation import one_of, refuse, whole_number
 
 if TYPE_CHECKING:  # the experiment needs torch, its picture does not
-    from moe_lessons.balancing_runs import Result
+    from moe_lessons.experiments.balancing_runs import Result
 
 WIDTH = 480
 BASELINE = "none"  # the method that every other is drawn against

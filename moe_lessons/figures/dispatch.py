@@ -6,7 +6,7 @@ import numpy as np
 
 from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, expert_colour
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.validation import float_array, refuse, whole_number
+from moe_lessons.support.validation import float_array, refuse, whole_number
 
 WIDTH = 480
 STEPS = ("choose", "sort", "compute", "combine")

@@ -9,7 +9,7 @@ from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING, expert_colour
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import gate_weights, softmax, top_k
-from moe_lessons.validation import positive_number, refuse, score_array, whole_number
+from moe_lessons.support.validation import positive_number, refuse, score_array, whole_number
 
 WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
 TOKENS = 1000

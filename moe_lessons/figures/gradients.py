@@ -7,7 +7,7 @@ import numpy as np
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, PAPER, RULE, WARNING
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import GATE_FORMS, gate_weights, softmax, top_k
-from moe_lessons.validation import float_array, one_of, refuse, score_array
+from moe_lessons.support.validation import float_array, one_of, refuse, score_array
 
 WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
 SOURCES = (*GATE_FORMS, "straight_through")

@@ -8,7 +8,7 @@ import numpy as np
 from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, WARNING, expert_colour
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import softmax, top_k
-from moe_lessons.validation import positive_number, refuse, whole_number
+from moe_lessons.support.validation import positive_number, refuse, whole_number
 
 WIDTH = 480
 TOKENS, EXPERTS = 12, 4  # more tokens would not fit into one column

@@ -10,7 +10,7 @@ from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WAR
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.precision import SoftmaxSteps, softmax_steps
 from moe_lessons.routing import log_sum_exp, softmax
-from moe_lessons.validation import float_array, one_of, refuse
+from moe_lessons.support.validation import float_array, one_of, refuse
 
 WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
 

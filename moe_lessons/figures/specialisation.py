@@ -10,7 +10,7 @@ from moe_lessons.figures.heat import signed_cell
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING, expert_colour
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.metrics import mutual_information
-from moe_lessons.validation import float_array, positive_number, refuse, whole_number
+from moe_lessons.support.validation import float_array, positive_number, refuse, whole_number
 
 WIDTH = 480
 MOST_SERIES = 4  # lines that colours, dashes and marks still tell apart

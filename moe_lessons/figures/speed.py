@@ -6,8 +6,8 @@ from typing import Any
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.timing import Spread, spread
-from moe_lessons.validation import refuse
+from moe_lessons.support.timing import Spread, spread
+from moe_lessons.support.validation import refuse
 
 WIDTH = 480
 MOST_ROWS = 10

@@ -4,7 +4,7 @@ from html import escape
 
 from moe_lessons.figures.palette import FAINT_INK, INK, RULE
 from moe_lessons.routing import Trace
-from moe_lessons.validation import refuse
+from moe_lessons.support.validation import refuse
 
 _NUMBER = "text-align: right; font-variant-numeric: tabular-nums; padding: 2px 12px"
 _WORD = "text-align: left; padding: 2px 12px"

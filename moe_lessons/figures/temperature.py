@@ -11,7 +11,7 @@ from moe_lessons import routing
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import EXPERTS, FAINT_INK, INK, RULE, expert_colour
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.validation import number_within, positive_number, refuse, score_array, whole_number
+from moe_lessons.support.validation import number_within, positive_number, refuse, score_array, whole_number
 
 WIDTH = 520
 TABLE = 332  # left edge of the table beside the charts

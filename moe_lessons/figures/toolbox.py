@@ -9,7 +9,7 @@ import numpy as np
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING, expert_colour
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import router_logits, softmax
-from moe_lessons.validation import float_array, number_within, refuse
+from moe_lessons.support.validation import float_array, number_within, refuse
 
 WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
 

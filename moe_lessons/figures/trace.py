@@ -8,7 +8,7 @@ from moe_lessons import routing
 from moe_lessons.data import worked_example
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, RULE, expert_colour
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.validation import whole_number
+from moe_lessons.support.validation import whole_number
 
 WIDTH, HEADER, ROW, FOOTER = 580, 66, 38, 84
 # (left edge, width, title, formula) of each step's column.

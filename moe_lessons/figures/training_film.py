@@ -9,10 +9,12 @@ import numpy as np
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, expert_colour
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.validation import refuse
+from moe_lessons.support.validation import refuse
 
 if TYPE_CHECKING:
-    from moe_lessons.router_training import Film  # that module loads torch; a picture needs only the numbers
+    from moe_lessons.experiments.router_training import (
+        Film,  # that module loads torch; a picture needs only the numbers
+    )
 
 WIDTH, HEIGHT = 480, 590
 SHOWN = 160  # tokens drawn; all of them are measured

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import FAINT_INK, PAPER, expert_colour
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.validation import number_within, one_of, positive_number, refuse
+from moe_lessons.support.validation import number_within, one_of, positive_number, refuse
 
 if TYPE_CHECKING:
-    from moe_lessons.worth_it import Run  # that module loads torch; a picture needs only the numbers
+    from moe_lessons.experiments.worth_it import Run  # that module loads torch; a picture needs only the numbers
 
 WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
 LABEL = 36  # width of "k = 8"

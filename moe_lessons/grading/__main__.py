@@ -18,7 +18,7 @@ from moe_lessons.grading.report import Results, canvas_csv, failed, marks_csv, m
 from moe_lessons.grading.sandbox import Sandbox
 from moe_lessons.grading.store import Store, basis, secret_from, secret_in
 from moe_lessons.grading.task import Task
-from moe_lessons.storage import write_atomically
+from moe_lessons.support.storage import write_atomically
 
 OK, TROUBLE, USAGE, INTERRUPTED = 0, 1, 2, 130
 

@@ -12,7 +12,7 @@ import numpy as np
 from moe_lessons.checks.question import Question
 from moe_lessons.checks.registry import questions
 from moe_lessons.grading.session import probing_class
-from moe_lessons.validation import refuse
+from moe_lessons.support.validation import refuse
 
 Questions = dict[str, Question]
 

@@ -11,8 +11,8 @@ from filelock import FileLock
 
 import moe_lessons
 from moe_lessons.grading.records import Record
-from moe_lessons.storage import write_atomically
-from moe_lessons.validation import refuse
+from moe_lessons.support.storage import write_atomically
+from moe_lessons.support.validation import refuse
 
 LEAST_SECRET = 16  # bytes
 

@@ -11,7 +11,7 @@ import traitlets
 
 from moe_lessons.figures.table import trace_table
 from moe_lessons.routing import Trace, route
-from moe_lessons.validation import float_array, refuse, whole_number
+from moe_lessons.support.validation import float_array, refuse, whole_number
 from moe_lessons.widgets.javascript import source
 from moe_lessons.widgets.live import with_static_view
 from moe_lessons.widgets.traits import COLOURS, RefusedStateError

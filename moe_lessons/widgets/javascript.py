@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-from moe_lessons.validation import refuse
+from moe_lessons.support.validation import refuse
 
 _FOLDER = files("moe_lessons.widgets")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from moe_lessons.validation import refuse
+from moe_lessons.support.validation import refuse
 
 
 def slider(label: str, value: float, low: float, high: float, step: float) -> widgets.Widget:

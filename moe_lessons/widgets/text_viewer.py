@@ -14,7 +14,7 @@ import traitlets
 from moe_lessons.figures.palette import FAINT_INK, INK, RULE
 from moe_lessons.figures.table import trace_table
 from moe_lessons.routing import GATE_FORMS, Trace, gate_weights, softmax, top_k
-from moe_lessons.validation import float_array, one_of, refuse, whole_number
+from moe_lessons.support.validation import float_array, one_of, refuse, whole_number
 from moe_lessons.widgets.javascript import source
 from moe_lessons.widgets.live import with_static_view
 from moe_lessons.widgets.traits import COLOURS, Checked, RefusedStateError, count

@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 
 from moe_lessons.figures.palette import EXPERTS, FAINT_INK, INK, PAPER, RULE
-from moe_lessons.validation import float_array, one_of, refuse, whole_number
+from moe_lessons.support.validation import float_array, one_of, refuse, whole_number
 
 # From the name of an argument and a value to the value that is kept; raises ValueError for a bad one.
 Check = Callable[[str, Any], Any]

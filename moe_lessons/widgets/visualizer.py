@@ -12,7 +12,7 @@ import traitlets
 from moe_lessons.data import EXPERT_NAMES, planted_router, token_kinds
 from moe_lessons.figures.table import trace_table
 from moe_lessons.routing import GATE_FORMS, Trace, route
-from moe_lessons.validation import one_of, whole_number
+from moe_lessons.support.validation import one_of, whole_number
 from moe_lessons.widgets.javascript import source
 from moe_lessons.widgets.live import with_static_view
 from moe_lessons.widgets.traits import COLOURS, Checked, choice_of, count, number, vector

@@ -10,8 +10,8 @@ from layers import clocked
 from peers import Size, mixture_of_experts, of_transformers, st_moe
 from torch import nn
 
+from moe_lessons.experiments.specialisation import BATCH, build, language_losses
 from moe_lessons.model import Config, LanguageModel
-from moe_lessons.specialisation import BATCH, build, language_losses
 
 ROUNDS = 12
 VOCABULARY = 1000

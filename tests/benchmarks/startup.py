@@ -69,7 +69,7 @@ def lab_once(work: Path) -> tuple[float, float]:
         server_ms = (time.perf_counter() - started) * 1000
         with lab.page_of(f"http://127.0.0.1:{port}") as page:
             page.open("notebooks/00_start_here.ipynb")
-            page.run(page.cell("from moe_lessons.environment import report"))
+            page.run(page.cell("from moe_lessons.support.environment import report"))
             page.page.get_by_text("Everything the course needs is here").wait_for(timeout=60_000)
             return server_ms, (time.perf_counter() - started) * 1000
     finally:

@@ -10,7 +10,7 @@ import pytest
 from moe_lessons.checks import progress as shown
 from moe_lessons.checks import questions
 from moe_lessons.checks.records import load, record
-from moe_lessons.storage import home, write_atomically
+from moe_lessons.support.storage import home, write_atomically
 
 
 def test_attempts_count_and_correct_stays_correct():

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from moe_lessons import bias_logs, losses
+from moe_lessons import losses
 from moe_lessons.balancing import BiasBalancer, uniform_drop_rate, within_capacity
-from moe_lessons.checks import check
+from moe_lessons.checks import bias_logs, check
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.set_10 import (
     CLEAR_WINNER,

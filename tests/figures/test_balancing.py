@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from moe_lessons.balancing_runs import Result
+from moe_lessons.experiments.balancing_runs import Result
 from moe_lessons.figures.balancing import balancing_svg
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from moe_lessons.blind_spot import METHODS, Result
+from moe_lessons.experiments.blind_spot import METHODS, Result
 from moe_lessons.figures.blind_spot import blind_spot_svg, margin_svg
 from moe_lessons.figures.palette import ACCENT
 

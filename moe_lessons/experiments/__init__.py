@@ -1,0 +1,1 @@
+"""What lessons run and what ships as results: one file an experiment."""

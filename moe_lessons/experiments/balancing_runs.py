@@ -1,0 +1,341 @@
+"""Which balancing keeps experts alive, and what does it cost? The experiment of lessons 09 and 10, real gradients.
+
+The task is `data.clustered_regression`: 16 clusters, each with a target map of its own, and 8 experts that learn, like
+their router, by Adam. Unless a method says otherwise, the layer is Switch's (k = 1, gate form B), and the start is
+uneven: the router's bias, a parameter like any other, begins at `HEAD_START` for E1 and E2 and at 0 for the others.
+
+Each method is one entry of `METHODS`: a name, and a function that decides who gets which token, and what is added to
+the loss. A coefficient and a seed make one run; all runs of a method are trained at once, R of them side by side, and
+share nothing: the experts of run r are the experts r·N to r·N + N − 1 of one large `Experts`.
+Letters: R runs, S seeds, T tokens, d width, N experts, k active, F measurements.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from moe_lessons import metrics
+from moe_lessons.data import Regression, clustered_regression
+from moe_lessons.experiments.side_by_side import SideBySide
+from moe_lessons.layer import MoELayer, Routing
+from moe_lessons.losses import balance_of_layers, cv_squared, smooth_load
+from moe_lessons.support.validation import one_of, refuse, whole_number
+from moe_lessons.training import constant, train
+
+N, D, WIDTH, CLUSTERS = 8, 16, 16, 16  # experts, width d, expert width f, clusters
+AHEAD, HEAD_START = 2, 1.0  # how many experts start ahead, and by how much their logits do
+BATCH, TOKENS, TEST_TOKENS = 256, 8192, 2048
+LEARNING_RATE = 5e-3
+FRAMES = 20  # measurements after the first
+
+# From the layers and their tokens x (R, T, d) to what is decided, and a penalty (R,) for the loss.
+Route = Callable[["Layers", Tensor], tuple[Routing, Tensor | float]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to balance.
+
+    label: two or three words. recipe: one sentence. build(coefficient) returns a route; coefficient: (R,), one for each
+    run, and `route(layers, x)` is called in training and, with `layers.training` False, in tests: then nothing is
+    random. A method that learns without a gradient may change what it keeps, in training only. symbol: what the
+    coefficient is called, "" for none. coefficients: those that are tried, weakest first. start: the bias of E1 and E2
+    before the first step.
+    """
+
+    label: str
+    recipe: str
+    build: Callable[[Tensor], Route]
+    symbol: str = ""
+    coefficients: tuple[float, ...] = (0.0,)
+    start: float = HEAD_START
+    top_k: int = 1
+    gate: str = "softmax_topk"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one method with one coefficient did in S runs, measured on fresh tokens, without noise and jitter.
+
+    steps: (F,) training steps done at each measurement, 0 first. load: (F, S, N), shares of the assignments.
+    error: (F, S), the share of the target's variance that is left: 1 is guessing the mean. entropy: (F, S), of p in
+    nats, mean over tokens.
+    """
+
+    name: str
+    label: str
+    symbol: str
+    coefficient: float
+    steps: np.ndarray
+    load: np.ndarray
+    error: np.ndarray
+    entropy: np.ndarray
+
+    @property
+    def max_violation(self) -> np.ndarray:
+        """MaxVio of every measurement and run, (F, S)."""
+        return metrics.max_violation(self.load)
+
+    @property
+    def cv(self) -> np.ndarray:
+        """Coefficient of variation of the loads, (F, S)."""
+        return metrics.coefficient_of_variation(self.load)
+
+    @property
+    def dead(self) -> np.ndarray:
+        """How many experts get less than 1 % of the mean load, (F, S)."""
+        return np.array([[len(metrics.dead_experts(load)) for load in frame] for frame in self.load])
+
+    @property
+    def setting(self) -> str:
+        """The method with its coefficient, such as "Switch loss, α = 0.1"."""
+        return self.label + (f", {self.symbol} = {self.coefficient:g}" if self.symbol else "")
+
+    def at_end(self) -> dict[str, np.ndarray]:
+        """Return the last measurement of everything in the table, (S,) each."""
+        return {name: getattr(self, name)[-1] for name in COLUMNS}
+
+
+COLUMNS = ("error", "max_violation", "cv", "dead", "entropy")
+
+Results = dict[tuple[str, float], Result]
+
+
+# --- R layers at once ---------------------------------------------------------------------------------------------
+
+
+class Layers(SideBySide):
+    """R layers with a bias and learned noise, for the coefficients of one method, each with every seed: R = C · S.
+
+    Run r has seed r mod S. Runs of one seed start with the same weights, see the same tokens and draw the same noise,
+    so they can be compared in pairs. start: the first bias of E1 and E2.
+    """
+
+    def __init__(self, seeds: Sequence[int], coefficients: int, top_k: int, gate: str, start: float) -> None:
+        drawn = [_drawn(seed, top_k, gate) for seed in seeds] * coefficients  # R layers
+        super().__init__(drawn)
+        self.coefficients = coefficients
+        ahead = start * (torch.arange(N) < AHEAD)  # (N,)
+        self.bias = nn.Parameter(ahead.repeat(len(drawn), 1))  # (R, N)
+        self.W_noise = nn.Parameter(torch.zeros_like(self.W_g))  # (R, d, N)
+        self.noise = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the routers' logits (R, T, N), without noise, for x (R, T, d)."""
+        return super().logits(x) + self.bias.unsqueeze(1)
+
+    def noise_sd(self, x: Tensor) -> Tensor:
+        """Return the learned size of the noise (R, T, N), softplus(x W_noise), for x (R, T, d)."""
+        return F.softplus(x @ self.W_noise)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Draw standard normal noise (R, *shape)."""
+        return self._random(torch.randn, shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Draw numbers between 0 and 1 (R, *shape)."""
+        return self._random(torch.rand, shape)
+
+    def _random(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        of_seeds = torch.stack([draw(*shape, generator=rng) for rng in self.noise])  # (S, *shape)
+        return of_seeds.repeat(self.coefficients, *(1 for _ in shape))  # (R, *shape)
+
+
+def _drawn(seed: int, top_k: int, gate: str) -> MoELayer:
+    """Draw one layer without touching the caller's random numbers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MoELayer(D, WIDTH, N, top_k, gate, bias=True)
+
+
+# --- the methods --------------------------------------------------------------------------------------------------
+
+
+def _none(_: Tensor) -> Route:
+    return lambda layers, x: (layers.decide(layers.logits(x)), 0.0)
+
+
+def _switch(alpha: Tensor) -> Route:
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, Tensor]:
+        routing = layers.decide(layers.logits(x))
+        return routing, alpha * balance_of_layers(routing.logits, routing.selected)
+
+    return route
+
+
+def _importance(w: Tensor) -> Route:
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, Tensor]:
+        routing = layers.decide(layers.logits(x))
+        return routing, w * cv_squared(importance(routing))
+
+    return route
+
+
+def _importance_and_load(w: Tensor) -> Route:
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, Tensor]:
+        clean, sd = layers.logits(x), layers.noise_sd(x)  # (R, T, N) each
+        noisy = clean + sd * layers.normal(*clean.shape[1:]) if layers.training else clean  # (R, T, N)
+        routing = layers.decide(noisy)
+        load = smooth_load(clean, noisy, sd, layers.top_k).sum(dim=-2)  # (R, N)
+        return routing, w * (cv_squared(importance(routing)) + cv_squared(load))
+
+    return route
+
+
+def _noise(factor: Tensor) -> Route:
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, float]:
+        h = layers.logits(x)  # (R, T, N)
+        if layers.training:
+            h = h + factor[:, None, None] * layers.noise_sd(x) * layers.normal(*h.shape[1:])
+        return layers.decide(h), 0.0
+
+    return route
+
+
+def _jitter(epsilon: Tensor) -> Route:
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, float]:
+        if layers.training:
+            x = x * (1 + epsilon[:, None, None] * (2 * layers.uniform(*x.shape[1:]) - 1))  # (R, T, d)
+        return layers.decide(layers.logits(x)), 0.0
+
+    return route
+
+
+def importance(routing: Routing) -> Tensor:
+    """Return the sum of each expert's gate weights (R, N), with a gradient. routing: (R, T, …)."""
+    flat = routing.selected.flatten(-2), routing.weights.flatten(-2)  # (R, T·k) each
+    return torch.zeros_like(routing.logits[..., 0, :]).scatter_add(-1, *flat)  # (R, N)
+
+
+METHODS: dict[str, Method] = {
+    "fair": Method("fair start", "null: no balancing, and nobody starts ahead.", _none, start=0.0),
+    "none": Method("no balancing", "the task loss alone.", _none),
+    "switch": Method("Switch loss", "the task loss plus α N Σ f_i P_i.", _switch, "α", (0.001, 0.01, 0.1, 1.0)),
+    "importance": Method("importance", "plus w CV² of the sums of gate weights.", _importance, "w",
+                         (0.01, 0.1, 1.0)),
+    "importance_load": Method("importance + load", "Shazeer's noise, plus w CV² of importance and of the smooth load.",
+                              _importance_and_load, "w", (0.001, 0.01, 0.1, 1.0)),
+    "noise": Method("noise", "Shazeer's noise, its learned size times a factor; no loss.", _noise, "factor",
+                    (1.0, 2.0, 4.0)),
+    "jitter": Method("jitter", "the router's input times U(1 − ε, 1 + ε).", _jitter, "ε", (0.01, 0.5)),
+    "top_2": Method("top-2, no balancing", "gate form A with k = 2, the task loss alone.", _none, top_k=2,
+                    gate="topk_softmax"),
+}  # fmt: skip
+"""Every method by its name, in the order of the table. `fair` is the null. Lesson 10 adds methods without a loss."""
+
+
+# --- running them -------------------------------------------------------------------------------------------------
+
+
+def run_all(
+    methods: Mapping[str, Method] = METHODS, seeds: Sequence[int] = range(5), steps: int = 300,
+    progress: Callable[[Iterable], Iterable] | None = None,
+) -> Results:  # fmt: skip
+    """Train every method with each of its coefficients and return the results by (name, coefficient).
+
+    progress: wraps the names, such as `tqdm`. Raises ValueError as `run`.
+    """
+    found: Results = {}
+    for name in progress(methods) if progress else methods:
+        found |= run(name, seeds, steps, methods=methods)
+    return found
+
+
+def run(
+    name: str, seeds: Sequence[int] = range(5), steps: int = 300, coefficients: Sequence[float] | None = None,
+    methods: Mapping[str, Method] = METHODS,
+) -> Results:  # fmt: skip
+    """Train the layers of one method, every coefficient with every seed, and return the results by (name, coefficient).
+
+    seeds: draw task, first weights and noise; the rows of the batches are the same in every run.
+    steps: at least 1; the layers are measured before the first, after the last and at up to 19 steps between.
+    Raises ValueError for an unknown name, no or repeated seeds and coefficients, and other steps.
+    """
+    method = methods[one_of("name", name, methods)]
+    whole_number("steps", steps, least=1, most=100_000)
+    tried = _distinct("coefficients", method.coefficients if coefficients is None else coefficients)
+    layers = Layers(_distinct("seeds", seeds), len(tried), method.top_k, method.gate, method.start)
+    route = method.build(torch.tensor(tried, dtype=torch.float32).repeat_interleave(len(seeds)))
+    frames = _train(layers, route, [_tensors(seed) for seed in seeds], steps)
+    shape = (len(frames), len(tried), len(seeds))
+    load, error, entropy = (
+        np.stack([frame[what] for _, frame in frames]).reshape(*shape, *rest)
+        for what, rest in (("load", (N,)), ("error", ()), ("entropy", ()))
+    )
+    done = np.array([step for step, _ in frames])  # (F,)
+    return {
+        (name, c): Result(name, method.label, method.symbol, c, done, load[:, i], error[:, i], entropy[:, i])
+        for i, c in enumerate(tried)
+    }
+
+
+def _train(layers: Layers, route: Route, parts: list[tuple[Tensor, ...]], steps: int) -> list[tuple[int, Any]]:
+    """Train all runs at once and return what was measured, with its step. parts: of each seed x, y and fresh x, y."""
+    x, y, fresh, target = (torch.stack(part).repeat(layers.coefficients, 1, 1) for part in zip(*parts, strict=True))
+    variance = target.var(dim=(1, 2), correction=0)  # (R,)
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        rows = torch.randint(x.shape[1], (BATCH,), generator=torch.Generator().manual_seed(step))  # (T,)
+        return x.index_select(1, rows), y.index_select(1, rows)
+
+    def losses(layers: Any, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        routing, penalty = route(layers, batch[0])
+        error = (layers(batch[0], routing) - batch[1]).square().mean(dim=(1, 2)) / variance  # (R,)
+        return {"loss": (error + penalty).sum()}  # a sum: no run feels how many others there are
+
+    def watch(layers: Any, step: int) -> dict[str, np.ndarray]:
+        layers.eval()
+        routing, _ = route(layers, fresh)
+        error = (layers(fresh, routing) - target).square().mean(dim=(1, 2)) / variance  # (R,)
+        layers.train()
+        load = [metrics.expert_load(selected, N) for selected in routing.selected.numpy()]
+        p = routing.probs.double().numpy()  # (R, T, N)
+        return {"load": np.stack(load), "error": error.numpy(), "entropy": metrics.entropy(p).mean(axis=1)}
+
+    at = tuple(sorted({round(i * steps / FRAMES) for i in range(FRAMES + 1)}))
+    history = train(layers, batch, losses, steps, lr=LEARNING_RATE, schedule=constant, record_every=steps,
+                    watch=watch, watch_at=at, progress=False)  # fmt: skip
+    return history.snapshots
+
+
+@lru_cache(maxsize=16)
+def _tensors(seed: int) -> tuple[Tensor, ...]:
+    """Draw the task of one seed: tokens and targets (T, d) to train on, and fresh ones."""
+
+    def both(part: Regression) -> tuple[Tensor, Tensor]:
+        return torch.tensor(part.x, dtype=torch.float32), torch.tensor(part.y, dtype=torch.float32)
+
+    train_part, test_part = clustered_regression(TOKENS, D, CLUSTERS, test_T=TEST_TOKENS, seed=seed)
+    return *both(train_part), *both(test_part)
+
+
+def _distinct(name: str, values: Sequence[Any]) -> list[Any]:
+    """Return the values as a list, if there is one and none comes twice."""
+    found = list(values)
+    if not found or len(set(found)) < len(found):
+        raise refuse(name, values, "at least one, and none twice")
+    return found
+
+
+def table(results: Mapping[Any, Result]) -> str:
+    """Return the table of the last measurements as text, one row a result: mean ± standard deviation over seeds."""
+    widths = (15, 13, 13, 11, 13)
+    heads = ("task error", "MaxVio", "CV", "dead", "entropy")
+    rows = [f"{'':<28}" + "".join(f"{head:>{w}}" for head, w in zip(heads, widths, strict=True))]
+    for result in results.values():
+        cells = [_cell(values, name) for name, values in result.at_end().items()]
+        rows.append(f"{result.setting:<28}" + "".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)))
+    return "\n".join(rows)
+
+
+def _cell(values: np.ndarray, name: str) -> str:
+    """Write mean ± standard deviation of values (S,)."""
+    digits = {"error": 3, "dead": 1}.get(name, 2)
+    spread = values.std(ddof=1) if values.size > 1 else 0.0
+    return f"{values.mean():.{digits}f} ± {spread:.{digits}f}"

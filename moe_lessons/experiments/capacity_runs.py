@@ -1,0 +1,125 @@
+"""The experiment of lesson 09, continued for lesson 10: a bias instead of a loss, and capacity in training and tests.
+
+`METHODS` has the form of `balancing_runs.METHODS`, so `balancing_runs.run_all(capacity_runs.METHODS)` trains them, from
+the same uneven start, with the same batches. `table` adds a column to the table of lesson 09: how much a capacity would
+drop. Letters: R runs, S seeds, T tokens, N experts, k active, C capacity.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moe_lessons.balancing import expert_capacity, within_capacity
+from moe_lessons.experiments import balancing_runs
+from moe_lessons.experiments.balancing_runs import Layers, Method, Result, Route
+from moe_lessons.layer import Routing, gate_selected, top_k_indices
+from moe_lessons.losses import balance_of_layers
+
+# --- the methods --------------------------------------------------------------------------------------------------
+
+
+def _bias(u: Tensor) -> Route:
+    """Return the route of `balancing.BiasBalancer`, for R layers at once. Its scores are the probabilities."""
+    bias = torch.zeros(len(u), balancing_runs.N)  # (R, N)
+
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, float]:
+        h = layers.logits(x)  # (R, T, N)
+        p = h.detach().softmax(dim=-1)  # (R, T, N)
+        selected = top_k_indices(p + bias.unsqueeze(1), layers.top_k)  # (R, T, k)
+        if layers.training:
+            bias.add_(bias_steps(selected, u))
+        return Routing(h, selected, gate_selected(h, selected, layers.gate)), 0.0
+
+    return route
+
+
+def bias_steps(selected: Tensor, u: Tensor) -> Tensor:
+    """Return u · sign(mean load − load) of R layers: what one step adds to their biases. (R, N).
+
+    selected: (R, T, k), indices of N = `balancing_runs.N` experts; u: (R,).
+    """
+    chosen = selected.flatten(1)  # (R, T·k)
+    counts = torch.zeros(len(u), balancing_runs.N).scatter_add(1, chosen, torch.ones(chosen.shape))  # (R, N)
+    return u.unsqueeze(1) * (counts.mean(dim=1, keepdim=True) - counts).sign()
+
+
+def _capacity(factor: Tensor) -> Route:
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, float]:
+        return limited(layers.decide(layers.logits(x)), factor), 0.0
+
+    return route
+
+
+def _capacity_in_training(factor: Tensor) -> Route:
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, float]:
+        routing = layers.decide(layers.logits(x))
+        return limited(routing, factor) if layers.training else routing, 0.0
+
+    return route
+
+
+def _switch_and_capacity(factor: Tensor) -> Route:
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, Tensor]:
+        routing = layers.decide(layers.logits(x))
+        return limited(routing, factor), ALPHA * balance_of_layers(routing.logits, routing.selected)
+
+    return route
+
+
+def limited(routing: Routing, factor: Tensor) -> Routing:
+    """Return the routing of R layers with weight 0 where an expert was full; earlier tokens come first.
+
+    The selection stays as it is: capacity sends nobody elsewhere. factor: (R,), the capacity factor of each.
+    """
+    T, k = routing.selected.shape[1:]
+    weights = []
+    for selected, w, f in zip(routing.selected, routing.weights, factor.tolist(), strict=True):  # (T, k), (T, k)
+        places = expert_capacity(T, balancing_runs.N, k, round(f, 6))
+        kept = within_capacity(selected, w, places, balancing_runs.N)  # (T, k)
+        weights.append(torch.where(kept, w, 0.0))
+    return routing._replace(weights=torch.stack(weights))
+
+
+ALPHA = 0.1  # of the Switch loss that goes with a capacity
+
+METHODS: dict[str, Method] = {
+    "bias": Method("bias", "a bias in the selection, moved by u after each step; no loss.", _bias, "u",
+                   (0.0001, 0.001, 0.01, 0.1)),
+    "capacity": Method("capacity", "at most C tokens for each expert, in training and in tests; no loss.", _capacity,
+                       "c", (1.0, 1.25, 2.0)),
+    "capacity_in_training": Method("capacity in training", "the same in training; in tests nothing is dropped.",
+                                   _capacity_in_training, "c", (1.0,)),
+    "switch_capacity": Method("Switch + capacity", f"Switch loss, α = {ALPHA:g}, and capacity, in tests too.",
+                              _switch_and_capacity, "c", (1.0, 1.25)),
+}  # fmt: skip
+"""Every method by its name, in the order of the table; c is the capacity factor."""
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+def drop_rates(result: Result, factor: float, top_k: int = 1) -> np.ndarray:
+    """Return the share of the test's assignments that a capacity would drop, at every measurement, (F, S).
+
+    From the loads, which count what is asked for: an expert with n assignments drops max(n − C, 0) of them.
+    factor: of the capacity, above 0; the 2,048 fresh tokens are one batch. top_k: k of the method.
+    Raises ValueError as `balancing.expert_capacity` does.
+    """
+    places = expert_capacity(balancing_runs.TEST_TOKENS, result.load.shape[-1], top_k, factor)
+    asked = (result.load * balancing_runs.TEST_TOKENS * top_k).round()  # (F, S, N)
+    return np.maximum(asked - places, 0).sum(axis=-1) / asked.sum(axis=-1)
+
+
+def table(results: Mapping[Any, Result], factor: float = 1.25) -> str:
+    """Return the table of lesson 09 with one more column: what a capacity with this factor drops at the end, in %.
+
+    It is computed for every row, also where nothing was dropped in training. k = 1. Raises ValueError as `drop_rates`.
+    """
+    head, *rows = balancing_runs.table(results).splitlines()
+    cells = [100 * drop_rates(result, factor)[-1] for result in results.values()]  # (S,) each
+    written = [f"{c.mean():.1f} ± {c.std(ddof=1) if c.size > 1 else 0.0:.1f}" for c in cells]
+    lines = [f"{row}{cell:>15}" for row, cell in zip(rows, written, strict=True)]
+    return "\n".join([f"{head}{'% over ' + f'{factor:g}':>15}", *lines])

@@ -1,0 +1,440 @@
+"""Routers in training, the experiments of lesson 08: on labels, and end to end together with their experts.
+
+On labels (`label_runs`) cross-entropy tells the router which expert each domain belongs to; there are no experts at
+all. End to end (`regression_runs`) router and experts learn a regression whose tokens fall into clusters, and neither
+ever sees a cluster's name: it is used afterwards, to measure what the router does. `film_run` is that in the plane.
+
+Letters: T tokens, d width, N experts, k active experts a token, R runs at once, F measurements.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from moe_lessons import metrics
+from moe_lessons.data import GaussianDomains, Regression, clustered_regression, gaussian_domains
+from moe_lessons.experiments.side_by_side import SideBySide
+from moe_lessons.layer import MoELayer, Routing
+from moe_lessons.support.validation import refuse, whole_number
+from moe_lessons.training import History, constant, train
+
+DOMAINS = 4  # and experts, one for each
+BATCH = 256  # tokens in a training step
+SIZE = 32  # width d of the regression's tokens, and f of its experts
+CLUSTERS, EXPERTS = 16, 8  # of the regression: two clusters an expert, if they are shared out evenly
+
+# --- on labels ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One supervised run. noise_std: of the tokens around their domain's mean; the nearest means are 4 apart.
+
+    prototype_scale: standard deviation of W_g at the start. z_loss_coef: what the z-loss is multiplied by.
+    norms: of the means, see `data.gaussian_domains`. seed: draws task and W_g.
+    """
+
+    noise_std: float = 1.0
+    prototype_scale: float = 0.1
+    z_loss_coef: float = 0.0
+    seed: int = 0
+    norms: str = "equal"
+
+
+@dataclass(frozen=True)
+class LabelRun:
+    """What one supervised router did, on test tokens. The histories are (F,), `steps` says after how many steps.
+
+    loss: cross-entropy in nats. gap: largest logit minus the second, mean over tokens. entropy: of p, in nats.
+    z: the z-loss, without coefficient. largest: the largest |logit|. accuracy: share of tokens whose domain is named.
+    W_g: (d, N) at the end. best_accuracy, best_entropy: of the best rule that exists, on the same tokens.
+    """
+
+    setting: Setting
+    means: np.ndarray
+    W_g: np.ndarray
+    steps: np.ndarray
+    loss: np.ndarray
+    gap: np.ndarray
+    entropy: np.ndarray
+    z: np.ndarray
+    largest: np.ndarray
+    accuracy: np.ndarray
+    best_accuracy: float
+    best_entropy: float
+
+
+class LinearRouters(nn.Module):
+    """R routers side by side, each on tokens of its own: W_g (R, d, N), x (R, T, d) -> logits (R, T, N)."""
+
+    def __init__(self, W_g: Tensor) -> None:
+        super().__init__()
+        self.W_g = nn.Parameter(W_g)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (R, T, N)."""
+        return x @ self.W_g
+
+
+def label_runs(
+    settings: Sequence[Setting], steps: int = 300, measure_at: Sequence[int] = (), lr: float = 0.01,
+    progress: bool = True,
+) -> list[LabelRun]:  # fmt: skip
+    """Train one router on labels for each setting, all at once, and return the runs in the same order.
+
+    The runs share nothing but the row numbers of their batches: summed losses and Adam, which treats each entry on its
+    own, leave them independent. measure_at: numbers of steps done; the last step is always measured.
+    Raises ValueError for no setting and for what `gaussian_domains` and `train` refuse.
+    """
+    if not len(settings):
+        raise refuse("settings", settings, "at least one Setting")
+    whole_number("steps", steps, least=1, most=1_000_000)
+    tasks = [gaussian_domains(noise_std=s.noise_std, norms=s.norms, seed=s.seed) for s in settings]
+    drawn = [_first_prototypes(s, task.x.shape[1]) for s, (task, _) in zip(settings, tasks, strict=True)]
+    model, world = LinearRouters(torch.stack(drawn)), _Labelled(settings, tasks)
+    history = train(model, world.batch, world.losses, steps, lr=lr, schedule=constant, record_every=steps,
+                    progress=progress, watch=lambda model, _: world.measured(model),
+                    watch_at=tuple({*measure_at, steps}))  # fmt: skip
+    return [
+        _label_run(r, setting, task, model.W_g[r], history)
+        for r, (setting, task) in enumerate(zip(settings, tasks, strict=True))
+    ]
+
+
+class _Labelled:
+    """The tokens of R tasks, and the losses of R routers on them."""
+
+    def __init__(self, settings: Sequence[Setting], tasks: Sequence[tuple[GaussianDomains, GaussianDomains]]) -> None:
+        self.x, self.domain = _stacked([task[0] for task in tasks])  # (R, T, d), (R, T)
+        self.fresh, self.named = _stacked([task[1] for task in tasks])  # (R, T', d), (R, T')
+        self.coefficient = torch.tensor([s.z_loss_coef for s in settings])  # (R,)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        rows = _rows(step, self.x.shape[1])  # (B,)
+        return self.x.index_select(1, rows), self.domain.index_select(1, rows)
+
+    def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        h = model(batch[0])  # (R, B, N)
+        lse = h.logsumexp(dim=-1)  # (R, B)
+        z = lse.square().mean(dim=1)  # (R,)
+        return {"loss": (_cross_entropy(h, batch[1], lse) + self.coefficient * z).sum()}
+
+    def measured(self, model: nn.Module) -> dict[str, np.ndarray]:
+        """Measure each router on its test tokens; every number (R,)."""
+        h = model(self.fresh)  # (R, T', N)
+        lse = h.logsumexp(dim=-1)  # (R, T')
+        first, second = h.topk(2, dim=-1).values.unbind(dim=-1)  # (R, T') each
+        found = {
+            "loss": _cross_entropy(h, self.named, lse),
+            "gap": (first - second).mean(dim=1),
+            "entropy": torch.special.entr(h.softmax(dim=-1)).sum(dim=-1).mean(dim=1),
+            "z": lse.square().mean(dim=1),
+            "largest": h.abs().amax(dim=(1, 2)),
+            "accuracy": (h.argmax(dim=-1) == self.named).double().mean(dim=1),
+        }
+        return {name: value.double().numpy() for name, value in found.items()}
+
+
+def _cross_entropy(h: Tensor, domain: Tensor, lse: Tensor) -> Tensor:
+    """Return the mean over tokens of −log p of the right domain (R,). h: (R, T, N). domain and lse: (R, T)."""
+    right = h.gather(-1, domain.unsqueeze(-1)).squeeze(-1)  # (R, T)
+    return (lse - right).mean(dim=1)
+
+
+def _label_run(
+    r: int, setting: Setting, task: tuple[GaussianDomains, GaussianDomains], W_g: Tensor, history: History
+) -> LabelRun:
+    """Take run r out of what all runs left."""
+    frames: dict[str, Any] = {
+        name: np.array([frame[name][r] for _, frame in history.snapshots]) for name in history.snapshots[0][1]
+    }
+    steps = np.array([step for step, _ in history.snapshots])
+    right, entropy = _best_rule(task[1])
+    return LabelRun(setting=setting, means=task[0].means, W_g=W_g.detach().double().numpy(), steps=steps,
+                    best_accuracy=right, best_entropy=entropy, **frames)  # fmt: skip
+
+
+def _best_rule(task: GaussianDomains) -> tuple[float, float]:
+    """Return accuracy and entropy of the rule that knows means and spread: none is right more often (Bayes)."""
+    h = (task.x @ task.means.T - (task.means**2).sum(axis=1) / 2) / task.noise_std**2  # (T, N)
+    p = np.exp(h - h.max(axis=1, keepdims=True))  # (T, N)
+    p /= p.sum(axis=1, keepdims=True)
+    right = float(np.mean(task.best_guess(task.x) == task.domain))
+    return right, float(metrics.entropy(p).mean())
+
+
+def agreement(run: LabelRun) -> np.ndarray:
+    """Return the cosine (N, N) of each mean (row) with each learned prototype (column), both centred.
+
+    Softmax does not see what all prototypes share, so the mean over experts is taken off first, and likewise the mean
+    of the means. A matrix that is close to that of the means with themselves has the right directions.
+    """
+    return _cosines(run.means.T, run.W_g)
+
+
+def _cosines(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Return the cosines (N, N) of the columns of A and B (d, N), each set centred."""
+    a, b = (M - M.mean(axis=1, keepdims=True) for M in (A, B))  # (d, N) each
+    return (a.T @ b) / np.outer(np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0))
+
+
+def _first_prototypes(setting: Setting, d: int) -> Tensor:
+    """Draw W_g (d, N) at the start."""
+    draw = torch.randn(d, DOMAINS, generator=torch.Generator().manual_seed(setting.seed))
+    return setting.prototype_scale * draw
+
+
+def _stacked(tasks: Sequence[GaussianDomains]) -> tuple[Tensor, Tensor]:
+    """Return the tokens (R, T, d) and domains (R, T) of R tasks."""
+    x = torch.tensor(np.stack([task.x for task in tasks]), dtype=torch.float32)
+    return x, torch.tensor(np.stack([task.domain for task in tasks]))
+
+
+@lru_cache(maxsize=4096)
+def _rows(step: int, T: int) -> Tensor:
+    """Draw the tokens of a step (B,): the same ones whenever this step is taken."""
+    return torch.randint(T, (BATCH,), generator=torch.Generator().manual_seed(step))
+
+
+# --- end to end ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RegressionRun:
+    """What one layer did, on test tokens.
+
+    error: share of the target's variance that is left. before, information: I(cluster; first choice) in nats, with
+    the first W_g and with the last. load: (N,) shares of the assignments. entropy: of p, in nats, mean over tokens.
+    moved: how far W_g went, the length of the difference between start and end.
+    cluster, first: (T,), for a null of the information. load_before: (N,), with the first W_g.
+    """
+
+    error: float
+    before: float
+    information: float
+    load_before: np.ndarray
+    load: np.ndarray
+    entropy: float
+    moved: float
+    seconds: float
+    cluster: np.ndarray = field(repr=False)
+    first: np.ndarray = field(repr=False)
+
+
+def regression_runs(
+    top_k: int, gate: str, seeds: Sequence[int], *, frozen: bool = False, steps: int = 500, router_scale: float = 1.0,
+    temperature: Callable[[float], float] | None = None,
+) -> list[RegressionRun]:  # fmt: skip
+    """Train layers of 8 experts on 16 clusters, each with a target map of its own, and measure them on fresh tokens.
+
+    One layer for each seed, all at once, as if each were alone. A seed draws clusters, maps, tokens, and the layer's
+    first weights; the batches are the same in every run. So runs of one seed can be compared in pairs.
+    frozen: the routers stay as they were drawn. router_scale: multiplies their first W_g.
+    temperature: τ from the share of the training that is done, 0 to 1; the logits are divided by it, at the end too.
+    Raises ValueError for no seed and for what `MoELayer` refuses.
+    """
+    if not len(seeds):
+        raise refuse("seeds", seeds, "at least one")
+    (x, y), test = (_side_by_side([_task(seed)[part] for seed in seeds]) for part in (0, 1))
+    world = _Regressions([_layer(top_k, gate, seed, SIZE, EXPERTS, SIZE) for seed in seeds], temperature)
+    W_g = world.layers.W_g
+    with torch.no_grad():
+        W_g.mul_(router_scale).requires_grad_(not frozen)
+    start = W_g.detach().clone()  # (R, d, N)
+    _, before = world.outcomes(*test)
+    history = train(world.layers, _batches(x, y), world.losses, steps, lr=5e-3, record_every=steps, progress=False,
+                    after_step=lambda _, step: world.warm((step + 1) / steps))  # fmt: skip
+    errors, after = world.outcomes(*test)
+    moved = (W_g.detach() - start).norm(dim=(1, 2))  # (R,)
+    seconds = history.seconds / len(seeds)
+    return [
+        _regression_run(float(errors[r]), _of_run(r, before), _of_run(r, after), float(moved[r]), seconds,
+                        _task(seed)[1].cluster)
+        for r, seed in enumerate(seeds)
+    ]  # fmt: skip
+
+
+def _of_run(r: int, routing: Routing) -> Routing:
+    """Return the routing of one run, (T, …), out of that of R runs."""
+    return Routing(*(part[r] for part in routing))
+
+
+class _Regressions:
+    """R layers side by side, the temperature of their routers, and their losses."""
+
+    def __init__(self, layers: list[MoELayer], temperature: Callable[[float], float] | None) -> None:
+        self.layers, self.temperature = SideBySide(layers), temperature or (lambda done: 1.0)
+        self.warm(0.0)
+
+    def warm(self, done: float) -> None:
+        """Set τ for the share of the training that is done."""
+        self.tau = self.temperature(done)
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Routing]:
+        """Route and run tokens x (R, T, d). Returns y (R, T, d) and the routing, (R, T, …) each."""
+        routing = self.layers.decide(self.layers.logits(x) / self.tau)
+        return self.layers(x, routing), routing
+
+    def losses(self, _: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Return the sum of the layers' mean squared errors: no layer feels how many others there are."""
+        y, _routing = self(batch[0])
+        return {"loss": (y - batch[1]).square().mean(dim=(1, 2)).sum()}
+
+    @torch.no_grad()
+    def outcomes(self, x: Tensor, target: Tensor) -> tuple[Tensor, Routing]:
+        """Return the errors (R,), as shares of the targets' variances, and the routing of all tokens."""
+        y, routing = self(x)
+        return (y - target).square().mean(dim=(1, 2)) / target.var(dim=(1, 2), correction=0), routing
+
+
+def _side_by_side(parts: Sequence[Regression]) -> tuple[Tensor, Tensor]:
+    """Return the tokens and targets (R, T, d) of R tasks."""
+    x, y = zip(*(_tensors(part) for part in parts), strict=True)
+    return torch.stack(x), torch.stack(y)
+
+
+def _regression_run(
+    error: float, before: Routing, after: Routing, moved: float, seconds: float, cluster: np.ndarray
+) -> RegressionRun:
+    """Measure the routing of the same tokens before and after training."""
+    first = after.selected[:, 0].numpy()  # (T,)
+    return RegressionRun(
+        error=error,
+        before=metrics.mutual_information(cluster, before.selected[:, 0].numpy()),
+        information=metrics.mutual_information(cluster, first),
+        load_before=metrics.expert_load(before.selected.numpy(), EXPERTS),
+        load=metrics.expert_load(after.selected.numpy(), EXPERTS),
+        entropy=float(metrics.entropy(after.probs.double().numpy()).mean()),
+        moved=moved,
+        seconds=seconds,
+        cluster=cluster,
+        first=first,
+    )
+
+
+def squared_error(layer: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """Return the task loss of a batch, tokens x (B, d) and targets (B, d): the mean squared error."""
+    x, target = batch
+    return {"loss": (layer(x) - target).square().mean()}
+
+
+@lru_cache(maxsize=16)
+def _task(seed: int) -> tuple[Regression, Regression]:
+    return clustered_regression(T=8192, d=SIZE, clusters=CLUSTERS, seed=seed)
+
+
+def _tensors(part: Regression) -> tuple[Tensor, Tensor]:
+    """Return tokens and targets (T, d) in float32."""
+    return torch.tensor(part.x, dtype=torch.float32), torch.tensor(part.y, dtype=torch.float32)
+
+
+def _layer(top_k: int, gate: str, seed: int, d: int, experts: int, width: int) -> MoELayer:
+    """Draw a layer without touching the caller's random numbers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MoELayer(d, width, experts, top_k, gate)
+
+
+def _batches(x: Tensor, y: Tensor) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """Draw the batches of a task (T, …), or the same rows from each of R tasks (R, T, d)."""
+    tokens = x.ndim - 2  # the axis of the tokens
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        rows = _rows(step, x.shape[tokens])  # (B,)
+        return x.index_select(tokens, rows), y.index_select(tokens, rows)
+
+    return batch
+
+
+@torch.no_grad()
+def _outcome(layer: MoELayer, part: tuple[Tensor, Tensor]) -> tuple[float, Routing]:
+    """Return the error, as a share of the target's variance, and the routing of all tokens."""
+    x, target = part
+    y, routing = layer(x, return_routing=True)
+    return float((y - target).square().mean() / target.var(correction=0)), Routing(*routing)
+
+
+# --- the film -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A training run in the plane, measured F times on the same tokens; one expert a token, experts counted from 0.
+
+    x: (T, 2) tokens; cluster: (T,); means: (C, 2) of the clusters. steps: (F,) training steps done. W_g: (F, 2, N).
+    selected: (F, T). load: (F, N) shares. entropy: (F,) of p in nats, mean over tokens. loss: (F,), what `loss_name`
+    says. information: (F,), I(cluster; expert) in nats.
+    """
+
+    x: np.ndarray
+    cluster: np.ndarray
+    means: np.ndarray
+    loss_name: str
+    steps: np.ndarray
+    W_g: np.ndarray
+    selected: np.ndarray
+    load: np.ndarray
+    entropy: np.ndarray
+    loss: np.ndarray
+    information: np.ndarray
+
+
+def film_run(labels: bool, seed: int = 0, steps: int = 400, every: int = 10) -> Film:
+    """Train a router for four clusters in the plane and keep what it does every `every` steps.
+
+    labels: True trains the router by cross-entropy on the clusters' names, and no expert takes part. False trains
+    router and experts (k = 1, form B) on targets tanh(x A_c), each cluster c with its own matrix A_c, and no names.
+    Both start with the same W_g. Raises ValueError for steps that `every` does not divide.
+    """
+    whole_number("steps", steps, least=1, most=100_000)
+    if steps % whole_number("every", every, least=1, most=steps):
+        raise refuse("every", every, f"a divisor of steps, {steps}")
+    train_part, test_part, means = _plane(seed)
+    x, target = _tensors(train_part)  # (T, 2) each
+    name = torch.tensor(train_part.cluster)  # (T,)
+    layer = _layer(1, "softmax_topk", seed, 2, DOMAINS, 8)
+    batch, losses = (_batches(x, name), naming_error) if labels else (_batches(x, target), squared_error)
+    at = tuple(range(0, steps + 1, every))
+    history = train(layer, batch, losses, steps, lr=5e-3, record_every=steps, progress=False,
+                    watch=lambda model, _: _frame(model, test_part, labels), watch_at=at)  # fmt: skip
+    frames = {key: np.stack([frame[key] for _, frame in history.snapshots]) for key in history.snapshots[0][1]}
+    loss_name = "cross-entropy, nats" if labels else "error, share of the variance"
+    return Film(test_part.x, test_part.cluster, means, loss_name, np.array(at), **frames)
+
+
+def naming_error(layer: Any, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """Return the cross-entropy of a layer's router, tokens x (B, d) and the names of their clusters (B,)."""
+    x, name = batch
+    return {"loss": F.cross_entropy(layer.router(x).logits, name)}
+
+
+def _plane(seed: int) -> tuple[Regression, Regression, np.ndarray]:
+    """Draw four clusters in the plane, scaled to root mean square 1 about, each with a target map. And their means."""
+    parts = gaussian_domains(d=2, domains=DOMAINS, noise_std=0.8, test_T=1024, seed=seed)
+    size = np.sqrt((parts[0].means ** 2).mean() + parts[0].noise_std ** 2)
+    maps = np.random.default_rng([seed, 8]).normal(size=(DOMAINS, 2, 2))  # (C, 2, 2)
+    train_part, test_part = (
+        Regression(p.x / size, np.tanh(np.einsum("td,tde->te", p.x / size, maps[p.domain])), p.domain) for p in parts
+    )
+    return train_part, test_part, parts[0].means / size
+
+
+def _frame(layer: Any, part: Regression, labels: bool) -> dict[str, Any]:
+    """Measure a layer on the film's tokens."""
+    error, routing = _outcome(layer, _tensors(part))
+    chosen = routing.selected.numpy()  # (T, 1)
+    named = naming_error(layer, (_tensors(part)[0], torch.tensor(part.cluster)))["loss"]
+    return {
+        "W_g": layer.router.W_g.detach().double().numpy().copy(),
+        "selected": chosen[:, 0],
+        "load": metrics.expert_load(chosen, DOMAINS),
+        "entropy": metrics.entropy(routing.probs.double().numpy()).mean(),
+        "loss": float(named) if labels else error,
+        "information": metrics.mutual_information(part.cluster, chosen[:, 0]),
+    }

@@ -1,0 +1,202 @@
+"""The evidence of lesson 11: its measures on planted routes, its models, and the results that ship with the course."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from moe_lessons.corpus import text
+from moe_lessons.experiments import specialisation as study_of
+from moe_lessons.losses import load_balancing_loss, z_loss
+from moe_lessons.model import next_token_loss
+from moe_lessons.training import device, warmup_cosine
+
+CONTEXT, VOCABULARY = 16, 30
+TINY = {"context": CONTEXT, "layers": 2, "d_model": 8, "heads": 2, "d_ff": 16, "num_experts": 4}
+
+
+def a_part(sequences, seed):
+    """Sequences of two domains that share most of their tokens."""
+    rng = np.random.default_rng(seed)
+    domain = np.arange(sequences) % 2
+    ids = rng.integers(0, 25, (sequences, CONTEXT + 1)) + 5 * domain[:, None]
+    classes = {name: rng.integers(0, 3, ids.shape) for name in study_of.ABOUT}
+    classes["domain"] = np.broadcast_to(domain[:, None], ids.shape).copy()
+    return text.Part(ids, domain, np.arange(sequences), classes)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return text.TextTask(a_part(120, 0), a_part(40, 1), a_part(60, 2), ("one", "two"), {}, None,
+                         tuple(bytes([i]) for i in range(VOCABULARY)), ())  # fmt: skip
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    whole = study_of.build
+    monkeypatch.setattr(study_of, "build", lambda V, kind="moe", seed=0: whole(V, kind, seed, **TINY))
+    monkeypatch.setattr(study_of, "BATCH", 4)
+
+
+# --- measures -----------------------------------------------------------------------------------------------------
+
+
+def planted(part, kind):
+    """Return a selection (S, L, 1) of four experts that follows the domain, the token, or nothing."""
+    labels, rng = study_of.labels_of(part), np.random.default_rng(3)
+    follow = {
+        "domain": labels["domain"],
+        "token": labels["token"] % 4,
+        "nothing": rng.integers(0, 4, labels["token"].shape),
+    }
+    return follow[kind][..., None], labels
+
+
+def test_experts_that_follow_the_domain_know_it(task):
+    found = study_of.information(*planted(task.report, "domain"), "domain", draws=50)
+    assert found["bits"] == pytest.approx(1)
+    assert found["null_95"] < 0.2
+    assert found["excess"] == pytest.approx(found["bits"] - found["null_mean"])
+
+
+def test_experts_that_follow_the_token_know_nothing_beyond_it(task):
+    selected, labels = planted(task.report, "token")
+    assert study_of.information(selected, labels, "domain", draws=5)["bits"] > 1e-3
+    assert study_of.information(selected, labels, "domain", "token", draws=5)["bits"] == pytest.approx(0, abs=1e-12)
+
+
+def test_experts_that_follow_nothing_stay_within_the_null(task):
+    selected, labels = planted(task.report, "nothing")
+    found = study_of.information(selected, labels, "domain", "token", draws=50)
+    assert found["bits"] > 0.02  # the bias of the estimate
+    assert abs(found["excess"]) < 0.05
+    assert abs(study_of.information(selected, labels, "domain", draws=50)["excess"]) < 0.02
+
+
+def test_the_best_layer_is_the_one_with_the_largest_excess():
+    layers = [{"domain_given_token": {"excess": value}} for value in (0.1, 0.3, 0.2)]
+    assert study_of.best_layer(layers) == 1
+
+
+# --- models -------------------------------------------------------------------------------------------------------
+
+
+def test_the_batch_of_a_step_is_always_the_same_and_balanced(task):
+    one, other = study_of.batches_of(task.train, 0, 8), study_of.batches_of(task.train, 0, 8)
+    late_first = other(40)
+    batches = [one(step) for step in range(41)]
+    assert torch.equal(batches[40], late_first)
+    assert all(batch.shape == (8, CONTEXT + 1) for batch in batches)
+    assert not torch.equal(batches[0], study_of.batches_of(task.train, 1, 8)(0))
+    rows = torch.cat(batches[:15]).tolist()  # an epoch: 15 batches of 8
+    assert len({tuple(row) for row in rows}) == 120
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_record_is_what_the_model_does(task):
+    model = study_of.build(VOCABULARY)
+    ids = task.report.ids[:7]
+    routes = study_of.record(model, ids, size=3)
+    logits, decisions = model(torch.from_numpy(ids)[:, :-1], return_routing=True)
+    assert routes.selected.shape == (2, 7, CONTEXT, 2)
+    np.testing.assert_array_equal(routes.selected[1], decisions[1].selected.numpy())
+    assert routes.loss.mean() == pytest.approx(next_token_loss(logits, torch.from_numpy(ids)).item(), abs=1e-5)
+    assert (routes.entropy <= 2 + 1e-6).all()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_expert_that_nobody_chose_can_be_switched_off_for_nothing(task):
+    model = study_of.build(VOCABULARY)
+    used = np.unique(study_of.record(model, task.report.ids).selected[0])
+    closed = study_of.ablation(model, task.report, 0)
+    assert closed.shape == (4, 2)
+    for expert in range(4):
+        assert (np.abs(closed[expert]) > 1e-9).any() == (expert in used)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("kind", study_of.KINDS)
+def test_a_study_holds_what_the_lesson_reports_and_fits_into_json(task, kind):
+    found = json.loads(json.dumps(study_of.study(task, kind, 0, steps=6, draws=3)))
+    assert len(found["loss"]) == 2
+    assert ("layers" in found) == (kind != "dense")
+    assert ("ablation" in found) == (kind == "moe")
+    assert bool(found["train"]) == (kind != "untrained")
+    if kind == "moe":
+        assert [share[-1] for share in found["saturation"]["share"]] == [1, 1]
+    if kind == "hash":
+        assert found["layers"][0]["domain_given_token"]["bits"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_only_a_learned_router_pays_for_balance(task):
+    ids = torch.from_numpy(task.train.ids[:4])
+    assert {"loss", "task", "balance", "z"} == set(study_of.language_losses(study_of.build(VOCABULARY), ids))
+    dense = study_of.language_losses(study_of.build(VOCABULARY, "dense"), ids)
+    assert dense["loss"] is dense["task"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_balance_and_z_are_means_over_the_layers(task):
+    model, ids = study_of.build(VOCABULARY), torch.from_numpy(task.train.ids[:4])
+    decisions = model(ids[:, :-1], return_routing=True)[1]
+    balance = [load_balancing_loss(d.logits, d.selected.shape[-1], d.selected).item() for d in decisions]
+    z = [z_loss(d.logits).item() for d in decisions]
+    found = study_of.language_losses(model, ids)
+    assert found["balance"].item() == pytest.approx(np.mean(balance), rel=1e-6)
+    assert found["z"].item() == pytest.approx(np.mean(z), rel=1e-6)
+    assert np.ptp(balance) > 1e-3  # control: the layers differ
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_checkpoint_of_another_seed_or_text_is_not_taken_for_this_one(task):
+    def trained(seed=0, task=task):
+        model = study_of.build(VOCABULARY, seed=seed)
+        return model, study_of.train_language_model(model, task, 4, checkpoint="lesson 11", progress=False)
+
+    first, history = trained()
+    again, resumed = trained()
+    assert resumed.losses == history.losses
+    assert torch.equal(first.tokens.weight, again.tokens.weight)
+    with pytest.raises(ValueError, match=r"'seed': 1.*it is of .*'seed': 0.*name another checkpoint"):
+        trained(seed=1)
+    with pytest.raises(ValueError, match="to start afresh"):
+        trained(task=replace(task, train=a_part(120, 9)))
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_model_trained_on_a_gpu_comes_back_to_the_cpu(task):
+    model, on_cpu = study_of.build(VOCABULARY), study_of.build(VOCABULARY)
+    history = study_of.train_language_model(model, task, 4, where=device(), progress=False)
+    expected = study_of.train_language_model(on_cpu, task, 4, progress=False)
+    assert model.tokens.weight.device == on_cpu.tokens.weight.device
+    np.testing.assert_allclose(history.losses["loss"], expected.losses["loss"], atol=1e-3)
+
+
+# --- the results that ship ----------------------------------------------------------------------------------------
+
+
+def test_the_results_are_those_of_the_present_settings():
+    results = study_of.load_results()
+    assert results["settings"] == {
+        "steps": study_of.STEPS, "batch": study_of.BATCH, "lr": study_of.LR, "balance": study_of.BALANCE,
+        "z": study_of.Z, "seeds": list(study_of.SEEDS),
+    }  # fmt: skip
+    assert results["domains"] == list(text.DOMAINS)
+    assert [(s["kind"], s["seed"]) for s in results["studies"]] == [
+        (kind, seed) for seed in study_of.SEEDS for kind in study_of.KINDS
+    ]
+
+
+@pytest.mark.slow
+def test_a_fresh_short_run_is_consistent_with_the_results():
+    """The losses of the first steps, within what another machine or Python's other standard library may change."""
+    shipped = next(s for s in study_of.load_results()["studies"] if s["kind"] == "moe" and s["seed"] == 0)
+    words, schedule = text.prepare(), lambda step, _: warmup_cosine(step, study_of.STEPS)
+    model = study_of.build(len(words.token_bytes))
+    history = study_of.train_language_model(model, words, 60, progress=False, schedule=schedule)
+    np.testing.assert_allclose(history.losses["task"], shipped["train"][:6], atol=0.15)
+    assert np.ptp(shipped["train"][:6]) > 0.5  # control: they do differ from step to step

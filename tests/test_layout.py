@@ -1,0 +1,81 @@
+"""The house: the code that lessons are about on top, seven folders below it, and imports that point one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import moe_lessons
+
+PACKAGE = Path(moe_lessons.__file__).parent
+REFERENCE = "routing layer losses balancing estimators metrics accounting precision data model training variants"
+# Whoever stands on a later line may import from the lines before it, and from its own folder.
+ORDER = (("support",), ("reference", "corpus"), ("experiments",), ("figures", "checks"), ("widgets", "grading"))
+LEVEL = {folder: level for level, folders in enumerate(ORDER) for folder in folders}
+
+
+def folder_of(dotted):
+    """Return the folder of a module named below moe_lessons: "figures.svg" -> "figures", "routing" -> "reference"."""
+    first = dotted.split(".")[0]
+    return first if first in LEVEL else "reference"
+
+
+def imported(source):
+    """Return every module of the package that a source imports, wherever in it, named below moe_lessons."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "moe_lessons":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("moe_lessons."):
+            found.add(node.module.removeprefix("moe_lessons."))
+        elif isinstance(node, ast.Import):
+            found |= {a.name.removeprefix("moe_lessons.") for a in node.names if a.name.startswith("moe_lessons.")}
+    return found
+
+
+def wrong_arrows(name, source):
+    """Return the imports of a module that do not point down, or stay in its folder."""
+    here = folder_of(name)
+    there = {other: folder_of(other) for other in imported(source)}
+    return sorted(other for other, folder in there.items() if folder != here and LEVEL[folder] >= LEVEL[here])
+
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path != PACKAGE / "__init__.py"
+}
+
+
+def test_the_top_holds_the_reference_code_and_seven_folders():
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(REFERENCE.split())
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert folders == set(LEVEL) - {"reference"}
+    assert len(folders) == 7
+
+
+def test_the_reference_code_can_be_read():
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in PACKAGE.glob("*.py")) < 3200
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_one_way(name):
+    assert wrong_arrows(name, MODULES[name].read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("routing", "def f():\n    from moe_lessons.checks import check"),
+        ("support.timing", "from moe_lessons import routing"),
+        ("experiments.worth_it", "import moe_lessons.figures.svg"),
+        ("figures.svg", "from moe_lessons.checks.values import show"),
+    ],
+)
+def test_an_import_that_points_up_would_be_found(name, source):
+    assert wrong_arrows(name, source)
+
+
+def test_tests_mirror_the_package():
+    """Every folder of the package has its tests under the same name."""
+    assert all((PACKAGE.parent / "tests" / folder).is_dir() for folder in set(LEVEL) - {"reference"})

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -17,41 +17,48 @@ class OutOfTime(BaseException):
     """The code under the deadline took too long. Not an Exception, so that `except Exception` lets it pass."""
 
 
-@contextmanager
-def deadline(seconds: float, cpu: bool = False) -> Iterator[None]:
+def deadline(seconds: float, cpu: bool = False) -> AbstractContextManager[None]:
     """Raise OutOfTime inside the block after `seconds`. One long C call is noticed only when it returns.
 
     `cpu` counts the CPU time of this process, not the clock's (in the main thread, on Linux and macOS).
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
-    with _alarm(seconds, cpu) if in_main_thread and hasattr(signal, "setitimer") else _timer_thread(seconds):
-        yield
+    return _Alarm(seconds, cpu) if in_main_thread and hasattr(signal, "setitimer") else _timer_thread(seconds)
 
 
-@contextmanager
-def _alarm(seconds: float, cpu: bool = False) -> Iterator[None]:
-    """Use the operating system's timer (Linux, macOS)."""
-    clock, alarm = (signal.ITIMER_PROF, signal.SIGPROF) if cpu else (signal.ITIMER_REAL, signal.SIGALRM)
-    outside, rings, tracer = _stack(sys._getframe()), 0, sys.gettrace()
+class _Alarm:
+    """Uses the operating system's timer (Linux, macOS).
 
-    def ring(_signal: int, frame: FrameType | None) -> None:
-        nonlocal rings
-        rings += 1
-        if rings > PATIENCE:
-            _raise_again_when_caught(frame, outside)
-        signal.setitimer(clock, REPEAT_SECONDS)  # only now: alarms must not ring inside alarms
-        raise OutOfTime
+    A class, since an alarm may ring at any moment: raised in a generator's clean-up, or before it, it would leave the
+    timer on and nobody to hear it, which ends the process.
+    """
 
-    handler = signal.signal(alarm, ring)
-    timer = signal.setitimer(clock, seconds)
-    try:
-        yield
-    finally:
-        try:
-            signal.setitimer(clock, *timer)
-        finally:  # also when a last alarm rings on the line above
-            signal.signal(alarm, handler)
-            sys.settrace(tracer)
+    def __init__(self, seconds: float, cpu: bool = False) -> None:
+        self.seconds, self.rings, self.over = seconds, 0, False
+        self.clock, self.alarm = (signal.ITIMER_PROF, signal.SIGPROF) if cpu else (signal.ITIMER_REAL, signal.SIGALRM)
+
+    def __enter__(self) -> None:
+        self.outside, self.tracer = _stack(sys._getframe()), sys.gettrace()
+        self.handler = signal.signal(self.alarm, self.ring)
+        self.timer = signal.setitimer(self.clock, self.seconds)
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+        signal.setitimer(self.clock, *self.timer)
+        signal.signal(self.alarm, self.handler)
+        sys.settrace(self.tracer)
+
+    def ring(self, _signal: int, frame: FrameType | None) -> None:
+        """Raise in the block, and set the timer anew: only now, for alarms must not ring inside alarms."""
+        if self.over:
+            return
+        inside = frame is None or frame.f_code not in (_Alarm.__enter__.__code__, _Alarm.__exit__.__code__)
+        self.rings += inside
+        if self.rings > PATIENCE:
+            _raise_again_when_caught(frame, self.outside)
+        signal.setitimer(self.clock, REPEAT_SECONDS)
+        if inside:
+            raise OutOfTime
 
 
 def _stack(frame: FrameType | None) -> list[FrameType]:

@@ -10,6 +10,7 @@ import socket
 import time
 
 from moe_lessons.grading import wire
+from moe_lessons.grading.patience import Patience
 
 GREETING_SECONDS = 10.0  # of the clock's: a fork of a process that has just come to its end greets at once
 
@@ -21,6 +22,18 @@ def greeted(mine: socket.socket) -> bool:
         return bool(mine.recv(1))
     except OSError:
         return False
+
+
+def drain(mine: socket.socket) -> None:
+    """Close a socket once the heir has closed its end. Before, it would lose what is still on its way to the heir.
+
+    (A socket closed with something unread in it resets the connection, and a cell can write into this one.)
+    """
+    mine.settimeout(GREETING_SECONDS)
+    with contextlib.suppress(OSError):
+        while mine.recv(2**16):
+            pass
+    mine.close()
 
 
 def reap() -> None:
@@ -50,17 +63,27 @@ def limit_cpu(seconds: float) -> None:
 
 def watched(child: int, seconds: float, wall: float) -> tuple[str, float, int]:
     """Wait for a child. Return how it ended, the CPU seconds that it used, and its exit code."""
-    until, pause = time.monotonic() + wall, 0.001
+    patience, pause = Patience(child), 0.001
+    until = patience.begin + wall
     pid, status, usage = os.wait4(child, os.WNOHANG)
     while not pid:
-        if time.monotonic() > until:
+        if time.monotonic() > until and patience.spent() > wall:
             os.kill(child, signal.SIGKILL)
             return "timed out", os.wait4(child, 0)[2].ru_utime, -signal.SIGKILL
         time.sleep(pause)
         pause = min(2 * pause, 0.02)
         pid, status, usage = os.wait4(child, os.WNOHANG)
-    used = usage.ru_utime + usage.ru_stime
-    return ("timed out" if used >= 0.9 * seconds else "killed"), used, os.waitstatus_to_exitcode(status)
+    used, code = usage.ru_utime + usage.ru_stime, os.waitstatus_to_exitcode(status)
+    return ("timed out" if _ended_by_limit(code, used, seconds) else "killed"), used, code
+
+
+def _ended_by_limit(code: int, used: float, seconds: float) -> bool:
+    """Tell whether the kernel ended a process for its use of CPU time.
+
+    Its signal says so. A process that handles this signal is killed later, at the hard limit: then the seconds say so.
+    They alone would not do: the limit counts clock ticks, the seconds are exact, and on a busy machine they part.
+    """
+    return code == -signal.SIGXCPU or (code == -signal.SIGKILL and used >= 0.8 * seconds)
 
 
 def report() -> mmap.mmap:

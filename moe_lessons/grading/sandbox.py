@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from moe_lessons.grading import syscalls, wire
+from moe_lessons.grading.patience import Patience, family, told
 
 PACKAGE = Path(__file__).parents[1]
 START = "import sys; sys.path.append({!r}); from moe_lessons.grading import worker; worker.main({}, {}, {})"
@@ -139,7 +140,8 @@ class Running:
     def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request, return the reply. Raises TimeoutError, wire.Closed, wire.Malformed."""
         wire.send(self.channel, dict(request), self._watch)
-        reply = wire.receive(self.channel, seconds, self._watch)
+        patience = Patience(self.process.pid)
+        reply = wire.receive(self.channel, seconds, self._watch, patience.spent)
         if not isinstance(reply, dict):
             raise wire.Malformed("the reply is no dict")
         return reply
@@ -148,7 +150,7 @@ class Running:
         """Look at the memory in use, now and then."""
         if time.monotonic() > self.next_look:
             self.next_look = time.monotonic() + WATCH_SECONDS
-            if _memory(_family(self.process.pid)) > self.most_memory:
+            if _memory(family(self.process.pid)) > self.most_memory:
                 raise wire.Closed(TOO_MUCH_MEMORY)
 
     def stop(self) -> None:
@@ -166,30 +168,16 @@ class Running:
         return self.errors.read(2000).decode(errors="replace").strip()
 
 
-def _family(pid: int) -> list[int]:
-    """Return a process and all that descend from it, as far as the system tells."""
-    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in _told(task).split()]
-    return [pid, *(other for child in children for other in _family(int(child)))]
-
-
-def _told(path: Path) -> str:
-    """Return what the system says of a process; nothing where it is gone."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
-
-
 def _memory(pids: list[int]) -> int:
     """Return the bytes of memory that processes have in use."""
-    pages = sum(int(count) for pid in pids for count in _told(Path(f"/proc/{pid}/statm")).split()[1:2])
+    pages = sum(int(count) for pid in pids for count in told(Path(f"/proc/{pid}/statm")).split()[1:2])
     shared = {mapping for pid in pids for mapping in _shared(pid)}
     return pages * os.sysconf("SC_PAGESIZE") + sum(size for *_, size in shared)
 
 
 def _shared(pid: int) -> Iterator[tuple[str, str, str, int]]:
     """Yield device, inode, offset and bytes of each shared mapping: its pages need not show in any process."""
-    for line in _told(Path(f"/proc/{pid}/maps")).splitlines():
+    for line in told(Path(f"/proc/{pid}/maps")).splitlines():
         addresses, flags, offset, device, inode, *_ = line.split()
         if flags.endswith("s"):
             start, end = addresses.split("-")

@@ -131,6 +131,13 @@ def loads(content: bytes) -> Any:
 
 
 Watch = Callable[[], None]  # called again and again while the other side is waited for; what it raises ends that
+Clock = Callable[[], float]  # tells the seconds since the waiting began
+
+
+def stopwatch() -> Clock:
+    """Return a clock that begins now."""
+    begin = time.monotonic()
+    return lambda: time.monotonic() - begin
 
 
 def send(channel: socket.socket, message: Any, watch: Watch = lambda: None) -> None:
@@ -140,7 +147,7 @@ def send(channel: socket.socket, message: Any, watch: Watch = lambda: None) -> N
         raise Malformed("more than fits into a message")
     left = memoryview(HEAD.pack(len(content)) + content)
     try:
-        for _ in _turns(channel, time.monotonic() + SEND_SECONDS, watch):
+        for _ in _turns(channel, SEND_SECONDS, stopwatch(), watch):
             with contextlib.suppress(TimeoutError):
                 left = left[channel.send(left) :]
             if not left:
@@ -149,19 +156,21 @@ def send(channel: socket.socket, message: Any, watch: Watch = lambda: None) -> N
         raise Closed(str(error)) from None
 
 
-def receive(channel: socket.socket, seconds: float = math.inf, watch: Watch = lambda: None) -> Any:
-    """Return the next frame. Raises Closed at the end, TimeoutError after `seconds`, and Malformed."""
-    until = time.monotonic() + seconds
-    (length,) = HEAD.unpack(_exactly(channel, HEAD.size, until, watch))
+def receive(
+    channel: socket.socket, seconds: float = math.inf, watch: Watch = lambda: None, clock: Clock | None = None
+) -> Any:
+    """Return the next frame. Raises Closed at the end, TimeoutError after `seconds` of the clock, and Malformed."""
+    turns = _turns(channel, seconds, clock or stopwatch(), watch)
+    (length,) = HEAD.unpack(_exactly(channel, HEAD.size, turns))
     if length > MOST_BYTES:
         raise Malformed("more than fits into a reply")
-    return loads(_exactly(channel, length, until, watch))
+    return loads(_exactly(channel, length, turns))
 
 
-def _exactly(channel: socket.socket, size: int, until: float, watch: Watch) -> bytes:
+def _exactly(channel: socket.socket, size: int, turns: Iterator[None]) -> bytes:
     """Return the next `size` bytes."""
     content = bytearray()
-    for _ in _turns(channel, until, watch):
+    for _ in turns:
         try:
             part = channel.recv(min(size - len(content), 2**16))
         except TimeoutError:
@@ -176,9 +185,9 @@ def _exactly(channel: socket.socket, size: int, until: float, watch: Watch) -> b
     return bytes(content)
 
 
-def _turns(channel: socket.socket, until: float, watch: Watch) -> Iterator[None]:
+def _turns(channel: socket.socket, seconds: float, clock: Clock, watch: Watch) -> Iterator[None]:
     """Give turns to wait for the channel, each a short one. Raises TimeoutError when time is up."""
-    while (left := until - time.monotonic()) > 0:
+    while (left := seconds - clock()) > 0:
         watch()
         channel.settimeout(min(left, TURN_SECONDS))
         yield

@@ -155,7 +155,7 @@ class Worker:
         self._purge(said.get("heir"))
         wire.send(self.channel, reply)
         socket.send_fds(mine, [b"."], [self.channel.fileno()])
-        mine.close()
+        forks.drain(mine)
         self.channel.close()
         while os.getpid() == self.first:  # with it the sandbox would end
             signal.pause()

@@ -10,7 +10,7 @@ from moe_lessons.checks.deadline import OutOfTime, deadline
 
 TIMERS = [pytest.param(module._timer_thread, id="thread")]
 if hasattr(signal, "setitimer"):
-    TIMERS.append(pytest.param(module._alarm, id="alarm"))
+    TIMERS.append(pytest.param(module._Alarm, id="alarm"))
 
 
 @pytest.mark.parametrize("timer", TIMERS)
@@ -68,3 +68,18 @@ def test_the_signal_handler_is_put_back():
         assert signal.getsignal(signal.SIGALRM) is not before
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no SIGALRM: the thread is used there")
+def test_an_alarm_at_the_very_end_leaves_nothing_behind():
+    """Whenever it rings: a timer left on without its handler would end the learner's kernel."""
+    before, stopped = signal.getsignal(signal.SIGALRM), 0
+    for step in range(4000):
+        try:
+            with deadline(1e-6 * (1 + step % 40)):
+                sum(range(step % 100))
+        except OutOfTime:
+            stopped += 1
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        assert signal.getsignal(signal.SIGALRM) is before
+    assert 0 < stopped < 4000

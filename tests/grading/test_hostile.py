@@ -63,7 +63,8 @@ def test_a_hostile_submission_gets_its_mark_and_harms_nothing(kind, place, hosti
     where, server = place
     write(where, kind.make(where))
     record = graded(where, hostile_sandbox)
-    assert (record.ended, tuple(mark.points for mark in record.marks)) == (kind.ended, kind.points), record
+    came = (record.ended, tuple(mark.points for mark in record.marks))
+    assert came == (kind.ended, kind.points), f"{record.reason} ({record.seconds} s)"
     assert kind.words in json.dumps(record.as_json(), ensure_ascii=False), record
     assert escapes(where, server, record) == []
     assert Record.from_json(json.loads(json.dumps(record.as_json()))) == record

@@ -1,8 +1,9 @@
 """Hostile and broken submissions: each kind is a small function that makes one, with the status and marks it must get.
 
 A function returns the sources of the code cells, or the bytes of a file, or writes the file itself and returns nothing.
-All are about questions 1.1 (a function, one point) and 1.4 (a value, two points). Whatever they do is bounded: were
-there no sandbox, they would leave a few files in a temporary folder, 200 processes for seconds, 4 GB of address space.
+All are about questions 1.1 (a function, one point) and 1.4 (a value, two points). Whatever they do is bounded:
+were there no sandbox, they would leave a few files in a temporary folder, and for two minutes 200 processes and 4 GB of
+address space.
 """
 
 import json

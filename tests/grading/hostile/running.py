@@ -131,7 +131,7 @@ BOMB = """
 import os, time
 for _ in range(200):
     if os.fork() == 0:
-        time.sleep(20)
+        time.sleep(120)
         os._exit(0)
 """
 
@@ -170,21 +170,21 @@ def memory_bomb_in_an_answer(place):
 
 @kind(KILLED, FULL, "took too much memory")
 def memory_bomb_of_many_processes(place):
-    fill = "        kept = np.ones(2**25)\n        time.sleep(20)\n        os._exit(0)"
-    return honest(f"import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n{fill}\ntime.sleep(20)")
+    fill = "        kept = np.ones(2**25)\n        time.sleep(120)\n        os._exit(0)"
+    return honest(f"import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n{fill}\ntime.sleep(120)")
 
 
 @kind(KILLED, FULL, "took too much memory")
 def memory_bomb_of_processes_that_a_thread_starts(place):
-    fill = "            kept = np.ones(2**25)\n            time.sleep(20)\n            os._exit(0)"
-    start = f"def start():\n    for _ in range(6):\n        if os.fork() == 0:\n{fill}\n    time.sleep(20)"
+    fill = "            kept = np.ones(2**25)\n            time.sleep(120)\n            os._exit(0)"
+    start = f"def start():\n    for _ in range(6):\n        if os.fork() == 0:\n{fill}\n    time.sleep(120)"
     return honest(f"import os, threading, time\n{start}\nt = threading.Thread(target=start)\nt.start()\nt.join()")
 
 
 @kind(KILLED, FULL, "took too much memory")
 def memory_that_is_shared_and_shows_in_no_process(place):
-    keep = "    kept = mmap.mmap(-1, 2**28)\n    if os.fork() == 0:\n        time.sleep(20)\n        os._exit(0)"
-    return honest(f"import mmap, os, time\nfor _ in range(6):\n{keep}\n    kept.close()\ntime.sleep(20)")
+    keep = "    kept = mmap.mmap(-1, 2**28)\n    if os.fork() == 0:\n        time.sleep(120)\n        os._exit(0)"
+    return honest(f"import mmap, os, time\nfor _ in range(6):\n{keep}\n    kept.close()\ntime.sleep(120)")
 
 
 # Each later cell's process then sends one byte of a reply; what the cells after it define is never reached.
@@ -196,9 +196,9 @@ def cell(self, request):
     for _ in range(6):
         if os.fork() == 0:
             kept = np.ones(2**25)
-            time.sleep(20)
+            time.sleep(120)
             os._exit(0)
-    time.sleep(20)
+    time.sleep(120)
 worker.Worker.cell = cell
 """
 

@@ -1,0 +1,56 @@
+"""How long something has been waited for, whatever else the machine does.
+
+A deadline by the clock alone depends on the load: beside seven others, one second of work takes eight. So time in which
+processes stand in line for a processor does not count, as far as the system tells (Linux does). Sleeping counts.
+"""
+
+import time
+from pathlib import Path
+
+MOST = 10.0  # times as long as asked, however busy the machine
+
+
+class Patience:
+    """A clock that begins now and goes slower while a process and its descendants stand in line for a processor."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.begin = pid, time.monotonic()
+        self.latest = {member: line_and_work(member) for member in family(pid)}
+        self.first = self._totals()
+
+    def spent(self) -> float:
+        """Return the seconds that count: those of the clock less those in line, or those of work if these are more.
+
+        Processes that stand in each other's way thus gain nothing.
+        """
+        elapsed = time.monotonic() - self.begin
+        for member in family(self.pid):  # of one that is gone, the last reading stays
+            now, last = line_and_work(member), self.latest.get(member, (0.0, 0.0))
+            self.latest[member] = (max(now[0], last[0]), max(now[1], last[1]))
+        in_line, at_work = (now - before for now, before in zip(self._totals(), self.first, strict=True))
+        return max(elapsed - in_line, at_work, elapsed / MOST)
+
+    def _totals(self) -> tuple[float, float]:
+        """Return the seconds in line and at work of all processes seen so far."""
+        return sum(line for line, _ in self.latest.values()), sum(work for _, work in self.latest.values())
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all that descend from it, as far as the system tells."""
+    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in told(task).split()]
+    return [pid, *(other for child in children for other in family(int(child)))]
+
+
+def line_and_work(pid: int) -> tuple[float, float]:
+    """Return the seconds in which a process's threads stood in line, and in which they ran; 0 where nobody tells."""
+    entries = [told(path).split() for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    known = [(int(entry[1]) / 1e9, int(entry[0]) / 1e9) for entry in entries if len(entry) > 1]
+    return sum(line for line, _ in known), sum(work for _, work in known)
+
+
+def told(path: Path) -> str:
+    """Return what the system says of a process; nothing where it is gone."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -41,6 +41,7 @@ grade: ready ## mark the notebooks in a folder: make grade DIR=submissions (docs
 	@folder="$(DIR)"; if [ -z "$$folder" ]; then echo "Which folder? make grade DIR=submissions" >&2; exit 2; fi; \
 	$(BIN)/python -m moe_lessons.grading "$$folder" -o "$(or $(OUT),$${folder%/}-marks/marks.csv)" $(ARGS)
 
+# A notebook whose content is unchanged is not executed again; FRESH=1 executes it all the same, as .ci/run does.
 test: lint ## run every test (minutes)
 	@$(PYTEST) $(ARGS)
 
@@ -71,7 +72,7 @@ lock: ready ## choose the exact versions in requirements.lock anew
 	@$(BIN)/python authoring/lock.py
 
 clean: ## remove .venv, caches and test output; notebooks and your progress stay
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis screenshots bench-results
+	rm -rf $(VENV) build .executed *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis screenshots bench-results
 	find moe_lessons authoring tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp goes first and comes back last: an interrupted installation never counts as ready.

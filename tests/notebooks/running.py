@@ -1,11 +1,12 @@
-"""Executes a notebook in a real kernel that can reach nothing but this machine; each one once for the whole run."""
+"""Executes a notebook in a real kernel that can reach nothing but this machine."""
 
+import json
 import os
 from datetime import datetime
 from pathlib import Path
 
 import nbformat
-from filelock import FileLock
+from keeping import once
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +55,14 @@ _sendto = socket.socket.sendto
 socket.socket.sendto = _guarded_sendto
 """
 
-LOADED_TORCH = "import sys; print('torch' in sys.modules)"
+# Runs after the last cell.
+LOADED = """
+import json
+import sys
+
+ours = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "moe_lessons"]
+print(json.dumps({"modules": ours, "loaded_torch": "torch" in sys.modules}))
+"""
 
 
 def run(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout: int = 300) -> nbformat.NotebookNode:
@@ -81,16 +89,21 @@ def _seconds(times: dict) -> float:
 
 
 def executed(path: Path, shared: Path) -> nbformat.NotebookNode:
-    """Return the executed copy of a notebook, running it if no test of this session has done so yet."""
-    copy = shared / f"{path.parent.name}-{path.name}"
-    with FileLock(f"{copy}.lock"):
-        if not copy.exists():
-            notebook = nbformat.read(path, as_version=4)
-            notebook.cells.append(nbformat.v4.new_code_cell(LOADED_TORCH))
-            result = run(notebook, path.parent, shared / path.stem)
-            result.metadata["loaded_torch"] = result.cells.pop().outputs[0].text.strip() == "True"
-            nbformat.write(result, copy)
-    return nbformat.read(copy, as_version=4)
+    """Return the executed copy of a notebook, running it if there is none of just this content yet."""
+    return executed_once(nbformat.read(path, as_version=4), path, shared)
+
+
+def executed_once(notebook: nbformat.NotebookNode, path: Path, shared: Path, name: str = "") -> nbformat.NotebookNode:
+    """Return the executed copy of `notebook`, which is run where `path` lies."""
+    name = name or f"{path.parent.name}-{path.stem}"
+
+    def noted(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+        notebook.cells.append(nbformat.v4.new_code_cell(LOADED))
+        result = run(notebook, path.parent, shared / name)
+        result.metadata.update(json.loads(result.cells.pop().outputs[0].text))
+        return result
+
+    return nbformat.read(once(notebook, name, noted, shared), as_version=4)
 
 
 def printed(notebook: nbformat.NotebookNode) -> str:

@@ -1,10 +1,10 @@
-"""Every notebook is run in a kernel without a network; each is executed once and its copy shared by all tests."""
+"""Every notebook is run in a kernel without a network, once, and its copy kept by content (keeping.py)."""
 
 import re
 
 import nbformat
 import pytest
-from running import ROOT, errors, executed, printed, run
+from running import ROOT, errors, executed, executed_once, printed, run
 
 from moe_lessons.checks import questions
 
@@ -48,13 +48,16 @@ def test_the_first_lessons_do_not_load_torch(path, shared):
 
 
 @pytest.mark.parametrize("path", by_name(p for p in LESSONS if p.name.startswith(("00", *WITHOUT_TORCH))))
-def test_every_cell_can_be_run_again(path, tmp_path):
+def test_every_cell_can_be_run_again(path, shared):
     """A learner runs a cell twice, or all cells twice."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     twice = [nbformat.v4.new_code_cell(cell.source) for cell in code for _ in range(2)]
     again = [nbformat.v4.new_code_cell(cell.source) for cell in code]
-    assert errors(run(nbformat.v4.new_notebook(cells=twice + again), path.parent, tmp_path)) == []
+    for number, cell in enumerate(twice + again):
+        cell.id = f"cell-{number}"
+    repeated = nbformat.v4.new_notebook(cells=twice + again)
+    assert errors(executed_once(repeated, path, shared, f"{path.stem}-again")) == []
 
 
 @pytest.mark.parametrize("path", by_name(EXERCISES))

@@ -1,8 +1,47 @@
-"""Shared by all tests: progress goes to a temporary folder, never into the user's own."""
+"""Shared by all tests: in which order they run, what they cost, and where progress goes: not into the user's own."""
 
+import os
 import signal
+from collections import Counter
+from pathlib import Path
 
 import pytest
+
+spent = Counter()  # CPU seconds by worker
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the long tests, those with notebooks first; the short ones fill up what the workers have left."""
+    items.sort(key=lambda item: (not is_slow(item), item.path.parent.name != "notebooks"))
+
+
+def is_slow(item):
+    return any(item.get_closest_marker(name) for name in ("slow", "browser"))
+
+
+def pytest_sessionfinish(session):
+    """Count the CPU seconds of this process and of those it waited for."""
+    cpu = sum(os.times()[:4])
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["cpu"] = cpu
+    else:
+        spent["main"] = cpu
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    spent[node.gateway.id] = getattr(node, "workeroutput", {}).get("cpu", 0.0)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tell what the tests cost: seconds of the workers' clocks by folder, and of the processors."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    seconds = Counter()
+    for report in reports:
+        path = Path(getattr(report, "nodeid", "").split("::")[0])
+        seconds[path.parent.name or "other"] += getattr(report, "duration", 0.0)
+    folders = ", ".join(f"{folder} {count:.0f}" for folder, count in seconds.most_common() if count >= 1)
+    terminalreporter.write_line(f"worker-seconds: {seconds.total():.0f} ({folders}); CPU seconds: {spent.total():.0f}")
 
 
 @pytest.fixture(autouse=True, scope="session")

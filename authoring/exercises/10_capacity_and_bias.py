@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 10 · Capacity, drops and balancing without a loss
 #
-# Five questions, about 40 minutes. Lesson:
+# Five questions, about 42 minutes. Lesson:
 # [10 Capacity, drops and balancing without a loss](../notebooks/10_capacity_and_bias.ipynb). Letters: the table in
 # [lesson 00](../notebooks/00_start_here.ipynb), and C for the capacity of an expert.
 #

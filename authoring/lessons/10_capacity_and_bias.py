@@ -653,7 +653,7 @@ assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 #
 # ## Next
 #
-# - Exercises: [exercises/10_capacity_and_bias.ipynb](../exercises/10_capacity_and_bias.ipynb), about 40 minutes.
+# - Exercises: [exercises/10_capacity_and_bias.ipynb](../exercises/10_capacity_and_bias.ipynb), about 42 minutes.
 # - The code you used: [moe_lessons/balancing.py](../moe_lessons/balancing.py), and the experiment in
 #   [moe_lessons/experiments/capacity_runs.py](../moe_lessons/experiments/capacity_runs.py).
 # - Lesson 11: [what trained routers specialise in](11_trained_specialisation.ipynb).

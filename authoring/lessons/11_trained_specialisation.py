@@ -662,7 +662,7 @@ if as_ours:
 # - Exercises: [exercises/11_trained_specialisation.ipynb](../exercises/11_trained_specialisation.ipynb).
 # - The code you used: [moe_lessons/experiments/specialisation.py](../moe_lessons/experiments/specialisation.py) and
 #   [moe_lessons/metrics.py](../moe_lessons/metrics.py).
-# - Lesson 12: other routers.
+# - This is the last lesson so far.
 
 # %% [markdown] name="deeper-tokens" tags=["deeper"]
 # ## Deeper: which tokens tell the domain?

@@ -529,7 +529,7 @@ ROUTER = RouterQuestion(
     minutes=12,
     difficulty="hard",
     hints=(
-        "Two steps. First find logits h of entropy H: let E1 have logit s and all others 0. At s = 0 the entropy is ln N, and it falls towards 0 as s grows, so halve an interval (or use `scipy.optimize.brentq`).",
+        "Two steps. First find logits h of entropy H: let E1 have logit s and all others 0. At s = 0 the entropy is ln N, and it falls towards 0 as s grows, so halve an interval (or `from scipy.optimize import brentq`).",
         "Then find a W_g with x W_g = h. Try the outer product of x and h, and see by which factor its logits are too large.",
     ),
     idea="The entropy of a router for one token can be set at will by the size of the gaps: W_g = outer(x, h) / (x·x) gives exactly the logits h. So an entropy says nothing about how good a router is.",

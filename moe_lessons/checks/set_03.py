@@ -227,7 +227,7 @@ WANTED_ENTROPY = EntropyQuestion(
     difficulty="medium",
     hints=(
         "The entropy grows with τ and never turns back. So a τ that gives too little is too low, one that gives too much is too high: halve the interval between them, again and again.",
-        "Search over u = ln τ, from `np.log(np.ptp(h)) - 12` to `np.log(np.ptp(h)) + 12`: what is a low τ depends on the gaps. `scipy.optimize.brentq(f, a, b)` finds where f changes its sign. For the entropy use `scipy.special.entr(p).sum()`: a hand-written p ln p is NaN at p = 0.",
+        "Search over u = ln τ, from `np.log(np.ptp(h)) - 12` to `np.log(np.ptp(h)) + 12`: what is a low τ depends on the gaps. `brentq(f, a, b)` finds where f changes its sign. For the entropy use `from scipy.special import entr` and `entr(p).sum()`: a hand-written p ln p is NaN at p = 0.",
     ),
     idea="A quantity that only grows meets each value in between exactly once, so bisection cannot fail; the spread of the logits sets the scale of τ.",
     answer="my_temperature",

@@ -161,7 +161,7 @@ KEPT = KeptQuestion(
     difficulty="medium",
     hints=(
         "Two steps. First the order of service: an array with the numbers t·k + j of all T·k assignments. Then walk through it with one counter of free places for each expert.",
-        "With `number = np.arange(T * k).reshape(T, k)`, the order by position is `number.T.ravel()`; by probability it is `np.argsort(-weights, axis=None)`. Write each decision to `kept[number]`, so that the result is in the order of the tokens again.",
+        "With `numbers = np.arange(T * k).reshape(T, k)`, the order by position is `numbers.T.ravel()`; by probability it is `np.argsort(-weights, axis=None)`. Write the decision on each `number` in that order to `kept[number]`, with `kept` of length T·k: reshaped to (T, k), it is in the order of the tokens again.",
     ),
     idea="The priority decides only the order in which assignments are served; each expert then takes the first C that ask for it. Nobody who is turned away goes to another expert, even if that one has places left.",
     answer="my_kept",

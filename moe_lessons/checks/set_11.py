@@ -84,7 +84,7 @@ TABLE = FunctionQuestion(
     difficulty="easy",
     hints=(
         "A token has k experts and is counted for each of them: in a table of counts (D, N) every token adds k ones, all in the row of its domain. What is the share of a domain's *tokens*?",
-        "`(selected == i).any(axis=1)` says which tokens have expert i. The mean of that over the tokens with `domain == D` is one entry. (Or `np.add.at` on zeros of shape (D, N), at rows `domain[:, None]` and columns `selected`; then divide each row by its number of tokens.)",
+        "`(selected == i).any(axis=1)` says which tokens have expert i. The mean of that over the tokens with `domain == c` is the entry of domain c and expert i. (Or `np.add.at` on zeros of shape (D, N), at rows `domain[:, None]` and columns `selected`; then divide each row by its number of tokens.)",
     ),
     idea="A row sums to k, because every token has k experts, so the baseline of an entry is k/N; and since the row is divided by its own tokens, a small domain counts as much as a large one.",
     answer="my_domain_table",

@@ -96,6 +96,21 @@ def test_the_map_names_every_lesson_with_its_minutes(where):
         assert not exercises or row.count(f"{exercises} min") >= 1, row
 
 
+@pytest.mark.parametrize("path", [path for path in ALL if path.parent.name == "exercises"], ids=lambda path: path.stem)
+def test_the_minutes_of_a_set_are_the_same_wherever_they_stand(path):
+    asked = sum(q.minutes for q in questions().values() if q.set == path.name[:2])
+    found = re.findall(r"questions, about (\d+) minutes", text(ALL[path]))
+    found += re.findall(rf"{path.name}\), about (\d+) minutes", text(LESSONS[path.stem]))
+    assert set(found) == {str(asked)}
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_lesson_that_is_spoken_of_exists(path):
+    lists = re.findall(r"\blessons? (\d\d(?:(?:, | and | or )\d\d)*)", text(ALL[path]), re.IGNORECASE)
+    spoken_of = {number for found in lists for number in re.findall(r"\d\d", found)}
+    assert spoken_of <= {name[:2] for name in LESSONS}
+
+
 def test_the_lesson_types_the_worked_example_that_the_package_holds():
     from moe_lessons.data import worked_example
 

@@ -3,6 +3,7 @@
 import re
 
 import nbformat
+import numpy as np
 import pytest
 from running import ROOT
 
@@ -109,6 +110,18 @@ def test_every_lesson_that_is_spoken_of_exists(path):
     lists = re.findall(r"\blessons? (\d\d(?:(?:, | and | or )\d\d)*)", text(ALL[path]), re.IGNORECASE)
     spoken_of = {number for found in lists for number in re.findall(r"\d\d", found)}
     assert spoken_of <= {name[:2] for name in LESSONS}
+
+
+def test_the_changes_that_lesson_06_suggests_run():
+    from moe_lessons.data import clustered_regression
+    from moe_lessons.experiments import worth_it
+
+    change, layers = re.findall(r"`([^`]+)`", LESSONS["06_counting_the_cost"].cells[-1].source)
+    names = {"worth_it": worth_it}
+    exec(layers, names)
+    for (kind, _), make in names["three"].items():
+        run = worth_it.train_and_test(kind, make, clustered_regression(T=64, test_T=64), steps=2, **eval(change))
+        assert np.isfinite(run.error)
 
 
 def test_the_lesson_types_the_worked_example_that_the_package_holds():

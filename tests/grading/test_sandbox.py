@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from moe_lessons.grading import sandbox as module
-from moe_lessons.grading import syscalls, wire
+from moe_lessons.grading import patience, syscalls, wire
 from moe_lessons.grading.sandbox import Limits, Sandbox, available, beginning, trusted
 
 
@@ -113,7 +113,7 @@ def test_memory_is_counted_of_children_of_threads_and_of_shared_mappings():
     with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, start_new_session=True) as process:
         try:
             process.stdout.readline()
-            family = module._family(process.pid)
+            family = patience.family(process.pid)
             assert len(family) == 2
             assert 2**28 < module._memory(family) < 2**29
             assert 2**28 < module._memory(family[1:]) < 2**29

@@ -627,3 +627,25 @@ for name in ("k = 2, A", "k = 1, B"):
     print(f"    error {np.round([run.error for run in zero], 3)}, from the usual start "
           f"{values(name, 'error')[:3].round(3)}")  # fmt: skip
     assert sum(dead) > sum(usual) if name == "k = 1, B" else sum(dead) == 0
+
+# %% [markdown] name="deeper-factor" tags=["deeper"]
+# ## Deeper: a constant factor on the output
+#
+# Experts can absorb a factor c on the layer's output, in principle (lesson 04). We train k = 2, form B, with it: from
+# the same weights, and with the last matrices divided by c, so from the same outputs (20 layers, some 15 seconds).
+
+# %% name="deeper-factor-cell" tags=["deeper"]
+for same in ("weights", "outputs"):
+    for c in (1 / 16, 16.0):
+        name = f"same {same}, c = {c:g}"
+        results[name] = regression_runs(2, "softmax_topk", SEEDS, steps=400, output_scale=c,
+                                        expert_scale=1 / c if same == "outputs" else 1.0)  # fmt: skip
+        more = values(name, "error") > values("k = 2, B", "error")  # (seeds,)
+        print(f"{name:<24} error {values(name, 'error').mean():.3f}, c = 1: {values('k = 2, B', 'error').mean():.3f}; "
+              f"larger in {more.sum()} of {more.size} seeds")  # fmt: skip
+        assert not more.any() if name == "same outputs, c = 16" else more.all()
+
+# %% [markdown] name="deeper-factor-read" tags=["deeper"]
+# From the same weights both factors cost: outputs begin too small or too large. From the same outputs 1/16 costs and 16
+# *gains*: a step of Adam moves the output c times as far. So c is a starting size and a learning rate. With other
+# rates the order may change.

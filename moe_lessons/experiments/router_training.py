@@ -229,23 +229,26 @@ class RegressionRun:
 
 def regression_runs(
     top_k: int, gate: str, seeds: Sequence[int], *, frozen: bool = False, steps: int = 500, router_scale: float = 1.0,
-    temperature: Callable[[float], float] | None = None,
+    expert_scale: float = 1.0, output_scale: float = 1.0, temperature: Callable[[float], float] | None = None,
 ) -> list[RegressionRun]:  # fmt: skip
     """Train layers of 8 experts on 16 clusters, each with a target map of its own, and measure them on fresh tokens.
 
     One layer for each seed, all at once, as if each were alone. A seed draws clusters, maps, tokens, and the layer's
     first weights; the batches are the same in every run. So runs of one seed can be compared in pairs.
-    frozen: the routers stay as they were drawn. router_scale: multiplies their first W_g.
+    frozen: the routers stay as they were drawn. router_scale: multiplies their first W_g. expert_scale: multiplies the
+    experts' first W2. output_scale: multiplies the layer's output, in training and in tests.
     temperature: τ from the share of the training that is done, 0 to 1; the logits are divided by it, at the end too.
     Raises ValueError for no seed and for what `MoELayer` refuses.
     """
     if not len(seeds):
         raise refuse("seeds", seeds, "at least one")
     (x, y), test = (_side_by_side([_task(seed)[part] for seed in seeds]) for part in (0, 1))
-    world = _Regressions([_layer(top_k, gate, seed, SIZE, EXPERTS, SIZE) for seed in seeds], temperature)
+    layers = [_layer(top_k, gate, seed, SIZE, EXPERTS, SIZE) for seed in seeds]
+    world = _Regressions(layers, temperature, output_scale)
     W_g = world.layers.W_g
     with torch.no_grad():
         W_g.mul_(router_scale).requires_grad_(not frozen)
+        world.layers.experts.W2.mul_(expert_scale)
     start = W_g.detach().clone()  # (R, d, N)
     _, before = world.outcomes(*test)
     history = train(world.layers, _batches(x, y), world.losses, steps, lr=5e-3, record_every=steps, progress=False,
@@ -268,8 +271,11 @@ def _of_run(r: int, routing: Routing) -> Routing:
 class _Regressions:
     """R layers side by side, the temperature of their routers, and their losses."""
 
-    def __init__(self, layers: list[MoELayer], temperature: Callable[[float], float] | None) -> None:
+    def __init__(
+        self, layers: list[MoELayer], temperature: Callable[[float], float] | None, output_scale: float
+    ) -> None:
         self.layers, self.temperature = SideBySide(layers), temperature or (lambda done: 1.0)
+        self.output_scale = output_scale
         self.warm(0.0)
 
     def warm(self, done: float) -> None:
@@ -279,7 +285,7 @@ class _Regressions:
     def __call__(self, x: Tensor) -> tuple[Tensor, Routing]:
         """Route and run tokens x (R, T, d). Returns y (R, T, d) and the routing, (R, T, …) each."""
         routing = self.layers.decide(self.layers.logits(x) / self.tau)
-        return self.layers(x, routing), routing
+        return self.output_scale * self.layers(x, routing), routing
 
     def losses(self, _: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Return the sum of the layers' mean squared errors: no layer feels how many others there are."""

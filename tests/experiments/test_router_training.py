@@ -190,6 +190,16 @@ def test_a_router_that_starts_at_zero_sends_everything_to_the_first_experts():
     assert run.before == pytest.approx(0, abs=1e-12)
 
 
+def test_experts_absorb_a_constant_factor_at_the_start_and_learn_at_another_rate():
+    plain, absorbed, scaled = (
+        [regression_run(2, "softmax_topk", 0, steps=steps, **scales).error for steps in (1, 60)]
+        for scales in ({}, {"output_scale": 1 / 16, "expert_scale": 16.0}, {"output_scale": 16.0})
+    )
+    assert absorbed[0] == pytest.approx(plain[0], rel=0.05)
+    assert scaled[0] > 2 * plain[0]
+    assert absorbed[1] > 1.05 * plain[1]
+
+
 def test_both_films_begin_with_the_same_router(films):
     with_labels, end_to_end = films[True], films[False]
     assert np.array_equal(with_labels.W_g[0], end_to_end.W_g[0])

@@ -155,9 +155,11 @@ for name, row in zip(["all on", *(f"E{i + 1} off" for i in range(8))], losses.me
     print(f"{name:>16}", *(f"{loss:7.3f}" for loss in row))
 
 # %% [markdown]
-# An expert's *effect* on a domain is how much the loss of its texts rises without it: the mean over the 40 texts of the
-# difference to the same text with all experts on. The effect is *clear* if it is more than three standard errors of
-# that mean above 0. Name one expert for each entry, as `"E7"`.
+# An expert can only hurt tokens that it serves, so the loss rises more where it serves more, whatever it does there. So an
+# expert's *effect* on a domain is what its absence costs **per served token**: the mean over the 40 texts of the
+# difference to the same text with all experts on, divided by the domain's `use` of the expert. The effect is *clear* if
+# that mean is more than three of its standard errors above 0 (dividing both changes nothing). Name one expert for each
+# entry, as `"E7"`.
 #
 # - `"prose"`, `"code"`, `"JSON"`: the expert with the largest clear effect on this domain;
 # - `"used but not needed"`: the one that some domain uses more than any other expert, and that has no clear effect on any
@@ -177,7 +179,9 @@ my_findings = {
 
 # %% name="solution-11-5" tags=["solution"]
 rise = losses[1:] - losses[0]  # (8, 3, 40)
-effect, error = rise.mean(axis=-1), rise.std(axis=-1, ddof=1) / np.sqrt(rise.shape[-1])  # (8, 3) each
+served = use.T  # (8, 3)
+effect = rise.mean(axis=-1) / served  # (8, 3), nats per served token
+error = rise.std(axis=-1, ddof=1) / np.sqrt(rise.shape[-1]) / served  # (8, 3)
 for i in range(8):
     print(f"E{i + 1}", *(f"{d}: {m:6.3f} ± {e:.3f}" for d, m, e in zip(DOMAINS, effect[i], error[i], strict=True)))
 clear = np.where(effect > 3 * error, effect, 0)  # (8, 3)

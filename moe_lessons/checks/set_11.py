@@ -698,7 +698,7 @@ def is_clear() -> np.ndarray:
 
 @cache
 def findings() -> dict[str, int]:
-    """Return the expert, from 0, that each entry of 11.5 asks for."""
+    """Return the expert, from 0, that each entry of 11.5 asks for. By rises or per served token: the same ones."""
     mean, _ = rises()
     clear, most_used = is_clear(), ablation()[0].argmax(axis=1)
     found = {domain: int(np.where(clear[:, c], mean[:, c], -np.inf).argmax()) for c, domain in enumerate(DOMAINS)}
@@ -794,9 +794,9 @@ ABLATION = AblationQuestion(
     difficulty="medium",
     hints=(
         "The same 40 texts were read each time, so subtract first: `losses[1:] - losses[0]`, (8, 3, 40). Texts differ much more from each other than an expert's absence changes them, and in the difference that cancels.",
-        "Mean and standard error over the last axis: `d.mean(-1)` and `d.std(-1, ddof=1) / np.sqrt(40)`, (8, 3) each. Where the mean is more than three standard errors above 0, the rise is clear. Look for the largest *clear* one in each column.",
+        "Mean and standard error over the last axis: `d.mean(-1)` and `d.std(-1, ddof=1) / np.sqrt(40)`, (8, 3) each. Where the mean is more than three standard errors above 0, the effect is clear. Divide the mean by `use.T`, (8, 3): that is the effect per served token. Look for the largest *clear* one in each column.",
     ),
-    idea="How much an expert is used says where tokens go; only its absence says what is lost, and only beside its spread. An expert can be popular and replaceable, or rare and decisive for one text.",
+    idea="How much an expert is used says where tokens go; only its absence says what is lost, per token that it served, and only beside its spread. An expert can be popular and replaceable, or rare and decisive for one text.",
     answer="my_findings",
 )  # fmt: skip
 

@@ -22,6 +22,7 @@ from moe_lessons.corpus import text
 from moe_lessons.losses import load_balancing_loss, z_loss
 from moe_lessons.model import Config, LanguageModel, next_token_loss, without_expert
 from moe_lessons.support.storage import write_atomically
+from moe_lessons.support.validation import float_array, refuse, whole_number
 from moe_lessons.training import History, Losses, train
 
 # As many steps as fit into a minute on two slow cores; the rate with the lowest loss on the selection part.
@@ -211,6 +212,39 @@ def ablation(model: LanguageModel, part: text.Part, layer: int) -> np.ndarray:
         with without_expert(model, layer, expert):
             rows.append(np.array(loss_by_domain(model, part)) - whole)
     return np.array(rows)
+
+
+def per_served_token(rise: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return (N, domains): what an expert's absence costs per token that it serves, in nats.
+
+    rise: (N, domains), the `ablation`. share: (N, domains), the share of a domain's tokens that the expert serves, from
+    0 to 1. An expert that serves no token of a domain costs it nothing: 0.
+    Raises ValueError for tables of other shapes, for a share outside 0 to 1, and for a rise that is not finite.
+    """
+    rise = float_array("rise", rise)
+    share = float_array("share", share, allow=lambda a: (a >= 0) & (a <= 1), expected="a share from 0 to 1")
+    if rise.ndim != 2 or share.shape != rise.shape:
+        raise refuse("share.shape", share.shape, f"(N, domains), as that of rise, {rise.shape}")
+    return np.divide(rise, share, out=np.zeros(rise.shape), where=share > 0)
+
+
+def hits(share: np.ndarray, cost: np.ndarray) -> int:
+    """Return how many experts cost that domain most which they serve most. share, cost: (N, domains)."""
+    return int((share.argmax(axis=1) == cost.argmax(axis=1)).sum())
+
+
+def hits_by_serving(share: np.ndarray, rise: np.ndarray, draws: int = 2000, rng: int = 0) -> np.ndarray:
+    """Return the null of `hits(share, rise)`, (draws,): what serving explains by itself.
+
+    An expert can only hurt tokens that it serves, so the rise grows with the share even if no expert is better at one
+    domain than at another. Each draw deals the damage per served token out at random among all experts and domains,
+    and multiplies it by the shares again. share, rise: (N, domains). rng: a seed.
+    Raises ValueError as `per_served_token`, and for draws below 1.
+    """
+    whole_number("draws", draws, least=1, most=10**6)
+    damage, dealer = per_served_token(rise, share), np.random.default_rng(rng)  # (N, domains)
+    dealt = (dealer.permutation(damage.ravel()).reshape(damage.shape) for _ in range(draws))
+    return np.array([hits(share, share * damage) for damage in dealt])
 
 
 def some_of(part: text.Part, sequences: int) -> text.Part:

@@ -47,7 +47,7 @@ GIVEN = {
              "load": np.array([0.2, 0.8])},
     "11.1": {"i": 0, "c": 1},
     "11.2": {"rng": RNG, "domain_of_sequence": np.array([0, 1, 0]), "expert": PAIRS, "L": 2},
-    "11.5": {"losses": np.ones((9, 3, 40)), "d": RNG.normal(size=(8, 3, 40))},
+    "11.5": {"use": np.ones((3, 8)), "losses": np.ones((9, 3, 40)), "d": RNG.normal(size=(8, 3, 40))},
 }  # fmt: skip
 
 

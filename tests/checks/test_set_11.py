@@ -164,6 +164,15 @@ def test_population_or_sample_errors_lead_to_the_same_findings():
     assert ((rise.mean(axis=-1) > 3 * error) == set_11.is_clear()).all()
 
 
+def test_rises_and_effects_per_served_token_lead_to_the_same_findings():
+    clear, effect = set_11.is_clear(), rises()[0] / ablation()[0].T  # (8, 3) each
+    largest = np.where(clear, effect, 0).argmax(axis=0)  # (3,)
+    alike = clear.all(axis=1) & (effect.max(axis=1) < 1.5 * effect.min(axis=1))  # (8,)
+    assert largest.tolist() == [findings()[domain] for domain in DOMAINS]
+    assert np.flatnonzero(alike).tolist() == [findings()["needed by all alike"]]
+    assert not clear[findings()["used but not needed"]].any()
+
+
 def test_every_wrong_expert_is_answered_with_its_numbers():
     for part, right in findings().items():
         for i in range(8):

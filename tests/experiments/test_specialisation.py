@@ -116,6 +116,50 @@ def test_an_expert_that_nobody_chose_can_be_switched_off_for_nothing(task):
         assert (np.abs(closed[expert]) > 1e-9).any() == (expert in used)
 
 
+def shares(seed=0, N=16):
+    """Return which share of each of four domains an expert serves, (N, 4); every expert has a favourite."""
+    rng = np.random.default_rng(seed)
+    share = rng.uniform(0.05, 0.3, (N, 4))
+    share[np.arange(N), rng.integers(0, 4, N)] += 0.4
+    return share
+
+
+def test_the_null_of_the_causal_test_holds_what_serving_does_by_itself():
+    share, rng = shares(), np.random.default_rng(1)
+    rise = share * rng.uniform(0.5, 1.5, share.shape)  # no expert is made for its favourite domain
+    null = study_of.hits_by_serving(share, rise, draws=500)
+    assert study_of.hits(share, rise) > 10  # guessing gives 16 / 4
+    assert (null >= study_of.hits(share, rise)).mean() > 0.1
+    assert study_of.hits(share, study_of.per_served_token(rise, share)) < 9
+
+
+def test_broken_control_experts_made_for_their_favourite_domain_leave_the_null():
+    share, rng = shares(), np.random.default_rng(1)
+    favourite = share == share.max(axis=1, keepdims=True)
+    rise = share * rng.uniform(0.5, 1.5, share.shape) * np.where(favourite, 3, 0.5)
+    assert study_of.hits(share, study_of.per_served_token(rise, share)) == len(share)
+    assert (study_of.hits_by_serving(share, rise, draws=500) < len(share)).mean() > 0.95
+
+
+def test_an_expert_that_serves_nothing_of_a_domain_costs_it_nothing():
+    share, rise = np.array([[0.5, 0.0], [0.2, 0.1]]), np.array([[0.1, 0.0], [0.1, -0.2]])
+    np.testing.assert_allclose(study_of.per_served_token(rise, share), [[0.2, 0], [0.5, -2]])
+
+
+@pytest.mark.parametrize(
+    ("rise", "share", "draws", "message"),
+    [
+        ([[0.1, np.nan]], [[0.5, 0.5]], 2, r"rise\[0, 1\] = nan"),
+        ([[0.1, 0.2]], [[0.5, 1.5]], 2, r"share\[0, 1\] = 1.5: expected a share from 0 to 1"),
+        ([[0.1, 0.2]], [[0.5], [0.5]], 2, r"share.shape = \(2, 1\): expected .* \(1, 2\)"),
+        ([[0.1, 0.2]], [[0.5, 0.5]], 0, "draws = 0"),
+    ],
+)
+def test_the_causal_test_names_bad_tables(rise, share, draws, message):
+    with pytest.raises(ValueError, match=message):
+        study_of.hits_by_serving(np.array(share), np.array(rise), draws)
+
+
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("kind", study_of.KINDS)
 def test_a_study_holds_what_the_lesson_reports_and_fits_into_json(task, kind):

@@ -505,9 +505,9 @@ compare(my_ratio, np.mean(ratios))
 assert np.allclose(ratios, 1, atol=1e-4)
 
 # %% [markdown]
-# Adam divides each gradient by its own usual size, so a *constant* factor cancels. In B and straight-through, all
-# that E8's logit hears is multiplied by its own $p_j$, and that is tiny. Does the result hold with SGD (about 20
-# seconds)?
+# Adam divides each gradient by its own usual size, so a *constant* factor on it cancels. (One on the layer's output does
+# not: lesson 04.) In B and straight-through, all that E8's logit hears is multiplied by its own $p_j$, and that is tiny.
+# Does the result hold with SGD (about 20 seconds)?
 
 # %%
 print(f"The table: Adam, rate {blind_spot.LEARNING_RATES['adam']}, 300 steps. SGD, found of 32 runs (95 % interval):")
@@ -599,17 +599,16 @@ assert z_loss(torch.tensor([[0.0, -100.0, -100.0, -100.0]])) == 0
 # 2. A cut expert's logit hears exactly 0 in A and B′. In B it hears $-p_j\, (y \cdot v)$: whether the output should
 #    shrink, and nothing about the expert. k = 1 renormalised hears nothing; k = 2 compares two.
 # 3. Plain form A did not find the hidden expert. B, the default vector and the straight-through gradient did; so did
-#    noise, random choice and the balance loss, once strong enough. Where intervals overlap, compare runs on the same
-#    worlds in pairs.
-# 4. A kept expert receives $w_i v$, about 1/k of v. Adam removes a constant factor, SGD does not: with it B found no
-#    hidden expert, and straight-through needed larger steps or more.
+#    noise, random choice and the balance loss, once strong enough. Where intervals overlap, compare in pairs.
+# 4. A kept expert receives $w_i v$, about 1/k of v. Adam removes a constant factor of the gradient, SGD does not: with it
+#    B found no hidden expert, and straight-through needed larger steps or more.
 # 5. The z-loss pulls LSE to 0, against round-off: it fixes the shift, and the largest logit stays near or below 0.
 #    Against saturation it works from above only: at LSE 0 it does nothing, from below it sharpens.
 #
 # Of the five sentences, (1) is true for experts, and for logits in A and B′ only. The others are false.
 #
 # **What this lesson cannot tell you:** what the blind spot costs in a large model. Here the experts were frozen and one
-# was hidden on purpose. Real experts learn too, and one that is never asked never becomes good (lessons 08, 09).
+# was hidden on purpose. Real experts learn too (lessons 08, 09).
 #
 # ## Quiz
 #

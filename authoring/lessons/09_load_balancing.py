@@ -19,6 +19,7 @@
 # load. (4) The more balance, the better.
 
 # %% name="setup" tags=["setup"]
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -378,7 +379,7 @@ assert perplexities[0] - max(perplexities[1:]) > 40 * np.ptp(perplexities[1:])
 
 # %% [markdown]
 # Without a loss (both weights 0) perplexity is some 4 worse. Among the five with a loss it hardly differs, though their
-# loads do. The paper gives no spread, so small differences mean nothing.
+# loads do. The paper gives no spread.
 #
 # ## The table
 #
@@ -446,11 +447,11 @@ assert violation["switch", 1.0] < violation["switch", 0.1] < 0.5 < violation["sw
 
 
 # %%
-def paired(left, right, among=results):
+def paired(left, right, among=results, frame=-1):
     """Mean difference of two task errors over seeds, with its standard error; in how many seeds left is smaller."""
-    gap = among[left].error[-1] - among[right].error[-1]  # (S,)
-    print(f"{results[left].setting:<29} − {results[right].setting:<28} {gap.mean():+.3f} ± {gap.std(ddof=1) / 5**0.5:.3f}"
-          f"   smaller in {(gap < 0).sum()} of {gap.size} seeds")  # fmt: skip
+    gap = among[left].error[frame] - among[right].error[frame]  # (S,)
+    print(f"{among[left].setting:<29} − {among[right].setting:<28} {gap.mean():+.3f} ± "
+          f"{gap.std(ddof=1) / gap.size**0.5:.3f}   smaller in {(gap < 0).sum()} of {gap.size} seeds")  # fmt: skip
     return gap
 
 
@@ -477,8 +478,8 @@ assert min(ends, key=lambda key: ends[key] + (key[0] == "top_2")) == ("importanc
 #
 # - **The Switch loss balances**, if α is large enough. The paper's 0.01 is not, here: another task loss, other sizes, 300
 #   steps. α is weighed against *your* task loss. At α = 1 MaxVio is close to dice, a little above.
-# - **Undoing the head start helps the task.** α = 0.1 cuts the error by about a third, back to that of the fair start,
-#   which is far *less* balanced. So balance beyond that shows no gain here.
+# - **The Switch loss helps the task.** α = 0.1 cuts the error by about a third, to about that of the fair start, which is
+#   far *less* balanced. Does it only undo the head start? A control below tells.
 # - **Importance alone leaves experts dead** in some seeds, even with w = 1. The weight of a cut expert is a constant 0.
 #   In form B its logit still hears something, through the softmax of the selected; in form A not even that.
 # - **Importance + load** is close to dice at w = 0.1, and has the lowest error of the k = 1 methods at w = 0.01, with
@@ -516,11 +517,11 @@ assert results["importance_load", 0.1].entropy[-1].max() < results["switch", 0.1
 
 # %% [markdown]
 # Right is: the Switch loss at α = 1 is *more even* than at 0.1, yet worse in every seed. (For importance + load
-# MaxVio rises too: no case of more balance.) An auxiliary loss is a second master. The **entropy** shows it too: the stronger the Switch loss, the
+# MaxVio rises too: no case of more balance.) The **entropy** moves with it: the stronger the Switch loss, the
 # less sure the router. But entropy does not measure balance: for importance + load at w = 0.1 it is far lower at
 # even load.
 #
-# One caution. We compared the best coefficients on the very runs that chose them. So, five fresh seeds (about 6 seconds):
+# But these runs also chose the coefficients. So, five fresh seeds (about 6 seconds):
 
 # %% name="fresh-seeds"
 fresh = {}
@@ -531,9 +532,25 @@ assert (paired(("switch", 1.0), ("switch", 0.1), fresh) > 0).all()
 assert paired(("importance_load", 0.01), ("switch", 0.1), fresh).max() > 0
 
 # %% [markdown]
-# The two large effects hold in every fresh seed: undoing the head start helps, too strong a loss costs. That
-# importance + load beats the Switch loss, true in all five before, is not true in all of these. Five seeds cannot
-# tell small differences.
+# The two large effects hold in every fresh seed: the loss helps, too strong a loss costs. That importance + load beats
+# the Switch loss, true in all five before, is not true in all of these.
+#
+# And the missing control: a fair start *with* the loss. Ten fresh seeds, 600 steps (about 12 seconds):
+
+# %% name="fair-with-loss"
+both = {"fair": METHODS["fair"], "fair_switch": replace(METHODS["switch"], label="fair, Switch loss", start=0.0)}
+fresh |= balancing_runs.run("fair", range(5, 15), 600, methods=both)
+fresh |= balancing_runs.run("fair_switch", range(5, 15), 600, (0.1,), methods=both)
+for frame in (10, 20):
+    print(f"after {fresh['fair', 0.0].steps[frame]} steps: ", end="")
+    beyond = paired(("fair_switch", 0.1), ("fair", 0.0), fresh, frame)
+assert fresh["fair", 0.0].steps[10] == 300
+assert beyond.mean() < -2 * beyond.std(ddof=1) / 10**0.5
+assert fresh["fair_switch", 0.1].max_violation[-1].mean() < 0.5 < fresh["fair", 0.0].max_violation[-1].mean()
+
+# %% [markdown]
+# There is no head start to undo, and yet the loss lowers the error. So balance gains more than that. After 300 steps it
+# would be hard to tell.
 
 # %% [markdown]
 # ## Recap
@@ -547,8 +564,8 @@ assert paired(("importance_load", 0.01), ("switch", 0.1), fresh).max() > 0
 #    to E1, and can be far below 1 with dead experts: never read it as balance.
 # 4. Importance balances weights, load balances counts. Noise gives the count a slope, and the smooth count agrees with
 #    simulation.
-# 5. A strong enough loss revived all experts here and lowered the error to that of a fair start, not further; a stronger
-#    one raised it again. Noise and jitter alone did not balance.
+# 5. A strong enough loss kept all experts alive here and lowered the error, from a fair start too; a stronger one raised
+#    it again. Noise and jitter alone did not balance.
 #
 # Of the four sentences, none holds as it stands.
 #
@@ -613,8 +630,7 @@ for step in range(2):
 assert load[3] == 1
 
 # %% [markdown] name="deeper-step-read" tags=["deeper"]
-# E4 was a hair behind for every token, so *all* of them come over at once, and the loss jumps up. f jumps; the gradient
-# does not see it coming.
+# E4 was a hair behind for every token, so *all* of them come over at once, and the loss jumps up.
 
 # %% [markdown] name="deeper-simulator" tags=["deeper"]
 # ## Deeper: a simulator that is not the gradient
@@ -645,4 +661,4 @@ assert max_violation(simulate(0.03)) < 1.5
 # %% [markdown] name="deeper-simulator-read" tags=["deeper"]
 # With the loss on, at α = 0.01, it still collapses: 0.15 − 10 α is above 0 up to α = 0.015. That threshold belongs to the
 # rule. The gradient of the Switch loss has no such term: it is $\alpha N p_j (f_j - \sum_i f_i p_i)$, it fades as p gets
-# sure, and the "0.3" stands for a task that is not there. A picture of an idea is no evidence for it.
+# sure, and the "0.3" stands for a task that is not there.

@@ -283,7 +283,7 @@ assert capacity_runs.drop_rates(results["capacity", 1.25], 1.25)[-1].min() > 0.2
 # (the control) the layer is even a little better. Fewer experts die on average, but not in every seed. It does not
 # **cure** it: experts die in every seed, and MaxVio stays above 1. And where the capacity holds in the tests too, the
 # error is far higher: half of the tokens at $c = 1$, and a third at $c = 2$, are not computed. (Here a dropped token
-# counts as a guess of 0. What drops cost in a deep model, with its residual stream, is not measured.) With $c = 2$ even
+# counts as a guess of 0. What drops cost in a deep model is not measured.) With $c = 2$ even
 # the softening is small. What if a Switch loss evens out the loads at the same time? (Some 6 seconds.)
 
 # %% name="run-switch-capacity"

@@ -1,7 +1,7 @@
 """Puts cells together as notebooks: one for a lesson, two for an exercise set."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import nbformat
@@ -9,14 +9,17 @@ from hints import expand, refuse_directive
 from leaks import refuse_given_answers, refuse_kept_lines
 from markers import MARKER_TEXT, Versions, find_markers, refuse_marker_text, split_code
 from percent import Cell, SourceError, read_cells, refuse_long_code
+from promises import TEACHES_TAG, promised, published
 
-TAGS = ("predict", "deeper", "setup")
+TAGS = ("predict", "deeper", "setup", TEACHES_TAG)
 SOLUTION_TAG = "solution"  # on cells that learners do not get
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+Numbered = tuple[Cell, list[tuple[int, str]]]  # a cell, and lines with their numbers in the source
+
 _FILE_NAME = re.compile(r"\d\db?_[a-z0-9]+(_[a-z0-9]+)*\.py")
 
 
@@ -28,28 +31,55 @@ def refuse_file_name(name: str) -> None:
 
 def lesson_notebook(text: str) -> str:
     """Return a lesson's notebook as text. Raises SourceError."""
+    return _notebook([(cell, _text(lines)) for cell, lines in lesson_cells(text)])
+
+
+def lesson_cells(text: str, checked: bool = False) -> list[Numbered]:
+    """Return a lesson's cells with their numbered lines: what learners get or, if `checked`, with the promises too."""
     cells = read_cells(text, TAGS)
     for cell in cells:
-        refuse_long_code(cell, cell.source)
         for line, content in cell.lines:
             if found := MARKER_TEXT.search(content):
                 raise SourceError(line, f"`{found[0]}` in a lesson: markers belong in exercise sources")
             refuse_directive(line, content)
-    return _notebook([(cell, cell.source) for cell in cells])
+    return _without_promises(cells, [(cell, cell.lines) for cell in cells], checked)
 
 
 def exercise_notebooks(text: str, questions: Mapping[str, Any]) -> tuple[str, str]:
     """Return what learners get and the same with the solutions, as text. Raises SourceError."""
+    stubs, solved = (
+        _notebook([(cell, _text(lines)) for cell, lines in cells]) for cells in exercise_cells(text, questions)
+    )
+    return stubs, solved
+
+
+def exercise_cells(
+    text: str, questions: Mapping[str, Any], checked: bool = False
+) -> tuple[list[Numbered], list[Numbered]]:
+    """Return the cells of both notebooks of an exercise set, as `lesson_cells` does."""
     cells = read_cells(text, (*TAGS, SOLUTION_TAG))
     every = [_versions(cell, questions) for cell in cells]
-    for version in every:
-        refuse_long_code(version.cell, version.solution_source)
     given = [version for version in every if SOLUTION_TAG not in version.cell.tags]
     solution_cells = [cell for cell in cells if SOLUTION_TAG in cell.tags]
     refuse_given_answers(given, solution_cells, questions)
     refuse_kept_lines(given, solution_cells)
-    stubs = _notebook([(version.cell, version.stub_source) for version in given])
-    return stubs, _notebook([(version.cell, version.solution_source) for version in every])
+    stubs = _without_promises(cells, [(version.cell, version.stub) for version in given], checked)
+    return stubs, _without_promises(cells, [(version.cell, version.solution) for version in every], checked)
+
+
+def _without_promises(cells: list[Cell], versions: Iterable[Numbered], checked: bool) -> list[Numbered]:
+    """Leave the promises out of some versions of `cells`, and a cell that then holds nothing; refuse long cells."""
+    left_out = {line for lines in promised(cells).values() for line in lines}
+    kept = [(cell, published(lines, left_out) if cell.kind == "code" else lines) for cell, lines in versions]
+    for cell, lines in kept:
+        refuse_long_code(cell, _text(lines))
+    if checked:
+        return list(versions)
+    return [(cell, lines) for cell, lines in kept if lines or not cell.source]
+
+
+def _text(lines: Iterable[tuple[int, str]]) -> str:
+    return "\n".join(text for _, text in lines)
 
 
 def _versions(cell: Cell, questions: Mapping[str, Any]) -> Versions:
@@ -59,11 +89,11 @@ def _versions(cell: Cell, questions: Mapping[str, Any]) -> Versions:
     if cell.kind == "code":
         for marker in find_markers(cell):
             raise SourceError(marker.line, f"`{marker.comment}` in a solution cell: learners do not get it anyway")
-        return Versions(cell, cell.lines, cell.source.split("\n"))
+        return Versions(cell, cell.lines, cell.lines)
     lines = expand(cell, questions)
     for line, text in lines:
         refuse_marker_text(line, text)
-    return Versions(cell, lines, [text for _, text in lines])
+    return Versions(cell, lines, lines)
 
 
 def _notebook(cells: list[tuple[Cell, str]]) -> str:
@@ -78,7 +108,7 @@ def _notebook(cells: list[tuple[Cell, str]]) -> str:
 
 def _cell(cell: Cell, content: str) -> dict[str, Any]:
     """Return one cell of the notebook format; of its metadata only the tags stay."""
-    tags = [tag for tag in cell.tags if tag != SOLUTION_TAG]
+    tags = [tag for tag in cell.tags if tag not in (SOLUTION_TAG, TEACHES_TAG)]
     written = {
         "id": cell.id,
         "cell_type": cell.kind,

@@ -34,23 +34,18 @@ class Marker(NamedTuple):
 
 @dataclass
 class Versions:
-    """A cell as learners get it (`stub`: texts with their source lines) and with the solution."""
+    """A cell as learners get it (`stub`) and with the solution: texts with their lines in the source."""
 
     cell: Cell
     stub: list[tuple[int, str]] = field(default_factory=list)
-    solution: list[str] = field(default_factory=list)
+    solution: list[tuple[int, str]] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     marked: list[int] = field(default_factory=list)
 
     @property
-    def stub_source(self) -> str:
-        """The cell's content in exercises/."""
-        return "\n".join(text for _, text in self.stub)
-
-    @property
     def solution_source(self) -> str:
         """The cell's content in solutions/."""
-        return "\n".join(self.solution)
+        return "\n".join(text for _, text in self.solution)
 
 
 def split_code(cell: Cell) -> Versions:
@@ -73,13 +68,13 @@ def _distribute(versions: Versions, blocks: dict[int, int], answers: dict[int, t
             end = blocks[line]
             versions.stub.append((line, f"{_indent(text)}raise NotImplementedError"))
         elif line < end:
-            versions.solution.append(text)
+            versions.solution.append((line, text))
             versions.removed.append(text.strip())
         elif line in answers:
             _split_answer(versions, line, text, *answers[line])
         elif line != end:
             versions.stub.append((line, text))
-            versions.solution.append(text)
+            versions.solution.append((line, text))
 
 
 def find_markers(cell: Cell) -> list[Marker]:
@@ -176,7 +171,7 @@ def _split_answer(versions: Versions, line: int, text: str, column: int, name: s
     """Add a `# SOLUTION` line: `name = ...` for learners, the assignment without its marker for the solution."""
     assignment = text[:column].rstrip()
     versions.stub.append((line, f"{_indent(text)}{name} = ..."))
-    versions.solution.append(assignment)
+    versions.solution.append((line, assignment))
     versions.removed.append(assignment.strip())
 
 

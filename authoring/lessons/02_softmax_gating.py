@@ -245,6 +245,7 @@ my_lse = ...  # a number
 # %%
 compare(my_lse, log_sum_exp(h))
 print(f"max {h.max():.3f} ≤ LSE {log_sum_exp(h):.3f} ≤ max + ln 4 = {h.max() + np.log(4):.3f}")
+print("e to the (h − LSE):", np.exp(h - log_sum_exp(h)).round(3), "  softmax:", softmax(h).round(3))
 assert np.allclose(np.exp(h - log_sum_exp(h)), softmax(h))
 
 # %% [markdown]

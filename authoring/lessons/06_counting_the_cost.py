@@ -349,8 +349,8 @@ print(f"FLOPs at m = 8: {work[8] / work[1]:.2f} times those at m = 1")
 for kind, make in worth_it.contenders().items():
     fresh = make()
     print(f"{kind:<19} {worth_it.parameters(fresh):>6,} parameters, {worth_it.flops(fresh):>6,} FLOPs per token")
-    stored, work = worth_it.parameters(fresh), worth_it.flops(fresh)
-    assert stored == 16_640 if kind != "dense, equal FLOPs" else work == 8_704
+    same = (worth_it.flops, 8_704) if kind == "dense, equal FLOPs" else (worth_it.parameters, 16_640)
+    assert same[0](fresh) == same[1]
 
 # %% [markdown]
 # **Predict.** Error is a share of the target's variance: 1 is guessing the mean target. The dense layer with equal
@@ -511,11 +511,11 @@ for (kind, steps), runs in longer.items():
     print(
         f"{kind:<18} {steps} steps: {seconds.mean():.2f} s, error {e.mean():.3f} ± {e.std(ddof=1):.3f}, by seed {e.round(3)}"
     )
-dense, sparse_400, sparse_800 = (longer[key] for key in (("dense, equal total", 800), ("sparse", 400), ("sparse", 800)))
+dense, sparse_400 = longer["dense, equal total", 800], longer["sparse", 400]
 price = [a.seconds / b.seconds for a, b in zip(dense, sparse_400, strict=True)]
 print("price of about the same error, dense 800 / sparse 400, in seconds, by seed:", np.round(price, 2))
 assert 0.75 < np.mean([run.error for run in dense]) / np.mean([run.error for run in sparse_400]) < 1.35
-assert np.mean([run.error for run in sparse_800]) < np.mean([run.error for run in dense])
+assert np.mean([run.error for run in longer["sparse", 800]]) < np.mean([run.error for run in dense])
 
 # %% [markdown]
 # With twice the steps the large dense layer comes near the sparse one's error at 400, and here stays a little behind in

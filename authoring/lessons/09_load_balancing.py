@@ -67,17 +67,15 @@ def descend(learning, steps=30, lr=0.5):
     return film
 
 
-ends = {}
-for learning in (True, False):
-    film = descend(learning)
-    ends[learning] = film[30][0]
+films = {learning: descend(learning) for learning in (True, False)}
+for learning, film in films.items():
     print("experts learn" if learning else "experts frozen")
     for step in (0, 5, 10, 30):
         p_1, says, error = film[step]
         print(f"  step {step:>2}: p of E1 {p_1:.2f}, experts say {says.round(2)} of the target, error of y {error:.2f}")
     assert film[0][0] < 0.28 < 0.6 < film[30][0]
     assert (film[30][1][1:] == 0.5).all()
-assert ends[False] > ends[True]
+assert films[False][30][0] > films[True][30][0]
 compare(my_probability_of_E1, "grow" if film[30][0] > film[0][0] + 0.01 else "stay or shrink")
 
 # %% [markdown]
@@ -222,6 +220,7 @@ f = torch.bincount(h.argmax(dim=-1), minlength=3) / 4  # (N,)
 loss = 3 * (f * P).sum()
 print("f:", f.numpy(), " P:", P.detach().numpy().round(3), f" loss: {loss.item():.3f}")
 print("f has a gradient:", f.requires_grad, " P has a gradient:", P.requires_grad)
+print(f"the package's load_balancing_loss: {load_balancing_loss(h, 1).item():.3f}")
 assert torch.isclose(loss, load_balancing_loss(h, 1))
 assert P.requires_grad
 assert not f.requires_grad
@@ -447,24 +446,31 @@ assert violation["switch", 1.0] < violation["switch", 0.1] < 0.5 < violation["sw
 
 
 # %%
+def difference(left, right, among=results, frame=-1):
+    """Task error of `left` less that of `right`, seed by seed (S,)"""
+    return among[left].error[frame] - among[right].error[frame]
+
+
 def paired(left, right, among=results, frame=-1):
     """Mean difference of two task errors over seeds, with its standard error; in how many seeds left is smaller."""
-    gap = among[left].error[frame] - among[right].error[frame]  # (S,)
+    gap = difference(left, right, among, frame)  # (S,)
     print(f"{among[left].setting:<29} − {among[right].setting:<28} {gap.mean():+.3f} ± "
           f"{gap.std(ddof=1) / gap.size**0.5:.3f}   smaller in {(gap < 0).sum()} of {gap.size} seeds")  # fmt: skip
-    return gap
 
 
 print("task error")
-helps = paired(("switch", 0.1), ("none", 0.0))
-too_much = paired(("switch", 1.0), ("switch", 0.1))
-null = paired(("switch", 0.1), ("fair", 0.0))
-noisy_help = paired(("noise", 1.0), ("none", 0.0))
-assert (paired(("importance_load", 0.01), ("switch", 0.1)) < 0).all()
+paired(("switch", 0.1), ("none", 0.0))
+paired(("switch", 1.0), ("switch", 0.1))
+paired(("switch", 0.1), ("fair", 0.0))
+paired(("noise", 1.0), ("none", 0.0))
+paired(("importance_load", 0.01), ("switch", 0.1))
 paired(("jitter", 0.01), ("none", 0.0))
-assert (helps < 0).all()
-assert (too_much > 0).all()
-assert (paired(("importance", 1.0), ("importance", 0.1)) > 0).all()
+paired(("importance", 1.0), ("importance", 0.1))
+assert (difference(("switch", 0.1), ("none", 0.0)) < 0).all()
+assert (difference(("switch", 1.0), ("switch", 0.1)) > 0).all()
+assert (difference(("importance_load", 0.01), ("switch", 0.1)) < 0).all()
+assert (difference(("importance", 1.0), ("importance", 0.1)) > 0).all()
+null = difference(("switch", 0.1), ("fair", 0.0))  # (S,)
 assert null.min() < 0 < null.max()
 assert violation["switch", 1.0] < CHANCE < violation["switch", 0.1]
 assert violation["importance_load", 0.1] < CHANCE
@@ -507,8 +513,8 @@ assert abs(violation["jitter", 0.01] - violation["none", 0.0]) < 0.1
 # %%
 for name in ("switch", "importance", "importance_load"):
     weaker, strongest = METHODS[name].coefficients[-2:]
-    gap = paired((name, strongest), (name, weaker))
-    assert (gap > 0).all()
+    paired((name, strongest), (name, weaker))
+    assert (difference((name, strongest), (name, weaker)) > 0).all()
 assert violation["importance_load", 1.0] > violation["importance_load", 0.1]
 for c in METHODS["switch"].coefficients:
     print(f"Switch loss, α = {c}: entropy {results['switch', c].entropy[-1].mean():.2f}")
@@ -527,9 +533,12 @@ assert results["importance_load", 0.1].entropy[-1].max() < results["switch", 0.1
 fresh = {}
 for name, tried in tqdm([("none", (0.0,)), ("switch", (0.1, 1.0)), ("importance_load", (0.01,))], desc="fresh seeds"):
     fresh |= balancing_runs.run(name, range(5, 10), coefficients=tried)
-assert (paired(("switch", 0.1), ("none", 0.0), fresh) < 0).all()
-assert (paired(("switch", 1.0), ("switch", 0.1), fresh) > 0).all()
-assert paired(("importance_load", 0.01), ("switch", 0.1), fresh).max() > 0
+paired(("switch", 0.1), ("none", 0.0), fresh)
+paired(("switch", 1.0), ("switch", 0.1), fresh)
+paired(("importance_load", 0.01), ("switch", 0.1), fresh)
+assert (difference(("switch", 0.1), ("none", 0.0), fresh) < 0).all()
+assert (difference(("switch", 1.0), ("switch", 0.1), fresh) > 0).all()
+assert difference(("importance_load", 0.01), ("switch", 0.1), fresh).max() > 0
 
 # %% [markdown]
 # The two large effects hold in every fresh seed: the loss helps, too strong a loss costs. That importance + load beats
@@ -543,7 +552,8 @@ fresh |= balancing_runs.run("fair", range(5, 15), 600, methods=both)
 fresh |= balancing_runs.run("fair_switch", range(5, 15), 600, (0.1,), methods=both)
 for frame in (10, 20):
     print(f"after {fresh['fair', 0.0].steps[frame]} steps: ", end="")
-    beyond = paired(("fair_switch", 0.1), ("fair", 0.0), fresh, frame)
+    paired(("fair_switch", 0.1), ("fair", 0.0), fresh, frame)
+beyond = difference(("fair_switch", 0.1), ("fair", 0.0), fresh)
 assert fresh["fair", 0.0].steps[10] == 300
 assert beyond.mean() < -2 * beyond.std(ddof=1) / 10**0.5
 assert fresh["fair_switch", 0.1].max_violation[-1].mean() < 0.5 < fresh["fair", 0.0].max_violation[-1].mean()

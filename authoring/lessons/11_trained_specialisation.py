@@ -458,9 +458,9 @@ steps = saturations[0]["step"]
 for step, now in zip(steps, np.moveaxis(kept, 2, 0), strict=True):
     print(f"step {step:>4} ({step / steps[-1]:>4.0%}): final choices, layers 1 to 4", now.mean(axis=0).round(2),
           f" lowest and highest of all {now.min():.2f}, {now.max():.2f}")  # fmt: skip
-at = {round(step / steps[-1], 2): kept[:, :, i] for i, step in enumerate(steps)}  # share of training -> (seeds, layers)
-assert np.abs(at[0.1].mean(axis=0) - 0.5).max() < 0.05
-assert (at[0.25].argmax(axis=1) == 0).all()
+by_share = {round(step / steps[-1], 2): kept[:, :, i] for i, step in enumerate(steps)}  # of training -> (seeds, layers)
+assert np.abs(by_share[0.1].mean(axis=0) - 0.5).max() < 0.05
+assert (by_share[0.25].argmax(axis=1) == 0).all()
 Live(lambda seed: figures.saturation_svg(steps, kept[seed], 2 / 8), seed=slider("seed", 0, 0, len(kept) - 1, 1))
 
 # %% [markdown]
@@ -482,10 +482,9 @@ print("  1/N", 1 / 8)
 for name, kind in (("learned", "moe"), ("untrained", "untrained"), ("hash", "hash")):
     show_row(f"{name}, pair", runs(lambda r: r["co_activation_max"], kind))
 print("  no preference: (k − 1)/(N − 1) =", round(1 / 7, 3))
-now, then, loads = (runs(lambda r, key=key: r["repetition"][key], kind) for key, kind in
-                    (("share", "moe"), ("share", "untrained"), ("independent", "moe")))  # fmt: skip
-assert (now > loads).all()
-assert (now > then).all()
+repeated = {kind: runs(lambda r: r["repetition"]["share"], kind) for kind in ("moe", "untrained")}
+assert (repeated["moe"] > runs(lambda r: r["repetition"]["independent"], "moe")).all()
+assert (repeated["moe"] > repeated["untrained"]).all()
 
 # %% [markdown]
 # In every layer and seed neighbours agree more often than the loads explain. But their untrained copies do so too, if

@@ -45,6 +45,38 @@ BROKEN_LESSONS = {
     "directive": ("# %% [markdown]\n# {{hints 1.1}}  <--\n", "of an exercise source"),
 }
 
+NOT_A_PROMISE = {
+    "walrus": ("# %%\nx = 1\n\n# %%\nassert (y := x)  <--\nprint(y)\n", "`(y := x)` in an assert, which learners"),
+    "generator": ("# %%\nassert rng.normal() < 9  <--\n", "which draws random numbers, in an assert"),
+    "numpy draws": ("# %%\nassert np.random.rand() < 1  <--\n", "which draws random numbers"),
+    "torch draws": ("# %%\nassert (  <--\n    torch.randn(3).shape\n)\n", "`randn`, which draws random numbers"),
+    "prints": ("# %%\nassert print(1) is None  <--\n", "`print(…)` in an assert"),
+    "function that prints": ("# %%\ndef f():\n    print(1)\n\n\nassert f() is None  <--\n", "`f(…)` in an assert"),
+    "changes a list": ("# %%\nx = []\nassert x.append(1) is None  <--\nprint(x)\n", "`append(…)` in an assert"),
+    "changes a tensor": ("# %%\nassert w.zero_().any() == 0  <--\n", "`zero_(…)` in an assert"),
+    "shared line": ("# %%\nx = 1; assert x  <--\nprint(x)\n", "shares its line with other code"),
+    "if in one line": ("# %%\nif y: assert y  <--\nelse: print(y)\n", "asserts alone in a block"),
+    "else": ("# %%\nif y:\n    print(y)\nelse:\n    assert y == 0  <--\n", "a block that cannot go with them"),
+    "function": ("# %%\ndef f(x):\n    assert x  <--\n\n\nf(1)\n", "a block that cannot go with them"),
+    "loop that draws": ("# %%\nfor x in rng.normal(size=3):\n    assert x < 9  <--\n", "that cannot go with them"),
+    "value at the end": (
+        "# %%\nx = 1\nx + 1  <--\nassert x\n",
+        "learners would see this value: put the asserts before",
+    ),
+    "draws for asserts": (
+        "# %%\nx = rng.normal()  <--\nassert x < 9\n",
+        "only asserts read `x`, but this line would stay",
+    ),
+    "prints for asserts": (
+        "# %%\ndef f():\n    print(1)\n    return 2\n\n\nx = f()  <--\nassert x == 2\n",
+        "only asserts read `x`",
+    ),
+    "half a pair": ("# %%\nx, y = 1, 2  <--\nprint(x)\nassert y == 2\n", "only asserts read `y`, but this line would"),
+    "half an import": ("# %%\nfrom m import a, b  <--\nprint(a)\nassert b\n", "only asserts read `b`"),
+    "filled for asserts": ("# %%\nd = {}  <--\nd[1] = 2\nassert d[1] == 2\n", "only asserts read `d`"),
+    "appended for asserts": ("# %%\nd = []  <--\nd.append(1)\nassert d\nprint()\n", "only asserts read `d`"),
+}
+
 BROKEN_MARKERS = {
     "no end": (FUNCTION + "    # BEGIN SOLUTION  <--\n    return x + 1\n", "without `# END SOLUTION`"),
     "end in next cell": (
@@ -126,8 +158,8 @@ LEAKS = {
 }
 
 CASES = [
-    *((LESSON, *case) for case in (BROKEN_ANYWHERE | BROKEN_LESSONS).items()),
-    *((EXERCISE, *case) for case in (BROKEN_ANYWHERE | BROKEN_MARKERS | LEAKS).items()),
+    *((LESSON, *case) for case in (BROKEN_ANYWHERE | BROKEN_LESSONS | NOT_A_PROMISE).items()),
+    *((EXERCISE, *case) for case in (BROKEN_ANYWHERE | NOT_A_PROMISE | BROKEN_MARKERS | LEAKS).items()),
     *((EXERCISE, word, (f"# %%\nx = 1\ny = 2  {word}  <--\n", "resembles a marker")) for word in MISSPELT),
 ]
 

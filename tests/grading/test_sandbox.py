@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from moe_lessons.grading import sandbox as module
 from moe_lessons.grading import patience, syscalls, wire
+from moe_lessons.grading import sandbox as module
 from moe_lessons.grading.sandbox import Limits, Sandbox, available, beginning, trusted
 
 

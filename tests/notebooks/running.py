@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import nbformat
+from checked import checked, place, startup
 from keeping import once
 from nbclient import NotebookClient
 
@@ -67,9 +68,10 @@ print(json.dumps({"modules": ours, "loaded_torch": "torch" in sys.modules}))
 
 def run(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout: int = 300) -> nbformat.NotebookNode:
     """Execute `notebook` with `folder` as the working directory; errors stay in the outputs. `work` holds settings."""
-    startup = work / "ipython" / "profile_default" / "startup"
-    startup.mkdir(parents=True, exist_ok=True)
-    (startup / "00-no-network.py").write_text(REFUSE_NETWORK, encoding="utf-8")
+    scripts = work / "ipython" / "profile_default" / "startup"
+    scripts.mkdir(parents=True, exist_ok=True)
+    (scripts / "00-no-network.py").write_text(REFUSE_NETWORK, encoding="utf-8")
+    (scripts / "01-promises.py").write_text(startup(notebook), encoding="utf-8")
     env = {**os.environ, "IPYTHONDIR": str(work / "ipython"), "MOE_LESSONS_HOME": str(work / "progress"),
            "MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # fmt: skip
     client = NotebookClient(notebook, timeout=timeout, allow_errors=True, kernel_name="python3",
@@ -90,7 +92,7 @@ def _seconds(times: dict) -> float:
 
 def executed(path: Path, shared: Path) -> nbformat.NotebookNode:
     """Return the executed copy of a notebook, running it if there is none of just this content yet."""
-    return executed_once(nbformat.read(path, as_version=4), path, shared)
+    return executed_once(checked(path), path, shared)
 
 
 def executed_once(notebook: nbformat.NotebookNode, path: Path, shared: Path, name: str = "") -> nbformat.NotebookNode:
@@ -113,9 +115,9 @@ def printed(notebook: nbformat.NotebookNode) -> str:
 
 
 def errors(notebook: nbformat.NotebookNode) -> list[str]:
-    """Return `cell id: error` for every cell that raised."""
+    """Return `place: error` for every cell that raised; the place is a line of the source where that is known."""
     return [
-        f"{cell.id}: {output.ename}: {output.evalue}"
+        f"{place(notebook, output) or cell.id}: {output.ename}: {output.evalue}"
         for cell in notebook.cells
         if cell.cell_type == "code"
         for output in cell.outputs

@@ -4,6 +4,7 @@ import re
 
 import nbformat
 import pytest
+from checked import as_notebook, lesson_cells
 from running import ROOT, errors, executed, executed_once, printed, run
 
 from moe_lessons.checks import questions
@@ -49,7 +50,7 @@ def test_the_first_lessons_do_not_load_torch(path, shared):
 
 @pytest.mark.parametrize("path", by_name(p for p in LESSONS if p.name.startswith(("00", *WITHOUT_TORCH))))
 def test_every_cell_can_be_run_again(path, shared):
-    """A learner runs a cell twice, or all cells twice."""
+    """A learner runs a cell twice, or all cells twice; without the promises the cells print the same."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     twice = [nbformat.v4.new_code_cell(cell.source) for cell in code for _ in range(2)]
@@ -57,7 +58,9 @@ def test_every_cell_can_be_run_again(path, shared):
     for number, cell in enumerate(twice + again):
         cell.id = f"cell-{number}"
     repeated = nbformat.v4.new_notebook(cells=twice + again)
-    assert errors(executed_once(repeated, path, shared, f"{path.stem}-again")) == []
+    result = executed_once(repeated, path, shared, f"{path.stem}-again")
+    assert errors(result) == []
+    assert printed(nbformat.v4.new_notebook(cells=result.cells[len(twice) :])) == printed(executed(path, shared))
 
 
 @pytest.mark.parametrize("path", by_name(EXERCISES))
@@ -103,6 +106,48 @@ def test_broken_control_a_notebook_that_wants_the_network_fails(code, tmp_path):
     found = errors(run(notebook, tmp_path, tmp_path))
     assert len(found) == 1
     assert "this notebook tried to" in found[0]
+
+
+PROMISES = """\
+# %%
+import numpy as np
+
+rng = np.random.default_rng(0)
+i = 7
+
+
+# %%
+def draw():
+    return rng.normal()
+
+
+for i in range(3):
+    assert i >= 0
+print("i is", i)
+
+# %%
+low = i - 1
+assert low == 6
+assert (
+    i
+    == 8
+)
+
+# %%
+assert draw() < 100
+"""
+
+
+def test_broken_control_a_broken_promise_names_its_line_in_the_source(tmp_path):
+    source = tmp_path / "authoring" / "lessons" / "01_demo.py"
+    source.parent.mkdir(parents=True)
+    source.write_text(PROMISES, encoding="utf-8")
+    notebook = run(as_notebook(source, lesson_cells(PROMISES, checked=True)), tmp_path, tmp_path)
+    assert printed(notebook) == "i is 7\n"
+    assert errors(notebook) == [
+        "authoring/lessons/01_demo.py:21: AssertionError: ",
+        "authoring/lessons/01_demo.py:26: RuntimeError: this promise draws random numbers",
+    ]
 
 
 def test_broken_control_an_error_in_a_cell_is_found(tmp_path):

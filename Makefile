@@ -19,7 +19,7 @@ PYTEST     = $(ONE_THREAD) $(COMPILED) $(BIN)/python -m pytest -n $(WORKERS) --d
 LINTED     = moe_lessons authoring tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab grade test test-fast notebooks bench mutants lint lock clean ready
+.PHONY: help setup lab grade test test-fast soak notebooks bench mutants lint lock clean ready
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ test: lint ## run every test (minutes)
 
 test-fast: ready ## run the tests that need neither a server nor a browser
 	@$(PYTEST) -m "not slow and not browser" $(ARGS)
+
+soak: ready ## try the checks' banks with many draws, 0 to 29, where the tests take one (20 minutes; SEEDS=7 or 30-99)
+	@SEEDS=$(or $(SEEDS),0-29) $(PYTEST) tests/checks/test_banks.py $(ARGS)
 
 notebooks: ready ## write notebooks/, exercises/ and solutions/ from authoring/
 	@$(BIN)/python authoring/build.py

@@ -2,12 +2,29 @@
 
 import os
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 spent = Counter()  # CPU seconds by worker
+
+
+def seeds():
+    """Return what the banks of the checks are drawn with: one seed, another with every commit; SEEDS names others."""
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    first, _, last = os.environ.get("SEEDS", str(int(git.stdout[:4] or "0", 16))).partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def pytest_report_header():
+    return f"banks are drawn with seed {', '.join(map(str, seeds()))}; SEEDS=7 or SEEDS=0-9 draws others"
+
+
+def pytest_generate_tests(metafunc):
+    if "bank_seed" in metafunc.fixturenames:
+        metafunc.parametrize("bank_seed", seeds())
 
 
 def pytest_collection_modifyitems(items):

@@ -42,30 +42,22 @@ def entries(kind):
     return found
 
 
-def draws(count):
-    """Return seeds of a check's draws; the fast tests make do with the first."""
-    return [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, count))]
-
-
 @pytest.mark.parametrize(("question", "mistake", "answer"), entries("WRONG"))
-@pytest.mark.parametrize("seed", draws(2))
-def test_a_known_mistake_is_named(question, mistake, answer, seed):
-    result = check(question, answer, seed=seed)
+def test_a_known_mistake_is_named(question, mistake, answer, bank_seed):
+    result = check(question, answer, seed=bank_seed)
     assert (result.status, result.mistake) == (Status.NOT_YET, diagnosis(mistake)), result.message
 
 
 @pytest.mark.parametrize(("question", "number", "answer"), entries("UNRECOGNISED"))
-@pytest.mark.parametrize("seed", draws(3))
-def test_an_unknown_mistake_is_not_given_a_reason(question, number, answer, seed):
-    result = check(question, answer, seed=seed)
+def test_an_unknown_mistake_is_not_given_a_reason(question, number, answer, bank_seed):
+    result = check(question, answer, seed=bank_seed)
     assert (result.status, result.mistake) == (Status.NOT_YET, None), result.message
     assert result.message
 
 
 @pytest.mark.parametrize(("question", "number", "answer"), entries("RIGHT"))
-@pytest.mark.parametrize("seed", draws(3))
-def test_a_right_answer_passes_however_it_is_written(question, number, answer, seed):
-    result = check(question, answer, seed=seed)
+def test_a_right_answer_passes_however_it_is_written(question, number, answer, bank_seed):
+    result = check(question, answer, seed=bank_seed)
     assert result.status == Status.CORRECT, result.message
     assert result.points == questions()[question].points
 

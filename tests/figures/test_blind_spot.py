@@ -3,17 +3,16 @@
 import re
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from functools import partial
 
 import numpy as np
 import pytest
+from reading import nodes, state, words
 
 from moe_lessons.experiments.blind_spot import METHODS, Result
 from moe_lessons.figures.blind_spot import blind_spot_svg, margin_svg
 from moe_lessons.figures.palette import ACCENT
 
-SVG = "{http://www.w3.org/2000/svg}"
 STEPS = np.arange(0, 301, 10)
 
 
@@ -48,18 +47,6 @@ PICTURES = {
 }
 
 
-def words(svg):
-    return [node.text for node in ET.fromstring(svg).iter(SVG + "text")]
-
-
-def state(svg):
-    return dict(part.split("=") for part in ET.fromstring(svg).get("data-state").split())
-
-
-def nodes(svg, tag):
-    return list(ET.fromstring(svg).iter(SVG + tag))
-
-
 def film_rows(svg):
     """Return of each row: mean, quartiles, rate and interval, read off the places of its marks."""
     below = float(next(n for n in nodes(svg, "text") if n.text.startswith("mean over")).get("y")) - 30
@@ -70,41 +57,6 @@ def film_rows(svg):
     rates = [float(n.get("width")) / 92 for n in nodes(svg, "rect") if n.get("height") == "14"]
     whiskers = [re.findall(r"M([\d.]+) .*H([\d.]+)", n.get("d"))[0] for n in nodes(svg, "path")][: len(means)]
     return means, quartiles, rates, [tuple(map(runs, ends)) for ends in whiskers]
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_well_formed_and_says_what_it_shows(name):
-    root = ET.fromstring(PICTURES[name]())
-    assert root.get("role") == "img"
-    assert root.get("data-state")
-    assert len(root.find(SVG + "title").text) > 10
-    assert len(root.find(SVG + "desc").text) > 10
-    assert "nan" not in ET.tostring(root, encoding="unicode").lower()
-    assert all(float(node.get("font-size")) >= 13 for node in root.iter(SVG + "text"))
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_nothing_reaches_beyond_the_picture_and_no_two_texts_overlap(name):
-    root = ET.fromstring(PICTURES[name]())
-    width, height = map(float, root.get("viewBox").split()[2:])
-    texts = list(extents(root))
-    for i, (left, right, y) in enumerate(texts):
-        assert -1 <= left <= right <= width + 1
-        assert 0 <= y <= height
-        for other_left, other_right, other_y in texts[:i]:
-            assert abs(y - other_y) > 10 or right <= other_left or other_right <= left
-    for node in root.iter(SVG + "rect"):
-        assert 0 <= float(node.get("x", 0)) <= float(node.get("x", 0)) + float(node.get("width")) <= width
-        assert float(node.get("width")) >= 0
-
-
-def extents(root):
-    """Left end, right end and baseline of each text: as measured with a wide sans-serif."""
-    for node in root.iter(SVG + "text"):
-        per_letter = 0.57 if node.get("font-weight") == "bold" else 0.53
-        length = len(node.text) * per_letter * float(node.get("font-size"))
-        left = float(node.get("x")) - {"start": 0, "middle": 0.5, "end": 1}[node.get("text-anchor")] * length
-        yield left, left + length, float(node.get("y"))
 
 
 @pytest.mark.parametrize(("step", "frame"), [(0, 0), (9, 0), (10, 1), (155, 15), (300, 30)])

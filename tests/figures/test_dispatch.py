@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reading import SVG, words
 
 from moe_lessons.figures.dispatch import STEPS, dispatch_svg
 from moe_lessons.routing import gate_weights, top_k
-
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def routed(T=6, k=2, N=5, seed=0):
@@ -34,46 +33,6 @@ PICTURES = {
     "all to one": partial(dispatch_svg, [[0]] * 8, [[1.0]] * 8, 4, 6),
     "all to the last": partial(dispatch_svg, [[7]] * 24, [[-0.5]] * 24),
 }
-
-
-def words(svg):
-    return [node.text for node in ET.fromstring(svg).iter(SVG + "text")]
-
-
-def extents(root):
-    """Left end, right end and baseline of each text: as measured with a wide sans-serif."""
-    for node in root.iter(SVG + "text"):
-        per_letter = 0.57 if node.get("font-weight") == "bold" else 0.53
-        length = len(node.text) * per_letter * float(node.get("font-size"))
-        left = float(node.get("x")) - {"start": 0, "middle": 0.5, "end": 1}[node.get("text-anchor")] * length
-        yield left, left + length, float(node.get("y"))
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_well_formed_and_says_what_it_shows(name):
-    root = ET.fromstring(PICTURES[name]())
-    assert root.get("role") == "img"
-    assert root.get("data-state")
-    assert len(root.find(SVG + "title").text) > 10
-    assert len(root.find(SVG + "desc").text) > 10
-    assert "nan" not in ET.tostring(root, encoding="unicode").lower()
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_nothing_reaches_beyond_the_picture_and_no_two_texts_overlap(name):
-    root = ET.fromstring(PICTURES[name]())
-    width, height = map(float, root.get("viewBox").split()[2:])
-    texts = list(extents(root))
-    for i, (left, right, y) in enumerate(texts):
-        assert -1 <= left <= right <= width + 1
-        assert 0 <= y <= height
-        for other_left, other_right, other_y in texts[:i]:
-            assert abs(y - other_y) > 10 or right <= other_left or other_right <= left
-    for node in root.iter(SVG + "rect"):
-        assert float(node.get("x", 0)) + float(node.get("width")) <= width
-        assert float(node.get("y", 0)) + float(node.get("height")) <= height
-    for node in root.iter(SVG + "text"):
-        assert float(node.get("font-size")) >= 13
 
 
 def test_each_step_adds_its_words():

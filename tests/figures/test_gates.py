@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from reading import SVG, state, words
 
 from moe_lessons.figures.gates import kept_mass, kept_mass_svg, masks_svg
 
-SVG = "{http://www.w3.org/2000/svg}"
 H = np.array([-0.18, 0.30, 0.52, -0.26])
 MANY = np.concatenate([H, np.random.default_rng(0).normal(size=60)])
 
@@ -31,54 +31,10 @@ PICTURES = {
 }
 
 
-def words(svg):
-    return [node.text for node in ET.fromstring(svg).iter(SVG + "text")]
-
-
-def state(svg):
-    return dict(part.split("=") for part in ET.fromstring(svg).get("data-state").split())
-
-
 def expert_bars(svg):
     """Heights of the experts' bars: those that do not span the whole of the weight."""
     rects = [n for n in ET.fromstring(svg).iter(SVG + "rect") if n.get("stroke") and float(n.get("height")) != 14]
     return np.array([float(n.get("height")) for n in rects])
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_well_formed_and_says_what_it_shows(name):
-    root = ET.fromstring(PICTURES[name]())
-    assert root.get("role") == "img"
-    assert root.get("data-state")
-    assert len(root.find(SVG + "title").text) > 10
-    assert len(root.find(SVG + "desc").text) > 10
-    assert "nan" not in ET.tostring(root, encoding="unicode").lower()
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_nothing_reaches_beyond_the_picture_and_no_two_texts_overlap(name):
-    root = ET.fromstring(PICTURES[name]())
-    width, height = map(float, root.get("viewBox").split()[2:])
-    texts = list(extents(root))
-    for i, (left, right, y) in enumerate(texts):
-        assert -1 <= left <= right <= width + 1
-        assert 0 <= y <= height
-        for other_left, other_right, other_y in texts[:i]:
-            assert abs(y - other_y) > 10 or right <= other_left or other_right <= left
-    for node in root.iter(SVG + "rect"):
-        assert float(node.get("x", 0)) >= 0
-        assert float(node.get("x", 0)) + float(node.get("width")) <= width
-        assert float(node.get("width")) >= 0
-        assert float(node.get("height")) >= 0
-
-
-def extents(root):
-    """Left end, right end and baseline of each text: as measured with a wide sans-serif."""
-    for node in root.iter(SVG + "text"):
-        per_letter = 0.57 if node.get("font-weight") == "bold" else 0.53
-        length = len(node.text) * per_letter * float(node.get("font-size"))
-        left = float(node.get("x")) - {"start": 0, "middle": 0.5, "end": 1}[node.get("text-anchor")] * length
-        yield left, left + length, float(node.get("y"))
 
 
 @pytest.mark.parametrize(("N", "scale"), [(4, 0.1), (8, 1.0), (64, 3.0), (64, 5.0)])

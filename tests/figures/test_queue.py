@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reading import SVG, extents, state, words
 
 from moe_lessons.figures import queue
 from moe_lessons.figures.queue import batch, queue_of, queue_svg
 
-SVG = "{http://www.w3.org/2000/svg}"
 PICTURES = {
     "default": queue_svg,
     "minimum": partial(queue_svg, 0.25, "position", 1, 0.0, 0),
@@ -24,14 +24,6 @@ PICTURES = {
     "more places than tokens": partial(queue_svg, 20.0, "position", 2, 0.0, 5),
 }
 SETTINGS = list(product((0.25, 1.0, 1.25), ("position", "probability"), (1, 2), (0.0, 3.0), (0, 20)))
-
-
-def words(svg):
-    return [node.text for node in ET.fromstring(svg).iter(SVG + "text")]
-
-
-def state(svg):
-    return dict(part.split("=") for part in ET.fromstring(svg).get("data-state").split())
 
 
 def serve(factor, priority, k, favour, seed):
@@ -93,33 +85,6 @@ def test_broken_control_a_queue_in_the_wrong_order_would_be_noticed():
     crowd = batch(1.0, "probability", 1, 1.0, 20)
     served = [bool(crowd.kept[who]) for who in queue_of(crowd, 0, "position")]
     assert served != sorted(served, reverse=True)
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_well_formed_and_nothing_overlaps(name):
-    root = ET.fromstring(PICTURES[name]())
-    assert root.get("role") == "img"
-    assert min(len(root.find(SVG + part).text) for part in ("title", "desc")) > 10
-    width, height = map(float, root.get("viewBox").split()[2:])
-    texts = list(extents(root))
-    for i, (left, right, y) in enumerate(texts):
-        assert -1 <= left <= right <= width + 1
-        assert 0 <= y <= height
-        for other_left, other_right, other_y in texts[:i]:
-            assert abs(y - other_y) > 10 or right <= other_left or other_right <= left
-    for node in root.iter(SVG + "rect"):
-        assert float(node.get("x", 0)) >= 0
-        assert float(node.get("x", 0)) + float(node.get("width")) <= width
-        assert float(node.get("y", 0)) + float(node.get("height")) <= height
-
-
-def extents(root):
-    """Left end, right end and baseline of each text: as measured with a wide sans-serif."""
-    for node in root.iter(SVG + "text"):
-        per_letter = 0.57 if node.get("font-weight") == "bold" else 0.53
-        length = len(node.text) * per_letter * float(node.get("font-size"))
-        left = float(node.get("x")) - {"start": 0, "middle": 0.5, "end": 1}[node.get("text-anchor")] * length
-        yield left, left + length, float(node.get("y"))
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -3,23 +3,28 @@
 import re
 import warnings
 import xml.etree.ElementTree as ET
+from functools import partial
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from reading import SVG
+from reading import words as shown
 
 from moe_lessons.figures.softmax import FORMS, WIDTH, entropy_svg, softmax_svg
 from moe_lessons.precision import PRECISIONS, softmax_steps
 from moe_lessons.routing import log_sum_exp, softmax
 
-SVG = "{http://www.w3.org/2000/svg}"
 H = np.array([3.0, 1.0, 0.0, -1.0])
 FRESH = np.random.default_rng(0).normal(size=(500, 8)) * 0.6
-
-
-def shown(svg):
-    return [node.text for node in ET.fromstring(svg).iter(f"{SVG}text")]
+PICTURES = {
+    **{f"explorer, {form}, shift {shift}": partial(softmax_svg, H, shift, form, "float16")
+       for form in FORMS for shift in (-120, 0, 8)},
+    "explorer, two": partial(softmax_svg, [4, -4], 120),
+    "explorer, eight": partial(softmax_svg, np.linspace(-1, 2, 8)),
+    **{f"entropy, scale {scale}": partial(entropy_svg, FRESH, scale) for scale in (0, 1, 1e300)},
+}  # fmt: skip
 
 
 def state(svg, key):
@@ -83,8 +88,8 @@ def test_wrong_numbers_out_of_exponentials_that_lost_bits_are_called_underflow(s
 
 @pytest.mark.parametrize(("shift", "marks"), [(0, 4), (100, 0)])
 def test_the_exact_value_is_marked_only_where_no_words_stand_in_its_place(shift, marks):
-    rows = ET.fromstring(softmax_svg(H, shift, "naive")).iter(f"{SVG}g")
-    assert sum(line.get("stroke-width") == "3" for row in rows for line in row.iter(f"{SVG}line")) == marks
+    rows = ET.fromstring(softmax_svg(H, shift, "naive")).iter(SVG + "g")
+    assert sum(line.get("stroke-width") == "3" for row in rows for line in row.iter(SVG + "line")) == marks
 
 
 @pytest.mark.parametrize(("shift", "column"), [(0, {"20.086", "2.718", "1.000", "0.368"}), (7, {"2.2e4", "4.0e2"})])
@@ -109,7 +114,7 @@ def test_no_setting_warns_or_draws_something_that_is_no_number():
                 for key in ("x", "y", "x1", "x2", "width", "height", "cx"):
                     number = node.get(key)
                     assert number is None or np.isfinite(float(number)), (key, number)
-                if node.tag == f"{SVG}rect":
+                if node.tag == SVG + "rect":
                     assert 0 <= float(node.get("x", 0)) <= float(node.get("x", 0)) + float(node.get("width")) <= WIDTH
     assert caught == []
 
@@ -119,7 +124,7 @@ def test_the_ruler_shows_where_the_log_sum_exp_lies(h, place):
     svg = softmax_svg(h, 50, "naive", "float32")
     part = float(log_sum_exp(np.asarray(h)) - max(h)) / np.log(len(h))
     assert place is None or part == pytest.approx(place, abs=1e-3)
-    circle = ET.fromstring(svg).find(f"{SVG}circle")
+    circle = ET.fromstring(svg).find(SVG + "circle")
     assert float(circle.get("cx")) == pytest.approx(24 + part * (WIDTH - 48), abs=1e-3)
     assert any(f"LSE = {float(log_sum_exp(np.asarray(h))) + 50:.2f}" in words for words in shown(svg))
 
@@ -148,11 +153,11 @@ def bar_shares(svg):
     """Return the share of tokens in each bar, read back from the heights of the bars and the axis' last tick."""
     root = ET.fromstring(svg)
     ticks = [
-        node for node in root.iter(f"{SVG}text") if node.get("text-anchor") == "end" and node.get("font-size") == "13"
+        node for node in root.iter(SVG + "text") if node.get("text-anchor") == "end" and node.get("font-size") == "13"
     ]
     (zero, _, last) = [(float(node.get("y")), float(node.text)) for node in ticks]
     per_unit = (zero[0] - last[0]) / last[1]
-    return np.array([float(bar.get("height")) / per_unit for bar in list(root.iter(f"{SVG}rect"))[1:]])
+    return np.array([float(bar.get("height")) / per_unit for bar in list(root.iter(SVG + "rect"))[1:]])
 
 
 def entropies(h):
@@ -214,11 +219,8 @@ def test_bad_input_of_the_histogram(arguments, named):
 
 
 @pytest.mark.parametrize("svg", [softmax_svg(H), entropy_svg(FRESH)])
-def test_a_screen_reader_gets_title_and_description(svg):
-    root = ET.fromstring(svg)
-    assert root.get("role") == "img"
-    assert root.find(f"{SVG}title").text
-    assert re.search(r"\d\.\d", root.find(f"{SVG}desc").text)
+def test_the_description_has_numbers(svg):
+    assert re.search(r"\d\.\d", ET.fromstring(svg).find(SVG + "desc").text)
 
 
 def test_the_explorer_is_right_for_any_number_of_experts():

@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from reading import SVG, words
 
 from moe_lessons.figures.speed import speed_svg
 
-SVG = "{http://www.w3.org/2000/svg}"
 TIMES = {
     "products only": [0.0069, 0.0070, 0.0074],
     "loop over tokens": [0.48, 0.51, 0.60],
@@ -24,39 +24,6 @@ PICTURES = {
     "seven rows, far": partial(speed_svg, dict(list(MANY.items())[:8]), "products only", reach=70),
     "many": partial(speed_svg, MANY, "products only"),
 }
-
-
-def words(svg):
-    return [node.text for node in ET.fromstring(svg).iter(SVG + "text")]
-
-
-def extents(root):
-    for node in root.iter(SVG + "text"):
-        per_letter = 0.57 if node.get("font-weight") == "bold" else 0.53
-        length = len(node.text) * per_letter * float(node.get("font-size"))
-        left = float(node.get("x")) - {"start": 0, "middle": 0.5, "end": 1}[node.get("text-anchor")] * length
-        yield left, left + length, float(node.get("y"))
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_well_formed_and_stays_inside(name):
-    root = ET.fromstring(PICTURES[name]())
-    width, height = map(float, root.get("viewBox").split()[2:])
-    assert root.get("role") == "img"
-    assert root.get("data-state")
-    assert len(root.find(SVG + "desc").text) > 10
-    assert "nan" not in ET.tostring(root, encoding="unicode").lower()
-    texts = list(extents(root))
-    for i, (left, right, y) in enumerate(texts):
-        assert -1 <= left <= right <= width + 1
-        assert 0 <= y <= height
-        for other_left, other_right, other_y in texts[:i]:
-            assert abs(y - other_y) > 10 or right <= other_left or other_right <= left
-    for node in root.iter(SVG + "rect"):
-        assert float(node.get("x", 0)) >= 0
-        assert float(node.get("x", 0)) + float(node.get("width")) <= width
-    for node in root.iter(SVG + "text"):
-        assert float(node.get("font-size")) >= 13
 
 
 def ends(svg):

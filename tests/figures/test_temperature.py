@@ -6,21 +6,25 @@ from functools import partial
 
 import numpy as np
 import pytest
+from reading import SVG
+from reading import words as shown_texts
 from scipy.special import entr
 
 from moe_lessons import routing
 from moe_lessons.data import worked_example
-from moe_lessons.figures.temperature import TAU_RANGE, WIDTH, schedules, schedules_svg, temperature_svg
+from moe_lessons.figures.temperature import TAU_RANGE, schedules, schedules_svg, temperature_svg
 
-SVG = "{http://www.w3.org/2000/svg}"
 X, W_G = worked_example()
 H = X @ W_G
 EIGHT = np.array([1.0, 1.0, 0.0, -1.0, 0.5, 0.3, -0.2, 2.0])
 SCHEDULES = ("linear", "geometric", "cosine")
-
-
-def shown_texts(svg):
-    return [node.text or "" for node in ET.fromstring(svg).iter(f"{SVG}text")]
+LOGITS = {"worked": H, "eight": EIGHT, "equal": np.zeros(2), "far": np.array([0.0, -1e4, 1e4])}
+PICTURES = {
+    **{f"{name}, τ = {tau}": partial(temperature_svg, h, tau)
+       for name, h in LOGITS.items() for tau in (0.01, 1.0, 100.0)},
+    **{f"schedules from {start} to {end} in {steps}": partial(schedules_svg, start, end, steps)
+       for start in (0.5, 4.0, 10.0) for end in (0.05, 2.0) for steps in (2, 20, 100)},
+}  # fmt: skip
 
 
 def rows(svg):
@@ -31,24 +35,14 @@ def rows(svg):
 
 def points(svg):
     """Return the points of every drawn line: one list of (x, y) each."""
-    lines = ET.fromstring(svg).iter(f"{SVG}polyline")
+    lines = ET.fromstring(svg).iter(SVG + "polyline")
     return [np.array([p.split(",") for p in line.get("points").split()], dtype=float) for line in lines]
-
-
-def inside(svg):
-    """Tell whether every line, dot and upright lies within the picture, and every number is one."""
-    root, lines = ET.fromstring(svg), np.vstack(points(svg))
-    width, height = map(float, root.get("viewBox").split()[2:])
-    xs = [float(e.get(a)) for e in root.iter() for a in ("x", "x1", "x2", "cx") if e.get(a)]
-    ys = [float(e.get(a)) for e in root.iter() for a in ("y", "y1", "y2", "cy") if e.get(a)]
-    xs, ys = np.concatenate([xs, lines[:, 0]]), np.concatenate([ys, lines[:, 1]])
-    return bool((xs >= 0).all() and (xs <= width).all() and (ys >= 0).all() and (ys <= height).all())
 
 
 # --- temperature --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("h", [H, EIGHT, np.zeros(2), np.array([0.0, -1e4, 1e4])], ids=["worked", "8", "equal", "far"])
+@pytest.mark.parametrize("h", LOGITS.values(), ids=LOGITS)
 @pytest.mark.parametrize("tau", [0.01, 0.5, 1.0, 100.0])
 def test_the_table_shows_probabilities_weights_and_selection(h, tau):
     for k in (1, 2, len(h)):
@@ -56,7 +50,6 @@ def test_the_table_shows_probabilities_weights_and_selection(h, tau):
         p, w = routing.softmax(h, tau), routing.gate_weights(h, k, temperature=tau)
         expected = {f"E{i + 1}": [f"{p[i]:.3f}", f"{w[i]:.3f}", "✓" if i in kept else "–"] for i in range(len(h))}
         assert table == expected
-        assert inside(temperature_svg(h, tau, k))
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
@@ -84,7 +77,7 @@ def test_the_best_falls_and_the_second_first_rises_then_falls():
 
 
 def test_the_line_of_an_expert_is_told_by_its_dashes_too():
-    lines = list(ET.fromstring(temperature_svg(EIGHT)).iter(f"{SVG}polyline"))[:8]
+    lines = list(ET.fromstring(temperature_svg(EIGHT)).iter(SVG + "polyline"))[:8]
     assert len({line.get("stroke-dasharray") for line in lines}) == 8
     assert len({line.get("stroke") for line in lines}) == 8
 
@@ -120,7 +113,6 @@ def test_the_schedule_table_is_computed(start, end, steps):
         row = words.index(name)
         assert words[row + 1] == f"half-way τ = {schedules(start, end, 3)[name][1]:.3f}"
         assert words[row + 2] == f"{(taus > 1).sum()} of {steps} above τ = 1"
-    assert inside(svg)
     assert len(points(svg)) == 3
 
 
@@ -139,12 +131,8 @@ def test_broken_control_another_schedule_draws_another_line():
 
 
 @pytest.mark.parametrize("svg", [temperature_svg(H), schedules_svg()], ids=["temperature", "schedules"])
-def test_a_screen_reader_gets_title_and_description(svg):
-    root = ET.fromstring(svg)
-    assert root.get("role") == "img"
-    assert root.find(f"{SVG}title").text
-    assert len(re.findall(r"\d", root.find(f"{SVG}desc").text)) > 10
-    assert float(root.get("viewBox").split()[2]) == WIDTH
+def test_the_description_has_numbers(svg):
+    assert len(re.findall(r"\d", ET.fromstring(svg).find(SVG + "desc").text)) > 10
 
 
 @pytest.mark.parametrize(

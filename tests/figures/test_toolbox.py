@@ -7,10 +7,11 @@ from math import cos, exp, log, radians
 import numpy as np
 import pytest
 import torch
+from reading import SVG
+from reading import words as texts_of
 
 from moe_lessons.figures import toolbox
 
-SVG = "{http://www.w3.org/2000/svg}"
 X = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]])
 W_G = np.array([[1.0, 0.0, -1.0, 2.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, -1.0]])
 W_1 = np.array([[1.0, 0.0, -1.0, 2.0], [0.0, 1.0, -1.0, 0.5]])
@@ -44,7 +45,7 @@ PICTURES = {
 
 def words(svg):
     """All text of a picture, with plain minus signs, one line per text element."""
-    return "\n".join(node.text for node in ET.fromstring(svg).iter(SVG + "text")).replace("−", "-")
+    return "\n".join(texts_of(svg)).replace("−", "-")
 
 
 def numbers(line):
@@ -62,51 +63,6 @@ def is_number(part):
 
 def line_with(svg, beginning):
     return next(line for line in words(svg).split("\n") if line.startswith(beginning))
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_well_formed_and_says_what_it_shows(name):
-    root = ET.fromstring(PICTURES[name]())
-    assert root.tag == SVG + "svg"
-    assert root.get("data-state")
-    assert len(root.find(SVG + "title").text) > 10
-    assert len(root.find(SVG + "desc").text) > 10
-    assert "nan" not in ET.tostring(root, encoding="unicode").lower()
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_nothing_reaches_beyond_the_picture(name):
-    root = ET.fromstring(PICTURES[name]())
-    width, height = map(float, root.get("viewBox").split()[2:])
-    for left, right, y in [*text_extents(root), *shape_extents(root)]:
-        assert -1 <= left <= right <= width + 1
-        assert 0 <= y <= height
-
-
-def text_extents(root):
-    """Left end, right end and baseline of each text: as measured with a wide sans-serif."""
-    for node in root.iter(SVG + "text"):
-        per_letter = 0.57 if node.get("font-weight") == "bold" else 0.53
-        length = len(node.text) * per_letter * float(node.get("font-size"))
-        left = float(node.get("x")) - {"start": 0, "middle": 0.5, "end": 1}[node.get("text-anchor")] * length
-        yield left, left + length, float(node.get("y"))
-
-
-def shape_extents(root):
-    for node in root.iter(SVG + "rect"):
-        x, y = float(node.get("x", 0)), float(node.get("y", 0))
-        yield x, x + float(node.get("width")), y + float(node.get("height"))
-    for node in root.iter(SVG + "line"):
-        ends = sorted([float(node.get("x1")), float(node.get("x2"))])
-        yield from ((*ends, float(node.get(side))) for side in ("y1", "y2"))
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_no_two_texts_overlap(name):
-    texts = list(text_extents(ET.fromstring(PICTURES[name]())))
-    for i, (left, right, y) in enumerate(texts):
-        for other_left, other_right, other_y in texts[:i]:
-            assert abs(y - other_y) > 10 or right <= other_left or other_right <= left
 
 
 # --- 1. dot product -----------------------------------------------------------------------------------------------

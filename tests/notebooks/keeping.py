@@ -23,7 +23,7 @@ Run = Callable[[Notebook], Notebook]
 
 def key(notebook: Notebook) -> str:
     """Return a digest of all that is known before the run."""
-    how = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("running", "checked", "in_kernel"))
+    how = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("[!t]*.py")))
     lock = (ROOT / "requirements.lock").read_bytes()
     around = [sys.version, os.environ.get("OMP_NUM_THREADS", os.cpu_count())]
     return hashlib.sha256(

@@ -3,6 +3,8 @@
 import importlib
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import hostile
@@ -21,18 +23,25 @@ for _module in ("cheating", "files", "reaching_out", "running"):
 ASKED = {id: replace(questions()[id], seconds=0.5) for id in ("1.1", "1.4")}
 SECRET = b"the teacher's secret"
 MARKER = "marker-of-another's-work"
+STOPPED = {name: kind for name, kind in KINDS.items() if kind.ended == Ended.TIMED_OUT}
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def secret_in_the_environment():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEACHERS_SECRET", MARKER)
+        yield
+
+
+@contextmanager
+def place_in(base):
     """A submission's place, with a neighbour's file, a folder anyone may write to, and a port that is listened on."""
-    monkeypatch.setenv("TEACHERS_SECRET", MARKER)
-    tmp_path.chmod(0o755)
-    outside = tmp_path / "outside"
+    base.chmod(0o755)
+    outside = base / "outside"
     outside.mkdir()
     outside.chmod(0o777)
-    folder = tmp_path / "submissions"
+    folder = base / "submissions"
     (folder / "ada").mkdir(parents=True)
     neighbour = folder / "ada" / "homework.ipynb"
     neighbour.write_bytes(hostile.notebook([f"# {MARKER}", *hostile.honest()]))
@@ -40,6 +49,12 @@ def place(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.05)
         yield Place(folder / "eve" / "homework.ipynb", outside, neighbour, server.getsockname()[1]), server
+
+
+@pytest.fixture
+def place(tmp_path):
+    with place_in(tmp_path) as made:
+        yield made
 
 
 def graded(place, sandbox):
@@ -58,17 +73,42 @@ def escapes(place, server, record):
     return found + [word for word in (MARKER, SECRET.decode()) if word in text]
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-def test_a_hostile_submission_gets_its_mark_and_harms_nothing(kind, place, hostile_sandbox):
-    where, server = place
-    write(where, kind.make(where))
-    record = graded(where, hostile_sandbox)
-    came = (record.ended, tuple(mark.points for mark in record.marks))
-    assert came == (kind.ended, kind.points), f"{record.reason} ({record.seconds} s)"
+def outcome(kind, base, sandbox):
+    """Return the record of a kind's submission, and what it reached."""
+    with place_in(base) as (where, server):
+        write(where, kind.make(where))
+        record = graded(where, sandbox)
+        return record, escapes(where, server, record)
+
+
+@pytest.fixture(scope="module")
+def stopped(hostile_sandbox, tmp_path_factory):
+    """The outcomes of the kinds that go on until they are stopped, by name: these run side by side."""
+    bases = [tmp_path_factory.mktemp("stopped") for _ in STOPPED]
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = pool.map(outcome, STOPPED.values(), bases, [hostile_sandbox] * len(STOPPED))
+        return dict(zip(STOPPED, outcomes, strict=True))
+
+
+def assert_harmless(kind, record, reached):
+    assert (record.ended, tuple(mark.points for mark in record.marks)) == (kind.ended, kind.points), record
     assert kind.words in json.dumps(record.as_json(), ensure_ascii=False), record
-    assert escapes(where, server, record) == []
+    assert reached == []
     assert Record.from_json(json.loads(json.dumps(record.as_json()))) == record
     assert record.learner == "eve"
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS.values() if kind.name not in STOPPED], ids=lambda kind: kind.name
+)
+def test_a_hostile_submission_gets_its_mark_and_harms_nothing(kind, tmp_path, hostile_sandbox):
+    assert_harmless(kind, *outcome(kind, tmp_path, hostile_sandbox))
+
+
+@pytest.mark.xdist_group("stopped")
+@pytest.mark.parametrize("kind", STOPPED.values(), ids=STOPPED)
+def test_a_submission_that_has_to_be_stopped_gets_its_mark_and_harms_nothing(kind, stopped):
+    assert_harmless(kind, *stopped[kind.name])
 
 
 def test_there_are_enough_kinds():

@@ -1,4 +1,4 @@
-"""Writes notebooks/, exercises/, solutions/ and the README's pictures from their sources in authoring/.
+"""Writes notebooks/, exercises/, solutions/ and the README's map and pictures from their sources in authoring/.
 
 Usage: python authoring/build.py [--check]
 
@@ -12,10 +12,12 @@ import os
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from course import Course, Questions, read_lesson
+from fields import fill_readme
 from ipynb import exercise_notebooks, lesson_notebook, refuse_file_name
 from percent import SourceError
 
@@ -25,8 +27,6 @@ PICTURES = {
     "docs/worked_example.svg": "moe_lessons.figures.trace:worked_example_svg",
 }
 REBUILD = 'run "make notebooks"'
-
-Questions = Callable[[], Mapping[str, Any]]
 
 
 def course_questions() -> Mapping[str, Any]:
@@ -65,24 +65,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def assemble(root: Path, questions: Questions) -> tuple[dict[str, str], list[str]]:
-    """Return the text of every notebook by its path, and one line for each source that is broken."""
-    files: dict[str, str] = {}
-    errors = []
+    """Return the text of every notebook and of the README by its path, and one line for each source that is broken."""
+    course, files, errors = Course(root, questions), {}, []
     for path in sorted(root.glob("authoring/lessons/[!.]*.py")) + sorted(root.glob("authoring/exercises/[!.]*.py")):
         try:
-            files |= _notebooks_of(path, questions)
+            files |= _notebooks_of(path, course)
         except SourceError as error:
             errors.append(f"{path.relative_to(root).as_posix()}:{error.line}: {error}")
+    if course.has_map:
+        files["README.md"] = fill_readme((root / "README.md").read_text(encoding="utf-8"), course)
     return files, errors
 
 
-def _notebooks_of(path: Path, questions: Questions) -> dict[str, str]:
+def _notebooks_of(path: Path, course: Course) -> dict[str, str]:
     """Return the one or two notebooks of a source by their paths."""
     refuse_file_name(path.name)
-    text = _read(path)
+    text, number = _read(path), path.stem.partition("_")[0]
     if path.parent.name == "lessons":
-        return {f"notebooks/{path.stem}.ipynb": lesson_notebook(text)}
-    texts = exercise_notebooks(text, questions())
+        if course.has_map:
+            read_lesson(path)
+        return {f"notebooks/{path.stem}.ipynb": lesson_notebook(text, course, number)}
+    texts = exercise_notebooks(text, course, number)
     return {f"{folder}/{path.stem}.ipynb": text for folder, text in zip(FOLDERS[1:], texts, strict=True)}
 
 

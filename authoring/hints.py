@@ -5,22 +5,23 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from percent import Cell, SourceError
+from course import plural
+from percent import SourceError
 
 _DIRECTIVE = re.compile(r"\{\{(about|hints) (\S+)\}\}")
 _ALMOST = re.compile(r"\{\{\s*(about|hint)|^\s*\{\{.*\}\}\s*$", re.IGNORECASE)
 
 
-def expand(cell: Cell, questions: Mapping[str, Any]) -> list[tuple[int, str]]:
+def expand(numbered: list[tuple[int, str]], questions: Mapping[str, Any]) -> list[tuple[int, str]]:
     """Return a Markdown cell's lines with their line numbers, each directive replaced by what it stands for."""
-    lines = []
-    for line, text in cell.lines:
+    lines, texts = [], dict(numbered)
+    for line, text in numbered:
         directive = _DIRECTIVE.fullmatch(text.strip())
         if directive and directive[2] not in questions:
             raise SourceError(line, f"unknown question {directive[2]}")
         if not directive:
             refuse_directive(line, text)
-        lines.append((line, _fill(cell, line, directive[1], questions[directive[2]]) if directive else text))
+        lines.append((line, _fill(texts, line, directive[1], questions[directive[2]]) if directive else text))
     return lines
 
 
@@ -31,12 +32,11 @@ def refuse_directive(line: int, text: str) -> None:
         raise SourceError(line, f"`{text.strip()}`: write {advice}")
 
 
-def _fill(cell: Cell, line: int, directive: str, question: Any) -> str:
+def _fill(texts: Mapping[int, str], line: int, directive: str, question: Any) -> str:
     """Return the text for a directive, with blank lines towards its neighbours so that it is its own paragraph."""
     text = _WRITERS[directive](question)
-    neighbours = dict(cell.lines)
-    before = "\n" if neighbours.get(line - 1, "").strip() else ""
-    after = "\n" if neighbours.get(line + 1, "").strip() else ""
+    before = "\n" if texts.get(line - 1, "").strip() else ""
+    after = "\n" if texts.get(line + 1, "").strip() else ""
     return before + text + after
 
 
@@ -56,7 +56,7 @@ def _hints(question: Any) -> str:
 
 
 def _count(number: float, unit: str) -> str:
-    return f"{number:g} {unit}" if number == 1 else f"{number:g} {unit}s"
+    return plural(f"{number:g}", unit, number)
 
 
 _WRITERS = {"about": _about, "hints": _hints}

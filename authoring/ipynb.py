@@ -1,10 +1,12 @@
 """Puts cells together as notebooks: one for a lesson, two for an exercise set."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import nbformat
+from course import Course
+from fields import fill
 from hints import expand, refuse_directive
 from leaks import refuse_given_answers, refuse_kept_lines
 from markers import MARKER_TEXT, Versions, find_markers, refuse_marker_text, split_code
@@ -29,52 +31,53 @@ def refuse_file_name(name: str) -> None:
         raise SourceError(1, "file name: expected NN_slug.py or NNb_slug.py (two digits; a-z, 0-9 and _)")
 
 
-def lesson_notebook(text: str) -> str:
-    """Return a lesson's notebook as text. Raises SourceError."""
-    return _notebook([(cell, _text(lines)) for cell, lines in lesson_cells(text)])
+def lesson_notebook(text: str, course: Course, number: str) -> str:
+    """Return the notebook of lesson `number` as text. Raises SourceError."""
+    return _notebook([(cell, _text(lines)) for cell, lines in lesson_cells(text, course, number)])
 
 
-def lesson_cells(text: str, checked: bool = False) -> list[Numbered]:
+def lesson_cells(text: str, course: Course, number: str, checked: bool = False) -> list[Numbered]:
     """Return a lesson's cells with their numbered lines: what learners get or, if `checked`, with the promises too."""
     cells = read_cells(text, TAGS)
+    versions = []
     for cell in cells:
-        for line, content in cell.lines:
+        lines = cell.lines if cell.kind == "code" else fill(cell.lines, course, "notebooks", number)
+        for line, content in lines:
             if found := MARKER_TEXT.search(content):
                 raise SourceError(line, f"`{found[0]}` in a lesson: markers belong in exercise sources")
             refuse_directive(line, content)
-    return _without_promises(cells, [(cell, cell.lines) for cell in cells], checked)
+        versions.append((cell, lines))
+    return _without_promises(cells, versions, checked)
 
 
-def exercise_notebooks(text: str, questions: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what learners get and the same with the solutions, as text. Raises SourceError."""
-    stubs, solved = (
-        _notebook([(cell, _text(lines)) for cell, lines in cells]) for cells in exercise_cells(text, questions)
-    )
-    return stubs, solved
+def exercise_notebooks(text: str, course: Course, number: str) -> tuple[str, str]:
+    """Return what learners get of set `number` and the same with the solutions, as text. Raises SourceError."""
+    stubs, solved = exercise_cells(text, course, number)
+    return tuple(_notebook([(cell, _text(lines)) for cell, lines in cells]) for cells in (stubs, solved))
 
 
 def exercise_cells(
-    text: str, questions: Mapping[str, Any], checked: bool = False
+    text: str, course: Course, number: str, checked: bool = False
 ) -> tuple[list[Numbered], list[Numbered]]:
     """Return the cells of both notebooks of an exercise set, as `lesson_cells` does."""
     cells = read_cells(text, (*TAGS, SOLUTION_TAG))
-    every = [_versions(cell, questions) for cell in cells]
+    every = [_versions(cell, course, number) for cell in cells]
     given = [version for version in every if SOLUTION_TAG not in version.cell.tags]
     solution_cells = [cell for cell in cells if SOLUTION_TAG in cell.tags]
-    refuse_given_answers(given, solution_cells, questions)
+    refuse_given_answers(given, solution_cells, course.questions)
     refuse_kept_lines(given, solution_cells)
     stubs = _without_promises(cells, [(version.cell, version.stub) for version in given], checked)
     return stubs, _without_promises(cells, [(version.cell, version.solution) for version in every], checked)
 
 
-def _without_promises(cells: list[Cell], versions: Iterable[Numbered], checked: bool) -> list[Numbered]:
+def _without_promises(cells: list[Cell], versions: list[Numbered], checked: bool) -> list[Numbered]:
     """Leave the promises out of some versions of `cells`, and a cell that then holds nothing; refuse long cells."""
     left_out = {line for lines in promised(cells).values() for line in lines}
     kept = [(cell, published(lines, left_out) if cell.kind == "code" else lines) for cell, lines in versions]
     for cell, lines in kept:
         refuse_long_code(cell, _text(lines))
     if checked:
-        return list(versions)
+        return versions
     return [(cell, lines) for cell, lines in kept if lines or not cell.source]
 
 
@@ -82,7 +85,7 @@ def _text(lines: Iterable[tuple[int, str]]) -> str:
     return "\n".join(text for _, text in lines)
 
 
-def _versions(cell: Cell, questions: Mapping[str, Any]) -> Versions:
+def _versions(cell: Cell, course: Course, number: str) -> Versions:
     """Return a cell as learners get it and with its solution."""
     if cell.kind == "code" and SOLUTION_TAG not in cell.tags:
         return split_code(cell)
@@ -90,7 +93,7 @@ def _versions(cell: Cell, questions: Mapping[str, Any]) -> Versions:
         for marker in find_markers(cell):
             raise SourceError(marker.line, f"`{marker.comment}` in a solution cell: learners do not get it anyway")
         return Versions(cell, cell.lines, cell.lines)
-    lines = expand(cell, questions)
+    lines = expand(fill(cell.lines, course, "exercises", number), course.questions)
     for line, text in lines:
         refuse_marker_text(line, text)
     return Versions(cell, lines, lines)

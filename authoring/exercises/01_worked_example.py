@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Exercises 01 · The worked example
 #
-# Five questions, about 35 minutes. Lesson: [01 The worked example](../notebooks/01_worked_example.ipynb). Letters: the
-# table in [lesson 00](../notebooks/00_start_here.ipynb).
+# {{questions}}, to [](lesson:01). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Use numpy (torch works too), but not the course's own
@@ -157,5 +156,5 @@ check("1.5", doubling)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/01_worked_example.ipynb), which show one way of several. Then go on to the
+# Compare with the [solutions](solutions:01), which show one way of several. Then go on to the
 # next lesson.

@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Exercises 02 · Softmax gating
 #
-# Six questions, about 45 minutes. Lesson: [02 Softmax gating](../notebooks/02_softmax_gating.ipynb). Letters: the table
-# in [lesson 00](../notebooks/00_start_here.ipynb).
+# {{questions}}, to [](lesson:02). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Use numpy (scipy and torch work too), but not the course's own
@@ -195,5 +194,5 @@ check("2.6", my_router)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/02_softmax_gating.ipynb), which show one way of several. Then go on to the
+# Compare with the [solutions](solutions:02), which show one way of several. Then go on to the
 # next lesson.

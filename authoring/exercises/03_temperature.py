@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Exercises 03 · Temperature
 #
-# Five questions, about 40 minutes. Lesson: [03 Temperature](../notebooks/03_temperature.ipynb). Letters: the table in
-# [lesson 00](../notebooks/00_start_here.ipynb).
+# {{questions}}, to [](lesson:03). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Use numpy (torch and scipy work too). In 3.1 the course's own
@@ -169,5 +168,5 @@ check("3.5", example)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/03_temperature.ipynb), which show one way of several. Then go on to the next
+# Compare with the [solutions](solutions:03), which show one way of several. Then go on to the next
 # lesson.

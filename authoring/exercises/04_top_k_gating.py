@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Exercises 04 · Top-k gating and renormalisation
 #
-# Five questions, about 40 minutes. Lesson: [04 Top-k gating and renormalisation](../notebooks/04_top_k_gating.ipynb).
-# Letters: the table in [lesson 00](../notebooks/00_start_here.ipynb).
+# {{questions}}, to [](lesson:04). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Use numpy (torch works too). Of the course's own functions you
@@ -169,5 +168,5 @@ check("4.5", my_live_gate)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/04_top_k_gating.ipynb), which show one way of several. Then go on to the
+# Compare with the [solutions](solutions:04), which show one way of several. Then go on to the
 # next lesson.

@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Exercises 05 · The sparse layer
 #
-# Five questions, about 40 minutes. Lesson: [05 The sparse layer](../notebooks/05_sparse_layer.ipynb). Letters: the table
-# in [lesson 00](../notebooks/00_start_here.ipynb).
+# {{questions}}, to [](lesson:05). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError`, run that cell, then the `check` cell below it. You can
 # check as often as you like. Stuck? Open a hint. Use numpy or torch, and whatever you wrote yourself in an earlier
@@ -225,5 +224,5 @@ check("5.5", my_combine)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/05_sparse_layer.ipynb), which show one way of several. Then go on to the
+# Compare with the [solutions](solutions:05), which show one way of several. Then go on to the
 # next lesson.

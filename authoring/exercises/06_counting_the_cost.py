@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Exercises 06 · Counting the cost
 #
-# Four questions, about 37 minutes. Lesson: [06 Counting the cost](../notebooks/06_counting_the_cost.ipynb).
-# Letters: the table in [lesson 00](../notebooks/00_start_here.ipynb).
+# {{questions}}, to [](lesson:06). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Plain Python is enough. The course's own counts
@@ -189,5 +188,5 @@ check("6.4", my_figures)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/06_counting_the_cost.ipynb), which show one way of several. Then go on to the
+# Compare with the [solutions](solutions:06), which show one way of several. Then go on to the
 # next lesson.

@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Exercises 07 · Gradients through a router
 #
-# Six questions, about 45 minutes. Lesson: [07 Gradients through a router](../notebooks/07_gradients.ipynb). Letters: the
-# table in [lesson 00](../notebooks/00_start_here.ipynb).
+# {{questions}}, to [](lesson:07). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. In 7.1 to 7.5 your functions are given numpy arrays; return
@@ -222,5 +221,5 @@ check("7.6", my_dense_estimator)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/07_gradients.ipynb), which show one way of several. Then go on to the next
+# Compare with the [solutions](solutions:07), which show one way of several. Then go on to the next
 # lesson.

@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Exercises 08 · Training a router
 #
-# Five questions, about 42 minutes. Lesson: [08 Training a router](../notebooks/08_training_a_router.ipynb). Letters: the
-# table in [lesson 00](../notebooks/00_start_here.ipynb).
+# {{questions}}, to [](lesson:08). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. 8.1 is numpy, 8.2 torch. In 8.3 and 8.5 the check trains
@@ -213,5 +212,5 @@ check("8.5", my_settings)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/08_training_a_router.ipynb), which show one way of several. Then go on to the
+# Compare with the [solutions](solutions:08), which show one way of several. Then go on to the
 # next lesson.

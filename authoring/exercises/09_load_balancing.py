@@ -1,9 +1,7 @@
 # %% [markdown]
 # # Exercises 09 · Keeping experts alive: load balancing
 #
-# Five questions, about 40 minutes. Lesson:
-# [09 Keeping experts alive: load balancing](../notebooks/09_load_balancing.ipynb). Letters: the table in
-# [lesson 00](../notebooks/00_start_here.ipynb).
+# {{questions}}, to [](lesson:09). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. In 9.1 to 9.3 your functions are given numpy arrays; return
@@ -213,5 +211,5 @@ check("9.5", my_batch)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/09_load_balancing.ipynb), which show one way of several. Then go on to
-# [lesson 10](../notebooks/10_capacity_and_bias.ipynb).
+# Compare with the [solutions](solutions:09), which show one way of several. Then go on to
+# [](lesson:10).

@@ -1,9 +1,7 @@
 # %% [markdown]
 # # Exercises 10 · Capacity, drops and balancing without a loss
 #
-# Five questions, about 42 minutes. Lesson:
-# [10 Capacity, drops and balancing without a loss](../notebooks/10_capacity_and_bias.ipynb). Letters: the table in
-# [lesson 00](../notebooks/00_start_here.ipynb), and C for the capacity of an expert.
+# {{questions}}, to [](lesson:10). Letters: the table in [](lesson:00), and C for the capacity of an expert.
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Your functions are given numpy arrays; return arrays or
@@ -217,5 +215,5 @@ check("10.5", my_measures)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/10_capacity_and_bias.ipynb), which show one way of several. Then go on to
-# [lesson 11](../notebooks/11_trained_specialisation.ipynb).
+# Compare with the [solutions](solutions:10), which show one way of several. Then go on to
+# [](lesson:11).

@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Exercises 11 · Trained specialisation
 #
-# Six questions, about 45 minutes. Lesson: [11 Trained specialisation](../notebooks/11_trained_specialisation.ipynb).
-# Letters: the table in [lesson 00](../notebooks/00_start_here.ipynb).
+# {{questions}}, to [](lesson:11). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. You may use numpy or torch, and whatever you wrote yourself.
@@ -265,4 +264,4 @@ check("11.6", my_conclusion)
 progress()
 
 # %% [markdown]
-# Compare with the [solutions](../solutions/11_trained_specialisation.ipynb), which show one way of several.
+# Compare with the [solutions](solutions:11), which show one way of several.

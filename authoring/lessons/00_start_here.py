@@ -1,9 +1,10 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# The largest language models use only a part of their parameters for each token. A small piece, the **router**, chooses
-# which. This course shows how it chooses: first on paper, then in code, then in a model that you train on your own
-# computer. What it claims is shown by a cell that you can run, change and break; facts from papers name their source.
+# **How does this course work?** The largest language models use only a part of their parameters for each token. A small
+# piece, the **router**, chooses which. This course shows how it chooses: first on paper, then in code, then in a model
+# that you train on your own computer. What it claims is shown by a cell that you can run, change and break; facts from
+# papers name their source.
 #
 # You will be able to
 #
@@ -12,7 +13,7 @@
 # 3. see that your computer has what the course needs;
 # 4. find your way: which lesson next, how long it takes, where your progress is kept.
 #
-# **Before:** some Python; vectors and matrices. The [toolbox](00b_toolbox.ipynb) tells you in a few questions whether
+# **Before:** some Python; vectors and matrices. The [toolbox](lesson:00b) tells you in a few questions whether
 # you need a refresher. **Time:** about 10 minutes.
 #
 # ## Run a cell
@@ -142,21 +143,7 @@ progress()
 #
 # ## The map
 #
-# | lesson | question | lesson | exercises |
-# |---|---|---|---|
-# | 00 Start here | how does this course work? | 10 min | |
-# | [00b Toolbox](00b_toolbox.ipynb) (optional) | which mathematics is assumed? | 20 min | |
-# | [01 The worked example](01_worked_example.ipynb) | how does a router choose? | 35 min | 35 min |
-# | [02 Softmax gating](02_softmax_gating.ipynb) | what does the softmax do, and not do? | 40 min | 45 min |
-# | [03 Temperature](03_temperature.ipynb) | does it make the router explore? | 40 min | 40 min |
-# | [04 Top-k gating and renormalisation](04_top_k_gating.ipynb) | what happens to the weight that is cut off? | 40 min | 40 min |
-# | [05 The sparse layer](05_sparse_layer.ipynb) | how is it computed fast? | 40 min | 40 min |
-# | [06 Counting the cost](06_counting_the_cost.ipynb) | is it worth it? | 40 min | 37 min |
-# | [07 Gradients through a router](07_gradients.ipynb) | what can a router learn from, and what not? | 40 min | 45 min |
-# | [08 Training a router](08_training_a_router.ipynb) | when does specialisation emerge? | 40 min | 42 min |
-# | [09 Load balancing](09_load_balancing.ipynb) | how are experts kept alive? | 40 min | 40 min |
-# | [10 Capacity and balancing without a loss](10_capacity_and_bias.ipynb) | who is dropped? | 40 min | 42 min |
-# | [11 Trained specialisation](11_trained_specialisation.ipynb) | what do the experts of a trained model know? | 40 min | 45 min |
+# {{map}}
 #
 # The core path is the lessons without their *deeper* cells: take a few minutes off each. The full path adds the deeper
 # cells and the exercises.
@@ -169,4 +156,4 @@ progress()
 # 3. The report above tells whether anything is missing.
 # 4. `progress()` shows where you stand, and where that is kept.
 #
-# **Next:** [lesson 01, the worked example](01_worked_example.ipynb); or the [toolbox](00b_toolbox.ipynb) first.
+# **Next:** [lesson 01, the worked example](lesson:01); or the [toolbox](lesson:00b) first.

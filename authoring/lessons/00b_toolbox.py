@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 00b · Toolbox: the mathematics this course assumes
+# # 00b · Toolbox (optional): the mathematics this course assumes
 #
 # **Which mathematics do I need before I can follow how a router chooses, and do I still have it?**
 #
@@ -27,7 +27,7 @@ from moe_lessons.widgets.live import Live, choice, slider
 # %% [markdown]
 # ## Self-test: may you skip this lesson?
 #
-# Choose first, then unfold. All five right? Go on to [lesson 01](01_worked_example.ipynb).
+# Choose first, then unfold. All five right? Go on to [](lesson:01).
 #
 # **Question 1.** Which arrow has the larger dot product with x = (1, 0)?
 # (a) u = (1, 0). (b) v = (2, 2). (c) They tie.
@@ -365,9 +365,9 @@ HTML(toolbox.entropy_rulers({name: entropy(p) for name, p in rows.items()}))
 # 5. Bits = nats / ln 2. Entropy says how undecided a choice is, never which expert it favours.
 #
 # There are no exercises: take the self-test again instead. `softmax` lives in
-# [moe_lessons/routing.py](../moe_lessons/routing.py), a short file worth opening.
+# [](module:routing), a short file worth opening.
 #
-# **Next:** [lesson 01, the worked example](01_worked_example.ipynb), where one token meets four experts.
+# **Next:** [lesson 01, the worked example](lesson:01), where one token meets four experts.
 
 # %% [markdown] tags=["deeper"]
 # ## Deeper: the numbers of the self-test, computed

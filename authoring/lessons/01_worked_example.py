@@ -14,7 +14,7 @@
 # 5. say what the router's input is, and why the router is only one matrix.
 #
 # **Before:** a dot product and `numpy`; for one section, roughly what a transformer layer is. The
-# [toolbox](00b_toolbox.ipynb) has what you need. **Time:** about 35 minutes. Cells marked *deeper* can wait.
+# [toolbox](lesson:00b) has what you need. **Time:** about 35 minutes. Cells marked *deeper* can wait.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -183,7 +183,7 @@ Live(
 # You should see that `k` touches only the last two columns: logits and probabilities know nothing of the selection.
 # `x₁` changes everything, because it enters every dot product. Move it down to 0.5: E1 has taken second place from E2.
 #
-# The function that the picture calls is [`routing.route`](../moe_lessons/routing.py). It prints a table.
+# The function that the picture calls is [`routing.route`](module:routing). It prints a table.
 
 # %%
 trace = route(x, W_g, k=2)
@@ -503,9 +503,9 @@ for name, (d, N, top_k, width) in models.items():
 #
 # ## Next
 #
-# - Exercises: [exercises/01_worked_example.ipynb](../exercises/01_worked_example.ipynb), about 35 minutes.
-# - The code you used: [moe_lessons/routing.py](../moe_lessons/routing.py). Read it now; it is short.
-# - [Lesson 02](02_softmax_gating.ipynb): what the softmax does, and does not do.
+# - Exercises: [](exercises:01), {{questions}}.
+# - The code you used: [](module:routing). Read it now; it is short.
+# - [Lesson 02](lesson:02): what the softmax does, and does not do.
 
 # %% [markdown] name="deeper-sigmoid" tags=["deeper"]
 # ## Deeper: with k = 2 the gate is one number

@@ -13,7 +13,7 @@
 # 4. compute the dense mixture of all experts, and count what it costs;
 # 5. measure how decided a router is, and say what the scale of `W_g` does to it.
 #
-# **Before:** [lesson 01](01_worked_example.ipynb). **Time:** about 40 minutes. Cells marked *deeper* can wait.
+# **Before:** [](lesson:01). **Time:** about 40 minutes. Cells marked *deeper* can wait.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -506,8 +506,8 @@ assert entropy(30 * h_fresh).mean() < 0.1 * np.log(8)
 #
 # ## Next
 #
-# - Exercises: [exercises/02_softmax_gating.ipynb](../exercises/02_softmax_gating.ipynb), about 45 minutes.
-# - The code you used: `softmax` and `log_sum_exp` in [moe_lessons/routing.py](../moe_lessons/routing.py).
+# - Exercises: [](exercises:02), {{questions}}.
+# - The code you used: `softmax` and `log_sum_exp` in [](module:routing).
 # - Lesson 03: the scale gets a knob of its own, the temperature.
 
 # %% [markdown] name="deeper-round-off" tags=["deeper"]

@@ -12,7 +12,7 @@
 # 4. explain why code selects on logits and not on probabilities;
 # 5. say what a constant τ means for training, and what three annealing schedules do.
 #
-# **Before:** [lesson 01](01_worked_example.ipynb) and [lesson 02](02_softmax_gating.ipynb).
+# **Before:** [](lesson:01) and [](lesson:02).
 # **Time:** about 40 minutes. Cells marked *deeper* can wait.
 
 # %% name="setup" tags=["setup"]
@@ -611,8 +611,8 @@ else:
 #
 # ## Next
 #
-# - Exercises: [exercises/03_temperature.ipynb](../exercises/03_temperature.ipynb), about 40 minutes.
-# - The code you used: `softmax` and `gate_weights` in [moe_lessons/routing.py](../moe_lessons/routing.py); see how the
+# - Exercises: [](exercises:03), {{questions}}.
+# - The code you used: `softmax` and `gate_weights` in [](module:routing); see how the
 #   first subtracts before it divides, and the second selects.
 # - Lesson 04: what becomes of the weight that top-k cuts off.
 

@@ -542,8 +542,8 @@ print(f"N = 64, k = 2: {64 - 2} skipped, {1 - 2 / 64:.1%} saved")
 #
 # ## Next
 #
-# - Exercises: [exercises/04_top_k_gating.ipynb](../exercises/04_top_k_gating.ipynb), about 40 minutes.
-# - The code you used: [moe_lessons/routing.py](../moe_lessons/routing.py). Look at `gate_weights`: every form selects on
+# - Exercises: [](exercises:04), {{questions}}.
+# - The code you used: [](module:routing). Look at `gate_weights`: every form selects on
 #   the logits.
 # - Lesson 05: how a sparse layer is computed fast.
 

@@ -13,7 +13,7 @@
 # 4. recognise indexing that is harmless forward and ruinous backward, by counting bytes;
 # 5. say what an uneven load and the router itself cost, and name the baseline of a "times faster".
 #
-# **Before:** lessons 01 and 04, and in the [toolbox](00b_toolbox.ipynb) the feed-forward network and the residual stream.
+# **Before:** lessons 01 and 04, and in the [toolbox](lesson:00b) the feed-forward network and the residual stream.
 # **Time:** about 40 minutes. Cells marked *deeper* can wait.
 
 # %% name="setup" tags=["setup"]
@@ -709,9 +709,9 @@ for N in (8, 32):
 #
 # ## Next
 #
-# - Exercises: [exercises/05_sparse_layer.ipynb](../exercises/05_sparse_layer.ipynb), about 40 minutes.
-# - The package's layer: [moe_lessons/layer.py](../moe_lessons/layer.py), read together below. The clock:
-#   [moe_lessons/support/timing.py](../moe_lessons/support/timing.py).
+# - Exercises: [](exercises:05), {{questions}}.
+# - The package's layer: [](module:layer), read together below. The clock:
+#   [](module:timing).
 # - Lesson 06: what it all costs, and whether it is worth it.
 
 # %% [markdown] name="deeper-read" tags=["deeper"]

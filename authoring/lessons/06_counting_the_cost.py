@@ -608,10 +608,10 @@ print(f"each token takes {dense_speed / moe_speed:.2f} times as long; "
 #
 # ## Next
 #
-# - Exercises: [exercises/06_counting_the_cost.ipynb](../exercises/06_counting_the_cost.ipynb).
-# - The code you used: [moe_lessons/accounting.py](../moe_lessons/accounting.py) counts;
-#   [moe_lessons/experiments/worth_it.py](../moe_lessons/experiments/worth_it.py) trains.
-# - Lesson 07: [what a router can learn](07_gradients.ipynb) from its gradients.
+# - Exercises: [](exercises:06).
+# - The code you used: [](module:accounting) counts;
+#   [](module:worth_it) trains.
+# - Lesson 07: [what a router can learn](lesson:07) from its gradients.
 
 # %% [markdown] name="deeper-learning-rate" tags=["deeper"]
 # ## Deeper: was it the learning rate, or the length?

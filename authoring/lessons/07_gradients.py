@@ -647,9 +647,9 @@ assert z_loss(torch.tensor([[0.0, -100.0, -100.0, -100.0]])) == 0
 #
 # ## Next
 #
-# - Exercises: [exercises/07_gradients.ipynb](../exercises/07_gradients.ipynb).
-# - The code you used: [moe_lessons/experiments/blind_spot.py](../moe_lessons/experiments/blind_spot.py),
-#   [moe_lessons/estimators.py](../moe_lessons/estimators.py) and [moe_lessons/losses.py](../moe_lessons/losses.py).
+# - Exercises: [](exercises:07).
+# - The code you used: [](module:blind_spot),
+#   [](module:estimators) and [](module:losses).
 # - Lesson 08: training a router.
 
 # %% [markdown] name="deeper-straight-through" tags=["deeper"]

@@ -610,9 +610,9 @@ assert values("0.25, new", "error").mean() < values("mild, new", "error").mean()
 #
 # ## Next
 #
-# - Exercises: [exercises/08_training_a_router.ipynb](../exercises/08_training_a_router.ipynb).
-# - The code you used: [moe_lessons/training.py](../moe_lessons/training.py), the loop, and
-#   [moe_lessons/experiments/router_training.py](../moe_lessons/experiments/router_training.py), the experiments.
+# - Exercises: [](exercises:08).
+# - The code you used: [](module:training), the loop, and
+#   [](module:router_training), the experiments.
 # - Lesson 09: keeping experts alive.
 
 # %% [markdown] name="deeper-zero" tags=["deeper"]

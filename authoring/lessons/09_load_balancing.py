@@ -616,10 +616,10 @@ assert fresh["fair_switch", 0.1].max_violation[-1].mean() < 0.5 < fresh["fair", 
 #
 # ## Next
 #
-# - Exercises: [exercises/09_load_balancing.ipynb](../exercises/09_load_balancing.ipynb).
-# - The code you used: [moe_lessons/losses.py](../moe_lessons/losses.py), [moe_lessons/metrics.py](../moe_lessons/metrics.py)
-#   and [moe_lessons/experiments/balancing_runs.py](../moe_lessons/experiments/balancing_runs.py).
-# - Lesson 10: [capacity, drops, and balancing without a loss](10_capacity_and_bias.ipynb).
+# - Exercises: [](exercises:09).
+# - The code you used: [](module:losses), [](module:metrics)
+#   and [](module:balancing_runs).
+# - Lesson 10: [capacity, drops, and balancing without a loss](lesson:10).
 
 # %% [markdown] name="deeper-right-gradient" tags=["deeper"]
 # ## Deeper: the gradient is right where the value is wrong

@@ -11,7 +11,7 @@
 # 4. write the bias update that balances without a loss, and recognise a step that is too small or too large;
 # 5. choose the scope over which balance is asked for, and find an imbalance that a pooled loss hides.
 #
-# **Before:** lesson 05 and [lesson 09](09_load_balancing.ipynb). **Time:** about 40 minutes. Cells marked *deeper* can
+# **Before:** lesson 05 and [](lesson:09). **Time:** about 40 minutes. Cells marked *deeper* can
 # wait.
 
 # %% name="setup" tags=["setup"]
@@ -659,10 +659,10 @@ assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 #
 # ## Next
 #
-# - Exercises: [exercises/10_capacity_and_bias.ipynb](../exercises/10_capacity_and_bias.ipynb), about 42 minutes.
-# - The code you used: [moe_lessons/balancing.py](../moe_lessons/balancing.py), and the experiment in
-#   [moe_lessons/experiments/capacity_runs.py](../moe_lessons/experiments/capacity_runs.py).
-# - Lesson 11: [what trained routers specialise in](11_trained_specialisation.ipynb).
+# - Exercises: [](exercises:10), {{questions}}.
+# - The code you used: [](module:balancing), and the experiment in
+#   [](module:capacity_runs).
+# - Lesson 11: [trained specialisation](lesson:11).
 
 # %% [markdown] name="deeper-hook" tags=["deeper"]
 # ## Deeper: a bias in a layer that knows nothing of it

@@ -651,9 +651,9 @@ if as_ours:
 #
 # ## Next
 #
-# - Exercises: [exercises/11_trained_specialisation.ipynb](../exercises/11_trained_specialisation.ipynb).
-# - The code you used: [moe_lessons/experiments/specialisation.py](../moe_lessons/experiments/specialisation.py) and
-#   [moe_lessons/metrics.py](../moe_lessons/metrics.py).
+# - Exercises: [](exercises:11).
+# - The code you used: [](module:specialisation) and
+#   [](module:metrics).
 # - This is the last lesson so far.
 
 # %% [markdown] name="deeper-tokens" tags=["deeper"]

@@ -11,10 +11,22 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "authoring"))
 
 QUESTIONS = {
     "1.1": SimpleNamespace(
-        kind="write it", difficulty="easy", points=2, minutes=5, hints=("Use $W$.", "Row by row."), idea="Just add."
+        set="01",
+        kind="write it",
+        difficulty="easy",
+        points=2,
+        minutes=5,
+        hints=("Use $W$.", "Row by row."),
+        idea="Just add.",
     ),
     "1.2": SimpleNamespace(
-        kind="predict", difficulty="medium", points=1, minutes=1, hints=("Think.", "More."), idea="Take gap = log(r)."
+        set="01",
+        kind="predict",
+        difficulty="medium",
+        points=1,
+        minutes=1,
+        hints=("Think.", "More."),
+        idea="Take gap = log(r).",
     ),
 }
 

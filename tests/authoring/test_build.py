@@ -6,6 +6,7 @@ from pathlib import Path
 
 import build
 import pytest
+from course import Course
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipynb import lesson_notebook
@@ -14,6 +15,7 @@ from percent import Cell
 LESSON = "authoring/lessons/01_demo.py"
 EXERCISE = "authoring/exercises/01_demo.py"
 NOTEBOOK = "notebooks/01_demo.ipynb"
+NO_COURSE = Course(Path("nowhere"), dict)
 
 
 def ids(notebook):
@@ -38,7 +40,8 @@ def tracked_course(course, monkeypatch):
 
 
 def test_a_lesson_becomes_exactly_these_bytes():
-    written = lesson_notebook('# %% [markdown] name="b"\n# é\n#\n# <b>\n\n# %% tags=["deeper"]\nx = 1\n')
+    text = '# %% [markdown] name="b"\n# é\n#\n# <b>\n\n# %% tags=["deeper"]\nx = 1\n'
+    written = lesson_notebook(text, NO_COURSE, "01")
     assert written == (
         '{\n "cells": [\n  {\n   "cell_type": "markdown",\n   "id": "b",\n   "metadata": {},\n   "source": [\n'
         '    "é\\n",\n    "\\n",\n    "<b>"\n   ]\n  },\n'
@@ -116,7 +119,7 @@ _CELLS = st.lists(st.tuples(st.booleans(), _WORDS), min_size=2, max_size=8, uniq
 def test_ids_are_unique_and_survive_an_insertion(cells, position):
     def ids_of(cells):
         texts = [f"# %%\nx = '{word}'\n" if code else f"# %% [markdown]\n# {word}\n" for code, word in cells]
-        return ids(json.loads(lesson_notebook("\n".join(texts))))
+        return ids(json.loads(lesson_notebook("\n".join(texts), NO_COURSE, "01")))
 
     position = min(position, len(cells) - 1)
     every = ids_of(cells)

@@ -1,22 +1,24 @@
-"""Asserts of a source: what goes with them, what is refused, and that nothing else of the course's notebooks is gone."""
+"""Asserts of a source: what goes with them, and that nothing else of the course's notebooks is gone."""
 
 import ast
 from pathlib import Path
 
 import nbformat
 import pytest
-from ipynb import SOLUTION_TAG, TAGS, exercise_cells, lesson_cells, lesson_notebook
-from percent import SourceError, read_cells
+from course import Course
+from ipynb import exercise_cells, lesson_cells, lesson_notebook
+from percent import SourceError
 
 from moe_lessons.checks import questions
 
 ROOT = Path(__file__).parents[2]
+COURSE, NO_COURSE = Course(ROOT, questions), Course(Path("nowhere"), dict)
 
 
 def learners_get(*cells):
     """Return the code cells that learners get for code cells of a lesson."""
     source = "\n\n".join("# %%\n" + cell if not cell.startswith("# %%") else cell for cell in cells)
-    return [cell.source for cell in nbformat.reads(lesson_notebook(source), as_version=4).cells]
+    return [cell.source for cell in nbformat.reads(lesson_notebook(source, NO_COURSE, "01"), as_version=4).cells]
 
 
 # What goes
@@ -90,7 +92,7 @@ def test_a_cell_of_asserts_alone_is_left_out():
 
 def test_a_cell_that_teaches_keeps_its_asserts_and_not_its_tag():
     source = '# %% tags=["teaches", "deeper"]\nx = 1\ny = x\nassert y == 1\n\n# %%\nassert x == 1\nprint(x)\n'
-    first, second = nbformat.reads(lesson_notebook(source), as_version=4).cells
+    first, second = nbformat.reads(lesson_notebook(source, NO_COURSE, "01"), as_version=4).cells
     assert (first.source, first.metadata) == ("x = 1\ny = x\nassert y == 1", {"tags": ["deeper"]})
     assert second.source == "print(x)"
 
@@ -108,9 +110,8 @@ def test_25_lines_are_counted_without_asserts():
 
 
 def test_the_checked_notebook_keeps_the_promises_and_knows_their_lines():
-    (cell, lines), (alone, _) = lesson_cells(
-        "# %%\nx = 1  # fmt: skip\nassert x\n\n# %%\nassert x == 1\n", checked=True
-    )
+    text = "# %%\nx = 1  # fmt: skip\nassert x\n\n# %%\nassert x == 1\n"
+    (cell, lines), (alone, _) = lesson_cells(text, NO_COURSE, "01", checked=True)
     assert lines == [(2, "x = 1  # fmt: skip"), (3, "assert x")]
     assert (cell.first_line, alone.source) == (2, "assert x == 1")
 
@@ -118,76 +119,72 @@ def test_the_checked_notebook_keeps_the_promises_and_knows_their_lines():
 # This course: what is gone is asserts, and what binds names that the notebooks do not have
 
 
-class Less(ast.NodeTransformer):
-    """Take out asserts, what binds only names that are not in `names`, and blocks that hold nothing else."""
-
-    def __init__(self, names):
-        self.names = names
-
-    def visit_Assert(self, node):
-        return None
-
-    def visit_Assign(self, node):
-        bound = {part.id for target in node.targets for part in ast.walk(target) if isinstance(part, ast.Name)}
-        return node if bound & self.names else None
-
-    def visit_ImportFrom(self, node):
-        return node if {alias.asname or alias.name.split(".")[0] for alias in node.names} & self.names else None
-
-    def visit_For(self, node):
-        self.generic_visit(node)
-        return node if node.body else None
-
-    visit_Import = visit_ImportFrom
-    visit_If = visit_With = visit_For
+def without_promises(statements, names):
+    """Return statements less asserts, what binds only names not in `names`, and blocks that held nothing else."""
+    kept = []
+    for node in statements:
+        if isinstance(node, ast.Assert) or (bound_by(node) and not bound_by(node) & names):
+            continue
+        for part in ("body", "orelse"):
+            if held := getattr(node, part, []):
+                setattr(node, part, without_promises(held, names))
+        if not isinstance(node, ast.For | ast.With | ast.If) or node.body:
+            kept.append(node)
+    return kept
 
 
-def names_in(trees):
-    return {getattr(node, "id", "") for tree in trees for node in ast.walk(tree)} | {
-        alias.asname or alias.name.split(".")[0] for tree in trees for node in ast.walk(tree) for alias in aliases(node)
-    }
+def bound_by(node):
+    """Return the names that an assignment or an import binds."""
+    match node:
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            return {alias.asname or alias.name.split(".")[0] for alias in names}
+        case ast.Assign(targets=targets):
+            return {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+    return set()
 
 
-def aliases(node):
-    return node.names if isinstance(node, ast.Import | ast.ImportFrom) else []
+def names_in(tree):
+    parts = list(ast.walk(tree))
+    return {part.id for part in parts if isinstance(part, ast.Name)}.union(*map(bound_by, parts))
 
 
-def versions():
-    for path in sorted(ROOT.glob("authoring/lessons/*.py")):
-        yield f"notebooks/{path.stem}.ipynb", lambda path=path: lesson_cells(path.read_text("utf-8"), checked=True)
-    for path in sorted(ROOT.glob("authoring/exercises/*.py")):
-        for number, folder in enumerate(("exercises", "solutions")):
-            yield (
-                f"{folder}/{path.stem}.ipynb",
-                lambda path=path, number=number: exercise_cells(path.read_text("utf-8"), questions(), checked=True)[
-                    number
-                ],
-            )
+def checked(path, folder):
+    """Return the cells of a notebook with the promises."""
+    if folder == "notebooks":
+        return lesson_cells(path.read_text("utf-8"), COURSE, path.name[:2], checked=True)
+    return exercise_cells(path.read_text("utf-8"), COURSE, path.name[:2], checked=True)[folder == "solutions"]
 
 
-@pytest.mark.parametrize(("name", "checked"), [pytest.param(*pair, id=pair[0]) for pair in versions()])
-def test_a_notebook_is_its_syntax_tree_less_the_asserts(name, checked):
-    code = [cell for cell in nbformat.read(ROOT / name, as_version=4).cells if cell.cell_type == "code"]
+NOTEBOOKS = [(path, "notebooks") for path in sorted(ROOT.glob("authoring/lessons/*.py"))]
+NOTEBOOKS += [
+    (path, folder) for path in sorted(ROOT.glob("authoring/exercises/*.py")) for folder in ("exercises", "solutions")
+]
+
+
+@pytest.mark.parametrize(("path", "folder"), NOTEBOOKS, ids=[f"{folder}-{path.stem}" for path, folder in NOTEBOOKS])
+def test_a_notebook_is_its_syntax_tree_less_the_asserts(path, folder):
+    notebook = nbformat.read(ROOT / folder / f"{path.stem}.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     given = {cell.id: ast.parse(cell.source) for cell in code}
-    names = names_in(given.values())
-    for cell, lines in checked():
+    names = set().union(*map(names_in, given.values()))
+    for cell, lines in checked(path, folder):
         if cell.kind == "code":
             tree = ast.parse("\n".join(text for _, text in lines))
-            less = tree if "teaches" in cell.tags else Less(names).visit(tree)
-            assert ast.dump(less) == ast.dump(given.pop(cell.id, ast.parse(""))), cell.line
+            tree.body = tree.body if "teaches" in cell.tags else without_promises(tree.body, names)
+            assert ast.dump(tree) == ast.dump(given.pop(cell.id, ast.parse(""))), cell.line
     assert given == {}
 
 
 def test_broken_control_a_lost_line_would_be_noticed():
-    less = Less({"x", "print"}).visit(ast.parse("x = 1\nassert x\nprint(x)"))
-    assert ast.dump(less) != ast.dump(ast.parse("x = 1"))
+    left = without_promises(ast.parse("x = 1\nassert x\nprint(x)").body, {"x", "print"})
+    assert list(map(ast.unparse, left)) == ["x = 1", "print(x)"]
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("authoring/lessons/*.py")), ids=lambda path: path.stem)
 def test_every_line_that_learners_get_is_one_of_the_source(path):
     text = path.read_text("utf-8")
     source = dict(enumerate(text.split("\n"), 1))
-    for cell, lines in lesson_cells(text):
+    for cell, lines in lesson_cells(text, COURSE, path.stem[:2]):
         if cell.kind == "code":
             assert [line for _, line in lines] == [
                 line and source[number].removesuffix("  # fmt: skip") for number, line in lines
@@ -196,13 +193,10 @@ def test_every_line_that_learners_get_is_one_of_the_source(path):
 
 
 def test_no_notebook_of_the_course_holds_an_assert():
-    assert not any("teaches" in cell.tags for cell in every_cell()), "then this test must let those cells be"
-    for path in sorted(ROOT.glob("*/[0-9]*.ipynb")):
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type == "code":
-                assert not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(cell.source))), cell.id
-
-
-def every_cell():
-    for path in sorted(ROOT.glob("authoring/*/[0-9]*.py")):
-        yield from read_cells(path.read_text("utf-8"), (*TAGS, SOLUTION_TAG))
+    assert [
+        f"{path.parent.name}/{path.stem}, {cell.id}"
+        for folder in ("notebooks", "exercises", "solutions")
+        for path in sorted((ROOT / folder).glob("*.ipynb"))
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "code" and any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(cell.source)))
+    ] == [], "a cell that teaches by an assert: name it here"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from moe_lessons.checks import questions
 from moe_lessons.checks.attempt import Status
 from moe_lessons.grading import __main__ as command
 from moe_lessons.grading import batch, sandbox
@@ -23,7 +24,7 @@ from moe_lessons.grading.sandbox import Sandbox
 from moe_lessons.grading.task import Task
 
 ROOT = Path(__file__).parents[2]
-SET_04 = [f"4.{i}" for i in range(1, 6)]
+SET_04 = [question.id for question in questions().values() if question.set == "04"]
 
 
 @pytest.fixture
@@ -57,6 +58,14 @@ def out(tmp_path):
 FILES = {"ann/04.ipynb": "4.1 4.2", "bob/04.ipynb": "", "cy_04_top_k_gating.ipynb": "4.5"}
 
 
+def points(*ids):
+    """Return the points of some questions together, as the tables write them."""
+    return str(sum(questions()[id].points for id in ids))
+
+
+FULL = points(*SET_04)
+
+
 def grade(folder, out, *more):
     return command.main([str(folder), "-o", str(out), "--jobs", "1", *more])
 
@@ -74,9 +83,9 @@ def written(out):
 def test_a_folder_becomes_tables_and_pages(graded, submissions, out, capsys):
     assert grade(submissions(FILES | {"ann/essay.pdf": "", "ann/\x1b[31m.txt": ""}), out) == 0
     assert [(row["learner"], row["total"], row["possible"]) for row in table(out)] == [
-        ("ann", "5", "11"),
-        ("bob", "0", "11"),
-        ("cy", "2", "11"),
+        ("ann", points("4.1", "4.2"), FULL),
+        ("bob", "0", FULL),
+        ("cy", points("4.5"), FULL),
     ]
     assert sorted(written(out)) == [
         "marks-feedback/ann/04.html",
@@ -109,16 +118,19 @@ def moodle_paths(out):
 def test_moodle_has_a_worksheet_for_each_set_and_none_of_an_earlier_run(graded, submissions, out, made, monkeypatch):
     folder = submissions({from_moodle("Ann"): "4.1 4.2", "bob/04.ipynb": ""})
     grade(folder, out)
-    assert moodle_sheets(out) == {"marks-moodle.csv": [("5", "11")]}
+    assert moodle_sheets(out) == {"marks-moodle.csv": [(points("4.1", "4.2"), FULL)]}
     (out.parent / "marks-moodle-mine.csv").write_text("Grade\n", encoding="utf-8")  # a teacher's own stays
     monkeypatch.setattr(Task, "grade", lambda task, file: made.record(file, made.mark("1.1")))
     submissions({from_moodle("Eve Adams"): ""})
     grade(folder, out)
     (out.parent / "marks-moodle-mine.csv").unlink()
-    assert moodle_sheets(out) == {"marks-moodle-01.csv": [("1", "1")], "marks-moodle-04.csv": [("5", "11")]}
+    assert moodle_sheets(out) == {
+        "marks-moodle-01.csv": [("1", "1")],
+        "marks-moodle-04.csv": [(points("4.1", "4.2"), FULL)],
+    }
     (folder / from_moodle("Eve Adams")).unlink()
     grade(folder, out)
-    assert moodle_sheets(out) == {"marks-moodle.csv": [("5", "11")]}
+    assert moodle_sheets(out) == {"marks-moodle.csv": [(points("4.1", "4.2"), FULL)]}
     (folder / from_moodle("Ann")).unlink()
     grade(folder, out)
     assert moodle_sheets(out) == {}
@@ -168,7 +180,9 @@ def test_what_is_graded_is_not_graded_again(graded, submissions, out):
     submissions({"bob/04.ipynb": "4.1 anew", "dee/04.ipynb": "4.3"})
     grade(folder, out)
     assert sorted(graded[3:]) == ["bob/04.ipynb", "dee/04.ipynb"]
-    assert [row["total"] for row in table(out)] == ["5", "2", "2", "2"]
+    assert [row["total"] for row in table(out)] == [
+        points(*ids) for ids in (("4.1", "4.2"), ("4.1",), ("4.5",), ("4.3",))
+    ]
 
 
 def test_a_file_that_was_taken_away_is_no_row(graded, submissions, out):
@@ -365,7 +379,7 @@ def test_a_class_is_graded_and_goes_on_after_ctrl_c(class_of_four, out):
     assert {name: (kept / name).stat().st_mtime_ns for name in before} == before
     rows = {row["learner"]: row for row in table(out)}
     assert {name: (row["total"], row["status"]) for name, row in rows.items()} == {
-        "ann": ("11", "ok"),
+        "ann": (FULL, "ok"),
         "bob": ("0", "ok"),
         "cy": ("0", "ok"),
         "dee": ("", "unreadable"),

@@ -16,6 +16,8 @@ from moe_lessons.grading.report import Results, canvas_csv, marks_csv, marks_jso
 
 SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 SET_04 = [q for q in questions().values() if q.set == "04"]
+POINTS = {q.id: str(q.points) for q in SET_04}
+FULL = str(sum(q.points for q in SET_04))
 
 
 def rows(data):
@@ -60,8 +62,10 @@ def test_a_row_for_each_file_in_order(results):
     ann, bob, cy = table(marks_csv(results))
     assert list(ann) == ["learner", "file", "status", "4.1", "4.2", "4.3", "4.4", "4.5", "total", "possible",
                          "reasons", "notes"]  # fmt: skip
-    assert list(ann.values()) == ["ann", "ann/04.ipynb", "ok", "2", "3", "2", "2", "2", "11", "11", "", ""]
-    assert [bob[c] for c in ("4.1", "4.2", "4.3", "4.4", "total", "possible")] == ["0", "0", "0", "2", "4", "11"]
+    assert list(ann.values()) == ["ann", "ann/04.ipynb", "ok", *POINTS.values(), FULL, FULL, "", ""]
+    half = str(int(POINTS["4.4"]) + int(POINTS["4.5"]))
+    assert [bob[q] for q in POINTS] == ["0", "0", "0", POINTS["4.4"], POINTS["4.5"]]
+    assert (bob["total"], bob["possible"]) == (half, FULL)
     assert bob["reasons"] == "4.1 not yet (zeros); 4.2 your code raised; 4.3 not attempted yet"
     assert bob["notes"] == "line 3: %timeit was passed over; cell 4 raised"
     assert (cy["status"], cy["reasons"]) == ("unreadable", "not JSON")
@@ -72,7 +76,7 @@ def test_a_set_that_a_file_is_not_about_stays_empty(made):
     two = Results.of([complete(made, "ann/04.ipynb"), made.record("ann/01.ipynb", made.mark("1.1"))], questions())
     first, second = table(marks_csv(two))
     assert (first["1.1"], first["4.1"], first["total"]) == ("1", "", "1")
-    assert (second["1.1"], second["4.1"], second["total"]) == ("", "2", "11")
+    assert (second["1.1"], second["4.1"], second["total"]) == ("", POINTS["4.1"], FULL)
     assert "2.1" not in first
 
 
@@ -126,8 +130,9 @@ def test_names_of_any_bytes_can_be_written(made):
 
 def test_the_json_tells_all(results):
     known = json.loads(marks_json(results, ["ann/essay.pdf"]))
-    assert known["questions"]["4.2"] == {"title": "Three gate forms", "set": "04", "possible": 3}
-    assert [s["total"] for s in known["submissions"]] == [11, 4, 0]
+    assert known["questions"]["4.2"] == {"title": "Three gate forms", "set": "04", "possible": int(POINTS["4.2"])}
+    half = int(POINTS["4.4"]) + int(POINTS["4.5"])
+    assert [s["total"] for s in known["submissions"]] == [int(FULL), half, 0]
     assert known["submissions"][1]["marks"][0]["mistake"] == "zeros"
     assert known["passed_over"] == ["ann/essay.pdf"]
     assert not {"seconds", "secret", "seed"} & set(known["submissions"][0])
@@ -137,7 +142,7 @@ def test_several_files_of_one_learner_count_with_the_best_of_each_question(made)
     early = complete(made, "ann/try.ipynb", q1=Status.NOT_YET, q2=Status.NOT_YET)
     late = complete(made, "ann/late.ipynb", q1=Status.NOT_YET, q3=Status.RAISED)
     (marks,) = Results.of([early, late], questions()).by_learner().values()
-    assert [marks[q.id].points for q in SET_04] == [0, 3, 2, 2, 2]
+    assert [marks[q.id].points for q in SET_04] == [0, *(int(POINTS[f"4.{n}"]) for n in (2, 3, 4, 5))]
     assert len(table(marks_csv(Results.of([early, late], questions())))) == 2
 
 
@@ -145,9 +150,9 @@ def test_what_canvas_imports(results, made):
     extra = made.record("lee_567_8_01_worked_example.ipynb", made.mark("1.1"))
     head, possible, ann, bob, cy, lee = rows(canvas_csv(Results.of([*results.records, extra], questions())))
     assert head == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Exercises 01", "Exercises 04"]
-    assert possible == ["Points Possible", "", "", "", "", "1", "11"]
-    assert [ann[0], *ann[5:]] == ["ann", "", "11"]
-    assert [bob[0], *bob[5:]] == ["bob", "", "4"]
+    assert possible == ["Points Possible", "", "", "", "", "1", FULL]
+    assert [ann[0], *ann[5:]] == ["ann", "", FULL]
+    assert [bob[0], *bob[5:]] == ["bob", "", str(int(POINTS["4.4"]) + int(POINTS["4.5"]))]
     assert cy[5:] == ["", ""]
     assert lee == ["lee", "567", "", "", "", "1", ""]
 
@@ -162,7 +167,7 @@ def test_what_moodle_imports(made):
     sheets = moodle_csvs(Results.of([ann, bad, complete(made, "bob/04.ipynb")], questions()))
     head, row = rows(sheets.pop("04"))
     assert head == ["Identifier", "Full name", "Grade", "Maximum grade", "Last modified (grade)"]
-    assert row == ["Participant 1234", "Ann Lee", "8", "11", ""]
+    assert row == ["Participant 1234", "Ann Lee", str(int(FULL) - int(POINTS["4.2"])), FULL, ""]
     assert sheets == {}
     assert moodle_csvs(Results.of([complete(made, "bob/04.ipynb")], questions())) == {}
 
@@ -178,7 +183,7 @@ def test_each_set_has_its_own_maximum(made):
     graded = {name: [row[1:4] for row in rows(sheet)[1:]] for name, sheet in moodle_csvs(beside).items()}
     assert graded == {
         "01": [["Ann", "1", str(possible)], ["Eve", str(possible), str(possible)]],
-        "04": [["Eve", "11", "11"]],
+        "04": [["Eve", FULL, FULL]],
     }
     assert moodle_csvs(alone) == {"01": moodle_csvs(beside)["01"]}
     assert [row[5] for row in rows(canvas_csv(alone))] == [row[5] for row in rows(canvas_csv(beside))]

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 sys.path.insert(0, str(ROOT / "authoring"))
 
+from course import Course  # noqa: E402
 from ipynb import SOLUTION_TAG, TAGS, Numbered, exercise_cells, lesson_cells  # noqa: E402
 from percent import read_cells  # noqa: E402
 from promises import promised  # noqa: E402
@@ -22,9 +23,10 @@ def checked(path: Path) -> nbformat.NotebookNode:
     folder = "lessons" if path.parent.name == "notebooks" else "exercises"
     source = ROOT / "authoring" / folder / f"{path.stem}.py"
     text = source.read_text(encoding="utf-8")
+    course, number = Course(ROOT, questions), path.stem.partition("_")[0]
     if folder == "lessons":
-        return as_notebook(source, lesson_cells(text, checked=True))
-    return as_notebook(source, exercise_cells(text, questions(), checked=True)[path.parent.name == "solutions"])
+        return as_notebook(source, lesson_cells(text, course, number, checked=True))
+    return as_notebook(source, exercise_cells(text, course, number, checked=True)[path.parent.name == "solutions"])
 
 
 def as_notebook(source: Path, cells: list[Numbered]) -> nbformat.NotebookNode:

@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from checked import as_notebook, lesson_cells
+from checked import Course, as_notebook, lesson_cells
 from running import ROOT, errors, executed, executed_once, printed, run
 
 from moe_lessons.checks import questions
@@ -142,7 +142,7 @@ def test_broken_control_a_broken_promise_names_its_line_in_the_source(tmp_path):
     source = tmp_path / "authoring" / "lessons" / "01_demo.py"
     source.parent.mkdir(parents=True)
     source.write_text(PROMISES, encoding="utf-8")
-    notebook = run(as_notebook(source, lesson_cells(PROMISES, checked=True)), tmp_path, tmp_path)
+    notebook = run(as_notebook(source, lesson_cells(PROMISES, Course(tmp_path, dict), "01", checked=True)), tmp_path, tmp_path)
     assert printed(notebook) == "i is 7\n"
     assert errors(notebook) == [
         "authoring/lessons/01_demo.py:21: AssertionError: ",

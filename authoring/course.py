@@ -1,0 +1,132 @@
+"""What the course holds: lessons with their titles, questions and minutes, the exercises to each, and the module files.
+
+A lesson says all of it in its first cell: `# # 05 · The sparse layer`, its question in bold (`**How …?**`) and
+`**Time:** about 40 minutes`. The minutes of exercises are the sum of their questions'.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from percent import SourceError
+
+Questions = Callable[[], Mapping[str, Any]]
+
+FOLDERS = {"lesson": "notebooks", "exercises": "exercises", "solutions": "solutions"}
+NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+MAP_HEAD = "| lesson | question | time | exercises |\n|---|---|---|---|"
+
+README_MAP = re.compile(r"(<!-- the map: [^>]*-->\n).*?(<!-- end of the map -->)", re.DOTALL)
+
+_TITLE = re.compile(r"^# # (\S+) · (.+)$", re.MULTILINE)
+_QUESTION = re.compile(r"\*\*([^*]+\?)\*\*")
+_TIME = re.compile(r"\*\*Time:\*\* about (\d+) minutes")
+
+
+class Lesson(NamedTuple):
+    """What a lesson says of itself; its title without what follows a colon."""
+
+    stem: str
+    number: str
+    title: str
+    question: str
+    minutes: int
+
+
+@dataclass
+class Course:
+    """The course under `root`; `load` returns the records of its questions."""
+
+    root: Path
+    load: Questions
+
+    @cached_property
+    def questions(self) -> Mapping[str, Any]:
+        """The records of all questions."""
+        return self.load()
+
+    @cached_property
+    def has_map(self) -> bool:
+        """Whether the README has a place for the map; then every lesson must say what its row holds."""
+        readme = self.root / "README.md"
+        return readme.exists() and README_MAP.search(readme.read_text(encoding="utf-8")) is not None
+
+    @cached_property
+    def lessons(self) -> dict[str, Lesson]:
+        """Every lesson by its number, but for those that do not say what they are: the build names these."""
+        lessons = {}
+        for path in sorted(self.root.glob("authoring/lessons/[!.]*.py")):
+            with suppress(SourceError, UnicodeDecodeError):
+                lesson = read_lesson(path)
+                lessons[lesson.number] = lesson
+        return lessons
+
+    def amount(self, number: str) -> str:
+        """Return "five questions, about 35 minutes" for the exercises of a lesson. Raises ValueError if it has none."""
+        asked = self.asked(number)
+        if not asked:
+            raise ValueError(f"no questions in set {number}")
+        word = NUMBERS[len(asked)] if len(asked) < len(NUMBERS) else str(len(asked))
+        return (
+            f"{plural(word, 'question', len(asked))}, about {plural(f'{_minutes(asked):g}', 'minute', _minutes(asked))}"
+        )
+
+    def asked(self, number: str) -> list[Any]:
+        """Return the questions of a set."""
+        return [question for question in self.questions.values() if question.set == number]
+
+    def map(self, notebooks: str, exercises: str, here: str = "") -> str:
+        """Return the table of lessons; lessons lie under `notebooks`, and `here` is the one that holds the map."""
+        return "\n".join(
+            [MAP_HEAD, *(self._row(lesson, notebooks, exercises, here) for lesson in self.lessons.values())]
+        )
+
+    def _row(self, lesson: Lesson, notebooks: str, exercises: str, here: str) -> str:
+        name, asked = f"{lesson.number} {lesson.title}", self.asked(lesson.number)
+        link = name if lesson.number == here else f"[{name}]({notebooks}{lesson.stem}.ipynb)"
+        practice = f"[{_minutes(asked):g} min]({exercises}{lesson.stem}.ipynb)" if asked else ""
+        return f"| {link} | {lesson.question} | {lesson.minutes} min | {practice} |".replace("|  |", "| |")
+
+    def address(self, kind: str, name: str, folder: str) -> tuple[str, str]:
+        """Return a usual text and the address, seen from `folder`, of a link such as `lesson:05` or `module:layer`."""
+        if kind == "module":
+            path = self._module(name)
+            return path, f"../{path}"
+        if name not in self.lessons or (kind != "lesson" and not self.asked(name)):
+            raise ValueError(f"no {kind} {name} in this course")
+        file, target = f"{self.lessons[name].stem}.ipynb", FOLDERS[kind]
+        text = f"lesson {name}" if kind == "lesson" else f"{target}/{file}"
+        return text, file if folder == target else f"../{target}/{file}"
+
+    def _module(self, name: str) -> str:
+        """Return the path of a module: the one at the top of the package, or the only one that ends with `name`."""
+        if (self.root / f"moe_lessons/{name}.py").exists():
+            return f"moe_lessons/{name}.py"
+        found = sorted(self.root.glob(f"moe_lessons/**/{name}.py"))
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} modules are called {name}: write the end of its path")
+        return found[0].relative_to(self.root).as_posix()
+
+
+def read_lesson(path: Path) -> Lesson:
+    """Return what a lesson's first cell says of it. Raises SourceError where something is missing."""
+    first = path.read_text(encoding="utf-8-sig").partition("\n\n# %%")[0]
+    number, title, time = path.stem.partition("_")[0], _TITLE.search(first), _TIME.search(first)
+    question = _QUESTION.search(first.replace("\n# ", " "))
+    if not (title and question and time and title[1] == number):
+        begin = f"`# # {number} · Title`, `**its question?**` and `**Time:** about 40 minutes`"
+        raise SourceError(1, f"a lesson begins with {begin}")
+    return Lesson(path.stem, number, title[2].partition(":")[0], question[1], int(time[1]))
+
+
+def plural(number: str, unit: str, count: float) -> str:
+    """Return a number with its unit, "1 point" or "2 points"."""
+    return f"{number} {unit}" if count == 1 else f"{number} {unit}s"
+
+
+def _minutes(asked: list[Any]) -> float:
+    return sum(question.minutes for question in asked)

@@ -139,9 +139,12 @@ def _check_sizes(config: object, *names: str) -> None:
 
 def _check_switches(config: object, *names: str) -> None:
     for name in names:
-        value = getattr(config, name)
-        if not isinstance(value, bool):  # a number would multiply, and a word would count as True
-            raise refuse(name, value, "True or False")
+        _check_switch(name, getattr(config, name))
+
+
+def _check_switch(name: str, value: object) -> None:
+    if not isinstance(value, bool):  # a number would multiply, and a word would count as True
+        raise refuse(name, value, "True or False")
 
 
 # --- counting a model ---------------------------------------------------------------------------------------------
@@ -160,7 +163,9 @@ def active_breakdown(config: Config, input_embedding: bool = True) -> dict[str, 
     """Return the parameters that one token meets, item by item: k routed experts of N, and all the rest.
 
     input_embedding: count that matrix too, although a token only looks up one row. Authors differ in this.
+    Raises ValueError where it is neither True nor False.
     """
+    _check_switch("input_embedding", input_embedding)
     items = _items(config, config.top_k)
     return items if input_embedding else {**items, "input embedding": 0}
 

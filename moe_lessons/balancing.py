@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from moe_lessons.losses import check_logits, stable_top_k
+from moe_lessons.losses import check_logits, check_selected, stable_top_k
+from moe_lessons.support.state import WideState
 from moe_lessons.support.validation import one_of, positive_number, refuse, whole_number
 
 PRIORITIES = ("position", "probability")
@@ -140,12 +141,14 @@ def random_second_expert(weights: Tensor, threshold: float = 0.2, generator: tor
     The first choice always stays; a third and later one follows the rule of the second.
     weights: (T, k), best first, finite, at least 0; normalised over the selected in GShard. threshold: above 0;
         0.5 is GShard's "2·g₂ > random". generator: of the random numbers. Returns booleans (T, k).
-    Raises ValueError for other weights or thresholds.
+    Raises ValueError for other weights (dense ones, for instance, are not best first) or thresholds.
     Source: Lepikhin et al. 2020 (arXiv:2006.16668), Section 2.2 and Algorithm 1.
     """
     w = _check_weights(weights)  # (T, k)
     if (w < 0).any():
         raise refuse("weights", w, "gate weights of at least 0")
+    if (w > 1.001 * w[:, :1]).any():  # more than rounding: the first choice is the one that always stays
+        raise refuse("weights", w, "those of the selected experts, (T, k), best first")
     u = torch.rand(w.shape, generator=generator, device=w.device, dtype=torch.float32)  # (T, k), below 1
     send = u < w / positive_number("threshold", threshold)  # (T, k)
     send[:, :1] = True
@@ -155,7 +158,7 @@ def random_second_expert(weights: Tensor, threshold: float = 0.2, generator: tor
 # --- a bias instead of a loss -------------------------------------------------------------------------------------
 
 
-class BiasBalancer(nn.Module):
+class BiasBalancer(WideState):
     """A bias per expert that moves the selection towards balance, with no loss and no gradient.
 
     Select the k largest of s_i + b_i; weigh them by s_i alone. After each step b_i ← b_i + u·sign(mean load − load_i).
@@ -165,7 +168,8 @@ class BiasBalancer(nn.Module):
         balancer.update(torch.bincount(selected.flatten(), minlength=N))
 
     num_experts: N. u: the step, at least 0, in units of the scores (0.001 for sigmoid scores); it may be changed later.
-    bias: a buffer (N,), saved with a model's state. Without it a trained model routes differently.
+    bias: a buffer (N,), saved with a model's state. Without it a trained model routes differently. It stays in float32
+        (float64 in a model of doubles) when the model goes to 16 bits, where steps of u would be rounded away.
     Raises ValueError for N below 1 and a negative or infinite u.
     Sources: Wang et al. 2024 (arXiv:2408.15664), Algorithm 1; DeepSeek-V3 2024 (arXiv:2412.19437), Eq. 16.
     """
@@ -178,7 +182,7 @@ class BiasBalancer(nn.Module):
         if isinstance(u, bool) or not isinstance(u, (int, float)) or not 0 <= u < math.inf:
             raise refuse("u", u, "a finite number of at least 0")
         self.u = float(u)
-        self.register_buffer("bias", torch.zeros(N))
+        self.register_buffer("bias", torch.zeros(N, dtype=torch.float32))
 
     def select(self, scores: Tensor, k: int) -> Tensor:
         """Return the indices of the k largest s + b, best first; of equal ones the lower index first. (..., k).
@@ -215,13 +219,8 @@ def _choice_major(values: Tensor) -> Tensor:
 
 def _check_selected(selected: Any, N: int) -> Tensor:
     """Check that `selected` holds indices of experts (T, k)."""
-    if not isinstance(selected, Tensor) or selected.dtype not in (torch.int64, torch.int32):
-        raise refuse("selected", selected, "a tensor of whole numbers (int64 or int32)")
-    if selected.ndim != 2 or not 1 <= selected.shape[1] <= N:
-        raise refuse("selected.shape", tuple(selected.shape), f"(T, k) with k from 1 to {N}")
-    if ((selected < 0) | (selected >= N)).any():
-        raise refuse("selected", selected, f"indices from 0 to {N - 1}")
-    return selected.long()
+    T = selected.shape[:1] if isinstance(selected, Tensor) and selected.ndim else (0,)
+    return check_selected(selected, T, N)
 
 
 def _check_weights(weights: Any, like: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ from math import erf, sqrt
 
 import numpy as np
 
-from moe_lessons.support.validation import one_of, positive_number, whole_number
+from moe_lessons.support.validation import one_of, positive_number, refuse, whole_number
 
 Expert = Callable[[np.ndarray], np.ndarray]
 
@@ -104,8 +104,11 @@ def clustered_regression(
     leaves the tokens as they are, but all clusters share one matrix; `clusters=1` is one cloud of tokens with one map.
 
     T, test_T: tokens to train and to test on. seed: decides means and maps, whatever T and test_T are.
-    Raises ValueError for a size that is not a whole number of at least 1 (d: 2), or a seed that is none from 0 up.
+    Raises ValueError for a size that is not a whole number of at least 1 (d: 2), a seed that is none from 0 up, or
+    own_maps that is neither True nor False.
     """
+    if not isinstance(own_maps, bool):
+        raise refuse("own_maps", own_maps, "True or False")
     for name, size, least in (("T", T, 1), ("test_T", test_T, 1), ("d", d, 2), ("clusters", clusters, 1)):
         whole_number(name, size, least=least, most=2**24)
     whole_number("seed", seed, least=0, most=2**63 - 1)
@@ -182,10 +185,11 @@ def gaussian_domains(
 
     T, test_T: tokens to train and to test on. seed: decides the means, whatever T, test_T and noise_std are.
     Raises ValueError for a size that is not a whole number of at least 1 (d, domains: 2), for a separation or noise_std
-    that is not above 0, and for an unknown name in `norms`.
+    that is not above 0, for an unknown name in `norms`, and a seed that is none from 0 up.
     """
     for name, size, least in (("T", T, 1), ("test_T", test_T, 1), ("d", d, 2), ("domains", domains, 2)):
         whole_number(name, size, least=least, most=2**24)
+    whole_number("seed", seed, least=0, most=2**63 - 1)
     separation, noise_std = positive_number("separation", separation), positive_number("noise_std", noise_std)
     pairs = one_of("norms", norms, ("equal", "unequal")) == "unequal"
     rng, train_rng, test_rng = np.random.default_rng(seed).spawn(3)

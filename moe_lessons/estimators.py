@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from moe_lessons.losses import check_logits, stable_top_k
+from moe_lessons.losses import check_logits, check_selected, stable_top_k
 from moe_lessons.routing import GATE_FORMS
+from moe_lessons.support.state import WideState
 from moe_lessons.support.validation import one_of, positive_number, refuse, whole_number
 
 
@@ -49,14 +50,15 @@ def straight_through(logits: Tensor, outputs: Tensor, k: int, gate: str = "topk_
     return _mix(w + (p - p.detach()), outputs)  # the bracket is 0, with the gradient of p
 
 
-class DefaultVector(nn.Module):
+class DefaultVector(WideState):
     """Top-k in which an unselected expert is stood in for by the mean of its own past outputs (Default MoE).
 
     y = Σ_{i in S} p_i E_i(x) + Σ_{j not in S} p_j m_j: the forward pass changes too. Every logit gets a gradient,
     ∂L/∂h_j = p_j (a_j − Σ_i p_i a_i) with v·m_j for a_j where j is not selected. Only selected outputs are read.
     m_j, the buffer `average`, is an exponential moving average of E_j's mean output over the tokens that selected it:
     m_j ← decay·m_j + (1 − decay)·mean. It starts at 0, is used before it is updated, changes in training mode only,
-    and an expert that is never selected keeps m_j = 0: then the router learns nothing about it.
+    and an expert that is never selected keeps m_j = 0: then the router learns nothing about it. It stays in float32
+    (float64 in a model of doubles) when the model goes to 16 bits; y has the format of logits and outputs.
 
     num_experts: N. d_model: d. decay: at least 0, below 1. batch: leading axes with an average each, (runs,) for
     `runs` separate routers at once. Raises ValueError for sizes below 1 or not whole, and for another decay.
@@ -75,7 +77,7 @@ class DefaultVector(nn.Module):
             raise refuse("batch", batch, "a tuple of sizes")
         self.decay = float(decay)
         self.batch = tuple(whole_number("batch", size, least=1, most=10**6) for size in batch)
-        self.register_buffer("average", torch.zeros(*self.batch, N, d))
+        self.register_buffer("average", torch.zeros(*self.batch, N, d, dtype=torch.float32))
 
     def forward(self, logits: Tensor, outputs: Tensor, k: int) -> Tensor:
         """Return y (*batch, ..., d) from logits (*batch, ..., N) and outputs (*batch, ..., N, d), of which k are read.
@@ -98,13 +100,14 @@ class DefaultVector(nn.Module):
     def _update(self, chosen: Tensor, outputs: Tensor) -> None:
         """Move the average of each expert that was selected towards its mean output over these tokens."""
         tokens = tuple(range(len(self.batch), outputs.ndim - 2))
-        read = torch.where(chosen, outputs, 0.0)  # (*batch, ..., N, d): where, since 0 · NaN is NaN
-        count, total = chosen.to(read.dtype), read
+        wide = torch.promote_types(outputs.dtype, self.average.dtype)  # 16 bits count to 256 or 2,048, then stop
+        read = torch.where(chosen, outputs, 0.0).to(wide)  # (*batch, ..., N, d): where, since 0 · NaN is NaN
+        count, total = chosen.to(wide), read
         if tokens:
             count, total = count.sum(dim=tokens), read.sum(dim=tokens)  # (*batch, N, 1) and (*batch, N, d)
-        moved = torch.lerp(total / count.clamp(min=1), self.average.to(read.dtype), self.decay)  # (*batch, N, d)
+        moved = torch.lerp(total / count.clamp(min=1), self.average.to(wide), self.decay)  # (*batch, N, d)
         # A new tensor, not an update in place: the backward pass still needs the old one.
-        self.average = torch.where(count > 0, moved, self.average.to(read.dtype)).to(self.average.dtype)
+        self.average = torch.where(count > 0, moved, self.average.to(wide)).to(self.average.dtype)
 
 
 def relu_weights(logits: Tensor) -> Tensor:
@@ -143,17 +146,26 @@ class AdaptiveL1:
 
     def penalty(self, weights: Tensor) -> Tensor:
         """Return λ · mean over tokens of Σ_i w_i: a scalar, or (runs,). weights: (..., N), none negative."""
+        self._check(weights)
         size = weights.sum(dim=-1)  # (...)
         return self.coefficient * (size.flatten(1).mean(dim=1) if self.runs else size.mean())
 
     def update(self, weights: Tensor) -> None:
         """Raise λ where more than the target share of the weights is above 0, lower it where less."""
+        self._check(weights)
         active = weights.detach() > 0  # (..., N)
         if self.runs:
             active = active.flatten(1)  # (runs, ...)
         surplus = active.double().mean(dim=-1 if self.runs else None) - self.target_active  # () or (runs,)
         moved = self.coefficient * self.factor ** surplus.sign()
         self.coefficient = moved.float() if self.runs else float(moved)
+
+    def _check(self, weights: Any) -> None:
+        """Refuse what are no gate weights (..., N), or of another number of runs than before."""
+        if not isinstance(weights, Tensor) or not weights.is_floating_point() or not (weights.detach() >= 0).all():
+            raise refuse("weights", weights, "a tensor of gate weights of at least 0 (not the logits)")
+        if isinstance(self.coefficient, Tensor) and weights.shape[:1] != self.coefficient.shape:
+            raise refuse("weights.shape", tuple(weights.shape), f"{len(self.coefficient)} runs, as before")
 
 
 def _check(logits: Any, outputs: Any) -> Tensor:
@@ -169,16 +181,10 @@ def _check(logits: Any, outputs: Any) -> Tensor:
 def _from_outside(selected: Any, logits: Tensor, k: int) -> Tensor:
     """Check the experts that something else than the largest logits selected. Returns them as int64 (..., k)."""
     N = logits.shape[-1]
-    expected = (*logits.shape[:-1], whole_number("k", k, least=1, most=N))
-    if not isinstance(selected, Tensor) or selected.dtype not in (torch.int64, torch.int32):
-        raise refuse("selected", selected, "a tensor of whole numbers (int64 or int32)")
-    if tuple(selected.shape) != expected:
-        raise refuse("selected.shape", tuple(selected.shape), f"{expected}: k experts for each token")
-    if selected.min() < 0 or selected.max() >= N:
-        raise refuse("selected", selected, f"indices from 0 to {N - 1}")
-    if logits.detach().gather(-1, selected.long()).isneginf().all(dim=-1).any():
+    chosen = check_selected(selected, logits.shape[:-1], N, whole_number("k", k, least=1, most=N))  # (..., k)
+    if logits.detach().gather(-1, chosen).isneginf().all(dim=-1).any():
         raise refuse("selected", selected, "at least one expert whose logit is above −∞ for each token")
-    return selected.long()
+    return chosen
 
 
 def _is_number(value: Any) -> bool:

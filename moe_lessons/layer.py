@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moe_lessons.losses import stable_top_k
+from moe_lessons.losses import check_selected, stable_top_k
 from moe_lessons.routing import GATE_FORMS
 from moe_lessons.support.validation import one_of, refuse, whole_number
 
@@ -50,9 +50,10 @@ class Routing(NamedTuple):
 def per_token(experts: "Experts", x: Tensor, selected: Tensor, weights: Tensor) -> Tensor:
     """Compute y_t = Σ_{i ∈ S_t} w_ti E_i(x_t), one token after the other: the definition, and the slowest way.
 
-    x: (T, d). selected, weights: (T, k). Returns (T, d).
+    x: (T, d). selected, weights: (T, k). Returns (T, d). Raises ValueError as `Experts.forward` does.
     Source: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 1.
     """
+    check_assignments(x, selected, weights, experts.num_experts)
     E = experts.functions()
     y = [sum(w * E[i](x_t) for i, w in zip(chosen, w_t, strict=True))
          for x_t, chosen, w_t in zip(x, selected.tolist(), weights, strict=True)]  # fmt: skip
@@ -62,14 +63,29 @@ def per_token(experts: "Experts", x: Tensor, selected: Tensor, weights: Tensor) 
 def per_expert(experts: "Experts", x: Tensor, selected: Tensor, weights: Tensor) -> Tensor:
     """Compute the same, one expert after the other: each looks for its tokens among all assignments.
 
-    x: (T, d). selected, weights: (T, k). Returns (T, d).
+    x: (T, d). selected, weights: (T, k). Returns (T, d). Raises ValueError as `Experts.forward` does.
     """
+    check_assignments(x, selected, weights, experts.num_experts)
     y = torch.zeros_like(x)  # (T, d)
     for i, E_i in enumerate(experts.functions()):
         token, place = torch.where(selected == i)  # (rows,) each
         w = weights[token, place, None]  # (rows, 1)
         y = y.index_add(0, token, (w * E_i(x[token])).to(y.dtype))
     return y
+
+
+def check_assignments(x: Tensor, selected: Tensor, weights: Tensor, num_experts: int) -> None:
+    """Refuse assignments that are not those of these tokens: most would be computed all the same, into wrong numbers.
+
+    x: (T, d). selected, weights: (T, k), with indices from 0 to N − 1; dense weights (T, N) belong to all experts.
+    """
+    if not isinstance(x, Tensor) or x.ndim != 2:
+        raise refuse("x.shape", tuple(np.shape(x)), "(T, d): one row for each token")
+    chosen = check_selected(selected, x.shape[:1], num_experts)  # (T, k)
+    if not isinstance(weights, Tensor) or not weights.is_floating_point():
+        raise refuse("weights", weights, "a floating-point torch tensor")
+    if weights.shape != chosen.shape:
+        raise refuse("weights.shape", tuple(weights.shape), f"{tuple(chosen.shape)}: one for each selected expert")
 
 
 # --- the router ---------------------------------------------------------------------------------------------------
@@ -79,8 +95,15 @@ def top_k_indices(logits: Tensor, k: int) -> Tensor:
     """Return the indices of the k largest of each row, best first; of equal logits the lower index comes first.
 
     logits: (..., N), finite. Returns (..., k). `torch.topk` promises no order among equals; for small k it is slower.
-    Raises ValueError for k outside 1..N.
+    Raises ValueError for k outside 1..N, and for logits that are not finite floating-point numbers.
     """
+    if not (logits.is_floating_point() and logits.detach().isfinite().all()):
+        raise refuse("logits", logits.detach(), "finite floating-point numbers")
+    return _first_largest(logits, k)
+
+
+def _first_largest(logits: Tensor, k: int) -> Tensor:
+    """Return what `top_k_indices` does, from logits that are known to be finite."""
     if whole_number("k", k, least=1, most=logits.shape[-1]) > 8:  # one sort, then, costs less than k rounds
         return stable_top_k(logits, k)
     rest, chosen = logits.detach().clone(), []
@@ -94,9 +117,11 @@ def top_k_indices(logits: Tensor, k: int) -> Tensor:
 def gate_selected(logits: Tensor, selected: Tensor, form: str) -> Tensor:
     """Return the weights (..., k) of the selected experts. logits: (..., N). selected: (..., k). form: of GATE_FORMS.
 
-    The torch twin of `routing.gate_weights`, for the selected experts only. Raises ValueError for an unknown form.
+    The torch twin of `routing.gate_weights`, for the selected experts only. Raises ValueError for an unknown form, and
+    for a selection of other tokens or with an index outside 0..N − 1.
     """
     one_of("form", form, GATE_FORMS)
+    selected = check_selected(selected, logits.shape[:-1], logits.shape[-1])  # (..., k)
     if form == "topk_softmax":
         return logits.gather(-1, selected).softmax(dim=-1)  # (..., k)
     kept = logits.softmax(dim=-1).gather(-1, selected)  # (..., k)
@@ -109,6 +134,7 @@ class Router(nn.Module):
     noise: Shazeer's, with a learned size per token and expert. jitter: ε of Switch, x times U(1 − ε, 1 + ε).
     Both act in training only. Sources: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 3-5; Fedus et al. 2021
     (arXiv:2101.03961), Section 2.4 (float32 router) and Appendix C (jitter).
+    Raises ValueError for sizes that do not fit, an unknown gate, and a jitter outside 0 to 1.
     """
 
     def __init__(
@@ -116,16 +142,22 @@ class Router(nn.Module):
         bias: bool = False, jitter: float = 0.0, noise: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.top_k, self.gate, self.jitter = top_k, gate, jitter
+        _sizes(d_model=d_model, num_experts=num_experts)
+        self.top_k = whole_number("top_k", top_k, least=1, most=num_experts)
+        self.gate, self.jitter = one_of("gate", gate, GATE_FORMS), jitter
+        if not isinstance(jitter, (int, float, np.floating)) or not 0 <= jitter < 1:
+            raise refuse("jitter", jitter, "a number from 0 up to, but not including, 1")
         self.W_g = nn.Parameter(_uniform(d_model, num_experts))  # (d, N)
         self.bias = nn.Parameter(torch.zeros(num_experts)) if bias else None  # (N,)
         self.W_noise = nn.Parameter(torch.zeros(d_model, num_experts)) if noise else None  # (d, N)
 
     def forward(self, x: Tensor) -> Routing:
-        """Route tokens x (..., d)."""
+        """Route tokens x (..., d). Raises ValueError for logits that are not finite, with what spoils them."""
         with torch.autocast(x.device.type, enabled=False):
             logits = self.logits(x.to(torch.promote_types(x.dtype, torch.float32)))  # (..., N)
-            selected = top_k_indices(logits, self.top_k)  # (..., k)
+            if not torch.isfinite(logits).all():
+                raise _not_finite(x, self, logits)
+            selected = _first_largest(logits, self.top_k)  # (..., k)
             return Routing(logits, selected, gate_selected(logits, selected, self.gate))
 
     def logits(self, x: Tensor) -> Tensor:
@@ -150,8 +182,11 @@ def feed_forward(
 
     x: (rows, d). matrices: W1 (d, f), W2 (f, d), and for SwiGLU W3 (d, f). Returns (rows, d).
     With a grouped `product` and stacks (N, …) of matrices, all experts at once.
+    Raises ValueError for an unknown activation, and another number of matrices than it has.
     Source: Shazeer 2020 (arXiv:2002.05202), Eq. 2 and 6.
     """
+    if len(matrices) != (3 if one_of("activation", activation, ACTIVATIONS) == "swiglu" else 2):
+        raise refuse("matrices", f"{len(matrices)} of them", "W1, W2 and for swiglu, only for it, W3")
     W1, W2, *W3 = matrices
     hidden = ACTIVATIONS[activation](product(x, W1))  # (rows, f)
     if W3:
@@ -187,7 +222,11 @@ class Experts(nn.Module):
             self.register_load_state_dict_pre_hook(_unstack_matrices)
 
     def forward(self, x: Tensor, selected: Tensor, weights: Tensor) -> Tensor:
-        """Dispatch, compute, combine. x: (T, d). selected, weights: (T, k). Returns (T, d)."""
+        """Dispatch, compute, combine. x: (T, d). selected, weights: (T, k). Returns (T, d).
+
+        Raises ValueError for dense weights (T, N), other shapes, and an expert that is not there.
+        """
+        check_assignments(x, selected, weights, self.num_experts)
         order = selected.flatten().argsort(stable=True)  # (T·k,): the assignments, sorted by expert
         token = order // selected.shape[1]  # (T·k,): whose they are
         load = torch.bincount(selected.flatten(), minlength=self.num_experts)  # (N,)
@@ -197,11 +236,17 @@ class Experts(nn.Module):
         return torch.zeros_like(x).index_add_(0, token, (out * w[:, None]).to(x.dtype))  # (T, d)
 
     def sorted_rows(self, rows: Tensor, load: Tensor) -> Tensor:
-        """Run each expert on its slice. rows: (T·k, d), the first load[0] of them for expert 0. Returns (T·k, d)."""
+        """Run each expert on its slice. rows: (T·k, d), the first load[0] of them for expert 0. Returns (T·k, d).
+
+        load: (N,) whole numbers. Raises ValueError for loads of another number of experts or rows.
+        """
+        counts = load.tolist()  # N numbers
+        if len(counts) != self.num_experts or min(counts) < 0 or sum(counts) != len(rows):
+            raise refuse("load", load, f"{self.num_experts} counts, one an expert, that sum to {len(rows)} rows")
         if self.storage == "stacked" and _grouped_fits(rows, self.d_model, self.d_ff):
             product = partial(F.grouped_mm, offs=load.cumsum(0).to(torch.int32))
             return feed_forward(rows, self.activation, [getattr(self, name) for name in self.names], product)
-        slices = rows.split(load.tolist())  # N times (rows of one expert, d)
+        slices = rows.split(counts)  # N times (rows of one expert, d)
         return torch.cat([E_i(x_i) for E_i, x_i in zip(self.functions(), slices, strict=True)])
 
     def functions(self) -> list[Callable[[Tensor], Tensor]]:
@@ -236,27 +281,21 @@ class MoELayer(nn.Module):
         storage: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        _sizes(d_model=d_model, d_ff=d_ff, num_experts=num_experts)
-        whole_number("top_k", top_k, least=1, most=num_experts)
-        one_of("gate", gate, GATE_FORMS)
-        if not isinstance(jitter, (int, float, np.floating)) or not 0 <= jitter < 1:
-            raise refuse("jitter", jitter, "a number from 0 up to, but not including, 1")
-        if top_k == 1 < num_experts and gate != "softmax_topk":
-            warnings.warn(_NO_GRADIENT.format(gate), stacklevel=2)
         self.router = Router(d_model, num_experts, top_k, gate, bias, jitter, noise)
         self.experts = Experts(d_model, d_ff, num_experts, activation, storage)
+        if top_k == 1 < num_experts and gate != "softmax_topk":
+            warnings.warn(_NO_GRADIENT.format(gate), stacklevel=2)
 
     def forward(self, x: Tensor, return_routing: bool = False, routing: Routing | None = None) -> Any:
         """Return y (..., d) for tokens x (..., d); with `return_routing`, also what the router decided.
 
-        routing: a decision made elsewhere, for the same tokens; the layer's own router is then not asked.
+        routing: a decision made elsewhere, for the same tokens, (..., N) and (..., k) or one row a token; the layer's
+        own router is then not asked.
         """
         tokens = self._tokens(x)  # (T, d)
         if routing is None:
             routing = self.router(tokens)
-            if not torch.isfinite(routing.logits).all():
-                raise _not_finite(tokens, self.router, routing.logits)
-        decided = Routing(*(part.reshape(len(tokens), part.shape[-1]) for part in routing))
+        decided = _in_rows(routing, x.shape[:-1])
         y = self.experts(tokens, decided.selected, decided.weights).reshape(x.shape)  # (..., d)
         if not return_routing:
             return y
@@ -294,6 +333,17 @@ def _sizes(**sizes: Any) -> list[int]:
     return [whole_number(name, size, least=1, most=MOST) for name, size in sizes.items()]
 
 
+def _in_rows(routing: Routing, lead: torch.Size) -> Routing:
+    """Return a decision about tokens (*lead, d) with one row a token: (T, N) logits, (T, k) selected and weights."""
+    if not isinstance(routing, Routing):
+        raise refuse("routing", routing, "a Routing: logits, selected, weights")
+    T = lead.numel()
+    for name, part in zip(Routing._fields, routing, strict=True):
+        if part.shape[:-1] not in (lead, (T,)):
+            raise refuse(f"routing.{name}.shape", tuple(part.shape), f"{(*lead, '…')}, as the tokens have it")
+    return Routing(*(part.reshape(T, part.shape[-1]) for part in routing))
+
+
 def _grouped_fits(rows: Tensor, *widths: int) -> bool:
     """Tell whether `F.grouped_mm` takes these rows: it wants rows of whole 16 bytes, and knows no float64.
 
@@ -323,6 +373,7 @@ def _not_finite(tokens: Tensor, router: Router, logits: Tensor) -> ValueError:
     for name, parameter in router.named_parameters():
         if not torch.isfinite(parameter).all():
             return refuse(f"router.{name}", "NaN or ∞", "finite numbers: has the training diverged?")
+    tokens, logits = tokens.reshape(-1, tokens.shape[-1]), logits.reshape(-1, logits.shape[-1])  # (T, d), (T, N)
     t = int((~torch.isfinite(logits).all(dim=-1)).nonzero()[0, 0])
     bad = tokens[t][~torch.isfinite(tokens[t])]
     if len(bad):

@@ -34,8 +34,10 @@ def load_balancing_loss(
     """
     h = _tokens(logits, mask)  # (T, N)
     whole_number("top_k", top_k, least=1, most=h.shape[-1])
-    chosen = stable_top_k(h, top_k) if selected is None else _chosen(selected, logits, top_k, mask)  # (T, k)
-    return balance_of_layers(h, chosen)
+    if selected is None:
+        return balance_of_layers(h, stable_top_k(h, top_k))
+    chosen = check_selected(selected, logits.shape[:-1], h.shape[-1], top_k, mask)  # (..., k), or (real tokens, k)
+    return balance_of_layers(h, chosen.reshape(-1, top_k))
 
 
 def balance_of_layers(logits: Tensor, selected: Tensor) -> Tensor:
@@ -136,9 +138,12 @@ def load_loss(
 def stable_top_k(logits: Tensor, k: int) -> Tensor:
     """Return the indices of the k largest of each row, best first; of equal ones the lower index comes first.
 
-    logits: (..., N) -> (..., k). Raises ValueError for k outside 1..N. (`torch.topk` promises no order among equals.)
+    logits: (..., N) -> (..., k). Raises ValueError for k outside 1..N, and NaN. (`torch.topk` promises no order among
+    equals.)
     """
     k = whole_number("k", k, least=1, most=logits.shape[-1])
+    if logits.detach().isnan().any():
+        raise refuse("logits", logits.detach(), "numbers that can be put in order, without NaN")
     return logits.detach().sort(dim=-1, descending=True, stable=True).indices[..., :k]
 
 
@@ -148,6 +153,27 @@ def check_logits(logits: Any, mask: Tensor | None = None, name: str = "logits") 
     largest = real.detach().amax(dim=-1)  # (...); NaN passes through amax
     if not largest.isfinite().all():
         raise refuse(name, real.detach(), "finite numbers, or −∞ as a mask with a finite entry in every row")
+    return real
+
+
+def check_selected(
+    selected: Any, lead: tuple[int, ...], num_experts: int, k: int | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """Return expert indices (*lead, k) as int64, where `mask` is True, if they are whole numbers from 0 to N − 1.
+
+    lead: the shape of the tokens. k: how many experts a token has, by default any number from 1 to N.
+    """
+    if not isinstance(selected, Tensor) or selected.dtype not in (torch.int64, torch.int32):
+        raise refuse("selected", selected, "a tensor of whole numbers (int64 or int32)")
+    found = selected.shape[-1] if selected.ndim else 0
+    if selected.shape[:-1] != lead or not (1 <= found <= num_experts if k is None else found == k):
+        raise refuse("selected.shape", tuple(selected.shape), f"{(*lead, k or 'k')}: k experts for each token")
+    real = _real(selected.long(), mask, selected.shape[:-1])  # (..., k)
+    low, high = map(int, real.aminmax()) if real.numel() else (0, 0)
+    if low < 0 or high >= num_experts:
+        raise refuse("selected", real, f"indices from 0 to {num_experts - 1}")
+    if found == num_experts and (real.sort(dim=-1).values != torch.arange(num_experts, device=real.device)).any():
+        raise refuse("selected", real, "every expert once where k = N (is it a mask over the experts?)")
     return real
 
 
@@ -192,19 +218,6 @@ def _threshold(noisy: Tensor, k: int) -> Tensor:
 def _tokens(logits: Any, mask: Tensor | None = None) -> Tensor:
     """Check the logits and put the real tokens into one row each, in float32 or float64. (T, N)."""
     return _wide(check_logits(logits, mask)).reshape(-1, logits.shape[-1])  # (T, N)
-
-
-def _chosen(selected: Any, logits: Tensor, top_k: int, mask: Tensor | None) -> Tensor:
-    """Check the experts that were selected from outside and leave padding out. (T, k)."""
-    N, expected = logits.shape[-1], (*logits.shape[:-1], top_k)
-    if not isinstance(selected, Tensor) or selected.dtype not in (torch.int64, torch.int32):
-        raise refuse("selected", selected, "a tensor of whole numbers (int64 or int32)")
-    if tuple(selected.shape) != expected:
-        raise refuse("selected.shape", tuple(selected.shape), f"{expected}: k experts for each token")
-    real = _real(selected.long(), mask, logits.shape[:-1]).reshape(-1, top_k)  # (T, k)
-    if real.min() < 0 or real.max() >= N:
-        raise refuse("selected", real, f"indices from 0 to {N - 1}")
-    return real
 
 
 def _real(values: Tensor, mask: Any, shape: torch.Size) -> Tensor:

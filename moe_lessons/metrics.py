@@ -5,12 +5,13 @@ A selection holds expert indices from 0, (…, k), no expert twice in a row; for
 (domain, token, sequence, …) are integers or strings, one a token, (T,).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from moe_lessons.support.validation import float_array, positive_number, refuse, whole_number
+from moe_lessons.support.validation import float_array, number_within, positive_number, refuse, whole_number
 
 SUM_TOLERANCE = 1e-3  # probabilities rounded to three digits, or computed in bfloat16, still pass
 MOST_CELLS = 50_000_000  # of a count table: more would fill the memory
@@ -92,7 +93,7 @@ def per_assignment(selected: Any, *labels: Any) -> tuple[np.ndarray, ...]:
     selected: (T, k), or (S, L, k) with labels (S, L). Raises ValueError for another number of labels.
     """
     chosen = _selection("selected", selected)  # (T, k)
-    flat = [_one_a_token(f"labels[{index}]", label, chosen) for index, label in enumerate(labels)]
+    flat = [_one_a_token(f"labels[{index}]", label, selected) for index, label in enumerate(labels)]
     return chosen.ravel(), *(np.repeat(label, chosen.shape[1]) for label in flat)
 
 
@@ -148,17 +149,20 @@ def excess(value: float, null: Any) -> float:
     """Return value − mean(null): the information above the bias of the estimate. It can be below 0.
 
     value: of `mutual_information`; null: (draws,), of `permutation_null` with the same arguments, the base included.
+    Raises ValueError for a value that is no finite number, and a null of another shape or without draws.
     """
-    return float(value - _null(null).mean())
+    return number_within("value", value, -np.inf, np.inf) - float(_null(null).mean())
 
 
 def p_value(value: float, null: Any) -> float:
     """Return how often the null reaches `value`, itself counted in: (1 + #{null ≥ value}) / (1 + draws), never 0.
 
-    null: (draws,). Differences below 1e-12 are rounding. Source: Phipson and Smyth 2010 (arXiv:1603.05766).
+    null: (draws,). Differences below 1e-12 are rounding. Raises ValueError as `excess` does: NaN would look like p = 0.
+    Source: Phipson and Smyth 2010 (arXiv:1603.05766).
     """
     null = _null(null)
-    return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
+    reached = null >= number_within("value", value, -np.inf, np.inf) - 1e-12  # (draws,)
+    return float((1 + reached.sum()) / (1 + len(null)))
 
 
 def bootstrap_interval(
@@ -320,7 +324,7 @@ def _shuffle_within(group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _share_by_label(selected: Any, name: str, labels: Any, num_experts: int) -> np.ndarray:
     """Return (labels, N): the share of each label's tokens that have expert i among their k."""
     chosen = _selection("selected", selected, num_experts)  # (T, k)
-    (codes,) = _codes(**{name: _one_a_token(name, labels, chosen)})
+    (codes,) = _codes(**{name: _one_a_token(name, labels, selected)})
     cells = (codes[:, None] * num_experts + chosen).ravel()  # (T·k,)
     counts = np.bincount(cells, minlength=(codes.max() + 1) * num_experts)
     return counts.reshape(-1, num_experts) / np.bincount(codes)[:, None]
@@ -364,12 +368,12 @@ def _selection(name: str, selected: Any, num_experts: int | None = None) -> np.n
     return chosen
 
 
-def _one_a_token(name: str, labels: Any, chosen: np.ndarray) -> np.ndarray:
-    """Return labels (T,), as many as `chosen` (T, k) has rows."""
-    flat = np.asarray(labels).ravel()
-    if len(flat) != len(chosen):
-        raise refuse(name, labels, f"{len(chosen)} labels, one a token")
-    return flat
+def _one_a_token(name: str, labels: Any, selected: Any) -> np.ndarray:
+    """Return labels (T,) from as many labels, or from (...) beside `selected` (..., k), and in its order."""
+    array, lead = np.asarray(labels), np.shape(selected)[:-1]
+    if array.shape not in (lead, (math.prod(lead),)):
+        raise refuse(f"{name}.shape", array.shape, f"{lead}: labels, one a token")
+    return array.ravel()
 
 
 def _assignment_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:

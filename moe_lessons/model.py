@@ -156,13 +156,25 @@ class LanguageModel(nn.Module):
 
 
 def next_token_loss(logits: Tensor, ids: Tensor) -> Tensor:
-    """Return the mean cross-entropy in nats. logits: (B, L, V) for ids[:, :-1]. ids: (B, L + 1). Returns a scalar."""
+    """Return the mean cross-entropy in nats. logits: (B, L, V) for ids[:, :-1]. ids: (B, L + 1). Returns a scalar.
+
+    Raises ValueError for ids of another shape or outside 0..V − 1: torch would pass over −100 without a word.
+    """
+    if logits.ndim != 3 or ids.ndim != 2 or logits.shape[:2] != ids[:, 1:].shape:
+        raise refuse("logits.shape", tuple(logits.shape), f"(B, L, V) for ids (B, L + 1), here {tuple(ids.shape)}")
+    if ids.numel() and not 0 <= ids.min() <= ids.max() < logits.shape[-1]:
+        raise refuse("ids", [int(ids.min()), int(ids.max())], f"ids from 0 to {logits.shape[-1] - 1}")
     return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
 
 
 @contextmanager
 def without_expert(model: LanguageModel, layer: int, expert: int) -> Iterator[None]:
-    """Switch one expert off: within the block, the layer adds nothing for it. The other weights stay as they are."""
+    """Switch one expert off: within the block, the layer adds nothing for it. The other weights stay as they are.
+
+    Raises ValueError for a layer or expert that is not there, and for a model whose layers' routers are not asked.
+    """
+    if model.config.feed_forward != "moe":
+        raise refuse("model.config.feed_forward", model.config.feed_forward, "'moe', where a router is asked")
     whole_number("layer", layer, least=0, most=len(model.blocks) - 1)
     whole_number("expert", expert, least=0, most=model.config.num_experts - 1)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.support.validation import float_array, one_of, score_array
+from moe_lessons.support.validation import float_array, one_of, refuse, score_array
 
 
 def to_float32(x: Any) -> np.ndarray:
@@ -70,10 +70,12 @@ def softmax_steps(logits: Any, precision: str = "float32", stable: bool = True) 
 
     logits: (N,). precision: a key of PRECISIONS. stable: subtract the largest logit first.
     Overflow and underflow stay as they come (∞, 0, NaN), without a warning.
-    Raises ValueError for an unknown precision and for logits that `routing.softmax` refuses.
+    Raises ValueError for an unknown precision, for more than one token, and for logits that `routing.softmax` refuses.
     """
     rounded = PRECISIONS[one_of("precision", precision, PRECISIONS)]
     h = rounded(score_array("logits", logits))  # (N,)
+    if h.ndim != 1:
+        raise refuse("logits.shape", h.shape, "(N,), one token: the sum here runs over all of them")
     with np.errstate(all="ignore"):
         exponents = rounded(h - h.max()) if stable else h  # (N,)
         exponentials = rounded(np.exp(exponents))  # (N,)

@@ -385,6 +385,7 @@ def test_granularity_leaves_the_experts_alone_and_multiplies_the_router(d, f, N,
         (lambda: layer_counts(4, 4, 4, 1, matrices=1), "matrices = 1"),
         (lambda: layer_counts(4, 4, 4, 1, shared_experts=-1), "shared_experts = -1"),
         (lambda: in_billions(1, "1", "up"), "rounding = 'up'"),
+        (lambda: active_parameters(SMALL, "without"), "input_embedding = 'without'"),
     ],
 )
 def test_bad_input(call, named):

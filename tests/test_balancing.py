@@ -403,6 +403,7 @@ B = BiasBalancer(4)
         (lambda: drop_rate(W[:0] > 0), "wanted = "),
         (lambda: drop_rate(W > 0, W < 0), "wanted = "),
         (lambda: random_second_expert(-W), "weights = "),
+        (lambda: random_second_expert(torch.eye(3)), "weights = "),  # dense (T, N), not best first
         (lambda: random_second_expert(W, 0.0), "threshold = 0.0"),
         (lambda: random_second_expert(W[:, :0]), "weights.shape = (3, 0)"),
         (lambda: BiasBalancer(0), "num_experts = 0"),

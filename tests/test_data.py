@@ -284,12 +284,18 @@ def test_train_and_test_tokens_of_the_domains_are_independent_and_the_seed_decid
         ({"noise_std": -1.0}, "noise_std = -1.0"),
         ({"noise_std": float("nan")}, "noise_std = nan"),
         ({"norms": "different"}, "norms = 'different'"),
+        ({"seed": None}, "seed = None"),
     ],
 )
 def test_domains_that_make_no_sense_are_refused(settings, named):
     with pytest.raises(ValueError, match="expected") as error:
         gaussian_domains(**settings)
     assert str(error.value).startswith(named)
+
+
+def test_a_switch_that_is_a_word_is_refused():
+    with pytest.raises(ValueError, match="own_maps = 'no': expected True or False"):
+        clustered_regression(own_maps="no")
 
 
 def test_too_few_draws_are_refused():

@@ -327,6 +327,12 @@ H, E0 = torch.zeros(T, N), torch.zeros(T, N, D)
 MASKED = H.clone().index_fill(-1, torch.tensor([0]), -torch.inf)
 
 
+def updated_for_one_run():
+    control = AdaptiveL1(0.5, runs=True)
+    control.update(H[:1])
+    return control
+
+
 @pytest.mark.parametrize(
     ("call", "named"),
     [
@@ -359,6 +365,10 @@ MASKED = H.clone().index_fill(-1, torch.tensor([0]), -torch.inf)
         (lambda: AdaptiveL1(1.0), "target_active = 1.0"),
         (lambda: AdaptiveL1(0.5, factor=1.0), "factor = 1.0"),
         (lambda: AdaptiveL1(0.5, coefficient=0), "coefficient = 0"),
+        (lambda: AdaptiveL1(0.5).penalty(H - 1), "weights = "),  # logits
+        (lambda: AdaptiveL1(0.5).penalty(H > 0), "weights = "),
+        (lambda: AdaptiveL1(0.5).update(H / 0), "weights = "),
+        (lambda: updated_for_one_run().penalty(H), "weights.shape = (6, 5)"),
     ],
 )
 def test_bad_input(call, named):

@@ -20,6 +20,7 @@ from moe_lessons.layer import (
     Experts,
     MoELayer,
     Router,
+    Routing,
     feed_forward,
     gate_selected,
     per_expert,
@@ -530,11 +531,96 @@ def test_a_router_that_is_not_finite_is_named(name, value):
         (lambda: top_k_indices(torch.zeros(2, 3), 5), "k = 5: expected a whole number from 1 to 3"),
         (lambda: top_k_indices(torch.zeros(2, 3), 0), "k = 0"),
         (lambda: gate_selected(torch.zeros(2, 3), torch.zeros(2, 1, dtype=torch.int64), "first"), "form = 'first'"),
+        (lambda: gate_selected(torch.zeros(2, 3), torch.zeros(1, 1).long(), FORMS[0]), r"selected.shape = \(1, 1\)"),
+        (lambda: gate_selected(torch.zeros(2, 3), torch.full((2, 1), 3), FORMS[0]), "selected = .*from 0 to 2"),
+        (lambda: top_k_indices(torch.full((2, 3), torch.nan), 2), "logits = .*finite"),
+        (lambda: top_k_indices(torch.tensor([[0.0, -torch.inf, -torch.inf]]), 3), "logits = .*finite"),
+        (lambda: top_k_indices(torch.zeros(2, 12).long(), 9), "logits = .*floating-point"),
+        (lambda: Router(8, 4, 5), "top_k = 5: expected a whole number from 1 to 4"),
+        (lambda: Router(8, 4, 2, "first"), "gate = 'first'"),
+        (lambda: Router(8, 4, 2, jitter=5), "jitter = 5"),
+        (lambda: Router(8, 4, 2)(torch.full((2, 3, 8), torch.nan)), r"x \(token 0\) = nan"),
+        (lambda: feed_forward(torch.zeros(1, 2), "tanh", [torch.zeros(2, 2)] * 2), "activation = 'tanh'"),
+        (lambda: feed_forward(torch.zeros(1, 2), "swiglu", [torch.zeros(2, 2)] * 2), "matrices = '2 of them'"),
+        (lambda: feed_forward(torch.zeros(1, 2), "relu", [torch.zeros(2, 2)] * 3), "matrices = '3 of them'"),
     ],
 )
 def test_parts_refuse_what_makes_no_sense(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def assignments(T=6, d=8, N=5, k=2):
+    """Return x (T, d), selected and weights (T, k), and the weights as `routing.route` has them, dense (T, N)."""
+    x = np.random.default_rng(0).normal(size=(T, d)).astype(np.float32)
+    W_g = np.random.default_rng(1).normal(size=(d, N)).astype(np.float32)
+    trace = routing.route(x, W_g, k)
+    dense, selected = torch.tensor(trace.weights), torch.tensor(trace.selected)
+    return torch.tensor(x), selected, dense.gather(-1, selected), dense
+
+
+X, SELECTED, WEIGHTS, DENSE = assignments()
+
+
+@every_storage
+@pytest.mark.parametrize("run", [Experts.forward, per_token, per_expert])
+@pytest.mark.parametrize(
+    ("x", "selected", "weights", "message"),
+    [
+        (X, SELECTED, DENSE, r"weights.shape = \(6, 5\): expected \(6, 2\): one for each selected expert"),
+        (X, SELECTED, torch.ones(6, 3), r"weights.shape = \(6, 3\): expected \(6, 2\)"),
+        (X, SELECTED, WEIGHTS.T, r"weights.shape = \(2, 6\): expected \(6, 2\)"),
+        (X, SELECTED, WEIGHTS[:-1], r"weights.shape = \(5, 2\): expected \(6, 2\)"),
+        (X, SELECTED, torch.ones(7, 2), r"weights.shape = \(7, 2\): expected \(6, 2\)"),
+        (X, SELECTED, WEIGHTS[:, 0], r"weights.shape = \(6,\): expected \(6, 2\)"),
+        (X, SELECTED, WEIGHTS > 0, "weights = .*floating-point"),
+        (X, SELECTED, WEIGHTS.numpy(), "weights = .*torch tensor"),
+        (X, SELECTED[:-1], WEIGHTS[:-1], r"selected.shape = \(5, 2\): expected \(6, 'k'\)"),
+        (X[:-1], SELECTED, WEIGHTS, r"selected.shape = \(6, 2\): expected \(5, 'k'\)"),
+        (X, SELECTED.T, WEIGHTS.T, r"selected.shape = \(2, 6\): expected \(6, 'k'\)"),
+        (X, SELECTED[:, 0], WEIGHTS[:, 0], r"selected.shape = \(6,\)"),
+        (X, SELECTED.repeat(1, 3), WEIGHTS.repeat(1, 3), r"selected.shape = \(6, 6\)"),
+        (X, SELECTED[:, :0], WEIGHTS[:, :0], r"selected.shape = \(6, 0\)"),
+        (X, SELECTED - 1, WEIGHTS, "selected = .*expected"),
+        (X, SELECTED + 1, WEIGHTS, "selected = .*expected"),
+        (X, SELECTED.float(), WEIGHTS, "selected = .*whole numbers"),
+        (X, DENSE > 0, DENSE, "selected = .*"),
+        (X, (DENSE > 0).long(), DENSE, "selected = .*"),
+        (X.reshape(2, 3, 8), SELECTED, WEIGHTS, r"x.shape = \(2, 3, 8\)"),
+    ],
+)
+def test_assignments_of_other_tokens_or_experts_are_refused(storage, run, x, selected, weights, message):
+    experts = layer_of(storage=storage).experts
+    run(experts, X, SELECTED, WEIGHTS)  # control: as they should be
+    run(experts, X, SELECTED.int(), WEIGHTS.double())
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        run(experts, x, selected, weights)
+
+
+@every_storage
+@pytest.mark.parametrize("load", [[1, 1, 1, 1, 1], [3, 3, 3, 3, 3], [2, 2, 2], [6, 0, 0, 0, 0, 0], [8, -2, 0, 0, 0]])
+def test_loads_that_are_not_those_of_the_rows(storage, load):
+    with pytest.raises(ValueError, match=r"load = .*expected 5 counts, one an expert, that sum to 6 rows"):
+        layer_of(storage=storage).experts.sorted_rows(X, torch.tensor(load))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: Routing(*(part.transpose(0, 1) for part in r)), r"routing.logits.shape = \(3, 2, 5\)"),
+        (lambda r: r._replace(weights=r.weights[:1]), r"routing.weights.shape = \(1, 3, 2\)"),
+        (lambda r: r._replace(selected=r.selected[:, :2]), r"routing.selected.shape = \(2, 2, 2\)"),
+        (lambda r: r._replace(weights=torch.ones(2, 3, 5)), r"weights.shape = \(6, 5\): expected \(6, 2\)"),
+        (lambda r: tuple(r), "routing = .*expected a Routing"),
+    ],
+)
+def test_a_decision_about_other_tokens_is_refused(change, message):
+    layer, x = layer_of(), X.reshape(2, 3, 8)
+    y, decided = layer(x, return_routing=True)
+    torch.testing.assert_close(layer(x, routing=decided), y)
+    torch.testing.assert_close(layer(x, routing=Routing(*(part.flatten(0, 1) for part in decided))), y)
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        layer(x, routing=change(decided))
 
 
 def test_jitter_may_be_a_number_of_numpy():

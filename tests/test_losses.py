@@ -444,6 +444,7 @@ H = torch.zeros(3, 4)
         (lambda: load_balancing_loss(H, 1, torch.zeros(3, 1)), "selected = "),
         (lambda: load_balancing_loss(H, 1, torch.full((3, 1), 4)), "selected = "),
         (lambda: load_balancing_loss(H, 1, torch.full((3, 1), -1)), "selected = "),
+        (lambda: load_balancing_loss(H, 4, torch.eye(3, 4).long()), "selected = "),  # a mask over the experts
         (lambda: load_balancing_loss(H, 1, mask=torch.zeros(3, dtype=torch.bool)), "mask = "),
         (lambda: load_balancing_loss(H, 1, mask=torch.ones(3)), "mask = "),
         (lambda: load_balancing_loss(H, 1, mask=torch.ones(4, dtype=torch.bool)), "mask.shape = (4,)"),
@@ -451,6 +452,7 @@ H = torch.zeros(3, 4)
         (lambda: z_loss(H[:0]), "logits.shape = (0, 4)"),
         (lambda: z_loss([1.0]), "logits = "),
         (lambda: stable_top_k(H, 5), "k = 5"),
+        (lambda: stable_top_k(H / 0, 1), "logits = "),
         (lambda: cv_squared(H.long()), "values = "),
         (lambda: cv_squared(H / 0), "values = "),
         (lambda: cv_squared(H[:, :0]), "values.shape = (3, 0)"),

@@ -169,3 +169,25 @@ def test_ids_that_are_none(ids, message):
 def test_an_expert_that_is_not_there(layer, expert, message):
     with pytest.raises(ValueError, match=message), without_expert(model_of(), layer, expert):
         pass
+
+
+@pytest.mark.parametrize("feed_forward", ["hash", "dense"])
+def test_no_expert_is_off_where_no_router_is_asked(feed_forward):
+    model = model_of(feed_forward=feed_forward)
+    with pytest.raises(ValueError, match="expected 'moe'"), without_expert(model, 0, 0):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("shape", "ids", "message"),
+    [
+        ((2, 3, 20), torch.zeros(3, 3).long(), r"logits.shape = \(2, 3, 20\)"),  # B and L exchanged
+        ((2, 3, 20), torch.zeros(2, 3).long(), r"logits.shape = \(2, 3, 20\)"),
+        ((6, 20), torch.zeros(2, 4).long(), r"logits.shape = \(6, 20\)"),
+        ((2, 3, 20), torch.full((2, 4), -100), r"ids = \[-100, -100\]: expected ids from 0 to 19"),
+        ((2, 3, 20), torch.full((2, 4), 20), "ids = "),
+    ],
+)
+def test_a_loss_of_other_tokens_is_refused(shape, ids, message):
+    with pytest.raises(ValueError, match=message):
+        next_token_loss(torch.zeros(shape), ids)

@@ -122,7 +122,7 @@ def test_a_masked_expert_gets_exactly_zero():
     assert softmax_steps([0.0, -np.inf, 1.0], "bfloat16").probs[1] == 0
 
 
-@pytest.mark.parametrize("arguments", [([1.0, np.nan],), ([np.inf, 0.0],), ([0.0], "float8")])
+@pytest.mark.parametrize("arguments", [([1.0, np.nan],), ([np.inf, 0.0],), ([0.0], "float8"), ([[0.0], [1.0]],)])
 def test_bad_input(arguments):
     with pytest.raises(ValueError, match="expected"):
         softmax_steps(*arguments)

@@ -155,7 +155,15 @@ def test_softmax_bad_temperature(temperature):
         routing.softmax([0.0, 1.0], temperature)
 
 
-@pytest.mark.parametrize("h", [[np.nan, 0.0], [np.inf, 0.0], [-np.inf, -np.inf], [], [[0.0], []], "ab", 3.0])
+A_SELECTION, BEHIND_A_MASK = [True, False], np.ma.masked_array([1.0, 2.0], mask=[True, False])
+
+
+@pytest.mark.parametrize(
+    "h",
+    [
+        [np.nan, 0.0], [np.inf, 0.0], [-np.inf, -np.inf], [], [[0.0], []], "ab", 3.0, A_SELECTION, BEHIND_A_MASK,
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("function", [routing.softmax, routing.log_sum_exp, lambda h: routing.gate_weights(h, 1)])
 def test_bad_logits(function, h):
     with pytest.raises(ValueError, match=r"^logits.*expected"):

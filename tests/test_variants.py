@@ -26,8 +26,18 @@ def test_ids_are_spread_over_the_experts_and_the_seed_decides():
     assert not torch.equal(HashRouter(100, 8, 2, seed=1)(ids).selected, HashRouter(100, 8, 2, seed=2)(ids).selected)
 
 
-def test_bad_input():
-    with pytest.raises(ValueError, match="top_k = 9"):
-        HashRouter(10, 8, 9)
-    with pytest.raises(ValueError, match="token ids"):
-        HashRouter(10, 8, 2)(torch.zeros(3))
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: HashRouter(10, 8, 9), "top_k = 9"),
+        (lambda: HashRouter(0, 8, 2), "vocabulary = 0"),
+        (lambda: HashRouter(10, 8, 2, seed=-1), "seed = -1"),
+        (lambda: HashRouter(10, 8, 2)(torch.zeros(3)), "token ids"),
+        (lambda: HashRouter(10, 8, 2)(torch.ones(10, dtype=torch.bool)), "token ids"),  # it would pick rows as a mask
+        (lambda: HashRouter(10, 8, 2)(torch.tensor([3, -1])), "ids = .*from 0 to 9"),  # it would be the last id
+        (lambda: HashRouter(10, 8, 2)(torch.tensor([10])), "ids = .*from 0 to 9"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -19,16 +19,19 @@ def float_array(
     *,
     allow: Callable[[np.ndarray], np.ndarray] = np.isfinite,
     expected: str = "a finite number",
+    kinds: str = "fiub",
 ) -> np.ndarray:
     """Return `value` as a floating-point array with at least one axis; integers become float64.
 
-    `allow` says entry by entry which numbers are legal, `expected` says it in words.
+    `allow` says entry by entry which numbers are legal, `expected` says it in words. `kinds`: of numpy's dtypes.
     """
     try:
-        array = np.asarray(value)
+        array, masked = np.asarray(value), np.ma.is_masked(value)
     except Exception:  # ragged rows, or an object that cannot be converted
         raise refuse(name, value, "an array of numbers, every row of the same length") from None
-    if array.dtype.kind not in "fiub":
+    if masked:  # numpy would go on with what stands behind the mask
+        raise refuse(name, value, "an array without masked entries")
+    if array.dtype.kind not in kinds:
         raise refuse(name, value, f"an array of real numbers, not of dtype {array.dtype}")
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
@@ -43,10 +46,14 @@ def float_array(
 
 
 def score_array(name: str, value: Any, axis: int = -1) -> np.ndarray:
-    """Return `value` as scores along `axis`: finite or −∞ (a mask), with one finite entry in each row."""
+    """Return `value` as scores along `axis`: finite or −∞ (a mask), with one finite entry in each row.
+
+    Booleans are none: they are a selection, given where the logits belong.
+    """
     scores = float_array(
-        name, value, allow=lambda a: np.isfinite(a) | np.isneginf(a), expected="a finite number, or −∞ as a mask"
-    )
+        name, value, allow=lambda a: np.isfinite(a) | np.isneginf(a), expected="a finite number, or −∞ as a mask",
+        kinds="fiu",
+    )  # fmt: skip
     whole_number("axis", axis, least=-scores.ndim, most=scores.ndim - 1)
     if scores.shape[axis] == 0:
         raise refuse(f"{name}.shape", scores.shape, f"at least one entry along axis {axis}")

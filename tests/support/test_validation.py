@@ -34,6 +34,12 @@ def test_float_array_refuses(value, named):
     assert str(error.value).startswith(named)
 
 
+def test_what_is_masked_is_not_passed_over():
+    with pytest.raises(ValueError, match="expected an array without masked entries"):
+        validation.float_array("x", np.ma.masked_array([1.0, 2.0], mask=[True, False]))
+    assert validation.float_array("x", np.ma.masked_array([1.0, 2.0])).tolist() == [1.0, 2.0]  # nothing is masked
+
+
 def test_float_array_keeps_float32_and_promotes_whole_numbers():
     assert validation.float_array("x", np.ones(2, np.float32)).dtype == np.float32
     assert validation.float_array("x", [1, 2]).dtype == np.float64

@@ -1,12 +1,10 @@
 """One training loop for the whole course: seeded, watched, stopped by hand without loss, and resumed from a file."""
 
-import io
 import math
 import signal
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from moe_lessons.support.storage import home, write_atomically
+from moe_lessons.support.checkpoints import Keeper
 from moe_lessons.support.threads import one_thread
-from moe_lessons.support.validation import positive_number, refuse, whole_number
+from moe_lessons.support.validation import number_within, positive_number, refuse, whole_number
 
 Losses = dict[str, Tensor]
-SAVE_EVERY = 30.0  # seconds between checkpoints
 DRAW_EVERY = 0.5  # seconds between two looks of the progress bar: a notebook's bar takes time from the training
 SMALL_MODEL = 100_000  # numbers in a model; up to here one thread trains it
 
@@ -29,7 +26,7 @@ class History:
     """What a training run left: the step of each record, the losses then, and how it ended.
 
     losses: name -> one number per record; "loss" is what was minimised. snapshots: what `watch` returned, with its
-    step; of a run with a checkpoint they may hold numbers, texts, tensors, and lists and dicts of them.
+    step; of a run with a checkpoint they may hold numbers, texts, tensors, arrays, and lists and dicts of them.
     """
 
     step: list[int] = field(default_factory=list)
@@ -86,64 +83,40 @@ def train(
     was never stopped. losses(model, batch) returns numbers by name; "loss" is minimised, the others are kept.
     steps: in all, those of an earlier call with the same checkpoint included. schedule(step, steps): factor of lr.
     checkpoint: a file to go on from, if it is there, and to write to every half minute, at the end and when stopped; a
-    bare name is put into the course's folder. belongs_to: what the run depends on besides the sizes of the model, say a
-    seed; a checkpoint of another run is refused. watch(model, step) is called, without gradients, when `watch_at` many
-    steps are done; after_step(model, step) after each one. Interrupting (in JupyterLab: the square) ends the run after
-    its present step: the model stays usable, the checkpoint is written, and a second call goes on.
-    Raises ValueError for bad settings, a loss that is not finite, and a checkpoint that belongs to another model or run
-    or cannot be read; OSError when the checkpoint cannot be written at the end (an older one is then still whole).
+    name without a folder gets a file of its own in the course's folder. belongs_to: what the run depends on besides
+    what can be seen (`support.checkpoints.Keeper`), say a seed. watch(model, step) is called, without gradients, when
+    `watch_at` many steps are done; after_step(model, step) after each one. Interrupting (in JupyterLab: the square)
+    ends the run after its present step: the model stays usable, the checkpoint is written, and a second call goes on.
+    Raises ValueError for bad settings, a loss that is not finite, and a checkpoint that was made with other settings or
+    cannot be read. Warns when it cannot be written at the end (an older one is then still whole).
     """
-    whole_number("steps", steps, least=0, most=10**9)
-    whole_number("record_every", record_every, least=1, most=10**9)
+    steps = whole_number("steps", steps, least=0, most=10**9)
+    record_every = whole_number("record_every", record_every, least=1, most=10**9)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=positive_number("lr", lr), fused=True)
-    keeper = _Keeper(_path(checkpoint), model, optimizer, belongs_to)
+    settings = {"steps": steps, "lr": float(lr), "schedule": schedule, "losses": losses, "watch": watch,
+                "watch_at": sorted(watch_at), "record_every": record_every, "after_step": after_step,
+                "belongs_to": belongs_to}  # fmt: skip
+    keeper = Keeper(checkpoint, model, optimizer, History(), batch, settings)
     history, was_training = keeper.history, model.training
-    run = _Run(model, batch, losses, optimizer, lambda step: lr * schedule(step, steps), after_step)
+    run = _Run(model, keeper.batch, losses, optimizer, lambda step: lr * _factor(schedule, step, steps), after_step)
     threads = one_thread() if sum(p.numel() for p in parameters) <= SMALL_MODEL else nullcontext()
     bar = tqdm(total=steps, initial=history.steps_done, disable=not progress, mininterval=DRAW_EVERY)
     with threads, bar, _stop_after_step() as stop:
         for _ in run.through(history, steps, stop, bar, record_every):
             if watch is not None and history.steps_done in watch_at:
                 with torch.no_grad():
-                    history.snapshots.append((history.steps_done, watch(model, history.steps_done)))
+                    history.snapshots.append((history.steps_done, keeper.fit(watch(model, history.steps_done))))
             keeper.now_and_then()
     model.train(was_training)
     history.stopped_by_hand = bool(stop)
-    keeper.now()
+    keeper.at_the_end()
     return history
 
 
-class _Keeper:
-    """Reads the checkpoint, if there is one; writes it now and then, so that a kernel that dies costs half a minute."""
-
-    def __init__(
-        self,
-        path: Path | None,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        belongs_to: dict[str, int | str] | None,
-    ) -> None:
-        self.path, self.kept = path, (model, optimizer)
-        self.belongs_to = belongs_to
-        self.history = History()
-        if path is not None and path.exists():
-            self.history = load_checkpoint(path, model, optimizer, belongs_to)
-        self.last = time.perf_counter()
-        self.started = self.last - self.history.seconds
-
-    def now(self) -> None:
-        """Write it."""
-        self.last = time.perf_counter()
-        self.history.seconds = self.last - self.started
-        if self.path is not None:
-            save_checkpoint(self.path, *self.kept, self.history, self.belongs_to)
-
-    def now_and_then(self) -> None:
-        """Write it if the last time is long ago. What fails here is tried again, and an error only at the end."""
-        if time.perf_counter() - self.last >= SAVE_EVERY:
-            with suppress(OSError):
-                self.now()
+def _factor(schedule: Callable[[int, int], float], step: int, steps: int) -> float:
+    """Return the schedule's factor of a step: below 0 the loss would be climbed, without a word."""
+    return number_within(f"schedule({step}, {steps})", float(schedule(step, steps)), 0, math.inf)
 
 
 @dataclass
@@ -206,68 +179,3 @@ def _stop_after_step() -> Iterator[list[bool]]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-# --- checkpoints --------------------------------------------------------------------------------------------------
-
-
-def _path(checkpoint: str | Path | None) -> Path | None:
-    """Return where a checkpoint is kept: a bare name belongs into the course's folder."""
-    if checkpoint is None:
-        return None
-    path = Path(checkpoint)
-    return path if path.parent != Path(".") else home() / "checkpoints" / path.with_suffix(".pt").name
-
-
-def save_checkpoint(
-    path: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    history: History,
-    belongs_to: dict[str, int | str] | None = None,
-) -> None:
-    """Write everything that going on needs. Raises OSError when it cannot be written; the older file stays whole."""
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "history": asdict(history),
-        "random": torch.get_rng_state(),
-        "belongs_to": belongs_to,
-    }
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    try:
-        write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        kept = "the older one there is still whole" if path.exists() else "nothing was written"
-        raise OSError(
-            error.errno, f"The checkpoint could not be written ({error.strerror or error}); {kept}. "
-            f"The model in memory is trained and usable", str(path)
-        ) from error  # fmt: skip
-
-
-def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, belongs_to: dict[str, int | str] | None = None
-) -> History:
-    """Put model, optimizer and random numbers back to where a checkpoint was written; return its history.
-
-    Raises ValueError for a file that cannot be read or that belongs to another run or a model of other sizes, and says
-    what to do.
-    """
-    afresh = f"to start afresh, delete {path} or name another checkpoint"
-    where = next((p.device for p in model.parameters()), torch.device("cpu"))
-    try:
-        state = torch.load(path, map_location=where, weights_only=True)
-        history = History(**state["history"])
-        sizes = {name: tuple(value.shape) for name, value in state["model"].items()}
-        random = state["random"].cpu()
-    except Exception as error:
-        raise refuse("checkpoint", str(path), f"a file written by train ({type(error).__name__}); {afresh}") from error
-    if state.get("belongs_to") != belongs_to:
-        raise refuse("checkpoint", str(path), f"one of {belongs_to}; it is of {state.get('belongs_to')}; {afresh}")
-    if sizes != {name: tuple(value.shape) for name, value in model.state_dict().items()}:
-        raise refuse("checkpoint", str(path), f"one of this model; it holds other sizes; {afresh}")
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(random)
-    return history

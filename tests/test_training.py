@@ -103,70 +103,7 @@ def test_after_each_step_a_balancer_may_act():
     assert seen == [0, 1, 2, 3]
 
 
-# --- stopping and going on ----------------------------------------------------------------------------------------
-
-
-def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path):
-    whole, halves = a_model(), a_model()
-    torch.manual_seed(7)
-    straight = run(whole, 20, schedule=constant)
-    torch.manual_seed(7)
-    run(halves, 9, checkpoint=tmp_path / "run.pt", schedule=constant)
-    restarted = a_model(seed=99)  # a fresh kernel: other weights, other random numbers
-    torch.manual_seed(1234)
-    resumed = run(restarted, 20, checkpoint=tmp_path / "run.pt", schedule=constant)
-    assert same(whole, restarted)
-    assert resumed.losses["loss"][-1] == straight.losses["loss"][-1]
-    assert resumed.steps_done == 20
-    control = a_model(seed=99)  # without the checkpoint it is another run
-    run(control, 20, schedule=constant)
-    assert not same(whole, control)
-
-
-def test_a_finished_run_is_loaded_and_not_repeated(tmp_path):
-    first = run(a_model(), 20, checkpoint=tmp_path / "run.pt", watch=lambda m, s: {"s": s}, watch_at=(0, 20))
-    model = a_model(seed=3)
-    again = run(model, 20, checkpoint=tmp_path / "run.pt", watch=lambda m, s: {"s": s}, watch_at=(0, 20))
-    assert again.losses == first.losses
-    assert again.snapshots == [tuple(s) for s in first.snapshots]
-
-
-def test_a_kernel_that_dies_costs_little(tmp_path, monkeypatch):
-    path, straight = tmp_path / "run.pt", a_model()
-    torch.manual_seed(7)
-    run(straight)
-
-    def dying(step):
-        if step == 13:
-            raise SystemExit
-        return a_batch(step)
-
-    for every, kept in ((3600.0, False), (0.0, True)):
-        monkeypatch.setattr(training, "SAVE_EVERY", every)
-        model = a_model()
-        torch.manual_seed(7)
-        with pytest.raises(SystemExit):
-            train(model, dying, error, 20, checkpoint=path, progress=False)
-        assert path.exists() == kept
-    resumed = a_model(seed=99)
-    assert run(resumed, checkpoint=path).step == [10, 20]
-    assert same(straight, resumed)
-
-
-def test_a_full_disk_on_the_way_is_no_end(tmp_path, monkeypatch):
-    path, tries, write = tmp_path / "run.pt", [], training.write_atomically
-
-    def full_at_first(*args):
-        tries.append(args)
-        if len(tries) < 5:
-            raise OSError(28, "No space left on device")
-        write(*args)
-
-    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(training, "write_atomically", full_at_first)
-    assert run(a_model(), 10, checkpoint=path).steps_done == 10
-    assert len(tries) > 5
-    assert path.exists()
+# --- stopping -----------------------------------------------------------------------------------------------------
 
 
 def test_an_interrupt_stops_after_the_step_and_keeps_everything(tmp_path):
@@ -182,7 +119,7 @@ def test_an_interrupt_stops_after_the_step_and_keeps_everything(tmp_path):
     assert history.stopped_by_hand
     assert history.steps_done == history.step[-1] == 7
     assert torch.isfinite(model(torch.randn(5, 4))).all()
-    assert train(a_model(4), a_batch, error, 7, checkpoint=tmp_path / "run.pt", progress=False).steps_done == 7
+    assert (tmp_path / "run.pt").exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -208,81 +145,16 @@ def test_a_thread_may_train_too():
 # --- what can go wrong --------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_keeps_the_old_checkpoint_and_the_model(tmp_path, monkeypatch):
-    path, model = tmp_path / "run.pt", a_model()
-    run(model, 5, checkpoint=path)
-    old = path.read_bytes()
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"could not be written .*No space left.*the older one there is still whole") as e:
-        run(model, 10, checkpoint=path)
-    assert e.value.errno == 28
-    assert path.read_bytes() == old
-    assert os.listdir(tmp_path) == ["run.pt"]
-    monkeypatch.undo()
-    assert run(a_model(), 10, checkpoint=path).steps_done == 10  # goes on from step 5
-
-
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
-def test_a_spoilt_checkpoint_says_how_to_start_afresh(tmp_path, content):
-    path = tmp_path / "run.pt"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"expected a file written by train .*to start afresh, delete") as e:
-        run(a_model(), 5, checkpoint=path)
-    assert str(path) in str(e.value)
-    path.unlink()
-    run(a_model(), 5, checkpoint=path)
-
-
-def test_a_cut_checkpoint_is_noticed(tmp_path):
-    path = tmp_path / "run.pt"
-    run(a_model(), 5, checkpoint=path)
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(ValueError, match="to start afresh"):
-        run(a_model(), 5, checkpoint=path)
-
-
-def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    path = tmp_path / "run.pt"
-    run(a_model(), 5, checkpoint=path)
-    other = a_model(width=12)
-    before = [value.clone() for value in other.state_dict().values()]
-    with pytest.raises(ValueError, match="it holds other sizes; to start afresh"):
-        run(other, 5, checkpoint=path)
-    assert all(torch.equal(a, b) for a, b in zip(before, other.state_dict().values(), strict=True))
-
-
-def test_a_checkpoint_of_another_run_is_refused(tmp_path):
-    path = tmp_path / "run.pt"
-    run(a_model(), 5, checkpoint=path, belongs_to={"seed": 0})
-    assert run(a_model(), 5, checkpoint=path, belongs_to={"seed": 0}).steps_done == 5
-    for other in ({"seed": 1}, {}, None):
-        with pytest.raises(ValueError, match=r"it is of \{'seed': 0\}; to start afresh, delete"):
-            run(a_model(), 5, checkpoint=path, belongs_to=other)
-
-
-def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return (os.mkdir, (str(tmp_path / "trapped"),))
-
-    torch.save({"model": Trap()}, tmp_path / "run.pt")
-    with pytest.raises(ValueError, match="to start afresh"):
-        run(a_model(), 5, checkpoint=tmp_path / "run.pt")
-    assert not (tmp_path / "trapped").exists()
-
-
-def test_a_bare_name_lives_in_the_courses_folder(progress_home):
-    run(a_model(), 2, checkpoint="lesson 11")
-    assert (progress_home / "checkpoints" / "lesson 11.pt").exists()
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"steps": -1}, "steps = -1"), ({"lr": 0.0}, "lr = 0.0"), ({"record_every": 0}, "record_every = 0")],
+    [
+        ({"steps": -1}, "steps = -1"),
+        ({"lr": 0.0}, "lr = 0.0"),
+        ({"record_every": 0}, "record_every = 0"),
+        ({"schedule": lambda step, steps: -1.0}, r"schedule\(0, 20\) = -1.0: expected a finite number from 0"),
+        ({"schedule": lambda step, steps: 1 - step}, r"schedule\(2, 20\) = -1.0"),
+        ({"schedule": lambda step, steps: torch.nan}, r"schedule\(0, 20\) = nan"),
+    ],
 )
 def test_settings_that_make_no_sense(options, message):
     with pytest.raises(ValueError, match=message):

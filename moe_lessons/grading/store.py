@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from filelock import FileLock
 
 import moe_lessons
 from moe_lessons.grading.records import Record
-from moe_lessons.support.storage import write_atomically
+from moe_lessons.support.storage import file_name, write_atomically
 from moe_lessons.support.validation import refuse
 
 LEAST_SECRET = 16  # bytes
@@ -40,10 +39,8 @@ class Store:
         write_atomically(self.path(record.file), kept.encode())
 
     def path(self, file: str) -> Path:
-        """Return where the result of `file` is kept: its name made plain, and a hash that keeps two files apart."""
-        plain = re.sub(r"[^A-Za-z0-9]+", "-", file).strip("-")[:60]
-        name = file.encode("utf-8", "surrogateescape")
-        return self.folder / f"{plain}-{hashlib.sha256(name).hexdigest()[:12]}.json"
+        """Return where the result of `file` is kept."""
+        return self.folder / file_name(file, ".json")
 
     def locked(self) -> FileLock:
         """Return the lock under which several runs that share the folder write the reports, one after the other."""

@@ -1,6 +1,8 @@
 """Where the course keeps what must not be lost (progress, checkpoints, marks), and how a file is written safely."""
 
+import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,6 +15,15 @@ def home() -> Path:
     The user's data folder (on Linux ~/.local/share/moe-lessons); the variable MOE_LESSONS_HOME names another.
     """
     return Path(os.environ.get("MOE_LESSONS_HOME") or user_data_dir("moe-lessons", appauthor=False)).expanduser()
+
+
+def file_name(name: str, ending: str) -> str:
+    """Return a file name for any text, another one for every text, also where a system takes A and a for the same.
+
+    What is plain of the text, to be read, and a hash of it, to be told apart.
+    """
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60]
+    return f"{plain}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}{ending}"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -204,7 +204,7 @@ def test_a_checkpoint_of_another_seed_or_text_is_not_taken_for_this_one(task):
     again, resumed = trained()
     assert resumed.losses == history.losses
     assert torch.equal(first.tokens.weight, again.tokens.weight)
-    with pytest.raises(ValueError, match=r"'seed': 1.*it is of .*'seed': 0.*name another checkpoint"):
+    with pytest.raises(ValueError, match=r"belongs_to = .*'seed': 0.*now .*'seed': 1.*name another checkpoint"):
         trained(seed=1)
     with pytest.raises(ValueError, match="to start afresh"):
         trained(task=replace(task, train=a_part(120, 9)))

@@ -610,7 +610,7 @@ print(f"each token takes {dense_speed / moe_speed:.2f} times as long; "
 #
 # - Exercises: [](exercises:06).
 # - The code you used: [](module:accounting) counts;
-#   [](module:worth_it) trains.
+#   [](module:experiments/worth_it) trains.
 # - Lesson 07: [what a router can learn](lesson:07) from its gradients.
 
 # %% [markdown] name="deeper-learning-rate" tags=["deeper"]

@@ -648,7 +648,7 @@ assert z_loss(torch.tensor([[0.0, -100.0, -100.0, -100.0]])) == 0
 # ## Next
 #
 # - Exercises: [](exercises:07).
-# - The code you used: [](module:blind_spot),
+# - The code you used: [](module:experiments/blind_spot),
 #   [](module:estimators) and [](module:losses).
 # - Lesson 08: training a router.
 

@@ -652,7 +652,7 @@ if as_ours:
 # ## Next
 #
 # - Exercises: [](exercises:11).
-# - The code you used: [](module:specialisation) and
+# - The code you used: [](module:experiments/specialisation) and
 #   [](module:metrics).
 # - This is the last lesson so far.
 

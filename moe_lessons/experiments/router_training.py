@@ -248,7 +248,7 @@ def regression_runs(
     W_g = world.layers.W_g
     with torch.no_grad():
         W_g.mul_(router_scale).requires_grad_(not frozen)
-        world.layers.experts.W2.mul_(expert_scale)
+        world.layers.experts.get_parameter("W2").mul_(expert_scale)
     start = W_g.detach().clone()  # (R, d, N)
     _, before = world.outcomes(*test)
     history = train(world.layers, _batches(x, y), world.losses, steps, lr=5e-3, record_every=steps, progress=False,

@@ -82,7 +82,7 @@ def _examine(question: Question, answer: Any, seed: int) -> Result:
     attempt = refused(question, answer)
     if attempt:
         return judged(question, {}, attempt, seed)
-    data = question.draw(np.random.default_rng(seed))
+    data = question.made_ready().draw(np.random.default_rng(seed))
     return judged(question, data, tried(question, answer, data, question.seconds), seed)
 
 

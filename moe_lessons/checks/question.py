@@ -1,30 +1,35 @@
-"""What a question is, what a verdict is, and the form most questions take: a function compared with the reference.
+"""What a question is, and the forms that most questions take: a function, a variable, a dict of numbers.
 
 A question works in three steps, split so that the same question serves the kernel at home and a sandbox:
 `draw` makes fresh plain data; `probe` alone touches the learner's code and returns plain data; `judge` compares with
 values that it computes itself and names the misconception.
 """
 
-import copy
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from moe_lessons.checks.calls import AnswerRaised as AnswerRaised  # sets take these two from here
+from moe_lessons.checks.calls import (
+    Called,
+    Helper,
+    call_answer,
+    called_with_help,
+    called_with_tensors,
+    differentiated,
+    each_called,
+    load_torch,
+)
+from moe_lessons.checks.calls import call_each as call_each
+from moe_lessons.checks.forms import MISSING, Form
 from moe_lessons.checks.values import MOST_SHOWN, agree, describe, plain, show, stacked
+from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, weighed
 
 Data = dict[str, Any]
 Reply = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What `judge` concludes. `mistake` names the misconception that was recognised, if one was."""
-
-    correct: bool
-    message: str = ""
-    mistake: str | None = None
+NO_ANSWER = Verdict(False, "What came back is no answer to what was asked.")  # only a forged reply can be so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,8 @@ class Question:
     `answer` is the name the learner's function or variable has in the notebook; `parameters` are those of the
     function, empty for a variable. `stands_for` names the package's functions that would be the answer.
     `when_raised` is shown beside an error of the learner's code. Without `random_inputs`, every draw is the same.
+    `needs_torch` has torch loaded before the answer's time counts; "optimiser" also what a first training step loads.
+    `probed_with` names the fields that `probe` uses: all that a sandbox is told.
     """
 
     id: str
@@ -50,11 +57,20 @@ class Question:
     when_raised: str = ""
     seconds: float = 5.0
     random_inputs: bool = True
+    needs_torch: Literal["", "tensors", "optimiser"] = ""
+
+    probed_with: ClassVar[tuple[str, ...]] = ("id", "answer", "parameters", "stands_for", "when_raised")
 
     @property
     def set(self) -> str:
         """Return the number of the exercise set, as its file begins: "01"."""
         return self.id.split(".")[0].zfill(2)
+
+    def made_ready(self) -> "Question":
+        """Load what the question needs, before anybody's time counts; return the question."""
+        if self.needs_torch:
+            load_torch(self.needs_torch == "optimiser")
+        return self
 
     def draw(self, rng: np.random.Generator) -> Data:
         """Return fresh plain data for one check."""
@@ -69,131 +85,207 @@ class Question:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A known misconception: `wrong(*case)` is what someone who holds it would return.
-
-    `part` says which part of a several-part answer shows it.
-    """
-
-    name: str
-    why: str
-    wrong: Callable[..., Any]
-    part: str = ""
-
-
-class AnswerRaised(Exception):
-    """The learner's function raised; the message says what it was called with, the cause is the error."""
-
-
-def call_answer(
-    function: Callable[..., Any], parameters: tuple[str, ...], case: tuple, *helpers: Any
-) -> tuple[Any, list[str]]:
-    """Call a learner's function on copies of `case`, then the helpers as they are (functions to be called).
-
-    Return its plain value and the names of the arguments it changed.
-    """
-    mine = copy.deepcopy(case)
-    parameters = parameters[: len(case)]
-    try:
-        value = plain(function(*mine, *helpers))
-    except Exception as error:
-        raise AnswerRaised(", ".join(map(_named, parameters, case))) from error
-    pairs = zip(parameters, mine, case, strict=True)
-    return value, [name for name, now, before in pairs if _changed(plain(now), plain(before))]
-
-
-def _named(name: str, argument: Any) -> str:
-    """Name an argument: a number with its value, an array with its shape."""
-    value = plain(argument)
-    small = isinstance(value, (np.ndarray, str)) and np.ndim(value) == 0
-    return f"{name} = {show(value)}" if small else f"{name}: {describe(value)}"
-
-
-def call_each(
-    function: Callable[..., Any], parameters: tuple[str, ...], cases: list[tuple]
-) -> list[tuple[Any, list[str]]]:
-    """Call a learner's function on every case; when it raises after it went well before, say so."""
-    results = []
-    for case in cases:
-        try:
-            results.append(call_answer(function, parameters, case))
-        except AnswerRaised as raised:
-            before = f" ({len(results)} before went well)" if results else ""
-            raise AnswerRaised(f"{raised}{before}") from raised.__cause__
-    return results
-
-
-def _changed(now: Any, before: Any) -> bool:
-    """Tell whether an argument that holds numbers differs from what was passed."""
-    return isinstance(before, np.ndarray) and not (isinstance(now, np.ndarray) and agree(now, before))
+def about(id: str, title: str, kind: str, difficulty: str, *, points: int, minutes: int) -> dict[str, Any]:
+    """Return a question's record, to be written in one line: `**about("4.1", "Keep the k largest", ...)`."""
+    return {"id": id, "title": title, "kind": kind, "difficulty": difficulty, "points": points, "minutes": minutes}
 
 
 @dataclass(frozen=True, kw_only=True)
-class FunctionQuestion(Question):
-    """A function is called on each drawn case and compared with `reference`, part by part.
+class CalledQuestion(Question):
+    """A function is called on each of the cases that `cases` draws: tuples of arguments.
 
-    `parts` names the entries of a tuple answer, in order; empty means that the answer is a single value.
+    `helper` makes the last argument from the last entry of a case, which the learner does not see, and takes notes.
+    `tensors` names the arguments that are handed over as torch tensors. `slopes` names those by which what comes is
+    differentiated: each gradient is a part of the answer. What a case holds beyond the parameters is the judge's own.
+    With `quiet`, numpy's warnings are not shown: the verdict says what became of an overflow. `written` writes a case.
     """
 
     cases: Callable[[np.random.Generator], list[tuple]]
-    reference: Callable[..., Any]
-    mistakes: tuple[Mistake, ...]
-    parts: tuple[str, ...] = ()
+    helper: type[Helper] | None = None
+    tensors: tuple[str, ...] = ()
+    slopes: tuple[str, ...] = ()
+    quiet: bool = False
+    written: Callable[..., str] | None = None
+
+    probed_with: ClassVar[tuple[str, ...]] = (*Question.probed_with, "helper", "tensors", "slopes", "quiet")
 
     def draw(self, rng: np.random.Generator) -> Data:
-        """Return the cases: tuples of arguments."""
+        """Return the cases."""
         return {"cases": self.cases(rng)}
 
     def probe(self, answer: Any, data: Data) -> Reply:
         """Call the answer once for each case, on copies."""
-        calls = call_each(answer, self.parameters, data["cases"])
-        changed = sorted({name for _, names in calls for name in names})
-        return {"values": [value for value, _ in calls], "changed": changed}
+        calls = each_called(lambda case: self._called(answer, case), data["cases"], self.quiet)
+        changed = sorted({name for call in calls for name in call.changed})
+        noted = {"noted": [call.noted for call in calls]} if self.helper or self.slopes else {}
+        return {"values": [call.value for call in calls], "changed": changed, **noted}
+
+    def _called(self, answer: Any, case: tuple) -> Called:
+        """Call the answer as this question calls it."""
+        if self.helper:
+            return called_with_help(answer, self.parameters, case, self.helper)
+        if self.slopes:
+            return differentiated(answer, self.parameters, case, self.slopes)
+        if self.tensors:
+            return called_with_tensors(answer, self.parameters, case, self.tensors)
+        return Called(*call_answer(answer, self.parameters, case))
+
+    def _write_case(self, case: tuple) -> str:
+        if self.written:
+            return self.written(*case)
+        seen = len(self.parameters) - bool(self.helper)
+        named = zip(self.parameters, case[:seen], strict=False)
+        helped = self.helper.written(self.parameters[-1], case[-1]) if self.helper else ""
+        return ", ".join(filter(None, [*(f"{name} = {show(plain(value))}" for name, value in named), helped]))
+
+    def _notes(self, reply: Reply, cases: list[tuple]) -> list[tuple]:
+        """Return what was noted in each case, as further arguments of a test: (noted,), or nothing."""
+        if not (self.helper or self.slopes):
+            return [()] * len(cases)
+        return [(noted,) for noted in reply["noted"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionQuestion(CalledQuestion):
+    """A function is called on each drawn case and compared with `reference`, part by part.
+
+    `parts` names the entries of a tuple answer, in order, or gives the mistakes of each; empty means that the answer is
+    a single value. A mistake is named when it shows in every case. A test among `mistakes` is called with the value,
+    what was noted, if anything is, and the case; in a question with parts, that of no part sees the whole answer.
+    `read` makes of a value (and its case) what is compared. `afterwards` looks at right values, called as a test is: it
+    returns a `Fault` or None.
+    """
+
+    reference: Callable[..., Any]
+    mistakes: tuple[Mistake, ...] = ()
+    parts: tuple[str, ...] | Mapping[str, tuple[Mistake, ...]] = ()
+    read: Callable[..., Any] | None = None
+    afterwards: Callable[..., Fault | None] | None = None
+
+    @property
+    def known_mistakes(self) -> tuple[Mistake, ...]:
+        """Return the mistakes of all parts, each with its part, and those of the whole."""
+        by_part = self.parts if isinstance(self.parts, Mapping) else {}
+        return (*(replace(m, part=part) for part, found in by_part.items() for m in found), *self.mistakes)
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Find the first part that is wrong in any case; explain it if a known mistake matches in every case."""
-        expected = [self.reference(*case) for case in data["cases"]]
-        values = reply["values"]
-        if not isinstance(values, list) or len(values) != len(expected):  # only a forged reply can be so
-            return Verdict(False, "What came back is no answer to what was asked.")
-        if self.parts:
-            values = [unpack(value, self.parts) for value in values]
-            if None in values:
-                return Verdict(False, self._wrong_parts(reply["values"][values.index(None)]))
-            columns = [(part, [v[i] for v in values], [e[i] for e in expected]) for i, part in enumerate(self.parts)]
-        else:
-            columns = [("", values, expected)]
-        for part, got, wanted in columns:
-            if not all(map(agree, got, wanted)):
-                return self._not_yet(data["cases"], part, got, wanted, reply["changed"])
-        return Verdict(True, remark_on_changes(reply["changed"]))
+        cases, values = data["cases"], reply["values"]
+        if not isinstance(values, list) or len(values) != len(cases):
+            return NO_ANSWER
+        expected = [self.reference(*case) for case in cases]
+        if unfit := self._unfit(values):
+            return unfit
+        for part, got, wanted in self._columns(values, expected):
+            came = [self._read(value, case) for value, case in zip(got, cases, strict=True)]
+            if not all(map(agree, came, wanted)):
+                return self._not_yet(part, came, wanted, cases, reply)
+        return self._right(cases, reply)
+
+    def _unfit(self, values: list) -> Verdict | None:
+        """Return a verdict on answers that have not the parts that were asked for, or None."""
+        if not self.parts:
+            return None
+        wrong = next((value for value in values if unpack(value, self.parts) is None), values)
+        if wrong is not values:
+            return Verdict(False, self._wrong_parts(wrong))
+        lost = [value[0] for value in values if self.slopes and value[1] is None]
+        return Verdict(False, f"Expected a torch tensor. Came {describe(lost[0])}. {ONLY_TENSORS}") if lost else None
+
+    def _columns(self, values: list, expected: list) -> list[tuple[str, list, list]]:
+        """Return for each part its name, what came, and what is right; one without a name where there are no parts."""
+        if not self.parts:
+            return [("", values, expected)]
+        came = [unpack(value, self.parts) or [] for value in values]
+        return [(part, [v[i] for v in came], [e[i] for e in expected]) for i, part in enumerate(self.parts)]
+
+    def _read(self, value: Any, case: tuple) -> Any:
+        return self.read(value, *case) if self.read else value
 
     def _wrong_parts(self, value: Any) -> str:
         many = isinstance(value, list) and len(value) != 1
         came = f"{len(value)}: {'; '.join(map(describe, value[:4]))}" if many else describe(value)
         return f"Expected {len(self.parts)} things: {', '.join(self.parts)}. Your function returned {came}."
 
-    def _not_yet(self, cases: list[tuple], part: str, got: list, wanted: list, changed: list[str]) -> Verdict:
+    def _not_yet(self, part: str, got: list, wanted: list, cases: list[tuple], reply: Reply) -> Verdict:
         """Explain a wrong part: a recognised mistake first, then the first case that differs."""
-        mistake = next((m for m in self.mistakes if m.part == part and self._matches(m, cases, got)), None)
+        mistake = self._recognised(part, got, cases, reply)
         index = next(i for i, (value, right) in enumerate(zip(got, wanted, strict=True)) if not agree(value, right))
-        lines = [mistake.why] if mistake else []
-        lines.append(difference(got[index], wanted[index], part, guess=not mistake))
-        lines.append("for " + self._write_case(cases[index]))
-        lines.append(remark_on_changes(changed))
-        return Verdict(False, "\n".join(filter(None, lines)), mistake.name if mistake else None)
+        guess = mistake is None or mistake.wrong is None
+        return Verdict(
+            False,
+            mistake.why if mistake else "",
+            mistake.name if mistake else None,
+            difference(got[index], wanted[index], part, guess=guess),
+            f"for {self._write_case(cases[index])}",
+            remark_on_changes(reply["changed"]),
+        )
+
+    def _recognised(self, part: str, got: list, cases: list[tuple], reply: Reply) -> Mistake | None:
+        """Return the first mistake that shows in every case: one of this part, or else of the whole answer."""
+        notes = self._notes(reply, cases)
+        candidates = [(mistake, got) for mistake in self.known_mistakes if mistake.part == part]
+        if part:
+            candidates += [(mistake, reply["values"]) for mistake in self.mistakes if not mistake.part]
+        return next((mistake for mistake, came in candidates if self._shows(mistake, came, notes, cases)), None)
+
+    def _shows(self, mistake: Mistake, came: list, notes: list[tuple], cases: list[tuple]) -> bool:
+        """Tell whether a mistake shows in what came, in every case."""
+        if mistake.seen is None:
+            return self._matches(mistake, cases, came)
+        enough = any if mistake.anywhere else all
+        calls = zip(came, notes, cases, strict=True)
+        return enough(mistake.seen(stacked(value), *noted, *case) for value, noted, case in calls)
 
     def _matches(self, mistake: Mistake, cases: list[tuple], got: list) -> bool:
-        return all(agree(value, mistake.wrong(*case)) for value, case in zip(got, cases, strict=True))
+        pairs = zip(got, cases, strict=True)
+        return all(agree(value, self._read(mistake.wrong(*case), case)) for value, case in pairs)
 
-    def _write_case(self, case: tuple) -> str:
-        named = zip(self.parameters, case, strict=False)
-        return ", ".join(f"{name} = {show(plain(argument))}" for name, argument in named)
+    def _right(self, cases: list[tuple], reply: Reply) -> Verdict:
+        """Return the verdict on right values: right, unless `afterwards` finds fault with how they came about."""
+        if self.afterwards:
+            for value, noted, case in zip(reply["values"], self._notes(reply, cases), cases, strict=True):
+                if fault := self.afterwards(stacked(value), *noted, *case):
+                    return Verdict.of(fault)
+        return Verdict(True, remark=remark_on_changes(reply["changed"]))
 
 
-def unpack(value: Any, parts: tuple[str, ...]) -> list | None:
+ONLY_TENSORS = "Only a tensor carries a gradient."
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropertyQuestion(CalledQuestion):
+    """A function is called on each drawn case; right is whatever has a property.
+
+    `measured` finds of a value and its case a dict of facts, or a `Fault` in its form. `right` tells from the facts
+    whether the value will do. A mistake, by a test of the facts, is named when it shows in every case. The texts of
+    mistakes and `report` may hold facts: {entropy:.4f}.
+    """
+
+    measured: Callable[..., dict[str, Any] | Fault]
+    right: Callable[[Facts], Any]
+    mistakes: tuple[Mistake, ...]
+    report: str = ""
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Measure all values, find the first that will not do, and the first mistake that explains them all."""
+        cases, values = data["cases"], reply["values"]
+        if not isinstance(values, list) or len(values) != len(cases):
+            return NO_ANSWER
+        found = [self.measured(value, *case) for value, case in zip(values, cases, strict=True)]
+        if fault := next((facts for facts in found if isinstance(facts, Fault)), None):
+            return Verdict.of(fault)
+        facts = [Facts(**known) for known in found if not isinstance(known, Fault)]
+        missed = next((i for i, known in enumerate(facts) if not self.right(known)), None)
+        if missed is None:
+            return Verdict(True, remark=remark_on_changes(reply["changed"]))
+        shown = tuple(mistake for mistake in self.mistakes if all(map(mistake.seen, facts)))
+        return weighed(facts[missed], self.right, shown, self.report)
+
+
+def unpack(value: Any, named: Iterable[str]) -> list | None:
     """Return the named parts of a tuple, list or dict answer in order, or None if they are not all there."""
+    parts = tuple(named)
     if isinstance(value, dict) and set(parts) <= set(value):
         return [value[part] for part in parts]
     return value if isinstance(value, list) and len(value) == len(parts) else None
@@ -210,8 +302,7 @@ def difference(value: Any, expected: Any, part: str = "", guess: bool = True) ->
         if show(plain(expected)) == show(value) and value.size:
             remark = f" (they differ by up to {np.abs(value - expected).max():.2g}; dtype {value.dtype})"
         return f"{what}{row}expected {show(plain(expected))}, came {show(value)}{remark}"
-    forgotten = " (is a `return` missing?)" if value is None else ""
-    return f"{what}expected {describe(plain(expected))}, came {describe(value)}{forgotten}"
+    return f"{what}expected {describe(plain(expected))}, came {describe(value)}{MISSING if value is None else ''}"
 
 
 def _first_wrong_row(value: np.ndarray, expected: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
@@ -235,9 +326,19 @@ def remark_on_changes(changed: list[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class VariableQuestion(Question):
-    """The answer is a variable, not a function: it is looked at as it is, and what is asked is the same every time."""
+    """The answer is a variable, not a function: it is looked at as it is, and what is asked is the same every time.
+
+    `form` reads it; `measured` finds a dict of facts about it; `right` tells from the facts whether it will do (without
+    `right`: it will if no mistake shows); else the first of `mistakes` whose test of the facts holds is named. Texts of
+    mistakes and `report` may hold facts: {entropy:.4f}.
+    """
 
     random_inputs: bool = False
+    form: Form | None = None
+    measured: Callable[[Any], dict[str, Any]] | None = None
+    right: Callable[[Facts], Any] | None = None
+    mistakes: tuple[Mistake, ...] = ()
+    report: str = ""
 
     def draw(self, rng: np.random.Generator) -> Data:
         """Return nothing: the question holds all that is given."""
@@ -246,6 +347,15 @@ class VariableQuestion(Question):
     def probe(self, answer: Any, data: Data) -> Reply:
         """Return the answer as plain data."""
         return {"value": plain(answer)}
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Read the answer, measure it, and weigh what was found."""
+        if self.form is None or self.measured is None:
+            raise NotImplementedError(f"question {self.id} needs form and measured, or a judge of its own")
+        value = self.form.read(reply["value"])
+        if isinstance(value, Fault):
+            return Verdict.of(value)
+        return weighed(Facts(**self.measured(value)), self.right, self.mistakes, self.report)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +366,6 @@ class ValuesQuestion(VariableQuestion):
     """
 
     expected: Callable[[], dict[str, Any]]
-    mistakes: tuple[Mistake, ...]
     advice: dict[str, str]
     tolerance: float = 0.005
 

@@ -716,6 +716,7 @@ def largest_fault(layer: dict, case: tuple) -> Verdict | None:
 
 TRAP = TrapQuestion(
     id="5.4",
+    needs_torch="tensors",
     title="The trap in a slow layer",
     kind="find the bug",
     points=2,

@@ -442,8 +442,8 @@ class ClaimsQuestion(ValuesQuestion):
         if not wrong:
             return Verdict(True)
         (_, first), *others = wrong
-        also = f"\nNot right yet either: {', '.join(part for part, _ in others)}." if others else ""
-        return replace(first, message=first.message + also)
+        also = f"Not right yet either: {', '.join(part for part, _ in others)}." if others else ""
+        return replace(first, remark=also)
 
     def _fault(self, part: str, got: Any, right: float | None) -> Verdict | None:
         """Say what is wrong with the answer to one claim; None when nothing is."""

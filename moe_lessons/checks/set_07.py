@@ -860,6 +860,7 @@ def close(value: Any, expected: Any) -> bool:
 
 ESTIMATOR = EstimatorQuestion(
     id="7.6",
+    needs_torch="tensors",
     title="Sparse forward, dense gradient",
     kind="write it",
     points=3,

@@ -280,22 +280,6 @@ DOMAINS = DomainsQuestion(
 # --- 8.2 a training step ------------------------------------------------------------------------------------------
 
 
-@cache
-def load_lazy_torch() -> None:
-    """Load what torch only loads when an optimiser steps or `torch.func` is called, before the learner's time counts.
-
-    It takes seconds, and an import that the deadline cuts off half way leaves torch broken for good.
-    """
-    import torch
-
-    W = torch.nn.Parameter(torch.ones(2))
-    optimiser = torch.optim.SGD([W], lr=0.1)
-    with torch.enable_grad():
-        W.square().sum().backward()
-        torch.func.grad(lambda v: v.square().sum())(torch.ones(2))
-    optimiser.step()
-
-
 def step_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (W (d, N), x (T, d), domain (T,), lr, z_loss_coef) four times, once with coefficient 0; float32."""
     cases = []
@@ -410,11 +394,6 @@ def z_of_probabilities(h: np.ndarray) -> np.ndarray:
 class StepQuestion(FunctionQuestion):
     """Hands the arrays over as tensors; what comes back is compared with derivatives worked out by hand, in numpy."""
 
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Load all of torch, then draw the cases."""
-        load_lazy_torch()
-        return super().draw(rng)
-
     def probe(self, answer: Any, data: Data) -> Reply:
         """Call the answer once for each case, with gradients on."""
         import torch  # here, so that reading the questions does not load it
@@ -437,6 +416,7 @@ ADAM = "Every entry of W moved by lr, whatever its gradient: Adam's first step i
 
 STEP = StepQuestion(
     id="8.2",
+    needs_torch="optimiser",
     title="One training step",
     kind="write it",
     points=2,
@@ -546,11 +526,6 @@ def coefficient_effect(coefficient: float) -> tuple[float, float, float]:
 class CoefficientQuestion(VariableQuestion):
     """Which log belongs to which coefficient; then any coefficient that keeps both demands on fresh tasks."""
 
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Load all of torch; return nothing, for the three logs are fixed."""
-        load_lazy_torch()
-        return {}
-
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the routers in order, then train with the chosen coefficient."""
         value, keys = reply["value"], (*LOGGED, "z_loss_coef")
@@ -617,6 +592,7 @@ def coefficient_fault(coefficient: float, z: float, accuracy: float) -> tuple[st
 
 COEFFICIENT = CoefficientQuestion(
     id="8.3",
+    needs_torch="optimiser",
     title="A coefficient by its effect",
     kind="design an experiment",
     points=2,
@@ -820,11 +796,6 @@ def error_left(gate: str, top_k: int, lr: float, steps: int, seed: int) -> float
 class TargetQuestion(VariableQuestion):
     """Trains with the learner's settings; a diagnosis is given only if mending that one setting reaches the target."""
 
-    def draw(self, rng: np.random.Generator) -> Data:
-        """Load all of torch; return nothing, for task and seeds are fixed."""
-        load_lazy_torch()
-        return {}
-
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Check settings and budget, then train on the seeds of the judge."""
         value = reply["value"]
@@ -900,6 +871,7 @@ def read_settings(value: dict[str, Any]) -> tuple[Settings | None, str]:
 
 END_TO_END = TargetQuestion(
     id="8.5",
+    needs_torch="optimiser",
     title="Reach a target error",
     kind="design an experiment",
     points=3,

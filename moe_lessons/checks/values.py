@@ -97,6 +97,11 @@ def _decimals(number: float) -> str:
 _FORMAT: Any = {"float_kind": _decimals}
 
 
+def is_floats(value: Any, shape: tuple[int, ...]) -> bool:
+    """Tell whether a plain value is an array of floating-point numbers of this shape."""
+    return isinstance(value, np.ndarray) and value.shape == shape and value.dtype.kind == "f"
+
+
 def agree(value: Any, expected: Any) -> bool:
     """Tell whether a plain value has the shape and the numbers of `expected` (an array or a number, or text)."""
     if isinstance(expected, str):

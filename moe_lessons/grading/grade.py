@@ -1,7 +1,6 @@
 """Grades one submission: the sandbox runs it and tries its answers, what comes back is judged here."""
 
 import hashlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -74,7 +73,7 @@ class Grading:
 
     def __init__(self, notebook: Submission, asked: list[Question], salt: bytes, sandbox: Sandbox) -> None:
         self.asked, self.salt, self.limits = asked, salt, sandbox.limits
-        self.session = Session(sandbox, notebook.cells, asked, _modules(notebook, asked))
+        self.session = Session(sandbox, notebook.cells, asked, _modules(asked), _torch(notebook, asked))
         self.notes = [*notebook.notes, *submission.look_alikes(notebook.cells, asked)]
         self.troubles: list[tuple[Ended, str]] = []
         self.marks: dict[str, Mark] = {}
@@ -110,7 +109,7 @@ class Grading:
     def _mark(self, question: Question) -> Mark:
         """Draw, and mark the answer; where it is not correct, what the last check was given may be."""
         try:
-            data = question.draw(np.random.default_rng(_seed(self.salt, question.id)))
+            data = question.made_ready().draw(np.random.default_rng(_seed(self.salt, question.id)))
         except Exception as fault:
             return self._fault(question, f"{question.id} has no inputs", fault)
         mark = self._tried(question, data)
@@ -169,14 +168,15 @@ def _seed(salt: bytes, question_id: str) -> int:
     return int.from_bytes(hashlib.sha256(salt + question_id.encode()).digest())
 
 
-def _modules(notebook: Submission, asked: list[Question]) -> list[str]:
-    """Return what the worker loads before the first cell: the questions' modules, and torch if it will be needed."""
-    modules = sorted({probing_class(question).__module__ for question in asked})
-    torch = any("torch" in cell for cell in notebook.cells) or any(map(_loads_torch, modules))
-    return [*(["torch"] if torch else []), *modules]
+def _modules(asked: list[Question]) -> list[str]:
+    """Return what the worker loads before the first cell: the modules of the code that probes."""
+    used = [kind for question in asked for kind in (probing_class(question), getattr(question, "helper", None))]
+    return sorted({kind.__module__ for kind in used if kind})
 
 
-def _loads_torch(module: str) -> bool:
-    """Tell whether a module's functions load torch when they are called."""
-    source = Path(getattr(sys.modules[module], "__file__", None) or "")
-    return source.is_file() and "import torch" in source.read_text(encoding="utf-8")
+def _torch(notebook: Submission, asked: list[Question]) -> str:
+    """Return how much of torch the worker loads, before anybody's time counts: as `needs_torch` of a question says."""
+    needs = {question.needs_torch for question in asked}
+    if "optimiser" in needs:
+        return "optimiser"
+    return "tensors" if "tensors" in needs or any("torch" in cell for cell in notebook.cells) else ""

@@ -230,13 +230,14 @@ def _seen_to_work(sandbox: Sandbox) -> Sandbox | str:
 
 
 def beginning(
-    sandbox: Sandbox, modules: list[str], asked: dict[str, tuple[str, int]], seconds: float = 0.0
+    sandbox: Sandbox, modules: list[str], asked: dict[str, tuple[str, int]], seconds: float = 0.0, torch: str = ""
 ) -> dict[str, Any]:
     """Return the first request to a worker: what to load, the name and the points of each question, its limits.
 
-    seconds: of CPU time that the longest answer may take.
+    seconds: of CPU time that the longest answer may take. torch: "", "tensors" or "optimiser", as `needs_torch` has it.
     """
     limits = sandbox.limits
     longest = max(limits.cell_seconds, seconds)
     limited = {"seconds": longest, "memory": limits.memory, "file_bytes": limits.file_bytes}
-    return {"do": "begin", "modules": modules, "asked": asked, "alone": not sandbox.trusted, **limited}
+    loaded = {"modules": modules, "torch": torch}
+    return {"do": "begin", **loaded, "asked": asked, "alone": not sandbox.trusted, **limited}

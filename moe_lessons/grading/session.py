@@ -43,10 +43,12 @@ class Step:
 class Session:
     """Runs cells and tries answers. Use it as a context: at its end the worker is stopped."""
 
-    def __init__(self, sandbox: Sandbox, cells: tuple[str, ...], asked: list[Question], modules: list[str]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, cells: tuple[str, ...], asked: list[Question], modules: list[str], torch: str = ""
+    ) -> None:
         self.sandbox, self.limits, self.cells = sandbox, sandbox.limits, cells
         longest = max((question.seconds for question in asked), default=0.0) * self.limits.patience
-        self.first = beginning(sandbox, modules, {q.id: (q.answer, q.points) for q in asked}, longest)
+        self.first = beginning(sandbox, modules, {q.id: (q.answer, q.points) for q in asked}, longest, torch)
         self.done: list[tuple[int, Run]] = []
         self.seconds, self.starts = 0.0, 0
         self.until = time.monotonic() + self.limits.all_wall_seconds
@@ -169,7 +171,8 @@ def _seconds(said: dict[str, Any]) -> float:
 def probing_class(question: Question) -> type[Question]:
     """Return the class whose `probe` a question uses. Raises ValueError for one that the worker has not got."""
     cls = next(cls for cls in type(question).__mro__ if "probe" in vars(cls))
-    if cls.__module__.split(".")[0] != "moe_lessons":
+    helper = getattr(question, "helper", None)
+    if any(used.__module__.split(".")[0] != "moe_lessons" for used in (cls, helper or cls)):
         raise ValueError(f"question {question.id}: its probe must be that of a class of moe_lessons.checks")
     return cls
 
@@ -177,5 +180,7 @@ def probing_class(question: Question) -> type[Question]:
 def describe(question: Question) -> dict[str, Any]:
     """Return what a worker needs to probe a question, and nothing of what is right."""
     cls = probing_class(question)
-    fields = {name: getattr(question, name) for name in ("id", "answer", "parameters", "stands_for", "when_raised")}
+    fields = {name: getattr(question, name) for name in cls.probed_with}
+    if helper := fields.pop("helper", None):
+        fields["helper"] = [helper.__module__, helper.__qualname__]
     return {"module": cls.__module__, "class": cls.__qualname__, "fields": fields}

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import numpy
 
 from moe_lessons.checks.attempt import Attempt, Status, refused, tried
+from moe_lessons.checks.calls import load_torch
 from moe_lessons.checks.question import Question
 from moe_lessons.grading import forks, wire
 from moe_lessons.grading.cells import Notebook
@@ -90,7 +91,8 @@ class Worker:
         """Load what the questions need, then give up the right to more memory and larger files."""
         for module in request["modules"]:
             importlib.import_module(module)
-            getattr(sys.modules[module], "load_lazy_torch", lambda: None)()  # as `draw` does at home
+        if request["torch"]:
+            load_torch(request["torch"] == "optimiser")  # as at home
         keep_to_one_thread()
         random.seed(0)
         numpy.random.seed(0)
@@ -228,5 +230,8 @@ def bare_question(description: dict) -> Question:
     cls: Any = getattr(importlib.import_module(description["module"]), description["class"])
     question = object.__new__(cls)
     for name, value in description["fields"].items():
+        if name == "helper":
+            module, helper = value
+            value = getattr(importlib.import_module(module), helper)
         object.__setattr__(question, name, value)
     return question

@@ -10,31 +10,19 @@ import torch
 from moe_lessons import losses, metrics
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_09 import (
+from moe_lessons.checks.set_09.q1_statistics import LOADS, STATISTICS, statistics, statistics_cases, tokens_with
+from moe_lessons.checks.set_09.q2_noisy import NOISY, noisy_cases, noisy_top_k
+from moe_lessons.checks.set_09.q3_smooth import load_cases, normal_cdf, of_the_others, smooth_load
+from moe_lessons.checks.set_09.q4_balance import (
     BALANCE,
-    BELOW_ONE,
-    LEAST_GAP,
-    LOADS,
-    MOST_EXPERTS,
-    MOST_TOKENS,
-    NOISY,
-    STATISTICS,
     balance,
     balance_cases,
     balance_slope,
     chosen_share,
-    load_cases,
-    noisy_cases,
-    noisy_top_k,
-    normal_cdf,
-    of_the_others,
     slope,
-    smooth_load,
-    statistics,
-    statistics_cases,
-    tokens_with,
     weight_slope,
 )
+from moe_lessons.checks.set_09.q5_below_one import BELOW_ONE, LEAST_GAP, MOST_EXPERTS, MOST_TOKENS
 from moe_lessons.grading import wire
 
 SEEDS = range(20)

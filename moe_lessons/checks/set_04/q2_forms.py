@@ -1,0 +1,148 @@
+"""Question 4.2: three gate forms."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.gates import (
+    at_least_the_kth,
+    draw_logits,
+    kept_logits,
+    kept_probabilities,
+    masked_with_zero,
+    selected_mask,
+)
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.set_04.q1_keep import GATING
+from moe_lessons.checks.values import agree, is_floats, stacked
+from moe_lessons.checks.verdicts import by_test, by_trace, by_value
+
+
+def form_cases(rng: np.random.Generator) -> list[tuple]:
+    """Every form, on one token, a batch and a token with a tie; no k is 1, where two different forms can agree."""
+    cases = []
+    for form in routing.GATE_FORMS:
+        tied = rng.permutation([1.4, 0.3, 0.3, 0.3, -0.8])  # (5,), one place for three of 0.3
+        cases += [(draw_logits(rng, 5), 2, form), (draw_logits(rng, 3, 6), 3, form), (tied, 2, form)]
+    return cases
+
+
+def only_for(form: str, wrong: Callable) -> Callable:
+    """Return the function of (h, k, form) that is wrong(h, k) for one form and right for the others."""
+    return lambda h, k, asked: wrong(h, k) if asked == form else routing.gate_weights(h, k, asked)
+
+
+def second_softmax(h: np.ndarray, k: int) -> np.ndarray:
+    """Return a softmax of the selected probabilities. (..., N)."""
+    return routing.softmax(np.where(selected_mask(h, k), routing.softmax(h), -np.inf))
+
+
+def swapped(h: np.ndarray, k: int, form: str) -> np.ndarray:
+    """Return what one gets who takes the names of the first two forms for each other. (..., N)."""
+    other = {"topk_softmax": "softmax_topk", "softmax_topk": "topk_softmax"}
+    return routing.gate_weights(h, k, other.get(form, form))
+
+
+def divided_logits(h: np.ndarray, k: int) -> np.ndarray:
+    """Divide the kept logits by their sum, without a softmax. (..., N)."""
+    kept = np.where(selected_mask(h, k), h, 0)  # (..., N)
+    return kept / kept.sum(axis=-1, keepdims=True)
+
+
+def over_the_batch(h: np.ndarray, k: int) -> np.ndarray:
+    """Divide by the sum over all tokens. (..., N)."""
+    kept = kept_probabilities(h, k)  # (..., N)
+    return kept / kept.sum()
+
+
+def softmax_over_the_batch(h: np.ndarray, k: int) -> np.ndarray:
+    """Take one softmax over the kept logits of all tokens. (..., N)."""
+    e = np.exp(kept_logits(h, k))  # (..., N)
+    return e / e.sum()
+
+
+def no_fewer_than_the_kth(h: np.ndarray, k: int, form: str) -> np.ndarray:
+    """Gate with every expert whose logit is not below the k-th largest. (..., N)."""
+    kept = at_least_the_kth(h, k)  # (..., N)
+    if form == "topk_softmax":
+        return routing.softmax(kept)
+    p = np.where(np.isfinite(kept), routing.softmax(h), 0)  # (..., N)
+    return p if form == "softmax_topk" else p / p.sum(axis=-1, keepdims=True)
+
+
+def untied(value: Any, h: np.ndarray, k: int, form: str) -> Any:
+    """Return the reference's weights if `value` differs only in which of equal logits have weight, else `value`.
+
+    4.1 asks which of them are selected; here exactly k must be.
+    """
+    weights, right = stacked(value), routing.gate_weights(h, k, form)  # (..., N)
+    if not is_floats(weights, h.shape):
+        return value
+    others = h != np.sort(h, axis=-1)[..., -k, None]  # (..., N)
+    same = agree(weights[others], right[others]) and agree(np.sort(weights, axis=-1), np.sort(right, axis=-1))
+    return right if same else value
+
+
+def with_ties_or_right(value: Any, h: np.ndarray, k: int, form: str) -> bool:
+    """Tell whether `value` is right, or right but for letting in all that tie with the k-th."""
+    return agree(value, routing.gate_weights(h, k, form)) or agree(value, no_fewer_than_the_kth(h, k, form))
+
+
+def holds_minus_infinity(value: Any, *_: Any) -> bool:
+    """Tell whether −∞ is among the numbers of a value."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool(np.isneginf(value).any())
+
+
+FORMS = FunctionQuestion(
+    **about("4.2", "Three gate forms", "write it", "medium", points=3, minutes=10),
+    hints=(
+        "`topk_softmax` is your `my_keep_top_k` with a softmax behind it. The other two begin with the softmax over all N.",
+        "For the other two: mark the selected experts, `kept = np.where(selected, softmax(logits), 0)`. One form returns `kept`, the other divides it by `kept.sum(axis=-1, keepdims=True)`.",
+    ),
+    idea="The three forms select the same experts and share the weight in the same ratio; the only difference is whether what was cut is handed to the experts that stay.",
+    answer="my_gate",
+    parameters=("logits", "k", "form"),
+    stands_for=GATING,
+    when_raised="A row has its own selection and its own sum: `axis=-1, keepdims=True` keeps the shapes together.",
+    cases=form_cases,
+    reference=routing.gate_weights,
+    read=untied,
+    mistakes=by_value(
+        "masked with 0: In `topk_softmax` your unselected experts still carry weight: you set their logits to 0, and e⁰ = 1. Mask with −∞.",
+        only_for("topk_softmax", masked_with_zero),
+        "second softmax: In `softmax_topk_renorm` you took a softmax of the kept probabilities. That is too flat. Divide them by their sum.",
+        only_for("softmax_topk_renorm", second_softmax),
+        "second softmax over all: In `softmax_topk_renorm` you took a softmax of the kept probabilities and the zeros: too flat, and each 0 becomes e⁰ = 1, so unselected experts carry weight. Divide by the sum.",
+        only_for("softmax_topk_renorm", lambda h, k: routing.softmax(kept_probabilities(h, k))),
+        "always renormalised: In `softmax_topk` your weights sum to 1. This form keeps the probabilities as they are; what was cut is gone.",
+        only_for("softmax_topk", routing.gate_weights),
+        "never renormalised: In `softmax_topk_renorm` your weights do not sum to 1. Divide the kept probabilities by their sum.",
+        only_for("softmax_topk_renorm", kept_probabilities),
+        "forms swapped: `topk_softmax` and `softmax_topk` are the wrong way round. The name gives the order: what stands first is done first.",
+        swapped,
+        "divided by k: In `softmax_topk_renorm` you divided by k. Divide by the sum of what was kept, which is another number for each token.",
+        only_for("softmax_topk_renorm", lambda h, k: kept_probabilities(h, k) / k),
+        "sum over the batch: Right for one token. In a batch you divided by the sum over all tokens: every token has its own sum (`axis=-1, keepdims=True`).",
+        only_for("softmax_topk_renorm", over_the_batch),
+        "softmax over the batch: Right for one token. In a batch your softmax in `topk_softmax` divides by the sum over all tokens: every token has its own sum (`axis=-1, keepdims=True`).",
+        only_for("topk_softmax", softmax_over_the_batch),
+        "divided logits: In `softmax_topk_renorm` you divided the kept logits by their sum. They can be negative; divide the probabilities.",
+        only_for("softmax_topk_renorm", divided_logits),
+        "nothing cut: In `softmax_topk` every expert has a weight: you did not cut.",
+        only_for("softmax_topk", lambda h, k: routing.softmax(h)),
+        "only the selected: The numbers are right, but there are only k of them. A gate has one weight per expert, 0 where it is not selected.",
+        lambda h, k, form: np.take_along_axis(routing.gate_weights(h, k, form), routing.top_k(h, k)[1], axis=-1),
+        "first places: The right numbers, the largest first. Each belongs at its own expert's index.",
+        lambda h, k, form: -np.sort(-routing.gate_weights(h, k, form), axis=-1) + 0.0,
+    )
+    + by_test(
+        "more than k: Where logits tie, more than k experts have weight. You compare with the k-th largest value, and several experts have it. Select k indices, as in 4.1.",
+        with_ties_or_right,
+    )
+    + by_trace(
+        "−∞ left: There is −∞ among your weights. −∞ is for logits, before a softmax; after it, what is cut becomes 0.",
+        holds_minus_infinity,
+    ),
+)

@@ -1,0 +1,184 @@
+"""Question 9.1: measuring the load."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from moe_lessons import metrics
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import by_value
+
+# T, k, the counts of the experts, and `below`. The first is small enough to be shown. In the second an expert is nearly
+# dead and the last has nothing; there the emptiest is farther from the mean than the fullest, later it is the other way
+# round. In the third the empty one is in the middle, and the median far below the mean. In the last a count lies on the
+# threshold, and all shares there are exact in binary; elsewhere none does.
+LOADS = (
+    (6, 2, (4, 3, 3, 2), 0.8),
+    (20, 2, (12, 10, 1, 9, 8, 0), 0.25),
+    (12, 1, (7, 3, 0, 1, 1), 0.5),
+    (10, 3, (9, 7, 5, 1, 4, 3, 0, 1), 0.5),
+    (16, 2, (9, 8, 1, 6, 4, 0, 2, 2), 0.25),
+)
+
+
+def statistics_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (selected (T, k), N, below) for each of LOADS, one token moved at random between the two fullest."""
+    cases = []
+    for T, k, template, below in LOADS:
+        counts = np.array(template)  # (N,)
+        counts[:2] += rng.integers(2) * np.array([-1, 1])
+        cases.append((tokens_with(counts, T, k, rng), len(counts), below))
+    return cases
+
+
+def tokens_with(counts: np.ndarray, T: int, k: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a selection (T, k) with these counts (N,), no expert twice in a row; no count may be above T."""
+    columns = np.repeat(np.arange(len(counts)), counts).reshape(k, T)  # sorted: equal ones lie less than T apart
+    return rng.permuted(rng.permutation(columns.T), axis=1)  # (T, k)
+
+
+def statistics(selected: np.ndarray, N: int, below: float) -> tuple[np.ndarray, ...]:
+    """Return the shares (N,), their CV, MaxVio, and the number of experts with less than `below` times the mean."""
+    load = metrics.expert_load(selected, N)  # (N,)
+    dead = metrics.dead_experts(load, below)  # (dead,)
+    numbers = metrics.coefficient_of_variation(load), metrics.max_violation(load), dead.size
+    return load, *map(np.array, numbers)
+
+
+def of_counts(wrong: Callable) -> Callable:
+    """Return the function of (selected, N, below) that is `wrong` of the counts (N,), T, k and below."""
+
+    def answer(selected: np.ndarray, N: int, below: float) -> Any:
+        return wrong(np.bincount(selected.ravel(), minlength=N), *selected.shape, below)
+
+    return answer
+
+
+def of_load(wrong: Callable) -> Callable:
+    """Return the function of (selected, N, below) that is `wrong` of the shares f (N,), the fair share m and k/N."""
+    return lambda selected, N, below: wrong(metrics.expert_load(selected, N), 1 / N, selected.shape[1] / N)
+
+
+def of_threshold(limit: Callable) -> Callable:
+    """Return the function that counts the shares below limit(shares (N,), k, below)."""
+    return lambda selected, N, below: int(
+        ((load := metrics.expert_load(selected, N)) < limit(load, selected.shape[1], below)).sum()
+    )
+
+
+def below_the_threshold(selected: np.ndarray, N: int, below: float) -> np.ndarray:
+    """Mark the dead experts. (N,)."""
+    return metrics.expert_load(selected, N) < below / N
+
+
+AROUND_K = "You measure from k/N. Your shares sum to 1, so their mean is 1/N, whatever k is; k/N is the mean only of shares that sum to k. Measured from k/N, even perfect balance does not give 0 when k > 1. (A popular demo does this.)"
+
+STATISTICS = FunctionQuestion(
+    **about("9.1", "Measuring the load", "write it", "easy", points=1, minutes=7),
+    hints=(
+        "`np.bincount(selected.ravel(), minlength=num_experts)` counts each expert's assignments, also where there are none. Divide by their number, T·k.",
+        "CV is `load.std() / load.mean()`, MaxVio is `load.max() / load.mean() - 1`. An expert is dead where `load < below * load.mean()`: count those.",
+    ),
+    idea="All four compare the load with the fair share, which is 1/N of the assignments for every k: on average (CV), at the fullest expert (MaxVio), and at the empty ones (dead experts).",
+    answer="my_statistics",
+    parameters=("selected", "num_experts", "below"),
+    stands_for=(
+        "metrics.expert_load",
+        "metrics.coefficient_of_variation",
+        "metrics.max_violation",
+        "metrics.dead_experts",
+    ),
+    when_raised="selected is (T, k): flatten it (`selected.ravel()`) before `np.bincount`.",
+    cases=statistics_cases,
+    reference=statistics,
+    parts={
+        "load": by_value(
+            "divided by T: Your shares sum to k: you divided by the number of tokens. Asked are shares of all T·k assignments, which sum to 1.",
+            of_counts(lambda c, T, k, below: c / T),
+            "counts: These are the counts. Divide them by their sum, T·k.",
+            of_counts(lambda c, T, k, below: c),
+            "divided by N: You divided the counts by the number of experts. Divide by the number of assignments, T·k, so that the shares sum to 1.",
+            of_counts(lambda c, T, k, below: c / len(c)),
+            "first choice only: You counted each token's first choice alone. All k count.",
+            lambda s, N, below: np.bincount(s[:, 0], minlength=N) / len(s),
+            "no minlength: Your loads end with the last expert that has any. Experts after it have load 0: `np.bincount(..., minlength=num_experts)`.",
+            lambda s, N, below: np.bincount(s.ravel()) / s.size,
+            "empty left out: Experts without tokens are missing from your loads, so those after them move up. Their load is 0: `np.bincount(..., minlength=num_experts)`.",
+            lambda s, N, below: np.unique(s, return_counts=True)[1] / s.size,
+            "relative to the mean: You divided by the mean load: these numbers sum to N. Asked are shares, which sum to 1.",
+            of_counts(lambda c, T, k, below: c / c.mean()),
+        ),
+        "cv": by_value(
+            "sample deviation: Your standard deviation divides by N − 1 (as torch's `std` and pandas do). The N experts are all there are, not a sample: divide by N.",
+            of_load(lambda f, m, km: f.std(ddof=1) / m),
+            "squared: This is CV², which the importance loss uses. Take the root.",
+            of_load(lambda f, m, km: f.var() / m**2),
+            "deviation of the shares: This is the standard deviation alone. Divide it by the mean, so that it can be compared between different N.",
+            of_load(lambda f, m, km: f.std()),
+            "deviation of the counts: This is the standard deviation of the counts. Divide it by their mean.",
+            of_counts(lambda c, T, k, below: c.std()),
+            "turned over: This is mean / deviation. CV is deviation / mean.",
+            of_load(lambda f, m, km: m / f.std()),
+            "variance: You divided the variance by the mean. CV is the standard deviation, its root, divided by the mean.",
+            of_load(lambda f, m, km: f.var() / m),
+            "added, not averaged: You added the squared distances and did not divide by N: that is √N too large. The deviation is the root of their *mean*.",
+            of_load(lambda f, m, km: f.std() * math.sqrt(len(f)) / m),
+            "absolute distances: You averaged the absolute distances from the mean. The standard deviation is the root of the mean of their squares.",
+            of_load(lambda f, m, km: np.abs(f - m).mean() / m),
+            f"around k/N: {AROUND_K}",
+            of_load(lambda f, m, km: math.sqrt(((f - km) ** 2).mean()) / km),
+            "divided by k/N: You divided by k/N. Your shares sum to 1, so their mean is 1/N, whatever k is.",
+            of_load(lambda f, m, km: f.std() / km),
+        ),
+        "max_violation": by_value(
+            "ratio: This is largest / mean, which is 1 at balance. MaxVio is by how much it is exceeded: 1 less.",
+            of_load(lambda f, m, km: f.max() / m),
+            "emptiest: You measured how far the *emptiest* expert is below the mean. MaxVio looks at the fullest: it decides how long all others wait.",
+            of_load(lambda f, m, km: 1 - f.min() / m),
+            "emptiest, negative: You took the smallest load. MaxVio looks at the largest.",
+            of_load(lambda f, m, km: f.min() / m - 1),
+            "farthest from the mean: You took the expert that is farthest from the mean on either side; that can be an empty one. MaxVio looks at the fullest alone.",
+            of_load(lambda f, m, km: np.abs(f / m - 1).max()),
+            "not relative: This is largest − mean. Divide it by the mean.",
+            of_load(lambda f, m, km: f.max() - m),
+            "not relative, counts: This is largest − mean, in counts. Divide it by the mean.",
+            of_counts(lambda c, T, k, below: c.max() - c.mean()),
+            "divided by the largest: You divided by the largest load. Divide by the mean.",
+            of_load(lambda f, m, km: 1 - m / f.max()),
+            "range: This is (largest − smallest) / mean. MaxVio compares the largest with the mean.",
+            of_load(lambda f, m, km: np.ptp(f) / m),
+            f"MaxVio around k/N: {AROUND_K}",
+            of_load(lambda f, m, km: f.max() / km - 1),
+        ),
+        "dead": by_value(
+            "exactly zero: You counted experts with nothing at all, or next to nothing. Here an expert with less than `below` times the mean load is dead. Is `below` used, and the mean?",
+            of_threshold(lambda f, k, below: 1e-12),
+            "at the threshold: You counted an expert with exactly `below` times the mean load as dead. Dead is who has *less*: `<`, not `<=`.",
+            lambda s, N, below: int((metrics.expert_load(s, N) <= below / N + 1e-12).sum()),
+            "threshold not relative: You compared the shares with `below` itself. The threshold is relative to the mean load: below · 1/N. With many experts even a fair share is a small number.",
+            of_threshold(lambda f, k, below: below),
+            "below not used: You counted experts with less than the mean load itself. The threshold is `below` times that.",
+            of_threshold(lambda f, k, below: f.mean()),
+            "below not used: Your threshold is a quarter of the mean load, whatever `below` is.",
+            of_threshold(lambda f, k, below: 0.25 * f.mean()),
+            "below not used: Your threshold is half the mean load, whatever `below` is.",
+            of_threshold(lambda f, k, below: 0.5 * f.mean()),
+            "threshold from the median: Your threshold is `below` times the *median* load. Asked is `below` times the mean: where many experts are nearly empty, so is the median, and they would pass.",
+            of_threshold(lambda f, k, below: below * np.median(f)),
+            "threshold from k/N: Your threshold is below · k/N. The shares sum to 1, so their mean is 1/N.",
+            of_threshold(lambda f, k, below: below * k / len(f)),
+            "threshold from the fullest: Your threshold is `below` times the largest load. Asked is `below` times the mean.",
+            of_threshold(lambda f, k, below: below * f.max()),
+            "alive: You counted those that are alive.",
+            lambda s, N, below: N - statistics(s, N, below)[3],
+            "which: These are the indices of the dead experts. Asked is how many there are.",
+            lambda s, N, below: np.flatnonzero(below_the_threshold(s, N, below)),
+            "mask: This marks the dead experts. Asked is how many there are.",
+            below_the_threshold,
+            "share of the experts: This is the share of the experts that are dead. Asked is how many there are.",
+            lambda s, N, below: statistics(s, N, below)[3] / N,
+        ),
+    },
+)

@@ -173,6 +173,16 @@ def _changed(now: Any, before: Any) -> bool:
     return isinstance(before, np.ndarray) and not (isinstance(now, np.ndarray) and agree(now, before))
 
 
+def remark_on_changes(changed: list[str]) -> str:
+    """Warn that the caller's arrays were changed in place; say nothing when they were not."""
+    if not changed:
+        return ""
+    names = ", ".join(changed)
+    return (
+        f"One remark: your function changes its input {names} in place, so its caller's array is different afterwards."
+    )
+
+
 @cache
 def load_torch(optimiser: bool) -> None:
     """Load torch before the learner's time counts; with `optimiser`, what it only loads when one steps, too.

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from moe_lessons.checks.values import describe, show, stacked
+from moe_lessons.checks.values import MISSING, describe, show, stacked
 from moe_lessons.checks.verdicts import Facts, Fault, Mistake, filled
 
 
@@ -50,9 +50,6 @@ class Numbers:
     def _other(self, value: Any) -> Fault:
         forgotten = MISSING if self.returned and value is None else ""
         return Fault(None, f"Expected {self.asks}. Came {describe(value)}{forgotten}.")
-
-
-MISSING = " (is a `return` missing?)"
 
 
 def row(

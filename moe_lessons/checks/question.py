@@ -5,8 +5,8 @@ A question works in three steps, split so that the same question serves the kern
 values that it computes itself and names the misconception.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -21,11 +21,12 @@ from moe_lessons.checks.calls import (
     differentiated,
     each_called,
     load_torch,
+    remark_on_changes,
 )
 from moe_lessons.checks.calls import call_each as call_each
-from moe_lessons.checks.forms import MISSING, Form
-from moe_lessons.checks.values import MOST_SHOWN, agree, describe, plain, show, stacked
-from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, weighed
+from moe_lessons.checks.forms import Form
+from moe_lessons.checks.values import agree, describe, difference, plain, show, stacked, unpack
+from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, told, weighed
 
 Data = dict[str, Any]
 Reply = dict[str, Any]
@@ -152,14 +153,16 @@ class FunctionQuestion(CalledQuestion):
     `parts` names the entries of a tuple answer, in order, or gives the mistakes of each; empty means that the answer is
     a single value. A mistake is named when it shows in every case. A test among `mistakes` is called with the value,
     what was noted, if anything is, and the case; in a question with parts, that of no part sees the whole answer.
-    `read` makes of a value (and its case) what is compared. `afterwards` looks at right values, called as a test is: it
-    returns a `Fault` or None.
+    A test may return words for True: they say what was seen. `read` makes of a value (and its case) what is compared.
+    `shown` says, of a value, what is right and the case, what is seen of a wrong value, in the place of `difference`.
+    `afterwards` looks at right values, called as a test is: it returns a `Fault` or None.
     """
 
     reference: Callable[..., Any]
     mistakes: tuple[Mistake, ...] = ()
     parts: tuple[str, ...] | Mapping[str, tuple[Mistake, ...]] = ()
     read: Callable[..., Any] | None = None
+    shown: Callable[..., str] | None = None
     afterwards: Callable[..., Fault | None] | None = None
 
     @property
@@ -209,33 +212,35 @@ class FunctionQuestion(CalledQuestion):
 
     def _not_yet(self, part: str, got: list, wanted: list, cases: list[tuple], reply: Reply) -> Verdict:
         """Explain a wrong part: a recognised mistake first, then the first case that differs."""
-        mistake = self._recognised(part, got, cases, reply)
-        index = next(i for i, (value, right) in enumerate(zip(got, wanted, strict=True)) if not agree(value, right))
+        mistake, words = self._recognised(part, got, cases, reply)
+        i = next(i for i, (value, right) in enumerate(zip(got, wanted, strict=True)) if not agree(value, right))
         guess = mistake is None or mistake.wrong is None
+        if not words and self.shown:
+            words = self.shown(got[i], wanted[i], *cases[i])
         return Verdict(
             False,
             mistake.why if mistake else "",
             mistake.name if mistake else None,
-            difference(got[index], wanted[index], part, guess=guess),
-            f"for {self._write_case(cases[index])}",
+            words or difference(got[i], wanted[i], part, guess=guess),
+            f"for {self._write_case(cases[i])}",
             remark_on_changes(reply["changed"]),
         )
 
-    def _recognised(self, part: str, got: list, cases: list[tuple], reply: Reply) -> Mistake | None:
-        """Return the first mistake that shows in every case: one of this part, or else of the whole answer."""
+    def _recognised(self, part: str, got: list, cases: list[tuple], reply: Reply) -> tuple[Mistake | None, str]:
+        """Return the first mistake that shows, of this part or else of the whole answer, and its test's words."""
         notes = self._notes(reply, cases)
         candidates = [(mistake, got) for mistake in self.known_mistakes if mistake.part == part]
         if part:
             candidates += [(mistake, reply["values"]) for mistake in self.mistakes if not mistake.part]
-        return next((mistake for mistake, came in candidates if self._shows(mistake, came, notes, cases)), None)
-
-    def _shows(self, mistake: Mistake, came: list, notes: list[tuple], cases: list[tuple]) -> bool:
-        """Tell whether a mistake shows in what came, in every case."""
-        if mistake.seen is None:
-            return self._matches(mistake, cases, came)
-        enough = any if mistake.anywhere else all
-        calls = zip(came, notes, cases, strict=True)
-        return enough(mistake.seen(stacked(value), *noted, *case) for value, noted, case in calls)
+        for mistake, came in candidates:
+            if mistake.seen is None:
+                shows = [self._matches(mistake, cases, came)]
+            else:
+                calls = zip(came, notes, cases, strict=True)
+                shows = [mistake.seen(stacked(value), *noted, *case) for value, noted, case in calls]
+            if (any if mistake.anywhere else all)(shows):
+                return mistake, next((str(words) for words in shows if isinstance(words, str)), "")
+        return None, ""
 
     def _matches(self, mistake: Mistake, cases: list[tuple], got: list) -> bool:
         pairs = zip(got, cases, strict=True)
@@ -279,49 +284,8 @@ class PropertyQuestion(CalledQuestion):
         missed = next((i for i, known in enumerate(facts) if not self.right(known)), None)
         if missed is None:
             return Verdict(True, remark=remark_on_changes(reply["changed"]))
-        shown = tuple(mistake for mistake in self.mistakes if all(map(mistake.seen, facts)))
-        return weighed(facts[missed], self.right, shown, self.report)
-
-
-def unpack(value: Any, named: Iterable[str]) -> list | None:
-    """Return the named parts of a tuple, list or dict answer in order, or None if they are not all there."""
-    parts = tuple(named)
-    if isinstance(value, dict) and set(parts) <= set(value):
-        return [value[part] for part in parts]
-    return value if isinstance(value, list) and len(value) == len(parts) else None
-
-
-def difference(value: Any, expected: Any, part: str = "", guess: bool = True) -> str:
-    """Say what was expected and what came, with shape when that is what differs; `guess` at rounding if it seems so."""
-    what = f"{part}: " if part else ""
-    value = stacked(value)
-    if isinstance(value, np.ndarray) and value.shape == np.shape(expected):
-        whole = guess and value.dtype.kind in "iub" and np.asarray(expected).dtype.kind == "f"
-        remark = f" ({value.dtype}: was something rounded, or stored in an array of whole numbers?)" if whole else ""
-        row, value, expected = _first_wrong_row(value, np.asarray(expected))
-        if show(plain(expected)) == show(value) and value.size:
-            remark = f" (they differ by up to {np.abs(value - expected).max():.2g}; dtype {value.dtype})"
-        return f"{what}{row}expected {show(plain(expected))}, came {show(value)}{remark}"
-    return f"{what}expected {describe(plain(expected))}, came {describe(value)}{MISSING if value is None else ''}"
-
-
-def _first_wrong_row(value: np.ndarray, expected: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
-    """Return the first row in which two equal-shaped arrays differ, with its name, if they are too large to show."""
-    name = ""
-    while value.ndim > 1 and value.size > MOST_SHOWN:
-        i = next((i for i in range(len(value)) if not agree(value[i], expected[i])), 0)
-        name, value, expected = f"{name}[{i}]", value[i], expected[i]
-    return (f"in {name} " if name else ""), value, expected
-
-
-def remark_on_changes(changed: list[str]) -> str:
-    """Warn that the caller's arrays were changed in place; say nothing when they were not."""
-    if not changed:
-        return ""
-    names = ", ".join(changed)
-    return (
-        f"One remark: your function changes its input {names} in place, so its caller's array is different afterwards."
-    )
+        shows = (m for m in self.mistakes if (any if m.anywhere else all)(map(m.seen, facts)))
+        return told(next(shows, None), facts[missed], self.report)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,11 +326,12 @@ class VariableQuestion(Question):
 class ValuesQuestion(VariableQuestion):
     """The learner fills in a dict of numbers; each is compared with `expected()` to within `tolerance`.
 
-    `advice` says, entry by entry, how to go about it when no known mistake matches.
+    `parts` holds each entry's mistakes (`wrong` takes no argument); `advice` says how to go about it when none matches.
     """
 
     expected: Callable[[], dict[str, Any]]
     advice: dict[str, str]
+    parts: Mapping[str, tuple[Mistake, ...]] = field(default_factory=dict)
     tolerance: float = 0.005
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
@@ -384,10 +349,34 @@ class ValuesQuestion(VariableQuestion):
         return Verdict(True)
 
     def _not_yet(self, part: str, got: Any) -> Verdict:
-        mistake = next((m for m in self.mistakes if m.part == part and self._near(got, m.wrong())), None)
+        known = (*self.parts.get(part, ()), *(mistake for mistake in self.mistakes if mistake.part == part))
+        mistake = next((mistake for mistake in known if self._near(got, mistake.wrong())), None)
         why = mistake.why if mistake else self.advice[part]
         return Verdict(False, f"{part!r} is not {show(got)}.\n{why}", mistake.name if mistake else None)
 
     def _near(self, value: Any, expected: Any) -> bool:
         value, expected = np.atleast_1d(stacked(value)), np.atleast_1d(expected)  # [1.04] counts as 1.04
         return value.shape == expected.shape and np.allclose(value, expected, rtol=0, atol=self.tolerance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntriesQuestion(VariableQuestion):
+    """The learner fills in a dict of names, which `form` reads; each must be the one in `expected()`.
+
+    `against(entry, name)` refutes the first that is wrong; with `lists_others`, the others are named after it.
+    """
+
+    expected: Callable[[], dict[str, Any]]
+    against: Callable[[str, Any], Fault]
+    lists_others: bool = True
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Read the dict, refute the first wrong entry."""
+        named, expected = (self.form.read(reply["value"]) if self.form else {}), self.expected()
+        if isinstance(named, Fault):
+            return Verdict.of(named)
+        wrong = [entry for entry, right in expected.items() if named[entry] != right]
+        if not wrong:
+            return Verdict(True)
+        also = f"Not right yet either: {', '.join(wrong[1:])}." if wrong[1:] and self.lists_others else ""
+        return replace(Verdict.of(self.against(wrong[0], named[wrong[0]])), remark=also)

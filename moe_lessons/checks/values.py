@@ -1,6 +1,6 @@
 """What a learner's code returned, as plain data: turn it into arrays, describe it, compare it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 # for 16 bits, its expected numbers have them.
 TOLERANCE, TOLERANCE_16_BITS = 1e-5, 1e-2
 MOST_SHOWN = 12
+MISSING = " (is a `return` missing?)"
 
 
 def plain(value: Any) -> Any:
@@ -114,3 +115,34 @@ def agree(value: Any, expected: Any) -> bool:
     rtol = TOLERANCE_16_BITS if expected.dtype == np.float16 else TOLERANCE
     finite = np.abs(expected[np.isfinite(expected)], dtype=float)
     return bool(np.allclose(value, expected, rtol=rtol, atol=rtol * finite.max(initial=1e-300), equal_nan=True))
+
+
+def unpack(value: Any, named: Iterable[str]) -> list | None:
+    """Return the named parts of a tuple, list or dict answer in order, or None if they are not all there."""
+    parts = tuple(named)
+    if isinstance(value, dict) and set(parts) <= set(value):
+        return [value[part] for part in parts]
+    return value if isinstance(value, list) and len(value) == len(parts) else None
+
+
+def difference(value: Any, expected: Any, part: str = "", guess: bool = True) -> str:
+    """Say what was expected and what came, with shape when that is what differs; `guess` at rounding if it seems so."""
+    what = f"{part}: " if part else ""
+    value = stacked(value)
+    if isinstance(value, np.ndarray) and value.shape == np.shape(expected):
+        whole = guess and value.dtype.kind in "iub" and np.asarray(expected).dtype.kind == "f"
+        remark = f" ({value.dtype}: was something rounded, or stored in an array of whole numbers?)" if whole else ""
+        row, value, expected = _first_wrong_row(value, np.asarray(expected))
+        if show(plain(expected)) == show(value) and value.size:
+            remark = f" (they differ by up to {np.abs(value - expected).max():.2g}; dtype {value.dtype})"
+        return f"{what}{row}expected {show(plain(expected))}, came {show(value)}{remark}"
+    return f"{what}expected {describe(plain(expected))}, came {describe(value)}{MISSING if value is None else ''}"
+
+
+def _first_wrong_row(value: np.ndarray, expected: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
+    """Return the first row in which two equal-shaped arrays differ, with its name, if they are too large to show."""
+    name = ""
+    while value.ndim > 1 and value.size > MOST_SHOWN:
+        i = next((i for i in range(len(value)) if not agree(value[i], expected[i])), 0)
+        name, value, expected = f"{name}[{i}]", value[i], expected[i]
+    return (f"in {name} " if name else ""), value, expected

@@ -127,10 +127,13 @@ def weighed(
 
     It is right if `right` says so, or, without `right`, if no mistake shows; else the first that does is told.
     """
-    seen = filled(report, facts)
     if right and right(facts):
-        return Verdict(True, seen=seen)
+        return Verdict(True, seen=filled(report, facts))
     mistake = next((mistake for mistake in mistakes if mistake.seen(facts)), None)
-    if mistake is None:
-        return Verdict(right is None, seen=seen)
-    return Verdict(False, filled(mistake.why, facts), mistake.name, seen)
+    return replace(told(mistake, facts, report), correct=right is None and mistake is None)
+
+
+def told(mistake: Mistake | None, facts: Facts, report: str) -> Verdict:
+    """Return the verdict on an answer that is not right, with what the mistake and the report say of the facts."""
+    why, name = (filled(mistake.why, facts), mistake.name) if mistake else ("", None)
+    return Verdict(False, why, name, filled(report, facts))

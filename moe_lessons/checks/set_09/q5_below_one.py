@@ -80,5 +80,5 @@ BELOW_ONE = VariableQuestion(
         "loss not below 1: The load is unbalanced, but the loss shows it. Keep who wins, and make Pᵢ small where fᵢ is large: each token gives experts that *never* win nearly as much probability as its winner, and next to nothing to the other winners.",
         always,
     ),
-    report=f"The balance loss is {{loss:.4f}}, MaxVio is {{violation:.4f}}; asked are at most {MOST_LOSS} and at least {LEAST_VIOLATION:g}. Loads: {{load}}.",
+    report=f"The balance loss is {{loss:.4f}}, MaxVio is {{violation:.4f}}; asked are at most {MOST_LOSS} and at least {LEAST_VIOLATION:g}.\nLoads: {{load}}.",
 )

@@ -1,4 +1,4 @@
-"""Finds the questions: every module `set_NN.py` in this package lists its own in `QUESTIONS`."""
+"""Finds the questions: every module or package `set_NN` in this one lists its own in `QUESTIONS`."""
 
 import importlib
 import pkgutil

@@ -1,0 +1,160 @@
+"""What a declared question does: parts, tests, words, readings, helpers; properties, variables, entries of a dict."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from moe_lessons.checks.calls import SeededGenerator
+from moe_lessons.checks.forms import Fields, Name, row
+from moe_lessons.checks.question import (
+    EntriesQuestion,
+    FunctionQuestion,
+    PropertyQuestion,
+    ValuesQuestion,
+    VariableQuestion,
+    about,
+)
+from moe_lessons.checks.values import agree
+from moe_lessons.checks.verdicts import Fault, always, by_test, by_trace, by_value
+
+RECORD = {**about("1.x", "A title", "write it", "easy", points=1, minutes=4), "hints": ("", ""), "idea": ""}
+ask = partial(FunctionQuestion, **RECORD, answer="f", parameters=("x",), cases=lambda rng: [(1.0,), (2.0,)])
+
+
+def judged(question, answer, seed=0):
+    data = question.draw(np.random.default_rng(seed))
+    return question.judge(data, question.probe(answer, data))
+
+
+def test_the_record_is_one_line():
+    question = ask(reference=lambda x: x)
+    assert (question.id, question.title, question.kind) == ("1.x", "A title", "write it")
+    assert (question.difficulty, question.points, question.minutes) == ("easy", 1, 4)
+
+
+def test_a_mistake_must_show_in_every_case_or_leave_a_trace_in_one():
+    is_even = lambda value, x: value % 2 == 0  # noqa: E731
+    every = ask(reference=lambda x: x / 4, mistakes=by_test("even: Even.", is_even))
+    once = ask(reference=lambda x: x / 4, mistakes=by_trace("even: Even.", is_even))
+    told = [
+        [judged(question, answer).mistake for question in (every, once)] for answer in (lambda x: 2 * x, lambda x: x)
+    ]
+    assert told == [["even", "even"], [None, "even"]]
+
+
+def test_a_value_is_tried_before_a_test_and_the_first_of_them_is_told():
+    mistakes = by_value("twice: Twice.", lambda x: 2 * x) + by_test("any: Anything.", always, "late: Late.", always)
+    question = ask(reference=lambda x: x, mistakes=mistakes)
+    assert [judged(question, answer).mistake for answer in (lambda x: 2 * x, lambda x: 5 * x)] == ["twice", "any"]
+
+
+def test_each_part_has_its_own_mistakes_and_the_whole_those_of_no_part():
+    parts = {"half": by_value("whole: Not halved.", lambda x: x), "sign": ()}
+    swapped = by_test("swapped: Swapped.", lambda value, x: agree(value, [1, x / 2]))
+    question = ask(reference=lambda x: (x / 2, 1), parts=parts, mistakes=swapped)
+    assert judged(question, lambda x: (x / 2, 1)).correct
+    assert judged(question, lambda x: {"half": x / 2, "sign": 1}).correct
+    assert judged(question, lambda x: (x, 1)).mistake == "whole"
+    assert judged(question, lambda x: (1, x / 2)).mistake == "swapped"
+    assert "sign: expected 1, came 0" in judged(question, lambda x: (x / 2, 0)).message
+    assert "Expected 2 things: half, sign" in judged(question, lambda x: x).message
+    assert [(m.name, m.part) for m in question.known_mistakes] == [("whole", "half"), ("swapped", "")]
+
+
+def test_words_of_a_test_take_the_place_of_the_difference():
+    question = ask(reference=lambda x: x, mistakes=by_test("off: Off.", lambda value, x: f"off by {value - x:g}"))
+    assert judged(question, lambda x: x + 3).message == "Off.\noff by 3\nfor x = 1"
+    plainly = ask(reference=lambda x: x, shown=lambda value, right, x: f"{value:g} for {right:g}")
+    assert judged(plainly, lambda x: x + 3).message == "4 for 1\nfor x = 1"
+
+
+def test_what_is_compared_may_be_read_first():
+    question = ask(reference=lambda x: 0, read=lambda value, x: np.where(np.abs(value) < 1e-3, 0, value))
+    assert judged(question, lambda x: np.array(1e-4)).correct
+    assert not judged(question, lambda x: np.array(1e-2)).correct
+
+
+def test_right_values_may_have_come_about_in_a_wrong_way():
+    fault = Fault("unused", "Right, but nothing was drawn.", "seen")
+    question = ask(
+        reference=lambda x, seed: x,
+        parameters=("x", "rng"),
+        cases=lambda rng: [(1.0, 7)],
+        helper=SeededGenerator,
+        afterwards=lambda value, drawn, x, seed: None if drawn else fault,
+        mistakes=by_test("unused, wrong: Nothing was drawn.", lambda value, drawn, x, seed: not drawn),
+    )
+    assert judged(question, lambda x, rng: x).message == "Right, but nothing was drawn.\nseen"
+    assert judged(question, lambda x, rng: rng.normal() * 0 + x).correct
+    wrong = judged(question, lambda x, rng: 2 * x)
+    assert wrong.mistake == "unused, wrong"
+    assert wrong.message.endswith("for x = 1, rng = np.random.default_rng(7)")
+
+
+def test_a_property_may_be_had_by_many_values():
+    question = PropertyQuestion(
+        **RECORD,
+        answer="f",
+        parameters=("x",),
+        cases=lambda rng: [(1.0,), (2.0,)],
+        measured=lambda value, x: {"gap": float(value) - x} if np.ndim(value) == 0 else Fault(None, "No number."),
+        right=lambda found: found.gap > 0,
+        mistakes=by_test(
+            "equal: The gap is 0.", lambda found: found.gap == 0, "below: Below.", lambda found: found.gap < 0
+        )
+        + by_trace("once far: Once {gap:g} below.", lambda found: found.gap < -5),
+        report="gap {gap:.1f}",
+    )
+    assert judged(question, lambda x: x + 1).correct
+    assert judged(question, lambda x: x).message == "The gap is 0.\ngap 0.0"
+    mixed = judged(question, lambda x: x if x < 2 else x - 9)
+    assert (mixed.mistake, mixed.message) == ("once far", "Once 0 below.\ngap 0.0")
+    assert judged(question, lambda x: [x, x]).message == "No number."
+    assert judged(question, lambda x: 2 * x - 1.5).message == "gap -0.5"  # below once, above once: no reason fits
+
+
+def test_a_variable_is_read_measured_and_weighed():
+    question = VariableQuestion(
+        **RECORD,
+        answer="v",
+        form=row("a list of numbers"),
+        measured=lambda array: {"sum": array.sum()},
+        right=lambda found: found.sum == 1,
+        mistakes=by_test("more: {sum:g} is more than 1.", lambda found: found.sum > 1),
+        report="sum {sum:g}",
+    )
+    told = [question.judge({}, question.probe(value, {})).message for value in ([0.5, 0.5], [1, 1], [0.1], "x")]
+    expected = "Expected a list of numbers. Came a piece of text."
+    assert told == ["sum 1", "2 is more than 1.\nsum 2", "sum 0.1", expected]
+    with pytest.raises(NotImplementedError, match=r"1\.x needs form and measured"):
+        VariableQuestion(**RECORD, answer="v").judge({}, {"value": 1})
+
+
+def test_the_first_wrong_entry_is_refuted_and_the_others_are_named():
+    question = EntriesQuestion(
+        **RECORD,
+        answer="v",
+        form=Fields(dict.fromkeys("ABC", Name(("up", "down")))),
+        expected=lambda: {"A": "up", "B": "up", "C": "down"},
+        against=lambda entry, name: Fault(f"{entry}: {name}", f"{entry} is not {name}."),
+    )
+    verdict = judged(question, {"A": "up", "B": "Down", "C": "up"})
+    assert (verdict.mistake, verdict.message) == ("B: down", "B is not down.\nNot right yet either: C.")
+    assert judged(question, {"A": "up", "B": "up", "C": "down"}).correct
+    assert (
+        "'C': expected one of 'up', 'down'. Came 'left'." in judged(question, {"A": "up", "B": "up", "C": "left"}).why
+    )
+
+
+def test_each_number_of_a_dict_has_its_own_mistakes():
+    question = ValuesQuestion(
+        **RECORD,
+        answer="v",
+        expected=lambda: {"a": 1.0, "b": 2.0},
+        parts={"b": by_value("half: Doubled?", lambda: 4.0)},
+        advice={"a": "Think of a.", "b": "Think of b."},
+    )
+    told = [judged(question, {"a": 1, "b": b}) for b in (2, 4, 5)]
+    assert [(v.correct, v.mistake) for v in told] == [(True, None), (False, "half"), (False, None)]
+    assert told[2].message == "'b' is not 5.\nThink of b."

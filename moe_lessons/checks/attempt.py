@@ -46,6 +46,21 @@ class UsesReference(BaseException):
     """The answer calls the package's function that it was asked to write. No `except Exception` hides it."""
 
 
+def attempted(question: Question, answer: Any, draw: Callable[[], Data]) -> tuple[Data, Attempt]:
+    """Look at an answer, then try it on drawn data. Whatever an answer does while it is looked at, counts as raised."""
+    try:
+        with deadline(question.seconds):
+            attempt = refused(question, answer)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        attempt = _told(question, error, question.seconds)
+    if attempt:
+        return {}, attempt
+    data = draw()
+    return data, tried(question, answer, data, question.seconds)
+
+
 def refused(question: Question, answer: Any) -> Attempt | None:
     """Say why an answer is not tried at all: nothing was filled in, or it cannot be called as asked."""
     if untouched(answer):
@@ -66,7 +81,7 @@ def tried(question: Question, answer: Any, data: Data, seconds: float, cpu: bool
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return _stopped(question, error, seconds)
+        return _told(question, error, seconds)
 
 
 def untouched(answer: Any) -> bool:
@@ -130,6 +145,17 @@ def _blocked(name: str) -> Callable[..., None]:
     return stub
 
 
+def _told(question: Question, error: BaseException, seconds: float) -> Attempt:
+    """Say what stopped the learner's code. The error may be of a class that does not let itself be looked at."""
+    try:
+        with deadline(seconds):
+            return _stopped(question, error, seconds)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return Attempt(status=Status.RAISED, message="It raised an error that cannot be shown.")
+
+
 def _stopped(question: Question, error: BaseException, seconds: float) -> Attempt:
     """Say what stopped the learner's code, and where."""
     inputs, cause = (str(error), error.__cause__) if isinstance(error, AnswerRaised) else ("", error)
@@ -142,7 +168,7 @@ def _stopped(question: Question, error: BaseException, seconds: float) -> Attemp
         return Attempt(message=f"Stopped after {seconds:g} seconds: a loop that does not end?\n{where}")
     lines = [
         where,
-        f"{type(cause).__name__}: {_one_line(cause)}",
+        described(cause),
         f"It was called with {inputs}." if inputs else "",
     ]
     if inputs and isinstance(cause, (ValueError, IndexError, RuntimeError)):
@@ -170,6 +196,11 @@ def _learner_line(error: BaseException) -> str:
             line = linecache.getline(frame.filename, frame.lineno).strip()
             return f"line {frame.lineno} of its cell, in {frame.name}: {line}"
     return ""
+
+
+def described(error: BaseException | None) -> str:
+    """Name an error with its words, on one line."""
+    return f"{type(error).__name__}: {_one_line(error)}"
 
 
 def _one_line(error: BaseException | None) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.checks import records
-from moe_lessons.checks.attempt import Attempt, Status, refused, tried
+from moe_lessons.checks.attempt import Attempt, Status, attempted, described
 from moe_lessons.checks.deadline import OutOfTime
 from moe_lessons.checks.question import Data, Question
 from moe_lessons.checks.registry import questions
-from moe_lessons.support.storage import home
+from moe_lessons.checks.saying import say
 
 PRINTED_LINES, PRINTED_CHARACTERS = 10, 2_000
 
@@ -54,36 +54,49 @@ class Printed(io.StringIO):
 
 def check(question_id: Any, answer: Any = ..., *, seed: int | None = None) -> Result:
     """Check an answer, print the verdict, count the attempt. `seed` repeats a check with the very same inputs."""
-    question = questions().get(str(question_id))
-    if question is None:
-        return _say(Result(str(question_id), Status.UNKNOWN, _nearest(str(question_id))))
-    if _running.locked():
-        return _say(Result(question.id, Status.NOT_YET, "Call `check` in a cell of its own, not inside an answer."))
     seed = secrets.randbits(32) if seed is None else seed
-    printed = Printed()
+    name, printed = _name(question_id), Printed()
+    counted: Question | None = None
     try:
-        with _running, contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            result = _examine(question, answer, seed)
-    except OutOfTime:  # an alarm that rang just as the answer returned
-        result = Result(question.id, Status.NOT_YET, "Your code took too long. Run the check again.", seed=seed)
-    except Exception as fault:
-        message = (
-            f"A fault of the course, not yours. Please report it with seed {seed}: {type(fault).__name__}: {fault}"
-        )
-        result = Result(question.id, Status.FAULT, message, seed=seed)
-    return _say(result, _counted(question, result), printed)
+        counted, result = _examined(name, answer, seed, printed)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as fault:
+        message = f"A fault of the course, not yours. Please report it with seed {seed}: {described(fault)}"
+        result = Result(name, Status.FAULT, message, seed=seed)
+    _say(result)
+    if counted is not None:
+        _say_counted(counted, result)
+    _say_printed(printed)
+    return result
 
 
 _running = threading.Lock()
 
 
-def _examine(question: Question, answer: Any, seed: int) -> Result:
-    """Draw, probe and judge; turn whatever happens into a result."""
-    attempt = refused(question, answer)
-    if attempt:
-        return judged(question, {}, attempt, seed)
-    data = question.made_ready().draw(np.random.default_rng(seed))
-    return judged(question, data, tried(question, answer, data, question.seconds), seed)
+def _name(question_id: Any) -> str:
+    """Return a question's id as text: `check(1.1, …)` means "1.1"."""
+    try:
+        return str.__str__(str(question_id))[:80]
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # an object that does not let itself be written
+        return "?"
+
+
+def _examined(name: str, answer: Any, seed: int, printed: Printed) -> tuple[Question | None, Result]:
+    """Draw, probe and judge. Returns the question, if the attempt counts, and the result."""
+    question = questions().get(name)
+    if question is None:
+        return None, Result(name, Status.UNKNOWN, _nearest(name))
+    if _running.locked():
+        return None, Result(name, Status.NOT_YET, "Call `check` in a cell of its own, not inside an answer.")
+    try:
+        with _running, contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            data, attempt = attempted(question, answer, lambda: question.made_ready().draw(np.random.default_rng(seed)))
+            return question, judged(question, data, attempt, seed)
+    except OutOfTime:  # an alarm that rang just as the answer returned
+        return question, Result(name, Status.NOT_YET, "Your code took too long. Run the check again.", seed=seed)
 
 
 def judged(question: Question, data: Data, attempt: Attempt, seed: int | None = None) -> Result:
@@ -103,36 +116,40 @@ def _nearest(question_id: str) -> str:
     return f"Questions are named by set and number. Near yours: {', '.join(sorted(near))}."
 
 
-def _counted(question: Question, result: Result) -> str:
-    """Keep the attempt and return a line about it."""
-    if result.status in (Status.NOT_ATTEMPTED, Status.FAULT):
-        return ""
+def _say_counted(question: Question, result: Result) -> None:
+    """Keep the attempt and say so; the verdict is printed already, for keeping it may take a minute."""
+    if result.status == Status.NOT_ATTEMPTED:
+        return
     try:
-        known = records.record(question.id, result.status == Status.CORRECT)
-    except OSError as error:
-        return f"(Your progress could not be saved in {home()}: {error.strerror or error})"
+        attempts = records.record(question.id, result.status == Status.CORRECT, _say_line)["attempts"]
+    except Exception as error:
+        _say_line(f"(Your progress could not be saved: {described(error)}; {records.place()})")
+        return
     if result.status == Status.CORRECT:
-        return f"{result.points} of {question.points} points. Attempts: {known['attempts']}."
+        _say_line(f"{result.points} of {question.points} points. Attempts: {attempts}.")
+        return
     again = f" (Same inputs again: check(..., seed={result.seed}))" if question.random_inputs else ""
-    return f"Attempt {known['attempts']}. Hints are folded above.{again}"
+    _say_line(f"Attempt {attempts}. Hints are folded above.{again}")
 
 
-def _say(result: Result, counted: str = "", printed: Printed | None = None) -> Result:
-    """Print the verdict, then the beginning of what the learner's code printed."""
+def _say(result: Result) -> None:
+    """Print the verdict."""
     mark = {Status.CORRECT: "✓", Status.NOT_ATTEMPTED: "·"}.get(result.status, "✗")
-    print(f"{mark} {result.question}: {result.status}")
-    for line in [*result.message.split("\n"), counted]:
-        if line:
-            print(f"  {line}")
-    if printed and printed.getvalue().strip():
-        print("  Your code printed:")
-        _say_printed(printed)
-    return result
+    say(f"{mark} {result.question}: {result.status}")
+    for line in filter(None, result.message.split("\n")):
+        _say_line(line)
+
+
+def _say_line(line: str) -> None:
+    say(f"  {line}")
 
 
 def _say_printed(printed: Printed) -> None:
+    """Print the beginning of what the learner's code printed."""
+    if not printed.getvalue().strip():
+        return
     lines = printed.getvalue().splitlines()
-    for line in lines[:PRINTED_LINES]:
-        print(f"  | {line}")
+    for line in ["Your code printed:", *(f"| {line}" for line in lines[:PRINTED_LINES])]:
+        _say_line(line)
     if len(lines) > PRINTED_LINES or printed.dropped:
-        print("  | ... and more")
+        _say_line("| ... and more")

@@ -4,20 +4,30 @@ from typing import Any
 
 import numpy as np
 
+from moe_lessons.checks.saying import say
 from moe_lessons.checks.values import Opaque, plain, show, stacked
 
 
 def compare(prediction: Any, actual: Any, unit: str = "") -> None:
     """Print a prediction beside the computed answer (numbers, arrays or text). Never raises, marks nothing."""
+    try:
+        words = _compared(prediction, actual, unit)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of an object that does not let itself be looked at
+        words = f"These could not be compared ({type(error).__name__})."
+    say(words)
+
+
+def _compared(prediction: Any, actual: Any, unit: str) -> str:
+    """Return the sentence that sets a prediction beside the computed answer."""
     guess, answer = stacked(plain(prediction)), stacked(plain(actual))
     if isinstance(guess, str) and isinstance(answer, np.ndarray):
-        print(f"Type a number, without quotes. Computed: {show(answer)} {unit}".rstrip())
-        return
+        return f"Type a number, without quotes. Computed: {show(answer)} {unit}".rstrip()
     computed = f"{show(answer)} {unit}".rstrip()
     if isinstance(guess, Opaque) or guess is None:
-        print(f"No prediction yet. Type one in the cell above and run both again. Computed: {computed}")
-        return
-    print(f"You predicted {f'{show(guess)} {unit}'.rstrip()}. Computed: {computed}. {_closeness(guess, answer)}")
+        return f"No prediction yet. Type one in the cell above and run both again. Computed: {computed}"
+    return f"You predicted {f'{show(guess)} {unit}'.rstrip()}. Computed: {computed}. {_closeness(guess, answer)}"
 
 
 def _closeness(guess: Any, answer: Any) -> str:

@@ -4,24 +4,33 @@ One file per question, changed under a lock: notebooks that are open at once do 
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moe_lessons.checks.registry import questions
 from moe_lessons.support.storage import home, write_atomically
 
+if TYPE_CHECKING:
+    from filelock import AcquireReturnProxy
+
 EMPTY = {"attempts": 0, "correct": False, "last": ""}
+WORD_AFTER, END_AFTER = 2.0, 60.0  # seconds to wait for another program that holds the file
 
 
-def record(question_id: str, correct: bool) -> dict[str, Any]:
-    """Count one attempt and keep it. Once correct stays correct. Raises OSError when it cannot be written."""
-    from filelock import FileLock  # it brings asyncio: a quarter of the time that a worker of the grader takes to start
+def record(question_id: str, correct: bool, tell: Callable[[str], Any] = print) -> dict[str, Any]:
+    """Count one attempt and keep it. Once correct stays correct. Raises OSError when it cannot be written.
 
+    tell: gets a word where another program keeps the file to itself and this takes longer.
+    """
     path = _file(question_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock"), timeout=5):
-        before = load(question_id)
+    with _locked(path.with_suffix(".lock"), tell):
+        try:
+            before = _known(path)
+        except FileNotFoundError:
+            before = dict(EMPTY)
         after = {
             "attempts": before["attempts"] + 1,
             "correct": before["correct"] or correct,
@@ -31,9 +40,31 @@ def record(question_id: str, correct: bool) -> dict[str, Any]:
     return after
 
 
+def _locked(path: Path, tell: Callable[[str], Any]) -> "AcquireReturnProxy":
+    """Return the lock, held. Raises OSError when another program does not give it back."""
+    from filelock import FileLock, Timeout  # it brings asyncio: a quarter of the time that a grader's worker starts in
+
+    lock = FileLock(path)
+    try:
+        return lock.acquire(timeout=WORD_AFTER)
+    except Timeout:
+        tell(f"(Another program holds your progress: {path}. Waiting for it, at most a minute.)")
+    try:
+        return lock.acquire(timeout=END_AFTER - WORD_AFTER)
+    except Timeout:
+        raise OSError(f"another program holds it: {path}") from None
+
+
 def load(question_id: str) -> dict[str, Any]:
-    """Return what is known of a question. A spoilt file counts as no attempts; it is kept aside."""
-    path = _file(question_id)
+    """Return what is known of a question; where nothing can be read, no attempts."""
+    try:
+        return _known(_file(question_id))
+    except OSError:
+        return dict(EMPTY)
+
+
+def _known(path: Path) -> dict[str, Any]:
+    """Return what a file says. A spoilt one counts as no attempts; it is kept aside. Raises OSError."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         return {
@@ -41,9 +72,7 @@ def load(question_id: str) -> dict[str, Any]:
             "correct": known["correct"] is True,
             "last": str(known["last"]),
         }
-    except OSError:  # not there, or not to be read
-        return dict(EMPTY)
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         path.replace(path.with_suffix(".unreadable"))
         return dict(EMPTY)
 
@@ -59,14 +88,29 @@ class Table:
 
 
 def progress() -> Table:
-    """Return a table over all exercise sets: questions solved, points, attempts, and where it is kept."""
+    """Return a table over all exercise sets: questions solved, points, attempts, and where it is kept. Never raises."""
+    try:
+        return Table(_table())
+    except Exception as error:
+        return Table(f"Your progress cannot be shown: {type(error).__name__}: {error}")
+
+
+def place() -> str:
+    """Return in words where progress is kept."""
+    try:
+        return f"kept in {home()}".encode(errors="replace").decode()
+    except OSError as error:
+        return f"kept nowhere: {error}"
+
+
+def _table() -> str:
     by_set: dict[str, list] = {}
     for question in questions().values():
         by_set.setdefault(question.set, []).append((question, load(question.id)))
     lines = [_set_line(name, known) for name, known in by_set.items()]
     head = f"{'set':<4}{'solved':>6}{'points':>8}   questions"
     legend = "✓ correct, ✗ not yet, · not attempted; in brackets the attempts"
-    return Table("\n".join([head, *lines, legend, f"kept in {home()}"]))
+    return "\n".join([head, *lines, legend, place()])
 
 
 def _set_line(name: str, known: list) -> str:

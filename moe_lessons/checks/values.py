@@ -42,10 +42,10 @@ class Opaque:
 
 def _numbers(value: Any) -> np.ndarray | None:
     """Return `value` as an array of numbers or booleans, or None if it is none."""
-    if type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = value.float().numpy() if str(value.dtype) == "torch.bfloat16" else value.numpy()
     try:
+        if type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach"):
+            value = value.detach().cpu()
+            value = value.float().numpy() if str(value.dtype) == "torch.bfloat16" else value.numpy()
         array = np.array(value, subok=False)
         if array.dtype == object and isinstance(value, Real):  # a Fraction, or an int beyond 64 bits
             array = np.array(float(value))

@@ -111,7 +111,7 @@ class Keeper:
 def _warn(words: str) -> None:
     """Warn at the line that called `train`."""
     depth, frame = 1, sys._getframe()
-    while frame.f_back and frame.f_globals.get("__package__") == __package__:
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("moe_lessons."):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(words, RuntimeWarning, stacklevel=depth)
 

@@ -13,8 +13,14 @@ def home() -> Path:
     """Return the folder of the learner's own files, whether it exists yet or not.
 
     The user's data folder (on Linux ~/.local/share/moe-lessons); the variable MOE_LESSONS_HOME names another.
+    Raises OSError where neither says where it is: a user without a home, as in some containers.
     """
-    return Path(os.environ.get("MOE_LESSONS_HOME") or user_data_dir("moe-lessons", appauthor=False)).expanduser()
+    named = os.environ.get("MOE_LESSONS_HOME")
+    try:
+        return Path(named or user_data_dir("moe-lessons", appauthor=False)).expanduser()
+    except Exception as error:  # each system has its own
+        which = f"MOE_LESSONS_HOME = {named!r} names none" if named else "this user has none"
+        raise OSError(f"no home folder: {which}; set the variable MOE_LESSONS_HOME to a folder") from error
 
 
 def file_name(name: str, ending: str) -> str:

@@ -560,7 +560,7 @@ assert fresh["fair_switch", 0.1].max_violation[-1].mean() < 0.5 < fresh["fair", 
 
 # %% [markdown]
 # There is no head start to undo, and yet the loss lowers the error. So balance gains more than that. After 300 steps it
-# would be hard to tell.
+# was hard to tell.
 
 # %% [markdown]
 # ## Recap

@@ -178,9 +178,9 @@ assert within["bits"] == 0
 # ## Train
 #
 # Four layers of width 64, eight experts each, two active, form A, with a balance loss (0.01, lesson 09) and a z-loss
-# (0.001, lesson 07). **The next cell computes for up to a minute**, two or three on a slow or busy computer. The
+# (0.001, lesson 07). **The next cell computes for up to a minute**, two or three on a busy computer. The
 # square in the toolbar stops it; run the cell again and it goes on from its checkpoint; the next time takes
-# seconds. `STEPS = 2500` trains five minutes for a better model, `SEED = 1` another. Numbers differ between machines.
+# seconds. `STEPS = 2500` trains five minutes for a better model, `SEED = 1` another. Numbers differ with threads and machines.
 
 # %% name="train"
 SEED, STEPS = 0, sp.STEPS

@@ -523,9 +523,8 @@ assert results["importance_load", 0.1].entropy[-1].max() < results["switch", 0.1
 
 # %% [markdown]
 # Right is: the Switch loss at α = 1 is *more even* than at 0.1, yet worse in every seed. (For importance + load
-# MaxVio rises too: no case of more balance.) The **entropy** moves with it: the stronger the Switch loss, the
-# less sure the router. But entropy does not measure balance: for importance + load at w = 0.1 it is far lower at
-# even load.
+# MaxVio rises too: no case of more balance.) The **entropy** moves with it: the stronger the Switch loss, the less sure
+# the router. But entropy does not measure balance: for importance + load at w = 0.1 it is far lower at even load.
 #
 # But these runs also chose the coefficients. So, five fresh seeds (about 6 seconds):
 
@@ -544,7 +543,7 @@ assert difference(("importance_load", 0.01), ("switch", 0.1), fresh).max() > 0
 # The two large effects hold in every fresh seed: the loss helps, too strong a loss costs. That importance + load beats
 # the Switch loss, true in all five before, is not true in all of these.
 #
-# And the missing control: a fair start *with* the loss. Ten fresh seeds, 600 steps (about 12 seconds):
+# And the missing control: a fair start *with* the loss. Ten fresh seeds, 600 steps (about 10 seconds):
 
 # %% name="fair-with-loss"
 both = {"fair": METHODS["fair"], "fair_switch": replace(METHODS["switch"], label="fair, Switch loss", start=0.0)}
@@ -574,8 +573,8 @@ assert fresh["fair_switch", 0.1].max_violation[-1].mean() < 0.5 < fresh["fair", 
 #    to E1, and can be far below 1 with dead experts: never read it as balance.
 # 4. Importance balances weights, load balances counts. Noise gives the count a slope, and the smooth count agrees with
 #    simulation.
-# 5. A strong enough loss kept all experts alive here and lowered the error, from a fair start too; a stronger one raised
-#    it again. Noise and jitter alone did not balance.
+# 5. A strong enough Switch loss kept all experts alive here and lowered the error, from a fair start too; a stronger one
+#    raised it again. Noise and jitter alone did not balance.
 #
 # Of the four sentences, none holds as it stands.
 #

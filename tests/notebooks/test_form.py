@@ -1,100 +1,156 @@
-"""What every lesson must have, checked on the notebooks that learners open."""
+"""Every notebook that learners open keeps the rules of `form.py`, and CONTRIBUTING names them all."""
 
-import re
+from functools import partial
 
 import nbformat
 import numpy as np
 import pytest
-from running import ROOT
+from checked import Course, lesson_notebook, questions
+from form import ANSWERS, ROOT, RULES, Page, table
 
-from moe_lessons.checks import questions
-
-LESSONS = {path.stem: nbformat.read(path, as_version=4) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
-ALL = {
-    path: nbformat.read(path, as_version=4)
+PAGES = [
+    Page(path, nbformat.read(path, as_version=4))
     for folder in ("notebooks", "exercises", "solutions")
     for path in sorted((ROOT / folder).glob("*.ipynb"))
+]
+CASES = [
+    pytest.param(rule, page, id=f"{rule.faults.__name__}-{page.path.parent.name}-{page.path.stem}")
+    for rule in RULES
+    for page in PAGES
+    if page.is_one_of(rule.kind)
+]
+
+
+@pytest.mark.parametrize(("rule", "page"), CASES)
+def test_a_notebook_keeps_the_rule(rule, page):
+    assert list(rule.faults(page)) == [], rule.words
+
+
+def test_contributing_holds_every_rule():
+    assert table() in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), f"put this table there:\n{table()}"
+
+
+def test_the_lesson_in_contributing_keeps_every_rule():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("```python\n# %% [markdown]")[2]
+    source = "# %% [markdown]" + text.partition("```")[0]
+    notebook = nbformat.reads(lesson_notebook(source, Course(ROOT, questions), "12"), as_version=4)
+    page = Page(ROOT / "notebooks" / "12_title.ipynb", notebook)
+    rules = [rule for rule in RULES if page.is_one_of(rule.kind) and rule.faults.__name__ != "mapped"]
+    assert {rule.faults.__name__: list(rule.faults(page)) for rule in rules} == {r.faults.__name__: [] for r in rules}
+    assert not any("assert" in cell.source for cell in page.code)
+    exec("\n".join(cell.source for cell in page.code), {})
+
+
+# Broken controls. The short lesson keeps all rules; each change breaks one.
+
+SHORT = """\
+# 01 · A short lesson
+
+**Why is it short?**
+
+You will be able to
+
+1. do this;
+2. do that;
+3. and more.
+
+**Before:** nothing. **Time:** about 5 minutes.
+---
+> **Myth: "short lessons are empty."** You should see [the code](../moe_lessons/routing.py).
+
+[Exercises](../exercises/01_worked_example.ipynb)
+---
+## Recap
+
+1. This.
+2. That.
+3. And more.
+
+## Quiz
+
+**1. A?**
+
+<details><summary>Answer</summary>A</details>
+
+**2. B?**
+
+<details><summary>Answer</summary>B</details>
+
+**3. C?**
+
+<details><summary>Answer</summary>C</details>
+"""
+
+
+def short_lesson():
+    text = [nbformat.v4.new_markdown_cell(part.strip()) for part in SHORT.split("---\n")]
+    code = [nbformat.v4.new_code_cell(f"guess_{n} = ...", metadata={"tags": ["predict"]}) for n in range(2)]
+    notebook = nbformat.v4.new_notebook(cells=[text[0], *code, *text[1:]])
+    return Page(ROOT / "notebooks" / "01_worked_example.ipynb", notebook)
+
+
+def change(old, new, page):
+    for cell in page.notebook.cells:
+        cell.source = cell.source.replace(old, new)
+
+
+def add(kind, source, page, times=1):
+    page.notebook.cells += [nbformat.from_dict({"cell_type": kind, "source": source, "metadata": {}, "id": "x"})] * times
+
+
+def untag(page):
+    for cell in page.notebook.cells:
+        cell.metadata.clear()
+
+
+BREAKS = {
+    "short_cells": [partial(add, "code", "x = 1\n" * 26)],
+    "closed_folds": [partial(add, "markdown", "<details>")],
+    "links": [partial(add, "markdown", "[no](nowhere.ipynb)")],
+    "opening": [
+        partial(change, *pair)
+        for pair in (("# 01", "# 02"), ("?**", ".**"), ("be able", "know"), ("**Before", "Before"), ("about 5", "about 41"))
+    ],
+    "length": [partial(add, "markdown", "word " * 2500), partial(add, "markdown", "x", times=61)],
+    "mapped": [partial(change, "about 5", "about 6")],
+    "predictions": [untag],
+    "picture": [partial(change, "You should see", "See")],
+    "recap": [partial(change, "3. And more.", ""), partial(change, "## Recap", "## End")],
+    "module": [partial(change, "../moe_lessons", "moe_lessons")],
+    "substance": [untag, partial(change, "3. and more.", "")],
+    "myth": [partial(change, "Myth", "Fact")],
+    "quiz": [partial(change, "**3. C?**", ""), partial(change, "<details><summary>Answer</summary>C</details>", "")],
+    "exercises": [partial(change, "](../exercises/01_worked_example", "](../exercises/02_softmax_gating")],
 }
-FULL = {name: notebook for name, notebook in LESSONS.items() if not name.startswith("00")}
 
 
-def text(notebook):
-    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+def faults(name, page):
+    (rule,) = (rule for rule in RULES if rule.faults.__name__ == name)
+    return list(rule.faults(page))
 
 
-def tagged(notebook, tag):
-    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+@pytest.mark.parametrize("name", set(BREAKS) - {"mapped"})
+def test_a_short_lesson_is_allowed(name):
+    assert faults(name, short_lesson()) == []
+    assert ANSWERS in short_lesson().text
 
 
-def minutes(notebook):
-    return int(re.search(r"\*\*Time:\*\* about (\d+) minutes", text(notebook))[1])
+@pytest.mark.parametrize(("name", "broken"), [(name, broken) for name, every in BREAKS.items() for broken in every])
+def test_broken_control_each_rule_can_fail(name, broken):
+    page = short_lesson()
+    broken(page)
+    assert faults(name, page) != []
 
 
-def words(notebook):
-    prose = re.sub(r"\$[^$]*\$|<[^>]*>|https?://\S+|`[^`]*`", " x ", text(notebook))
-    return len(re.findall(r"[A-Za-zÀ-ÿ][\w'’-]*", prose))
+def test_broken_control_a_check_of_another_variable_is_found():
+    page = next(page for page in PAGES if page.path.parent.name == "exercises")
+    page = Page(page.path, nbformat.from_dict(page.notebook))
+    change('check("1.1", ', 'check("1.1", not_', page)
+    assert len(faults("checks", page)) == 1
 
 
-@pytest.mark.parametrize("name", LESSONS)
-def test_a_lesson_opens_with_what_it_is_for(name):
-    first = LESSONS[name].cells[0].source
-    assert first.startswith("# ")
-    assert "You will be able to" in first
-    assert 3 <= len(re.findall(r"^\d\. ", first, re.MULTILINE)) <= 6
-    assert "**Before:**" in first
-    assert minutes(LESSONS[name]) in range(5, 41)
-
-
-@pytest.mark.parametrize("name", FULL)
-def test_a_full_lesson_has_its_parts(name):
-    notebook, prose = FULL[name], text(FULL[name])
-    assert 40 <= len(notebook.cells) <= 65
-    assert 1200 <= words(notebook) <= 2500
-    assert len(tagged(notebook, "predict")) >= 2
-    assert "You should see" in prose
-    assert "> **Myth: " in prose
-    assert "## Recap" in prose
-    assert len(re.findall(r"^\*\*\d\. ", prose.split("## Quiz")[1], re.MULTILINE)) == 3
-    assert prose.split("## Quiz")[1].count("<summary>Answer</summary>") == 3
-    assert f"../exercises/{name}.ipynb" in prose
-    assert "../moe_lessons/" in prose
-
-
-@pytest.mark.parametrize("name", FULL)
-def test_objectives_and_recap_mirror_each_other(name):
-    prose = text(FULL[name])
-    objectives = re.findall(r"^\d\. ", FULL[name].cells[0].source, re.MULTILINE)
-    recap = re.findall(r"^\d\. ", prose.split("## Recap")[1].split("## Quiz")[0], re.MULTILINE)
-    assert len(objectives) == len(recap)
-
-
-@pytest.mark.parametrize("path", ALL, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_code_cells_are_short_and_the_folds_are_closed(path):
-    for cell in ALL[path].cells:
-        if cell.cell_type == "code":
-            assert sum(bool(line.strip()) for line in cell.source.splitlines()) <= 25, cell.id
-        else:
-            assert cell.source.count("<details>") == cell.source.count("</details>"), cell.id
-
-
-@pytest.mark.parametrize("path", ALL, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_link_leads_somewhere(path):
-    for target in re.findall(r"\]\(([^)#]+)\)", re.sub(r"`[^`]*`", "", text(ALL[path]))):
-        if not target.startswith("http"):
-            assert (path.parent / target).resolve().exists(), target
-
-
-@pytest.mark.parametrize("where", ["README.md", "notebooks/00_start_here.ipynb"])
-def test_the_map_names_every_lesson_with_its_minutes(where):
-    page = text(LESSONS["00_start_here"]) if where.endswith("ipynb") else (ROOT / where).read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("|")]
-    for name, notebook in LESSONS.items():
-        number = name.split("_")[0]
-        row = next(row for row in rows if re.match(rf"\|\s*\[?{number}\b", row))
-        assert f"{minutes(notebook)} min" in row, row
-        assert "planned" not in row
-        exercises = sum(q.minutes for q in questions().values() if q.set == number)
-        assert not exercises or row.count(f"{exercises} min") >= 1, row
+def test_every_rule_has_a_broken_control():
+    assert {rule.faults.__name__ for rule in RULES} == {*BREAKS, "checks"}
 
 
 @pytest.mark.parametrize("path", [path for path in ALL if path.parent.name == "exercises"], ids=lambda path: path.stem)
@@ -127,18 +183,10 @@ def test_the_changes_that_lesson_06_suggests_run():
 def test_the_lesson_types_the_worked_example_that_the_package_holds():
     from moe_lessons.data import worked_example
 
-    cell = next(
-        c for c in LESSONS["01_worked_example"].cells if c.cell_type == "code" and c.source.startswith("x = np")
-    )
+    lesson = next(page for page in PAGES if page.path.stem == "01_worked_example")
+    cell = next(cell for cell in lesson.code if cell.source.startswith("x = np"))
     space = {}
     exec("import numpy as np\n" + cell.source, space)
     x, W_g = worked_example()
     assert space["x"].tolist() == x.tolist()
     assert space["W_g"].tolist() == W_g.tolist()
-
-
-@pytest.mark.parametrize("path", [path for path in ALL if path.parent.name == "exercises"], ids=lambda path: path.stem)
-def test_each_check_is_given_the_answer_that_its_question_names(path):
-    code = "\n".join(cell.source for cell in ALL[path].cells if cell.cell_type == "code")
-    given = dict(re.findall(r'check\("([\d.]+)", (\w+)\)', code))
-    assert given == {q.id: q.answer for q in questions().values() if q.set == path.name[:2]}

@@ -1,0 +1,223 @@
+"""The form of notebooks: each rule is one function with the sentence that CONTRIBUTING gives for it."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+
+from moe_lessons.checks import questions
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET = (
+    "every notebook",
+    "every lesson",
+    "every lesson from 01 on",
+    "a lesson with exercises",
+    "every exercise set",
+)
+ANSWERS = "<summary>Answer</summary>"
+
+
+@dataclass
+class Page:
+    """A notebook, and what rules look at."""
+
+    path: Path
+    notebook: nbformat.NotebookNode
+
+    @cached_property
+    def text(self) -> str:
+        """All Markdown."""
+        return "\n\n".join(cell.source for cell in self.notebook.cells if cell.cell_type == "markdown")
+
+    @property
+    def code(self) -> list[nbformat.NotebookNode]:
+        """All code cells."""
+        return [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+
+    @property
+    def number(self) -> str:
+        """The number of the lesson or set, such as 05 or 00b."""
+        return self.path.name.partition("_")[0]
+
+    @property
+    def minutes(self) -> int:
+        """The minutes that a lesson says it takes, or 0."""
+        found = re.search(r"\*\*Time:\*\* about (\d+) minutes", self.notebook.cells[0].source)
+        return int(found[1]) if found else 0
+
+    @property
+    def objectives(self) -> int:
+        """How many things a lesson says its learners will be able to do."""
+        return len(re.findall(r"^\d\. ", self.notebook.cells[0].source, re.MULTILINE))
+
+    def section(self, title: str) -> str:
+        """Return the text under a heading, or ""."""
+        return self.text.partition(f"## {title}")[2].partition("\n## ")[0]
+
+    def tagged(self, tag: str) -> int:
+        """Return how many cells carry a tag."""
+        return sum(tag in cell.metadata.get("tags", []) for cell in self.notebook.cells)
+
+    @property
+    def is_lesson(self) -> bool:
+        """Whether it lies in notebooks/."""
+        return self.path.parent.name == "notebooks"
+
+    def is_one_of(self, kind: str) -> bool:
+        """Tell whether a rule for `kind` is about this page."""
+        asked = any(question.set == self.number for question in questions().values())
+        return {
+            NOTEBOOK: True,
+            LESSON: self.is_lesson,
+            TAUGHT: self.is_lesson and not self.number.startswith("00"),
+            PRACTISED: self.is_lesson and asked,
+            SET: self.path.parent.name == "exercises",
+        }[kind]
+
+
+Check = Callable[[Page], Iterator[str]]
+
+
+class Rule(NamedTuple):
+    """A rule for one kind of page, in words, and a function that yields what is wrong."""
+
+    kind: str
+    words: str
+    faults: Check
+
+
+RULES: list[Rule] = []
+
+
+def rule(kind: str, words: str) -> Callable[[Check], Check]:
+    """Declare a function to be a rule."""
+
+    def declare(faults: Check) -> Check:
+        RULES.append(Rule(kind, words, faults))
+        return faults
+
+    return declare
+
+
+def table() -> str:
+    """Return all rules as the table in CONTRIBUTING; a kind is named at its first rule."""
+    rows = []
+    for kind in (NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET):
+        first, *more = (rule.words for rule in RULES if rule.kind == kind)
+        rows += [f"| {kind} | {first} |", *(f"| | {words} |" for words in more)]
+    return "\n".join(["| of | is asked |", "|---|---|", *rows])
+
+
+def words(text: str) -> int:
+    """Count the words of prose: code, formulas and addresses are one each."""
+    prose = re.sub(r"\$[^$]*\$|<[^>]*>|https?://\S+|`[^`]*`", " x ", text)
+    return len(re.findall(r"[A-Za-zÀ-ÿ][\w'’-]*", prose))
+
+
+@rule(NOTEBOOK, "code cells of at most 25 lines that are not blank")
+def short_cells(page: Page) -> Iterator[str]:
+    for cell in page.code:
+        if (count := sum(bool(line.strip()) for line in cell.source.splitlines())) > 25:
+            yield f"{cell.id}: {count} lines"
+
+
+@rule(NOTEBOOK, "a `</details>` for each `<details>`, in the same cell")
+def closed_folds(page: Page) -> Iterator[str]:
+    for cell in page.notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.count("<details>") != cell.source.count("</details>"):
+            yield f"{cell.id}: a fold is not closed"
+
+
+@rule(NOTEBOOK, "links to files that exist")
+def links(page: Page) -> Iterator[str]:
+    for target in re.findall(r"\]\(([^)#]+)\)", re.sub(r"`[^`]*`", "", page.text)):
+        if not target.startswith("http") and not (page.path.parent / target).resolve().exists():
+            yield target
+
+
+@rule(LESSON, "a first cell with `# NN · Title`, its question in bold, “You will be able to” and up to six numbered "
+              "points, `**Before:**`, `**Time:** about N minutes` (at most 40)")  # fmt: skip
+def opening(page: Page) -> Iterator[str]:
+    first = page.notebook.cells[0].source
+    parts = (rf"^# {page.number} · ", r"\*\*[^*]+\?\*\*", "You will be able to", r"\*\*Before:\*\*")
+    yield from (f"the first cell lacks {part}" for part in parts if not re.search(part, first))
+    if page.objectives not in range(1, 7) or page.minutes not in range(1, 41):
+        yield f"{page.objectives} points, {page.minutes} minutes"
+
+
+@rule(LESSON, "at most 65 cells and 2,500 words")
+def length(page: Page) -> Iterator[str]:
+    if len(page.notebook.cells) > 65 or words(page.text) > 2500:
+        yield f"{len(page.notebook.cells)} cells, {words(page.text)} words"
+
+
+@rule(LESSON, "a row in both maps (the build writes it)")
+def mapped(page: Page) -> Iterator[str]:
+    practice = sum(question.minutes for question in questions().values() if question.set == page.number)
+    start = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4)
+    for name, text in (("README", (ROOT / "README.md").read_text("utf-8")), ("lesson 00", Page(ROOT, start).text)):
+        row = next((row for row in text.splitlines() if re.match(rf"\|\s*\[?{page.number}\b", row)), "")
+        if f"| {page.minutes} min |" not in row or (practice and f"[{practice:g} min]" not in row):
+            yield f"the map in {name}: {row or 'no row'}"
+
+
+@rule(TAUGHT, "a cell tagged `predict`")
+def predictions(page: Page) -> Iterator[str]:
+    if not page.tagged("predict"):
+        yield "no prediction"
+
+
+@rule(TAUGHT, "a picture, with what “You should see”")
+def picture(page: Page) -> Iterator[str]:
+    if "You should see" not in page.text:
+        yield "no picture"
+
+
+@rule(TAUGHT, "`## Recap` with as many points as the first cell")
+def recap(page: Page) -> Iterator[str]:
+    if (points := len(re.findall(r"^\d\. ", page.section("Recap"), re.MULTILINE))) != page.objectives:
+        yield f"{page.objectives} objectives, {points} points in the recap"
+
+
+@rule(TAUGHT, "a link to a module of the package")
+def module(page: Page) -> Iterator[str]:
+    if "](../moe_lessons/" not in page.text:
+        yield "no link to a module"
+
+
+@rule(PRACTISED, "at least three such points and two predictions")
+def substance(page: Page) -> Iterator[str]:
+    if page.objectives < 3 or page.tagged("predict") < 2:
+        yield f"{page.objectives} objectives, {page.tagged('predict')} predictions"
+
+
+@rule(PRACTISED, "a myth (`> **Myth: `)")
+def myth(page: Page) -> Iterator[str]:
+    if "> **Myth: " not in page.text:
+        yield "no myth"
+
+
+@rule(PRACTISED, "`## Quiz` with three questions (`**1. …**`) and a folded `Answer` to each")
+def quiz(page: Page) -> Iterator[str]:
+    text = page.section("Quiz")
+    asked = len(re.findall(r"^\*\*\d\. ", text, re.MULTILINE))
+    if (asked, text.count(ANSWERS)) != (3, 3):
+        yield f"{asked} questions, {text.count(ANSWERS)} answers"
+
+
+@rule(PRACTISED, "a link to its exercises")
+def exercises(page: Page) -> Iterator[str]:
+    if f"](../exercises/{page.path.name})" not in page.text:
+        yield "no link to its exercises"
+
+
+@rule(SET, "one `check` for each question of the set, with the variable that the question names")
+def checks(page: Page) -> Iterator[str]:
+    given = dict(re.findall(r'check\("([\d.]+)", (\w+)\)', "\n".join(cell.source for cell in page.code)))
+    asked = {question.id: question.answer for question in questions().values() if question.set == page.number}
+    yield from (f"{id}: {given.get(id)} in place of {asked.get(id)}" for id in asked | given if given.get(id) != asked.get(id))

@@ -151,8 +151,8 @@ def names_in(tree):
 def checked(path, folder):
     """Return the cells of a notebook with the promises."""
     if folder == "notebooks":
-        return lesson_cells(path.read_text("utf-8"), COURSE, path.name[:2], checked=True)
-    return exercise_cells(path.read_text("utf-8"), COURSE, path.name[:2], checked=True)[folder == "solutions"]
+        return lesson_cells(path.read_text("utf-8"), COURSE, path.stem.partition("_")[0], checked=True)
+    return exercise_cells(path.read_text("utf-8"), COURSE, path.stem.partition("_")[0], checked=True)[folder == "solutions"]
 
 
 NOTEBOOKS = [(path, "notebooks") for path in sorted(ROOT.glob("authoring/lessons/*.py"))]
@@ -184,7 +184,7 @@ def test_broken_control_a_lost_line_would_be_noticed():
 def test_every_line_that_learners_get_is_one_of_the_source(path):
     text = path.read_text("utf-8")
     source = dict(enumerate(text.split("\n"), 1))
-    for cell, lines in lesson_cells(text, COURSE, path.stem[:2]):
+    for cell, lines in lesson_cells(text, COURSE, path.stem.partition("_")[0]):
         if cell.kind == "code":
             assert [line for _, line in lines] == [
                 line and source[number].removesuffix("  # fmt: skip") for number, line in lines

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from moe_lessons.support.validation import number_within, positive_number, refus
 
 Losses = dict[str, Tensor]
 DRAW_EVERY = 0.5  # seconds between two looks of the progress bar: a notebook's bar takes time from the training
+ADAM = partial(torch.optim.Adam, fused=True)
 SMALL_MODEL = 100_000  # numbers in a model; up to here one thread trains it
 
 
@@ -68,6 +70,7 @@ def train(
     steps: int,
     *,
     lr: float = 3e-3,
+    optimizer: Callable[..., torch.optim.Optimizer] = ADAM,
     schedule: Callable[[int, int], float] = warmup_cosine,
     checkpoint: str | Path | None = None,
     record_every: int = 10,
@@ -77,11 +80,12 @@ def train(
     belongs_to: dict[str, int | str] | None = None,
     progress: bool = True,
 ) -> History:
-    """Train `model` with Adam and return what happened; the model is changed in place.
+    """Train `model`, by default with Adam, and return what happened; the model is changed in place.
 
     batch(step) returns the batch of a step, counted from 0, the same one every time: a resumed run then equals one that
     was never stopped. losses(model, batch) returns numbers by name; "loss" is minimised, the others are kept.
     steps: in all, those of an earlier call with the same checkpoint included. schedule(step, steps): factor of lr.
+    optimizer(parameters, lr=lr) makes the optimiser, say `torch.optim.SGD`.
     checkpoint: a file to go on from, if it is there, and to write to every half minute, at the end and when stopped; a
     name without a folder gets a file of its own in the course's folder. belongs_to: what the run depends on besides
     what can be seen (`support.checkpoints.Keeper`), say a seed. watch(model, step) is called, without gradients, when
@@ -93,13 +97,13 @@ def train(
     steps = whole_number("steps", steps, least=0, most=10**9)
     record_every = whole_number("record_every", record_every, least=1, most=10**9)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=positive_number("lr", lr), fused=True)
+    update = optimizer(parameters, lr=positive_number("lr", lr))
     settings = {"steps": steps, "lr": float(lr), "schedule": schedule, "losses": losses, "watch": watch,
                 "watch_at": sorted(watch_at), "record_every": record_every, "after_step": after_step,
-                "belongs_to": belongs_to}  # fmt: skip
-    keeper = Keeper(checkpoint, model, optimizer, History(), batch, settings)
+                "optimizer options": update.defaults | {"lr": None}, "belongs_to": belongs_to}  # fmt: skip
+    keeper = Keeper(checkpoint, model, update, History(), batch, settings)
     history, was_training = keeper.history, model.training
-    run = _Run(model, keeper.batch, losses, optimizer, lambda step: lr * _factor(schedule, step, steps), after_step)
+    run = _Run(model, keeper.batch, losses, update, lambda step: lr * _factor(schedule, step, steps), after_step)
     threads = one_thread() if sum(p.numel() for p in parameters) <= SMALL_MODEL else nullcontext()
     bar = tqdm(total=steps, initial=history.steps_done, disable=not progress, mininterval=DRAW_EVERY)
     with threads, bar, _stop_after_step() as stop:

@@ -85,6 +85,25 @@ def test_the_learning_rate_follows_the_schedule():
     assert same(one, other)
 
 
+def test_another_optimiser_may_take_the_steps():
+    """The oracle: gradient descent on the same batches, written out."""
+    torch.manual_seed(0)
+    model, with_adam, by_hand = (nn.Linear(4, 8) for _ in range(3))
+    for other in (with_adam, by_hand):
+        other.load_state_dict(model.state_dict())
+    settings = {"lr": 0.1, "schedule": constant, "progress": False}
+    train(model, a_batch, error, 3, optimizer=torch.optim.SGD, **settings)
+    train(with_adam, a_batch, error, 3, **settings)
+    for step in range(3):
+        by_hand.zero_grad()
+        error(by_hand, a_batch(step))["loss"].backward()
+        with torch.no_grad():
+            by_hand.weight -= 0.1 * by_hand.weight.grad
+            by_hand.bias -= 0.1 * by_hand.bias.grad
+    torch.testing.assert_close(model.state_dict(), by_hand.state_dict())
+    assert not torch.allclose(with_adam.weight, by_hand.weight)  # broken control
+
+
 def test_watch_looks_when_asked_without_gradients():
     def look(model, step):
         assert not torch.is_grad_enabled()

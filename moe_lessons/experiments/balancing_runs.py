@@ -21,16 +21,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe_lessons import metrics
-from moe_lessons.data import Regression, clustered_regression
+from moe_lessons.data import clustered_regression
+from moe_lessons.experiments import core
+from moe_lessons.experiments.core import Column, batches, drawn, frames, mean_sd, tensors, trained
 from moe_lessons.experiments.side_by_side import SideBySide
 from moe_lessons.layer import MoELayer, Routing
 from moe_lessons.losses import balance_of_layers, cv_squared, smooth_load
 from moe_lessons.support.validation import one_of, refuse, whole_number
-from moe_lessons.training import constant, train
+from moe_lessons.training import Losses, constant
 
 N, D, WIDTH, CLUSTERS = 8, 16, 16, 16  # experts, width d, expert width f, clusters
 AHEAD, HEAD_START = 2, 1.0  # how many experts start ahead, and by how much their logits do
-BATCH, TOKENS, TEST_TOKENS = 256, 8192, 2048
+TOKENS, TEST_TOKENS = 8192, 2048
 LEARNING_RATE = 5e-3
 FRAMES = 20  # measurements after the first
 
@@ -99,10 +101,10 @@ class Result:
 
     def at_end(self) -> dict[str, np.ndarray]:
         """Return the last measurement of everything in the table, (S,) each."""
-        return {name: getattr(self, name)[-1] for name in COLUMNS}
+        return {name: getattr(self, name)[-1] for name in MEASURES}
 
 
-COLUMNS = ("error", "max_violation", "cv", "dead", "entropy")
+MEASURES = ("error", "max_violation", "cv", "dead", "entropy")
 
 Results = dict[tuple[str, float], Result]
 
@@ -118,11 +120,11 @@ class Layers(SideBySide):
     """
 
     def __init__(self, seeds: Sequence[int], coefficients: int, top_k: int, gate: str, start: float) -> None:
-        drawn = [_drawn(seed, top_k, gate) for seed in seeds] * coefficients  # R layers
-        super().__init__(drawn)
+        layers = [drawn(seed, MoELayer, D, WIDTH, N, top_k, gate, bias=True) for seed in seeds] * coefficients  # R
+        super().__init__(layers)
         self.coefficients = coefficients
         ahead = start * (torch.arange(N) < AHEAD)  # (N,)
-        self.bias = nn.Parameter(ahead.repeat(len(drawn), 1))  # (R, N)
+        self.bias = nn.Parameter(ahead.repeat(len(layers), 1))  # (R, N)
         self.W_noise = nn.Parameter(torch.zeros_like(self.W_g))  # (R, d, N)
         self.noise = [torch.Generator().manual_seed(seed) for seed in seeds]
 
@@ -145,13 +147,6 @@ class Layers(SideBySide):
     def _random(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         of_seeds = torch.stack([draw(*shape, generator=rng) for rng in self.noise])  # (S, *shape)
         return of_seeds.repeat(self.coefficients, *(1 for _ in shape))  # (R, *shape)
-
-
-def _drawn(seed: int, top_k: int, gate: str) -> MoELayer:
-    """Draw one layer without touching the caller's random numbers."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return MoELayer(D, WIDTH, N, top_k, gate, bias=True)
 
 
 # --- the methods --------------------------------------------------------------------------------------------------
@@ -262,57 +257,51 @@ def run(
     tried = _distinct("coefficients", method.coefficients if coefficients is None else coefficients)
     layers = Layers(_distinct("seeds", seeds), len(tried), method.top_k, method.gate, method.start)
     route = method.build(torch.tensor(tried, dtype=torch.float32).repeat_interleave(len(seeds)))
-    frames = _train(layers, route, [_tensors(seed) for seed in seeds], steps)
-    shape = (len(frames), len(tried), len(seeds))
-    load, error, entropy = (
-        np.stack([frame[what] for _, frame in frames]).reshape(*shape, *rest)
-        for what, rest in (("load", (N,)), ("error", ()), ("entropy", ()))
-    )
-    done = np.array([step for step, _ in frames])  # (F,)
+    measured = _train(layers, route, [_task(seed) for seed in seeds], steps)
+    done = measured.pop("steps")  # (F,)
+    by_c = {what: v.reshape(len(v), len(tried), len(seeds), *v.shape[2:]) for what, v in measured.items()}
     return {
-        (name, c): Result(name, method.label, method.symbol, c, done, load[:, i], error[:, i], entropy[:, i])
+        (name, c): Result(name, method.label, method.symbol, c, done, **{what: v[:, i] for what, v in by_c.items()})
         for i, c in enumerate(tried)
     }
 
 
-def _train(layers: Layers, route: Route, parts: list[tuple[Tensor, ...]], steps: int) -> list[tuple[int, Any]]:
-    """Train all runs at once and return what was measured, with its step. parts: of each seed x, y and fresh x, y."""
+def _train(layers: Layers, route: Route, parts: list[tuple[Tensor, ...]], steps: int) -> dict[str, np.ndarray]:
+    """Train all runs at once; return steps (F,) and measures (F, R, …). parts: of each seed x, y and fresh x, y."""
     x, y, fresh, target = (torch.stack(part).repeat(layers.coefficients, 1, 1) for part in zip(*parts, strict=True))
     variance = target.var(dim=(1, 2), correction=0)  # (R,)
 
-    def batch(step: int) -> tuple[Tensor, Tensor]:
-        rows = torch.randint(x.shape[1], (BATCH,), generator=torch.Generator().manual_seed(step))  # (T,)
-        return x.index_select(1, rows), y.index_select(1, rows)
+    def errors(layers: Any, routing: Routing, x: Tensor, y: Tensor) -> Tensor:
+        return (layers(x, routing) - y).square().mean(dim=(1, 2)) / variance  # (R,)
 
-    def losses(layers: Any, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def losses(layers: Any, batch: tuple[Tensor, Tensor]) -> Losses:
         routing, penalty = route(layers, batch[0])
-        error = (layers(batch[0], routing) - batch[1]).square().mean(dim=(1, 2)) / variance  # (R,)
-        return {"loss": (error + penalty).sum()}  # a sum: no run feels how many others there are
+        return {"loss": (errors(layers, routing, *batch) + penalty).sum()}  # a sum: no run feels the others
 
     def watch(layers: Any, step: int) -> dict[str, np.ndarray]:
         layers.eval()
         routing, _ = route(layers, fresh)
-        error = (layers(fresh, routing) - target).square().mean(dim=(1, 2)) / variance  # (R,)
         layers.train()
-        load = [metrics.expert_load(selected, N) for selected in routing.selected.numpy()]
-        p = routing.probs.double().numpy()  # (R, T, N)
-        return {"load": np.stack(load), "error": error.numpy(), "entropy": metrics.entropy(p).mean(axis=1)}
+        return {"error": errors(layers, routing, fresh, target).numpy(), **_measured(routing)}
 
     at = tuple(sorted({round(i * steps / FRAMES) for i in range(FRAMES + 1)}))
-    history = train(layers, batch, losses, steps, lr=LEARNING_RATE, schedule=constant, record_every=steps,
-                    watch=watch, watch_at=at, progress=False)  # fmt: skip
-    return history.snapshots
+    history = trained(layers, batches(x, y), losses, steps, lr=LEARNING_RATE, schedule=constant,
+                      watch=watch, watch_at=at)  # fmt: skip
+    return frames(history)
+
+
+def _measured(routing: Routing) -> dict[str, np.ndarray]:
+    """Return load (R, N) and entropy (R,) of a routing (R, T, …)."""
+    p = routing.probs.double().numpy()  # (R, T, N)
+    load = [metrics.expert_load(selected, N) for selected in routing.selected.numpy()]
+    return {"load": np.stack(load), "entropy": metrics.entropy(p).mean(axis=1)}
 
 
 @lru_cache(maxsize=16)
-def _tensors(seed: int) -> tuple[Tensor, ...]:
+def _task(seed: int) -> tuple[Tensor, ...]:
     """Draw the task of one seed: tokens and targets (T, d) to train on, and fresh ones."""
-
-    def both(part: Regression) -> tuple[Tensor, Tensor]:
-        return torch.tensor(part.x, dtype=torch.float32), torch.tensor(part.y, dtype=torch.float32)
-
     train_part, test_part = clustered_regression(TOKENS, D, CLUSTERS, test_T=TEST_TOKENS, seed=seed)
-    return *both(train_part), *both(test_part)
+    return *tensors(train_part), *tensors(test_part)
 
 
 def _distinct(name: str, values: Sequence[Any]) -> list[Any]:
@@ -323,19 +312,21 @@ def _distinct(name: str, values: Sequence[Any]) -> list[Any]:
     return found
 
 
+def _column(head: str, form: str, name: str, digits: int) -> Column:
+    """Return the column of one measure at the end: mean ± standard deviation over seeds."""
+    return Column(head, form, lambda result: mean_sd(getattr(result, name)[-1], digits))
+
+
+COLUMNS = (
+    Column("", "{:<28}", lambda result: result.setting),
+    _column("task error", "{:>15}", "error", 3),
+    _column("MaxVio", "{:>13}", "max_violation", 2),
+    _column("CV", "{:>13}", "cv", 2),
+    _column("dead", "{:>11}", "dead", 1),
+    _column("entropy", "{:>13}", "entropy", 2),
+)
+
+
 def table(results: Mapping[Any, Result]) -> str:
     """Return the table of the last measurements as text, one row a result: mean ± standard deviation over seeds."""
-    widths = (15, 13, 13, 11, 13)
-    heads = ("task error", "MaxVio", "CV", "dead", "entropy")
-    rows = [f"{'':<28}" + "".join(f"{head:>{w}}" for head, w in zip(heads, widths, strict=True))]
-    for result in results.values():
-        cells = [_cell(values, name) for name, values in result.at_end().items()]
-        rows.append(f"{result.setting:<28}" + "".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)))
-    return "\n".join(rows)
-
-
-def _cell(values: np.ndarray, name: str) -> str:
-    """Write mean ± standard deviation of values (S,)."""
-    digits = {"error": 3, "dead": 1}.get(name, 2)
-    spread = values.std(ddof=1) if values.size > 1 else 0.0
-    return f"{values.mean():.{digits}f} ± {spread:.{digits}f}"
+    return core.table(COLUMNS, results.values())

@@ -18,18 +18,23 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import binomtest
-from torch import Tensor
+from torch import Tensor, nn
 
 from moe_lessons.estimators import AdaptiveL1, DefaultVector, relu_weights, sparse_mixture, straight_through
+from moe_lessons.experiments import core
+from moe_lessons.experiments.core import Column, frames, mean_sd, trained
+from moe_lessons.experiments.side_by_side import LinearRouters
 from moe_lessons.losses import balance_of_layers, stable_top_k
 from moe_lessons.support.threads import one_thread
 from moe_lessons.support.validation import number_within, one_of, positive_number, refuse, whole_number
+from moe_lessons.training import Losses, constant
 
 N, D, K = 8, 9, 2  # experts (and groups of tokens), width, active experts
 BLIND = N - 1  # the index of E8, the expert that nobody asks
 START = -4.0  # its logit at the start, for every token
 HEAD_START, SPREAD = 1.0, 0.1  # W_g at the start: a known group's own coordinate, and the sd around it
 CENTRE, WITHIN = 2.0, 0.5  # the length of a group's centre, and the sd of its tokens around it
+OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 LEARNING_RATES = {"adam": 0.02, "sgd": 1.0}
 PER_GROUP, TEST_PER_GROUP = 4, 16  # tokens of each group in a training step, and in the test set
 FRAMES = 30  # measurements after the first
@@ -249,17 +254,17 @@ def run(
     by the size of a gradient, so a tiny one counts as much as a large one; SGD does not).
     learning_rate: of the optimizer, instead of LEARNING_RATES.
     idle: how many experts, the last ones, begin at `start`; E8 is always among them.
-    Raises ValueError for an unknown name or optimizer, for counts and numbers out of range, and for a coefficient that
-    the method does not have.
+    Raises ValueError for an unknown name or optimizer, for counts and numbers out of range, for a coefficient that the
+    method does not have, and for a loss that is not finite any more.
     """
-    method, at = METHODS[one_of("name", name, METHODS)], _times(whole_number("steps", steps, least=1, most=100_000))
+    method, make = METHODS[one_of("name", name, METHODS)], OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
+    whole_number("steps", steps, least=1, most=100_000)
+    rate = LEARNING_RATES[optimizer] if learning_rate is None else positive_number("learning_rate", learning_rate)
     coefficient = method.coefficient if coefficient is None else _coefficient(name, coefficient)
     start = method.start if start is None else number_within("start", start, -1e6, 1e6)
     world = _World(runs, seed, start, idle)
-    route, update = method.build(runs, coefficient), _optimizer(world.W_g, optimizer, learning_rate)
-    share, loss, margin, used = _train(world, route, update, at, method.relu)
-    times = np.array(at)  # (frames,)
-    return Result(name, method.label, coefficient, times, share, loss, margin, used, not start, method.relu)
+    found = _train(world, method.build(runs, coefficient), steps, method.relu, optimizer=make, lr=rate)
+    return Result(name, method.label, coefficient, is_null=not start, relu=method.relu, **found)
 
 
 def _coefficient(name: str, value: Any) -> float:
@@ -288,19 +293,22 @@ def reference_losses(runs: int = 64, seed: int = 0) -> dict[str, float]:
     return {name: float(loss.mean()) for name, loss in losses.items()}
 
 
+COLUMNS = (
+    Column("method", "{:18}", lambda result: result.label),
+    Column("coefficient", "{:>12}", lambda result: f"{result.coefficient:.3g}" if result.coefficient else "-"),
+    Column("found", "{:>8}", lambda result: f"{result.found_rate:.2f}"),
+    Column("95 % interval", "{:>16}", lambda result: "{:.2f} to {:.2f}".format(*result.interval)),
+    Column("task loss ± sd", "{:>18}", lambda result: mean_sd(result.loss[-1], 3)),
+)
+
+
 def table(results: Iterable[Result]) -> str:
     """Return the results as lines of text: method, coefficient, runs that found E8, interval, loss and its spread."""
-    lines = [f"{'method':18}{'coefficient':>12}{'found':>8}{'95 % interval':>16}{'task loss ± sd':>18}"]
-    for result in results:
-        (low, high), (mean, sd) = result.interval, result.final_loss
-        number = f"{result.coefficient:.3g}" if result.coefficient else "-"
-        lines.append(f"{result.label:18}{number:>12}{result.found_rate:8.2f}{f'{low:.2f} to {high:.2f}':>16}"
-                     f"{f'{mean:.3f} ± {sd:.3f}':>18}")  # fmt: skip
-    return "\n".join(lines)
+    return core.table(COLUMNS, results)
 
 
 class _World:
-    """R worlds at once: frozen experts (R, N, d, d), a router (R, d, N), and test tokens."""
+    """R worlds at once: frozen experts (R, N, d, d), routers, and test tokens."""
 
     def __init__(self, runs: int, seed: int, start: float, idle: int) -> None:
         whole_number("runs", runs, least=1, most=10_000)
@@ -309,7 +317,7 @@ class _World:
         self.rng = torch.Generator().manual_seed(2 * seed)
         self.noise_rng = torch.Generator().manual_seed(2 * seed + 1)  # noise of a method must not change the tokens
         self.experts = torch.randn(runs, N, D, D, generator=self.rng) / D**0.5
-        self.W_g = self._first_router(start, idle)
+        self.routers = LinearRouters(self._first_router(start, idle))
         self.test = self.tokens(TEST_PER_GROUP)
 
     def _first_router(self, start: float, idle: int) -> Tensor:
@@ -320,7 +328,7 @@ class _World:
         if start:  # through the last coordinate, which all tokens share
             W_g[:, :, known:] = 0.0
             W_g[:, -1, known:] = start
-        return W_g.requires_grad_()
+        return W_g
 
     def tokens(self, per_group: int) -> tuple[Tensor, Tensor, Tensor]:
         """Draw tokens, group after group: x (R, T, d), all outputs (R, T, N, d), the right one (R, T, d)."""
@@ -332,36 +340,23 @@ class _World:
         return x, outputs, outputs[:, torch.arange(len(group)), group]
 
 
-def _optimizer(W_g: Tensor, name: str, rate: float | None = None) -> torch.optim.Optimizer:
-    kinds: dict[str, Any] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    one_of("optimizer", name, kinds)
-    rate = LEARNING_RATES[name] if rate is None else positive_number("learning_rate", rate)
-    return kinds[name]([W_g], lr=rate)
-
-
 def _times(steps: int) -> list[int]:
     """Return the steps at which to measure: 0, the last, and evenly between."""
     return sorted({*range(0, steps, -(-steps // FRAMES)), steps})
 
 
-def _train(
-    world: _World, route: Route, update: torch.optim.Optimizer, at: list[int], relu: bool
-) -> tuple[np.ndarray, ...]:
-    """Train up to the last step of `at`, measure at each of them. Returns four histories (frames, R)."""
-    frames = [_measure(world, route, relu)]
-    for step in range(1, at[-1] + 1):
-        _train_step(world, route, update)
-        if step in at:
-            frames.append(_measure(world, route, relu))
-    return tuple(np.stack(history) for history in zip(*frames, strict=True))
+def _train(world: _World, route: Route, steps: int, relu: bool = False, **options: Any) -> dict[str, np.ndarray]:
+    """Train and measure on the way. options: `optimizer` and `lr` of `train`. Returns steps and histories (F, R)."""
 
+    def losses(routers: nn.Module, batch: tuple[Tensor, ...]) -> Losses:
+        x, E, target = batch
+        y, penalty = route(routers(x), E, world.noise_rng)  # (R, T, d), (R,)
+        each = _task_loss(y, target).mean(dim=-1) + penalty  # (R,)
+        return {"loss": each.sum()}  # a sum: no run touches another's gradient
 
-def _train_step(world: _World, route: Route, update: torch.optim.Optimizer) -> None:
-    x, E, target = world.tokens(PER_GROUP)
-    y, penalty = route(x @ world.W_g, E, world.noise_rng)  # (R, T, d), (R,)
-    update.zero_grad()
-    (_task_loss(y, target).mean(dim=-1) + penalty).sum().backward()  # a sum: no run touches another's gradient
-    update.step()
+    history = trained(world.routers, lambda _: world.tokens(PER_GROUP), losses, steps, schedule=constant,
+                      watch=lambda *_: _measure(world, route, relu), watch_at=_times(steps), **options)  # fmt: skip
+    return frames(history)
 
 
 def _task_loss(y: Tensor, target: Tensor) -> Tensor:
@@ -370,17 +365,17 @@ def _task_loss(y: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _measure(world: _World, route: Route, relu: bool) -> tuple[np.ndarray, ...]:
-    """Return share, loss, margin and active experts of each run, without noise. Four times (R,)."""
+def _measure(world: _World, route: Route, relu: bool) -> dict[str, np.ndarray]:
+    """Return share, loss, margin and active experts of each run, without noise. (R,) each."""
     x, E, target = world.test
-    h = x @ world.W_g  # (R, T, N)
+    h = world.routers(x)  # (R, T, N)
     active = h > 0 if relu else torch.zeros_like(h, dtype=torch.bool).scatter(-1, stable_top_k(h, K), True)
     own = h[:, BLIND * TEST_PER_GROUP :]  # (R, T/N, N): E8's tokens come last
     cut = 0.0 if relu else own[..., :BLIND].topk(K, dim=-1).values[..., -1]  # (R, T/N)
-    measured = (
-        active[:, BLIND * TEST_PER_GROUP :, BLIND].float().mean(dim=-1),
-        _task_loss(route(h, E, None)[0], target).mean(dim=-1),
-        (own[..., BLIND] - cut).mean(dim=-1),
-        active.sum(dim=-1).float().mean(dim=-1),
-    )
-    return tuple(m.double().numpy() for m in measured)
+    measured = {
+        "share": active[:, BLIND * TEST_PER_GROUP :, BLIND].float().mean(dim=-1),
+        "loss": _task_loss(route(h, E, None)[0], target).mean(dim=-1),
+        "margin": (own[..., BLIND] - cut).mean(dim=-1),
+        "active": active.sum(dim=-1).float().mean(dim=-1),
+    }
+    return {name: value.double().numpy() for name, value in measured.items()}

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from moe_lessons.balancing import expert_capacity, within_capacity
-from moe_lessons.experiments import balancing_runs
+from moe_lessons.experiments import balancing_runs, core
 from moe_lessons.experiments.balancing_runs import Layers, Method, Result, Route
+from moe_lessons.experiments.core import Column, mean_sd
 from moe_lessons.layer import Routing, gate_selected, top_k_indices
 from moe_lessons.losses import balance_of_layers
 
@@ -118,8 +119,5 @@ def table(results: Mapping[Any, Result], factor: float = 1.25) -> str:
 
     It is computed for every row, also where nothing was dropped in training. k = 1. Raises ValueError as `drop_rates`.
     """
-    head, *rows = balancing_runs.table(results).splitlines()
-    cells = [100 * drop_rates(result, factor)[-1] for result in results.values()]  # (S,) each
-    written = [f"{c.mean():.1f} ± {c.std(ddof=1) if c.size > 1 else 0.0:.1f}" for c in cells]
-    lines = [f"{row}{cell:>15}" for row, cell in zip(rows, written, strict=True)]
-    return "\n".join([f"{head}{'% over ' + f'{factor:g}':>15}", *lines])
+    over = Column(f"% over {factor:g}", "{:>15}", lambda result: mean_sd(100 * drop_rates(result, factor)[-1], 1))
+    return core.table((*balancing_runs.COLUMNS, over), results.values())

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from moe_lessons import metrics
 from moe_lessons.data import GaussianDomains, Regression, clustered_regression, gaussian_domains
-from moe_lessons.experiments.side_by_side import SideBySide
+from moe_lessons.experiments.core import batches, drawn, frames, squared_error, tensors, trained
+from moe_lessons.experiments.side_by_side import LinearRouters, SideBySide
 from moe_lessons.layer import MoELayer, Routing
 from moe_lessons.support.validation import refuse, whole_number
-from moe_lessons.training import History, constant, train
+from moe_lessons.training import Losses, constant
 
 DOMAINS = 4  # and experts, one for each
-BATCH = 256  # tokens in a training step
 SIZE = 32  # width d of the regression's tokens, and f of its experts
 CLUSTERS, EXPERTS = 16, 8  # of the regression: two clusters an expert, if they are shared out evenly
 
@@ -70,18 +70,6 @@ class LabelRun:
     best_entropy: float
 
 
-class LinearRouters(nn.Module):
-    """R routers side by side, each on tokens of its own: W_g (R, d, N), x (R, T, d) -> logits (R, T, N)."""
-
-    def __init__(self, W_g: Tensor) -> None:
-        super().__init__()
-        self.W_g = nn.Parameter(W_g)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (R, T, N)."""
-        return x @ self.W_g
-
-
 def label_runs(
     settings: Sequence[Setting], steps: int = 300, measure_at: Sequence[int] = (), lr: float = 0.01,
     progress: bool = True,
@@ -94,15 +82,16 @@ def label_runs(
     """
     if not len(settings):
         raise refuse("settings", settings, "at least one Setting")
-    whole_number("steps", steps, least=1, most=1_000_000)
     tasks = [gaussian_domains(noise_std=s.noise_std, norms=s.norms, seed=s.seed) for s in settings]
-    drawn = [_first_prototypes(s, task.x.shape[1]) for s, (task, _) in zip(settings, tasks, strict=True)]
-    model, world = LinearRouters(torch.stack(drawn)), _Labelled(settings, tasks)
-    history = train(model, world.batch, world.losses, steps, lr=lr, schedule=constant, record_every=steps,
-                    progress=progress, watch=lambda model, _: world.measured(model),
-                    watch_at=tuple({*measure_at, steps}))  # fmt: skip
+    first = [_first_prototypes(s, task.x.shape[1]) for s, (task, _) in zip(settings, tasks, strict=True)]
+    model, world = LinearRouters(torch.stack(first)), _Labelled(settings, tasks)
+    history = trained(model, batches(world.x, world.domain), world.losses, steps, lr=lr, schedule=constant,
+                      progress=progress, watch=lambda model, _: world.measured(model),
+                      watch_at=(*measure_at, steps))  # fmt: skip
+    found = frames(history)
+    done = found.pop("steps")  # (F,)
     return [
-        _label_run(r, setting, task, model.W_g[r], history)
+        _label_run(setting, task, model.W_g[r], done, {name: values[:, r] for name, values in found.items()})
         for r, (setting, task) in enumerate(zip(settings, tasks, strict=True))
     ]
 
@@ -115,11 +104,7 @@ class _Labelled:
         self.fresh, self.named = _stacked([task[1] for task in tasks])  # (R, T', d), (R, T')
         self.coefficient = torch.tensor([s.z_loss_coef for s in settings])  # (R,)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        rows = _rows(step, self.x.shape[1])  # (B,)
-        return self.x.index_select(1, rows), self.domain.index_select(1, rows)
-
-    def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Losses:
         h = model(batch[0])  # (R, B, N)
         lse = h.logsumexp(dim=-1)  # (R, B)
         z = lse.square().mean(dim=1)  # (R,)
@@ -148,16 +133,16 @@ def _cross_entropy(h: Tensor, domain: Tensor, lse: Tensor) -> Tensor:
 
 
 def _label_run(
-    r: int, setting: Setting, task: tuple[GaussianDomains, GaussianDomains], W_g: Tensor, history: History
+    setting: Setting,
+    task: tuple[GaussianDomains, GaussianDomains],
+    W_g: Tensor,
+    done: np.ndarray,
+    found: dict[str, np.ndarray],
 ) -> LabelRun:
-    """Take run r out of what all runs left."""
-    frames: dict[str, Any] = {
-        name: np.array([frame[name][r] for _, frame in history.snapshots]) for name in history.snapshots[0][1]
-    }
-    steps = np.array([step for step, _ in history.snapshots])
+    """Put together what one run left: W_g (d, N), steps done (F,), and the measures (F,) of then."""
     right, entropy = _best_rule(task[1])
-    return LabelRun(setting=setting, means=task[0].means, W_g=W_g.detach().double().numpy(), steps=steps,
-                    best_accuracy=right, best_entropy=entropy, **frames)  # fmt: skip
+    return LabelRun(setting=setting, means=task[0].means, W_g=W_g.detach().double().numpy(), steps=done,
+                    best_accuracy=right, best_entropy=entropy, **found)  # fmt: skip
 
 
 def _best_rule(task: GaussianDomains) -> tuple[float, float]:
@@ -194,12 +179,6 @@ def _stacked(tasks: Sequence[GaussianDomains]) -> tuple[Tensor, Tensor]:
     """Return the tokens (R, T, d) and domains (R, T) of R tasks."""
     x = torch.tensor(np.stack([task.x for task in tasks]), dtype=torch.float32)
     return x, torch.tensor(np.stack([task.domain for task in tasks]))
-
-
-@lru_cache(maxsize=4096)
-def _rows(step: int, T: int) -> Tensor:
-    """Draw the tokens of a step (B,): the same ones whenever this step is taken."""
-    return torch.randint(T, (BATCH,), generator=torch.Generator().manual_seed(step))
 
 
 # --- end to end ---------------------------------------------------------------------------------------------------
@@ -243,7 +222,7 @@ def regression_runs(
     if not len(seeds):
         raise refuse("seeds", seeds, "at least one")
     (x, y), test = (_side_by_side([_task(seed)[part] for seed in seeds]) for part in (0, 1))
-    layers = [_layer(top_k, gate, seed, SIZE, EXPERTS, SIZE) for seed in seeds]
+    layers = [drawn(seed, MoELayer, SIZE, SIZE, EXPERTS, top_k, gate) for seed in seeds]
     world = _Regressions(layers, temperature, output_scale)
     W_g = world.layers.W_g
     with torch.no_grad():
@@ -251,8 +230,8 @@ def regression_runs(
         world.layers.experts.get_parameter("W2").mul_(expert_scale)
     start = W_g.detach().clone()  # (R, d, N)
     _, before = world.outcomes(*test)
-    history = train(world.layers, _batches(x, y), world.losses, steps, lr=5e-3, record_every=steps, progress=False,
-                    after_step=lambda _, step: world.warm((step + 1) / steps))  # fmt: skip
+    history = trained(world.layers, batches(x, y), world.losses, steps, lr=5e-3,
+                      after_step=lambda _, step: world.warm((step + 1) / steps))  # fmt: skip
     errors, after = world.outcomes(*test)
     moved = (W_g.detach() - start).norm(dim=(1, 2))  # (R,)
     seconds = history.seconds / len(seeds)
@@ -287,7 +266,7 @@ class _Regressions:
         routing = self.layers.decide(self.layers.logits(x) / self.tau)
         return self.output_scale * self.layers(x, routing), routing
 
-    def losses(self, _: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def losses(self, _: nn.Module, batch: tuple[Tensor, Tensor]) -> Losses:
         """Return the sum of the layers' mean squared errors: no layer feels how many others there are."""
         y, _routing = self(batch[0])
         return {"loss": (y - batch[1]).square().mean(dim=(1, 2)).sum()}
@@ -301,7 +280,7 @@ class _Regressions:
 
 def _side_by_side(parts: Sequence[Regression]) -> tuple[Tensor, Tensor]:
     """Return the tokens and targets (R, T, d) of R tasks."""
-    x, y = zip(*(_tensors(part) for part in parts), strict=True)
+    x, y = zip(*(tensors(part) for part in parts), strict=True)
     return torch.stack(x), torch.stack(y)
 
 
@@ -324,38 +303,9 @@ def _regression_run(
     )
 
 
-def squared_error(layer: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-    """Return the task loss of a batch, tokens x (B, d) and targets (B, d): the mean squared error."""
-    x, target = batch
-    return {"loss": (layer(x) - target).square().mean()}
-
-
 @lru_cache(maxsize=16)
 def _task(seed: int) -> tuple[Regression, Regression]:
     return clustered_regression(T=8192, d=SIZE, clusters=CLUSTERS, seed=seed)
-
-
-def _tensors(part: Regression) -> tuple[Tensor, Tensor]:
-    """Return tokens and targets (T, d) in float32."""
-    return torch.tensor(part.x, dtype=torch.float32), torch.tensor(part.y, dtype=torch.float32)
-
-
-def _layer(top_k: int, gate: str, seed: int, d: int, experts: int, width: int) -> MoELayer:
-    """Draw a layer without touching the caller's random numbers."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return MoELayer(d, width, experts, top_k, gate)
-
-
-def _batches(x: Tensor, y: Tensor) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """Draw the batches of a task (T, …), or the same rows from each of R tasks (R, T, d)."""
-    tokens = x.ndim - 2  # the axis of the tokens
-
-    def batch(step: int) -> tuple[Tensor, Tensor]:
-        rows = _rows(step, x.shape[tokens])  # (B,)
-        return x.index_select(tokens, rows), y.index_select(tokens, rows)
-
-    return batch
 
 
 @torch.no_grad()
@@ -402,19 +352,17 @@ def film_run(labels: bool, seed: int = 0, steps: int = 400, every: int = 10) -> 
     if steps % whole_number("every", every, least=1, most=steps):
         raise refuse("every", every, f"a divisor of steps, {steps}")
     train_part, test_part, means = _plane(seed)
-    x, target = _tensors(train_part)  # (T, 2) each
+    x, target = tensors(train_part)  # (T, 2) each
     name = torch.tensor(train_part.cluster)  # (T,)
-    layer = _layer(1, "softmax_topk", seed, 2, DOMAINS, 8)
-    batch, losses = (_batches(x, name), naming_error) if labels else (_batches(x, target), squared_error)
-    at = tuple(range(0, steps + 1, every))
-    history = train(layer, batch, losses, steps, lr=5e-3, record_every=steps, progress=False,
-                    watch=lambda model, _: _frame(model, test_part, labels), watch_at=at)  # fmt: skip
-    frames = {key: np.stack([frame[key] for _, frame in history.snapshots]) for key in history.snapshots[0][1]}
+    layer = drawn(seed, MoELayer, 2, 8, DOMAINS, 1, "softmax_topk")
+    batch, losses = (batches(x, name), naming_error) if labels else (batches(x, target), squared_error)
+    history = trained(layer, batch, losses, steps, lr=5e-3, watch=lambda model, _: _frame(model, test_part, labels),
+                      watch_at=range(0, steps + 1, every))  # fmt: skip
     loss_name = "cross-entropy, nats" if labels else "error, share of the variance"
-    return Film(test_part.x, test_part.cluster, means, loss_name, np.array(at), **frames)
+    return Film(test_part.x, test_part.cluster, means, loss_name, **frames(history))
 
 
-def naming_error(layer: Any, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+def naming_error(layer: Any, batch: tuple[Tensor, Tensor]) -> Losses:
     """Return the cross-entropy of a layer's router, tokens x (B, d) and the names of their clusters (B,)."""
     x, name = batch
     return {"loss": F.cross_entropy(layer.router(x).logits, name)}
@@ -433,9 +381,9 @@ def _plane(seed: int) -> tuple[Regression, Regression, np.ndarray]:
 
 def _frame(layer: Any, part: Regression, labels: bool) -> dict[str, Any]:
     """Measure a layer on the film's tokens."""
-    error, routing = _outcome(layer, _tensors(part))
+    error, routing = _outcome(layer, tensors(part))
     chosen = routing.selected.numpy()  # (T, 1)
-    named = naming_error(layer, (_tensors(part)[0], torch.tensor(part.cluster)))["loss"]
+    named = naming_error(layer, (tensors(part)[0], torch.tensor(part.cluster)))["loss"]
     return {
         "W_g": layer.router.W_g.detach().double().numpy().copy(),
         "selected": chosen[:, 0],

@@ -1,4 +1,4 @@
-"""Several sparse layers trained at once: small layers wait for the calls, not for the products."""
+"""Several routers or sparse layers trained at once: small ones wait for the calls, not for the products."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from moe_lessons.layer import Experts, MoELayer, Routing, gate_selected, top_k_indices
+
+
+class LinearRouters(nn.Module):
+    """R routers, each on tokens of its own: W_g (R, d, N), x (R, T, d) -> logits (R, T, N)."""
+
+    def __init__(self, W_g: Tensor) -> None:
+        super().__init__()
+        self.W_g = nn.Parameter(W_g)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (R, T, N)."""
+        return x @ self.W_g
 
 
 class SideBySide(nn.Module):

@@ -9,7 +9,7 @@ import platform
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from moe_lessons import metrics
 from moe_lessons.corpus import text
+from moe_lessons.experiments.core import drawn, to_the_end
 from moe_lessons.losses import load_balancing_loss, z_loss
 from moe_lessons.model import Config, LanguageModel, next_token_loss, without_expert
 from moe_lessons.support.storage import write_atomically
@@ -48,8 +49,7 @@ class Routes(NamedTuple):
 
 def build(vocabulary: int, kind: str = "moe", seed: int = 0, **sizes: Any) -> LanguageModel:
     """Return an untrained model of lesson 11; kind: a key of `model.FEED_FORWARDS`."""
-    torch.manual_seed(seed)
-    return LanguageModel(Config(vocabulary, feed_forward=kind, seed=seed, **sizes))
+    return drawn(seed, LanguageModel, Config(vocabulary, feed_forward=kind, seed=seed, **sizes))
 
 
 def language_losses(model: Any, ids: Tensor) -> Losses:
@@ -68,16 +68,12 @@ def batches_of(part: text.Part, seed: int, size: int = BATCH) -> Callable[[int],
     """Return a function from a step to its batch (B, L + 1), the same one every time, all domains alike."""
     per_epoch = len(part.ids) // size
 
-    def batch(step: int) -> Tensor:
-        epoch, place = divmod(step, per_epoch)
-        if batch.epoch != epoch:  # type: ignore[attr-defined]
-            stream = text.batches(part, size, np.random.default_rng([seed, epoch]))
-            batch.rows = [next(stream) for _ in range(per_epoch)]  # type: ignore[attr-defined]
-            batch.epoch = epoch  # type: ignore[attr-defined]
-        return torch.from_numpy(batch.rows[place])  # type: ignore[attr-defined]
+    @lru_cache(maxsize=1)
+    def in_epoch(epoch: int) -> list[np.ndarray]:
+        stream = text.batches(part, size, np.random.default_rng([seed, epoch]))
+        return [next(stream) for _ in range(per_epoch)]
 
-    batch.epoch = -1  # type: ignore[attr-defined]
-    return batch
+    return lambda step: torch.from_numpy(in_epoch(step // per_epoch)[step % per_epoch])
 
 
 def train_language_model(
@@ -264,7 +260,7 @@ def study(task: text.TextTask, kind: str, seed: int, steps: int = STEPS, draws: 
     watch_at = tuple(round(share * steps) for share in SNAPSHOTS)
     model = build(len(task.token_bytes), "moe" if kind == "untrained" else kind, seed)
     taken = 0 if kind == "untrained" else steps
-    history = train_language_model(model, task, taken, progress=False, watch=watch, watch_at=watch_at)
+    history = to_the_end(train_language_model(model, task, taken, progress=False, watch=watch, watch_at=watch_at))
     found: dict[str, Any] = {"kind": kind, "seed": seed, "loss": loss_by_domain(model, task.report)}
     found |= {"seconds": history.seconds, "step": history.step, "train": history.losses.get("task", [])}
     if kind == "dense":

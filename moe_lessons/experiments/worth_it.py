@@ -1,16 +1,18 @@
 """Is a sparse layer worth it? One layer learns a regression task, beside dense layers of equal cost (lesson 06)."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
 
 from moe_lessons.data import Regression
+from moe_lessons.experiments.core import Column, batches, drawn, mean_sd, squared_error, table, tensors, trained
 from moe_lessons.layer import Experts, MoELayer
 from moe_lessons.support.timing import CLOCK
 from moe_lessons.support.validation import positive_number, refuse, whole_number
+from moe_lessons.training import constant
 
 
 @dataclass(frozen=True)
@@ -99,16 +101,19 @@ def train_and_test(
 ) -> Run:
     """Train a fresh layer on task[0] with Adam and the squared error, and test it on task[1].
 
-    make: returns the layer; it is called after torch was seeded with `seed`. The batches have a generator of their own
-    with that seed, so that layers of one seed see the same tokens, whatever numbers their weights took.
-    Raises ValueError for a number of steps or a batch below 1, or a learning rate that is not above 0.
+    make: returns the layer; `seed` decides its weights. The batches have a generator of their own with that seed, so
+    that layers of one seed see the same tokens, whatever numbers their weights took.
+    Raises ValueError for a number of steps or a batch below 1, a learning rate that is not above 0, and a loss that is
+    not finite any more.
     """
-    whole_number("steps", steps, least=1, most=10**6)
+    whole_number("steps", steps, least=1, most=10**5)
     whole_number("batch", batch, least=1, most=10**6)
     positive_number("learning_rate", learning_rate)
-    torch.manual_seed(seed)
-    layer, (train, test) = make(), [_tensors(part) for part in task]
-    seconds = _train(layer, *train, rows_of(seed, len(train[0]), steps, batch), learning_rate)
+    layer, (train, test) = drawn(seed, make), [tensors(part) for part in task]
+    rows = rows_of(seed, len(train[0]), steps, batch)  # (steps, B)
+    start = CLOCK()
+    trained(layer, batches(*train, rows.__getitem__), squared_error, steps, lr=learning_rate, schedule=constant)
+    seconds = CLOCK() - start
     top_k = layer.router.top_k if isinstance(layer, MoELayer) else 0
     return Run(kind, top_k, seed, parameters(layer), flops(layer), error(layer, *test), error(layer, *train), seconds)
 
@@ -122,28 +127,20 @@ def error(layer: nn.Module, x: Tensor, y: Tensor) -> float:
         return float(((layer(x) - y) ** 2).mean() / y.var(dim=0, correction=0).mean())
 
 
-def rows_of(seed: int, T: int, steps: int, batch: int) -> Iterator[Tensor]:
-    """Yield for each step which of T tokens are in its batch, (batch,), drawn with replacement."""
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(steps):
-        yield torch.randint(T, (batch,), generator=generator)  # (B,)
+def rows_of(seed: int, T: int, steps: int, batch: int) -> Tensor:
+    """Draw for each step which of T tokens are in its batch, with replacement. (steps, batch)."""
+    return torch.randint(T, (steps, batch), generator=torch.Generator().manual_seed(seed))
 
 
-def _tensors(task: Regression) -> tuple[Tensor, Tensor]:
-    """Return tokens and targets in single precision. (T, d) each."""
-    return torch.tensor(task.x, dtype=torch.float32), torch.tensor(task.y, dtype=torch.float32)
-
-
-def _train(layer: nn.Module, x: Tensor, y: Tensor, batches: Iterable[Tensor], learning_rate: float) -> float:
-    """Train in place, a step for each batch of rows (B,); return the seconds it took."""
-    optimiser = torch.optim.Adam(layer.parameters(), learning_rate, fused=True)
-    start = CLOCK()
-    for rows in batches:
-        loss = ((layer(x.index_select(0, rows)) - y.index_select(0, rows)) ** 2).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return CLOCK() - start
+COLUMNS = (
+    Column("layer", "{:<19}", lambda runs: runs[0].kind),
+    Column("k", "{:>2}", lambda runs: runs[0].top_k or ""),
+    Column("parameters", "{:>12}", lambda runs: f"{runs[0].parameters:,}"),
+    Column("FLOPs", "{:>8}", lambda runs: f"{runs[0].flops:,}"),
+    Column("test error", "   {:<15}", lambda runs: mean_sd([run.error for run in runs], 3)),
+    Column("train", "  {:<5}", lambda runs: f"{fmean(run.train_error for run in runs):.3f}"),
+    Column("seconds", "  {}", lambda runs: f"{fmean(run.seconds for run in runs):.2f}"),
+)
 
 
 def summary(runs: Sequence[Run]) -> str:
@@ -151,13 +148,4 @@ def summary(runs: Sequence[Run]) -> str:
     groups: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.kind, run.top_k), []).append(run)
-    lines = [f"{'layer':<19}{'k':>2}{'parameters':>12}{'FLOPs':>8}   {'test error':<15}  {'train':<5}  seconds"]
-    return "\n".join(lines + [_line(group) for group in groups.values()])
-
-
-def _line(runs: list[Run]) -> str:
-    """Write one layer's line."""
-    first, errors = runs[0], [run.error for run in runs]
-    spread = f"{fmean(errors):.3f} ± {stdev(errors) if len(errors) > 1 else 0:.3f}"
-    counts = f"{first.kind:<19}{first.top_k or '':>2}{first.parameters:>12,}{first.flops:>8,}"
-    return f"{counts}   {spread:<15}  {fmean(r.train_error for r in runs):.3f}  {fmean(r.seconds for r in runs):.2f}"
+    return table(COLUMNS, groups.values())

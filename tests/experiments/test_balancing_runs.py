@@ -74,14 +74,14 @@ def test_only_the_fair_start_is_fair(trained):
 
 def alone(seed, alpha, steps):
     """One `MoELayer`, trained by the course's loop with the course's loss."""
-    x, y, fresh, target = balancing_runs._tensors(seed)
+    x, y, fresh, target = balancing_runs._task(seed)
     torch.manual_seed(seed)
     layer = MoELayer(D, balancing_runs.WIDTH, N, 1, "softmax_topk", bias=True)
     with torch.no_grad():
         layer.router.bias[:AHEAD] = HEAD_START
 
     def batch(step):
-        rows = torch.randint(len(x), (balancing_runs.BATCH,), generator=torch.Generator().manual_seed(step))
+        rows = torch.randint(len(x), (256,), generator=torch.Generator().manual_seed(step))
         return x[rows], y[rows]
 
     def losses(layer, batch):
@@ -219,7 +219,7 @@ def test_a_result_per_method_and_coefficient_with_its_measures(short):
         assert (result.entropy > 0).all()
         assert (result.entropy <= np.log(N)).all()
         assert result.error.shape == result.max_violation.shape == result.cv.shape == result.dead.shape == (5, 2)
-        assert set(result.at_end()) == set(balancing_runs.COLUMNS)
+        assert set(result.at_end()) == set(balancing_runs.MEASURES)
 
 
 def test_a_run_leaves_the_caller_s_random_numbers_alone_and_repeats():

@@ -1,7 +1,5 @@
 """`blind_spot`, small: the same numbers for the same seed, measured as by hand, and gate A as the failing control."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +8,7 @@ from moe_lessons.experiments import blind_spot
 from moe_lessons.experiments.blind_spot import BLIND, METHODS, SWEEPS, K, N, Result
 
 LEARNS_ABOUT_E8 = ["top_k_b", "balance", "random", "straight_through", "default_vector"]
+ADAM = {"optimizer": torch.optim.Adam, "lr": blind_spot.LEARNING_RATES["adam"]}
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +25,9 @@ def router_after(name, steps=5, runs=3):
     """Return the world before and after some steps of training, with its route."""
     method = METHODS[name]
     world = blind_spot._World(runs, 0, method.start, 1)
-    before = copy.deepcopy(world.W_g.detach())
-    route, update = method.build(runs, method.coefficient), blind_spot._optimizer(world.W_g, "adam")
-    for _ in range(steps):
-        blind_spot._train_step(world, route, update)
+    before = world.routers.W_g.detach().clone()
+    route = method.build(runs, method.coefficient)
+    blind_spot._train(world, route, steps, method.relu, **ADAM)
     return before, world, route
 
 
@@ -58,16 +56,16 @@ def test_in_the_nulls_e8_starts_among_the_others(name, results):
 @pytest.mark.parametrize("name", METHODS)
 def test_whose_prototype_of_e8_can_move(name):
     before, world, _ = router_after(name)
-    moved = not torch.equal(before[:, :, BLIND], world.W_g.detach()[:, :, BLIND])
+    moved = not torch.equal(before[:, :, BLIND], world.routers.W_g.detach()[:, :, BLIND])
     assert moved == (name in [*LEARNS_ABOUT_E8, "fair", "relu_fair"])
-    assert not torch.equal(before[:, :, 0], world.W_g.detach()[:, :, 0])
+    assert not torch.equal(before[:, :, 0], world.routers.W_g.detach()[:, :, 0])
 
 
 def test_gate_b_lifts_e8_where_the_chosen_experts_do_harm_and_lowers_it_elsewhere():
     """Its gradient −p_8 Σ p_i a_i knows nothing of E8, only whether those that were chosen help."""
     world = blind_spot._World(16, 0, blind_spot.START, 1)
     x, E, target = world.tokens(32)
-    h = (x @ world.W_g).detach().requires_grad_()
+    h = (x @ world.routers.W_g).detach().requires_grad_()
     y, _ = METHODS["top_k_b"].build(16, 0.0)(h, E, None)
     (y - target).square().sum().backward()
     by_group = h.grad[..., BLIND].reshape(16, N, 32).mean(dim=(0, 2))  # (N,)
@@ -86,9 +84,9 @@ def test_a_nearer_start_and_plain_gradient_descent_do_not_help_gate_a():
 @pytest.mark.parametrize("name", ["top_k_a", "straight_through", "fair"])
 def test_share_loss_margin_and_active_by_hand(name):
     _, world, route = router_after(name, steps=20)
-    share, loss, margin, active = blind_spot._measure(world, route, relu=False)
+    share, loss, margin, active = blind_spot._measure(world, route, relu=False).values()
     x, E, target = (t.detach().double().numpy() for t in world.test)
-    W_g = world.W_g.detach().double().numpy()
+    W_g = world.routers.W_g.detach().double().numpy()
     for r in range(3):
         losses, chosen, gaps = [], [], []
         for t in range(x.shape[1]):
@@ -150,11 +148,10 @@ def test_no_run_touches_another(name):
     method, worlds = METHODS[name], [blind_spot._World(3, 0, METHODS[name].start, 1) for _ in range(2)]
     worlds[1].experts[0] += 1.0
     for world in worlds:
-        route, update = method.build(3, method.coefficient), blind_spot._optimizer(world.W_g, "adam")
-        for _ in range(3):
-            blind_spot._train_step(world, route, update)
-    assert torch.equal(worlds[0].W_g[1:], worlds[1].W_g[1:])
-    assert not torch.equal(worlds[0].W_g[0], worlds[1].W_g[0])
+        blind_spot._train(world, method.build(3, method.coefficient), 3, **ADAM)
+    one, other = (world.routers.W_g for world in worlds)
+    assert torch.equal(one[1:], other[1:])
+    assert not torch.equal(one[0], other[0])
 
 
 @pytest.mark.parametrize(("steps", "times"), [(1, [0, 1]), (7, [*range(8)]), (60, [*range(0, 61, 2)]), (61, 22)])

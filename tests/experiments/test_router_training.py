@@ -9,19 +9,18 @@ import torch.nn.functional as F
 
 from moe_lessons import metrics
 from moe_lessons.data import gaussian_domains
+from moe_lessons.experiments.core import drawn, rows_of_step, tensors
 from moe_lessons.experiments.router_training import (
     Setting,
     _first_prototypes,
-    _layer,
-    _rows,
     _task,
-    _tensors,
     agreement,
     film_run,
     label_runs,
     naming_error,
     regression_runs,
 )
+from moe_lessons.layer import MoELayer
 from moe_lessons.losses import z_loss
 from moe_lessons.training import warmup_cosine
 
@@ -44,8 +43,8 @@ def by_hand(setting, steps, lr=0.01):
     W = torch.nn.Parameter(_first_prototypes(setting, 16))
     optimizer = torch.optim.Adam([W], lr=lr)
     for step in range(steps):
-        h = x[_rows(step, len(x))] @ W
-        loss = F.cross_entropy(h, domain[_rows(step, len(x))]) + setting.z_loss_coef * z_loss(h)
+        h = x[rows_of_step(step, len(x))] @ W
+        loss = F.cross_entropy(h, domain[rows_of_step(step, len(x))]) + setting.z_loss_coef * z_loss(h)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -129,20 +128,21 @@ def test_a_renormalised_single_expert_teaches_its_router_nothing():
 def test_regressions_side_by_side_are_what_layers_alone_become(top_k, gate):
     """The oracle: one `MoELayer`, the same batches, Adam and the schedule of `train`, written out."""
     for seed, run in zip((0, 4), regression_runs(top_k, gate, (0, 4), steps=30), strict=True):
-        (x, y), (fresh, target) = (_tensors(part) for part in _task(seed))
-        layer = _layer(top_k, gate, seed, 32, 8, 32)
+        (x, y), (fresh, target) = (tensors(part) for part in _task(seed))
+        layer = drawn(seed, MoELayer, 32, 32, 8, top_k, gate)
         optimizer = torch.optim.Adam(layer.parameters(), lr=5e-3)
         for step in range(30):
             optimizer.param_groups[0]["lr"] = 5e-3 * warmup_cosine(step, 30)
             optimizer.zero_grad()
-            (layer(x[_rows(step, len(x))]) - y[_rows(step, len(x))]).square().mean().backward()
+            (layer(x[rows_of_step(step, len(x))]) - y[rows_of_step(step, len(x))]).square().mean().backward()
             optimizer.step()
         with torch.no_grad():
             found, routing = layer(fresh, return_routing=True)
         error = (found - target).square().mean() / target.var(correction=0)
         assert run.error == pytest.approx(error.item(), rel=1e-3)
         assert np.mean(run.first == routing.selected[:, 0].numpy()) > 0.99
-        other = _layer(top_k, gate, seed + 1, 32, 8, 32)(fresh).sub(target).square().mean() / target.var(correction=0)
+        another = drawn(seed + 1, MoELayer, 32, 32, 8, top_k, gate)
+        other = another(fresh).sub(target).square().mean() / target.var(correction=0)
         assert run.error != pytest.approx(other.item(), rel=1e-3)  # the comparison can fail
 
 
@@ -220,8 +220,6 @@ def test_the_frames_of_a_film_fit_together(films, labels):
 
 
 def test_the_naming_loss_has_no_gradient_for_experts(films):
-    from moe_lessons.layer import MoELayer
-
     layer = MoELayer(2, 4, 4, 1, "softmax_topk")
     naming_error(layer, (torch.randn(5, 2), torch.zeros(5, dtype=torch.long)))["loss"].backward()
     assert layer.router.W_g.grad.abs().max() > 0
@@ -238,6 +236,7 @@ def test_the_naming_loss_has_no_gradient_for_experts(films):
         (partial(regression_run, 9, "topk_softmax", 0), "top_k = 9"),
         (partial(regression_runs, 2, "topk_softmax", []), "seeds = []"),
         (partial(regression_run, 2, "soft", 0), "gate = 'soft'"),
+        (partial(regression_run, 2, "topk_softmax", 0, steps=0), "steps = 0"),
         (partial(film_run, True, steps=30, every=7), "every = 7"),
         (partial(film_run, True, steps=0), "steps = 0"),
     ],

@@ -150,9 +150,10 @@ def names_in(tree):
 
 def checked(path, folder):
     """Return the cells of a notebook with the promises."""
+    text, number = path.read_text("utf-8"), path.stem.partition("_")[0]
     if folder == "notebooks":
-        return lesson_cells(path.read_text("utf-8"), COURSE, path.stem.partition("_")[0], checked=True)
-    return exercise_cells(path.read_text("utf-8"), COURSE, path.stem.partition("_")[0], checked=True)[folder == "solutions"]
+        return lesson_cells(text, COURSE, number, checked=True)
+    return exercise_cells(text, COURSE, number, checked=True)[folder == "solutions"]
 
 
 NOTEBOOKS = [(path, "notebooks") for path in sorted(ROOT.glob("authoring/lessons/*.py"))]

@@ -140,6 +140,13 @@ def links(page: Page) -> Iterator[str]:
             yield target
 
 
+@rule(NOTEBOOK, "no word of a lesson that is not there")
+def lessons_named(page: Page) -> Iterator[str]:
+    lists = re.findall(r"\blessons? (\d\d(?:(?:, | and | or )\d\d)*)", page.text, re.IGNORECASE)
+    named = {number for found in lists for number in re.findall(r"\d\d", found)}
+    yield from named - {path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+
 @rule(LESSON, "a first cell with `# NN · Title`, its question in bold, “You will be able to” and up to six numbered "
               "points, `**Before:**`, `**Time:** about N minutes` (at most 40)")  # fmt: skip
 def opening(page: Page) -> Iterator[str]:

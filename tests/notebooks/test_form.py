@@ -1,5 +1,6 @@
 """Every notebook that learners open keeps the rules of `form.py`, and CONTRIBUTING names them all."""
 
+import re
 from functools import partial
 
 import nbformat
@@ -19,6 +20,10 @@ CASES = [
     for page in PAGES
     if page.is_one_of(rule.kind)
 ]
+
+
+def lesson(name):
+    return next(page for page in PAGES if page.is_lesson and page.path.stem == name)
 
 
 @pytest.mark.parametrize(("rule", "page"), CASES)
@@ -107,6 +112,7 @@ BREAKS = {
     "short_cells": [partial(add, "code", "x = 1\n" * 26)],
     "closed_folds": [partial(add, "markdown", "<details>")],
     "links": [partial(add, "markdown", "[no](nowhere.ipynb)")],
+    "lessons_named": [partial(add, "markdown", "as in lessons 01, 02 and 98")],
     "opening": [
         partial(change, *pair)
         for pair in (("# 01", "# 02"), ("?**", ".**"), ("be able", "know"), ("**Before", "Before"), ("about 5", "about 41"))
@@ -153,26 +159,11 @@ def test_every_rule_has_a_broken_control():
     assert {rule.faults.__name__ for rule in RULES} == {*BREAKS, "checks"}
 
 
-@pytest.mark.parametrize("path", [path for path in ALL if path.parent.name == "exercises"], ids=lambda path: path.stem)
-def test_the_minutes_of_a_set_are_the_same_wherever_they_stand(path):
-    asked = sum(q.minutes for q in questions().values() if q.set == path.name[:2])
-    found = re.findall(r"questions, about (\d+) minutes", text(ALL[path]))
-    found += re.findall(rf"{path.name}\), about (\d+) minutes", text(LESSONS[path.stem]))
-    assert set(found) == {str(asked)}
-
-
-@pytest.mark.parametrize("path", ALL, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_lesson_that_is_spoken_of_exists(path):
-    lists = re.findall(r"\blessons? (\d\d(?:(?:, | and | or )\d\d)*)", text(ALL[path]), re.IGNORECASE)
-    spoken_of = {number for found in lists for number in re.findall(r"\d\d", found)}
-    assert spoken_of <= {name[:2] for name in LESSONS}
-
-
 def test_the_changes_that_lesson_06_suggests_run():
     from moe_lessons.data import clustered_regression
     from moe_lessons.experiments import worth_it
 
-    change, layers = re.findall(r"`([^`]+)`", LESSONS["06_counting_the_cost"].cells[-1].source)
+    change, layers = re.findall(r"`([^`]+)`", lesson("06_counting_the_cost").notebook.cells[-1].source)
     names = {"worth_it": worth_it}
     exec(layers, names)
     for (kind, _), make in names["three"].items():
@@ -183,8 +174,7 @@ def test_the_changes_that_lesson_06_suggests_run():
 def test_the_lesson_types_the_worked_example_that_the_package_holds():
     from moe_lessons.data import worked_example
 
-    lesson = next(page for page in PAGES if page.path.stem == "01_worked_example")
-    cell = next(cell for cell in lesson.code if cell.source.startswith("x = np"))
+    cell = next(cell for cell in lesson("01_worked_example").code if cell.source.startswith("x = np"))
     space = {}
     exec("import numpy as np\n" + cell.source, space)
     x, W_g = worked_example()

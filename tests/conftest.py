@@ -1,5 +1,6 @@
 """Shared by all tests: in which order they run, what they cost, and where progress goes: not into the user's own."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -67,10 +68,17 @@ def interrupts():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory):
+    """Yield folders that are not there yet: `tmp_path` would make one for each test."""
+    base = tmp_path_factory.mktemp("homes")
+    return (base / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def progress_home(tmp_path, monkeypatch):
+def progress_home(homes, monkeypatch):
     """Keep progress of each test apart."""
-    home = tmp_path / "moe-lessons-home"
+    home = next(homes)
     monkeypatch.setenv("MOE_LESSONS_HOME", str(home))
     return home
 

@@ -126,7 +126,8 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.embed = nn.Embedding(c.vocab, c.d_model)
+        # One that draws its numbers makes torch import for seconds.
+        self.embed = nn.Embedding.from_pretrained(torch.empty(c.vocab, c.d_model))
         self.blocks = nn.ModuleList(Block(c, dense=i < c.dense_layers) for i in range(c.layers))
         self.norm = nn.RMSNorm(c.d_model)
         self.head = nn.Linear(c.d_model, c.vocab, bias=False)

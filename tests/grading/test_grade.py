@@ -37,7 +37,7 @@ def test_a_solution_has_full_marks(path, sandbox):
     assert record.notes == ()
 
 
-@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SOLUTIONS[::5], ids=lambda path: path.stem)  # the kernels of notebooks/ run them all
 def test_an_untouched_notebook_is_not_attempted(path, sandbox):
     record = graded(ROOT / "exercises" / path.name, ROOT / "exercises", sandbox)
     assert record.ended == Ended.OK

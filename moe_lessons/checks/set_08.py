@@ -768,22 +768,16 @@ def error_left(gate: str, top_k: int, lr: float, steps: int, seed: int) -> float
     import torch  # here, so that reading the questions does not load it
 
     from moe_lessons.data import clustered_regression
+    from moe_lessons.experiments.core import batches, drawn, squared_error, tensors, trained
     from moe_lessons.layer import MoELayer
-    from moe_lessons.training import constant, train
+    from moe_lessons.training import constant
 
     parts = clustered_regression(4096, WIDTH, CLUSTERS, test_T=1024, seed=seed)
-    (x, y), (fresh, target) = ((torch.tensor(p.x).float(), torch.tensor(p.y).float()) for p in parts)  # (T, d) each
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layer = MoELayer(WIDTH, WIDTH, EXPERTS, top_k, gate)
-    rows = np.random.default_rng([seed, 85]).integers(len(x), size=(steps, BATCH))
-    batches = torch.tensor(rows)  # (steps, B)
-
-    def losses(layer: Any, row: Any) -> dict:
-        return {"loss": (layer(x[row]) - y[row]).square().mean()}
-
+    (x, y), (fresh, target) = map(tensors, parts)  # (T, d) each
+    layer = drawn(seed, MoELayer, WIDTH, WIDTH, EXPERTS, top_k, gate)
+    rows = torch.tensor(np.random.default_rng([seed, 85]).integers(len(x), size=(steps, BATCH)))  # (steps, B)
     try:
-        train(layer, lambda step: batches[step], losses, steps, lr=lr, schedule=constant, progress=False)
+        trained(layer, batches(x, y, rows.__getitem__), squared_error, steps, lr=lr, schedule=constant)
     except ValueError as error:
         if "finite" not in str(error):
             raise

@@ -1,1 +1,1 @@
-"""What lessons run and what ships as results: one file an experiment."""
+"""What lessons run and what ships as results: one file an experiment. `core` is what they share."""

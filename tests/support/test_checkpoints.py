@@ -185,6 +185,8 @@ FIRST = {
         ({"steps": 30}, "steps = 20 (now 30)"),
         ({"steps": 10}, "steps = 20 (now 10)"),
         ({"lr": 0.03}, "lr = 0.01 (now 0.03)"),
+        ({"optimizer": torch.optim.SGD}, "optimizer = Adam (now SGD)"),
+        ({"optimizer": functools.partial(torch.optim.Adam, fused=True, betas=(0.5, 0.9))}, "optimizer options = {"),
         ({"schedule": constant}, "schedule = warmup_cosine"),
         ({"schedule": half}, "schedule = warmup_cosine"),
         ({"losses": error}, "losses = losses"),

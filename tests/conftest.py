@@ -69,16 +69,16 @@ def interrupts():
 
 
 @pytest.fixture(scope="session")
-def homes(tmp_path_factory):
+def fresh_homes(tmp_path_factory):
     """Yield folders that are not there yet: `tmp_path` would make one for each test."""
     base = tmp_path_factory.mktemp("homes")
     return (base / str(number) for number in itertools.count())
 
 
 @pytest.fixture(autouse=True)
-def progress_home(homes, monkeypatch):
+def progress_home(fresh_homes, monkeypatch):
     """Keep progress of each test apart."""
-    home = next(homes)
+    home = next(fresh_homes)
     monkeypatch.setenv("MOE_LESSONS_HOME", str(home))
     return home
 

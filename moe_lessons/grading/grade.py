@@ -10,7 +10,7 @@ from moe_lessons.checks.attempt import Attempt, Status
 from moe_lessons.checks.deadline import OutOfTime, deadline
 from moe_lessons.checks.engine import judged
 from moe_lessons.checks.question import Data, Question
-from moe_lessons.grading import submission, wire
+from moe_lessons.grading import published, submission, wire
 from moe_lessons.grading.learners import learner
 from moe_lessons.grading.records import Ended, Mark, Record
 from moe_lessons.grading.sandbox import Sandbox
@@ -36,10 +36,9 @@ def grade_submission(
     try:
         content = submission.read_bytes(path, folder)
         notebook = submission.parse(content)
-        asked = submission.wanted(notebook.cells, questions)
-    except Unreadable as reason:
-        found = submission.digest(content) if content else ""
-        return Record(name, whose, found, Ended.UNREADABLE, reason=clean(str(reason), 500))
+        asked = _asked(name, notebook, questions)
+    except (published.Own, Unreadable) as reason:
+        return _unmarked(name, whose, content, reason)
     digest = submission.digest(content)
     grading = Grading(notebook, asked, secret + bytes.fromhex(digest), sandbox)
     grading.notes += submission.other_sets(notebook.cells, questions, asked)
@@ -51,6 +50,27 @@ def grade_submission(
         grading.unreached = Status.FAULT
         grading.trouble(Ended.PARTIAL, f"the grader itself failed: {type(fault).__name__}: {fault}")
     return grading.record(name, whose, digest)
+
+
+def _asked(name: str, notebook: Submission, questions: Mapping[str, Question]) -> list[Question]:
+    """Return the questions that a notebook answers. Raises Unreadable, and Own for one of the course's.
+
+    In a lesson only what a learner added tells of a set: its own cells use names of answers, too.
+    """
+    published.refuse_own(name, notebook.cells)
+    given = published.lesson(notebook.cells)
+    added = tuple(cell for cell in notebook.cells if not published.plain((cell,)) <= given)
+    if given and not submission.evidence(added, questions):
+        raise published.Own("a lesson of the course, without answers to an exercise set: it is not marked")
+    return submission.wanted(added, questions, notebook.titled)
+
+
+def _unmarked(name: str, whose: str, content: bytes, reason: Exception) -> Record:
+    """Return the record of a file that has no marks: the course's own, or one that cannot be read."""
+    digest = submission.digest(content) if content else ""
+    if isinstance(reason, published.Own):
+        return Record(name, whose, digest, Ended.OK, notes=(str(reason),))
+    return Record(name, whose, digest, Ended.UNREADABLE, reason=clean(str(reason), 500))
 
 
 def _inside(path: Path, folder: Path) -> str:

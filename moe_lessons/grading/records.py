@@ -34,7 +34,8 @@ class Mark:
 class Record:
     """One graded file. file: its path inside the folder of submissions. digest: SHA-256 of its bytes, in hex.
 
-    reason: why it did not end "ok". notes: what was passed over (magics, shell lines, cells that raised), in words.
+    reason: why it did not end "ok". notes: what was passed over (magics, shell lines, cells that raised), in words; of
+    a notebook of the course's own, which has no marks, what it is.
     seconds: of CPU time that its code used.
     """
 

@@ -7,7 +7,7 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from moe_lessons.checks.question import Question
 MOST_BYTES = 20 * 2**20
 MOST_CELLS, MOST_CHARACTERS = 1000, 2**20
 CHECKED = re.compile(r"""\bcheck\(\s*["'](\w[\w.]{0,20})["']""")
-NAMED = re.compile(r"^[ \t]*(?:def[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=)", re.MULTILINE)
+IMPORTED = re.compile(r"^[ \t]*from[ \t]+moe_lessons\.checks[ \t]+import[ \t][^\n]*\bcheck\b", re.MULTILINE)
+TITLE = re.compile(r"\s*#[ \t]*Exercises (\d\d)\b")
+ENOUGH = 2  # of evidence: less may be chance
+NAMED = re.compile(r"^[ \t]*(?:def[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=(?!=))", re.MULTILINE)
 
 
 class Unreadable(Exception):
@@ -27,10 +30,14 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Submission:
-    """The code cells of a notebook, in order, and what was noticed while reading it."""
+    """The code cells of a notebook, in order, and what was noticed while reading it.
+
+    titled: the exercise sets of which it has the title.
+    """
 
     cells: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    titled: frozenset[str] = frozenset()
 
 
 def read_bytes(path: Path, folder: Path) -> bytes:
@@ -73,7 +80,7 @@ def parse(content: bytes) -> Submission:
         raise Unreadable("nested too deeply for a notebook") from None
     except (ValueError, MemoryError) as error:
         raise Unreadable(f"not JSON, so no notebook ({error})") from None
-    cells = [_source(cell) for cell in _cells(notebook) if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+    cells = _sources(notebook, "code")
     found = tuple(cell for cell in cells if cell is not None)
     if len(found) > MOST_CELLS or sum(map(len, found)) > MOST_CHARACTERS:
         raise Unreadable(f"{len(found)} code cells with {sum(map(len, found))} characters: too many")
@@ -81,7 +88,8 @@ def parse(content: bytes) -> Submission:
         notes.append(f"{len(cells) - len(found)} cells without a source were passed over")
     if not any(cell.strip() for cell in found):
         raise Unreadable("a notebook without code")
-    return Submission(found, tuple(notes))
+    titles = (TITLE.match(text or "") for text in _sources(notebook, "markdown"))
+    return Submission(found, tuple(notes), frozenset(title[1] for title in titles if title))
 
 
 def _text(content: bytes) -> tuple[str, list[str]]:
@@ -111,54 +119,91 @@ def _cells(notebook: Any) -> list:
     return [cell for cells in lists if isinstance(cells, list) for cell in cells]
 
 
+def _sources(notebook: Any, kind: str) -> list[str | None]:
+    """Return the sources of all cells of a kind; None for one that has none."""
+    return [_source(cell) for cell in _cells(notebook) if isinstance(cell, dict) and cell.get("cell_type") == kind]
+
+
 def _source(cell: dict) -> str | None:
-    """Return the source of a code cell, text or a list of lines; `input` in nbformat 3. None if there is none."""
+    """Return the source of a cell, text or a list of lines; `input` in nbformat 3. None if there is none."""
     source = cell.get("source", cell.get("input"))
     if isinstance(source, list) and all(isinstance(line, str) for line in source):
         source = "".join(source)
     return source if isinstance(source, str) else None
 
 
-def wanted(cells: tuple[str, ...], questions: Mapping[str, Question]) -> list[Question]:
-    """Return the questions of the exercise set that a notebook is about: its `check` calls and names decide.
+def wanted(
+    cells: tuple[str, ...], questions: Mapping[str, Question], titled: frozenset[str] = frozenset()
+) -> list[Question]:
+    """Return the questions of the exercise set that a notebook is about, by the `evidence` in it.
 
     questions: those that are marked. The course's other ones are weighed as well: sets share names, and a notebook of
     another set is no poor answer to this one. Raises Unreadable where no set can be told, or one that is not marked.
     """
-    known = registry.questions() | dict(questions)
-    weight, size = _weights(cells, known), Counter(question.set for question in known.values())
+    weight, size = evidence(cells, questions, titled), Counter(question.set for question in _known(questions))
     marked = {question.set for question in questions.values()}
+    if not weight:
+        chance = sorted({question.answer for question in _known(questions)} & _named(cells))
+        but = f", but for the name {chance[0]}, which alone may be chance" if chance else ""
+        raise Unreadable(f"no question of the course is found in it{but}")
     best = max(weight, key=lambda name: (weight[name], name in marked, weight[name] / size[name]))
-    if not weight[best]:
-        raise Unreadable("no question of the course is found in it")
     if best not in marked:
         raise Unreadable(f"it is about set {best}, which is not marked here")
     return [question for question in questions.values() if question.set == best]
 
 
+def evidence(
+    cells: tuple[str, ...], questions: Mapping[str, Question], titled: frozenset[str] = frozenset()
+) -> Counter[str]:
+    """Return what speaks for each exercise set, marked or not, where it is enough to say that the notebook answers it.
+
+    A `check` of a question is enough. So are the names of two answers, and one name beside the title of the set or an
+    import of `check`: alone it may be chance, above all in someone's notebook about the same matter.
+    """
+    weight = _weights(cells, _known(questions))
+    imported = any(map(IMPORTED.search, cells))
+    for name in weight:
+        weight[name] += imported + (name in titled)
+    return Counter({name: found for name, found in weight.items() if found >= ENOUGH})
+
+
 def other_sets(cells: tuple[str, ...], questions: Mapping[str, Question], asked: list[Question]) -> list[str]:
     """Return a note on each further set of which there is more than two borrowed names: a question and its check."""
-    there = {name for name, weight in _weights(cells, questions).items() if weight > 2}
+    there = {name for name, weight in _weights(cells, questions.values()).items() if weight > 2}
     others = sorted(there - {question.set for question in asked})
     return [f"it holds work on set {name} too, which is not marked: a notebook is about one set" for name in others]
 
 
-def _weights(cells: tuple[str, ...], questions: Mapping[str, Question]) -> Counter[str]:
-    """Return how much of a notebook is about each set: a question's `check` counts twice, its name once."""
+def _known(questions: Mapping[str, Question]) -> Collection[Question]:
+    """Return the questions that are marked and the course's other ones."""
+    return (registry.questions() | dict(questions)).values()
+
+
+def _weights(cells: tuple[str, ...], questions: Collection[Question]) -> Counter[str]:
+    """Return how much of a notebook is about each set: a question's `check` counts twice, its name once.
+
+    A common word such as `example` counts only beside its check, and a name that sets share for that which is checked.
+    """
     checked = {found for cell in cells for found in CHECKED.findall(cell)}
-    named = {name for cell in cells for pair in NAMED.findall(cell) for name in pair if name}
+    named = _named(cells)
+    explained = {question.answer for question in questions if question.id in checked}
     weight: Counter[str] = Counter()
-    for question in questions.values():
-        weight[question.set] += 2 * (question.id in checked) + (question.answer in named)
-    return weight
+    for question in questions:
+        telling = question.answer.startswith("my_") and question.answer not in explained
+        tells = question.id in checked or telling
+        weight[question.set] += 2 * (question.id in checked) + (tells and question.answer in named)
+    return +weight
+
+
+def _named(cells: tuple[str, ...]) -> set[str]:
+    """Return the names that cells define, as far as their text tells."""
+    return {name for cell in cells for pair in NAMED.findall(cell) for name in pair if name}
 
 
 def look_alikes(cells: tuple[str, ...], asked: list[Question]) -> list[str]:
     """Return notes on names that differ from an asked one only in letters outside ASCII, such as a Cyrillic а."""
-    named = {name for cell in cells for pair in NAMED.findall(cell) for name in pair if name and not name.isascii()}
-    pairs = [
-        (name, question.answer) for name in sorted(named) for question in asked if _looks_like(name, question.answer)
-    ]
+    named = sorted(name for name in _named(cells) if not name.isascii())
+    pairs = [(name, question.answer) for name in named for question in asked if _looks_like(name, question.answer)]
     return [f"{name!a} is not {answer!r}: it has letters of another alphabet" for name, answer in pairs]
 
 

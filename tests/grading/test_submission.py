@@ -10,9 +10,11 @@ from moe_lessons.grading import submission
 from moe_lessons.grading.grade import clean
 from moe_lessons.grading.submission import Unreadable, look_alikes, other_sets, parse, read_bytes, wanted
 
+IMPORTS = ("from moe_lessons.checks import check, progress",)
 
-def ids(*cells):
-    return [question.id for question in wanted(cells, questions())]
+
+def ids(*cells, titled=()):
+    return [question.id for question in wanted(cells, questions(), frozenset(titled))]
 
 
 def test_sources_come_in_order_as_text_or_lines():
@@ -73,7 +75,7 @@ def test_a_notebook_of_another_set_is_no_poor_answer_to_this_one():
     with pytest.raises(Unreadable, match="about set 03, which is not marked"):
         wanted(third, of_02)
     assert wanted(third, questions())[0].set == "03"
-    assert wanted(("my_softmax = 1",), of_02)[0].set == "02"
+    assert wanted((*IMPORTS, "my_softmax = 1"), of_02)[0].set == "02"
 
 
 def test_a_second_set_is_noted_and_a_borrowed_helper_is_not():
@@ -83,6 +85,50 @@ def test_a_second_set_is_noted_and_a_borrowed_helper_is_not():
     assert "set 01" in note
     assert other_sets(first, questions(), wanted(first, questions())) == []
     assert other_sets(("def my_logits(x):\n    return x",), questions(), asked) == []
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("example = 3",),
+        ("gaps = doubling = [1, 2]",),
+        ("def my_softmax(x):\n    return x", "example = my_softmax([1, 2])"),
+        ("def my_layer(x):\n    return x",),
+        (*IMPORTS, "example = 3"),
+        ("import moe_lessons", "my_logits = 3"),
+        (*IMPORTS, "my_layer == my_expert"),
+    ],
+)
+def test_what_may_be_chance_is_no_evidence(cells):
+    with pytest.raises(Unreadable, match=r"no question of the course is found in it(, but for the name \w+, which|$)"):
+        ids(*cells)
+
+
+def test_a_name_is_evidence_beside_a_check_another_name_an_import_of_check_or_the_title():
+    name = "def my_keep_top_k(logits, k):\n    return logits"
+    for more in (["check('4.1', f)"], ["my_gate = 3"], IMPORTS):
+        assert ids(name, *more)[0] == "4.1"
+    assert ids(name, titled=["04"])[0] == "4.1"
+    assert ids("check('3.5', example)")[0] == "3.1"
+
+
+def test_the_title_decides_where_sets_share_a_name_and_is_nothing_alone():
+    name = "def my_softmax(x):\n    return x"
+    assert [ids(name, *IMPORTS, titled=[of])[0] for of in ("02", "03")] == ["2.1", "3.1"]
+    with pytest.raises(Unreadable):
+        ids("print(1)", titled=["03"])
+
+
+def test_the_title_is_read_from_the_first_line_of_a_text():
+    texts = [
+        "# Exercises 03 · Temperature\nText",
+        ["\n", "#  Exercises 04"],
+        "See # Exercises 05",
+        "## Exercises 06",
+        7,
+    ]
+    cells = [{"cell_type": "markdown", "source": text} for text in texts] + [{"cell_type": "code", "source": "x = 1"}]
+    assert parse(json.dumps({"cells": cells}).encode()).titled == {"03", "04"}
 
 
 @pytest.mark.parametrize("cells", [(), ("print(1)",), ('check("99.1", a)',), ("x == my_expert",)])

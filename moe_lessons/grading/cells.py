@@ -14,16 +14,43 @@ import sys
 import types
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from moe_lessons.checks.attempt import Status, untouched
 from moe_lessons.checks.engine import Result
 
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+FUNCTIONS, IMPORTS = (ast.FunctionDef, ast.AsyncFunctionDef), (ast.Import, ast.ImportFrom)
+DEFINITIONS = (*FUNCTIONS, ast.ClassDef, *IMPORTS)
+LEAVE_NOTHING = (ast.Expr, ast.Assert, ast.Raise, ast.Delete, ast.Pass)
+MOST_ERRORS = 3  # of one cell that are told
 RAISING = {"RESUME", "LOAD_GLOBAL", "RAISE_VARARGS", "PUSH_NULL", "PRECALL", "CALL", "NOP"}
 TIMED = re.compile(r"^(\s*)%time (?=\S)", re.MULTILINE)
 TRANSPARENT = ("%%time", "%%timeit", "%%capture", "%%prun")  # cell magics whose cell is code all the same
 FUTURES = [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
+
+
+@dataclass
+class Ran:
+    """What became of a cell. notes: what was passed over, in words. errors: in words, as they came: "raised ...".
+
+    costly: the first error may have cost something, an import, an answer, or what followed it.
+    went_on: statements that leave something behind followed it. Jupyter stops at an error; here they were run.
+    """
+
+    number: int
+    notes: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    costly: bool = False
+    went_on: bool = False
+
+    def told(self) -> dict[str, Any]:
+        """Return notes, and apart from them the error that may be the cause of lost marks, as plain data."""
+        cause, others = ("", self.errors) if not self.costly else (self.errors[0], self.errors[1:])
+        said = [*self.notes, *(f"cell {self.number} {error}" for error in others[:MOST_ERRORS])]
+        more = len(others) - MOST_ERRORS
+        said += [f"cell {self.number}: {more} more of its statements raised"] if more > 0 else []
+        return {"notes": said, "cause": cause, "went_on": self.went_on}
 
 
 class Notebook:
@@ -44,21 +71,40 @@ class Notebook:
         self.flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         self.last: Any = None
 
-    def run(self, source: str, number: int, definitions_only: bool) -> list[str]:
-        """Run one cell. Return notes: what was passed over, and the error it ended with."""
-        notes: list[str] = []
+    def run(self, source: str, number: int, definitions_only: bool) -> Ran:
+        """Run one cell, statement by statement. After one that raises, the later ones are run all the same.
+
+        For it may raise here alone, where there is no network, no keyboard, no file and no library of the learner's.
+        """
+        ran = Ran(number)
         try:
             with _quiet():
-                tree = _parsed(source, number, notes)
+                tree = _parsed(source, ran)
                 filename = _remembered(source, number)
+                nodes = [one for node in tree.body if not definitions_only or _defines(node) for one in _singly(node)]
                 value = None
-                for node in tree.body:
-                    if not definitions_only or _defines(node):
-                        value = self._execute(_guarded(node, self.answers), filename)
+                for i, node in enumerate(nodes):
+                    value = self._attempted(node, filename, ran, nodes[i + 1 :])
                 self._show(value)
+        except BaseException as error:
+            ran.errors.append(f"raised {_words(error)}")
+        return ran
+
+    def _attempted(self, node: ast.stmt, filename: str, ran: Ran, later: list[ast.stmt]) -> Any:
+        """Execute a statement. Note the error that it raises, and what that may cost."""
+        try:
+            return self._execute(_guarded(node, self.answers), filename)
         except BaseException as error:  # SystemExit too: in Jupyter it does not end the notebook either
-            notes.append(f"cell {number} raised {_words(error)}")
-        return notes
+            first, words = not ran.errors, f"raised {_words(error)}"
+            ran.errors.append(words)
+        if first:
+            ran.went_on = not all(isinstance(other, LEAVE_NOTHING) for other in later)
+            ran.costly = ran.went_on or isinstance(node, IMPORTS) or not self.answers.isdisjoint(_named(node))
+        if first and ran.costly:
+            ran.errors[0] = f"{words} (line {node.lineno}: {_line(filename, node.lineno)})"
+        if isinstance(node, FUNCTIONS):
+            with contextlib.suppress(BaseException):
+                self._execute(_bare(node), filename)
 
     def _execute(self, node: ast.stmt, filename: str) -> Any:
         """Execute a statement as Jupyter does: with all future imports, awaited. Return the value of an expression."""
@@ -124,13 +170,13 @@ def _as_given(answer: Any) -> Any:
     return answer
 
 
-def _parsed(source: str, number: int, notes: list[str]) -> ast.Module:
+def _parsed(source: str, ran: Ran) -> ast.Module:
     """Parse a cell, and note what is passed over."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree, passed_over = _python(source)
     if passed_over:
-        notes.append(f"cell {number}: magics and shell lines were passed over")
+        ran.notes.append(f"cell {ran.number}: magics and shell lines were passed over")
     return tree
 
 
@@ -153,6 +199,33 @@ def _python(source: str) -> tuple[ast.Module, bool]:
     untimed, timed = TIMED.subn(r"\1", source)
     python = TransformerManager().transform_cell(untimed)
     return ast.parse(python), bool(timed) or python.count("get_ipython()") > source.count("get_ipython()")
+
+
+def _singly(node: ast.stmt) -> list[ast.stmt]:
+    """Return an import of several names as one of each: where one is missing, the others still come."""
+    if not isinstance(node, IMPORTS):
+        return [node]
+    singles = [copy.copy(node) for _name in node.names]
+    for single, name in zip(singles, node.names, strict=True):
+        single.names = [name]
+    return list(singles)
+
+
+def _bare(node: ast.stmt) -> ast.stmt:
+    """Return a function's definition without decorators and annotations, which may need what could not be imported."""
+    bare: Any = copy.deepcopy(node)
+    bare.decorator_list, bare.returns = [], None
+    for part in ast.walk(bare.args):
+        if isinstance(part, ast.arg):
+            part.annotation = None
+    return bare
+
+
+def _named(node: ast.stmt) -> set[str]:
+    """Return the names that a statement gives to something, at any depth."""
+    parts = list(ast.walk(node))
+    stored = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return stored | {part.name for part in parts if isinstance(part, (*FUNCTIONS, ast.ClassDef))}
 
 
 def _guarded(node: ast.stmt, answers: frozenset[str]) -> ast.stmt:
@@ -204,6 +277,10 @@ def _remembered(source: str, number: int) -> str:
     return filename
 
 
+def _line(filename: str, number: int) -> str:
+    return linecache.getline(filename, number).strip()[:80]
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Let what a cell prints, warns of or plots vanish."""
@@ -219,6 +296,6 @@ class _Nowhere(io.TextIOBase):
 def _words(error: BaseException) -> str:
     """Return an error in one line."""
     try:
-        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return " ".join(f"{type(error).__name__}: {error}".split())[:200].rstrip(": ")
     except BaseException:  # an error of the learner's own making that cannot be written
         return "an error that cannot be written"

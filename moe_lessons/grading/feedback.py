@@ -13,7 +13,8 @@ SIGN = {Status.CORRECT: "✓", Status.NOT_ATTEMPTED: "·"}
 
 # For the learner: what the way it ended means for the marks.
 MEANING = {
-    Ended.PARTIAL: "Not all of your notebook could be run. What could be is marked below.",
+    Ended.PARTIAL: "Not all of your notebook could be run here: marking has no network, no keyboard, no files of yours "
+    "and only the course's libraries. What could be run is marked below.",
     Ended.UNREADABLE: "Your file could not be read, so there are no marks. Hand it in again, or ask your teacher.",
     Ended.TIMED_OUT: "Your notebook ran too long and was stopped. What was there by then is marked below.",
     Ended.KILLED: "Running your notebook ended before its time. What was there by then is marked below.",

@@ -96,6 +96,7 @@ class Grading:
         self.session = Session(sandbox, notebook.cells, asked, _modules(asked), _torch(notebook, asked))
         self.notes = [*notebook.notes, *submission.look_alikes(notebook.cells, asked)]
         self.troubles: list[tuple[Ended, str]] = []
+        self.costly: list[str] = []  # errors that are to blame if marks are missing
         self.marks: dict[str, Mark] = {}
         self.unreached = Status.NOT_YET
 
@@ -113,8 +114,12 @@ class Grading:
 
     def record(self, file: str, whose: str, digest: str) -> Record:
         """Return the result. A question without a mark was not reached: it counts as nothing, and `reason` says why."""
-        ended = self.troubles[0][0] if self.troubles else Ended.OK
         marks = tuple(self.marks.get(q.id) or _mark(q, self.unreached, "Not reached.") for q in self.asked)
+        if any(mark.points < mark.possible for mark in marks):
+            self.troubles += [(Ended.PARTIAL, error) for error in self.costly]
+        else:
+            self.notes += self.costly
+        ended = _ended([end for end, _ in self.troubles])
         reasons = "; ".join(dict.fromkeys(reason for _, reason in self.troubles))
         notes = tuple(clean(note, 300) for note in self.notes[:100])
         return Record(file, whose, digest, ended, clean(reasons, 1000), marks, notes, round(self.session.seconds, 3))
@@ -125,6 +130,10 @@ class Grading:
         self.notes += step.notes
         if step.ended is not Ended.OK:
             self.trouble(step.ended, f"cell {number} {step.why}; of it only definitions were kept")
+        elif step.said.get("went_on") and step.cause:
+            self.trouble(Ended.PARTIAL, f"cell {number} {step.cause}; what follows there was run all the same")
+        elif step.cause:
+            self.costly.append(f"cell {number} {step.cause}")
 
     def _mark(self, question: Question) -> Mark:
         """Draw, and mark the answer; where it is not correct, what the last check was given may be."""
@@ -166,6 +175,11 @@ class Grading:
         """Give no points where the check itself fails, and let the teacher know."""
         self.trouble(Ended.PARTIAL, f"{what}: {type(fault).__name__}")
         return _mark(question, Status.FAULT, f"The check itself failed: {type(fault).__name__}: {fault}")
+
+
+def _ended(ends: list[Ended]) -> Ended:
+    """Return how all ended: what ended before its time says more than what merely was not whole."""
+    return next((end for end in ends if end is not Ended.PARTIAL), Ended.PARTIAL) if ends else Ended.OK
 
 
 def _mark(question: Question, status: Status, message: str, points: int = 0, mistake: str | None = None) -> Mark:

@@ -39,6 +39,12 @@ class Step:
         notes = self.said.get("notes")
         return [note for note in notes if isinstance(note, str)][:20] if isinstance(notes, list) else []
 
+    @property
+    def cause(self) -> str:
+        """Return the error that may have cost marks, or nothing."""
+        cause = self.said.get("cause")
+        return cause if isinstance(cause, str) else ""
+
 
 class Session:
     """Runs cells and tries answers. Use it as a context: at its end the worker is stopped."""

@@ -126,7 +126,7 @@ class Worker:
             ended, seconds, code = forks.watched(child, request["seconds"], request["wall"])
             said = forks.read(report) if code == CAME_THROUGH else {}
         if code == CAME_THROUGH and forks.greeted(mine):
-            self._hand_over(mine, {"ended": "ran", "notes": said.get("notes", []), "seconds": seconds}, said)
+            self._hand_over(mine, {**said, "ended": "ran", "seconds": seconds}, said)
         mine.close()
         self._purge()
         wire.send(self.channel, {"ended": ended, "notes": [], "seconds": seconds})
@@ -135,13 +135,13 @@ class Worker:
         """Run the cell, fork the heir, end. The heir waits for the channel, which the cell itself never has."""
         self.channel.close()
         forks.limit_cpu(request["seconds"])
-        notes = self.notebook.run(request["source"], request["number"], request["definitions"])
+        ran = self.notebook.run(request["source"], request["number"], request["definitions"])
         self.tidy()
         self._purge()
         forks.try_to_fork()
         heir = os.fork()
         if heir:
-            forks.write(report, {"notes": notes, "heir": heir})
+            forks.write(report, {**ran.told(), "heir": heir})
             os._exit(CAME_THROUGH)
         report.close()
         theirs.settimeout(None)

@@ -14,6 +14,12 @@ def notebook():
     sys.modules["__main__"] = before
 
 
+def run(notebook, cell, number, definitions_only=False):
+    """Run a cell. Return all that is said of it: notes, and the error that may have cost something."""
+    said = notebook.run(cell, number, definitions_only).told()
+    return [*filter(None, [said["cause"]]), *said["notes"]]
+
+
 ATTEMPT, STUB = "def f(x):\n    return x + 1", 'def f(x):\n    """x -> y"""\n\n    raise NotImplementedError'
 
 
@@ -52,37 +58,37 @@ def test_attempts_are_told(value):
 )
 def test_a_stub_does_not_take_the_place_of_an_attempt(notebook, cells):
     for number, cell in enumerate(cells):
-        assert notebook.run(cell, number, False) == []
+        assert run(notebook, cell, number) == []
     assert notebook.answer("f")(1) == 2
 
 
 def test_of_several_attempts_the_last_counts_even_a_wrong_one(notebook):
-    notebook.run(ATTEMPT, 1, False)
-    notebook.run("def f(x):\n    return None", 2, False)
+    run(notebook, ATTEMPT, 1)
+    run(notebook, "def f(x):\n    return None", 2)
     assert notebook.answer("f")(1) is None
 
 
 @pytest.mark.parametrize("dots", ["values = ...", 'values = {"a": ..., "b": ...}', "values = [..., ...]"])
 def test_values_too(notebook, dots):
-    notebook.run(dots, 1, False)
+    run(notebook, dots, 1)
     assert is_stub(notebook.answer("values"))
-    notebook.run('values = {"a": 1, "b": ...}', 2, False)
-    notebook.run(dots, 3, False)
+    run(notebook, 'values = {"a": 1, "b": ...}', 2)
+    run(notebook, dots, 3)
     assert notebook.answer("values") == {"a": 1, "b": ...}
 
 
 def test_a_stub_of_another_name_is_as_python_has_it(notebook):
-    notebook.run("g = 3", 1, False)
-    notebook.run("g = ...", 2, False)
+    run(notebook, "g = 3", 1)
+    run(notebook, "g = ...", 2)
     assert notebook.names["g"] is ...
 
 
 def test_an_answer_of_another_name_counts_if_it_was_checked(notebook):
-    notebook.run(STUB, 1, False)
+    run(notebook, STUB, 1)
     notebook.check("1.1", len)
     notebook.check("1.1", stub)
     assert notebook.answer("f") is len
-    notebook.run(ATTEMPT, 2, False)
+    run(notebook, ATTEMPT, 2)
     assert notebook.answer("f")(1) == 2
 
 
@@ -91,11 +97,11 @@ def test_no_answer_at_all_is_a_stub(notebook):
 
 
 def test_what_was_checked_is_there_beside_what_a_name_holds_in_the_end(notebook):
-    notebook.run(ATTEMPT, 1, False)
+    run(notebook, ATTEMPT, 1)
     notebook.names["check"] = notebook.check
-    notebook.run("check('1.1', f)\ncheck('1.2', [1, 2])\ncheck('9.9', 3)", 2, False)
+    run(notebook, "check('1.1', f)\ncheck('1.2', [1, 2])\ncheck('9.9', 3)", 2)
     assert notebook.other_answer("f") is ...  # it is the answer itself
-    notebook.run("checked = f\nfor f in (1, 2):\n    pass\nfor values in [[1, 1], [2, 2]]:\n    pass", 3, False)
+    run(notebook, "checked = f\nfor f in (1, 2):\n    pass\nfor values in [[1, 1], [2, 2]]:\n    pass", 3)
     assert (notebook.answer("f"), notebook.answer("values")) == (2, [2, 2])
     assert notebook.other_answer("f") is notebook.names["checked"]
     assert notebook.other_answer("values") == [1, 2]
@@ -107,9 +113,9 @@ def test_what_was_checked_is_there_beside_what_a_name_holds_in_the_end(notebook)
 
 @pytest.mark.parametrize("change", ["values.append(3)", "values += [3]", "values[1] = 3"])
 def test_values_are_kept_as_they_were_when_they_were_checked(notebook, change):
-    notebook.run("values = [1, 2]", 1, False)
+    run(notebook, "values = [1, 2]", 1)
     notebook.check("1.2", notebook.answer("values"))
-    notebook.run(change, 2, False)
+    run(notebook, change, 2)
     assert notebook.answer("values") != [1, 2]
     assert notebook.other_answer("values") == [1, 2]
 
@@ -123,23 +129,126 @@ def test_what_has_no_copy_is_kept_as_it_is(notebook):
 def test_check_is_content_with_an_attempt_so_that_a_cell_goes_on(notebook):
     notebook.names["check"] = notebook.check
     cell = "r = check('1.2', [0])\nassert r.points == 2 and r.status == 'correct'\nvalues = 1"
-    assert notebook.run(cell, 1, False) == []
+    assert run(notebook, cell, 1) == []
     assert notebook.answer("values") == 1
     assert notebook.check("1.2").points == notebook.check("9.9", 1).points == 0
 
 
-def test_an_error_ends_the_cell_but_not_what_it_did_before(notebook):
-    (note,) = notebook.run("a = 1\nb = 1 / 0\nc = 1", 7, False)
-    assert note == "cell 7 raised ZeroDivisionError: division by zero"
+def test_an_error_at_the_end_of_a_cell_is_a_note(notebook):
+    ran = notebook.run("a = 1\nb = 1 / 0", 7, False)
+    assert ran.told() == {"notes": ["cell 7 raised ZeroDivisionError: division by zero"], "cause": "", "went_on": False}
     assert notebook.names["a"] == 1
-    assert "c" not in notebook.names
+
+
+# Each of these lines works on somebody's computer.
+ELSEWHERE = [
+    "import no_such_library as pd",
+    "from google.colab import drive",
+    "import no_such_library as pd, math",
+    "from math import no_such_name, floor",
+    "name = input('Your name? ')",
+    "get_ipython().kernel.do_shutdown(True)",
+    "files = !ls\nfirst = files[0]",
+    "open('/no/such/folder/data.csv')",
+    "with open('/no/such/file') as f:\n    text = f.read()",
+    "import os\nos.chdir('/content/drive/MyDrive')",
+    "import os\nkey = os.environ['NO_SUCH_VARIABLE']",
+    "import subprocess\nsubprocess.run(['/no/such/program'], check=True)",
+    "df.plot()",
+    "here = __file__",
+    "import sys\nsys.exit()",
+    "raise KeyboardInterrupt",
+    "for word in ('a', 'b'):\n    int(word)",
+    "assert False",
+    "await 3",
+    "return 3",
+]
+
+
+@pytest.mark.parametrize("line", ELSEWHERE)
+def test_what_follows_a_line_that_fails_here_alone_counts(notebook, line):
+    ran = notebook.run(f"{line}\nimport math\nhelper = 2\n{ATTEMPT}\nvalues = [helper, math.floor(2.5)]", 4, False)
+    assert (notebook.answer("f")(1), notebook.answer("values")) == (2, [2, 2])
+    said = ran.told()
+    assert said["went_on"]
+    assert said["cause"].startswith("raised ")
+    assert not any("raised" in note for note in said["notes"])
+
+
+def test_the_cause_is_told_with_its_line_and_what_came_of_it_apart(notebook):
+    ran = notebook.run("x = 1\nimport no_such as pd\ny = pd.a\nz = pd.b\npd.c\npd.d\npd.e\nvalues = [1]", 4, False)
+    assert ran.told() == {
+        "cause": "raised ModuleNotFoundError: No module named 'no_such' (line 2: import no_such as pd)",
+        "went_on": True,
+        "notes": ["cell 4 raised NameError: name 'pd' is not defined"] * 3
+        + ["cell 4: 2 more of its statements raised"],
+    }
+    assert notebook.answer("values") == [1]
+
+
+@pytest.mark.parametrize("rest", ["f(1)", "print(3)\nassert True", "pass", "raise ValueError"])
+def test_an_error_that_no_definition_follows_costs_nothing(notebook, rest):
+    said = notebook.run(f"{ATTEMPT}\n1 / 0\n{rest}", 4, False).told()
+    assert (said["cause"], said["went_on"]) == ("", False)
+    assert said["notes"][0] == "cell 4 raised ZeroDivisionError: division by zero"
+
+
+@pytest.mark.parametrize(
+    "last", ["import no_such", "values = missing", "for values in missing:\n    pass", "@missing\nclass f: pass"]
+)
+def test_an_error_in_an_import_or_an_answer_may_cost_something(notebook, last):
+    said = notebook.run(f"x = 1\n{last}", 4, False).told()
+    assert (said["cause"][:7], said["went_on"], said["notes"]) == ("raised ", False, [])
+
+
+@pytest.mark.parametrize("line", ["import math, no_such, re", "from math import floor, no_such, ceil"])
+def test_of_an_import_of_several_names_all_that_are_there_come(notebook, line):
+    run(notebook, line, 1)
+    assert {"math", "re"} <= set(notebook.names) or {"floor", "ceil"} <= set(notebook.names)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "@njit\ndef f(x):\n    return x + 1",
+        "@njit(fastmath=True)\n@other\ndef f(x):\n    return x + 1",
+        "def f(x: pd.DataFrame, *more: pd.Series, key: pd.Index = 0) -> pd.DataFrame:\n    return x + 1",
+        "@njit\ndef inner(x: pd.Series):\n    return x\ndef f(x):\n    return inner(x) + 1",
+    ],
+)
+def test_a_function_that_only_its_decoration_fails_is_defined_without_it(notebook, definition):
+    assert run(notebook, f"import no_such as pd\n{definition}", 1) != []
+    assert notebook.answer("f")(1) == 2
+
+
+def test_broken_control_a_function_that_cannot_be_defined_is_not(notebook):
+    run(notebook, "def f(x, y=missing):\n    return x + 1", 1)
+    assert notebook.answer("f") is ...
+
+
+def test_after_an_error_a_stub_still_takes_no_place_and_a_check_still_counts(notebook):
+    notebook.names["check"] = notebook.check
+    run(notebook, f"{ATTEMPT}\nmissing\n{STUB}\ncheck('1.2', [7])", 1)
+    assert notebook.answer("f")(1) == 2
+    assert notebook.answer("values") == [7]
+
+
+def test_thousands_of_errors_are_few_words(notebook):
+    said = notebook.run("missing\n" * 5000 + ATTEMPT, 1, False).told()
+    assert len(str(said)) < 1000
+    assert notebook.answer("f")(1) == 2
 
 
 def test_of_a_cell_that_died_definitions_are_kept_and_nothing_is_computed(notebook):
     cell = f"import math\n{ATTEMPT}\nclass C: pass\nvalues = [1, 2]\ncomputed = math.sqrt(4)\nwhile True: pass"
-    assert notebook.run(cell, 1, True) == []
+    assert run(notebook, cell, 1, definitions_only=True) == []
     assert {"math", "f", "C", "values"} <= set(notebook.names)
     assert "computed" not in notebook.names
+
+
+def test_of_a_cell_that_died_definitions_are_kept_after_an_import_that_fails_too(notebook):
+    run(notebook, f"import no_such\n{ATTEMPT}\nvalues = [1, 2]\nwhile True: pass", 1, definitions_only=True)
+    assert (notebook.answer("f")(1), notebook.answer("values")) == (2, [1, 2])
 
 
 @pytest.mark.parametrize(
@@ -160,7 +269,7 @@ def test_of_a_cell_that_died_definitions_are_kept_and_nothing_is_computed(notebo
     ],
 )
 def test_magics_and_shell_lines_are_passed_over_with_a_note(notebook, cell, name, value):
-    assert notebook.run(cell, 2, False) == ["cell 2: magics and shell lines were passed over"]
+    assert run(notebook, cell, 2) == ["cell 2: magics and shell lines were passed over"]
     assert notebook.names[name] == value
 
 
@@ -173,12 +282,12 @@ def test_magics_and_shell_lines_are_passed_over_with_a_note(notebook, cell, name
     ],
 )
 def test_indentation_and_prompts_are_taken_off_as_in_jupyter(notebook, cell):
-    assert notebook.run(cell, 1, False) == []
+    assert run(notebook, cell, 1) == []
     assert notebook.names["x"] == 1
 
 
 def test_an_error_below_a_magic_is_found_in_its_line(notebook):
-    notebook.run("\n%%time\n%matplotlib inline\ndef f():\n    return 1 / 0", 1, False)
+    run(notebook, "\n%%time\n%matplotlib inline\ndef f():\n    return 1 / 0", 1)
     with pytest.raises(ZeroDivisionError) as raised:
         notebook.names["f"]()
     assert raised.traceback[-1].lineno + 1 == 5
@@ -186,51 +295,51 @@ def test_an_error_below_a_magic_is_found_in_its_line(notebook):
 
 def test_cells_may_await(notebook):
     cell = "import asyncio\nasync def g():\n    await asyncio.sleep(0)\n    return 3\nx = await g()\nawait g()"
-    assert notebook.run(cell, 1, False) == []
+    assert run(notebook, cell, 1) == []
     assert notebook.names["x"] == notebook.names["_"] == 3
-    assert notebook.run("await 3", 2, False)[0].startswith("cell 2 raised TypeError")
+    assert run(notebook, "await 3", 2)[0].startswith("cell 2 raised TypeError")
 
 
 @pytest.mark.parametrize("before", ["", "import math\n", "%matplotlib inline\n"])
 def test_a_future_import_holds_in_all_later_cells(notebook, before):
-    assert "NameError" in notebook.run("def f(x: Missing): return x", 1, False)[0]  # the control
-    notebook.run(f"{before}from __future__ import annotations", 2, False)
-    assert notebook.run("def f(x: Missing): return x", 3, False) == []
+    assert "NameError" in run(notebook, "def f(x: Missing): return x", 1)[0]  # the control
+    run(notebook, f"{before}from __future__ import annotations", 2)
+    assert run(notebook, "def f(x: Missing): return x", 3) == []
     assert notebook.answer("f").__annotations__ == {"x": "Missing"}
 
 
 def test_the_last_result_has_its_name_unless_the_notebook_uses_that(notebook):
-    notebook.run("2\n3", 1, False)
-    notebook.run("x = _\nNone", 2, False)
+    run(notebook, "2\n3", 1)
+    run(notebook, "x = _\nNone", 2)
     assert notebook.names["x"] == notebook.names["_"] == 3
-    notebook.run("_ = 7", 3, False)
-    notebook.run("4", 4, False)
+    run(notebook, "_ = 7", 3)
+    run(notebook, "4", 4)
     assert notebook.names["_"] == 7
 
 
 @pytest.mark.parametrize("cell", ["x = (7\n     % 4)", 'x = """\n%time 3\n!ls\n""" and 3'])
 def test_python_that_looks_like_magics_is_python(notebook, cell):
-    assert notebook.run(cell, 1, False) == []
+    assert run(notebook, cell, 1) == []
     assert notebook.names["x"] == 3
 
 
 def test_bad_syntax_is_a_note(notebook):
-    assert notebook.run("def f(:", 3, False)[0].startswith("cell 3 raised SyntaxError")
+    assert run(notebook, "def f(:", 3)[0].startswith("cell 3 raised SyntaxError")
 
 
 def test_a_cell_of_another_language_is_passed_over(notebook):
-    assert len(notebook.run("%%bash\nrm -rf something", 4, False)) == 1
+    assert len(run(notebook, "%%bash\nrm -rf something", 4)) == 1
 
 
 def test_get_ipython_is_there_and_does_nothing(notebook):
-    assert notebook.run("get_ipython().run_line_magic('matplotlib', 'inline')\ndisplay(3)", 1, False) == []
+    assert run(notebook, "get_ipython().run_line_magic('matplotlib', 'inline')\ndisplay(3)", 1) == []
 
 
 def test_a_display_can_be_updated(notebook):
-    assert notebook.run("h = display(1, display_id=True)\nh.update(2)\nx = display(3)", 1, False) == []
+    assert run(notebook, "h = display(1, display_id=True)\nh.update(2)\nx = display(3)", 1) == []
     assert notebook.names["x"] is None
 
 
 def test_what_a_cell_prints_is_not_seen(notebook, capsys):
-    notebook.run("import sys\nprint('secret')\nprint('secret', file=sys.stderr)", 1, False)
+    run(notebook, "import sys\nprint('secret')\nprint('secret', file=sys.stderr)", 1)
     assert capsys.readouterr() == ("", "")

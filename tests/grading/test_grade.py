@@ -109,6 +109,49 @@ def test_however_it_was_saved_or_rearranged_the_marks_are_the_same(saved, sandbo
     assert record.possible == 10
 
 
+def answers_after(line):
+    """Return a notebook of one cell: a line, then the whole solution."""
+    code = [cell["source"] for cell in plain(cells_of(SOLUTIONS[0])) if cell["cell_type"] == "code"]
+    return hostile.notebook(["\n\n".join([line, *code])])
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        (
+            "import pandas as pd, os\nclient = pd.HDFStore('x')",
+            "No module named 'pandas' (line 1: import pandas as pd, os)",
+        ),
+        (
+            "from google.colab import drive\ndrive.mount('/content/drive')\n%cd /content/drive",
+            "No module named 'google",
+        ),
+        ("import os\nos.chdir('/content')\nname = input('Name? ')", "No such file or directory: '/content'"),
+    ],
+)
+def test_a_line_that_fails_here_alone_costs_no_marks_and_is_said(line, cause, sandbox, tmp_path):
+    path = tmp_path / "a.ipynb"
+    path.write_bytes(answers_after(line))
+    record = graded(path, tmp_path, sandbox)
+    assert (record.ended, record.total, record.possible) == (Ended.PARTIAL, 10, 10), record
+    assert record.reason.startswith("cell 1 raised ")
+    assert cause in record.reason
+    assert record.reason.endswith("; what follows there was run all the same")
+
+
+def test_an_error_is_to_blame_only_where_marks_are_missing(sandbox, tmp_path):
+    cells = "import no_such as pd", hostile.LOGITS, "def my_trace(x, W_g, k):\n    return pd.trace(x)"
+    asked = {id: questions()[id] for id in ("1.1", "1.2")}
+    record, _ = of_cells(tmp_path, sandbox, *cells, asked=asked)
+    assert (record.ended, record.total, record.notes) == (Ended.PARTIAL, 1, ())
+    assert (
+        record.reason == "cell 2 raised ModuleNotFoundError: No module named 'no_such' (line 1: import no_such as pd)"
+    )
+    record, _ = of_cells(tmp_path, sandbox, *cells[:2], hostile.PROTOTYPE, asked={"1.1": questions()["1.1"]})
+    assert (record.ended, record.total, record.reason) == (Ended.OK, 1, "")
+    assert "No module named 'no_such'" in record.notes[-1]
+
+
 def test_marks_are_the_same_in_any_order_and_hang_on_the_secret(sandbox, tmp_path):
     paths = [tmp_path / f"{name}.ipynb" for name in ("a", "b")]
     paths[0].write_bytes(hostile.notebook([hostile.SETUP, hostile.WRONG, hostile.PROTOTYPE]))

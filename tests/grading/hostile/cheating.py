@@ -83,6 +83,12 @@ def forged_empty_reply(place):
     return wrong_after(f"from moe_lessons.grading import worker\nworker.Worker._attempt = lambda self, r: {forged}")
 
 
+@kind(OK, ONLY_SECOND)
+def forged_words_on_its_errors(place):
+    said = "{'went_on': 3, 'cause': ['x'], 'notes': 5, 'ended': 'timed out', 'seconds': 'none'}"
+    return wrong_after(f"1 / 0\nfrom moe_lessons.grading import cells\ncells.Ran.told = lambda self: {said}")
+
+
 FRAMES = """
 import os, struct
 frame = b'{"dict": [["ended", "ran"], ["status", "correct"], ["points", 9], ["reply", {"dict": [["values", []]]}]]}'

@@ -58,6 +58,21 @@ def sys_exit_at_top_level(place):
     return honest("import sys\nsys.exit(3)")
 
 
+@kind(PARTIAL, FULL, "raised SystemExit")
+def sys_exit_before_the_answers(place):
+    return [SETUP, f"import sys\nsys.exit()\n{LOGITS}\n{PROTOTYPE}\n{CHECKS}"]
+
+
+@kind(PARTIAL, FULL, "17 more of its statements raised")
+def errors_without_number_before_an_answer(place):
+    return [SETUP, "missing\n" * 21 + LOGITS, PROTOTYPE, CHECKS]
+
+
+@kind(TIMED_OUT, FULL, "only definitions were kept")
+def endless_loop_after_an_error(place):
+    return [SETUP, f"import no_such\n{LOGITS}\nwhile True: pass", PROTOTYPE, CHECKS]
+
+
 @kind(OK, ONLY_SECOND, "SystemExit")
 def sys_exit_in_an_answer(place):
     return answering("import sys\nsys.exit(0)")

@@ -8,9 +8,14 @@ from pathlib import Path
 from moe_lessons.checks.question import Question
 
 
+def modules() -> list[str]:
+    """Return the names of the modules that list questions, in order."""
+    names = sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name.startswith("set_"))
+    return [f"moe_lessons.checks.{name}" for name in names]
+
+
 @cache
 def questions() -> dict[str, Question]:
     """Return every question of the course by its id, in order: "1.1", "1.2", ..."""
-    modules = sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name.startswith("set_"))
-    found = [q for name in modules for q in importlib.import_module(f"moe_lessons.checks.{name}").QUESTIONS]
+    found = [question for name in modules() for question in importlib.import_module(name).QUESTIONS]
     return {question.id: question for question in found}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from moe_lessons.grading import batch, questions, sandbox
 from moe_lessons.grading.feedback import feedback_name, feedback_page
+from moe_lessons.grading.learners import classes_in
 from moe_lessons.grading.overview import overview_page
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.report import Results, canvas_csv, failed, marks_csv, marks_json, moodle_csvs, one_line
@@ -103,15 +104,16 @@ def _report(ready: Batch) -> int:
     outputs, found = Outputs(ready.options.out), ready.found
     with ready.store.locked():
         looks = {file: batch.look(ready.options.submissions, file) for file in found.files}
-        results = Results.of(batch.known(found.files, looks, ready.store).values(), ready.asked)
+        results = Results.of(batch.known(found.files, looks, ready.store).values(), ready.asked, found.files)
         _write(outputs, results, found.passed_over)
         complete = _write_feedback(outputs, results)
     ended = Counter(record.ended for record in results.records)
     missing = len(found.files) - len(results.records)
     said = ", ".join(f"{ended[end]} {end}" for end in Ended if end in ended)
     print(f"{outputs.csv}: {said}" + (f"; {missing} not graded yet" if missing else ""))
-    for name in found.passed_over:
-        print(f"passed over: {one_line(name)}", file=sys.stderr)
+    for what, names in (("several learners", classes_in(found.files)), ("passed over", found.passed_over)):
+        for name in names:
+            print(f"{what}: {one_line(name)}", file=sys.stderr)
     return OK if complete and found.complete and not results.troubled else TROUBLE
 
 

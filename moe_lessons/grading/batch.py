@@ -18,12 +18,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from moe_lessons.checks import registry
 from moe_lessons.grading.learners import learner
 from moe_lessons.grading.records import Ended, Record
 from moe_lessons.grading.store import Store
 from moe_lessons.grading.submission import MOST_BYTES
 
 Grade = Callable[[str], Record]
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
 @dataclass
@@ -52,8 +54,9 @@ def find(folder: Path) -> Found:
             if stat.S_ISLNK(mode):
                 found.passed_over.append(f"{inside} (a link)")
             elif stat.S_ISREG(mode) and not name.startswith("."):
-                ours = path.suffix.lower() == ".ipynb"
-                (found.files if ours else found.passed_over).append(inside)
+                kind = path.suffix.lower()
+                packed = " (an archive: unpack it)" if kind in ARCHIVES else ""
+                (found.files if kind == ".ipynb" else found.passed_over).append(inside + packed)
     return Found(sorted(found.files), sorted(found.passed_over), found.complete)
 
 
@@ -160,5 +163,5 @@ def _context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["moe_lessons.grading.task"])
+    context.set_forkserver_preload(["moe_lessons.grading.task", *registry.modules()])
     return context

@@ -5,12 +5,12 @@ import io
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import moe_lessons
 from moe_lessons.grading.grade import clean
-from moe_lessons.grading.learners import Learner, learner
+from moe_lessons.grading.learners import Learner, learners
 from moe_lessons.grading.questions import Questions
 from moe_lessons.grading.records import Ended, Mark, Record
 
@@ -22,17 +22,27 @@ MOST_TEXT = 30_000  # signs; a cell of Excel takes 32 767
 
 @dataclass(frozen=True)
 class Results:
-    """The records of a folder, in the order of their files, and the questions that any of them was asked."""
+    """The records of a folder, in the order of their files, and the questions that any of them was asked.
+
+    whose: the learner of each file.
+    """
 
     records: tuple[Record, ...]
     questions: Questions
+    whose: dict[str, Learner]
 
     @classmethod
-    def of(cls, records: Iterable[Record], questions: Questions) -> "Results":
-        """Return the results in order; a question that no file was asked is left out."""
-        ordered = tuple(sorted(records, key=lambda record: record.file))
+    def of(cls, records: Iterable[Record], questions: Questions, files: Iterable[str] = ()) -> "Results":
+        """Return the results in order; a question that no file was asked is left out.
+
+        files: all that are in the folder. Whose a file is can be told from what lies beside it.
+        """
+        records = list(records)
+        whose = learners([*files, *(record.file for record in records)])
+        named = [replace(record, learner=whose[record.file].name) for record in records]
+        ordered = tuple(sorted(named, key=lambda record: record.file))
         asked = {mark.question for record in ordered for mark in record.marks}
-        return cls(ordered, {id: question for id, question in questions.items() if id in asked})
+        return cls(ordered, {id: question for id, question in questions.items() if id in asked}, whose)
 
     @property
     def troubled(self) -> list[Record]:
@@ -51,7 +61,7 @@ class Results:
         """Return, learner by learner, the best mark of each question over all files of theirs, in order of names."""
         best: dict[Learner, dict[str, Mark]] = {}
         for record in self.records:
-            marks = best.setdefault(learner(record.file), {})
+            marks = best.setdefault(self.whose[record.file], {})
             for mark in record.marks:
                 marks[mark.question] = max(marks.get(mark.question, mark), mark, key=lambda m: m.points)
         return dict(sorted(best.items()))

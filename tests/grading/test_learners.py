@@ -2,7 +2,7 @@
 
 import pytest
 
-from moe_lessons.grading.learners import Learner, learner
+from moe_lessons.grading.learners import Learner, classes_in, learner, learners
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,88 @@ def test_two_learners_of_one_name_stay_two():
 
 def test_two_files_of_one_learner_are_hers():
     assert learner("ann_04_top_k_gating.ipynb") == learner("ann_05_sparse_layer.ipynb") == learner("ann/x.ipynb")
+
+
+def names(files):
+    return [who.name for who in learners(files).values()]
+
+
+@pytest.mark.parametrize("above", ["", "archive/", "Course 7/archive/", "a/b/archive/", "Exercises 04-1234/"])
+@pytest.mark.parametrize(
+    ("files", "who"),
+    [
+        (["anna/04.ipynb", "ben/04.ipynb"], ["anna", "ben"]),
+        (["anna/04.ipynb", "ben/deep/er/04.ipynb", "anna/05.ipynb"], ["anna", "ben", "anna"]),
+        (["ann_04_top_k_gating.ipynb", "ben_04_top_k_gating (1).ipynb"], ["ann", "ben"]),
+        (["anna/x.ipynb", "ben_04_top_k_gating.ipynb", "cy/x.ipynb"], ["anna", "ben", "cy"]),
+        (
+            ["ann/exercises/x.ipynb", "ann/solutions/x.ipynb", "ben/moe-lessons-main/exercises/x.ipynb"],
+            ["ann", "ann", "ben"],
+        ),
+        (
+            ["ann/week 1/x.ipynb", "ann/week 2/x.ipynb", "ben/first try/x.ipynb", "ben/final/x.ipynb"],
+            ["ann"] * 2 + ["ben"] * 2,
+        ),
+        (["ann/03/x.ipynb", "ann/04/x.ipynb", "ben/03/x.ipynb"], ["ann", "ann", "ben"]),
+        (["ann/good.ipynb", "ann/bad.ipynb", "ben/x.ipynb"], ["ann", "ann", "ben"]),
+        (["ann/draft_04_top_k_gating.ipynb", "ann/final_04_top_k_gating.ipynb", "ben/x.ipynb"], ["ann", "ann", "ben"]),
+        (["A/ann/x.ipynb", "A/ben/x.ipynb", "B/cy/x.ipynb", "B/dee/x.ipynb"], ["ann", "ben", "cy", "dee"]),
+        (["set 03/ann/x.ipynb", "set 04/ann/x.ipynb", "set 04/ben/x.ipynb"], ["ann", "ann", "ben"]),
+        (
+            [f"{who}/x.ipynb" for who in ("ann", "ben", "cy", "dee")] + ["late/eve/x.ipynb"],
+            ["ann", "ben", "cy", "dee", "eve"],
+        ),
+        (["leeann_567_8901_04.ipynb", "bobroe_LATE_568_9_x.ipynb"], ["leeann", "bobroe"]),
+        (["Ann Lee_12_assignsubmission_file_/a/x.ipynb", "Bo_13_assignsubmission_file_x.ipynb"], ["Ann Lee", "Bo"]),
+    ],
+)
+def test_a_class_is_found_however_deep_it_lies(above, files, who):
+    assert names([above + file for file in files]) == who
+
+
+@pytest.mark.parametrize("above", ["archive/", "a/archive/"])
+def test_beside_an_archive_others_may_lie_as_ever(above):
+    files = [f"{above}anna/x.ipynb", f"{above}ben/x.ipynb", "cara/04.ipynb", "dee_04_top_k_gating.ipynb"]
+    assert names(files) == ["anna", "ben", "cara", "dee"]
+    assert classes_in(files)[-1] == above.rstrip("/")
+
+
+def test_a_folder_that_cannot_be_a_person_holds_files_of_people():
+    assert names(["week1/ann.ipynb", "week1/ben.ipynb", "week2/ben.ipynb"]) == ["ann", "ben", "ben"]
+
+
+def test_a_class_that_has_numbers_for_names():
+    assert names(["archive/01/x.ipynb", "archive/02/x.ipynb"]) == ["01", "02"]
+    assert names(["01/x.ipynb", "02/x.ipynb"]) == ["01", "02"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["ann/04.ipynb", "ann/05.ipynb", "ann/extra/x.ipynb", "ann/again/x.ipynb"],
+        ["ann/notebooks/x.ipynb", "ann/exercises/y.ipynb", "ann/mine/z.ipynb"],
+        ["ann/ann_04_top_k_gating.ipynb", "ann/my_05_sparse_layer.ipynb"],
+        ["ann/only/one/04.ipynb"],
+        ["ann/x.ipynb", "ann/y.ipynb"],
+    ],
+)
+def test_folders_of_one_learner_are_no_class(files):
+    assert classes_in(files) == []
+    assert set(names(files)) == {"ann"}
+
+
+def test_canvas_and_moodle_keep_their_numbers_below_an_archive():
+    assert learners(["a/leeann_567_8_x.ipynb", "a/boroe_568_8_x.ipynb"])["a/leeann_567_8_x.ipynb"].canvas == "567"
+    assert learner("a/b/Ann Lee_12_assignsubmission_file_/x.ipynb") == Learner("Ann Lee", moodle="12")
+
+
+def test_folders_without_end_and_odd_names_are_gone_through():
+    deep = "/".join(["v"] * 3000) + "/x.ipynb"
+    assert names([deep, "ann/x.ipynb"]) == ["v", "ann"]
+    assert names(["v_" * 100 + "!/x.ipynb", "ann/.ipynb", "=1+1/\udcff.ipynb"]) == ["x", "ann", "=1+1"]
+
+
+def test_the_exercise_itself_in_an_archive_makes_it_no_learners_folder_where_the_class_is_large():
+    exercise = "archive/04_top_k_gating.ipynb"
+    assert names([*(f"archive/{who}/x.ipynb" for who in "abcd"), exercise])[:4] == list("abcd")
+    assert set(names([*(f"archive/{who}/x.ipynb" for who in "ab"), exercise])) == {"archive"}

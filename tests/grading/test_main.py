@@ -102,6 +102,21 @@ def test_a_folder_becomes_tables_and_pages(graded, submissions, out, capsys):
     assert "\x1b" not in said.err  # a name must not steer the terminal
 
 
+def test_an_archive_one_folder_deeper_is_a_class(graded, submissions, out, capsys):
+    folder = submissions({"archive/ann/04.ipynb": "4.1", "eve/04.ipynb": "4.5"})
+    grade(folder, out)
+    assert [row["learner"] for row in table(out)] == ["archive", "eve"]  # one folder in one: nothing tells more
+    submissions({"archive/bob/04.ipynb": "4.2", "archive/cy/04.zip": ""})
+    capsys.readouterr()
+    grade(folder, out)
+    assert [(row["learner"], row["total"]) for row in table(out)] == [("ann", "2"), ("bob", "3"), ("eve", "2")]
+    book = out.with_name("marks-gradebook.csv")
+    assert [row["Student"] for row in table(book)][1:] == ["ann", "bob", "eve"]
+    said = capsys.readouterr().err
+    assert "several learners: archive\n" in said
+    assert "passed over: archive/cy/04.zip (an archive: unpack it)\n" in said
+
+
 def from_moodle(name):
     return f"{name}_{len(name)}_assignsubmission_file_/04.ipynb"
 

@@ -40,6 +40,7 @@ def overview_page(results: Results, passed_over: list[str]) -> bytes:
         _misconceptions(results),
         tag("h2", "Files with trouble"),
         _trouble(results),
+        *_without_marks(results),
         *_passed_over(passed_over),
     )
 
@@ -172,6 +173,14 @@ def _trouble(results: Results) -> str:
         [record.learner, record.file, str(record.ended), (reasons(record) or [""])[0]] for record in results.troubled
     ]
     return table(["Learner", "File", "Status", "Reason"], rows)
+
+
+def _without_marks(results: Results) -> Iterable[str]:
+    """List who has no marks at all, though every file may be fine: who handed in a lesson, for instance."""
+    names = [who.name for who, marks in results.by_learner().items() if not marks]
+    if names:
+        yield tag("h2", "Learners without marks")
+        yield "<ul>" + "".join(tag("li", name) for name in names) + "</ul>"
 
 
 def _passed_over(names: list[str]) -> Iterable[str]:

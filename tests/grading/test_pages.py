@@ -112,6 +112,19 @@ def test_feedback_says_how_a_troubled_file_ended(made, ended):
     assert "The reason: <why>" in page.text
 
 
+def test_the_cause_stands_before_every_verdict(made):
+    why = "cell 1 raised ModuleNotFoundError: No module named 'pandas' (line 1: import pandas)"
+    marks = made.mark("4.1", Status.RAISED, "NameError: pd"), made.mark("4.2")
+    text = Reader(feedback_page(made.record("a.ipynb", *marks, ended=Ended.PARTIAL, reason=why), questions())).text
+    assert text.index("points") < text.index(why) < text.index("4.1 Keep the k largest") < text.index("NameError: pd")
+
+
+def test_what_is_the_courses_own_has_a_page_that_says_so(made):
+    page = Reader(feedback_page(made.record("ann/05.ipynb", notes=("a lesson: it is not marked",)), questions()))
+    assert "a lesson: it is not marked" in page.text
+    assert "✗" not in page.text + "points"
+
+
 def test_no_marks_are_no_zero(made):
     unread = Reader(feedback_page(made.record("a.ipynb", ended=Ended.UNREADABLE, reason="why"), questions()))
     broken = Reader(feedback_page(made.record("a.ipynb", ended=Ended.KILLED, reason="KeyError: 1"), questions()))
@@ -175,6 +188,13 @@ def test_the_overview_counts(records):
         "ann/essay.pdf",
     ]:
         assert words in page.text
+
+
+def test_who_has_no_marks_at_all_is_listed(made):
+    lesson = made.record("dee/05.ipynb", notes=("a lesson",))
+    results = Results.of([made.record("ann/04.ipynb", made.mark("4.1")), lesson], questions())
+    assert "Learners without marks dee" in Reader(overview_page(results, [])).text
+    assert "without marks" not in Reader(overview_page(Results.of(results.records[:1], questions()), [])).text
 
 
 def test_misconceptions_come_by_frequency_then_by_question(made):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from moe_lessons.grading import __main__ as command
-from moe_lessons.grading.learners import learner
+from moe_lessons.grading.learners import classes_in, learner, learners
 from moe_lessons.grading.questions import private_questions
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.sandbox import Limits
@@ -73,6 +73,20 @@ def test_the_learners_are_found_as_the_table_says():
     rows = re.findall(r"^\| `(.*?\.ipynb)` \| (.*?):", PAGE, re.MULTILINE)
     assert len(rows) == 4
     assert [learner(file).name for file, _ in rows] == [name for _, name in rows]
+
+
+def test_an_archive_holds_the_learners_that_the_table_says():
+    (files, names), *others = re.findall(r"^\| (both `archive.*?) \| (.*?):", PAGE, re.MULTILINE)
+    assert [who.name for who in learners(re.findall(r"`(.*?)`", files)).values()] == names.split(" and ")
+    assert others == []
+
+
+def test_what_is_no_persons_name_is_as_the_page_says():
+    words = re.search(r"Names of work, such as (.*?), are nobody's", WORDS)[1]
+    work = re.findall(r"`(.*?)`", words)
+    assert len(work) == 4
+    assert classes_in([f"ann/{name}/x.ipynb" for name in work]) == []
+    assert classes_in([f"ann/{name} of/x.ipynb" for name in work]) == ["ann"]  # the control
 
 
 def test_the_files_are_those_that_are_written():

@@ -47,7 +47,7 @@ def lesson_cells(text: str, course: Course, number: str, checked: bool = False) 
                 raise SourceError(line, f"`{found[0]}` in a lesson: markers belong in exercise sources")
             refuse_directive(line, content)
         versions.append((cell, lines))
-    return _without_promises(cells, versions, checked)
+    return _without_promises(versions, _promised_lines(cells), checked)
 
 
 def exercise_notebooks(text: str, course: Course, number: str) -> tuple[str, str]:
@@ -66,13 +66,17 @@ def exercise_cells(
     solution_cells = [cell for cell in cells if SOLUTION_TAG in cell.tags]
     refuse_given_answers(given, solution_cells, course.questions)
     refuse_kept_lines(given, solution_cells)
-    stubs = _without_promises(cells, [(version.cell, version.stub) for version in given], checked)
-    return stubs, _without_promises(cells, [(version.cell, version.solution) for version in every], checked)
+    left_out = _promised_lines(cells)
+    stubs = _without_promises([(version.cell, version.stub) for version in given], left_out, checked)
+    return stubs, _without_promises([(version.cell, version.solution) for version in every], left_out, checked)
 
 
-def _without_promises(cells: list[Cell], versions: list[Numbered], checked: bool) -> list[Numbered]:
-    """Leave the promises out of some versions of `cells`, and a cell that then holds nothing; refuse long cells."""
-    left_out = {line for lines in promised(cells).values() for line in lines}
+def _promised_lines(cells: list[Cell]) -> set[int]:
+    return {line for lines in promised(cells).values() for line in lines}
+
+
+def _without_promises(versions: list[Numbered], left_out: set[int], checked: bool) -> list[Numbered]:
+    """Leave lines out of versions of cells, and a cell that then holds nothing; refuse long cells."""
     kept = [(cell, published(lines, left_out) if cell.kind == "code" else lines) for cell, lines in versions]
     for cell, lines in kept:
         refuse_long_code(cell, _text(lines))

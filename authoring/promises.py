@@ -12,7 +12,6 @@ the state of every generator before and after each promise.
 import ast
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from percent import Cell, SourceError
 
@@ -32,32 +31,47 @@ _LISTS = ("body", "orelse", "finalbody")
 _FMT_SKIP = re.compile(r"\s*# fmt: skip$")
 
 
-@dataclass
 class Source:
-    """The code cells of a source with their syntax trees, and the statements found to be promises."""
+    """The code cells of a source: every node of their syntax trees, and the statements found to be promises."""
 
-    code: list[tuple[Cell, ast.Module]]
-    promises: set[ast.AST] = field(default_factory=set)
-    printing: set[str] = field(default_factory=lambda: set(PRINTING))  # functions that print
-    silent: set[str] = field(default_factory=lambda: set(PRINTING))  # and functions that return nothing
-
-    def kept(self) -> Iterator[tuple[Cell, ast.AST]]:
-        """Yield every node outside the promises with its cell, in the order of the source."""
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        self.code = [(cell, ast.parse(cell.source)) for cell in cells if cell.kind == "code"]
+        self.nodes: list[tuple[Cell, ast.AST]] = []  # in the order of the source
+        self.end: dict[ast.AST, int] = {}  # where in `nodes` what is inside a node ends
         for cell, tree in self.code:
-            yield from ((cell, node) for node in walk(tree, self.promises) if node not in self.promises)
+            self._list(cell, tree)
+        self.promises: set[ast.AST] = set()
+        self.printing, self.silent = set(PRINTING), set(PRINTING)  # functions that print; that return nothing
+
+    def _list(self, cell: Cell, node: ast.AST) -> None:
+        self.nodes.append((cell, node))
+        for child in ast.iter_child_nodes(node):
+            self._list(cell, child)
+        self.end[node] = len(self.nodes)
+
+    def walk(self) -> Iterator[tuple[Cell, ast.AST]]:
+        """Yield every node with its cell, in the order of the source; of promises nothing that is inside."""
+        position = 0
+        while position < len(self.nodes):
+            cell, node = self.nodes[position]
+            yield cell, node
+            position = self.end[node] if node in self.promises else position + 1
+
+    def kept(self) -> list[tuple[Cell, ast.AST]]:
+        """Return every node outside the promises with its cell, in the order of the source."""
+        return [(cell, node) for cell, node in self.walk() if node not in self.promises]
 
 
 def promised(cells: Iterable[Cell]) -> dict[ast.AST, range]:
     """Return the statements that learners do not get, outermost only, with their lines. Raises SourceError."""
-    source = Source([(cell, ast.parse(cell.source)) for cell in cells if cell.kind == "code"])
+    source = Source(cells)
     _look_at_functions(source)
-    source.promises = {node for cell, tree in source.code for node in _asserts(source, cell, tree)}
+    source.promises = set(_asserts(source))
     while more := set(_serving(source)):
         source.promises |= more
     _refuse_what_cannot_go(source)
     _refuse_left_behind(source)
-    outermost = ((cell, node) for cell, tree in source.code for node in walk(tree, source.promises))
-    return {node: lines_of(cell, node) for cell, node in outermost if node in source.promises}
+    return {node: lines_of(cell, node) for cell, node in source.walk() if node in source.promises}
 
 
 def published(lines: Iterable[tuple[int, str]], left_out: Collection[int]) -> list[tuple[int, str]]:
@@ -76,14 +90,6 @@ def published(lines: Iterable[tuple[int, str]], left_out: Collection[int]) -> li
     return kept
 
 
-def walk(node: ast.AST, closed: Collection[ast.AST]) -> Iterator[ast.AST]:
-    """Yield a node and all inside it in the order of the source; of the `closed` ones nothing that is inside."""
-    yield node
-    if node not in closed:
-        for child in ast.iter_child_nodes(node):
-            yield from walk(child, closed)
-
-
 def lines_of(cell: Cell, node: ast.AST) -> range:
     """Return the numbers of a statement's lines in the source."""
     return range(cell.first_line + node.lineno - 1, cell.first_line + node.end_lineno)
@@ -100,9 +106,9 @@ def _look_at_functions(source: Source) -> None:
                 source.silent.add(node.name)
 
 
-def _asserts(source: Source, cell: Cell, tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield the asserts of a cell, if it does not teach by them; refuse those with side effects."""
-    for node in ast.walk(tree):
+def _asserts(source: Source) -> Iterator[ast.AST]:
+    """Yield the asserts of cells that do not teach by them; refuse those with side effects."""
+    for cell, node in source.nodes:
         if isinstance(node, ast.Assert) and TEACHES_TAG not in cell.tags:
             if effect := _side_effect(source, node):
                 raise SourceError(lines_of(cell, node)[0], f"{effect} in an assert, which learners do not get")
@@ -133,21 +139,17 @@ def _called(node: ast.AST) -> str:
 
 def _serving(source: Source) -> Iterator[ast.AST]:
     """Yield statements that serve only promises and go with them."""
-    wanted = {_name(part) for node in source.promises for part in ast.walk(node) if _is_read(part)}
-    free = wanted - _read_by_the_rest(source)
-    for cell, node in source.kept():
+    kept = source.kept()
+    free = {_name(part) for node in source.promises for part in ast.walk(node) if _is_read(part)}
+    free -= {_name(node) for _, node in kept if _is_read(node)}
+    free -= {_name(node.target) for _, node in kept if isinstance(node, ast.AugAssign)}  # `x += 1` reads x
+    for cell, node in kept:
         if TEACHES_TAG not in cell.tags and (_is_helper(source, node, free) or _is_empty_block(source, node)):
             yield node
 
 
 def _is_read(node: ast.AST) -> bool:
     return isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store)
-
-
-def _read_by_the_rest(source: Source) -> set[str]:
-    """Return the names that are read outside the promises; `x += 1` reads x."""
-    names = {_name(node) for _, node in source.kept() if _is_read(node)}
-    return names | {_name(node.target) for _, node in source.kept() if isinstance(node, ast.AugAssign)}
 
 
 def _is_helper(source: Source, node: ast.AST, free: set[str]) -> bool:
@@ -171,16 +173,14 @@ def _is_empty_block(source: Source, node: ast.AST) -> bool:
 
 def _refuse_what_cannot_go(source: Source) -> None:
     """Raise SourceError where leaving out the promises would break a cell or show something new."""
-    for cell, node in source.kept():
+    for cell, node in source.walk():
+        if node in source.promises:
+            _refuse_shared_line(cell, node)
+            continue
         for part in map(node.__dict__.get, _LISTS):
-            if not isinstance(part, list) or isinstance(node, ast.Module):
-                continue
-            if part and source.promises.issuperset(part):
+            if isinstance(part, list) and part and type(node) is not ast.Module and source.promises.issuperset(part):
                 raise SourceError(lines_of(cell, part[0])[0], "asserts alone in a block that cannot go with them")
     for cell, tree in source.code:
-        for node in walk(tree, source.promises):
-            if node in source.promises:
-                _refuse_shared_line(cell, node)
         _refuse_new_last_line(source, cell, tree.body)
 
 
@@ -204,27 +204,26 @@ def _refuse_new_last_line(source: Source, cell: Cell, body: list[ast.stmt]) -> N
 
 def _refuse_left_behind(source: Source) -> None:
     """Refuse a line that would stay although only asserts look at what it makes."""
-    every = {_name(node) for _, tree in source.code for node in _looks(tree, ())}
-    rest = {_name(node) for _, tree in source.code for node in _looks(tree, source.promises)}
-    for cell, node in source.kept():
+    kept = source.kept()
+    unread = _looked_at(source.nodes) - _looked_at(kept)
+    for cell, node in kept:
         for name in {alias.asname or alias.name for alias in getattr(node, "names", [])} | {_stored(node)}:
-            if name in every - rest:
+            if name in unread:
                 line = lines_of(cell, node)[0]
                 raise SourceError(line, f"only asserts read `{name}`, but this line would stay: see promises.py")
 
 
-def _looks(tree: ast.AST, closed: Collection[ast.AST]) -> Iterator[ast.AST]:
-    """Yield the names that are read, without those that are only filled: `x[i] = …`, `x.append(…)`."""
-    filled = set()
-    for node in walk(tree, closed):
-        if node in closed:
-            continue
+def _looked_at(nodes: Iterable[tuple[Cell, ast.AST]]) -> set[str]:
+    """Return the names that are read, without those that are only filled: `x[i] = …`, `x.append(…)`."""
+    names, filled = set(), set()
+    for _, node in nodes:
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
             filled.add(node.value)
         if isinstance(node, ast.Expr) and _called(node.value) == "append":
             filled.add(node.value.func.value)
         if _is_read(node) and node not in filled:
-            yield node
+            names.add(_name(node))
+    return names
 
 
 def _stored(node: ast.AST) -> str:

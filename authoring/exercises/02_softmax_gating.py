@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 02 · Softmax gating
 #
-# {{questions}}, to [](lesson:02). Letters: the table in [](lesson:00).
+# {{questions}}, on [](lesson:02). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Use numpy (scipy and torch work too), but not the course's own

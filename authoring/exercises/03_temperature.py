@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 03 · Temperature
 #
-# {{questions}}, to [](lesson:03). Letters: the table in [](lesson:00).
+# {{questions}}, on [](lesson:03). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Use numpy (torch and scipy work too). In 3.1 the course's own

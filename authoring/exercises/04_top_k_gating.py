@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 04 · Top-k gating and renormalisation
 #
-# {{questions}}, to [](lesson:04). Letters: the table in [](lesson:00).
+# {{questions}}, on [](lesson:04). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Use numpy (torch works too). Of the course's own functions you

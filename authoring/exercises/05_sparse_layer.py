@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 05 · The sparse layer
 #
-# {{questions}}, to [](lesson:05). Letters: the table in [](lesson:00).
+# {{questions}}, on [](lesson:05). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError`, run that cell, then the `check` cell below it. You can
 # check as often as you like. Stuck? Open a hint. Use numpy or torch, and whatever you wrote yourself in an earlier

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 06 · Counting the cost
 #
-# {{questions}}, to [](lesson:06). Letters: the table in [](lesson:00).
+# {{questions}}, on [](lesson:06). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Plain Python is enough. The course's own counts

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 07 · Gradients through a router
 #
-# {{questions}}, to [](lesson:07). Letters: the table in [](lesson:00).
+# {{questions}}, on [](lesson:07). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. In 7.1 to 7.5 your functions are given numpy arrays; return

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 08 · Training a router
 #
-# {{questions}}, to [](lesson:08). Letters: the table in [](lesson:00).
+# {{questions}}, on [](lesson:08). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. 8.1 is numpy, 8.2 torch. In 8.3 and 8.5 the check trains

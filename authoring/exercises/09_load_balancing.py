@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 09 · Keeping experts alive: load balancing
 #
-# {{questions}}, to [](lesson:09). Letters: the table in [](lesson:00).
+# {{questions}}, on [](lesson:09). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. In 9.1 to 9.3 your functions are given numpy arrays; return

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 10 · Capacity, drops and balancing without a loss
 #
-# {{questions}}, to [](lesson:10). Letters: the table in [](lesson:00), and C for the capacity of an expert.
+# {{questions}}, on [](lesson:10). Letters: the table in [](lesson:00), and C for the capacity of an expert.
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Your functions are given numpy arrays; return arrays or

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 11 · Trained specialisation
 #
-# {{questions}}, to [](lesson:11). Letters: the table in [](lesson:00).
+# {{questions}}, on [](lesson:11). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. You may use numpy or torch, and whatever you wrote yourself.

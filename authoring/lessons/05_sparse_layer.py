@@ -587,7 +587,7 @@ for name, chosen in (("even", even), ("as routed", selected), ("all to two", sam
 assert not grad_W1[2:].any()
 dense = sum(expert(tokens, W1[e], W2[e]) / 8 for e in range(8))  # (T, d)
 apart = (by_slices(tokens, W1, W2, everyone, eighths) - dense).abs().max().item()
-print(f"k = N = 8 differs from the dense mixture by {apart:.0e} at most")
+print(f"k = N = 8 differs from the dense mixture by {apart:.1g} at most")
 assert apart < 1e-6
 
 # %% [markdown]

@@ -39,7 +39,7 @@ def assert_verdict_without_progress(capsys, words=""):
 
 
 @pytest.fixture
-def homes(tmp_path, monkeypatch):
+def impossible(tmp_path):
     """Return homes that cannot be, with a word of what is said about each."""
     (tmp_path / "file").write_text("", encoding="utf-8")
     return {
@@ -56,8 +56,8 @@ def homes(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "which", ["a file", "below a file", "a device", "too long", "an unknown user's", "half a character"]
 )
-def test_a_home_that_cannot_be(which, homes, monkeypatch, capsys):
-    path, words = homes[which]
+def test_a_home_that_cannot_be(which, impossible, monkeypatch, capsys):
+    path, words = impossible[which]
     monkeypatch.setenv("MOE_LESSONS_HOME", str(path))
     assert_verdict_without_progress(capsys, words)
 

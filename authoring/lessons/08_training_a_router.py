@@ -640,12 +640,12 @@ for name in ("k = 2, A", "k = 1, B"):
 
 # %% name="deeper-factor-cell" tags=["deeper"]
 for same in ("weights", "outputs"):
-    for c in (1 / 16, 16.0):
-        name = f"same {same}, c = {c:g}"
+    for label, c in (("1/16", 1 / 16), ("16", 16.0)):
+        name = f"same {same}, c = {label}"
         results[name] = regression_runs(2, "softmax_topk", SEEDS, steps=400, output_scale=c,
                                         expert_scale=1 / c if same == "outputs" else 1.0)  # fmt: skip
         more = values(name, "error") > values("k = 2, B", "error")  # (seeds,)
-        print(f"{name:<24} error {values(name, 'error').mean():.3f}, c = 1: {values('k = 2, B', 'error').mean():.3f}; "
+        print(f"{name:<22} error {values(name, 'error').mean():.3f}, c = 1: {values('k = 2, B', 'error').mean():.3f}; "
               f"larger in {more.sum()} of {more.size} seeds")  # fmt: skip
         assert not more.any() if name == "same outputs, c = 16" else more.all()
 

@@ -1,6 +1,6 @@
 """Keeps executed notebooks by content: one is run again only when something that it was made from has changed.
 
-What a notebook needs is known in two halves. Before a run: its cells, the lock, Python, the number of threads, and how
+What a notebook needs is known in two halves. Before a run: its code, the lock, Python, the number of threads, and how
 it is run. After a run: the modules of the course that its kernel had loaded, and the data that lies with them.
 """
 
@@ -22,13 +22,12 @@ Run = Callable[[Notebook], Notebook]
 
 
 def key(notebook: Notebook) -> str:
-    """Return a digest of all that is known before the run."""
+    """Return a digest of all that is known before the run. Prose is not run."""
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     how = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("[!t]*.py")))
     lock = (ROOT / "requirements.lock").read_bytes()
-    around = [sys.version, os.environ.get("OMP_NUM_THREADS", os.cpu_count())]
-    return hashlib.sha256(
-        b"\0".join([nbformat.writes(notebook).encode(), how, lock, repr(around).encode()])
-    ).hexdigest()
+    known = [code, sys.version, os.environ.get("OMP_NUM_THREADS", os.cpu_count())]
+    return hashlib.sha256(b"\0".join([how, lock, repr(known).encode()])).hexdigest()
 
 
 def digests(modules: Iterable[str], package: Path) -> dict[str, str]:

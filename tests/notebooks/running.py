@@ -96,7 +96,7 @@ def executed(path: Path, shared: Path) -> nbformat.NotebookNode:
 
 
 def executed_once(notebook: nbformat.NotebookNode, path: Path, shared: Path, name: str = "") -> nbformat.NotebookNode:
-    """Return the executed copy of `notebook`, which is run where `path` lies."""
+    """Return `notebook` executed, where `path` lies: its own prose, and outputs that may be those of a kept copy."""
     name = name or f"{path.parent.name}-{path.stem}"
 
     def noted(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -105,7 +105,10 @@ def executed_once(notebook: nbformat.NotebookNode, path: Path, shared: Path, nam
         result.metadata.update(json.loads(result.cells.pop().outputs[0].text))
         return result
 
-    return nbformat.read(once(notebook, name, noted, shared), as_version=4)
+    copy = nbformat.read(once(notebook, name, noted, shared), as_version=4)
+    ran = iter([cell for cell in copy.cells if cell.cell_type == "code"])
+    copy.cells = [next(ran) if cell.cell_type == "code" else cell for cell in notebook.cells]
+    return copy
 
 
 def printed(notebook: nbformat.NotebookNode) -> str:

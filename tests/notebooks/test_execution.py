@@ -92,20 +92,18 @@ def test_every_set_has_its_three_notebooks():
     assert [path.name for path in EXERCISES] == [path.name for path in SOLUTIONS]
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)",
-        "import urllib.request; urllib.request.urlopen('http://example.invalid', timeout=1)",
-        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 53))",
-        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'?', ('192.0.2.1', 53))",
-    ],
+WANT_THE_NETWORK = (
+    "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)",
+    "import urllib.request; urllib.request.urlopen('http://example.invalid', timeout=1)",
+    "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 53))",
+    "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'?', ('192.0.2.1', 53))",
 )
-def test_broken_control_a_notebook_that_wants_the_network_fails(code, tmp_path):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    found = errors(run(notebook, tmp_path, tmp_path))
-    assert len(found) == 1
-    assert "this notebook tried to" in found[0]
+
+
+def test_broken_control_cells_that_want_the_network_fail(tmp_path):
+    cells = [nbformat.v4.new_code_cell(code) for code in WANT_THE_NETWORK]
+    found = errors(run(nbformat.v4.new_notebook(cells=cells), tmp_path, tmp_path))
+    assert ["this notebook tried to" in error for error in found] == [True] * len(cells)
 
 
 PROMISES = """\

@@ -52,6 +52,9 @@ def test_what_is_known_before_the_run_makes_the_key(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert key(notebook()) == key(notebook())
     assert key(notebook()) != key(notebook("1 + 2"))
+    with_prose = notebook()
+    with_prose.cells.insert(0, nbformat.v4.new_markdown_cell("# Prose"))
+    assert key(with_prose) == key(notebook())
     before = key(notebook())
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert key(notebook()) != before

@@ -55,7 +55,10 @@ def startup(notebook: nbformat.NotebookNode) -> str:
 
 
 def place(notebook: nbformat.NotebookNode, error: nbformat.NotebookNode) -> str | None:
-    """Return the line of the source, as `authoring/lessons/01_demo.py:7`, that an error of a checked notebook names."""
+    """Return the line of the source, with its text, that an error of a checked notebook names."""
     source = Path(notebook.metadata.get("source", " "))
     lines = re.findall(rf"{re.escape(source.name)}:(\d+)", re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error.traceback)))
-    return f"{'/'.join(source.parts[-3:])}:{lines[-1]}" if lines else None
+    if not lines:
+        return None
+    text = source.read_text(encoding="utf-8").split("\n")[int(lines[-1]) - 1].strip()
+    return f"{'/'.join(source.parts[-3:])}:{lines[-1]}, `{text}`"

@@ -143,8 +143,8 @@ def test_broken_control_a_broken_promise_names_its_line_in_the_source(tmp_path):
     notebook = run(as_notebook(source, lesson_cells(PROMISES, Course(tmp_path, dict), "01", checked=True)), tmp_path, tmp_path)
     assert printed(notebook) == "i is 7\n"
     assert errors(notebook) == [
-        "authoring/lessons/01_demo.py:21: AssertionError: ",
-        "authoring/lessons/01_demo.py:26: RuntimeError: this promise draws random numbers",
+        "authoring/lessons/01_demo.py:21, `i`: AssertionError: ",
+        "authoring/lessons/01_demo.py:26, `assert draw() < 100`: RuntimeError: this promise draws random numbers",
     ]
 
 

@@ -195,7 +195,8 @@ def _learner_line(error: BaseException) -> str:
         if not _is_foreign(frame.filename) and frame.lineno:
             line = linecache.getline(frame.filename, frame.lineno).strip()
             return f"line {frame.lineno} of its cell, in {frame.name}: {line}"
-    return ""
+    # An alarm that rang once more while the first one was on its way knows the line no longer; that one does.
+    return _learner_line(error.__context__) if error.__context__ else ""
 
 
 def described(error: BaseException | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from moe_lessons import routing
-from moe_lessons.checks import check, progress, questions
+from moe_lessons.checks import attempt, check, progress, questions
 from moe_lessons.checks import engine as engine_module
 from moe_lessons.checks.engine import Status
 from moe_lessons.routing import router_logits as imported_logits
@@ -237,6 +237,17 @@ def test_an_endless_loop_is_stopped(capsys, monkeypatch, answer):
     assert result.status == Status.NOT_YET
     assert "Stopped after 0.3 seconds" in printed
     assert f"in {answer.__name__}" in printed
+
+
+def test_an_alarm_that_rings_again_on_the_way_out_still_names_the_line():
+    """The last alarm rang in the course's own lines, and only the one before it in the learner's."""
+    late = attempt.OutOfTime()
+    try:
+        stub(None, None)
+    except NotImplementedError as first:
+        late.__context__ = first
+    assert attempt._learner_line(late).endswith("of its cell, in stub: raise NotImplementedError")
+    assert attempt._learner_line(attempt.OutOfTime()) == ""
 
 
 def test_an_endless_loop_is_stopped_outside_the_main_thread_too(capsys, monkeypatch):

@@ -17,6 +17,13 @@ PYTHON = VENV / "bin" / "python"
 FIRST_LESSON = "notebooks/00_start_here.ipynb"
 DEFAULT_PORT = 8888
 
+# No question about news and no look for updates: the course needs no network. Widgets are saved with their notebook, so
+# that they are there another day.
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
+}
+
 # What pip prints, and what to do about it. The first match counts: a lost network, too, ends in
 # "No matching distribution".
 CAUSES = (
@@ -101,12 +108,11 @@ def make_venv() -> None:
         stop("Python could not make .venv. On Debian or Ubuntu: sudo apt install python3-venv, then again.")
 
 
-def silence_news() -> None:
-    """Keep this JupyterLab from asking about news or looking for updates: the course needs no network."""
-    settings = VENV / "share" / "jupyter" / "lab" / "settings"
-    settings.mkdir(parents=True, exist_ok=True)
-    wanted = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-    (settings / "overrides.json").write_text(json.dumps(wanted) + "\n", encoding="utf-8")
+def write_settings() -> None:
+    """Set what this JupyterLab does unasked. The file is the course's own; the user's overrides.json goes before it."""
+    folder = VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "moe_lessons.json").write_text(json.dumps(SETTINGS, indent=2) + "\n", encoding="utf-8")
 
 
 def setup() -> None:
@@ -116,7 +122,7 @@ def setup() -> None:
     make_venv()
     pip_install("-r", "requirements.lock")
     pip_install("--no-deps", "--no-build-isolation", "-e", ".")
-    silence_news()
+    write_settings()
 
 
 def is_taken(port: int) -> bool:
@@ -148,6 +154,7 @@ def lab(port: str | None, further: list[str]) -> NoReturn:
     if os.geteuid() == 0:
         print("You are root: JupyterLab starts with --allow-root.", flush=True)
         options.append("--allow-root")
+    write_settings()
     os.chdir(ROOT)
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *options, *further])
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from moe_lessons.support.checkpoints import Keeper
+from moe_lessons.support.progress import tqdm
 from moe_lessons.support.threads import one_thread
 from moe_lessons.support.validation import number_within, positive_number, refuse, whole_number
 

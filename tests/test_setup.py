@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jupyterlab_server.settings_utils import get_settings
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -323,7 +325,48 @@ def test_when_pip_succeeds_the_environment_is_ready(copy):
     assert make(copy, "setup", "PYTHON=bin/python3")[0] == 0
     assert (copy / ".venv" / ".ready").exists()
     assert (copy / "pip.log").read_text(encoding="utf-8").splitlines()[-1].endswith("--no-build-isolation -e .")
-    assert "fetchNews" in (copy / ".venv/share/jupyter/lab/settings/overrides.json").read_text(encoding="utf-8")
+    assert setting(copy, NEWS) == "false"
+
+
+# Plugins of JupyterLab, each with a setting that the course has a wish for.
+NEWS = ("@jupyterlab/apputils-extension:notification", "fetchNews")
+THEME = ("@jupyterlab/apputils-extension:themes", "theme")
+WIDGETS = ("@jupyter-widgets/jupyterlab-manager:plugin", "saveState")
+
+
+def setting(folder, what):
+    """Return what JupyterLab in the .venv of `folder` would take for a setting that its user has not touched."""
+    own = Path(sys.prefix, "share", "jupyter")
+    found, _ = get_settings(
+        app_settings_dir=str(folder / ".venv/share/jupyter/lab/settings"),
+        schemas_dir=str(own / "lab" / "schemas"),
+        settings_dir=str(folder / "nothing set"),
+        schema_name=what[0],
+        labextensions_path=[str(own / "labextensions")],
+    )
+    return found["schema"]["properties"][what[1]]["default"]
+
+
+@needs_make
+def test_make_lab_saves_widgets_with_the_notebook_whatever_the_set_up_wrote(copy):
+    pretend_ready(copy)
+    assert setting(copy, WIDGETS) is False
+    code, printed = make(copy, "lab", "ARGS=--version")
+    assert (code, setting(copy, WIDGETS), setting(copy, NEWS)) == (0, True, "false"), printed
+
+
+@needs_make
+def test_make_lab_leaves_the_users_own_settings_alone(copy):
+    pretend_ready(copy)
+    own = copy / ".venv/share/jupyter/lab/settings/overrides.json"
+    own.parent.mkdir(parents=True)
+    text = json.dumps({WIDGETS[0]: {"saveState": False}, THEME[0]: {"theme": "JupyterLab Dark"}})
+    own.write_text(text, encoding="utf-8")
+    assert make(copy, "lab", "ARGS=--version")[0] == 0
+    assert own.read_text(encoding="utf-8") == text
+    assert setting(copy, WIDGETS) is False
+    assert setting(copy, NEWS) == "false"
+    assert setting(copy, THEME) == "JupyterLab Dark"
 
 
 @needs_make

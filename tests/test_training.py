@@ -212,7 +212,7 @@ def test_the_bar_shows_loss_and_time(capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         train(a_model(), a_batch, error, 20)
-    shown = capsys.readouterr().err
+    shown = capsys.readouterr().out
     assert "20/20" in shown
     assert "loss=" in shown
 

@@ -17,10 +17,10 @@
 from functools import partial
 
 import numpy as np
-from IPython.display import HTML
 
 from moe_lessons.checks import compare
 from moe_lessons.figures import toolbox
+from moe_lessons.figures.still import Picture
 from moe_lessons.routing import softmax
 from moe_lessons.widgets.live import Live, choice, slider
 
@@ -283,7 +283,7 @@ assert np.allclose(x_ffn @ W_1 @ W_2, x_ffn @ (W_1 @ W_2))
 assert not np.allclose(feed_forward(-x_ffn), -feed_forward(x_ffn))  # one matrix would make these equal
 
 # %%
-HTML(toolbox.feed_forward(x_ffn, W_1, W_2))
+Picture(toolbox.feed_forward(x_ffn, W_1, W_2))
 
 # %% [markdown]
 # ## 6. A residual stream
@@ -310,7 +310,7 @@ assert np.allclose(norm(x_res), [0.2, -1.4])
 assert np.allclose(norm(10 * x_res), norm(x_res))
 
 # %%
-HTML(toolbox.residual_block(x_res, norm(x_res), update))
+Picture(toolbox.residual_block(x_res, norm(x_res), update))
 
 # %% [markdown]
 # ## 7. Nats and bits
@@ -352,7 +352,7 @@ rows = {
     "one of four, for sure": [1, 0, 0, 0],
     "four alike": experts,
 }
-HTML(toolbox.entropy_rulers({name: entropy(p) for name, p in rows.items()}))
+Picture(toolbox.entropy_rulers({name: entropy(p) for name, p in rows.items()}))
 
 # %% [markdown]
 # ## Recap

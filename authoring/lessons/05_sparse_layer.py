@@ -19,7 +19,6 @@
 # %% name="setup" tags=["setup"]
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from moe_lessons.accounting import PUBLISHED
 from moe_lessons.checks import compare
@@ -27,6 +26,7 @@ from moe_lessons.figures.dispatch import dispatch_svg
 from moe_lessons.figures.speed import speed_svg
 from moe_lessons.layer import MoELayer
 from moe_lessons.routing import route
+from moe_lessons.support.progress import tqdm
 from moe_lessons.support.timing import CLOCK_NAME, interleaved, spread, timing_table
 from moe_lessons.widgets.live import Live, choice, slider
 

@@ -23,7 +23,6 @@ from math import comb
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from moe_lessons import accounting
 from moe_lessons.experiments import worth_it
@@ -34,6 +33,7 @@ from moe_lessons.figures.accountant import PRESETS, accountant_svg, own_config
 from moe_lessons.figures.worth_it import COINS, points_of, worth_it_svg
 from moe_lessons.layer import MoELayer
 from moe_lessons.routing import top_k
+from moe_lessons.support.progress import tqdm
 from moe_lessons.support.timing import CLOCK_NAME, interleaved, timing_table
 from moe_lessons.widgets.live import Live, choice, slider
 

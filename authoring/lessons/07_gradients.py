@@ -24,7 +24,6 @@ from functools import partial
 import numpy as np
 import torch
 from scipy.stats import binomtest
-from tqdm.auto import tqdm
 
 from moe_lessons.experiments import blind_spot
 from moe_lessons.checks import compare
@@ -36,6 +35,7 @@ from moe_lessons.layer import MoELayer
 from moe_lessons.losses import z_loss
 from moe_lessons.precision import to_bfloat16
 from moe_lessons.routing import GATE_FORMS, gate_weights, log_sum_exp, softmax
+from moe_lessons.support.progress import tqdm
 from moe_lessons.widgets.live import Live, slider
 
 # %% [markdown]

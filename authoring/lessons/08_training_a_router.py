@@ -26,7 +26,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.stats import t as student
-from tqdm.auto import tqdm
 
 from moe_lessons import metrics
 from moe_lessons.checks import compare
@@ -36,6 +35,7 @@ from moe_lessons.figures.training_film import training_film_svg
 from moe_lessons.layer import MoELayer, Router
 from moe_lessons.losses import z_loss
 from moe_lessons.experiments.router_training import Setting, agreement, film_run, label_runs, regression_runs
+from moe_lessons.support.progress import tqdm
 from moe_lessons.training import constant, train
 from moe_lessons.widgets.live import Live, choice, slider
 

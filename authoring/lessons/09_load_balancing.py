@@ -24,7 +24,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from moe_lessons.experiments import balancing_runs
 from moe_lessons.experiments.balancing_runs import METHODS, table
@@ -35,6 +34,7 @@ from moe_lessons.layer import MoELayer, top_k_indices
 from moe_lessons.losses import cv_squared, load_balancing_loss, smooth_load
 from moe_lessons.metrics import coefficient_of_variation, dead_experts, expert_load, max_violation
 from moe_lessons.routing import softmax
+from moe_lessons.support.progress import tqdm
 from moe_lessons.widgets.live import Live, choice, slider
 
 # %% [markdown]

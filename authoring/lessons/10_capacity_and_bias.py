@@ -20,7 +20,6 @@ from itertools import product
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from moe_lessons.experiments import balancing_runs, capacity_runs
 from moe_lessons.balancing import (
@@ -32,6 +31,7 @@ from moe_lessons.figures.queue import batch, queue_svg
 from moe_lessons.layer import MoELayer, gate_selected, top_k_indices
 from moe_lessons.losses import balance_of_layers, load_balancing_loss
 from moe_lessons.metrics import expert_load, max_violation, mutual_information
+from moe_lessons.support.progress import tqdm
 from moe_lessons.widgets.live import Live, choice, slider
 
 results = {}  # of the training runs, by method and coefficient

@@ -18,7 +18,6 @@
 # %% name="setup" tags=["setup"]
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from moe_lessons import metrics
 from moe_lessons.corpus import text
@@ -26,6 +25,7 @@ from moe_lessons.experiments import specialisation as sp
 from moe_lessons.checks import compare
 from moe_lessons.figures import specialisation as figures
 from moe_lessons.model import without_expert
+from moe_lessons.support.progress import tqdm
 from moe_lessons.variants import HashRouter
 from moe_lessons.widgets.live import Live, choice, slider
 from moe_lessons.widgets.text_viewer import TextViewer, passage

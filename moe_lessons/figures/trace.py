@@ -26,17 +26,26 @@ WEIGHT_FORMULA = {
 }
 
 
-def trace_svg(x: Any, W_g: Any, k: int = 2, form: str = "topk_softmax", temperature: float = 1.0, step: int = 5) -> str:
+def trace_svg(
+    x: Any,
+    W_g: Any,
+    k: int = 2,
+    form: str = "topk_softmax",
+    temperature: float = 1.0,
+    step: int = 5,
+    noise: Any = None,
+) -> str:
     """Draw the first `step` steps of routing the token x (d,) with W_g (d, N). Returns an SVG string.
 
-    Raises ValueError for what `routing.route` refuses, for more than one token, and for a step outside 1..5.
+    noise: (N,), added to the logits. Raises ValueError for what `routing.route` refuses, for more than one token, and
+    for a step outside 1..5.
     """
-    trace = routing.route(x, W_g, k, form, temperature)
+    trace = routing.route(x, W_g, k, form, temperature, noise=noise)
     whole_number("step", step, least=1, most=len(COLUMNS))
     whole_number("number of axes of x", trace.logits.ndim, least=1, most=1)
     cells = _cells(trace)
     rows = [_row(cells, i, step) for i in range(len(trace.logits))]
-    sentences = _sentences(np.asarray(x, float), np.asarray(W_g, float), trace)
+    sentences = _sentences(np.asarray(x, float), np.asarray(W_g, float), trace, noise)
     height = HEADER + ROW * len(rows) + FOOTER
     return picture(
         WIDTH,
@@ -91,7 +100,8 @@ def _bar(column: int, value: float, scale: float, expert: int, signed: bool = Fa
     length = float(value) / scale * (room / 2 if signed else room)
     bar = element("rect", x=min(zero, zero + length), y=-9, width=abs(length), height=18, fill=expert_colour(expert))
     line = element("line", x1=zero, x2=zero, y1=-13, y2=13, stroke=FAINT_INK)
-    return bar + line + text(left + width - 8, 5, f"{value:.3f}".replace("-", "−"), size=15, anchor="end")
+    written = f"{round(float(value), 3) + 0.0:.3f}".replace("-", "−")  # + 0.0 turns −0 into 0
+    return bar + line + text(left + width - 8, 5, written, size=15, anchor="end")
 
 
 def _number(column: int, content: str, colour: str | None = None) -> str:
@@ -128,12 +138,13 @@ def _wrap(sentence: str, width: int) -> list[str]:
     return lines
 
 
-def _sentences(x: np.ndarray, W_g: np.ndarray, trace: routing.Trace) -> list[str]:
+def _sentences(x: np.ndarray, W_g: np.ndarray, trace: routing.Trace, noise: Any = None) -> list[str]:
     """Return what each step does, with the numbers of the best expert."""
     best, tau, form = int(trace.selected[0]), trace.temperature, trace.form
     h, p, w = trace.logits[best], trace.probs[best], trace.weights[best]
     name, total = f"E{best + 1}", _exponentials(trace).sum()
     products = " + ".join(f"{_factor(a)}·{_factor(b)}" for a, b in zip(x, W_g[:, best], strict=True))
+    products += f" + noise {_factor(noise[best])}" if noise is not None and noise[best] else ""
     kept = trace.probs[trace.selected].sum()
     names, resting = ", ".join(f"E{i + 1}" for i in trace.selected), len(trace.logits) - len(trace.selected)
     last = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, expert_colour
+from moe_lessons.figures.plane import name, regions
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import refuse
 
@@ -53,12 +54,6 @@ def training_film_svg(film: Film, step: int) -> str:
     )
 
 
-def region_of(angles: np.ndarray, W_g: np.ndarray) -> np.ndarray:
-    """Return which expert is first for tokens in these directions (A,): without a bias, length does not count."""
-    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # (A, 2)
-    return (directions @ W_g).argmax(axis=1)
-
-
 def _description(film: Film, frame: int) -> str:
     """Say in words what the picture shows."""
     shares = ", ".join(f"E{i + 1} {share:.0%}" for i, share in enumerate(film.load[frame]))
@@ -77,49 +72,12 @@ def _plane(film: Film, frame: int) -> list[str]:
     axes = Axes(_LEFT, _TOP, _SIDE, _SIDE, (-reach, reach), (-reach, reach))
     border = element("rect", x=_LEFT, y=_TOP, width=_SIDE, height=_SIDE, fill="none", stroke=RULE)
     return [
-        *_regions(axes, reach, film.W_g[frame]),
+        *regions(axes, film.W_g[frame]),
         border,
         *_tokens(axes, film, frame),
         *_prototypes(axes, film, frame),
         text(_LEFT, _TOP + _SIDE + 18, "a token's colour: its expert, shape: its cluster", size=13, fill=FAINT_INK),
     ]
-
-
-def _regions(axes: Axes, reach: float, W_g: np.ndarray) -> list[str]:
-    """Tint each expert's region and write its name at the rim, in the middle of its angles."""
-    angles = np.linspace(0, 2 * np.pi, 361)[:-1]  # (A,)
-    winner = region_of(angles, W_g)  # (A,)
-    starts = np.flatnonzero(winner != np.roll(winner, 1))  # (regions,); none where one expert has all
-    starts = starts if len(starts) else np.zeros(1, dtype=int)
-    ends = [*starts[1:], starts[0] + len(angles)]
-    turn = 2 * np.pi / len(angles)
-    return [
-        _sector(axes, reach, turn * low, turn * high, int(winner[low])) for low, high in zip(starts, ends, strict=True)
-    ]
-
-
-def _sector(axes: Axes, reach: float, low: float, high: float, expert: int) -> str:
-    """Draw a region as a tinted polygon that ends at the square, with its name near the rim."""
-    turns = np.arange(-np.pi / 4, 4 * np.pi, np.pi / 2)  # the square's corners
-    rim = [_at_rim(axes, reach, angle) for angle in [low, *turns[(turns > low) & (turns < high)], high]]
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in [(axes.x(0), axes.y(0)), *rim])
-    colour = expert_colour(expert)
-    tint = element("polygon", points=points, fill=colour, fill_opacity=0.13, stroke=colour, stroke_width=1)
-    x, y = _at_rim(axes, 0.92 * reach, (low + high) / 2)
-    return tint + _name(x, y, expert, size=13, fill=FAINT_INK)
-
-
-def _name(x: float, y: float, expert: int, **how: Any) -> str:
-    """Write an expert's name around (x, y), outlined so that it can be read on tokens."""
-    outline = {"stroke": PAPER, "stroke_width": 3, "paint_order": "stroke", "font_weight": "bold"}
-    return text(x, y + 5, f"E{expert + 1}", anchor="middle", **{**outline, **how})
-
-
-def _at_rim(axes: Axes, reach: float, angle: float) -> tuple[float, float]:
-    """Return where a direction leaves the square, in the picture's units."""
-    x, y = np.cos(angle), np.sin(angle)
-    far = reach / max(abs(x), abs(y))
-    return axes.x(far * x), axes.y(far * y)
 
 
 def _tokens(axes: Axes, film: Film, frame: int) -> list[str]:
@@ -158,7 +116,7 @@ def _prototypes(axes: Axes, film: Film, frame: int) -> list[str]:
         while any(np.hypot(out * np.cos(angle) - a, out * np.sin(angle) - b) < 25 for a, b in taken):
             out += 3
         taken.append((out * np.cos(angle), out * np.sin(angle)))
-        parts.append(_name(axes.x(0) + taken[-1][0], axes.y(0) - taken[-1][1], i, size=15))
+        parts.append(name(axes.x(0) + taken[-1][0], axes.y(0) - taken[-1][1], f"E{i + 1}", size=15))
     return parts
 
 

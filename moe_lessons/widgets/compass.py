@@ -9,11 +9,11 @@ import anywidget
 import numpy as np
 import traitlets
 
-from moe_lessons.figures.table import trace_table
+from moe_lessons.figures.compass import compass_svg
 from moe_lessons.routing import Trace, route
 from moe_lessons.support.validation import float_array, refuse, whole_number
 from moe_lessons.widgets.javascript import source
-from moe_lessons.widgets.live import with_static_view
+from moe_lessons.widgets.lasting import Lasting
 from moe_lessons.widgets.traits import COLOURS, RefusedStateError
 
 EXTENT = 3.0  # the plane shows −EXTENT to EXTENT along both axes
@@ -45,7 +45,7 @@ class _Prototypes(traitlets.TraitType[Any, Any]):
         return points.tolist()
 
 
-class PrototypeCompass(anywidget.AnyWidget):
+class PrototypeCompass(Lasting, anywidget.AnyWidget):
     """Drag or type a token and two to six prototypes; regions, logits and gate weights follow.
 
     token: two numbers. prototypes: N pairs (w1, w2), N from 2 to 6; pair i is column i of W_g. k: how many
@@ -83,10 +83,11 @@ class PrototypeCompass(anywidget.AnyWidget):
         _fitting_k(self.k, len(proposal["value"]))
         return proposal["value"]
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+    def still(self) -> tuple[str, str]:
+        """Return the present plane, and where the token is."""
         x1, x2 = self.token
-        caption = f"Token x = ({x1:g}, {x2:g}), k = {self.k}. Run the notebook to drag the arrows."
-        return with_static_view(super()._repr_mimebundle_(**kwargs), trace_table(self.trace, caption))
+        words = f"Token x = ({x1:g}, {x2:g}), k = {self.k}."
+        return compass_svg(self.token, self.prototypes, self.k, EXTENT), words.replace("-", "−")
 
 
 def _in_plane(name: str, value: Any) -> np.ndarray:

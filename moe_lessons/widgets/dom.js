@@ -161,6 +161,11 @@ function bound({ model, el }, className, keys, build) {
   };
 }
 
+/** A trait that is sent as text (AS_TEXT in traits.py). */
+function readText(model, key) {
+  return JSON.parse(model.get(key));
+}
+
 function colour(root, { experts, ...others }) {
   for (const [key, value] of Object.entries(others)) root.style.setProperty(`--moe-${key}`, value);
   experts.forEach((value, i) => root.style.setProperty(`--moe-expert-${i}`, value));

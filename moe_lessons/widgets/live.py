@@ -7,6 +7,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from moe_lessons.support.validation import refuse
+from moe_lessons.widgets.lasting import Lasting
 
 
 def slider(label: str, value: float, low: float, high: float, step: float) -> widgets.Widget:
@@ -32,12 +33,14 @@ def choice(label: str, options: Any, value: Any = None) -> widgets.Widget:
 _LAYOUT = {"width": "min(460px, 95%)"}
 
 
-class Live(widgets.VBox):
+class Live(Lasting, widgets.VBox):
     """A picture with its controls: every change of a control draws `picture(**values)` anew.
 
-    A ValueError of the picture is shown in its place, as a sentence. Where no kernel runs (GitHub, an exported
+    A ValueError of the picture is shown in its place, as a sentence. Where no kernel runs (another day, an exported
     page) the first picture is shown instead of the controls.
     """
+
+    alone = False
 
     def __init__(self, picture: Callable[..., str], **controls: widgets.Widget) -> None:
         self.picture = picture
@@ -59,11 +62,12 @@ class Live(widgets.VBox):
     def _redraw(self, _change: object) -> None:
         self.canvas.value = self.draw()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_static_view(super()._repr_mimebundle_(**kwargs), self.draw())
+    def still(self) -> tuple[str, str]:
+        """Return the present picture, and where the controls stand."""
+        stands = (f"{control.description} = {_shown(control)}" for control in self.controls.values())
+        return self.draw(), ", ".join(stands) + "."
 
 
-def with_static_view(bundle: Any, html: str) -> Any:
-    """Add a static view to a widget's MIME bundle; pages that cannot run the widget show it."""
-    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-    return {**data, "text/html": html}, metadata
+def _shown(control: widgets.Widget) -> str:
+    """Return the value of a control as it stands beside it."""
+    return control.label if isinstance(control, widgets.Dropdown) else f"{control.value:g}".replace("-", "−")

@@ -242,7 +242,7 @@ function drawTrace(trace, { setting }, state, now) {
 
 /** Build all parts; returns the function that draws the model's present state. */
 function drawing({ root, model, change }) {
-  const desk = { change, setting: model.get("setting") };
+  const desk = { change, setting: readText(model, "setting") };
   const controls = { fields: [], state: null, typing: null, length: 1 };
   const switches = buildSwitches(desk);
   const place = buildPlace(desk, controls);

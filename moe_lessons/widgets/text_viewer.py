@@ -4,20 +4,18 @@ The picture is drawn in the browser (text_viewer.js, with the arithmetic of rout
 """
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 import anywidget
 import numpy as np
 import traitlets
 
-from moe_lessons.figures.palette import FAINT_INK, INK, RULE
-from moe_lessons.figures.table import trace_table
+from moe_lessons.figures.routed_text import routed_text_svg
 from moe_lessons.routing import GATE_FORMS, Trace, gate_weights, softmax, top_k
 from moe_lessons.support.validation import float_array, one_of, refuse, whole_number
 from moe_lessons.widgets.javascript import source
-from moe_lessons.widgets.live import with_static_view
-from moe_lessons.widgets.traits import COLOURS, Checked, RefusedStateError, count
+from moe_lessons.widgets.lasting import Lasting
+from moe_lessons.widgets.traits import AS_TEXT, COLOURS, Checked, RefusedStateError, count
 
 MOST_TOKENS = 1024
 MOST_EXPERTS = 64
@@ -75,7 +73,7 @@ def _routed(model: Any, ids: np.ndarray, length: int) -> tuple[np.ndarray, np.nd
     return np.stack([decided.logits[0].numpy() for decided in decisions]), loss
 
 
-class TextViewer(anywidget.AnyWidget):
+class TextViewer(Lasting, anywidget.AnyWidget):
     """See which experts every token of a text was sent to, and open one token's trace.
 
     passages: at least one `Passage`, all with the same stages, layers and experts. k, form: of the router.
@@ -91,7 +89,7 @@ class TextViewer(anywidget.AnyWidget):
     layer = Checked(count(1, MOST_TOKENS)).tag(sync=True)
     token = Checked(count(1, MOST_TOKENS)).tag(sync=True)
     expert = Checked(count(0, MOST_EXPERTS)).tag(sync=True)
-    setting = traitlets.Dict().tag(sync=True)
+    setting = traitlets.Dict().tag(sync=True, **AS_TEXT)
     colours = traitlets.Dict(COLOURS).tag(sync=True)
 
     def __init__(
@@ -127,15 +125,15 @@ class TextViewer(anywidget.AnyWidget):
         k, form = self.setting["k"], self.setting["form"]
         return Trace(h, softmax(h), top_k(h, k)[1], gate_weights(h, k, form), form)
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        shown = self.setting["passages"][self.passage - 1]
-        at = min(self.token, len(shown["pieces"]))
-        stage = self.setting["stages"][self.stage - 1]
-        caption = (
-            f"Token {at}, “{shown['pieces'][at - 1]}”, in layer {self.layer}, {stage}. Run the notebook for others."
-        )
-        table = _text_table(shown, self.setting, self.layer)
-        return with_static_view(super()._repr_mimebundle_(**kwargs), table + trace_table(self.trace, caption))
+    def still(self) -> tuple[str, str]:
+        """Return the text around the chosen token, and that token's experts in words."""
+        shown, trace = self.setting["passages"][self.passage - 1], self.trace
+        stage, layer = self.setting["stages"][self.stage - 1], self.layer
+        first = top_k(np.array(shown["logits"][self.stage - 1][layer - 1]), 1)[1][:, 0]  # (T,)
+        at = min(self.token, len(first))
+        shares = " + ".join(f"E{i + 1} (weight {trace.weights[i]:.2f})" for i in trace.selected)
+        words = f"{shown['name']}, layer {layer}, {stage}: token {at}, “{shown['pieces'][at - 1]}”, goes to {shares}."
+        return routed_text_svg(shown["pieces"], first, at), words
 
 
 # --- what the browser gets ----------------------------------------------------------------------------------------
@@ -181,35 +179,3 @@ def _limits(setting: dict[str, Any]) -> dict[str, int]:
     """Return the largest value of each number of the state."""
     passages, stages = len(setting["passages"]), len(setting["stages"])
     return {"passage": passages, "stage": stages, "layer": setting["layers"], "expert": setting["experts"]}
-
-
-# --- where no kernel runs -----------------------------------------------------------------------------------------
-
-_CELL = "text-align: left; padding: 1px 10px"
-
-
-def _text_table(shown: dict[str, Any], setting: dict[str, Any], layer: int) -> str:
-    """Return a table with one row a token: the experts it is sent to at each stage, and the loss of the next token."""
-    heads = [
-        "Token",
-        "Text",
-        *(f"Experts, {stage}" for stage in setting["stages"]),
-        "Loss of the next token, last stage",
-    ]
-    header = "".join(f'<th scope="col" style="{_CELL}">{escape(head)}</th>' for head in heads)
-    rows = "".join(_text_row(shown, setting["k"], layer, at) for at in range(len(shown["pieces"])))
-    caption = f"{shown['name']}: the experts of every token in layer {layer}, first choice first."
-    style = f"border-collapse: collapse; color: {INK}; border-bottom: 1px solid {RULE}"
-    said = f'<caption style="text-align: left; color: {FAINT_INK}; padding: 4px 10px">{escape(caption)}</caption>'
-    table = f'<table style="{style}">{said}<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>'
-    return f'<div style="max-height: 320px; overflow: auto">{table}</div>'
-
-
-def _text_row(shown: dict[str, Any], k: int, layer: int, at: int) -> str:
-    """Return the row of one token."""
-    chosen = [top_k(np.array(stage[layer - 1][at]), k)[1] for stage in shown["logits"]]  # (k,) each
-    experts = [" + ".join(f"E{i + 1}" for i in indices) for indices in chosen]
-    loss = shown["loss"][-1][at]
-    texts = [shown["pieces"][at], *experts, "" if loss is None else f"{loss:.2f} nats"]
-    cells = "".join(f'<td style="{_CELL}">{escape(words)}</td>' for words in texts)
-    return f'<tr><th scope="row" style="{_CELL}">{at + 1}</th>{cells}</tr>'

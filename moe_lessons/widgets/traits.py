@@ -1,5 +1,6 @@
 """What the widgets that draw in the browser share in Python: traits that check their values, and the colours."""
 
+import json
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -11,6 +12,13 @@ from moe_lessons.support.validation import float_array, one_of, refuse, whole_nu
 
 # From the name of an argument and a value to the value that is kept; raises ValueError for a bad one.
 Check = Callable[[str, Any], Any]
+
+# For the tag of a large trait that never changes: it travels and is saved as one line of text. A saved notebook gives
+# every number of a list a line of its own, and puts the keys of a dict into alphabetical order.
+AS_TEXT = {
+    "to_json": lambda value, _widget: json.dumps(value, ensure_ascii=False, separators=(",", ":")),
+    "from_json": lambda text, _widget: json.loads(text),
+}
 
 COLOURS = {"ink": INK, "faint": FAINT_INK, "paper": PAPER, "rule": RULE, "experts": list(EXPERTS)}
 

@@ -113,6 +113,11 @@ function inOrder(indices) {
   return [...indices].sort((a, b) => a - b);
 }
 
+/** One kind of token, by its name. */
+function kindOf({ kinds }, name) {
+  return kinds.find((kind) => kind.name === name);
+}
+
 function listed(indices, experts) {
   return indices.map((i) => `${name(i)} ${experts[i]}`).join(", ");
 }
@@ -211,14 +216,14 @@ function reset({ root, model, change }, { edit }) {
 
 function tokenGroup(desk, controls) {
   const { setting, change, help } = desk;
-  controls.back = button("Back to preset", () => change({ x: setting.kinds[controls.state.token].x }));
+  controls.back = button("Back to preset", () => change({ x: kindOf(setting, controls.state.token).x }));
   return group(help("Token", HELP.token), tokenChoice(desk, controls), controls.edit, controls.back);
 }
 
 function noiseGroup(desk, controls) {
   const { setting, model, change, help } = desk;
   const limits = { min: 0, max: setting.largestNoise, step: 0.05 };
-  const redraw = () => change({ noise_sample: nextSample(model.get("samples"), controls.state.noise_sample) });
+  const redraw = () => change({ noise_sample: nextSample(readText(model, "samples"), controls.state.noise_sample) });
   const nodes = slider(desk, controls, { key: "noise", label: "noise", limits });
   return group(help("noise", HELP.noise), ...nodes, button("New noise", redraw));
 }
@@ -244,12 +249,12 @@ function group(...nodes) {
 }
 
 function tokenChoice({ setting, change }, controls) {
-  const options = Object.entries(setting.kinds).map(([kind, { text, token }]) => {
+  const options = setting.kinds.map(({ name: kind, text, token }) => {
     const [before, after] = text.split(token);
     const example = html("span", { class: "text" }, before, html("u", {}, token), after);
     return [kind, html("span", { class: "kind" }, kind), example];
   });
-  const pick = (token) => change({ token, x: setting.kinds[token].x });
+  const pick = (token) => change({ token, x: kindOf(setting, token).x });
   return choice(controls, "token", "Token", options, pick);
 }
 
@@ -302,7 +307,7 @@ function drawChoices({ root, setting }, controls, state) {
     for (const input of inputs) input.checked = input.value === String(state[key]);
   }
   write(controls.temperature, { "aria-valuetext": written(state.temperature) }); // not its logarithm
-  controls.back.disabled = equal(state.x, setting.kinds[state.token].x);
+  controls.back.disabled = equal(state.x, kindOf(setting, state.token).x);
   write(controls.edit, { "aria-pressed": root.classList.contains("editing") });
 }
 
@@ -384,7 +389,7 @@ function rowHead(...nodes) {
 }
 
 function drawGate(gate, { setting }, state, now) {
-  const kind = setting.kinds[state.token];
+  const kind = kindOf(setting, state.token);
   say(gate.ofToken, `of “${kind.token}”${equal(state.x, kind.x) ? "" : ", edited"}`);
   gate.entries.forEach((entry, row) => drawSigned(entry, state.x[row], setting.reach));
   for (const step of gate.steps) {
@@ -499,7 +504,7 @@ function drawStory({ lines }, { setting }, state, now) {
 
 /** Build all parts; returns the function that draws the model's present state. */
 function drawing({ root, model, change, signal }) {
-  const desk = { root, model, change, setting: model.get("setting"), help: explanations(root, signal) };
+  const desk = { root, model, change, setting: readText(model, "setting"), help: explanations(root, signal) };
   const controls = buildControls(desk);
   const gate = buildGate(desk, controls);
   const [readout, output, told] = [buildReadout(desk), buildOutput(desk), buildStory()];

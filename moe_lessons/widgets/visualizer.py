@@ -10,12 +10,12 @@ import numpy as np
 import traitlets
 
 from moe_lessons.data import EXPERT_NAMES, planted_router, token_kinds
-from moe_lessons.figures.table import trace_table
+from moe_lessons.figures.trace import trace_svg
 from moe_lessons.routing import GATE_FORMS, Trace, route
 from moe_lessons.support.validation import one_of, whole_number
 from moe_lessons.widgets.javascript import source
-from moe_lessons.widgets.live import with_static_view
-from moe_lessons.widgets.traits import COLOURS, Checked, choice_of, count, number, vector
+from moe_lessons.widgets.lasting import Lasting
+from moe_lessons.widgets.traits import AS_TEXT, COLOURS, Checked, choice_of, count, number, vector
 
 KINDS = token_kinds()
 ROUTER = planted_router()  # (d, N)
@@ -27,7 +27,7 @@ TEMPERATURES = (1e-3, 1e3)
 DRAWS = 100  # noise samples that the browser goes through, even while the kernel is busy
 
 
-class GatingVisualizer(anywidget.AnyWidget):
+class GatingVisualizer(Lasting, anywidget.AnyWidget):
     """Follow one token through the gate: x, logits, noise, top-k, weights, experts, output.
 
     token: "code", "maths", "language", "logic" or "factual"; setting it also sets x to the vector of that kind.
@@ -48,8 +48,8 @@ class GatingVisualizer(anywidget.AnyWidget):
     temperature = Checked(number(*TEMPERATURES)).tag(sync=True)
     form = Checked(choice_of(GATE_FORMS)).tag(sync=True)
     initial = traitlets.Dict().tag(sync=True)
-    samples: Any = traitlets.List().tag(sync=True)
-    setting = traitlets.Dict().tag(sync=True)
+    samples: Any = traitlets.List().tag(sync=True, **AS_TEXT)
+    setting = traitlets.Dict().tag(sync=True, **AS_TEXT)
     colours = traitlets.Dict(COLOURS).tag(sync=True)
 
     def __init__(
@@ -88,19 +88,20 @@ class GatingVisualizer(anywidget.AnyWidget):
         finally:
             self._x_follows_token = True
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_static_view(super()._repr_mimebundle_(**kwargs), trace_table(self.trace, self._caption()))
+    def still(self) -> tuple[str, str]:
+        """Return the steps of the present token, and the settings in words."""
+        noise = self.noise * np.array(self.noise_sample)  # (N,)
+        return trace_svg(self.x, ROUTER, self.k, self.form, self.temperature, noise=noise), self._settings()
 
-    def _caption(self) -> str:
-        """Say what the table shows where no kernel runs."""
+    def _settings(self) -> str:
+        """Say what the controls are set to."""
         kind = KINDS[self.token]
         x = "edited x" if self.x != kind.x.tolist() else "its x"
         active = ", ".join(f"E{i + 1} {EXPERT_NAMES[i]}" for i in self.trace.selected)
         return (
             f"The token {kind.token!r} of {kind.text!r} ({self.token}), {x} = {self.x}: k = {self.k}, "
-            f"noise {self.noise:g}, τ = {self.temperature:g}, form {self.form}. Active: {active}. "
-            "Run the notebook to move the controls."
-        )
+            f"noise {self.noise:g}, τ = {self.temperature:g}, form {self.form}. Active: {active}."
+        ).replace("-", "−")
 
 
 def _noise_samples(seed: int) -> list[list[float]]:
@@ -110,7 +111,7 @@ def _noise_samples(seed: int) -> list[list[float]]:
 
 
 def _setting() -> dict[str, Any]:
-    """Return what the browser needs to know and never changes."""
-    kinds = {name: {"text": kind.text, "token": kind.token, "x": kind.x.tolist()} for name, kind in KINDS.items()}
+    """Return what the browser needs to know and never changes. The kinds are a list, for they have an order."""
+    kinds = [{"name": n, "text": kind.text, "token": kind.token, "x": kind.x.tolist()} for n, kind in KINDS.items()]
     limits = {"reach": REACH, "largestNoise": LARGEST_NOISE, "temperatures": list(TEMPERATURES)}
     return {"kinds": kinds, "experts": list(EXPERT_NAMES), "W_g": ROUTER.tolist(), **limits}

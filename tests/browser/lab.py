@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from playwright.sync_api import Locator, Page, sync_playwright
@@ -177,9 +178,36 @@ def write_notebook(address: str, name: str, cells: Iterable[str]) -> None:
     """Put a notebook of these code cells into the server's folder."""
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel)
-    body = json.dumps({"type": "notebook", "format": "json", "content": content}).encode()
-    request = urllib.request.Request(f"{address}/api/contents/{name}", body, method="PUT")
-    urllib.request.urlopen(request, timeout=30)
+    put_notebook(address, name, content)
+
+
+def put_notebook(address: str, name: str, content: dict) -> None:
+    """Put a notebook into the server's folder; it is trusted if its cells say that they are."""
+    ask(f"{address}/api/contents/{name}", "PUT", {"type": "notebook", "format": "json", "content": content})
+
+
+def get_notebook(address: str, name: str) -> dict:
+    """Return a notebook of the server's folder, its cells marked as trusted if it is."""
+    return ask(f"{address}/api/contents/{name}")["content"]
+
+
+def shut_down_kernels(address: str) -> None:
+    """End every kernel, as "Shut Down All" does."""
+    for session in ask(f"{address}/api/sessions"):
+        ask(f"{address}/api/sessions/{session['id']}", "DELETE")
+
+
+def change_setting(address: str, plugin: str, settings: dict) -> None:
+    """Change what the user has set for a plugin; pages opened from now on know it."""
+    ask(f"{address}/lab/api/settings/{plugin}", "PUT", {"raw": json.dumps(settings)})
+
+
+def ask(url: str, method: str = "GET", content: object = None) -> Any:
+    """Send a request to the server and return its answer, read as JSON."""
+    body = None if content is None else json.dumps(content).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read() or "null")
 
 
 @contextmanager

@@ -76,3 +76,16 @@ def test_bad_input(arguments, named):
 def test_several_tokens_are_refused():
     with pytest.raises(ValueError, match="number of axes"):
         trace_svg(np.ones((2, 3)), W_G)
+
+
+def test_noise_is_added_to_the_logits_and_named():
+    noise = np.array([2.0, 0, 0, -1])  # (N,)
+    svg = trace_svg(X, W_G, noise=noise)
+    trace = routing.route(X, W_G, 2, noise=noise)
+    assert {round(float(v), 3) for v in trace.logits} <= shown_numbers(svg)
+    assert "+ noise 2 = 1.820." in svg
+    assert "noise" not in trace_svg(X, W_G, noise=np.zeros(4))
+
+
+def test_a_logit_that_is_zero_but_for_rounding_has_no_sign():
+    assert "−0.000" not in trace_svg([-1e-17, 1.0], np.eye(2), 1)

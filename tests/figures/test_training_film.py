@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reading import SVG, words
 
-from moe_lessons.figures.training_film import region_of, training_film_svg
+from moe_lessons.figures.plane import region_of
+from moe_lessons.figures.training_film import training_film_svg
 
 
 def a_film(N=4, clusters=4, frames=5, T=300, seed=0, scale=1.0):

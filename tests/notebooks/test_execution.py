@@ -63,6 +63,40 @@ def test_every_cell_can_be_run_again(path, shared):
     assert printed(nbformat.v4.new_notebook(cells=result.cells[len(twice) :])) == printed(executed(path, shared))
 
 
+VIEW = "application/vnd.jupyter.widget-view+json"
+IMAGE = re.compile(r'<img src="data:image/svg\+xml;base64,[^"]{1000,}" alt="[^"]{20,}" width="\d+" height="\d+"')
+
+
+def perishable(notebook):
+    """Name the cells whose picture is gone once the kernel is, or in a notebook that is not trusted."""
+    found = []
+    for cell in notebook.cells:
+        shown = [output.get("data", {}) for output in cell.get("outputs", ())]
+        for data, following in zip(shown, [*shown, {}][1:], strict=True):
+            left = following.get("text/html", "") if VIEW in data else data.get("text/html", "")
+            if (VIEW in data and not IMAGE.search(left)) or "<svg" in left:
+                found.append(cell.id)
+    return found
+
+
+@pytest.mark.parametrize("path", [*LESSONS, *SOLUTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_picture_is_there_another_day(path, shared):
+    assert perishable(executed(path, shared)) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ipywidgets; ipywidgets.IntSlider()",
+        "from IPython.display import HTML; HTML('<svg><text>0.1 0.2</text></svg>')",
+        "from tqdm.notebook import tqdm; [i for i in tqdm(range(3))]",
+    ],
+)
+def test_broken_control_a_picture_that_does_not_last_is_found(code, tmp_path):
+    cell = nbformat.v4.new_code_cell(code)
+    assert perishable(run(nbformat.v4.new_notebook(cells=[cell]), tmp_path, tmp_path)) == [cell.id]
+
+
 @pytest.mark.parametrize("path", by_name(EXERCISES))
 def test_untouched_exercises_are_calm(path, shared):
     notebook = executed(path, shared)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import traitlets
 
-from moe_lessons.figures.table import trace_table
 from moe_lessons.routing import route
 from moe_lessons.widgets.compass import EXTENT, PrototypeCompass
 from moe_lessons.widgets.javascript import source
@@ -247,10 +246,9 @@ def test_the_browser_gets_plain_lists_and_can_go_back_to_the_start():
     assert state["extent"] == EXTENT
 
 
-def test_without_a_kernel_the_table_shows_the_present_numbers():
+def test_the_still_picture_shows_the_present_numbers():
     compass = PrototypeCompass()
     compass.token = (-1.5, 0.25)
-    data, _ = compass._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in data
-    assert "Token x = (-1.5, 0.25), k = 2" in data["text/html"]
-    assert trace_table(compass.trace).partition("<thead")[2] in data["text/html"]
+    svg, words = compass.still()
+    assert words == "Token x = (−1.5, 0.25), k = 2."
+    assert all(f"{h:.3f}".replace("-", "−") in svg for h in compass.trace.logits)

@@ -33,10 +33,16 @@ def test_other_errors_are_not_hidden():
         Live(lambda x: 1 / 0, x=slider("x", 1, 0, 2, 1))
 
 
-def test_without_a_kernel_the_picture_is_in_the_bundle():
-    data, _ = Live(square, x=slider("x", 2, 0, 4, 1))._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in data
-    assert data["text/html"] == square(2)
+def test_the_still_picture_is_the_present_one_and_says_where_the_controls_stand():
+    live = Live(
+        lambda x, **_: square(x),
+        x=slider("x", 2, 0, 4, 1),
+        way=choice("form", {"A": "a"}),
+        y=slider("τ", -0.5, -1, 1, 0.5),
+    )
+    assert live.still() == (square(2), "x = 2, form = A, τ = −0.5.")
+    live.controls["x"].value = 3
+    assert live.still() == (square(3), "x = 3, form = A, τ = −0.5.")
 
 
 def test_labels_have_room_for_the_longest_and_choices_start_at_the_first():

@@ -1,7 +1,9 @@
 """The text viewer: the numbers of `routing`, a state that is always valid, and a table where no kernel runs."""
 
+import json
 import math
 import re
+import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
 import numpy as np
@@ -187,17 +189,22 @@ def test_passages_that_do_not_fit_are_refused(passages, options, said):
         TextViewer(passages, **options)
 
 
-def test_without_a_kernel_tables_show_the_text_and_the_trace():
+def test_the_still_picture_shows_the_text_and_the_chosen_token():
     shown = TextViewer([random_passage()._replace(pieces=["<b>"] + ["w"] * 11)], layer=2)
-    data, _ = shown._repr_mimebundle_()
-    html = data["text/html"]
-    assert "application/vnd.jupyter.widget-view+json" in data
-    assert html.count('<th scope="row"') == 12 + 5
-    assert "&lt;b&gt;" in html
-    assert "<b>" not in html
-    first = top_k(np.array(shown.setting["passages"][0]["logits"][1][1][0]), 2)[1]
-    assert f"E{first[0] + 1} + E{first[1] + 1}" in html
-    assert "Token 1, “&lt;b&gt;”, in layer 2, after training" in html
+    svg, words = shown.still()
+    first, second = shown.trace.selected
+    texts = [node.text for node in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("<b>") == 1
+    assert texts.count("w") == 11
+    logits = np.array(shown.setting["passages"][0]["logits"][1][1])  # (T, N)
+    assert texts[-12:] == [f"E{i + 1}" for i in logits.argmax(axis=1)]
+    assert words.startswith(f"a, layer 2, after training: token 1, “<b>”, goes to E{first + 1} (weight ")
+    assert f" + E{second + 1} (weight " in words
+
+
+def test_the_passages_are_saved_as_one_line():
+    shown = viewer()
+    assert json.loads(shown.get_state()["setting"]) == shown.setting
 
 
 # --- from a model to a passage ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The visualizer: the numbers of `route`, sentences that are true, and a state that is always valid."""
 
+import json
 import math
 import re
 
@@ -8,7 +9,6 @@ import pytest
 import traitlets
 
 from moe_lessons.data import EXPERT_NAMES, planted_router, token_kinds
-from moe_lessons.figures.table import trace_table
 from moe_lessons.routing import GATE_FORMS, gate_weights, route, top_k
 from moe_lessons.widgets.javascript import source
 from moe_lessons.widgets.visualizer import GatingVisualizer
@@ -273,13 +273,28 @@ def test_the_browser_gets_plain_values_and_can_go_back_to_the_start():
         assert type(value) in (str, int, float, list)
 
 
-def test_without_a_kernel_the_table_shows_the_present_numbers():
-    visualizer = GatingVisualizer("logic", k=2, temperature=0.5)
-    data, _ = visualizer._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in data
-    static = data["text/html"]
-    assert "its x = [-0.9, 2.2, 2.2, 0.4, 0.9, 0.7]: k = 2, noise 0, τ = 0.5, form topk_softmax" in static
-    assert "Active: E4 Logic, E2 Math. Run the notebook" in static
-    assert trace_table(visualizer.trace).partition("<thead")[2] in static
+def test_the_still_picture_shows_the_present_numbers():
+    visualizer = GatingVisualizer("logic", k=2, temperature=0.5, noise=0.5)
+    svg, words = visualizer.still()
+    assert "its x = [−0.9, 2.2, 2.2, 0.4, 0.9, 0.7]: k = 2, noise 0.5, τ = 0.5, form topk_softmax" in words
+    assert words.endswith("Active: E4 Logic, E2 Math.")
+    assert all(f"{h:.3f}".replace("-", "−") in svg for h in visualizer.trace.logits)
     visualizer.x = np.ones(6)
-    assert "edited x = [1.0, 1.0" in visualizer._repr_mimebundle_()[0]["text/html"]
+    assert "edited x = [1.0, 1.0" in visualizer.still()[1]
+
+
+def saved(widget):
+    """Return the state as a notebook keeps it: with the keys of every dict in alphabetical order."""
+    return json.loads(json.dumps(widget.get_state(), sort_keys=True))
+
+
+def test_the_kinds_of_tokens_keep_their_order_in_a_saved_notebook():
+    assert list(token_kinds()) != sorted(token_kinds())
+    setting = json.loads(saved(GatingVisualizer())["setting"])
+    assert [kind["name"] for kind in setting["kinds"]] == list(token_kinds())
+
+
+def test_what_is_large_and_constant_is_saved_as_one_line():
+    state = saved(GatingVisualizer())
+    assert json.loads(state["samples"]) == GatingVisualizer().samples
+    assert len(json.dumps(state, indent=1).splitlines()) < 120  # as a notebook is written: the samples alone were 700

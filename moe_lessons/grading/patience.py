@@ -5,6 +5,7 @@ processes stand in line for a processor does not count, as far as the system tel
 """
 
 import time
+from glob import glob
 from pathlib import Path
 
 MOST = 10.0  # times as long as asked, however busy the machine
@@ -37,15 +38,19 @@ class Patience:
 
 def family(pid: int) -> list[int]:
     """Return a process and all that descend from it, as far as the system tells."""
-    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in told(task).split()]
+    children = [child for words in _told_of_threads(pid, "children") for child in words]
     return [pid, *(other for child in children for other in family(int(child)))]
 
 
 def line_and_work(pid: int) -> tuple[float, float]:
     """Return the seconds in which a process's threads stood in line, and in which they ran; 0 where nobody tells."""
-    entries = [told(path).split() for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-    known = [(int(entry[1]) / 1e9, int(entry[0]) / 1e9) for entry in entries if len(entry) > 1]
+    known = [(int(words[1]) / 1e9, int(words[0]) / 1e9) for words in _told_of_threads(pid, "schedstat") if words]
     return sum(line for line, _ in known), sum(work for _, work in known)
+
+
+def _told_of_threads(pid: int, what: str) -> list[list[str]]:
+    """Return the words that the system says of each thread of a process; nothing of one that ends meanwhile."""
+    return [told(Path(path)).split() for path in glob(f"/proc/{pid}/task/*/{what}")]
 
 
 def told(path: Path) -> str:

@@ -103,6 +103,17 @@ def test_a_process_that_is_gone_keeps_what_it_stood_and_never_runs_backwards():
 
 
 @linux
+def test_a_process_may_end_while_it_is_looked_at(monkeypatch):
+    def gone(path):
+        raise FileNotFoundError(path)
+
+    assert patience.family(os.getpid()) != []
+    monkeypatch.setattr(os, "scandir", gone)
+    assert patience.family(os.getpid()) == [os.getpid()]
+    assert patience.line_and_work(os.getpid()) == (0, 0)
+
+
+@linux
 @pytest.mark.parametrize("send", [signal.SIGXCPU, signal.SIGKILL, signal.SIGTERM])
 def test_the_kernels_own_signal_says_that_time_was_up(send):
     """However few seconds the exact clock shows: the limit counts ticks. The controls: other signals do not say so."""

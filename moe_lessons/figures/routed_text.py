@@ -14,7 +14,7 @@ WIDTH = 720
 SHOWN = 100  # tokens drawn, around the chosen one: a longer text would make the notebook heavy
 LONGEST = 24  # characters of a token
 _LEFT, _TOP, _ROW = 14, 34, 30
-_LETTER, _LABEL = 8.0, 7.0  # width of a character of the text, and of an expert's number
+_LETTER, _LABEL = 8.0, 8.5  # width of a character of the text, and of an expert's number
 _LINE_END = "⏎"
 
 
@@ -50,7 +50,7 @@ def routed_text_svg(pieces: Sequence[str], experts: Any, token: int = 1) -> str:
         text(_LEFT, 20, f"Tokens {some.start + 1} to {some.stop} of {len(pieces)}", size=13, font_weight="bold"),
         *_tints(placed),
         element("g", *map(_piece, placed), fill=INK, font_size=13, font_family="monospace"),
-        element("g", *map(_number, placed), fill=INK, font_size=11, font_weight="bold", text_anchor="end"),
+        element("g", *map(_number, placed), fill=INK, font_size=13, font_weight="bold", text_anchor="end"),
         _frame(placed[token - 1 - first]),
         state=f"tokens={some.start + 1}-{some.stop} token={token}",
     )

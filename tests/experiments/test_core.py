@@ -67,6 +67,7 @@ def fall(model, batch):
 
 def test_training_is_measured_on_the_way_and_says_nothing(capsys):
     model = torch.nn.Linear(2, 1)
+    torch.nn.init.constant_(model.weight, 3.0)  # far enough to fall six times
     watch = lambda model, step: {"size": model.weight.norm().numpy(), "twice": np.array([step, step])}  # noqa: E731
     history = trained(model, lambda step: None, fall, 6, lr=0.1, schedule=constant, watch=watch, watch_at=(0, 4, 6))
     measured = frames(history)

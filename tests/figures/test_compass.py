@@ -16,6 +16,7 @@ CASES = {
     "all corners": ((-3, 3), ((3, 3), (-3, -3), (-3, 3), (3, -3), (0, 3), (0, -3)), 3),
     "two, one of them on the rim": ((-1, 0), ((3, 0), (-3, 0)), 1),
 }
+PICTURES = {name: lambda case=case: compass_svg(*case, 3) for name, case in CASES.items()}
 
 
 def texts(svg):

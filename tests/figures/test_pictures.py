@@ -76,4 +76,5 @@ def test_every_module_that_draws_a_picture_is_looked_at():
     drawing = {
         path.stem for path in Path(figures.__file__).parent.glob("*.py") if "picture(" in path.read_text("utf-8")
     }
-    assert drawing - {"svg"} == {module for module, pictures in DRAWN.items() if pictures}
+    # A routed text gives a hundred tokens their size by their group, to stay light: test_routed_text looks at it.
+    assert drawing - {"svg", "routed_text"} == {module for module, pictures in DRAWN.items() if pictures}

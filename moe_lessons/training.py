@@ -96,26 +96,35 @@ def train(
     """
     steps = whole_number("steps", steps, least=0, most=10**9)
     record_every = whole_number("record_every", record_every, least=1, most=10**9)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    update = optimizer(parameters, lr=positive_number("lr", lr))
+    update = optimizer([p for p in model.parameters() if p.requires_grad], lr=positive_number("lr", lr))
     settings = {"steps": steps, "lr": float(lr), "schedule": schedule, "losses": losses, "watch": watch,
                 "watch_at": sorted(watch_at), "record_every": record_every, "after_step": after_step,
                 "optimizer options": update.defaults | {"lr": None}, "belongs_to": belongs_to}  # fmt: skip
     keeper = Keeper(checkpoint, model, update, History(), batch, settings)
     history, was_training = keeper.history, model.training
     run = _Run(model, keeper.batch, losses, update, lambda step: lr * _factor(schedule, step, steps), after_step)
-    threads = one_thread() if sum(p.numel() for p in parameters) <= SMALL_MODEL else nullcontext()
+    threads = one_thread() if _trainable(model) <= SMALL_MODEL else nullcontext()
     bar = tqdm(total=steps, initial=history.steps_done, disable=not progress, mininterval=DRAW_EVERY)
     with threads, bar, _stop_after_step() as stop:
         for _ in run.through(history, steps, stop, bar, record_every):
             if watch is not None and history.steps_done in watch_at:
-                with torch.no_grad():
-                    history.snapshots.append((history.steps_done, keeper.fit(watch(model, history.steps_done))))
+                history.snapshots.append((history.steps_done, keeper.fit(_seen(watch, model, history.steps_done))))
             keeper.now_and_then()
     model.train(was_training)
     history.stopped_by_hand = bool(stop)
     keeper.at_the_end()
     return history
+
+
+def _trainable(model: nn.Module) -> int:
+    """Return how many numbers of a model are trained."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _seen(watch: Callable[[nn.Module, int], Any], model: nn.Module, step: int) -> Any:
+    """Return what `watch` returns, whatever it computes without gradients."""
+    with torch.no_grad():
+        return watch(model, step)
 
 
 def _factor(schedule: Callable[[int, int], float], step: int, steps: int) -> float:

@@ -234,10 +234,9 @@ def regression_runs(
                       after_step=lambda _, step: world.warm((step + 1) / steps))  # fmt: skip
     errors, after = world.outcomes(*test)
     moved = (W_g.detach() - start).norm(dim=(1, 2))  # (R,)
-    seconds = history.seconds / len(seeds)
     return [
-        _regression_run(float(errors[r]), _of_run(r, before), _of_run(r, after), float(moved[r]), seconds,
-                        _task(seed)[1].cluster)
+        _regression_run(float(errors[r]), _of_run(r, before), _of_run(r, after), float(moved[r]),
+                        history.seconds / len(seeds), _task(seed)[1].cluster)
         for r, seed in enumerate(seeds)
     ]  # fmt: skip
 

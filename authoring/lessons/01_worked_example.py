@@ -19,7 +19,7 @@
 # %% name="setup" tags=["setup"]
 import numpy as np
 
-from moe_lessons.checks import compare
+from moe_lessons.checks import compare, reveal
 from moe_lessons.figures.trace import trace_svg
 from moe_lessons.routing import route
 from moe_lessons.widgets.compass import PrototypeCompass
@@ -59,8 +59,8 @@ my_logit_of_E3 = ...  # a number
 
 # %%
 products = x * W_g[:, 2]  # (d,)
-print("entry by entry:", products)
 compare(my_logit_of_E3, products.sum())
+print("entry by entry:", products)
 
 # %% [markdown]
 # Such a score is called a **logit**: any number, positive or negative, with no meaning of its own yet. All four at

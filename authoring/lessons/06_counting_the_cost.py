@@ -27,7 +27,7 @@ import torch
 from moe_lessons import accounting
 from moe_lessons.experiments import worth_it
 from moe_lessons.accounting import PUBLISHED, experts_touched, layer_counts
-from moe_lessons.checks import compare
+from moe_lessons.checks import compare, reveal
 from moe_lessons.data import clustered_regression
 from moe_lessons.figures.accountant import PRESETS, accountant_svg, own_config
 from moe_lessons.figures.worth_it import COINS, points_of, worth_it_svg
@@ -103,7 +103,7 @@ my_billions = ...  # a number
 # %%
 mixtral = PUBLISHED["Mixtral 8x7B"].config
 billions = accounting.parameters(mixtral) / 1e9
-compare(my_billions, billions)
+compare(my_billions, billions, within="5 %")
 one_expert = replace(mixtral, num_experts=1, top_k=1)
 print(f"the same model with one expert: {accounting.parameters(one_expert) / 1e9:.2f} billion, the 7B of the name")
 for item, count in accounting.breakdown(mixtral).items():
@@ -252,7 +252,7 @@ def touched(logits, k, B):
     return used.mean()
 
 
-compare(my_share_touched, experts_touched(8, 2, 16))
+compare(my_share_touched, experts_touched(8, 2, 16), within="5 %")
 for N, k, B in ((8, 2, 1), (8, 2, 16), (256, 8, 16), (256, 8, 64), (128, 8, 100)):
     runs = [touched(np.random.default_rng(s).normal(size=(200 * B, N)), k, B) for s in range(5)]
     expected = experts_touched(N, k, B)
@@ -390,7 +390,7 @@ def errors(runs, kind, k=2):
     return np.array([run.error for run in runs if run.kind == kind and run.top_k in (0, k)])
 
 
-compare(my_sparse_error, errors(clustered, "sparse").mean())
+compare(my_sparse_error, errors(clustered, "sparse").mean(), within="10 %")
 for k, rival in ((2, "dense, equal FLOPs"), (2, "dense, equal total"), (8, "dense, equal total")):
     ratio = errors(clustered, "sparse", k) / errors(clustered, rival)  # (seeds,)
     print(f"sparse, k = {k}, against {rival}: {ratio.round(2)} of its error, seed by seed")
@@ -426,15 +426,15 @@ my_wins = ...  # 0, 1, 2 or 3
 # %%
 results["control 1: one map"] = train_all(three, own_maps=False)
 results["control 2: no clusters"] = train_all(three, clusters=1)
-wins = {}
+rivals = ("dense, equal FLOPs", "dense, equal total")
+wins = {(name, r): (errors(runs, "sparse") < errors(runs, r)).sum() for name, runs in results.items() for r in rivals}
+compare(my_wins, wins["control 1: one map", "dense, equal total"])
 for name, runs in results.items():
     print(name)
-    for rival in ("dense, equal FLOPs", "dense, equal total"):
+    for rival in rivals:
         mine, other = errors(runs, "sparse"), errors(runs, rival)  # (seeds,)
-        wins[name, rival] = (mine < other).sum()
         print(f"    sparse {mine.mean():.3f} ± {mine.std(ddof=1):.3f}, {rival} {other.mean():.3f} ± {other.std(ddof=1):.3f}: "
               f"{(mine / other).round(2)} of its error, sparse wins {wins[name, rival]} of 3")  # fmt: skip
-compare(my_wins, wins["control 1: one map", "dense, equal total"])
 for name in list(results)[1:]:
     assert wins[name, "dense, equal total"] == 0
     assert 0.75 < errors(results[name], "sparse").mean() / errors(results[name], "dense, equal FLOPs").mean() < 1.25

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from scipy.stats import t as student
 
 from moe_lessons import metrics
-from moe_lessons.checks import compare
+from moe_lessons.checks import compare, reveal
 from moe_lessons.data import clustered_regression, gaussian_domains
 from moe_lessons.figures.agreement import agreement_svg
 from moe_lessons.figures.training_film import training_film_svg
@@ -62,7 +62,7 @@ my_best_accuracy = ...  # a number between 0 and 1
 
 # %%
 best, se = known.bayes_accuracy()
-compare(my_best_accuracy, best)
+compare(my_best_accuracy, best, within="5 %")
 print(f"best possible: {best:.4f} ± {se:.4f}; guessing: {1 / 4}")
 
 # %% [markdown]
@@ -355,7 +355,7 @@ my_untrained = ...  # a number from 0 to 2.08
 tokens = np.arange(len(first))  # here each token is a sequence of its own
 null = metrics.permutation_null(test.cluster, untrained, tokens, draws=200)  # (draws,)
 before, after = (metrics.mutual_information(test.cluster, choices) for choices in (untrained, first))
-compare(my_untrained, before)
+compare(my_untrained, before, within="10 %")
 print(f"null: mean {null.mean():.3f}, largest of 200: {null.max():.3f}")
 print(f"untrained {before:.3f} (p = {metrics.p_value(before, null):.3f}), trained {after:.3f}, at most {np.log(8):.3f}")
 assert null.max() < 0.1 < 0.5 < before < after - 0.3
@@ -405,14 +405,14 @@ def report(names):
               f"{np.mean([len(metrics.dead_experts(load)) for load in loads]):>8.1f}")  # fmt: skip
 
 
+ratio = values("k = 1, A", "error") / values("k = 1, B", "error")  # (seeds,)
+compare(my_ratio, ratio.mean(), within=ratio.std(ddof=1))
 report(results)
 for name in ("k = 1, B", "k = 2, A"):
     nulls = [metrics.permutation_null(run.cluster, run.first, np.arange(len(run.first)), draws=50).max()
              for run in results[name]]  # fmt: skip
     print(f"{name}: largest information of 50 permutations, seed by seed:", np.round(nulls, 3))
     assert max(nulls) < 0.1 < 0.3 < (values(name, "information") - values(name, "before")).min()
-ratio = values("k = 1, A", "error") / values("k = 1, B", "error")  # (seeds,)
-compare(my_ratio, ratio.mean())
 print("error of k = 1 A over B, seed by seed:", ratio.round(2))
 print("how far W_g of k = 1, A moved:", values("k = 1, A", "moved"))
 assert ratio.min() > 1.2
@@ -529,8 +529,8 @@ for name in tqdm(schedules, desc="five layers each"):
 
 # %%
 names = ("hot", "mild", "1", "0.25")
-report(names)
 compare(my_winner, min(names, key=lambda name: values(name, "error").mean()))
+report(names)
 for first, second in (("hot", "1"), ("mild", "1"), ("mild", "0.25"), ("0.25", "1")):
     paired(first, second)
 print("entropy at the end:", ", ".join(f"{values(name, 'entropy').mean():.2f} ({name})" for name in names))

@@ -27,7 +27,7 @@ import torch
 
 from moe_lessons.experiments import balancing_runs
 from moe_lessons.experiments.balancing_runs import METHODS, table
-from moe_lessons.checks import compare
+from moe_lessons.checks import compare, reveal
 from moe_lessons.data import clustered_regression
 from moe_lessons.figures.balancing import balancing_svg
 from moe_lessons.layer import MoELayer, top_k_indices
@@ -68,6 +68,8 @@ def descend(learning, steps=30, lr=0.5):
 
 
 films = {learning: descend(learning) for learning in (True, False)}
+first, *_, last = (p_1 for p_1, _, _ in films[True])
+compare(my_probability_of_E1, "grow" if last > first + 0.01 else "shrink" if last < first - 0.01 else "stay")
 for learning, film in films.items():
     print("experts learn" if learning else "experts frozen")
     for step in (0, 5, 10, 30):
@@ -76,7 +78,6 @@ for learning, film in films.items():
     assert film[0][0] < 0.28 < 0.6 < film[30][0]
     assert (film[30][1][1:] == 0.5).all()
 assert films[False][30][0] > films[True][30][0]
-compare(my_probability_of_E1, "grow" if film[30][0] > film[0][0] + 0.01 else "stay or shrink")
 
 # %% [markdown]
 # It grows, and so does something else. **The probability:** E1 points the right way, so $a_1 = v \cdot E_1 < 0$, and
@@ -127,11 +128,11 @@ selections = {  # the expert of each of 16 tokens, k = 1
     "half is dead": np.tile(np.arange(4), 4),
     "all to one": np.zeros(16, dtype=int),
 }
+compare(my_max_violation, max_violation(expert_load(selections["all to one"][:, None], 8)))
 for name, selected in selections.items():
     load = expert_load(selected[:, None], 8)  # (N,)
     print(f"{name:<15} CV {coefficient_of_variation(load):.2f}, MaxVio {max_violation(load):.2f}, "
           f"dead {len(dead_experts(load))}, largest load {load.max():.2f}")  # fmt: skip
-compare(my_max_violation, 7)
 assert np.isclose(max_violation(expert_load(selections["all to one"][:, None], 8)), 7)
 
 # %% [markdown]
@@ -170,15 +171,15 @@ my_dead_fair = ...
 base = {}
 for name in tqdm(("fair", "none", "top_2"), desc="baselines"):
     base |= balancing_runs.run(name)
+none, fair, top_2 = (base[name, 0.0] for name in ("none", "fair", "top_2"))
+compare(my_dead_uneven, none.dead[-1].mean(), within=none.dead[-1].std(ddof=1))
+compare(my_dead_fair, fair.dead[-1].mean(), within=fair.dead[-1].std(ddof=1))
 for result in base.values():
     print(result.label)
     for frame in (0, -1):
         violation, dead = result.max_violation[frame], result.dead[frame]  # (S,) each
         print(f"  step {result.steps[frame]:>3}: MaxVio {violation.mean():.2f} ± {violation.std(ddof=1):.2f}, "
               f"dead {dead.mean():.1f} ± {dead.std(ddof=1):.1f}, by seed {dead}")  # fmt: skip
-none, fair, top_2 = (base[name, 0.0] for name in ("none", "fair", "top_2"))
-compare(my_dead_uneven, none.dead[-1].mean())
-compare(my_dead_fair, fair.dead[-1].mean())
 
 # %% [markdown]
 # ± is the standard deviation over the five seeds. From the uneven start experts are dead after these 300 steps, in
@@ -240,9 +241,9 @@ my_direction_of_E3 = ...  # "raise" or "lower"
 # %%
 (by_torch,) = torch.autograd.grad(loss, h)  # (T, N)
 formula = 3 / 4 * p * (f - (p * f).sum(dim=-1, keepdim=True))  # (T, N)
+compare(my_direction_of_E3, "raise" if (by_torch[:, 2] < 0).all() else "lower")
 print(by_torch.numpy().round(3))
 print("largest difference from the formula:", (by_torch - formula).abs().max().item())
-compare(my_direction_of_E3, "raise" if (by_torch[:, 2] < 0).all() else "lower")
 assert torch.allclose(by_torch, formula, atol=1e-7)
 
 even = torch.tensor([[9.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.9, 1.0]], requires_grad=True)  # (T, N): f uniform
@@ -269,10 +270,10 @@ my_loss_of_the_zero_router = ...  # a number
 
 # %%
 zero = torch.zeros(100, 8)  # (T, N)
+compare(my_loss_of_the_zero_router, load_balancing_loss(zero, 1).item())
 for k in (1, 2):
     load = expert_load(top_k_indices(zero, k).numpy(), 8)  # (N,)
     print(f"k = {k}: loads {load}, loss {load_balancing_loss(zero, k):.4f}, MaxVio {max_violation(load):.0f}")
-compare(my_loss_of_the_zero_router, load_balancing_loss(zero, 1).item())
 assert np.isclose(load_balancing_loss(zero, 1), 1)
 assert np.isclose(load_balancing_loss(zero, 2), 1)
 
@@ -405,10 +406,10 @@ my_noise = ...  # "enough" or "not enough"
 rest = {name: method for name, method in METHODS.items() if (name, 0.0) not in base}
 results = base | balancing_runs.run_all(rest, progress=partial(tqdm, desc="methods"))
 assert len(results) - len(base) == 16
-print(table(results))
 violation = {key: result.max_violation[-1].mean() for key, result in results.items()}
 compare(my_switch, "enough" if violation["switch", 0.01] < 0.5 else "not enough")
 compare(my_noise, "enough" if violation["noise", 1.0] < 0.5 else "not enough")
+print(table(results))
 
 # %% [markdown]
 # Mean ± standard deviation over five seeds, on fresh tokens, without noise or jitter. Task error is the share of the

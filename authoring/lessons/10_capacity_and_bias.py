@@ -25,7 +25,7 @@ from moe_lessons.experiments import balancing_runs, capacity_runs
 from moe_lessons.balancing import (
     BiasBalancer, drop_rate, drop_weights, expert_capacity, random_second_expert, uniform_drop_rate, within_capacity,
 )  # fmt: skip
-from moe_lessons.checks import compare
+from moe_lessons.checks import compare, reveal
 from moe_lessons.figures.balancing import balancing_svg
 from moe_lessons.figures.queue import batch, queue_svg
 from moe_lessons.layer import MoELayer, gate_selected, top_k_indices
@@ -55,8 +55,8 @@ weights = torch.tensor([[0.4], [0.5], [0.6], [0.9], [0.7], [0.8]])  # (T, k)
 C = expert_capacity(num_tokens=6, num_experts=3, top_k=1, factor=1.0)
 kept = within_capacity(selected, weights, C, num_experts=3)  # (T, k)
 dropped = [t + 1 for t in range(6) if not kept[t]]
-print(f"C = {C}; kept: {kept[:, 0].tolist()}; dropped: {dropped}, a share of {drop_rate(kept):.2f}")
 compare(my_dropped_tokens, dropped)
+print(f"C = {C}; kept: {kept[:, 0].tolist()}; dropped: {dropped}, a share of {drop_rate(kept):.2f}")
 assert (C, dropped) == (2, [4, 6])
 
 # %% [markdown]
@@ -154,9 +154,9 @@ limited = routing._replace(weights=torch.where(kept, routing.weights, 0.0))
 stream = x + layer(x, routing=limited)  # (T, d)
 (g,) = torch.autograd.grad(stream.square().sum(), routing.logits)  # (T, N)
 out = ~kept[:, 0]  # (T,)
+compare(my_gradient_of_the_dropped, "yes" if g[out].any() else "no")
 print(f"{int(out.sum())} of 64 tokens are dropped; unchanged by the layer: {int((stream == x).all(dim=1).sum())}")
 print(f"largest gradient on their logits {g[out].abs().max():.1f}, on those of the others {g[~out].abs().max():.2f}")
-compare(my_gradient_of_the_dropped, "yes" if g[out].any() else "no")
 assert torch.equal((stream == x).all(dim=1), out)
 assert not g[out].any()
 assert g[~out].any(dim=1).all()
@@ -190,12 +190,12 @@ def diced(T, N, c, seed, batches=20):
     return np.maximum(counts - C, 0).sum() / counts.sum()
 
 
+compare(my_uniform_drops, 100 * uniform_drop_rate(64 * 64, 64, 1.0), "%", within="10 %")
 print("tokens per expert   N     c   exact     five seeds, lowest to highest")
 for each, N, c in product((64, 8), (64, 8), (1.0, 1.25, 2.0)):
     exact, runs = uniform_drop_rate(each * N, N, c), [diced(each * N, N, c, seed) for seed in range(5)]
     print(f"{each:>10}{N:>13}  {c:>4}  {exact:7.3%}   {min(runs):.3%} to {max(runs):.3%}")
     assert abs(exact - np.mean(runs)) < 0.01
-compare(my_uniform_drops, 100 * uniform_drop_rate(64 * 64, 64, 1.0))
 
 # %% [markdown]
 # Balance on average is not balance in every batch: counts scatter. Fewer tokens per expert scatter more, relative to
@@ -219,9 +219,9 @@ my_tokens_of_E2 = ...  # a whole number
 selected, weights = torch.zeros(800, 1, dtype=torch.int64), torch.full((800, 1), 0.9)  # (T, k) each
 kept = within_capacity(selected, weights, expert_capacity(800, 8, 1, 1.25), 8)  # (T, k)
 computed = np.bincount(selected[kept].numpy(), minlength=8)  # (N,)
-print(f"dropped {drop_rate(kept):.3f}; tokens computed by E1..E8: {computed}")
 compare(my_dropped_in_collapse, drop_rate(kept))
 compare(my_tokens_of_E2, computed[1])
+print(f"dropped {drop_rate(kept):.3f}; tokens computed by E1..E8: {computed}")
 assert np.isclose(drop_rate(kept), 1 - 1.25 / 8)
 assert computed[1:].sum() == 0
 
@@ -243,8 +243,9 @@ my_dead_with_capacity = ...  # from 0 to 7, a mean over five runs, such as 3.4
 methods = balancing_runs.METHODS | capacity_runs.METHODS
 for name in tqdm(("none", "capacity", "capacity_in_training"), desc="capacity"):
     results |= balancing_runs.run(name, methods=methods)
+dead = results["capacity", 1.0].dead[-1]  # (seeds,)
+compare(my_dead_with_capacity, dead.mean(), within=dead.std(ddof=1))
 print(capacity_runs.table(results))
-compare(my_dead_with_capacity, results["capacity", 1.0].dead[-1].mean())
 
 # %% [markdown]
 # Mean ± standard deviation over five seeds. Load, and with it MaxVio, counts what tokens *ask for*. The last column is
@@ -324,7 +325,7 @@ my_share = ...  # a number between 0 and 1
 # %%
 rng = torch.Generator().manual_seed(0)
 faint = torch.tensor([[0.95, 0.05]]).repeat(100_000, 1)  # (T, k)
-compare(my_share, random_second_expert(faint, 0.2, rng)[:, 1].float().mean().item())
+compare(my_share, random_second_expert(faint, 0.2, rng)[:, 1].float().mean().item(), within="5 %")
 T, N, k = 4096, 8, 2
 C = expert_capacity(T, N, k, 1.0)
 for threshold in (1e-9, 0.2, 0.5):
@@ -375,8 +376,8 @@ my_faster = ...  # "E2", "E4" or "same"
 # %%
 balancer = BiasBalancer(4, u=0.1)
 balancer.update([6, 1, 1, 0])
-print("bias after one step:", balancer.bias.numpy().round(2))
 compare(my_faster, "same" if balancer.bias[1] == balancer.bias[3] else "E4")
+print("bias after one step:", balancer.bias.numpy().round(2))
 scores = torch.tensor([[0.60, 0.45, 0.30, 0.20]])  # (T, N)
 chosen = balancer.select(scores, 1)  # (T, k)
 print(f"selected E{chosen.item() + 1}, its weight {scores.gather(-1, chosen).item():.2f}, "
@@ -437,10 +438,10 @@ my_any_worse = ...  # True or False
 # %% name="run-bias"
 for name in tqdm(("bias",), desc="bias"):
     results |= balancing_runs.run(name, methods=methods)
-print(capacity_runs.table(results))
 error = {u: results["bias", u].error[-1] for u in (0.0001, 0.001, 0.01, 0.1)}  # (S,) each
 compare(my_best_u, min(error, key=lambda u: error[u].mean()))
 compare(my_any_worse, any(e.mean() > results["none", 0.0].error[-1].mean() for e in error.values()))
+print(capacity_runs.table(results))
 
 # %%
 paired(("bias", 0.01), ("none", 0.0), "error")
@@ -500,9 +501,9 @@ lean = torch.tensor([[2.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 2.0]])  # (layers, N)
 h = lean[:, None] + torch.randn(2, 4096, 4, generator=rng)  # (layers, T, N)
 # three dimensions: the rows of both layers are pooled
 pooled, apart = load_balancing_loss(h, 1), [load_balancing_loss(layer, 1) for layer in h]
+compare(my_pooled_loss, pooled.item(), within="5 %")
 print(f"pooled {pooled:.3f}, by layer {apart[0]:.3f} and {apart[1]:.3f}; "
       f"MaxVio {[round(float(max_violation(expert_load(top_k_indices(one, 1).numpy(), 4))), 2) for one in h]}")  # fmt: skip
-compare(my_pooled_loss, pooled.item())
 assert abs(pooled - 1) < 0.02
 assert min(apart) > 1.3
 
@@ -565,19 +566,17 @@ def scoped(parts, mixed, seed, lr=0.3, steps=200):
 
 
 # %% name="run-scope"
-bits, settings = (
-    {},
-    ((1, False, 0.3), (4, False, 0.3), (32, False, 0.3), (32, True, 0.3), (1, False, 1.0), (32, True, 1.0)),
-)
+settings = ((1, False, 0.3), (4, False, 0.3), (32, False, 0.3), (32, True, 0.3), (1, False, 1.0), (32, True, 1.0))
+found = {}
 for parts, mixed, lr in tqdm(settings, desc="scopes"):
-    found = np.array([scoped(parts, mixed, seed, lr) for seed in range(3)])  # (seeds, 2)
-    bits[parts, mixed, lr] = found[:, 0]
-    assert found[:, 1].max() < 0.2
+    found[parts, mixed, lr] = np.array([scoped(parts, mixed, seed, lr) for seed in range(3)])  # (seeds, 2)
+bits = {setting: both[:, 0] for setting, both in found.items()}  # (seeds,) each
+compare(my_bits, bits[32, False, 0.3].mean().round(1), within=0.2)
+for (parts, mixed, lr), both in found.items():
     what = "64 tokens of mixed texts" if mixed else f"whole texts, {32 // parts} at a time"
-    print(
-        f"f and P over {what:<26} step {lr}: bits by seed {found[:, 0].round(2)}, MaxVio over all {found[:, 1].round(2)}"
-    )
-compare(my_bits, bits[32, False, 0.3].mean().round(1))
+    by_seed, violation = both.T.round(2)  # (seeds,) each
+    print(f"f and P over {what:<26} step {lr}: bits by seed {by_seed}, MaxVio over all {violation}")
+    assert both[:, 1].max() < 0.2
 assert (bits[1, False, 0.3] > 1.8).all()
 assert (bits[32, False, 0.3] < 0.1).all()
 assert abs(bits[4, False, 0.3].mean() - 0.5) < 0.1

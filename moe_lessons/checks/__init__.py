@@ -1,8 +1,9 @@
-"""What lessons and exercises call: `check` an answer, see your `progress`, `compare` a prediction."""
+"""What lessons and exercises call: `check` an answer, see `progress`, `compare` a prediction, `reveal` an answer."""
 
 from moe_lessons.checks.engine import check
 from moe_lessons.checks.predictions import compare
 from moe_lessons.checks.records import progress
 from moe_lessons.checks.registry import questions
+from moe_lessons.checks.withheld import reveal
 
-__all__ = ["check", "compare", "progress", "questions"]
+__all__ = ["check", "compare", "progress", "questions", "reveal"]

@@ -2,16 +2,33 @@
 
 from typing import Any
 
-import numpy as np
-
+from moe_lessons.checks.closeness import as_typed, judged, tolerance
 from moe_lessons.checks.saying import say
 from moe_lessons.checks.values import Opaque, plain, show, stacked
+from moe_lessons.checks.withheld import withhold
+
+NONE_YET = "No prediction yet."
+REQUEST = (
+    f"{NONE_YET} Type one in the cell above, then run both cells again. "
+    "To see the answer without one, run reveal() in a cell of its own."
+)
 
 
-def compare(prediction: Any, actual: Any, unit: str = "") -> None:
-    """Print a prediction beside the computed answer (numbers, arrays or text). Never raises, marks nothing."""
+def compare(prediction: Any, actual: Any, unit: str = "", *, within: Any = None) -> None:
+    """Print a prediction beside the computed answer (numbers, arrays or text), and how near it is. Marks nothing.
+
+    Without a prediction, a notebook keeps back the answer and whatever else the cell shows from here on, so `compare`
+    stands first; `reveal()` shows it. within: what counts as right: "10 %" of the answer, "a factor of 2", or an amount
+    in the answer's unit, such as the spread of the seeds; by default 2 %, and whole numbers must be exact.
+    Raises ValueError for a `within` that is none of these, never for a prediction, whatever it is.
+    """
+    tolerance(within)
     try:
-        words = _compared(prediction, actual, unit)
+        guess, answer = stacked(plain(prediction)), stacked(plain(actual))
+        if not _is_missing(guess):
+            words = _compared(guess, answer, unit, within)
+        else:
+            words = f"{'' if withhold(REQUEST) else f'{NONE_YET} '}{_computed(answer, unit)}"
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of an object that does not let itself be looked at
@@ -19,23 +36,18 @@ def compare(prediction: Any, actual: Any, unit: str = "") -> None:
     say(words)
 
 
-def _compared(prediction: Any, actual: Any, unit: str) -> str:
+def _is_missing(guess: Any) -> bool:
+    """Tell whether nothing was typed, or something in a list was left open."""
+    return guess is None or isinstance(guess, Opaque) or (isinstance(guess, list) and any(map(_is_missing, guess)))
+
+
+def _computed(answer: Any, unit: str) -> str:
+    return f"Computed: {show(answer)} {unit}".rstrip() + "."
+
+
+def _compared(guess: Any, answer: Any, unit: str, within: Any) -> str:
     """Return the sentence that sets a prediction beside the computed answer."""
-    guess, answer = stacked(plain(prediction)), stacked(plain(actual))
-    if isinstance(guess, str) and isinstance(answer, np.ndarray):
-        return f"Type a number, without quotes. Computed: {show(answer)} {unit}".rstrip()
-    computed = f"{show(answer)} {unit}".rstrip()
-    if isinstance(guess, Opaque) or guess is None:
-        return f"No prediction yet. Type one in the cell above and run both again. Computed: {computed}"
-    return f"You predicted {f'{show(guess)} {unit}'.rstrip()}. Computed: {computed}. {_closeness(guess, answer)}"
-
-
-def _closeness(guess: Any, answer: Any) -> str:
-    """Say how near the guess is: within 2 % counts as right; whole numbers must be exact."""
-    if isinstance(guess, str) or isinstance(answer, str):
-        same = isinstance(guess, str) and isinstance(answer, str) and guess.strip(" ()").lower() == answer.lower()
-        return "That is it." if same else "They differ. What led you to yours?"
-    if not isinstance(guess, np.ndarray) or not isinstance(answer, np.ndarray) or guess.shape != answer.shape:
-        return "They are of different shapes: look again at what was asked."
-    near = np.allclose(guess, answer, rtol=0 if answer.dtype.kind in "iu" else 0.02, atol=1e-9)
-    return "That is it." if near else "They differ. What led you to yours?"
+    guess = as_typed(guess, answer, unit)
+    return (
+        f"You predicted {f'{show(guess)} {unit}'.rstrip()}. {_computed(answer, unit)} {judged(guess, answer, within)}"
+    )

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(ROOT / "authoring"))
 
 from course import Course  # noqa: E402
-from ipynb import SOLUTION_TAG, TAGS, Numbered, exercise_cells, lesson_cells, lesson_notebook  # noqa: E402
+from ipynb import SOLUTION_TAG, TAGS, Numbered, exercise_cells, lesson_cells  # noqa: E402
 from percent import read_cells  # noqa: E402
 from promises import promised  # noqa: E402
 

@@ -1,9 +1,11 @@
 """The form of notebooks: each rule is one function with the sentence that CONTRIBUTING gives for it."""
 
+import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +63,7 @@ class Page:
 
     def tagged(self, tag: str) -> int:
         """Return how many cells carry a tag."""
-        return sum(tag in cell.metadata.get("tags", []) for cell in self.notebook.cells)
+        return sum(tag in tags(cell) for cell in self.notebook.cells)
 
     @property
     def is_lesson(self) -> bool:
@@ -179,6 +181,37 @@ def predictions(page: Page) -> Iterator[str]:
         yield "no prediction"
 
 
+@rule(LESSON, "a `compare` for each prediction, in a cell that shows nothing before it")
+def asked_first(page: Page) -> Iterator[str]:
+    asked = [node for cell in page.code if "predict" in tags(cell) for node in ast.walk(ast.parse(cell.source))]
+    comparing = [cell for cell in page.code if "compare(" in cell.source]
+    for name in (node.id for node in asked if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)):
+        if not any(name in cell.source for cell in comparing):
+            yield f"{name} is not compared"
+    showing = {"print", "display"} | {f.name for f in functions(page) if {"print", "display"} & set(called(f))}
+    for cell in comparing:
+        steps = [step for step in ast.parse(cell.source).body if not isinstance(step, ast.FunctionDef)]
+        before = takewhile(lambda name: name != "compare", chain.from_iterable(map(called, steps)))
+        yield from (f"{cell.id}: {name} before compare" for name in before if name in showing)
+
+
+def tags(cell: nbformat.NotebookNode) -> list[str]:
+    """Return the tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def functions(page: Page) -> Iterator[ast.FunctionDef]:
+    """Yield the functions that a page defines."""
+    for cell in page.code:
+        yield from (step for step in ast.parse(cell.source).body if isinstance(step, ast.FunctionDef))
+
+
+def called(step: ast.stmt) -> list[str]:
+    """Return the names that a statement calls, in the order of the text."""
+    calls = [node for node in ast.walk(step) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    return [call.func.id for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset))]
+
+
 @rule(TAUGHT, "a picture, with what “You should see”")
 def picture(page: Page) -> Iterator[str]:
     if "You should see" not in page.text:
@@ -227,4 +260,5 @@ def exercises(page: Page) -> Iterator[str]:
 def checks(page: Page) -> Iterator[str]:
     given = dict(re.findall(r'check\("([\d.]+)", (\w+)\)', "\n".join(cell.source for cell in page.code)))
     asked = {question.id: question.answer for question in questions().values() if question.set == page.number}
-    yield from (f"{id}: {given.get(id)} in place of {asked.get(id)}" for id in asked | given if given.get(id) != asked.get(id))
+    differ = sorted(id for id in asked | given if given.get(id) != asked.get(id))
+    yield from (f"{id}: {given.get(id)} in place of {asked.get(id)}" for id in differ)

@@ -112,9 +112,15 @@ def executed_once(notebook: nbformat.NotebookNode, path: Path, shared: Path, nam
 
 
 def printed(notebook: nbformat.NotebookNode) -> str:
-    """Return everything a notebook printed."""
+    """Return everything a notebook printed, what was kept back included."""
     outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
-    return "".join(o.text for o in outputs if o.output_type == "stream")
+    return "".join(o.text if o.output_type == "stream" else kept_back(o) for o in outputs)
+
+
+def kept_back(output: nbformat.NotebookNode) -> str:
+    """Return the closed fold that an output is, or nothing."""
+    html = output.get("data", {}).get("text/html", "")
+    return html if '<details class="moe-withheld">' in html else ""
 
 
 def errors(notebook: nbformat.NotebookNode) -> list[str]:

@@ -5,9 +5,10 @@ import re
 import nbformat
 import pytest
 from checked import Course, as_notebook, lesson_cells
-from running import ROOT, errors, executed, executed_once, printed, run
+from running import ROOT, errors, executed, executed_once, kept_back, printed, run
 
 from moe_lessons.checks import questions
+from moe_lessons.checks.predictions import REQUEST
 
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*.ipynb"))
@@ -61,6 +62,31 @@ def test_every_cell_can_be_run_again(path, shared):
     result = executed_once(repeated, path, shared, f"{path.stem}-again")
     assert errors(result) == []
     assert printed(nbformat.v4.new_notebook(cells=result.cells[len(twice) :])) == printed(executed(path, shared))
+
+
+BAR = re.compile(r"[^\n\r]*\d+/\d+ \[[^\]\n]*\][^\n\r]*[\n\r]*")
+
+
+def answered_before_asked(notebook):
+    """Name the cells with a `compare` that show more than the request while their prediction is open."""
+    found = []
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code" and "compare(" in cell.source):
+        shown = [BAR.sub("", output.get("text", "")) or kept_back(output)[:1] or str(output) for output in cell.outputs]
+        if "".join(shown) != f"{REQUEST}\n<":
+            found.append(cell.id)
+    return found
+
+
+@pytest.mark.parametrize("path", by_name(LESSONS))
+def test_a_prediction_comes_before_its_answer(path, shared):
+    assert answered_before_asked(executed(path, shared)) == []
+
+
+@pytest.mark.parametrize("told", ["print(3)\ncompare(..., 3)", "display(3)\ncompare(..., 3)", "compare(3, 3)"])
+def test_broken_control_an_answer_before_the_prediction_is_found(told, tmp_path):
+    cell = nbformat.v4.new_code_cell(f"from moe_lessons.checks import compare\n{told}")
+    calm = nbformat.v4.new_code_cell("compare(..., 3)\nprint(3)")
+    assert answered_before_asked(run(nbformat.v4.new_notebook(cells=[cell, calm]), tmp_path, tmp_path)) == [cell.id]
 
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -174,7 +200,8 @@ def test_broken_control_a_broken_promise_names_its_line_in_the_source(tmp_path):
     source = tmp_path / "authoring" / "lessons" / "01_demo.py"
     source.parent.mkdir(parents=True)
     source.write_text(PROMISES, encoding="utf-8")
-    notebook = run(as_notebook(source, lesson_cells(PROMISES, Course(tmp_path, dict), "01", checked=True)), tmp_path, tmp_path)
+    cells = lesson_cells(PROMISES, Course(tmp_path, dict), "01", checked=True)
+    notebook = run(as_notebook(source, cells), tmp_path, tmp_path)
     assert printed(notebook) == "i is 7\n"
     assert errors(notebook) == [
         "authoring/lessons/01_demo.py:21, `i`: AssertionError: ",

@@ -6,8 +6,9 @@ from functools import partial
 import nbformat
 import numpy as np
 import pytest
-from checked import Course, lesson_notebook, questions
+from checked import Course, questions
 from form import ANSWERS, ROOT, RULES, Page, table
+from ipynb import lesson_notebook
 
 PAGES = [
     Page(path, nbformat.read(path, as_version=4))
@@ -90,6 +91,9 @@ You will be able to
 def short_lesson():
     text = [nbformat.v4.new_markdown_cell(part.strip()) for part in SHORT.split("---\n")]
     code = [nbformat.v4.new_code_cell(f"guess_{n} = ...", metadata={"tags": ["predict"]}) for n in range(2)]
+    code.append(
+        nbformat.v4.new_code_cell("compare(guess_0, 0)\nfor n in range(2):\n    compare(guess_1, n)\n    print(n)")
+    )
     notebook = nbformat.v4.new_notebook(cells=[text[0], *code, *text[1:]])
     return Page(ROOT / "notebooks" / "01_worked_example.ipynb", notebook)
 
@@ -100,7 +104,8 @@ def change(old, new, page):
 
 
 def add(kind, source, page, times=1):
-    page.notebook.cells += [nbformat.from_dict({"cell_type": kind, "source": source, "metadata": {}, "id": "x"})] * times
+    cell = nbformat.from_dict({"cell_type": kind, "source": source, "metadata": {}, "id": "x"})
+    page.notebook.cells += [cell] * times
 
 
 def untag(page):
@@ -115,11 +120,25 @@ BREAKS = {
     "lessons_named": [partial(add, "markdown", "as in lessons 01, 02 and 98")],
     "opening": [
         partial(change, *pair)
-        for pair in (("# 01", "# 02"), ("?**", ".**"), ("be able", "know"), ("**Before", "Before"), ("about 5", "about 41"))
+        for pair in (
+            ("# 01", "# 02"),
+            ("?**", ".**"),
+            ("be able", "know"),
+            ("**Before", "Before"),
+            ("about 5", "about 41"),
+        )
     ],
     "length": [partial(add, "markdown", "word " * 2500), partial(add, "markdown", "x", times=61)],
     "mapped": [partial(change, "about 5", "about 6")],
     "predictions": [untag],
+    "asked_first": [
+        partial(change, *pair)
+        for pair in (
+            ("guess_1 = ...", "guess_1 = guess_3 = ..."),
+            ("compare(guess_0, 0)", "print(0)\ncompare(guess_0, 0)"),
+            ("compare(guess_0, 0)", "def told():\n    print(0)\n\n\nx = told()\ncompare(guess_0, 0)"),
+        )
+    ],
     "picture": [partial(change, "You should see", "See")],
     "recap": [partial(change, "3. And more.", ""), partial(change, "## Recap", "## End")],
     "module": [partial(change, "../moe_lessons", "moe_lessons")],

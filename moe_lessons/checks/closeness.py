@@ -113,7 +113,7 @@ def tolerance(within: Any, answer: float = 1.0) -> tuple[str, float]:
     """
     if within is None:
         within = 0 if isinstance(answer, int) else USUAL
-    if isinstance(within, Real) and within >= 0:
+    if isinstance(within, Real) and float(within) >= 0:
         return "by", float(within)
     words = within if isinstance(within, str) else ""
     if share := re.fullmatch(r"(\d+\.?\d*) ?%", words):

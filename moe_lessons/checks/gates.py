@@ -1,5 +1,7 @@
 """What several questions need of a gate: who is selected, and weights that a known mistake gives."""
 
+from typing import Any
+
 import numpy as np
 
 from moe_lessons import routing
@@ -35,3 +37,10 @@ def at_least_the_kth(h: np.ndarray, k: int) -> np.ndarray:
 def draw_logits(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Return logits (..., N) with few decimals, no two of a row alike (for N up to 10)."""
     return (1.5 * rng.standard_normal(shape)).round(2) + 0.001 * np.arange(shape[-1])
+
+
+@np.errstate(all="ignore")
+def naive_softmax(h: np.ndarray, subtracted: Any = 0.0, axis: int | None = -1) -> np.ndarray:
+    """Return e^(h − subtracted) divided by its sum along `axis`, None for all of h (..., N): NaN where it overflows."""
+    e = np.exp(h - subtracted)  # (..., N)
+    return e / e.sum(axis=axis, keepdims=True)  # (..., N)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from moe_lessons.checks import questions
-from moe_lessons.checks.question import FunctionQuestion
+from moe_lessons.checks.question import CalledQuestion
 
 EXERCISES = Path(__file__).parents[2] / "exercises"
 RNG = np.random.default_rng(0)
@@ -88,7 +88,7 @@ def run_all(hints, names):
 @pytest.mark.parametrize("question", [q for q in questions().values() if spans(q.hints)], ids=lambda q: q.id)
 def test_the_code_of_a_hint_runs(question):
     names = notebook_of(question)
-    if isinstance(question, FunctionQuestion):
+    if isinstance(question, CalledQuestion):
         names |= dict(zip(question.parameters, question.cases(np.random.default_rng(0))[0], strict=True))
     run_all(question.hints, names | GIVEN.get(question.id, {}))
 

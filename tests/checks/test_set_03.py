@@ -7,7 +7,7 @@ from scipy.special import chdtri
 from moe_lessons import routing
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_03 import DRAWS, FALSE_ALARM, SAMPLER, fits, gaussian_race, mirrored_race, misfit
+from moe_lessons.checks.set_03.q3_sampler import DRAWS, FALSE_ALARM, SAMPLER, fits, misfit, race
 
 
 def cases_of(seed):
@@ -50,17 +50,19 @@ def test_each_mistake_fits_its_own_frequencies_alone(mistake):
 
 
 @pytest.mark.parametrize(
-    ("race", "noise"),
+    ("law", "noise"),
     [
-        (gaussian_race, lambda rng, shape: rng.normal(size=shape)),
-        (mirrored_race, lambda rng, shape: -rng.gumbel(size=shape)),
+        ("norm", lambda rng, shape: rng.normal(size=shape)),
+        ("gumbel_l", lambda rng, shape: -rng.gumbel(size=shape)),
+        ("expon", lambda rng, shape: rng.exponential(size=shape)),
+        ("uniform", lambda rng, shape: rng.uniform(size=shape)),
     ],
 )
-def test_a_computed_race_agrees_with_a_run_one(race, noise):
+def test_a_computed_race_agrees_with_a_run_one(law, noise):
     positions = np.array([0.0, 0.7, 1.5, -0.4])
     wins = (positions + noise(np.random.default_rng(1), (200_000, 4))).argmax(axis=1)
     frequencies = np.bincount(wins, minlength=4) / len(wins)
-    assert frequencies == pytest.approx(race(positions), abs=5e-3)
+    assert frequencies == pytest.approx(race(positions, law), abs=5e-3)
     assert frequencies != pytest.approx(routing.softmax(positions), abs=5e-3)  # the broken control
 
 

@@ -1,0 +1,121 @@
+"""Question 3.2: the τ for a wanted entropy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+
+from moe_lessons import metrics, routing
+from moe_lessons.checks.forms import Numbers
+from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
+from moe_lessons.checks.values import stacked
+from moe_lessons.checks.verdicts import Fault, Verdict, by_test, by_trace
+
+CLOSE = 1e-4  # nats
+
+
+def tempered_entropy(h: np.ndarray, tau: float) -> float:
+    """Return the entropy of softmax(h/τ) in nats."""
+    return float(metrics.entropy(routing.softmax(h, tau)))
+
+
+def temperature_for(h: np.ndarray, target: float) -> float:
+    """Return the τ whose softmax of h (N,) has the entropy `target`, in nats."""
+    middle = np.log(np.ptp(h))
+    return float(np.exp(brentq(lambda u: tempered_entropy(h, np.exp(u)) - target, middle - 12, middle + 12)))
+
+
+def entropy_cases(rng: np.random.Generator) -> list[tuple]:
+    """Logits of ordinary, wide and narrow spread, each with an entropy between nearly none and nearly all of ln N.
+
+    Three cases are fixed. Two need a τ above 100 and one below 0.01: no search from 0.01 to 100 passes by chance. One
+    needs a τ of four times the spread of its logits, more than a guess from the spread alone would allow.
+    """
+    cases: list[tuple] = []
+    for scale, share in ((1, 0.6), (40, 0.25), (0.02, 0.8)):
+        while True:
+            N = int(rng.integers(4, 9))
+            h = scale * rng.normal(size=N).round(2)
+            if np.diff(np.sort(h))[-1] > 0.1 * scale:  # no near tie at the top: low entropies can be reached
+                break
+        cases.append((h, round(float(rng.uniform(share - 0.1, share + 0.1) * np.log(N)), 3)))
+    even = (np.array([1.2, -0.5, 0.3, 0.1]), 1.3816)  # ln 4 is 1.3863
+    return [*cases, (np.array([-300.0, 0.0, 200.0, 100.0]), 1.2), (np.array([0.02, 0.0, 0.05, 0.01]), 0.2), even]
+
+
+def temperature_found(value: Any, h: np.ndarray, target: float) -> dict[str, Any] | Fault:
+    """Return τ, whether it can be one, and by how far the entropy it gives misses the target; a fault if it is none."""
+    if isinstance(value, dict) and {"root", "x"} & set(value):
+        return Fault("whole report", "You return the solver's whole report. The number is in its `.root` (or `.x`).")
+    number = Numbers("one number, the temperature", lambda array: array.size == 1).read(value)
+    if isinstance(number, Fault):
+        return number
+    tau = number.item()
+    possible = 0 < tau < np.inf
+    entropy = tempered_entropy(h, tau) if possible else np.inf
+    gives = f"gives an entropy of {entropy:.5f} nats" if possible else "is no temperature"
+    return {"h": h, "target": target, "tau": tau, "possible": possible, "gives": gives, "off": abs(entropy - target)}
+
+
+def is_about(wrong: Callable) -> Callable:
+    """Return the test that τ is wrong(h, target), as nearly as a search may find it."""
+    return lambda found: np.isclose(found.tau, wrong(found.h, found.target), rtol=2e-3, atol=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemperatureQuestion(PropertyQuestion):
+    """Adds a diagnosis that compares what came for different cases."""
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Judge the entropies; where nothing explains them, tell whether every τ is the same."""
+        verdict, taus = super().judge(data, reply), stacked(reply["values"])
+        unexplained = not verdict.correct and not verdict.why
+        if unexplained and isinstance(taus, np.ndarray) and np.ptp(taus) <= 1e-9 * taus.max():
+            why = "You return the same τ whatever the logits and the target are. Did the search stop at the end of its interval?"
+            return replace(verdict, why=why, mistake="always the same")
+        return verdict
+
+
+WANTED_ENTROPY = TemperatureQuestion(
+    **about("3.2", "The temperature for a wanted entropy", "write it", "medium", points=3, minutes=9),
+    hints=(
+        "The entropy grows with τ and never turns back. So a τ that gives too little is too low, one that gives too much is too high: halve the interval between them, again and again.",
+        "Search over u = ln τ, from `np.log(np.ptp(h)) - 12` to `np.log(np.ptp(h)) + 12`: what is a low τ depends on the gaps. `brentq(f, a, b)` finds where f changes its sign. For the entropy use `from scipy.special import entr` and `entr(p).sum()`: a hand-written p ln p is NaN at p = 0.",
+    ),
+    idea="A quantity that only grows meets each value in between exactly once, so bisection cannot fail; the spread of the logits sets the scale of τ.",
+    answer="my_temperature",
+    parameters=("h", "target"),
+    when_raised="If it is about NaN: p ln p is NaN at p = 0, where it should be 0; use scipy.special.entr. If it is about signs: the function must be below 0 at one end of the interval and above 0 at the other. What counts as a small τ depends on the gaps between the logits.",
+    cases=entropy_cases,
+    measured=temperature_found,
+    right=lambda found: found.off <= CLOSE,
+    mistakes=by_test(
+        "bits: Your entropy is in bits (log2). The target is in nats: use the natural logarithm.",
+        is_about(lambda h, target: temperature_for(h, target * np.log(2))),
+        "inverse: This is 1/τ: you searched for the number that multiplies the logits. τ divides them.",
+        is_about(lambda h, target: 1 / temperature_for(h, target)),
+        "natural logarithm: This is ln τ: you searched over the logarithm, which is wise. Return its exponential.",
+        is_about(lambda h, target: np.log(temperature_for(h, target))),
+        "decimal logarithm: This is log₁₀ τ: you searched over the logarithm, which is wise. Return 10 to its power.",
+        is_about(lambda h, target: np.log10(temperature_for(h, target))),
+        "target returned: This is the target itself. It is an entropy; find the τ that gives it.",
+        is_about(lambda h, target: target),
+        "straight line: This is target / ln N. The entropy is not proportional to τ, and how fast it grows depends on the gaps: search.",
+        is_about(lambda h, target: target / np.log(len(h))),
+    )
+    + by_trace(
+        "not a number: NaN: in a hand-written entropy p ln p is NaN at p = 0, where it should be 0. Use scipy.special.entr.",
+        lambda found: np.isnan(found.tau),
+    )
+    + by_test(
+        f"too coarse: Close, but not there: ask for {CLOSE:g} nats. A grid must be refined, a root finder takes fewer steps.",
+        lambda found: found.off < 0.05,
+    )
+    + by_trace(
+        "not a temperature: A temperature is finite and above 0. Searching over ln τ keeps it there.",
+        lambda found: not found.possible,
+    ),
+    report="Your τ = {tau:.6g} {gives}; wanted: {target:.5f}.\nfor h = {h}",
+)

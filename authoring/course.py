@@ -1,7 +1,7 @@
 """What the course holds: lessons with their titles, questions and minutes, the exercises to each, and the module files.
 
 A lesson says all of it in its first cell: `# # 05 · The sparse layer`, its question in bold (`**How …?**`) and
-`**Time:** about 40 minutes`. The minutes of exercises are the sum of their questions'.
+`**Time:** {{minutes}}`, which `minutes.py` computes. The minutes of exercises are the sum of their questions'.
 """
 
 import re
@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from percent import SourceError
+from minutes import Minutes, minutes
+from percent import TAGS, SourceError, read_cells
 
 Questions = Callable[[], Mapping[str, Any]]
 
@@ -24,7 +25,7 @@ README_MAP = re.compile(r"(<!-- the map: [^>]*-->\n).*?(<!-- end of the map -->)
 
 _TITLE = re.compile(r"^# # (\S+) · (.+)$", re.MULTILINE)
 _QUESTION = re.compile(r"\*\*([^*]+\?)\*\*")
-_TIME = re.compile(r"\*\*Time:\*\* about (\d+) minutes")
+_TIME = "**Time:** {{minutes}}"
 
 
 class Lesson(NamedTuple):
@@ -34,7 +35,7 @@ class Lesson(NamedTuple):
     number: str
     title: str
     question: str
-    minutes: int
+    minutes: Minutes
 
 
 @dataclass
@@ -75,6 +76,12 @@ class Course:
             f"{plural(word, 'question', len(asked))}, about {plural(f'{_minutes(asked):g}', 'minute', _minutes(asked))}"
         )
 
+    def minutes(self, number: str) -> str:
+        """Return "about 40 minutes" for a lesson. Raises ValueError if there is none."""
+        if number not in self.lessons:
+            raise ValueError(f"no lesson {number} in this course")
+        return str(self.lessons[number].minutes)
+
     def asked(self, number: str) -> list[Any]:
         """Return the questions of a set."""
         return [question for question in self.questions.values() if question.set == number]
@@ -89,7 +96,7 @@ class Course:
         name, asked = f"{lesson.number} {lesson.title}", self.asked(lesson.number)
         link = name if lesson.number == here else f"[{name}]({notebooks}{lesson.stem}.ipynb)"
         practice = f"[{_minutes(asked):g} min]({exercises}{lesson.stem}.ipynb)" if asked else ""
-        return f"| {link} | {lesson.question} | {lesson.minutes} min | {practice} |".replace("|  |", "| |")
+        return f"| {link} | {lesson.question} | {lesson.minutes.short} min | {practice} |".replace("|  |", "| |")
 
     def address(self, kind: str, name: str, folder: str) -> tuple[str, str]:
         """Return a usual text and the address, seen from `folder`, of a link such as `lesson:05` or `module:layer`."""
@@ -114,13 +121,14 @@ class Course:
 
 def read_lesson(path: Path) -> Lesson:
     """Return what a lesson's first cell says of it. Raises SourceError where something is missing."""
-    first = path.read_text(encoding="utf-8-sig").partition("\n\n# %%")[0]
-    number, title, time = path.stem.partition("_")[0], _TITLE.search(first), _TIME.search(first)
+    text = path.read_text(encoding="utf-8-sig")
+    first = text.partition("\n\n# %%")[0]
+    number, title = path.stem.partition("_")[0], _TITLE.search(first)
     question = _QUESTION.search(first.replace("\n# ", " "))
-    if not (title and question and time and title[1] == number):
-        begin = f"`# # {number} · Title`, `**its question?**` and `**Time:** about 40 minutes`"
+    if not (title and question and title[1] == number) or _TIME not in first:
+        begin = f"`# # {number} · Title`, `**its question?**` and `{_TIME}`"
         raise SourceError(1, f"a lesson begins with {begin}")
-    return Lesson(path.stem, number, title[2].partition(":")[0], question[1], int(time[1]))
+    return Lesson(path.stem, number, title[2].partition(":")[0], question[1], minutes(read_cells(text, TAGS)))
 
 
 def plural(number: str, unit: str, count: float) -> str:

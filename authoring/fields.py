@@ -2,6 +2,7 @@
 
 [](lesson:05), [the layer](module:layer), [](exercises:05), [](solutions:05)     addresses, and a text if there is none
 {{questions}}       "five questions, about 35 minutes", for the set of the source; with a capital where it begins a line
+{{minutes}}         "about 40 minutes, and 10 more for the *deeper* parts", for the lesson of the source
 {{map}}             the table of all lessons, alone on a line
 """
 
@@ -12,7 +13,7 @@ from course import FOLDERS, README_MAP, Course
 from percent import SourceError
 
 _LINK = re.compile(rf"\[([^\]]*)\]\(({'|'.join(FOLDERS)}|module):([^)]*)\)")
-_FIELD = re.compile(r"(^\s*)?\{\{(questions|map)\}\}")
+_FIELD = re.compile(r"(^\s*)?\{\{(questions|minutes|map)\}\}")
 _ALMOST = re.compile(
     r"(?<![\\\w^}])\{\{\s*(?!about|hint)[A-Za-z]|\]\((lessons?|exercises?|solutions?|modules?)\s*:|\]\(\)|\[\]\("
 )
@@ -42,7 +43,7 @@ def _value(field: re.Match[str], course: Course, number: str) -> str:
     """Return the text for a field; `field[1]` is the space before it where it begins a line."""
     if field[2] == "map":
         return course.map("", "../exercises/", here=number)
-    amount = course.amount(number)
+    amount = course.minutes(number) if field[2] == "minutes" else course.amount(number)
     return amount if field[1] is None else f"{field[1]}{amount[:1].upper()}{amount[1:]}"
 
 

@@ -10,10 +10,9 @@ from fields import fill
 from hints import expand, refuse_directive
 from leaks import refuse_given_answers, refuse_kept_lines
 from markers import MARKER_TEXT, Versions, find_markers, refuse_marker_text, split_code
-from percent import Cell, SourceError, read_cells, refuse_long_code
-from promises import TEACHES_TAG, promised, published
+from percent import RUNNING, TAGS, TEACHES_TAG, Cell, SourceError, read_cells, refuse_long_code
+from promises import promised, published
 
-TAGS = ("predict", "deeper", "setup", TEACHES_TAG)
 SOLUTION_TAG = "solution"  # on cells that learners do not get
 
 _METADATA = {
@@ -115,7 +114,7 @@ def _notebook(cells: list[tuple[Cell, str]]) -> str:
 
 def _cell(cell: Cell, content: str) -> dict[str, Any]:
     """Return one cell of the notebook format; of its metadata only the tags stay."""
-    tags = [tag for tag in cell.tags if tag not in (SOLUTION_TAG, TEACHES_TAG)]
+    tags = [tag for tag in cell.tags if tag not in (SOLUTION_TAG, TEACHES_TAG) and not RUNNING.fullmatch(tag)]
     written = {
         "id": cell.id,
         "cell_type": cell.kind,

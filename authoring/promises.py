@@ -13,9 +13,7 @@ import ast
 import re
 from collections.abc import Collection, Iterable, Iterator
 
-from percent import Cell, SourceError
-
-TEACHES_TAG = "teaches"
+from percent import TEACHES_TAG, Cell, SourceError
 
 DRAWING = re.compile(
     r"rng|random|generator|default_rng|manual_seed|rand(n|int|perm)?(_like)?|normal|standard_normal|uniform|integers"

@@ -14,7 +14,7 @@
 # 4. find your way: which lesson next, how long it takes, where your progress is kept.
 #
 # **Before:** some Python; vectors and matrices. The [toolbox](lesson:00b) tells you in a few questions whether
-# you need a refresher. **Time:** about 10 minutes.
+# you need a refresher. **Time:** {{minutes}}.
 #
 # ## Run a cell
 #

@@ -11,7 +11,7 @@
 # 4. say what a feed-forward network and a residual stream do to a vector;
 # 5. convert an entropy from nats to bits.
 #
-# **Before:** Python, a little numpy. **Time:** about 20 minutes; 3 if the self-test lets you go.
+# **Before:** Python, a little numpy. **Time:** {{minutes}}; 3 if the self-test lets you go.
 
 # %% tags=["setup"]
 from functools import partial

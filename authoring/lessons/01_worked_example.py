@@ -14,7 +14,7 @@
 # 5. say what the router's input is, and why the router is only one matrix.
 #
 # **Before:** a dot product and `numpy`; for one section, roughly what a transformer layer is. The
-# [toolbox](lesson:00b) has what you need. **Time:** about 35 minutes. Cells marked *deeper* can wait.
+# [toolbox](lesson:00b) has what you need. **Time:** {{minutes}}.
 
 # %% name="setup" tags=["setup"]
 import numpy as np

@@ -13,7 +13,7 @@
 # 4. compute the dense mixture of all experts, and count what it costs;
 # 5. measure how decided a router is, and say what the scale of `W_g` does to it.
 #
-# **Before:** [](lesson:01). **Time:** about 40 minutes. Cells marked *deeper* can wait.
+# **Before:** [](lesson:01). **Time:** {{minutes}}.
 
 # %% name="setup" tags=["setup"]
 import numpy as np

@@ -13,7 +13,7 @@
 # 5. say what a constant τ means for training, and what three annealing schedules do.
 #
 # **Before:** [](lesson:01) and [](lesson:02).
-# **Time:** about 40 minutes. Cells marked *deeper* can wait.
+# **Time:** {{minutes}}.
 
 # %% name="setup" tags=["setup"]
 import numpy as np

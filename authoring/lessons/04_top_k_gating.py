@@ -15,7 +15,7 @@
 # 5. say what decides a tie, and what noise may do in training only.
 #
 # **Before:** lessons 01 and 02; from lesson 03, that τ never changes the order of the logits.
-# **Time:** about 40 minutes. Cells marked *deeper* can wait.
+# **Time:** {{minutes}}.
 
 # %% name="setup" tags=["setup"]
 from functools import partial

@@ -14,7 +14,7 @@
 # 5. say what an uneven load and the router itself cost, and name the baseline of a "times faster".
 #
 # **Before:** lessons 01 and 04, and in the [toolbox](lesson:00b) the feed-forward network and the residual stream.
-# **Time:** about 40 minutes. Cells marked *deeper* can wait.
+# **Time:** {{minutes}}.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -373,7 +373,7 @@ def products_only(x, W1, W2, selected, weights):
 # %% [markdown]
 # The next cell takes about ten seconds, on a slow machine up to thirty.
 
-# %% name="race"
+# %% name="race" tags=["20 s"]
 LIMIT = "products only"
 
 
@@ -779,7 +779,7 @@ for N in (8, 32):
 # it win at both sizes?
 
 
-# %% name="deeper-grouped" tags=["deeper"]
+# %% name="deeper-grouped" tags=["7 s", "deeper"]
 def by_group(x, W1, W2, selected, weights):
     """As by_slices, with one product for all experts. W1 (N, d, f) and W2 (N, f, d) are stacked."""
     order = selected.flatten().argsort(stable=True)  # (T·k,)

@@ -14,7 +14,7 @@
 # 5. compare a sparse layer with dense ones in three coins: FLOPs, parameters, time.
 #
 # **Before:** lessons 01 and 04; from lesson 05, how experts are computed.
-# **Time:** about 40 minutes. Cells marked *deeper* can wait.
+# **Time:** {{minutes}}.
 
 # %% name="setup" tags=["setup"]
 from dataclasses import replace

@@ -12,7 +12,7 @@
 # 4. say how k changes the size of a gradient, and which optimiser minds;
 # 5. say what the z-loss does, and what it does not.
 #
-# **Before:** lessons 02, 04 and 05. **Time:** about 40 minutes. Cells marked *deeper* can wait.
+# **Before:** lessons 02, 04 and 05. **Time:** {{minutes}}.
 #
 # Five common sentences. Which do you believe? Each comes back as a *Myth*. (1) Gradients flow only through selected
 # experts. (2) The router learns which expert is best. (3) With two experts kept, every expert is heard. (4) MoE
@@ -510,7 +510,7 @@ assert np.allclose(ratios[1], 1, atol=1e-4)
 # %% [markdown]
 # Adam divides each gradient by its own usual size, so a *constant* factor on it cancels. (One on the layer's output does
 # not: lesson 04.) In B and straight-through, all that E8's logit hears is multiplied by its own $p_j$, and that is tiny.
-# Does the result hold with SGD (about 20 seconds)?
+# Does the result hold with SGD (20 seconds)?
 
 # %%
 print(f"The table: Adam, rate {blind_spot.LEARNING_RATES['adam']}, 300 steps. SGD, found of 32 runs (95 % interval):")

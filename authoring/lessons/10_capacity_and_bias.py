@@ -11,8 +11,7 @@
 # 4. write the bias update that balances without a loss, and recognise a step that is too small or too large;
 # 5. choose the scope over which balance is asked for, and find an imbalance that a pooled loss hides.
 #
-# **Before:** lesson 05 and [](lesson:09). **Time:** about 40 minutes. Cells marked *deeper* can
-# wait.
+# **Before:** lesson 05 and [](lesson:09). **Time:** {{minutes}}.
 
 # %% name="setup" tags=["setup"]
 from functools import partial
@@ -239,7 +238,7 @@ assert computed[1:].sum() == 0
 # %% name="predict-dead" tags=["predict"]
 my_dead_with_capacity = ...  # from 0 to 7, a mean over five runs, such as 3.4
 
-# %% name="run-capacity"
+# %% name="run-capacity" tags=["10 s"]
 methods = balancing_runs.METHODS | capacity_runs.METHODS
 for name in tqdm(("none", "capacity", "capacity_in_training"), desc="capacity"):
     results |= balancing_runs.run(name, methods=methods)
@@ -292,7 +291,7 @@ assert capacity_runs.drop_rates(results["capacity", 1.25], 1.25)[-1].min() > 0.2
 # counts as a guess of 0. What drops cost in a deep model is not measured.) With $c = 2$ even
 # the softening is small. What if a Switch loss evens out the loads at the same time? (Some 6 seconds.)
 
-# %% name="run-switch-capacity"
+# %% name="run-switch-capacity" tags=["11 s"]
 results |= balancing_runs.run("switch", coefficients=(0.1,))
 for name in tqdm(("fair", "switch_capacity"), desc="Switch loss"):
     results |= balancing_runs.run(name, methods=methods)
@@ -435,7 +434,7 @@ assert max(late[1e-3].max(), late[1e-2].max()) < 1.5 * dice
 my_best_u = ...  # one of the four
 my_any_worse = ...  # True or False
 
-# %% name="run-bias"
+# %% name="run-bias" tags=["6 s"]
 for name in tqdm(("bias",), desc="bias"):
     results |= balancing_runs.run(name, methods=methods)
 error = {u: results["bias", u].error[-1] for u in (0.0001, 0.001, 0.01, 0.1)}  # (S,) each
@@ -565,7 +564,7 @@ def scoped(parts, mixed, seed, lr=0.3, steps=200):
     return mutual_information(label.numpy(), expert, base=2), max_violation(expert_load(expert[:, None], 4))
 
 
-# %% name="run-scope"
+# %% name="run-scope" tags=["8 s"]
 settings = ((1, False, 0.3), (4, False, 0.3), (32, False, 0.3), (32, True, 0.3), (1, False, 1.0), (32, True, 1.0))
 found = {}
 for parts, mixed, lr in tqdm(settings, desc="scopes"):
@@ -700,7 +699,7 @@ assert violations[99] < 0.5 * violations[0]
 #
 # 1,200 steps instead of 300, some 9 seconds.
 
-# %% name="deeper-wait-cell" tags=["deeper"]
+# %% name="deeper-wait-cell" tags=["14 s", "deeper"]
 longer = {}
 for name, u in tqdm((("none", (0.0,)), ("bias", (0.001,))), desc="1,200 steps"):
     longer |= balancing_runs.run(name, steps=1200, coefficients=u, methods=methods)

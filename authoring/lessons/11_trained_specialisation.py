@@ -13,7 +13,7 @@
 # 4. test by switching experts off whether what an expert serves is also what it is needed for;
 # 5. say which popular claims this model and published models support.
 #
-# **Before:** lessons 08 and 09; from lesson 02, entropy. **Time:** about 40 minutes.
+# **Before:** lessons 08 and 09; from lesson 02, entropy. **Time:** {{minutes}}.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -182,7 +182,7 @@ assert within["bits"] == 0
 # square in the toolbar stops it; run the cell again and it goes on from its checkpoint; the next time takes
 # seconds. `STEPS = 2500` trains five minutes for a better model, `SEED = 1` another. Numbers differ with threads and machines.
 
-# %% name="train"
+# %% name="train" tags=["55 s"]
 SEED, STEPS = 0, sp.STEPS
 model, untrained = sp.build(V, seed=SEED), sp.build(V, seed=SEED)
 history = sp.train_language_model(model, task, STEPS, checkpoint=f"lesson 11, seed {SEED}, {STEPS} steps")

@@ -14,18 +14,18 @@ After it.
 """
 
 FIRST = """\
-# %% [markdown]
+# %% [markdown] tags=["{seconds} s"]
 # # {number} · {title}
 #
 # **Why {title}
 # at all?** Because.
 #
-# **Time:** about {minutes} minutes.
+# **Time:** {{{{minutes}}}}.
 """
 
 
 def lesson(number, title="Gates: a part", minutes=20, more=""):
-    return FIRST.format(number=number, title=title, minutes=minutes) + more
+    return FIRST.format(number=number, title=title, seconds=60 * minutes) + more
 
 
 @pytest.fixture
@@ -89,14 +89,14 @@ def test_a_typed_row_is_stale(mapped, capsys):
 
 @pytest.mark.parametrize(
     "change",
-    [("· ", "- "), ("# # 02", "# # 03"), ("**Why", "Why"), ("all?", "all"), ("about 20", "20"), ("**Time", "Time")],
+    [("· ", "- "), ("# # 02", "# # 03"), ("**Why", "Why"), ("all?", "all"), ("{{minutes}}", "20"), ("**Time", "Time")],
 )
 def test_a_lesson_that_does_not_say_what_it_is_is_named(mapped, capsys, change):
     mapped.write("authoring/lessons/02_more.py", lesson("02", "More").replace(*change))
     assert mapped.build() == 1
     assert capsys.readouterr().err == (
         "authoring/lessons/02_more.py:1: a lesson begins with `# # 02 · Title`, `**its question?**` and "
-        "`**Time:** about 40 minutes`\n"
+        "`**Time:** {{minutes}}`\n"
     )
     assert "02" not in readme(mapped)
 
@@ -123,6 +123,7 @@ WRITTEN = {
     "at the top": ("[](module:layer)", *2 * ["[moe_lessons/layer.py](../moe_lessons/layer.py)"]),
     "by its path": ("[x](module:figures/layer)", *2 * ["[x](../moe_lessons/figures/layer.py)"]),
     "two": ("[](lesson:00), [](lesson:00)", "[lesson 00](00_start.ipynb), [lesson 00](00_start.ipynb)", None),
+    "minutes": ("Time: {{minutes}}.", *2 * ["Time: about 20 minutes."]),
     "questions": ("with {{questions}}.", *2 * ["with two questions, about 6 minutes."]),
     "at the beginning": ("{{questions}}.", *2 * ["Two questions, about 6 minutes."]),
     "left alone": ("$\\frac{{a}}{b}^{{c}}$ [web](https://a.b) [f](02_x.ipynb)", *2 * [None]),
@@ -163,6 +164,12 @@ def test_a_set_without_questions_has_no_amount(mapped, capsys):
     mapped.write("authoring/lessons/02_more.py", lesson("02", "More", more="#\n# {{questions}}\n"))
     assert mapped.build() == 1
     assert capsys.readouterr().err == "authoring/lessons/02_more.py:9: no questions in set 02\n"
+
+
+def test_the_minutes_of_no_lesson(mapped, capsys):
+    mapped.write("authoring/exercises/03_none.py", "# %% [markdown]\n# {{minutes}}\n")
+    assert mapped.build() == 1
+    assert capsys.readouterr().err == "authoring/exercises/03_none.py:2: no lesson 03 in this course\n"
 
 
 def test_one_question_of_one_minute(tmp_path):

@@ -84,7 +84,16 @@ for i in range(4):
 # ## Steps 2 and 3: from scores to probabilities
 #
 # Logits can be negative, and they do not add up to anything. The exponential makes each one positive; dividing by
-# their sum makes them add up to 1. The two together are the **softmax**.
+# their sum makes them add up to 1. The two together are the **softmax**:
+#
+# $$p_i = \frac{e^{h_i}}{\sum_j e^{h_j}}$$
+#
+# E3 leads, and E2 is second. By how much will E3 lead?
+#
+# **Predict.** The logits of E3 and E2 are 0.52 and 0.30. How many times as large as E2's probability is E3's?
+
+# %% name="predict-ratio" tags=["predict"]
+my_ratio = ...  # a number: probability of E3 divided by probability of E2
 
 
 # %%
@@ -95,23 +104,10 @@ def softmax(h):
 
 
 p = softmax(h)
+compare(my_ratio, p[2] / p[1])
+print(f"ratio of the logits: {h[2] / h[1]:.3f};  e to their gap: {np.exp(h[2] - h[1]):.3f}")
 print("exponentials: ", np.exp(h).round(4), " sum", np.exp(h).sum().round(3))
 print("probabilities:", p.round(4), " sum", p.sum().round(3))
-
-# %% [markdown]
-# $$p_i = \frac{e^{h_i}}{\sum_j e^{h_j}}$$
-#
-# E3 leads, and E2 is second. By how much does E3 lead?
-#
-# **Predict.** The logits of E3 and E2 are 0.52 and 0.30. How many times as large as E2's probability is E3's?
-
-# %% name="predict-ratio" tags=["predict"]
-my_ratio = ...  # a number: probability of E3 divided by probability of E2
-
-# %%
-compare(my_ratio, p[2] / p[1])
-print(f"ratio of the logits: {h[2] / h[1]:.3f}")
-print(f"e to their gap:      {np.exp(h[2] - h[1]):.3f}")
 
 # %% [markdown]
 # Many people predict the ratio of the logits. But dividing $e^{0.52}$ by $e^{0.30}$ leaves $e^{0.52-0.30}$. The softmax
@@ -418,7 +414,7 @@ for with_context in (False, True):
 #
 # - **Cost.** It runs for every token and every expert. The next cell counts.
 # - **Sufficiency.** The layers before it are trained together with it, so they can place tokens where straight cuts
-#   suffice. This is an argument, not a proof; lesson 08 tests it.
+#   suffice. This is an argument, not a proof; no cell of this course compares it with a deeper router.
 # - **Stability.** It has few numbers, and they change while the experts change under it.
 # - **Interpretability.** You can read a column as a prototype, as you just did.
 
@@ -522,8 +518,10 @@ assert np.isclose(1 / (1 + np.exp(-gap)), w[2])
 # ## Deeper: adding one vector to every prototype
 #
 # Add the same vector v to every column. Every logit grows by the same number $x \cdot v$, so no probability changes. So
-# many different matrices are the same router, and training can let the logits drift from one to another without any
-# change in what is chosen. Lesson 07 meets a loss that holds them.
+# many different matrices are the same router. Can training drift from one to another? Not plain gradient descent on what
+# the experts are for: the columns of its gradient add up to zero (lesson 07 shows why). Adam can, since it divides each
+# entry by that entry's own usual size. Below, both train the same small router for 500 steps; `drift` is how far the
+# mean column has moved. Lesson 07 meets a loss that holds it.
 
 # %% name="deeper-shift-cell" tags=["deeper"]
 v = np.array([5.0, -2.0, 1.0])  # (d,)
@@ -531,3 +529,27 @@ shifted = route(x, W_g + v[:, None], k=2)
 print("logits moved by", (shifted.logits - h).round(3))
 print("largest change of a weight:", np.abs(shifted.weights - w).max().round(12))
 assert np.allclose(shifted.weights, w)
+
+
+# %% name="deeper-drift-cell" tags=["deeper"]
+def drift(adam, seed, steps=500):
+    """Largest entry by which the mean column of W_g moves in training"""
+    rng = np.random.default_rng(seed)
+    tokens, use, W = (
+        rng.normal(size=(64, 3)),
+        rng.normal(size=(64, 4)),
+        rng.normal(size=(3, 4)),
+    )  # (T, d), (T, N), (d, N)
+    start, m, v = W.mean(axis=1), 0.0, 0.0
+    for t in range(1, steps + 1):
+        p = np.exp(tokens @ W) / np.exp(tokens @ W).sum(axis=1, keepdims=True)  # (T, N)
+        gradient = -tokens.T @ (p * (use - (p * use).sum(axis=1, keepdims=True))) / 64  # (d, N), of −Σ p·use
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        by_adam = 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        W = W - (by_adam if adam else 0.4 * gradient)
+    return np.abs(W.mean(axis=1) - start).max()
+
+
+for name in ("plain gradient descent", "Adam"):
+    print(f"{name:<23} drift, seeds 0 to 4:", *(f"{drift(name == 'Adam', seed):.2g}" for seed in range(5)))
+assert max(drift(False, seed) for seed in range(5)) < 1e-12 < 0.01 < min(drift(True, seed) for seed in range(5))

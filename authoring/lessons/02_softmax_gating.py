@@ -21,7 +21,7 @@ import numpy as np
 from moe_lessons.checks import compare, reveal
 from moe_lessons.data import worked_example, worked_experts
 from moe_lessons.figures.softmax import entropy_svg, softmax_svg
-from moe_lessons.precision import softmax_steps, to_bfloat16
+from moe_lessons.precision import softmax_steps
 from moe_lessons.routing import log_sum_exp, noisy_logits, route, softmax
 from moe_lessons.widgets.live import Live, choice, slider
 
@@ -146,16 +146,8 @@ with np.errstate(all="ignore"):  # numpy would warn: that is the subject here
 
 # %% [markdown]
 # `inf` means: larger than any number of this format; ∞/∞ is no number (`nan`). Far below zero all exponentials become 0,
-# and 0/0 is none either. How soon does it happen? That depends on the format.
-
-# %%
-for dtype in (np.float16, np.float32, np.float64):
-    limits = np.finfo(dtype)
-    highest = np.log(float(limits.max))
-    print(f"{dtype.__name__}: largest number {limits.max:8.3g}, so e^h overflows above h = {highest:6.2f}")
-assert np.log(float(np.finfo(np.float32).max)).round(2) == 88.72
-
-# %% [markdown]
+# and 0/0 is none either. How soon that happens depends on the format: lesson 02b, which you can read at any time.
+#
 # The cure is the shift itself, used on purpose: subtract the largest logit first. Then no exponent is above 0, and the
 # sum is at least 1.
 
@@ -176,18 +168,16 @@ assert np.allclose(stable_softmax(h), naive_softmax(h))
 # %% [markdown]
 # The last row: a logit of −∞ gets exactly 0. Lesson 04 uses that as a mask.
 #
-# Now break it yourself. The black marks show the exact probabilities, the bars what the chosen form and format make.
+# Now break it yourself. The black marks show the exact probabilities, the bars what the chosen form makes.
 #
-# 1. Stable, float32: move `shift` from end to end. What moves, and what does not?
-# 2. Naive: at which shift does float32 give up? And float16? Look at the other end, too.
-# 3. Back to stable, but with bfloat16, and the shift at 120. Now change E3 in small steps. What is wrong here?
+# 1. Stable: move `shift` from end to end. What moves, and what does not?
+# 2. Naive: at which shift does it give up? And at the other end?
 
 # %% name="picture-softmax"
 Live(
-    lambda shift, form, precision, h1, h2, h3, h4: softmax_svg([h1, h2, h3, h4], shift, form, precision),
+    lambda shift, form, h1, h2, h3, h4: softmax_svg([h1, h2, h3, h4], shift, form, "float32"),
     shift=slider("shift", 0, -120, 120, 1),
     form=choice("form", ["stable", "naive"]),
-    precision=choice("number format", ["float32", "bfloat16", "float16"]),
     **{f"h{i}": slider(f"logit of E{i}", value, -4.0, 4.0, 0.1) for i, value in enumerate(h, start=1)},
 )
 
@@ -195,39 +185,23 @@ Live(
 # You should see, in this order:
 #
 # 1. The stored logits move, and with them max and LSE; no exponential, bar or dot does.
-# 2. Going up, the naive form gives up at a shift of 86 in float32 and of 8 in float16. In float16 at 8 each exponential
-#    still fits but their sum does not; a finite number over ∞ is 0, so the shares sum to 0 and nothing warns you. Going
-#    down, it has nothing but zeros to divide from −107 in float32, from −21 in float16. But before that, from −103 and
-#    −16, its numbers are visibly wrong: the small exponentials lose their bits. Silent wrong numbers are worse than `nan`.
-# 3. In bfloat16 even the stable form errs: near 120 the format stores steps of 0.5 only, so small gaps are rounded away
-#    before the softmax begins (more under *deeper*). (The 0.001 that you see even at shift 0 is rounding inside the
-#    softmax; the larger errors at 120 come from the stored logits.)
+# 2. Going up, the naive form gives up at a shift of 86 (the picture computes in float32). Going down, it has nothing but
+#    zeros to divide from −107, and from −103 its numbers are visibly wrong.
 
 
 # %%
-def first_shift(precision, shifts):
-    """The first of these shifts at which the naive form's sum is ∞ or 0: no probabilities"""
-    sums = [softmax_steps(h + shift, precision, stable=False).total for shift in shifts]
-    return next(shift for shift, total in zip(shifts, sums, strict=True) if np.isinf(total) or total == 0)
+def naive_at(shift):
+    return softmax_steps(h + shift, "float32", stable=False)
 
 
-def first_wrong(precision):
-    """The first shift, going down, at which the naive form is wrong by more than 0.005"""
-    error = {
-        s: np.abs(softmax_steps(h + s, precision, stable=False).probs - softmax(h)).max() for s in range(0, -121, -1)
-    }
-    return next(shift for shift, size in error.items() if size > 0.005)
-
-
-down = {name: (first_wrong(name), first_shift(name, range(0, -121, -1))) for name in ("float32", "float16")}
-print("naive form, going up:  ", {name: first_shift(name, range(121)) for name in ("float32", "bfloat16", "float16")})
-print("naive form, going down, first wrong by more than 0.005, then without numbers:", down)
-print("bfloat16 stores 120.1, 120.2, 120.3 as", to_bfloat16([120.1, 120.2, 120.3]))
-assert (first_shift("float32", range(121)), first_shift("float16", range(121))) == (86, 8)
-assert down == {"float32": (-103, -107), "float16": (-16, -21)}
-assert softmax_steps(h + 8, "float16", stable=False).probs.tolist() == [0, 0, 0, 0]
-assert np.abs(softmax_steps(h, "bfloat16").probs - softmax(h)).max().round(3) == 0.001
-assert np.unique(to_bfloat16([120.1, 120.2, 120.3])).tolist() == [120.0, 120.5]
+error = {shift: np.abs(naive_at(shift).probs - softmax(h)).max() for shift in range(0, -107, -1)}
+print("going up, the sum is ∞ from", next(shift for shift in range(121) if np.isinf(naive_at(shift).total)))
+print("going down, wrong by more than 0.005 from", next(shift for shift, size in error.items() if size > 0.005))
+print("                   and the sum is 0 from", next(s for s in range(0, -121, -1) if naive_at(s).total == 0))
+assert np.isfinite(naive_at(85).total)
+assert np.isinf(naive_at(86).total)
+assert naive_at(-107).total == 0 < naive_at(-106).total
+assert error[-103] > 0.005 > error[-102]
 
 # %% [markdown]
 # ## The log-sum-exp
@@ -271,8 +245,7 @@ for logits in ([5.0, 5.0, 5.0, 5.0], [0.0, -100.0, -100.0, -100.0]):
 assert log_sum_exp([0.0, -100.0, -100.0, -100.0]) < 1e-12
 
 # %% [markdown]
-# So a loss that pulls the LSE towards 0 (the z-loss of Zoph et al. 2022, arXiv:2202.08906) holds the level, not the
-# confidence.
+# So level and decidedness are two things. Lesson 07 meets a loss that holds the first and not the second.
 #
 # ## A probability is not a confidence
 #
@@ -327,8 +300,8 @@ for scale in (1, 3):
 
 # %% [markdown]
 # Right is: a gate probability is a **share of the output**. Nobody tells a router in training which expert is right,
-# and the number also sets how loud the expert is: training has no reason to pick the scale that makes it a confidence.
-# Our toy has a truth only because we planted one.
+# and the number also sets how loud the expert is. Whether training still ends at a scale that makes it a confidence is
+# not measured here. Our toy has a truth only because we planted one.
 #
 # ## All experts at once: the dense mixture
 #
@@ -508,42 +481,6 @@ assert entropy(30 * h_fresh).mean() < 0.1 * np.log(8)
 # - Exercises: [](exercises:02), {{questions}}.
 # - The code you used: `softmax` and `log_sum_exp` in [](module:routing).
 # - Lesson 03: the scale gets a knob of its own, the temperature.
-
-# %% [markdown] name="deeper-round-off" tags=["deeper"]
-# ## Deeper: what the stable form cannot mend
-#
-# bfloat16 has the range of float32 but only 8 significant bits, so its numbers lie the further apart the larger they
-# are. An example by Zoph et al. 2022 (arXiv:2202.08906): ten logits of 128 and one of 128.5.
-#
-# > **Myth: "the stable softmax cures all numerical trouble."** It cannot bring back a gap that rounding has removed.
-
-# %% name="deeper-round-off-cell" tags=["deeper"]
-h_big = np.array([128.0] * 10 + [128.5])  # (11,)
-print(f"exact {softmax(h_big)[-1]:.3f}, after rounding the logits to bfloat16 {softmax(to_bfloat16(h_big))[-1]:.3f}")
-for low in (2, 32, 128, 1024):
-    stored = np.unique(to_bfloat16(np.linspace(low, 2 * low, 2001)))
-    print(f"from {low:>4} to {2 * low:>4}, bfloat16 knows a number every {np.diff(stored).max():g}")
-assert [softmax(h_big)[-1].round(3), softmax(to_bfloat16(h_big))[-1].round(3)] == [0.142, np.float32(0.091)]
-
-# %% [markdown] name="deeper-flips" tags=["deeper"]
-# It touches the selection as well. How many first choices change when the logits are stored in bfloat16, at different
-# levels? The level should not matter. The baseline, float32, is printed beside it.
-
-# %% name="deeper-flips-cell" tags=["deeper"]
-for level in (0, 8, 128):
-    flips = {"bfloat16": [], "float32": []}
-    for seed in range(5):
-        logits = np.random.default_rng(seed).normal(size=(4000, 8)) + level  # (T, N), float64
-        for name, stored in (("bfloat16", to_bfloat16(logits)), ("float32", np.float32(logits))):
-            flips[name].append(np.mean(stored.argmax(axis=-1) != logits.argmax(axis=-1)))
-    low, high = min(flips["bfloat16"]), max(flips["bfloat16"])
-    print(f"level {level:>3}: {np.mean(flips['bfloat16']):6.2%} changed in bfloat16 ({low:.2%} to {high:.2%}), "
-          f"{np.mean(flips['float32']):.2%} in float32")  # fmt: skip
-
-# %% [markdown] name="deeper-motive" tags=["deeper"]
-# Two remedies are in use. Routers compute in float32 while the rest of the model stays in bfloat16 (Fedus et al. 2021,
-# arXiv:2101.03961, whose run in bfloat16 alone diverged). And a z-loss keeps the logits small, where numbers lie close
-# together: that, not saturation, is the reason Zoph et al. give for it.
 
 # %% [markdown] name="deeper-start" tags=["deeper"]
 # ## Deeper: how large should a fresh router be?

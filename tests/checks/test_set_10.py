@@ -11,29 +11,14 @@ from moe_lessons import losses
 from moe_lessons.balancing import BiasBalancer, uniform_drop_rate, within_capacity
 from moe_lessons.checks import bias_logs, check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_10 import (
-    CLEAR_WINNER,
-    KEPT,
-    LEAST_ALONE,
-    LEAST_GAP,
-    LOGS,
-    MEASURES,
-    MOST_EXPERTS,
-    MOST_TOKENS,
-    POOLED,
-    RATE,
-    RUNS,
-    balance,
-    dice_drop_rate,
-    kept_cases,
-    kept_reference,
-    normal_rate,
-    rate_cases,
-    right_measures,
-    step,
-    training_log,
-    update_cases,
-)
+from moe_lessons.checks.set_09.q4_balance import balance
+from moe_lessons.checks.set_09.q5_below_one import LEAST_GAP as CLEAR_WINNER
+from moe_lessons.checks.set_09.q5_below_one import MOST_EXPERTS, MOST_TOKENS
+from moe_lessons.checks.set_10.q1_capacity import KEPT, kept_cases, kept_reference
+from moe_lessons.checks.set_10.q2_dice import RATE, dice_drop_rate, normal_rate, rate_cases
+from moe_lessons.checks.set_10.q3_bias import LEAST_GAP, step, update_cases
+from moe_lessons.checks.set_10.q4_pooled import LEAST_ALONE, POOLED
+from moe_lessons.checks.set_10.q5_logs import LOGS, MEASURES, RUNS, is_met, right_measures, training_log
 from moe_lessons.grading import wire
 
 SEEDS = range(20)
@@ -71,7 +56,7 @@ def test_the_queue_of_the_first_wrong_assignment_is_written_out():
     verdict = judged(KEPT, lambda selected, weights, C, N, priority: np.ones(selected.shape, dtype=bool))
     assert "There, E" in verdict.message
     assert "Who asks, in the order of service: t" in verdict.message
-    assert verdict.message.rstrip(".").endswith("has none")
+    assert verdict.seen.rstrip(".").endswith("has none")
 
 
 def test_tokens_are_counted_from_1_in_every_line():
@@ -156,13 +141,13 @@ def two_layers(high):
 
 def test_the_balance_loss_is_the_package_s():
     h = np.random.default_rng(0).normal(size=(50, 6))
-    assert balance(h) == pytest.approx(losses.load_balancing_loss(torch.tensor(h), 1).item(), rel=1e-6)
+    assert balance(h, 1) == pytest.approx(losses.load_balancing_loss(torch.tensor(h), 1).item(), rel=1e-6)
 
 
 def test_the_borders_are_where_the_exercise_says():
     """By layer the loss is 2·(p₁ + p₂) = 2 (1 + e^h) / (3 + e^h), which is 1.2 at e^h = 2."""
     border = np.log(2)
-    assert balance(two_layers(border)[0]) == pytest.approx(LEAST_ALONE)
+    assert balance(two_layers(border)[0], 1) == pytest.approx(LEAST_ALONE)
     assert judged(POOLED, two_layers(1.01 * border)).correct
     assert judged(POOLED, two_layers(0.99 * border)).mistake == "too faint"
     close = two_layers(3.0)
@@ -176,8 +161,6 @@ def test_the_borders_are_where_the_exercise_says():
 
 
 def test_every_measure_is_needed_and_is_the_only_one_where_something_is_wrong():
-    from moe_lessons.checks.set_10 import is_met
-
     right = right_measures()
     assert set(right.values()) == set(MEASURES)
     for run, setting in RUNS.items():

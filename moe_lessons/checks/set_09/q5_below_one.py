@@ -14,6 +14,18 @@ MOST_LOSS, LEAST_VIOLATION = 0.95, 1.0
 LEAST_GAP = 0.001  # between a token's best and second best logit: who is selected must not hang on rounding
 MOST_TOKENS, MOST_EXPERTS = 1000, 64  # as lists of numbers, too, such logits fit into the grader's reply
 
+BATCH = Numbers(
+    "an array of logits (T, N), one row for each token",
+    unlike=by_test(
+        "wrong shape: Expected the shape (T, N), one row for each token; came {shape}.",
+        lambda h: h.ndim != 2,
+        f"wrong shape: Expected 1 to {MOST_TOKENS} tokens (rows) and 2 to {MOST_EXPERTS} experts (columns); came {{shape}}.",
+        lambda h: not (1 <= len(h) <= MOST_TOKENS and 2 <= h.shape[1] <= MOST_EXPERTS),
+        "not finite: Every logit must be a finite number. For a probability that is nearly 0, −20 is enough: e⁻²⁰ is 2 in a billion.",
+        lambda h: not np.isfinite(h).all(),
+    ),
+)
+
 
 def batch_found(h: np.ndarray) -> dict[str, Any]:
     """Return loss, load and MaxVio for k = 1, and the tokens whose two best experts tie, or nearly. h (T, N)."""
@@ -49,17 +61,7 @@ BELOW_ONE = VariableQuestion(
     ),
     idea="Dead experts can hold most of the probability and never be selected. Their P counts for nothing, since f is 0 there, so the loss falls below 1 while half of the experts are idle. The gradient is still right: it raises the dead ones. Only the value misleads; for balance look at the load itself.",
     answer="my_batch",
-    form=Numbers(
-        "an array of logits (T, N), one row for each token",
-        unlike=by_test(
-            "wrong shape: Expected the shape (T, N), one row for each token; came {shape}.",
-            lambda h: h.ndim != 2,
-            f"wrong shape: Expected 1 to {MOST_TOKENS} tokens (rows) and 2 to {MOST_EXPERTS} experts (columns); came {{shape}}.",
-            lambda h: not (1 <= len(h) <= MOST_TOKENS and 2 <= h.shape[1] <= MOST_EXPERTS),
-            "not finite: Every logit must be a finite number. For a probability that is nearly 0, −20 is enough: e⁻²⁰ is 2 in a billion.",
-            lambda h: not np.isfinite(h).all(),
-        ),
-    ),
+    form=BATCH,
     measured=batch_found,
     right=lambda found: not found.tied and will_do(found),
     mistakes=by_test(

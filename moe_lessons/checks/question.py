@@ -285,7 +285,8 @@ class PropertyQuestion(CalledQuestion):
         if missed is None:
             return Verdict(True, remark=remark_on_changes(reply["changed"]))
         shows = (m for m in self.mistakes if (any if m.anywhere else all)(map(m.seen, facts)))
-        return told(next(shows, None), facts[missed], self.report)
+        verdict = told(next(shows, None), facts[missed], self.report)
+        return replace(verdict, remark=remark_on_changes(reply["changed"]))
 
 
 @dataclass(frozen=True, kw_only=True)

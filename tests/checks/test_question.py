@@ -114,6 +114,27 @@ def test_a_property_may_be_had_by_many_values():
     assert judged(question, lambda x: 2 * x - 1.5).message == "gap -0.5"  # below once, above once: no reason fits
 
 
+def test_a_changed_argument_is_remarked_on_whether_the_property_is_there_or_not():
+    question = PropertyQuestion(
+        **RECORD,
+        answer="f",
+        parameters=("x",),
+        cases=lambda rng: [(np.ones(2),)],
+        measured=lambda value, x: {"value": float(value)},
+        right=lambda found: found.value > 0,
+        mistakes=(),
+    )
+    for factor in (1, -1):
+
+        def answer(x, factor=factor):
+            x *= factor * 2
+            return x.sum()
+
+        verdict = judged(question, answer)
+        assert verdict.correct == (factor > 0)
+        assert "changes its input x in place" in verdict.remark
+
+
 def test_a_variable_is_read_measured_and_weighed():
     question = VariableQuestion(
         **RECORD,

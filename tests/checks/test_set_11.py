@@ -10,29 +10,26 @@ import numpy as np
 import pytest
 
 from moe_lessons import metrics
-from moe_lessons.checks import check, set_11
+from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_11 import (
-    ABLATION,
-    CLAIMS,
-    CONCLUSION,
-    CONDITIONAL,
-    DOMAINS,
+from moe_lessons.checks.set_11.q1_table import TABLE
+from moe_lessons.checks.set_11.q2_null import (
     DRAWS,
     NULL,
-    OVERCLAIMS,
-    SATURATION,
-    TABLE,
     Z,
-    ablation,
     arrangements,
     distance,
     exact_null,
-    findings,
+    expected_number,
     is_among,
-    results,
-    rises,
+    number_of_values,
+    observed,
+    tokens_shuffled,
 )
+from moe_lessons.checks.set_11.q3_conditional import CONDITIONAL, between, conditional, entropies
+from moe_lessons.checks.set_11.q4_saturation import SATURATION, saturations
+from moe_lessons.checks.set_11.q5_ablation import ABLATION, DOMAINS, ablation, findings, is_clear, rises, written
+from moe_lessons.checks.set_11.q6_claims import CLAIMS, CONCLUSION, OVERCLAIMS, ROUTERS, results
 
 SPEC = util.spec_from_file_location("bank_11", Path(__file__).with_name("bank_11.py"))
 BANK = util.module_from_spec(SPEC)
@@ -58,7 +55,7 @@ def test_all_permutations_are_listed_once():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_exact_null_is_the_one_that_the_package_draws(seed):
-    for domain, expert in NULL.draw(np.random.default_rng(seed))["cases"]:
+    for domain, expert, *_ in NULL.draw(np.random.default_rng(seed))["cases"]:
         S, L = expert.shape
         labels, sequence = np.repeat(domain, L), np.repeat(np.arange(S), L)
         drawn = metrics.permutation_null(labels, expert.ravel(), sequence, draws=300, rng=seed, base=2)
@@ -66,15 +63,15 @@ def test_the_exact_null_is_the_one_that_the_package_draws(seed):
         assert is_among(drawn, known)
         assert distance(drawn, known, exact=True) < Z
         value = metrics.mutual_information(labels, expert.ravel(), base=2)
-        assert set_11.observed(domain, expert) == pytest.approx(value)
+        assert observed(domain, expert) == pytest.approx(value)
         assert not is_among(drawn * np.log(2), known)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_shuffled_tokens_are_far_too_narrow_in_every_draw(seed):
-    for domain, expert in NULL.draw(np.random.default_rng(seed))["cases"]:
+    for domain, expert, *_ in NULL.draw(np.random.default_rng(seed))["cases"]:
         known = exact_null(domain, expert)
-        tokens = set_11.tokens_shuffled(domain, expert, DRAWS, np.random.default_rng(seed))
+        tokens = tokens_shuffled(domain, expert, DRAWS, np.random.default_rng(seed))
         assert tokens.std() < known.std()
         assert tokens.mean() < known.mean()
         assert not is_among(tokens, known)
@@ -82,16 +79,16 @@ def test_shuffled_tokens_are_far_too_narrow_in_every_draw(seed):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_fair_sample_is_never_near_to_being_refused(seed):
-    for domain, expert in NULL.draw(np.random.default_rng(seed))["cases"]:
+    for domain, expert, *_ in NULL.draw(np.random.default_rng(seed))["cases"]:
         known = exact_null(domain, expert)
         fair = np.random.default_rng(seed).choice(known, DRAWS)
         assert distance(fair, known, exact=True) < Z - 1
-        assert set_11.number_of_values(fair) > 0.8 * set_11.expected_number(known, DRAWS)
+        assert number_of_values(fair) > 0.8 * expected_number(known, DRAWS)
 
 
 def test_the_verdict_sets_both_nulls_side_by_side():
     message = check("11.2", BANK.null_with(move=BANK.tokens_moved), seed=0).message
-    domain, expert = NULL.draw(np.random.default_rng(0))["cases"][0]
+    domain, expert, *_ = NULL.draw(np.random.default_rng(0))["cases"][0]
     known = exact_null(domain, expert)
     assert f"Whole sequences permuted: {known.mean():.4f} ± {known.std():.4f}." in message
 
@@ -132,11 +129,11 @@ def test_the_cases_hold_what_they_should(seed):
     first, second = CONDITIONAL.cases(rng)
     for domain, _, token in (first, second):
         assert any(np.ptp(domain[token == t]) == 0 for t in np.unique(token))
-    h = set_11.entropies(*second)
-    assert set_11.between(h, "d", "e", "de") < set_11.conditional(h)  # only both together tell
+    h = entropies(*second)
+    assert between(h, "d", "e") < conditional(h)  # only both together tell
     for (selected,) in SATURATION.cases(rng):
         assert (np.diff(np.sort(selected)) > 0).all()
-        assert set_11.saturations(selected)[-1] == 1
+        assert saturations(selected)[-1] == 1
 
 
 # --- 11.5 ---------------------------------------------------------------------------------------------------------
@@ -147,12 +144,12 @@ def test_the_ablation_is_as_the_exercise_says():
     assert {part: f"E{i + 1}" for part, i in findings().items()} == FOUND
     assert use.sum(axis=1) == pytest.approx([2, 2, 2])
     assert mean[:, 2].argmax() == 5  # E6 on JSON leads the means, and is not clear
-    assert not set_11.is_clear()[5].any()
+    assert not is_clear()[5].any()
     unpaired = np.sqrt(2 * losses[0, 0].var(ddof=1) / 40)
     assert error[1, 0] < unpaired / 3
     assert mean[1, 0] < 3 * unpaired  # without pairs even the largest effect on prose would not be clear
     drowned = mean < 3 * np.sqrt((losses[0].var(axis=-1, ddof=1) + losses[1:].var(axis=-1, ddof=1)) / 40)
-    assert (set_11.is_clear() & drowned).sum() > 0.8 * set_11.is_clear().sum()
+    assert (is_clear() & drowned).sum() > 0.8 * is_clear().sum()
     ratio = np.abs(mean / error)[~np.isclose(mean, 0, atol=0.2)]
     assert ((ratio > 4) | (ratio < 2)).all()  # no verdict hangs on the threshold
 
@@ -161,11 +158,11 @@ def test_population_or_sample_errors_lead_to_the_same_findings():
     losses = ablation()[1]
     rise = losses[1:] - losses[0]
     error = rise.std(axis=-1) / np.sqrt(40)
-    assert ((rise.mean(axis=-1) > 3 * error) == set_11.is_clear()).all()
+    assert ((rise.mean(axis=-1) > 3 * error) == is_clear()).all()
 
 
 def test_rises_and_effects_per_served_token_lead_to_the_same_findings():
-    clear, effect = set_11.is_clear(), rises()[0] / ablation()[0].T  # (8, 3) each
+    clear, effect = is_clear(), rises()[0] / ablation()[0].T  # (8, 3) each
     largest = np.where(clear, effect, 0).argmax(axis=0)  # (3,)
     alike = clear.all(axis=1) & (effect.max(axis=1) < 1.5 * effect.min(axis=1))  # (8,)
     assert largest.tolist() == [findings()[domain] for domain in DOMAINS]
@@ -178,7 +175,7 @@ def test_every_wrong_expert_is_answered_with_its_numbers():
         for i in range(8):
             result = check("11.5", {**FOUND, part: f"E{i + 1}"})
             assert (result.status == Status.CORRECT) == (i == right)
-            assert i == right or set_11.written(i, DOMAINS.index(part) if part in DOMAINS else 2) in result.message
+            assert i == right or written(i, DOMAINS.index(part) if part in DOMAINS else 2) in result.message
 
 
 def test_all_wrong_entries_are_named():
@@ -193,8 +190,8 @@ def test_all_wrong_entries_are_named():
 
 def test_the_table_allows_what_is_allowed_and_bears_out_what_is_said_of_the_rest():
     table = results()
-    alone = {name: np.array(table[name]["domain"]) for name in set_11.ROUTERS}
-    given = {name: np.array(table[name]["given token"]) for name in set_11.ROUTERS}
+    alone = {name: np.array(table[name]["domain"]) for name in ROUTERS}
+    given = {name: np.array(table[name]["given token"]) for name in ROUTERS}
     assert alone["first layer"].min() > 0.01  # A, B
     assert np.abs(given["first layer"]).max() < 0.01
     assert given["last layer"].min() > 0.2  # E

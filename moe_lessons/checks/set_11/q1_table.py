@@ -1,0 +1,87 @@
+"""Question 11.1: the domain table."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from moe_lessons import metrics
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import by_value
+
+
+def table_cases(rng: np.random.Generator) -> list[tuple]:
+    """Domains of unequal size, in mixed order; experts that nobody has, the last among them. (selected, domain, N)."""
+    cases = []
+    for sizes, k, N in (((6, 3, 4), 2, 6), ((5, 2), 3, 7), ((3, 4, 2, 5), 2, 5)):
+        domain = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))  # (T,)
+        used = np.delete(np.arange(N - 1), 1) if N > 5 else np.arange(N - 1)  # E2 and the last are idle
+        wish = rng.random((len(sizes), used.size)) + np.eye(len(sizes), used.size)  # (D, used)
+        noisy = wish[domain] + 0.4 * rng.gumbel(size=(domain.size, used.size))  # (T, used)
+        cases.append((used[np.argsort(-noisy, axis=1)[:, :k]], domain, N))
+    return cases
+
+
+def of_table(wrong: Callable) -> Callable:
+    """Return the function of (selected, domain, N) that is wrong(counts (D, N), tokens of each domain (D, 1), k)."""
+
+    def answer(selected: np.ndarray, domain: np.ndarray, N: int) -> np.ndarray:
+        n = np.bincount(domain)[:, None]  # (D, 1)
+        with np.errstate(all="ignore"):
+            return wrong(n * metrics.domain_specialisation(selected, domain, N), n, selected.shape[1])
+
+    return answer
+
+
+def over_use(c: np.ndarray, n: np.ndarray, k: int) -> np.ndarray:
+    """Return the shares relative to the experts' shares of all tokens; NaN where an expert has none. (D, N)."""
+    return c / n / (c.sum(axis=0) / n.sum())
+
+
+TABLE = FunctionQuestion(
+    **about("11.1", "The domain table", "write it", "easy", points=1, minutes=5),
+    hints=(
+        "A token has k experts and is counted for each of them: in a table of counts (D, N) every token adds k ones, all in the row of its domain. What is the share of a domain's *tokens*?",
+        "`(selected == i).any(axis=1)` says which tokens have expert i. The mean of that over the tokens with `domain == c` is the entry of domain c and expert i. (Or `np.add.at` on zeros of shape (D, N), at rows `domain[:, None]` and columns `selected`; then divide each row by its number of tokens.)",
+    ),
+    idea="A row sums to k, because every token has k experts, so the baseline of an entry is k/N; and since the row is divided by its own tokens, a small domain counts as much as a large one.",
+    answer="my_domain_table",
+    parameters=("selected", "domain", "num_experts"),
+    stands_for=("metrics.domain_specialisation", "metrics.vocabulary_specialisation"),
+    when_raised="selected is (T, k), domain (T,): one label for each row of selected. domain[:, None] is (T, 1) and fits beside it.",
+    cases=table_cases,
+    reference=metrics.domain_specialisation,
+    mistakes=by_value(
+        "divided by k: Your rows sum to 1: you divided by the domain's assignments, k for each token. Asked is the share of its *tokens* that have the expert, so a row sums to k.",
+        of_table(lambda c, n, k: c / (n * k)),
+        "of the expert's tokens: You divided by the expert's tokens: which share of them is from this domain. Asked is the other direction, the share of the domain's tokens. Yours mixes in how large the domains are: a large one leads for most experts.",
+        (of_table(lambda c, n, k: c / c.sum(axis=0)), of_table(lambda c, n, k: c / np.maximum(c.sum(axis=0), 1))),
+        "first choice only: You looked at the first choice alone. An expert counts wherever it stands among the k of a token. (Papers do report the first choice too; then the baseline is 1/N.)",
+        lambda s, domain, N: metrics.domain_specialisation(s[:, :1], domain, N),
+        "last choice only: You looked at the last choice alone. An expert counts wherever it stands among the k of a token.",
+        lambda s, domain, N: metrics.domain_specialisation(s[:, -1:], domain, N),
+        "counts: These are counts. Divide each row by the number of that domain's tokens: else the domain with the most text looks the most specialised.",
+        of_table(lambda c, n, k: c),
+        "added once: Every token of a domain that has the expert counts, but here they add 1 all together: `table[rows, columns] += 1` writes a repeated place once. `np.add.at(table, (rows, columns), 1)` adds every time.",
+        of_table(lambda c, n, k: (c > 0) / n),
+        "of all tokens: You divided by all T tokens. Divide each row by the tokens of its own domain: else a small domain seems to use no expert.",
+        of_table(lambda c, n, k: c / n.sum()),
+        "of all assignments: You divided by all T·k assignments. Divide each row by the tokens of its own domain.",
+        of_table(lambda c, n, k: c / c.sum()),
+        "over the baseline: You divided by the baseline k/N. That is a good next step, but asked is the share itself.",
+        of_table(lambda c, n, k: c / n / (k / c.shape[1])),
+        "less the baseline: You took off the baseline k/N. That is a good next step, but asked is the share itself.",
+        of_table(lambda c, n, k: c / n - k / c.shape[1]),
+        "over the expert's use: You compare with the expert's share of all tokens. That says which domain likes the expert more than the others do. Asked is the share itself, whose baseline is k/N.",
+        (of_table(over_use), of_table(lambda *counts: np.nan_to_num(over_use(*counts)))),
+        "by T/D: You divided every row by the same number, T/D. The domains are not equally large: take each row's own tokens.",
+        of_table(lambda c, n, k: c / n.mean()),
+        "in percent: These are percentages. Return shares, from 0 to 1.",
+        of_table(lambda c, n, k: 100 * c / n),
+        "idle experts left out: The last expert has no token here, and its column is missing. A table of N experts has N columns: give `np.bincount` its `minlength`, or count into zeros of shape (D, N).",
+        lambda s, domain, N: metrics.domain_specialisation(s, domain, N)[:, : s.max() + 1],
+        "idle experts left out: An expert without tokens has no column in yours. A table of N experts has N columns, zeros among them.",
+        lambda s, domain, N: metrics.domain_specialisation(s, domain, N)[:, np.unique(s)],
+        "transposed: The numbers are right, but your table is (N, D). Domains are rows, experts columns: (D, N).",
+        of_table(lambda c, n, k: (c / n).T),
+    ),
+)

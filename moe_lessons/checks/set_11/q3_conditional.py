@@ -1,0 +1,123 @@
+"""Question 11.3: conditional on the token."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from moe_lessons import metrics
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import by_value
+
+
+def conditional_cases(rng: np.random.Generator) -> list[tuple]:
+    """The expert follows the token, and the domain a little; then an expert that only token and domain together tell."""
+    cases = []
+    for T, D, N, tied in ((240, 3, 4, True), (300, 2, 3, False)):
+        token = rng.choice(6, size=T, p=[0.3, 0.25, 0.2, 0.12, 0.08, 0.05])  # (T,)
+        domain = np.where(rng.random(T) < (0.6 if tied else 0.1), token % D, rng.integers(D, size=T))
+        domain[token == 5] = 0  # a token of one domain only
+        told = token + domain * (rng.random(T) < 0.3) if tied else token + domain
+        expert = np.where(rng.random(T) < 0.75, told, rng.integers(N, size=T)) % N
+        cases.append((domain, expert, np.array([41, 7, 380, 12, 96, 213])[token]))
+    return cases
+
+
+def entropies(domain: np.ndarray, expert: np.ndarray, token: np.ndarray) -> dict[str, float]:
+    """Return the entropies in bits of all groups of labels: "d", "e", "t", "de", "dt", "et", "det"."""
+    labels = {"d": domain, "e": expert, "t": token}
+    found = {}
+    for names in ("d", "e", "t", "de", "dt", "et", "det"):
+        _, counts = np.unique(np.stack([labels[name] for name in names]), axis=1, return_counts=True)
+        found[names] = float(metrics.entropy(counts / domain.size, base=2))
+    return found
+
+
+def of_entropies(wrong: Callable) -> Callable:
+    """Return the function of (domain, expert, token) that is wrong(entropies)."""
+    return lambda domain, expert, token: wrong(entropies(domain, expert, token))
+
+
+def between(h: dict[str, float], a: str, b: str) -> float:
+    """Return I(a; b) from entropies; b may be a group."""
+    return h[a] + h[b] - h["".join(sorted(a + b))]
+
+
+def conditional(h: dict[str, float], given: str = "t") -> float:
+    """Return the information between the other two labels, given this one, from entropies."""
+    a, b = (label for label in "det" if label != given)
+    return between(h, a, "".join(sorted(b + given))) - between(h, a, given)
+
+
+def of_tokens(wrong: Callable) -> Callable:
+    """Return the function that is wrong(information of each token, tokens in each, whether it has several domains)."""
+
+    def answer(domain: np.ndarray, expert: np.ndarray, token: np.ndarray) -> float:
+        kinds, counts = np.unique(token, return_counts=True)
+        own = [metrics.mutual_information(domain[token == t], expert[token == t], base=2) for t in kinds]
+        mixed = [np.ptp(domain[token == t]) > 0 for t in kinds]
+        return float(wrong(np.array(own), counts, np.array(mixed)))
+
+    return answer
+
+
+CONDITIONAL = FunctionQuestion(
+    **about("11.3", "Conditional on the token", "write it", "medium", points=2, minutes=8),
+    hints=(
+        "Take the occurrences of one token alone. Within them, what does the expert tell about the domain? That is an ordinary I(domain; expert), from a small table. A token that never changes its domain adds 0.",
+        "Then average over tokens, each with its share of all T occurrences: Σ p(t) · I(domain; expert among the occurrences of t). Or by entropies of groups of labels: H(d, t) + H(e, t) − H(d, e, t) − H(t).",
+    ),
+    idea="Domains use different tokens, so an expert that has only learned tokens tells a lot about the domain. Holding the token fixed asks what is left of that: what the router knows beyond the token itself.",
+    answer="my_conditional_information",
+    parameters=("domain", "expert", "token"),
+    stands_for=("metrics.mutual_information", "metrics.permutation_null"),
+    when_raised="domain, expert and token are (T,), whole numbers. Token ids have gaps: go over np.unique(token), or code them by np.unique(token, return_inverse=True)[1].",
+    cases=conditional_cases,
+    reference=partial(metrics.mutual_information, base=2),
+    mistakes=by_value(
+        "unconditional: This is I(domain; expert), as if the token were unknown. It counts everything that the expert tells only because domains use different tokens, and it misses what only token and expert together tell.",
+        of_entropies(lambda h: between(h, "d", "e")),
+        "difference: You took I(domain; expert) − I(domain; token). That compares two sources that overlap. Condition instead: I(d; e | t) = I(d; e and t together) − I(d; t).",
+        of_entropies(lambda h: between(h, "d", "e") - between(h, "d", "t")),
+        "difference: You took I(domain; expert) − I(expert; token). That is no conditional information: the two overlap only in part. Hold the token fixed instead, and average over tokens.",
+        of_entropies(lambda h: between(h, "d", "e") - between(h, "e", "t")),
+        "not weighted: You averaged over the kinds of tokens as if each occurred equally often. Weigh each with p(token), its share of the T occurrences: a rare token counts little, and its estimate is the most biased.",
+        of_tokens(lambda own, n, mixed: own.mean()),
+        "summed: You summed over the tokens. Average them, each with its share p(token).",
+        of_tokens(lambda own, n, mixed: own.sum()),
+        "summed: You summed over the tokens, each times its count. Divide by T.",
+        of_tokens(lambda own, n, mixed: (own * n).sum()),
+        "mixed tokens only: You left out tokens that occur in one domain only, and divided by the rest. There the expert has nothing to add, and that counts too, with 0 bits.",
+        of_tokens(lambda own, n, mixed: (own * n)[mixed].sum() / n[mixed].sum()),
+        "given the domain: You held the domain fixed: this is I(expert; token | domain). Hold the *token* fixed.",
+        of_entropies(lambda h: conditional(h, "d")),
+        "given the expert: You held the expert fixed: this is I(domain; token | expert). Hold the *token* fixed.",
+        of_entropies(lambda h: conditional(h, "e")),
+        "both together: This is what expert and token together tell about the domain. Take off what the token tells by itself, I(domain; token).",
+        of_entropies(lambda h: between(h, "d", "et")),
+        "the token alone: This is I(domain; token): the expert is not in it.",
+        of_entropies(lambda h: between(h, "d", "t")),
+        "expert and token: This is I(expert; token): the domain is not in it.",
+        of_entropies(lambda h: between(h, "e", "t")),
+        "overall margins: Within a token you compared with p(domain) and p(expert) of *all* tokens. Take the margins from the same occurrences: p(domain | token) and p(expert | token).",
+        of_entropies(lambda h: h["d"] + h["e"] + h["t"] - h["det"]),
+        "nats: These are nats. Take log2 for bits.",
+        of_entropies(lambda h: conditional(h) * np.log(2)),
+        "base 10: You took log10. Take log2 for bits.",
+        of_entropies(lambda h: conditional(h) * np.log10(2)),
+        "share: You divided by H(domain | token): a share of what could be known. Asked are bits.",
+        of_entropies(lambda h: conditional(h) / (h["dt"] - h["t"])),
+        "what is left: This is what is left to know about one label, not what another tells about it. Information is a difference of two entropies: I(d; e | t) = H(d | t) − H(d | e, t).",
+        (
+            of_entropies(lambda h: h["det"] - h["et"]),
+            of_entropies(lambda h: h["dt"] - h["t"]),
+            of_entropies(lambda h: h["det"] - h["dt"]),
+        ),
+        "interaction: You took the difference of I(domain; expert) and the conditional information. That says how much the token explains, or hides. Asked is the conditional information itself.",
+        of_entropies(lambda h: between(h, "d", "e") - conditional(h)),
+        "interaction: You took the difference of the conditional information and I(domain; expert). Asked is the conditional information itself.",
+        of_entropies(lambda h: conditional(h) - between(h, "d", "e")),
+        "sign: The sign is the wrong way round: information is never below 0.",
+        of_entropies(lambda h: -conditional(h)),
+    ),
+)

@@ -1,0 +1,100 @@
+"""Question 11.4: when does the router stop moving?"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from moe_lessons import metrics
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import by_value
+
+
+def saturation_cases(rng: np.random.Generator) -> list[tuple]:
+    """Checkpoints that come nearer and nearer to the last; the order of the choices changes by itself."""
+    return [(drifting(rng, C, T, k, N),) for C, T, k, N in ((4, 9, 2, 5), (5, 8, 3, 7), (3, 12, 4, 9))]
+
+
+def drifting(rng: np.random.Generator, C: int, T: int, k: int, N: int) -> np.ndarray:
+    """Return selections (C, T, k) that agree more and more with the last."""
+    taste = rng.gumbel(size=(T, N - 1))  # (T, N − 1), at the end nobody has the last expert
+    noise = np.linspace(1.5, 0.4, C - 1)[:, None, None] * rng.gumbel(size=(C - 1, T, N - 1))
+    logits = np.concatenate([taste + noise, taste[None]])  # (C, T, N − 1)
+    order = np.argsort(-logits, axis=-1)  # (C, T, N − 1)
+    selected = order[..., :k].copy()  # (C, T, k)
+    selected[0, 0], selected[0, 1] = selected[-1, 0][::-1], selected[-1, 1]  # the same set in another order, or in this
+    selected[:-1, 2] = order[-1, 2, -k:]  # nothing in common until the end
+    selected[:-1, 3, -1] = N - 1  # one choice that is among no token's final ones
+    return selected
+
+
+def each_checkpoint(wrong: Callable) -> Callable:
+    """Return the function of selected (C, T, k) that is wrong(checkpoint, final) for each checkpoint."""
+    return lambda selected: np.array([wrong(now, selected[-1]) for now in selected])
+
+
+saturations = each_checkpoint(metrics.saturation)  # of selected (C, T, k); the last is the final one
+
+
+def common(now: np.ndarray, final: np.ndarray) -> np.ndarray:
+    """Return how many experts two selections (T, k) share in each token, (T,)."""
+    return (now[:, :, None] == final[:, None, :]).any(axis=-1).sum(axis=-1)
+
+
+def of_common(wrong: Callable) -> Callable:
+    """Return the function of selected (C, T, k) that is the mean over tokens of wrong(common experts (T,), k)."""
+    return each_checkpoint(lambda now, final: wrong(common(now, final), now.shape[1]).mean())
+
+
+def neighbours(before: tuple[float, ...] = (), after: tuple[float, ...] = ()) -> Callable:
+    """Return the function that compares each checkpoint with the one before it, with numbers before and after these."""
+    return lambda selected: np.array([*before, *map(metrics.saturation, selected[1:], selected[:-1]), *after])
+
+
+SATURATION = FunctionQuestion(
+    **about("11.4", "When does the router stop moving?", "write it", "medium", points=2, minutes=6),
+    hints=(
+        "A token's k experts are a set: E3, E1 and E1, E3 are the same choice. So `==` place by place misses hits, and `np.isin` over the whole array finds hits that belong to other tokens.",
+        "`selected[:, :, :, None] == selected[-1][None, :, None, :]` is (C, T, k, k): each choice against each final choice of the same token. `any` over the last axis says whether the choice is among the final ones; then the mean over tokens and choices.",
+    ),
+    idea="Divided by k, the common experts of a token are the share of its choices that have settled. Two routers that know nothing of each other already agree on about k/N, so read a saturation against that, not against 0.",
+    answer="my_saturation",
+    parameters=("selected",),
+    stands_for=("metrics.saturation",),
+    when_raised="selected is (C, T, k): checkpoints, tokens, choices. selected[-1] is the final one, (T, k). Return C numbers.",
+    cases=saturation_cases,
+    reference=saturations,
+    mistakes=by_value(
+        "in order: You compared place by place, so an expert that went from first to second choice counts as lost. The k experts of a token are a set.",
+        each_checkpoint(lambda now, final: (now == final).mean()),
+        "first choice only: You compared one choice of each token alone. All k selected experts count.",
+        (
+            each_checkpoint(lambda now, final: (now[:, 0] == final[:, 0]).mean()),
+            each_checkpoint(lambda now, final: (now[:, :1] == final).any(axis=1).mean()),
+            each_checkpoint(lambda now, final: (now == final[:, :1]).any(axis=1).mean()),
+        ),
+        "Jaccard: You divided by the size of the union (the Jaccard index). Eq. 5 divides by k: with one of two experts in common it says 1/2, where Jaccard says 1/3.",
+        of_common(lambda both, k: both / (2 * k - both)),
+        "previous checkpoint: You compared each checkpoint with its neighbour in time. That says how fast the router still moves; one that walks slowly in circles would seem saturated. Eq. 5 compares with the *final* checkpoint.",
+        (neighbours(), neighbours((0,)), neighbours((1,)), neighbours((np.nan,)), neighbours(after=(1,))),
+        "first checkpoint: You compared with the first checkpoint. That says how far the router has moved away, not how near it is to where it ends.",
+        lambda selected: saturations(selected[::-1])[::-1],
+        "all or nothing: You count a token only if all its k experts are final. One expert of two in common counts as a half.",
+        of_common(lambda both, k: both == k),
+        "any: You count a token as soon as one of its experts is final. Count how many are, and divide by k.",
+        of_common(lambda both, k: both > 0),
+        "not divided by k: This is the number of common experts of a token. Divide by k.",
+        of_common(lambda both, k: both),
+        "over all tokens: You asked whether an expert is among the final choices of *any* token (`np.isin` looks through the whole array). Compare each token with itself.",
+        each_checkpoint(lambda now, final: np.isin(now, final).mean()),
+        "counts: This is the number of common experts, summed over the tokens. Divide by T·k.",
+        of_common(lambda both, k: both * both.size),
+        "moved: This is the share that still changes. Saturation is 1 minus that.",
+        of_common(lambda both, k: 1 - both / k),
+        "one mean: This is one number, the mean over the checkpoints. Return one for each: the course of it is what is asked.",
+        lambda selected: saturations(selected).mean(),
+        "final left out: Right, but the final checkpoint is missing. Return C numbers; the last is 1.",
+        lambda selected: saturations(selected)[:-1],
+        "in percent: These are percentages. Return shares, from 0 to 1.",
+        lambda selected: 100 * saturations(selected),
+    ),
+)

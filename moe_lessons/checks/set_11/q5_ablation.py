@@ -1,0 +1,148 @@
+"""Question 11.5: an expert is switched off."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from moe_lessons.checks.forms import Fields, Name
+from moe_lessons.checks.question import EntriesQuestion, about
+from moe_lessons.checks.verdicts import Facts, Fault, always, by_test, filled
+
+DOMAINS = ("prose", "code", "JSON")
+ENTRIES = (*DOMAINS, "used but not needed", "needed by all alike")
+OFF = 8  # experts
+EXPERTS = tuple(f"E{i + 1}" for i in range(OFF))
+CLEAR = 3  # standard errors
+USE = (  # share of a domain's tokens that have the expert among their 2
+    (0.70, 0.30, 0.15, 0.20, 0.30, 0.05, 0.15, 0.15),
+    (0.35, 0.15, 0.20, 0.70, 0.30, 0.05, 0.10, 0.15),
+    (0.15, 0.20, 0.75, 0.30, 0.30, 0.05, 0.15, 0.10),
+)
+RISE = (  # nats; E6 is drawn apart
+    (0.06, 0.22, 0.00, 0.05, 0.12, 0.00, 0.04, 0.03),
+    (0.30, 0.03, 0.00, 0.07, 0.12, 0.00, 0.02, 0.05),
+    (0.08, 0.04, 0.00, 0.18, 0.12, 0.00, 0.05, 0.02),
+)
+
+
+@cache
+def ablation() -> tuple[np.ndarray, np.ndarray]:
+    """Return the use (3, 8), and the loss in nats of each text (9, 3, 40): all experts on, then one off at a time."""
+    rng = np.random.default_rng(11)
+    whole = np.array([2.6, 1.7, 1.1])[:, None] + 0.45 * rng.normal(size=(3, 40))  # (3, 40), texts differ
+    strength = np.abs(1 + 0.3 * rng.normal(size=(OFF, 3, 40)))  # some texts need an expert more
+    rise = np.array(RISE).T[:, :, None] * strength + 0.02 * rng.normal(size=(OFF, 3, 40))  # (8, 3, 40)
+    rise[5] = 0.004 * rng.normal(size=(3, 40))  # E6 serves few tokens
+    rise[5, 2, 17] = 9.6  # and one JSON text breaks down without it
+    use, losses = np.array(USE), np.concatenate([whole[None], whole + rise])  # (9, 3, 40)
+    for array in (use, losses):
+        array.flags.writeable = False
+    return use, losses
+
+
+@cache
+def rises() -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard error over texts of what each expert's absence adds to the loss, (8, 3) each."""
+    losses = ablation()[1]
+    paired = losses[1:] - losses[0]  # (8, 3, 40)
+    return paired.mean(axis=-1), paired.std(axis=-1, ddof=1) / np.sqrt(paired.shape[-1])
+
+
+def is_clear() -> np.ndarray:
+    """Return which rises are more than CLEAR standard errors above 0, (8, 3)."""
+    mean, error = rises()
+    return mean > CLEAR * error
+
+
+@cache
+def findings() -> dict[str, int]:
+    """Return the expert, from 0, that each entry of 11.5 asks for. By rises or per served token: the same ones."""
+    mean, clear, most_used = rises()[0], is_clear(), ablation()[0].argmax(axis=1)
+    needed = np.where(clear, mean, -np.inf).argmax(axis=0)  # (3,)
+    (idle,) = (i for i in most_used if not clear[i].any())
+    (alike,) = (i for i in range(OFF) if clear[i].all() and mean[i].max() < 1.5 * mean[i].min())
+    return dict(zip(ENTRIES, map(int, (*needed, idle, alike)), strict=True))
+
+
+def written(i: int, c: int | None = None) -> str:
+    """Write the rises without expert i: "prose 0.06 ± 0.01, …", or that of one domain."""
+    mean, error = rises()
+    which = range(len(DOMAINS)) if c is None else (c,)
+    return ", ".join(f"{DOMAINS[d]} {round(mean[i, d], 3) + 0:.3f} ± {error[i, d]:.3f}" for d in which)
+
+
+def found_without(i: int) -> dict[str, Any]:
+    """Return what the table of use and the rises say of expert i."""
+    use, mean = ablation()[0][:, i], rises()[0][i]  # (3,) each
+    even = " Its use may be similar, its effect is not." if np.ptp(use) <= 0.1 else ""
+    favourite, needed = i in ablation()[0].argmax(axis=1), i in map(findings().get, DOMAINS)
+    known = {"expert": EXPERTS[i], "clear": is_clear()[i], "largest": mean.max(), "rises": written(i), "even": even}
+    return {**known, "favourite": favourite, "needed": needed}
+
+
+def found_in_domain(i: int, c: int) -> dict[str, Any]:
+    """Return what they say of expert i in domain c."""
+    (use, losses), (mean, _), clear = ablation(), rises(), is_clear()[i, c]
+    rise = losses[i + 1, c] - losses[0, c]  # (40,)
+    other = next((domain for domain in DOMAINS if domain != DOMAINS[c] and findings()[domain] == i), None)
+    without = f"Without {EXPERTS[i]} the loss rises by: {written(i, c)}."
+    texts = {"texts": rise.size, "most": rise.max(), "median": np.median(rise)}
+    led = {"unclear": not clear, "leads": mean[i, c] == mean[:, c].max(), "most_used": i == use[c].argmax()}
+    return {"domain": DOMAINS[c], "without": without, "other": other, **texts, **led}
+
+
+AGAINST_DOMAIN = by_test(
+    "one text: The mean is the largest, but is it evidence? {without} One text of {texts} rises by {most:.1f}; the median of them all is {median:.3f}.",
+    lambda found: found.unclear and found.leads,
+    "most used: {expert} is the one that {domain} *uses* most. Use is not effect: other experts may do the same. {without} For another expert it is more.",
+    lambda found: found.most_used,
+    "another domain: Without {expert} it is {other} that suffers most. {without} Take the largest clear rise among the experts, within the column of {domain}.",
+    lambda found: found.other,
+    "not clear: That rise is not clear of 0. {without}",
+    lambda found: found.unclear,
+    ": {without} For another expert it is more, and clear.",
+    always,
+)
+AGAINST_IDLE = by_test(
+    "another domain needs it: {expert} is the most used of a domain, but its absence does raise losses: {rises}.",
+    lambda found: found.favourite,
+    ": {expert} is not the most used expert of any domain, and its absence does raise losses: {rises}.",
+    lambda found: found.clear.any(),
+    "little used: Nothing is clear here, true: {rises}. But no domain uses {expert} most; look at the table of use.",
+    always,
+)
+AGAINST_ALIKE = by_test(
+    "one text: Not every domain's loss clearly rises without {expert}: {rises}.",
+    lambda found: not found.clear.all() and found.largest > 0.1,
+    "not needed: Not every domain's loss clearly rises without {expert}: {rises}.",
+    lambda found: not found.clear.all(),
+    "needed most by one: All three losses rise, but not alike: {rises}.{even}",
+    lambda found: found.needed,
+    ": All three losses rise, but not alike: {rises}.{even}",
+    always,
+)
+AGAINST = dict(zip(ENTRIES, (*[AGAINST_DOMAIN] * 3, AGAINST_IDLE, AGAINST_ALIKE), strict=True))
+
+
+def against(part: str, expert: str) -> Fault:
+    """Refute an expert as the one that an entry asks for, with its numbers."""
+    i = EXPERTS.index(expert)
+    found = Facts(**found_without(i), **(found_in_domain(i, DOMAINS.index(part)) if part in DOMAINS else {}))
+    mistake = next(mistake for mistake in AGAINST[part] if mistake.seen(found))
+    name = mistake.name and f"{part}: {mistake.name}"
+    return Fault(name, f"{part!r} is not {expert!r}.", filled(mistake.why, found))
+
+
+ABLATION = EntriesQuestion(
+    **about("11.5", "An expert is switched off", "predict a number", "medium", points=2, minutes=8),
+    hints=(
+        "The same 40 texts were read each time, so subtract first: `losses[1:] - losses[0]`, (8, 3, 40). Texts differ much more from each other than an expert's absence changes them, and in the difference that cancels.",
+        "Mean and standard error over the last axis: `d.mean(-1)` and `d.std(-1, ddof=1) / np.sqrt(40)`, (8, 3) each. Where the mean is more than three standard errors above 0, the effect is clear. Divide the mean by `use.T`, (8, 3): that is the effect per served token. Look for the largest *clear* one in each column.",
+    ),
+    idea="How much an expert is used says where tokens go; only its absence says what is lost, per token that it served, and only beside its spread. An expert can be popular and replaceable, or rare and decisive for one text.",
+    answer="my_findings",
+    form=Fields(dict.fromkeys(ENTRIES, Name(EXPERTS))),
+    expected=lambda: {part: EXPERTS[i] for part, i in findings().items()},
+    against=against,
+)

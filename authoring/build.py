@@ -1,4 +1,4 @@
-"""Writes notebooks/, exercises/, solutions/ and the README's map and pictures from their sources in authoring/.
+"""Writes notebooks/, exercises/, solutions/, the README's map and pictures, and the cheat sheet from their sources.
 
 Usage: python authoring/build.py [--check]
 
@@ -20,6 +20,7 @@ from course import Course, Questions, read_lesson
 from fields import fill_readme
 from ipynb import exercise_notebooks, lesson_notebook, refuse_file_name
 from percent import SourceError
+from sheet import page
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("notebooks", "exercises", "solutions")
@@ -72,6 +73,8 @@ def assemble(root: Path, questions: Questions) -> tuple[dict[str, str], list[str
             files |= _notebooks_of(path, course)
         except SourceError as error:
             errors.append(f"{path.relative_to(root).as_posix()}:{error.line}: {error}")
+    if (sheet := root / "docs/cheat_sheet.md").exists():
+        files["docs/cheat_sheet.html"] = page(sheet.read_text(encoding="utf-8"))
     if course.has_map:
         files["README.md"] = fill_readme((root / "README.md").read_text(encoding="utf-8"), course)
     return files, errors

@@ -130,8 +130,8 @@ progress()
 #
 # {{map}}
 #
-# The core path is the lessons without their *deeper* cells: take a few minutes off each. The full path adds the deeper
-# cells and the exercises.
+# Minutes: first the core, which makes sense alone, then the cells marked *deeper*. Formulas, gate forms and usual settings
+# stand on [one sheet to print](../docs/cheat_sheet.html).
 
 # %% [markdown]
 # ## Recap

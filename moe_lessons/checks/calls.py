@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -71,7 +71,7 @@ def call_answer(
     try:
         value = plain(function(*mine, *helpers))
     except Exception as error:
-        raise AnswerRaised(", ".join(map(_named, parameters, case))) from error
+        raise AnswerRaised(asked_with(parameters, case)) from error
     pairs = zip(parameters, mine, case, strict=True)
     return value, [name for name, now, before in pairs if _changed(plain(now), plain(before))]
 
@@ -114,7 +114,7 @@ def differentiated(
         with torch.enable_grad():
             return _differentiated(function(*(_cloned(a) for a in named.values())), [named[n] for n in slopes], v)
     except Exception as error:
-        raise AnswerRaised(", ".join(map(_named, named, named.values()))) from error
+        raise AnswerRaised(asked_with(named, named.values())) from error
 
 
 def _cloned(argument: Any) -> Any:
@@ -159,9 +159,16 @@ def call_each(
     return [(call.value, call.changed) for call in calls]
 
 
+def asked_with(names: Iterable[str], arguments: Iterable[Any]) -> str:
+    """Say what a function was called with."""
+    return ", ".join(map(_named, names, arguments))
+
+
 def _named(name: str, argument: Any) -> str:
-    """Name an argument: a number with its value, an array or a tensor with its shape."""
+    """Name an argument: a number with its value, an array or a tensor with its shape, a list with its length."""
     value = plain(argument)
+    if isinstance(argument, list):
+        return f"{name}: a list of {len(argument)}"
     if isinstance(value, np.ndarray) and not isinstance(argument, np.ndarray) and value.ndim:
         return f"{name}: a tensor of shape {value.shape}"
     small = isinstance(value, (np.ndarray, str)) and np.ndim(value) == 0

@@ -1,5 +1,6 @@
 """What several questions need of a gate: who is selected, and weights that a known mistake gives."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,3 +45,8 @@ def naive_softmax(h: np.ndarray, subtracted: Any = 0.0, axis: int | None = -1) -
     """Return e^(h − subtracted) divided by its sum along `axis`, None for all of h (..., N): NaN where it overflows."""
     e = np.exp(h - subtracted)  # (..., N)
     return e / e.sum(axis=axis, keepdims=True)  # (..., N)
+
+
+def normal_cdf(z: np.ndarray) -> np.ndarray:
+    """Return Φ(z), the chance that a standard normal draw is below z, same shape."""
+    return np.vectorize(lambda value: 0.5 * math.erfc(-value / math.sqrt(2)))(z)

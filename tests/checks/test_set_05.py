@@ -7,26 +7,12 @@ from torch.nn import functional
 
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_05 import (
-    MOST_FULL,
-    MOST_ROWS,
-    SPARSE,
-    RowCountingExperts,
-    combined,
-    dispatch,
-    exchanged_rows,
-    expert_cases,
-    full_size_gradients,
-    gelu,
-    loop_values,
-    rows_fault,
-    silu,
-    slow_cases,
-    sparse,
-    sparse_cases,
-    swiglu,
-    tanh_gelu,
-)
+from moe_lessons.checks.set_05 import full_size_gradients
+from moe_lessons.checks.set_05.q1_expert import expert_cases, gelu, silu, swiglu, tanh_gelu
+from moe_lessons.checks.set_05.q2_dispatch import dispatch, exchanged_rows
+from moe_lessons.checks.set_05.q3_sparse import SPARSE, RowCountingExperts, rows_fault, sparse, sparse_cases
+from moe_lessons.checks.set_05.q4_trap import MOST_FULL, MOST_ROWS, loop_values, slow_cases
+from moe_lessons.checks.set_05.q5_combine import combined
 
 SEEDS = range(20)
 
@@ -168,8 +154,8 @@ def test_dispatch_sparse_forward_and_combination_agree_with_loops_over_tokens(se
 
 def test_rows_of_one_expert_that_are_exchanged_are_named():
     selected = np.array([[0, 1], [1, 0]])
-    assert exchanged_rows(np.array([0, 3, 1, 2]), selected, 2) == ""
-    assert exchanged_rows(np.array([0, 3, 2, 1]), selected, 2) == (
+    assert exchanged_rows(np.array([0, 3, 1, 2]), selected) == ""
+    assert exchanged_rows(np.array([0, 3, 2, 1]), selected) == (
         "order[2] = 2 and order[3] = 1 both go to E2: the smaller comes first"
     )
 
@@ -209,20 +195,21 @@ def test_a_reshape_to_k_and_T_of_weighted_rows_gets_a_true_verdict():
 def test_experts_answer_in_kind_and_keep_what_they_are_given():
     experts = RowCountingExperts(np.stack([np.eye(2), -np.eye(2)]))
     rows = torch.tensor([[0.5, -1.0]], requires_grad=True)
-    assert torch.allclose(experts.functions[1](rows), -torch.tanh(rows.detach()))
-    assert isinstance(experts.functions[0]([0.5, -1.0]), np.ndarray)
-    assert [(index, given.tolist()) for index, given in experts.calls] == [(1, [[0.5, -1.0]]), (0, [[0.5, -1.0]])]
+    assert torch.allclose(experts.argument[1](rows), -torch.tanh(rows.detach()))
+    assert isinstance(experts.argument[0]([0.5, -1.0]), np.ndarray)
+    assert [(index, given.tolist()) for index, given in experts.noted()] == [(1, [[0.5, -1.0]]), (0, [[0.5, -1.0]])]
     with pytest.raises(ValueError, match=r"rows \(r, d\) with d = 2; came an array of shape \(2, 3\)"):
-        experts.functions[0](np.zeros((2, 3)))
+        experts.argument[0](np.zeros((2, 3)))
 
 
 def test_only_the_asked_rows_in_one_call_each_have_no_fault():
     x, selected = np.array([[1.0], [2.0]]), np.array([[0, 1], [1, 2]])
     good = [(0, x[:1]), (1, x), (2, x[1:])]
-    assert rows_fault(good, x, selected) == ("", None)
-    assert rows_fault([(i, x) for i in range(3)], x, selected)[1] == "dense"
-    assert rows_fault([(0, x[:1]), (1, x[:1]), (1, x[1:]), (2, x[1:])], x, selected)[1] == "row by row"
-    assert rows_fault([*good, (2, x[1:])], x, selected)[1] is None
+    assert rows_fault(None, good, x, selected) is None
+    assert rows_fault(None, [(i, x) for i in range(3)], x, selected).name == "dense"
+    one_by_one = [(0, x[:1]), (1, x[:1]), (1, x[1:]), (2, x[1:])]
+    assert rows_fault(None, one_by_one, x, selected).name == "row by row"
+    assert rows_fault(None, [*good, (2, x[1:])], x, selected).name is None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -245,9 +232,8 @@ def test_an_error_in_the_learners_layer_is_shown_with_its_line():
     result = check("5.4", transposed, seed=0)
     assert result.status == Status.RAISED
     assert "return torch.cat([part @ a.T" in result.message
-    assert (
-        "called with rows (48, 24), sizes (a list of 12 numbers), W1 (12, 24, 40), W2 (12, 40, 24)." in result.message
-    )
+    called = ["rows: a tensor of shape (48, 24)", "sizes: a list of 12", "W1: a tensor of shape (12, 24, 40)"]
+    assert f"called with {', '.join(called)}, W2: a tensor of shape (12, 40, 24)." in result.message
     assert check("5.4", lambda rows, sizes, W1, W2: (rows, sizes), seed=0).status == Status.NOT_YET
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from moe_lessons.checks.gates import selected_mask
+from moe_lessons.checks.gates import normal_cdf, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_value
 
@@ -20,11 +20,6 @@ def load_cases(rng: np.random.Generator) -> list[tuple]:
         noisy[0] = clean[0, ::-1] + 0.01 * np.arange(N)  # here the others are selected than by the clean logits
         cases.append((clean, noisy, noise_sd, k))
     return cases
-
-
-def normal_cdf(z: np.ndarray) -> np.ndarray:
-    """Return Φ(z), the chance that a standard normal draw is below z, same shape."""
-    return np.vectorize(lambda value: 0.5 * math.erfc(-value / math.sqrt(2)))(z)
 
 
 def best(h: np.ndarray, k: int) -> np.ndarray:

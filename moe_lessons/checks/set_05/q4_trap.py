@@ -1,0 +1,255 @@
+"""Question 5.4: the trap in a slow layer."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moe_lessons.checks.calls import AnswerRaised, Called, asked_with, each_called
+from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
+from moe_lessons.checks.set_05.q1_expert import LAYER
+from moe_lessons.checks.values import MISSING, Opaque, agree, describe, difference, plain, stacked
+from moe_lessons.checks.verdicts import Fault, by_test
+
+# Rows of the layer; more than the width d and than N, so that a tensor of all rows and all experts, or of a weight for
+# each row, is larger than the weights. At most 10 rows an expert: a padded batch is smaller than the weights.
+ROWS, MOST_ROWS, MOST_FULL = 48, 10, 4
+GRADIENTS = ("rows", "W1", "W2")
+NOT_LOOKED_AT = {"slow": [], "some": False, "large": False}
+
+
+def slow_cases(rng: np.random.Generator) -> list[tuple]:
+    """Rows (R, d), sizes (N,) with zeros among them, W1 (N, d, f), W2 (N, f, d), and v = ∂L/∂y (R, d)."""
+    cases = []
+    for N, d, f in ((12, 24, 40), (20, 16, 28)):
+        sizes = np.clip(rng.multinomial(ROWS, np.full(N - 1, 1 / (N - 1))), 0, MOST_ROWS)  # (N - 1,)
+        sizes = np.insert(sizes, rng.integers(N), 0)  # (N,), one at least is empty
+        shapes = ((sizes.sum(), d), (N, d, f), (N, f, d), (sizes.sum(), d))
+        # Eighths: float32 computes x W1 exactly, so that no rounding decides on which side of ReLU's kink it lies.
+        rows, W1, W2, v = (np.round(8 * rng.normal(size=shape)) / 8 for shape in shapes)
+        cases.append((rows, sizes, W1, W2, v))
+    return cases
+
+
+def loop_values(rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, W2: np.ndarray, v: np.ndarray) -> dict:
+    """Return y (R, d) of the ReLU experts and the gradients of Σ y·v to rows, W1 and W2."""
+    y, by_rows, by_W1, by_W2 = np.zeros_like(rows), np.zeros_like(rows), np.zeros_like(W1), np.zeros_like(W2)
+    ends = np.cumsum(sizes)  # (N,)
+    for i, (start, end) in enumerate(zip(ends - sizes, ends, strict=True)):
+        part, before = rows[start:end], rows[start:end] @ W1[i]  # (r, d), (r, f)
+        hidden = np.maximum(before, 0)  # (r, f)
+        y[start:end] = hidden @ W2[i]  # (r, d)
+        slope = (before > 0) * (v[start:end] @ W2[i].T)  # (r, f)
+        by_rows[start:end], by_W1[i], by_W2[i] = slope @ W1[i].T, part.T @ slope, hidden.T @ v[start:end]
+    return {"y": y, "rows": by_rows, "W1": by_W1, "W2": by_W2}
+
+
+@dataclass(frozen=True)
+class Backward:
+    """The gradients of one backward: `made` by a step on the way to `leaves`, and `given` to a step.
+
+    All are kept, so that no two share a place in memory by coincidence.
+    """
+
+    made: list[tuple[Any, frozenset[int]]]
+    given: list[Any]
+
+    def full(self, leaf: Any) -> int:
+        """Count the gradients of a leaf's full size on the way to it; a view of another is not counted."""
+        sized = (gradient for gradient, leaves in self.made if id(leaf) in leaves and gradient.numel() == leaf.numel())
+        return len({gradient.data_ptr() for gradient in sized})
+
+    def largest(self) -> tuple[int, ...]:
+        """Return the shape of the largest gradient."""
+        gradients = [gradient for gradient, _ in self.made] + self.given
+        return tuple(max(gradients, key=lambda gradient: gradient.numel()).shape) if gradients else ()
+
+
+def run_backward(y: Any, v: Any) -> Backward:
+    """Run the backward of Σ y·v and watch its steps. y and v: tensors of the same shape."""
+    backward, leaves_of = Backward([], []), leaves_behind(y.grad_fn)
+    for node in leaves_of:
+        if node is None or hasattr(node, "variable"):
+            continue
+
+        def keep(made: tuple, given: tuple, ways: tuple = node.next_functions) -> None:
+            pairs = zip(made, ways, strict=True)
+            backward.made.extend((g, leaves_of[after]) for g, (after, _) in pairs if g is not None)
+            backward.given.extend(g for g in given if g is not None)
+
+        node.register_hook(keep)
+    y.backward(v)
+    return backward
+
+
+def leaves_behind(root: Any) -> dict[Any, frozenset[int]]:
+    """Return the leaves (their ids) that each step of torch's backward leads to, from the grad_fn `root` on."""
+    found: dict[Any, frozenset[int]] = {None: frozenset()}
+    waiting = [root]
+    while waiting:
+        node = waiting[-1]
+        if node in found:
+            waiting.pop()
+            continue
+        following = [after for after, _ in node.next_functions]
+        unknown = [after for after in following if after not in found]
+        waiting += unknown
+        if not unknown:
+            own = {id(node.variable)} if hasattr(node, "variable") else set()
+            found[node] = frozenset(own.union(*(found[after] for after in following)))
+    return found
+
+
+def full_size_gradients(y: Any, *weights: Any) -> list[int]:
+    """Run the backward of the sum of y; count for each weight the gradients of its full size that the steps make."""
+    backward = run_backward(y, y.detach().new_ones(y.shape))
+    return [backward.full(weight) for weight in weights]
+
+
+def measured_layer(answer: Callable, parameters: tuple[str, ...], case: tuple) -> Called:
+    """Run a learner's layer forward and backward. Of it come y, the gradients, and what the backward made."""
+    import torch
+
+    rows, W1, W2, v = (torch.tensor(case[i], dtype=torch.float32, requires_grad=i < 4) for i in (0, 2, 3, 4))
+    given, backward = (rows, case[1].tolist(), W1, W2), Backward([], [])
+    try:
+        y = answer(*given)
+        if not isinstance(y, torch.Tensor):
+            return Called({"not a tensor": plain(y)}, [])
+        if y.requires_grad and y.shape == v.shape:
+            backward = run_backward(y, v.to(y.dtype))
+    except Exception as error:
+        raise AnswerRaised(asked_with(parameters, given)) from error
+    made = {"full": [backward.full(W) for W in (W1, W2)], "largest": backward.largest()}
+    return Called(plain({"y": y, "rows": rows.grad, "W1": W1.grad, "W2": W2.grad, **made}), [])
+
+
+def worst_entry(value: Any, expected: np.ndarray, name: str) -> str:
+    """Say where a value is farthest from what was expected: the arrays are too large to be shown."""
+    value = stacked(value)
+    if not isinstance(value, np.ndarray) or value.shape != expected.shape:
+        return difference(value, expected, name)
+    far = np.nan_to_num(np.abs(value - expected), nan=np.inf)
+    place = np.unravel_index(far.argmax(), far.shape)
+    wrong = int((far > 1e-3 * np.abs(expected).max()).sum())
+    return f"{name}[{', '.join(map(str, place))}]: expected {expected[place]:.4f}, came {value[place]:.4f}; {wrong} of {far.size} numbers are off"
+
+
+def relu_experts(rows: np.ndarray, W1: np.ndarray, W2: np.ndarray, of_row: np.ndarray, relu: bool = True) -> np.ndarray:
+    """Return ReLU(row W1) W2, or without ReLU row W1 W2, each row with the matrices of its expert. (R, d)."""
+    hidden = np.einsum("rd,rdf->rf", rows, W1[of_row])  # (R, f)
+    return np.einsum("rf,rfd->rd", np.maximum(hidden, 0) if relu else hidden, W2[of_row])  # (R, d)
+
+
+def equal_parts(R: int, N: int) -> list[np.ndarray]:
+    """Return the expert of each row if R rows are cut into N equal parts, as `tensor_split` and as `chunk` do it."""
+    sizes = [len(part) for part in np.array_split(np.arange(R), N)]
+    return [np.repeat(np.arange(N), sizes), np.arange(R) // math.ceil(R / N)]
+
+
+def values_found(
+    layer: dict, rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, W2: np.ndarray, v: np.ndarray
+) -> dict:
+    """Return facts about y and the gradients: which is the first that is wrong, and what y would be by mistake."""
+    right, of_row = loop_values(rows, sizes, W1, W2, v), np.repeat(np.arange(len(sizes)), sizes)  # (R,)
+    wrong = next((name for name in right if not agree(layer[name], right[name])), "")
+    unreached = [name for name in GRADIENTS if layer[name] is None or isinstance(layer[name], Opaque)]
+    lost = "" if wrong == "y" else ", ".join(unreached)
+    place = "y" if wrong == "y" else f"the gradient to {wrong}, at "
+    return {
+        "y": layer["y"],
+        "right": right["y"],
+        "linear": relu_experts(rows, W1, W2, of_row, relu=False),
+        "in_equal_parts": [relu_experts(rows, W1, W2, parts) for parts in equal_parts(len(rows), len(sizes))],
+        "wrong": wrong,
+        "lost": lost,
+        "seen": worst_entry(layer[wrong], right[wrong], place) if wrong and not lost else "",
+    }
+
+
+def sizes_found(layer: dict, rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray) -> dict:
+    """Return facts about the backward: gradients of full size, then the largest tensor of all."""
+    (R, d), (N, _, f), shape = rows.shape, W1.shape, tuple(map(int, layer["largest"]))
+    full, numbers = dict(zip(GRADIENTS[1:], map(int, layer["full"]), strict=True)), math.prod(shape)
+    slow = [name for name, count in full.items() if count > MOST_FULL]
+    if slow:
+        seen = f"N = {N}: the backward made {full['W1']} gradients as large as W1, {W1.shape}, and {full['W2']} as large as W2. At most {MOST_FULL} of each are allowed."
+    else:
+        seen = f"the largest tensor has {numbers} numbers, shape {shape}; a weight has {W1.size}, shape {W1.shape}"
+    return {
+        "slow": slow,
+        "some": any(full[name] < np.count_nonzero(sizes) for name in slow),
+        "large": not slow and numbers > W1.size,
+        "per_row": numbers == R * d * f,
+        "dense": numbers in (R * N * f, R * N * d),
+        "seen": seen,
+    }
+
+
+def layer_found(layer: dict, rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, *case: np.ndarray) -> dict | Fault:
+    """Return facts about a layer; about what its backward makes, if values and gradients are right."""
+    if "not a tensor" in layer:
+        came = describe(layer["not a tensor"]) + (MISSING if layer["not a tensor"] is None else "")
+        return Fault(None, f"Expected a tensor (R, d), through which torch can go backward. Came {came}.")
+    found = values_found(layer, rows, sizes, W1, *case)
+    return found | (NOT_LOOKED_AT if found["wrong"] else sizes_found(layer, rows, sizes, W1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrapQuestion(PropertyQuestion):
+    """Any layer is right whose y and gradients are, and whose backward makes no full-size gradient per expert."""
+
+    def probe(self, answer: Any, data: Data) -> Reply:
+        """Run every layer forward and backward."""
+        calls = each_called(lambda case: measured_layer(answer, self.parameters, case), data["cases"])
+        return {"values": [call.value for call in calls], "changed": []}
+
+
+RIGHT = "Values and gradients are right"
+
+TRAP = TrapQuestion(
+    **about("5.4", "The trap in a slow layer", "find the bug", "hard", points=2, minutes=8),
+    needs_torch="tensors",
+    hints=(
+        "The forward is not the problem. Ask what the backward of `W1[i]` must return: a gradient with the shape of W1, whatever i is. How many of those does the loop cause?",
+        "Take the weights apart once, before the loop, in a way whose backward is one step: as `rows.split(sizes)` does with the rows. Look for the tensor method that returns all slices along an axis at once.",
+    ),
+    idea="Autograd answers every `W1[i]` with a full-size gradient of zeros around one slice, and adds them all up: N times N. `W1.unbind(0)` gives all slices in one step, and its backward stacks their gradients once.",
+    answer="my_layer",
+    parameters=("rows", "sizes", "W1", "W2"),
+    stands_for=LAYER,
+    when_raised="`rows.split(sizes)` gives one piece of rows for each expert, also for those with none: its k-th piece goes with the k-th matrices. Your layer is called with float32 tensors and run backward.",
+    seconds=20,
+    cases=slow_cases,
+    measured=layer_found,
+    right=lambda found: not (found.wrong or found.slow or found.large),
+    mistakes=by_test(
+        "no ReLU: Your experts have no ReLU between the two products.",
+        lambda found: agree(found.y, found.linear),
+        "ReLU after W2: Your ReLU stands after W2. It belongs between the two products.",
+        lambda found: agree(found.y, np.maximum(found.linear, 0)),
+        "second ReLU: Your experts have a second ReLU, after W2.",
+        lambda found: agree(found.y, np.maximum(found.right, 0)),
+        "equal parts: You gave every expert equally many rows. How many each has is in `sizes`, which you did not use.",
+        lambda found: any(agree(found.y, wrong) for wrong in found.in_equal_parts),
+        "gradient lost: y is right, but no gradient reaches {lost}, so training would get nothing there. `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(...)` and numpy all cut the way back.",
+        lambda found: found.lost,
+        ": y is right, but the gradient to {wrong} is not.",
+        lambda found: found.wrong in GRADIENTS,
+        f": {RIGHT}, but too many full-size gradients are made.",
+        lambda found: found.some,
+        "one weight mended: One weight is mended; {slow[0]} still gets a full-size gradient from every expert.",
+        lambda found: len(found.slow) == 1 and not found.some,
+        f"a full gradient per expert: {RIGHT}, and the trap is still there. Whatever takes one expert out of the whole weight (`W1[i]`, `W1[i:i+1]`, `select`, `index_select`, or `unbind` anew for each expert) makes, in the backward, a gradient of the *whole* weight's size that is 0 but for that expert. Take all experts apart once, in one step.",
+        lambda found: len(found.slow) == 2 and not found.some,
+        f"a weight per row: {RIGHT}, and no expert makes a full-size gradient, but you copy a whole weight matrix for every row (`W1[expert_of_row]`).",
+        lambda found: found.large and found.per_row,
+        f"every expert for every row: {RIGHT}, and no expert makes a full-size gradient, but now every expert computes every row.",
+        lambda found: found.large and found.dense,
+        f": {RIGHT}, but a tensor is larger than the weights.",
+        lambda found: found.large,
+    ),
+    report="{seen}",
+)

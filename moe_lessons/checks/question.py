@@ -5,6 +5,7 @@ A question works in three steps, split so that the same question serves the kern
 values that it computes itself and names the misconception.
 """
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
@@ -364,10 +365,12 @@ class ValuesQuestion(VariableQuestion):
 class EntriesQuestion(VariableQuestion):
     """The learner fills in a dict of names, which `form` reads; each must be the one in `expected()`.
 
-    `against(entry, name)` refutes the first that is wrong; with `lists_others`, the others are named after it.
+    `same(came, right)` tells whether an entry is right. `against(entry, name)` refutes the first that is wrong; with
+    `lists_others`, the others are named after it.
     """
 
     expected: Callable[[], dict[str, Any]]
+    same: Callable[[Any, Any], bool] = operator.eq
     against: Callable[[str, Any], Fault]
     lists_others: bool = True
 
@@ -376,7 +379,7 @@ class EntriesQuestion(VariableQuestion):
         named, expected = (self.form.read(reply["value"]) if self.form else {}), self.expected()
         if isinstance(named, Fault):
             return Verdict.of(named)
-        wrong = [entry for entry, right in expected.items() if named[entry] != right]
+        wrong = [entry for entry, right in expected.items() if not self.same(named[entry], right)]
         if not wrong:
             return Verdict(True)
         also = f"Not right yet either: {', '.join(wrong[1:])}." if wrong[1:] and self.lists_others else ""

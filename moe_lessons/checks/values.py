@@ -118,8 +118,10 @@ def agree(value: Any, expected: Any) -> bool:
 
 
 def unpack(value: Any, named: Iterable[str]) -> list | None:
-    """Return the named parts of a tuple, list or dict answer in order, or None if they are not all there."""
+    """Return the named parts of a tuple, list, array or dict answer in order, or None if they are not all there."""
     parts = tuple(named)
+    if isinstance(value, np.ndarray) and value.ndim:
+        value = list(map(np.asarray, value))
     if isinstance(value, dict) and set(parts) <= set(value):
         return [value[part] for part in parts]
     return value if isinstance(value, list) and len(value) == len(parts) else None

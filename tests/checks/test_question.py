@@ -1,5 +1,6 @@
 """What a declared question does: parts, tests, words, readings, helpers; properties, variables, entries of a dict."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -166,6 +167,9 @@ def test_the_first_wrong_entry_is_refuted_and_the_others_are_named():
     assert (
         "'C': expected one of 'up', 'down'. Came 'left'." in judged(question, {"A": "up", "B": "up", "C": "left"}).why
     )
+    same = replace(question, same=lambda name, right: name == right or right == "up")
+    assert judged(same, {"A": "down", "B": "up", "C": "down"}).correct
+    assert not judged(same, {"A": "down", "B": "up", "C": "up"}).correct
 
 
 def test_each_number_of_a_dict_has_its_own_mistakes():

@@ -5,17 +5,10 @@ import pytest
 
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_06 import (
-    CLAIMS,
-    DEMANDS,
-    DESIGN,
-    VOCAB,
-    allowed,
-    counts,
-    counts_cases,
-    figure,
-    plain_decoder,
-)
+from moe_lessons.checks.set_06.q1_counts import counts, counts_cases
+from moe_lessons.checks.set_06.q3_design import DESIGN, VOCAB, design_found
+from moe_lessons.checks.set_06.q4_claims import ADVICE, allowed, figure
+from moe_lessons.checks.verdicts import Facts
 
 GOOD = {"layers": 16, "d_model": 2048, "d_ff": 1024, "num_experts": 104, "top_k": 5}
 BROKEN = {  # each breaks one demand alone
@@ -29,9 +22,8 @@ BROKEN = {  # each breaks one demand alone
 
 
 def broken(design):
-    layers, d, f, N, k = design.values()
-    config = plain_decoder(layers, d, VOCAB, N, k, f)
-    return [demand.name for demand in DEMANDS if demand.report(config)]
+    found = Facts(**design_found(**design))
+    return [demand.name for demand in DESIGN.mistakes if demand.seen(found)]
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -141,4 +133,4 @@ def test_rounded_numbers_pass_and_the_claims_of_the_exercise_do_not():
         result = check("6.4", {**rounded, part: number})
         assert result.status == Status.NOT_YET
         assert result.mistake.startswith(part)
-    assert set(CLAIMS.advice) | set(CLAIMS.silent) == set(allowed())
+    assert set(ADVICE) == set(allowed())

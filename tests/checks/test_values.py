@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from moe_lessons.checks.values import Opaque, agree, describe, plain, show
+from moe_lessons.checks.values import Opaque, agree, describe, plain, show, unpack
 
 
 @pytest.mark.parametrize(
@@ -133,3 +133,11 @@ def test_show_is_one_short_line():
     assert "\n" not in show(np.zeros((3, 4)))
     assert show(np.array([1e300, 1e-9, 0.0, 123.45678])) == "[1e+300, 1e-09, 0, 123.4568]"
     assert isinstance(plain(object()), Opaque)
+
+
+def test_parts_may_come_as_a_tuple_a_dict_or_the_rows_of_an_array():
+    for value in ((1, 2), {"b": 2, "a": 1, "c": 3}, np.array([1, 2])):
+        assert [part.tolist() for part in unpack(plain(value), "ab")] == [1, 2]
+    assert [part.shape for part in unpack(np.zeros((2, 3)), "ab")] == [(3,), (3,)]
+    for value in ((1, 2, 3), {"a": 1}, np.zeros(3), np.zeros(()), None):
+        assert unpack(plain(value), "ab") is None

@@ -1,0 +1,79 @@
+"""Question 6.3: a model under two budgets."""
+
+from dataclasses import dataclass
+
+from moe_lessons.accounting import active_breakdown, breakdown, experts_touched, flops_per_token, layer_counts
+from moe_lessons.checks.forms import Fields, whole
+from moe_lessons.checks.question import Data, Reply, VariableQuestion, about
+from moe_lessons.checks.set_06.q1_counts import plain_decoder, without_norms
+from moe_lessons.checks.verdicts import Facts, Fault, Verdict, by_test, filled
+
+VOCAB = 32_000
+SIZES = Fields(
+    {
+        "layers": whole(8, 200),
+        "d_model": whole(1024, 20_000),
+        "d_ff": whole(1, 200_000),
+        "num_experts": whole(1, 10_000),
+        "top_k": whole(1, 10_000),
+    }
+)
+MOST_GB, LEAST_BILLIONS, MOST_GFLOPS, LEAST_WORK, MOST_TOUCHED, MOST_ROUTER = 24, 10, 2, 400, 40, 1
+
+
+def design_found(layers: int, d_model: int, d_ff: int, num_experts: int, top_k: int) -> dict[str, float]:
+    """Return what the demands are about: billions of parameters, GFLOPs, millions of weights, shares in percent."""
+    config = plain_decoder(layers, d_model, VOCAB, num_experts, top_k, d_ff)
+    total = without_norms(breakdown(config))
+    return {
+        "gigabytes": 2 * total / 1e9,
+        "billions": total / 1e9,
+        "gflops": flops_per_token(config) / 1e9,
+        "work": active_breakdown(config)["routed experts"] / 1e6,
+        "touched": 100 * experts_touched(num_experts, top_k, 8),
+        "router": 100 * layer_counts(d_model, d_ff, num_experts, top_k).router_share,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignQuestion(VariableQuestion):
+    """Any design is right that keeps to every demand; each demand that it breaks is told."""
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Read the sizes, then measure the design."""
+        sizes = SIZES.read(reply["value"])
+        if isinstance(sizes, Fault):
+            return Verdict.of(sizes)
+        k, N = sizes["top_k"], sizes["num_experts"]
+        if k > N:
+            why = f"top_k = {k} experts of {N}: a token cannot choose more experts than there are."
+            return Verdict.of(Fault("k above N", why))
+        found = Facts(**design_found(**sizes))
+        broken = [mistake for mistake in self.mistakes if mistake.seen(found)]
+        told = "\n".join(filled(mistake.why, found) for mistake in broken)
+        return Verdict.of(Fault(broken[0].name, told)) if broken else Verdict(True)
+
+
+DESIGN = DesignQuestion(
+    **about("6.3", "A model under two budgets", "design an experiment", "medium", points=3, minutes=12),
+    hints=(
+        "Take the demands in this order. Choose layers and d so that attention and head leave FLOPs for the experts. Then k·f from the active expert weights, N·f from the total. What remains is how finely you split: k and N up, f down.",
+        "With 16 layers and d = 2048, attention and head cost about 0.7 GFLOPs. k·f near 5000 then gives about 500 million active expert weights, and N about 20 times k gives a total a little above 10 billion. Now choose k: few and wide experts, or many and narrow ones?",
+    ),
+    idea="N·f sets the memory, k·f the FLOPs, k/N what a batch reads, and N/(k·f) what the router costs: four knobs, almost one for each demand.",
+    answer="my_design",
+    mistakes=by_test(
+        f"memory: Too much to store. Memory holds all N experts, dormant or not; k plays no part in it. Yours: {{gigabytes:.4g}} GB at 16 bits; at most {MOST_GB}.",
+        lambda found: found.gigabytes > MOST_GB,
+        f"too small: Too few parameters in all. N·f decides, and it costs no FLOPs while k·f stays. Yours: {{billions:.4g}} billion parameters; at least {LEAST_BILLIONS}.",
+        lambda found: found.billions < LEAST_BILLIONS,
+        f"compute: Too many FLOPs. They grow with layers · (4d² + 3dkf), and hardly with N. Yours: {{gflops:.4g}} GFLOPs for one token; at most {MOST_GFLOPS}.",
+        lambda found: found.gflops > MOST_GFLOPS,
+        f"too little work: The experts of one token do too little: layers · 3dkf. Yours: {{work:.4g}} million active expert weights; at least {LEAST_WORK}.",
+        lambda found: found.work < LEAST_WORK,
+        f"batch: A batch touches too many experts. Only k/N counts here: 1 − (1 − k/N)^8. Yours: {{touched:.4g}} % of the experts for 8 tokens; at most {MOST_TOUCHED}.",
+        lambda found: found.touched > MOST_TOUCHED,
+        f"router: The router costs too much for such small experts: its share is dN / 3dkf, so finer experts make it grow. Yours: {{router:.4g}} % of the FLOPs of the k experts; at most {MOST_ROUTER}.",
+        lambda found: found.router > MOST_ROUTER,
+    ),
+)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from moe_lessons.checks import check, questions
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.question import FunctionQuestion
+from moe_lessons.checks.registry import modules
 from moe_lessons.checks.values import plain
 
 
@@ -72,6 +74,8 @@ def test_a_right_answer_passes_however_it_is_written(question, number, answer, b
 def test_a_question_has_all_it_needs(question):
     by_kind = {kind: {q: a for bank in BANKS for q, a in getattr(bank, kind).items()} for kind in
                ("WRONG", "UNRECOGNISED", "RIGHT")}  # fmt: skip
+    for kind, known in by_kind.items():
+        assert question.id in known, f"no {kind} answers to {question.id} in bank_{question.set}.py"
     assert len(set(map(diagnosis, by_kind["WRONG"][question.id]))) >= 4
     assert len(by_kind["UNRECOGNISED"][question.id]) >= 3
     assert len(by_kind["RIGHT"][question.id]) >= 3
@@ -87,6 +91,13 @@ def test_a_question_has_all_it_needs(question):
         "build a counterexample",
         "design an experiment",
     )
+
+
+def test_every_question_has_an_id_of_its_own_in_its_own_set():
+    listed = {name: [question.id for question in import_module(name).QUESTIONS] for name in modules()}
+    assert sorted(id for ids in listed.values() for id in ids) == sorted(questions())
+    others = {id for name, ids in listed.items() for id in ids if questions()[id].set != name[-2:]}
+    assert others == set()
 
 
 def function_mistakes():
@@ -119,4 +130,4 @@ def test_a_whole_set_takes_between_half_an_hour_and_three_quarters():
     minutes = {}
     for question in questions().values():
         minutes[question.set] = minutes.get(question.set, 0) + question.minutes
-    assert all(30 <= total <= 45 for total in minutes.values()), minutes
+    assert {number: total for number, total in minutes.items() if not 30 <= total <= 45} == {}

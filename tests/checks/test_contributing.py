@@ -24,6 +24,12 @@ def shown():
     return space["CUT"], space["my_cut_mass"]
 
 
+def test_the_code_of_its_hints_runs(shown):
+    question, _ = shown
+    names = {"np": np, **dict(zip(question.parameters, question.cases(np.random.default_rng(0))[0], strict=True))}
+    assert [eval(span, names).shape for hint in question.hints for span in re.findall("`(.*?)`", hint)] == [(3,)]
+
+
 def judged(question, answer, seed=0):
     data = question.draw(np.random.default_rng(seed))
     return question.judge(data, question.probe(answer, data))

@@ -72,7 +72,11 @@ def run(span, names):
         compiled = compile(code, "hint", "eval")
     except SyntaxError:
         return exec(code, names)
-    return eval(compiled, names)
+    try:
+        return eval(compiled, names)
+    except NameError as error:
+        error.add_note(f"in the hint `{span}`; what the sentence around it explains goes into GIVEN, in this file")
+        raise
 
 
 def run_all(hints, names):

@@ -261,3 +261,11 @@ def checks(page: Page) -> Iterator[str]:
     asked = {question.id: question.answer for question in questions().values() if question.set == page.number}
     differ = sorted(id for id in asked | given if given.get(id) != asked.get(id))
     yield from (f"{id}: {given.get(id)} in place of {asked.get(id)}" for id in differ)
+
+
+@rule(SET, "the record, the hints and the idea of each question: `{{about 4.6}}`, `{{hints 4.6}}`")
+def records(page: Page) -> Iterator[str]:
+    asked = [question for question in questions().values() if question.set == page.number]
+    if (told := len(re.findall(r"^\*[\w ]+ · \w+ · \d+ points? · ", page.text, re.MULTILINE))) != len(asked):
+        yield f"{told} records of {len(asked)} questions"
+    yield from (question.id for question in asked if not all(t in page.text for t in (*question.hints, question.idea)))

@@ -178,8 +178,19 @@ def test_broken_control_a_check_of_another_variable_is_found():
     assert len(faults("checks", page)) == 1
 
 
+@pytest.mark.parametrize(
+    ("pattern", "fault"), [(r"(?m)^\*Write it · ", "2 records of 4 questions"), ("Write down one layer", "6.1")]
+)
+def test_broken_control_a_question_without_its_record_or_hints_is_found(pattern, fault):
+    page = next(page for page in PAGES if page.path.parent.name == "exercises" and page.number == "06")
+    page = Page(page.path, nbformat.from_dict(page.notebook))
+    for cell in page.notebook.cells:
+        cell.source = re.sub(pattern, "", cell.source)
+    assert fault in faults("records", page)
+
+
 def test_every_rule_has_a_broken_control():
-    assert {rule.faults.__name__ for rule in RULES} == {*BREAKS, "checks"}
+    assert {rule.faults.__name__ for rule in RULES} == {*BREAKS, "checks", "records"}
 
 
 def test_the_changes_that_lesson_06_suggests_run():

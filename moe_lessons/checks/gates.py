@@ -50,3 +50,13 @@ def naive_softmax(h: np.ndarray, subtracted: Any = 0.0, axis: int | None = -1) -
 def normal_cdf(z: np.ndarray) -> np.ndarray:
     """Return Φ(z), the chance that a standard normal draw is below z, same shape."""
     return np.vectorize(lambda value: 0.5 * math.erfc(-value / math.sqrt(2)))(z)
+
+
+def dot(w: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Return Σ w_i a_i of each row. w, a (..., N). Returns (..., 1)."""
+    return (w * a).sum(axis=-1, keepdims=True)
+
+
+def through_softmax(p: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return ∂L/∂h of each row from v = ∂L/∂p, where p = softmax(h): p (v − Σ p_i v_i). Both (..., N)."""
+    return p * (v - dot(p, v))

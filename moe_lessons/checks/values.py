@@ -103,6 +103,12 @@ def is_floats(value: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(value, np.ndarray) and value.shape == shape and value.dtype.kind == "f"
 
 
+def without_dust(value: Any, below: float) -> Any:
+    """Return `value`, if it is floating-point numbers, with 0 where it is below this in size: what rounding leaves."""
+    value = stacked(value)
+    return np.where(np.abs(value) < below, 0, value) if is_floats(value, np.shape(value)) else value
+
+
 def agree(value: Any, expected: Any) -> bool:
     """Tell whether a plain value has the shape and the numbers of `expected` (an array or a number, or text)."""
     if isinstance(expected, str):

@@ -75,6 +75,11 @@ def by_value(*pairs: Declared) -> tuple[Mistake, ...]:
     return tuple(Mistake(name, why, wrong=wrong) for name, why, wrong in _paired(pairs))
 
 
+def by_formula(of: Callable[..., Any], *pairs: Declared) -> tuple[Mistake, ...]:
+    """Declare mistakes as `by_value` does, by formulas: `of(formula)` is the function of a case."""
+    return tuple(replace(mistake, wrong=of(mistake.wrong)) for mistake in by_value(*pairs))
+
+
 def by_test(*pairs: Declared) -> tuple[Mistake, ...]:
     """Declare mistakes in pairs: a text "name: why", and a test that tells whether what came shows it.
 

@@ -11,19 +11,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from moe_lessons import estimators, losses, routing
-from moe_lessons.checks import check, set_07
+from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_07 import (
+from moe_lessons.checks.gates import selected_mask
+from moe_lessons.checks.set_07.q1_jacobian import jacobian
+from moe_lessons.checks.set_07.q2_gradients import FORM_A, gradient_a, gradient_b, other_selections
+from moe_lessons.checks.set_07.q4_diagnosis import (
     BUILDS,
     DELIVERED,
-    ESTIMATOR,
-    FORM_A,
     GIVEN_A,
     GIVEN_LOGITS,
     against,
     delivered_gradients,
-    other_selections,
 )
+from moe_lessons.checks.set_07.q5_z_loss import z_loss_and_gradient
+from moe_lessons.checks.set_07.q6_estimator import ESTIMATOR
 
 numbers = st.floats(-3, 3, width=32)
 tokens = hnp.arrays(np.float64, st.integers(2, 7), elements=numbers, unique=True)
@@ -32,7 +34,7 @@ tokens = hnp.arrays(np.float64, st.integers(2, 7), elements=numbers, unique=True
 def differentiated(weights, h, a, k):
     """dL/dh by autograd for L = Σ a_i w_i, where weights(h, mask, k) gives w."""
     leaf = torch.tensor(h, requires_grad=True)
-    mask = torch.tensor(set_07.selected_mask(h, k))
+    mask = torch.tensor(selected_mask(h, k))
     (weights(leaf, mask) @ torch.tensor(a)).backward()
     return leaf.grad.numpy()
 
@@ -68,23 +70,23 @@ BUILT = {
 def test_the_gradients_are_those_of_autograd(h, data):
     a = data.draw(hnp.arrays(np.float64, h.shape, elements=numbers))
     k = data.draw(st.integers(1, h.size))
-    assert set_07.gradient_a(h, a, k) == pytest.approx(differentiated(form_a, h, a, k), abs=1e-12)
-    assert set_07.gradient_b(h, a, k) == pytest.approx(differentiated(form_b, h, a, k), abs=1e-12)
+    assert gradient_a(h, a, k) == pytest.approx(differentiated(form_a, h, a, k), abs=1e-12)
+    assert gradient_b(h, a, k) == pytest.approx(differentiated(form_b, h, a, k), abs=1e-12)
 
 
 def test_the_comparison_with_autograd_can_fail():
     h, a = np.array([0.3, -0.2, 1.0]), np.array([1.0, 2.0, -1.0])
-    assert set_07.gradient_a(h, a, 2) != pytest.approx(differentiated(form_b, h, a, 2), abs=1e-3)
+    assert gradient_a(h, a, 2) != pytest.approx(differentiated(form_b, h, a, 2), abs=1e-3)
 
 
 def test_jacobian_and_z_loss_are_those_of_autograd():
     h = torch.tensor(np.random.default_rng(0).normal(size=(4, 5)), requires_grad=True)
     losses.z_loss(h).backward()
-    loss, gradient = set_07.z_loss_and_gradient(h.detach().numpy())
+    loss, gradient = z_loss_and_gradient(h.detach().numpy())
     assert loss == pytest.approx(losses.z_loss(h).item())
     assert gradient == pytest.approx(h.grad.numpy())
     expected = torch.autograd.functional.jacobian(lambda row: torch.softmax(row, -1), h[0].detach())
-    assert set_07.jacobian(h[0].detach().numpy()) == pytest.approx(expected.numpy())
+    assert jacobian(h[0].detach().numpy()) == pytest.approx(expected.numpy())
 
 
 @pytest.mark.parametrize("build", BUILDS)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
-from moe_lessons.checks.gates import selected_mask
+from moe_lessons.checks.gates import selected_mask, through_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.values import is_floats, stacked
+from moe_lessons.checks.values import without_dust
 from moe_lessons.checks.verdicts import by_value
 
 
@@ -42,7 +42,7 @@ def slope(h: np.ndarray, c: np.ndarray) -> np.ndarray:
     """Return the gradient of N Σ c_i P_i for constant c (N,): (N/T) p (c − Σ c_i p_i). h (T, N). Returns (T, N)."""
     T, N = h.shape
     p = routing.softmax(h.astype(float))  # (T, N)
-    return N / T * p * (c - (p @ c)[:, None])  # (T, N)
+    return N / T * through_softmax(p, c)
 
 
 def balance_slope(h: np.ndarray, k: int) -> np.ndarray:
@@ -54,7 +54,7 @@ def weight_slope(h: np.ndarray, k: int) -> np.ndarray:
     """Return the gradient of N Σ f_i P_i for constant P, where f has the derivative of form A's weights / k. (T, N)."""
     T, N = h.shape
     w, P = routing.gate_weights(h.astype(float), k), mean_probability(h)  # (T, N), (N,)
-    return N / (T * k) * w * (P - (w @ P)[:, None])  # (T, N)
+    return N / (T * k) * through_softmax(w, P)
 
 
 def with_factor(factor: Callable) -> Callable:
@@ -77,12 +77,6 @@ def loss_and_slope(h: np.ndarray, k: int) -> tuple[Any, Any]:
     return np.float32(balance(h, k)), np.float32(balance_slope(h, k))
 
 
-def without_noise(value: Any, h: np.ndarray, k: int) -> Any:
-    """Return `value` with 0 where it is tiny: a rounding error of float32."""
-    value = stacked(value)
-    return np.where(np.abs(value) < 1e-7, 0, value) if is_floats(value, np.shape(value)) else value
-
-
 THROUGH_F = "The value is right, but f carries a gradient too: a soft count stands behind it. f is a constant (detach it, or count whole numbers); only P is differentiated."
 F_ALONE = "The value is right, but the gradient goes through a soft f, and P is detached. It is the other way round: f is a constant, P carries the gradient."
 
@@ -101,7 +95,7 @@ BALANCE = FunctionQuestion(
     slopes=("logits",),
     cases=balance_cases,
     reference=loss_and_slope,
-    read=without_noise,
+    read=lambda value, h, k: without_dust(value, 1e-7),
     written=lambda h, k: f"logits of {h.shape[0]} tokens and {h.shape[1]} experts, k = {k}",
     parts={
         "the loss": by_value(

@@ -65,12 +65,13 @@ def row(
 
 @dataclass(frozen=True)
 class Number:
-    """One finite number from `low` to `high` (an array of one entry counts), whole if it must be."""
+    """One finite number from `low` to `high` (an array of one entry counts), whole, or one of some, if it must be."""
 
     asks: str
     low: float = -np.inf
     high: float = np.inf
     whole: bool = False
+    among: tuple[float, ...] = ()
 
     def read(self, value: Any) -> float | int | Fault:
         """Return the number, or a `Fault`."""
@@ -79,6 +80,8 @@ class Number:
             return self._other(value)
         number = float(array.reshape(()))
         if not np.isfinite(number) or not self.low <= number <= self.high or (self.whole and number != int(number)):
+            return self._other(value)
+        if self.among and number not in self.among:
             return self._other(value)
         return int(number) if self.whole else number
 

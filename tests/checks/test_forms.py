@@ -13,6 +13,7 @@ SQUARE = Numbers(
     lambda m: m.ndim == 2 and m.shape[0] == m.shape[1],
     unlike=by_test("not finite: There is {value} in it, {shape}.", lambda m: not np.isfinite(m).all()),
 )
+LISTED = Number("one of 0, 0.5", among=(0.0, 0.5))
 NAME = Name(("form A", "straight-through"))
 SETTINGS = Fields({"lr": Number("a number above 0", low=1e-9), "steps": whole(1, 10), "gate": NAME})
 
@@ -25,6 +26,7 @@ SETTINGS = Fields({"lr": Number("a number above 0", low=1e-9), "steps": whole(1,
         (SQUARE, [[1, 0], [0, 1]], [[1.0, 0.0], [0.0, 1.0]]),
         (whole(1, 10), 5.0, 5),
         (whole(1, 10), [5], 5),
+        (LISTED, np.float32(0.5), 0.5),
         (NAME, " Straight Through", "straight-through"),
     ],
 )
@@ -54,6 +56,7 @@ def test_a_dict_is_read_entry_by_entry():
         (whole(1, 10), 2.5, "Expected a whole number from 1 to 10. Came 2.5."),
         (whole(1, 10), 11, "Expected a whole number from 1 to 10. Came 11."),
         (whole(1, 10), np.inf, "Came inf."),
+        (LISTED, 0.25, "Expected one of 0, 0.5. Came 0.25."),
         (NAME, "form C", "Expected one of 'form A', 'straight-through'. Came 'form C'."),
         (SETTINGS, {"lr": 1}, "Expected a dict with the keys 'lr', 'steps', 'gate'. Came a dict with the keys 'lr'."),
         (SETTINGS, {"lr": 0, "steps": 3, "gate": "form A"}, "'lr': expected a number above 0. Came 0."),

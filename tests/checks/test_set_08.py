@@ -10,26 +10,13 @@ import torch.nn.functional as F
 from scipy.special import ndtr
 
 from moe_lessons import losses
-from moe_lessons.checks import check, set_08
+from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_08 import (
-    DOMAINS,
-    JUDGE_SEEDS,
-    LOGGED,
-    MOST_LOSS,
-    MOST_Z,
-    STEP,
-    TARGET,
-    TOKENS,
-    WITHOUT,
-    accuracy_with,
-    angular_mass,
-    best_without_bias,
-    coefficient_effect,
-    domain_cases,
-    error_left,
-    logged_runs,
-)
+from moe_lessons.checks.set_08.q1_domains import DOMAINS, TOKENS, domain_cases
+from moe_lessons.checks.set_08.q2_step import STEP
+from moe_lessons.checks.set_08.q3_coefficient import LOGGED, MOST_LOSS, MOST_Z, coefficient_effect, logged_runs
+from moe_lessons.checks.set_08.q4_bias import DIRECTIONS, WITHOUT, accuracy_with, angular_mass, best_without_bias
+from moe_lessons.checks.set_08.q5_target import JUDGE_SEEDS, TARGET, error_left
 
 
 def drawn(means, noise_std, T, rng):
@@ -116,9 +103,9 @@ def test_a_wide_band_of_coefficients_reaches_both_demands_and_the_published_one_
 def test_the_mass_in_each_direction_is_that_of_samples():
     mean = np.array([1.2, -0.7])
     x = mean + np.random.default_rng(0).normal(size=(200_000, 2))
-    half = angular_mass(mean)[: set_08.DIRECTIONS // 2].sum()  # the upper half plane
+    half = angular_mass(mean)[: DIRECTIONS // 2].sum()  # the upper half plane
     assert half == pytest.approx(ndtr(mean[1]), abs=1e-4)
-    quarter = angular_mass(mean)[: set_08.DIRECTIONS // 4].sum()
+    quarter = angular_mass(mean)[: DIRECTIONS // 4].sum()
     assert quarter == pytest.approx(np.mean((x > 0).all(axis=1)), abs=5e-3)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from moe_lessons.checks.values import Opaque, agree, describe, plain, show, unpack
+from moe_lessons.checks.values import Opaque, agree, describe, plain, show, unpack, without_dust
 
 
 @pytest.mark.parametrize(
@@ -141,3 +141,9 @@ def test_parts_may_come_as_a_tuple_a_dict_or_the_rows_of_an_array():
     assert [part.shape for part in unpack(np.zeros((2, 3)), "ab")] == [(3,), (3,)]
     for value in ((1, 2, 3), {"a": 1}, np.zeros(3), np.zeros(()), None):
         assert unpack(plain(value), "ab") is None
+
+
+def test_dust_is_taken_off_floating_point_numbers_alone():
+    assert without_dust(np.array([1e-8, 2.0, -1e-5]), 1e-6).tolist() == [0, 2, -1e-5]
+    assert without_dust(np.array([0, 3]), 5).tolist() == [0, 3]
+    assert without_dust(None, 1) is None

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from moe_lessons.checks.verdicts import Facts, Fault, Verdict, always, by_test, by_trace, by_value, filled, weighed
+from moe_lessons.checks.verdicts import (
+    Facts,
+    Fault,
+    Verdict,
+    always,
+    by_formula,
+    by_test,
+    by_trace,
+    by_value,
+    filled,
+    weighed,
+)
 
 
 def test_a_pair_is_a_named_reason_and_what_comes_of_it():
@@ -17,6 +28,11 @@ def test_a_pair_is_a_named_reason_and_what_comes_of_it():
 def test_several_ways_to_make_one_mistake_share_its_text():
     mistakes = by_value("off by one: Count from 0.", (lambda x: x + 1, lambda x: x - 1))
     assert [(m.name, m.wrong(0)) for m in mistakes] == [("off by one", 1), ("off by one", -1)]
+
+
+def test_a_formula_becomes_a_function_of_the_case():
+    mistakes = by_formula(lambda formula: lambda x: formula(x, x * x), "sum: Added.", lambda x, square: x + square)
+    assert [(m.name, m.why, m.wrong(3)) for m in mistakes] == [("sum", "Added.", 12)]
 
 
 def test_a_reason_may_have_no_name():

@@ -1,0 +1,253 @@
+"""Question 8.1: a data set of tokens with a known origin."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import chdtri
+
+from moe_lessons.checks.calls import SeededGenerator, remark_on_changes
+from moe_lessons.checks.question import NO_ANSWER, CalledQuestion, Data, Reply, about
+from moe_lessons.checks.values import describe, stacked
+from moe_lessons.checks.verdicts import Facts, Mistake, Verdict, by_test, weighed
+
+Test = Callable[[Facts], Any]
+TOKENS, FEW = 20_002, 40  # TOKENS is divisible by none of 3, 4, 5: dealing out domains evenly cannot hide
+SIGMAS = 6.5  # how many standard errors count as chance: about 1 in 10 billion for one number
+CLOSE = 0.03  # relative error of a standard deviation; chance, at SIGMAS, moves it by less than 0.025
+
+
+def domain_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (means (D, d), noise_std, T) three times: means of equal norm, and no noise_std near 1."""
+    cases = []
+    for D, d, norm, noise in ((3, 2, 4.0, 0.5), (4, 3, 7.0, 1.7), (5, 6, 3.0, 0.3)):
+        rows = rng.normal(size=(D, d))  # (D, d)
+        means = norm * rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        cases.append((means.round(6), round(noise * rng.uniform(0.95, 1.05), 3), TOKENS))
+    return cases
+
+
+def domain_calls(rng: np.random.Generator) -> list[tuple]:
+    """Return each case with a seed for the learner's rng; then the first with few tokens: one seed twice, another."""
+    cases, seeds = domain_cases(rng), rng.choice(2**31, 3, replace=False)
+    few = [(*cases[0][:2], FEW, int(seed)) for seed in (seeds[0], seeds[0], seeds[1])]
+    return [(*case, int(seed)) for case, seed in zip(cases, seeds, strict=True)] + few
+
+
+def written(means: np.ndarray, noise_std: float, T: int, seed: int) -> str:
+    """Write down what the learner's function was called with."""
+    return f"means: an array of shape {means.shape}, noise_std = {noise_std:g}, T = {T}"
+
+
+def is_numbers(part: Any) -> bool:
+    """Tell whether a part of the answer is an array of numbers."""
+    return isinstance(part, np.ndarray) and part.dtype.kind in "fiu"
+
+
+def form_found(value: Any, means: np.ndarray, noise_std: float, T: int, seed: int) -> Facts:
+    """Return what is known of the form of one call's answer."""
+    pair: Any = map(stacked, value) if isinstance(value, list) and len(value) == 2 else (None, None)
+    x, domain = pair
+    ends = (domain.min(), domain.max()) if is_numbers(domain) and domain.size else None
+    D, d = means.shape
+    return Facts(value=value, came=describe(value), x=x, domain=domain, ends=ends, T=T, D=D, d=d, last=D - 1)
+
+
+def call_found(value: Any, means: np.ndarray, noise_std: float, T: int, seed: int) -> Facts:
+    """Return what one call drew: tokens x (T, d), domains (T,), and the noise (T, d) that is left without the means."""
+    x, domain = map(stacked, value)
+    noise, counts = x - means[domain], np.bincount(domain, minlength=len(means))  # (T, d), (D,)
+    case = written(means, noise_std, T, seed)
+    drawn = Facts(x=x, domain=domain, noise=noise, counts=counts, means=means, sd=noise_std, case=case)
+    drawn.off, drawn.size = noise.mean(axis=0), np.sqrt((noise**2).mean())  # (d,), and the noise's spread around 0
+    return drawn
+
+
+def in_all(test: Test) -> Test:
+    """Return the test that holds if `test` does of each call with many tokens."""
+    return lambda found: all(map(test, found.many))
+
+
+def in_any(test: Test) -> Test:
+    """Return the test that holds if `test` does of some call with many tokens."""
+    return lambda found: any(map(test, found.many))
+
+
+def in_runs(call: Facts) -> bool:
+    """Tell whether the domains come sorted, or round after round."""
+    steps = np.diff(call.domain)  # (T - 1,)
+    return bool((steps >= 0).all() or np.isin(steps, (1, -call.domain.max())).all())
+
+
+def is_uneven(found: Facts) -> bool:
+    """Tell whether the counts of the domains, over all calls, are farther from equal than chance."""
+    counts = [call.counts for call in found.many]
+    total = sum(float(((c - c.mean()) ** 2 / c.mean()).sum()) for c in counts)
+    return bool(total > chdtri(sum(len(c) - 1 for c in counts), 1e-10))
+
+
+def same_in_each_domain(call: Facts) -> bool:
+    """Tell whether all tokens of a domain have the same noise."""
+    return all(np.ptp(call.noise[call.domain == i], axis=0).max() < 1e-5 for i in range(len(call.means)))
+
+
+def is_shuffled(call: Facts) -> bool:
+    """Tell whether the tokens lie around the means in the right way, but not around those that domain names."""
+    gaps = np.stack([((call.x - mean) ** 2).sum(axis=1) for mean in call.means])  # (D, T)
+    named = np.mean(gaps.argmin(axis=0) == call.domain)
+    near = np.sqrt(gaps.min(axis=0).mean()) < 2 * call.sd * np.sqrt(call.x.shape[1])
+    return bool(named < 1.5 / len(call.means) and near)
+
+
+def is_moved(by: float, call: Facts) -> bool:
+    """Tell whether the noise is what it should be, but for `by` times the mean of each token's domain."""
+    rest = call.noise - by * call.means[call.domain]  # (T, d)
+    return bool(abs(rest.std() / call.sd - 1) < CLOSE and np.abs(rest.mean(axis=0)).max() < CLOSE * call.sd)
+
+
+def is_off_centre(call: Facts) -> bool:
+    """Tell whether the noise has a mean that is farther from 0 than chance."""
+    return np.abs(call.off).max() > SIGMAS * call.noise.std() / np.sqrt(len(call.noise))
+
+
+def spread_is(formula: Callable[[float, int], float]) -> Test:
+    """Return the test of noise whose standard deviation is formula(σ, d)."""
+    return in_all(lambda call: abs(call.size / formula(call.sd, call.means.shape[1]) - 1) < CLOSE)
+
+
+def is_not_normal(call: Facts) -> bool:
+    """Tell whether the third or fourth moment of the noise is not that of normal noise."""
+    z = call.noise / call.noise.std()  # (T, d)
+    errors = 1.5 * SIGMAS / np.sqrt(z.size)
+    return bool(abs((z**4).mean() - 3) > np.sqrt(24) * errors or abs((z**3).mean()) > np.sqrt(6) * errors)
+
+
+def goes_together(call: Facts) -> bool:
+    """Tell whether the coordinates of the noise are correlated, or spread by different amounts."""
+    z = call.noise / call.noise.std()  # (T, d)
+    together = z.T @ z / len(z) - np.eye(z.shape[1])  # (d, d)
+    return bool(np.abs(together).max() > np.sqrt(2) * SIGMAS / np.sqrt(len(z)))
+
+
+def are_same(calls: list[Facts]) -> bool:
+    """Tell whether calls drew the same tokens and the same domains."""
+    return not any(np.ptp(drawn, axis=0).any() for drawn in ([c.x for c in calls], [c.domain for c in calls]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainsQuestion(CalledQuestion):
+    """Judges the form of each call's answer, then the domains, the noise and the seeds of all together."""
+
+    unlike: tuple[Mistake, ...]
+    mistakes: tuple[Mistake, ...]
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Go from form to statistics to seeds; the first fault is explained."""
+        cases, values = data["cases"], reply["values"]
+        if not isinstance(values, list) or len(values) != len(cases):
+            return NO_ANSWER
+        for value, case in zip(values, cases, strict=True):
+            verdict = weighed(form_found(value, *case), None, self.unlike)
+            if not verdict.correct:
+                return replace(verdict, case=f"for {self._write_case(case)}")
+        calls = [call_found(value, *case) for value, case in zip(values, cases, strict=True)]
+        verdict = weighed(Facts(many=calls[:3], few=calls[3:]), None, self.mistakes)
+        return replace(verdict, remark=remark_on_changes(reply["changed"]))
+
+
+SPREAD = "standard deviation of the noise: expected {many[1].sd:g}, came {many[1].size:.4g}\nfor {many[1].case}"
+
+DOMAINS = DomainsQuestion(
+    **about("8.1", "Tokens with a known origin", "write it", "easy", points=1, minutes=7),
+    hints=(
+        "First a domain for each token: `rng.integers(len(means), size=T)`. Then its mean: an array of T indices picks T rows of `means` at once.",
+        "The noise has the shape of x, (T, d): `noise_std * rng.normal(size=...)`. Every token and every coordinate has a draw of its own.",
+    ),
+    idea="Draw the domain, look up its mean, add fresh noise: since you planted the domains, you know the best possible answer and can measure a router against it.",
+    answer="my_domains",
+    parameters=("means", "noise_std", "T", "rng"),
+    seconds=15.0,  # 60,000 tokens: a loop over them is right too, and slow
+    when_raised="`means` has the shape (D, d). `means[domain]` with domain (T,) has the shape (T, d), and so must the noise. Domains are counted from 0.",
+    helper=SeededGenerator,
+    cases=domain_calls,
+    written=written,
+    unlike=by_test(
+        "pairs: You return a list of T pairs. Return two things: all tokens, (T, d), and all domains, (T,).",
+        lambda found: (
+            isinstance(found.value, list) and len(found.value) == found.T and isinstance(found.value[0], list)
+        ),
+        ": Expected two arrays of numbers, x and domain. Came {came}.",
+        lambda found: not (is_numbers(found.x) and is_numbers(found.domain)),
+        "turned round: Both are there, but in the wrong order: return x first, then domain.",
+        lambda found: found.domain.shape == (found.T, found.d) and found.x.shape == (found.T,),
+        "tokens as columns: x has the shape {x.shape}. Tokens are rows: ({T}, {d}).",
+        lambda found: found.x.shape == (found.d, found.T),
+        "one-hot domains: `domain` has the shape {domain.shape}, a column for each domain. Return one whole number for each token, from 0 to {last}.",
+        lambda found: found.domain.shape == (found.T, found.D),
+        ": Expected x of shape ({T}, {d}) and domain of shape ({T},). Came {came}.",
+        lambda found: found.x.shape != (found.T, found.d) or found.domain.shape != (found.T,),
+        "domains as floats: `domain` holds {domain.dtype}. It is used as an index later: return whole numbers.",
+        lambda found: found.domain.dtype.kind == "f",
+        ": x holds whole numbers ({x.dtype}): was it stored in an array made for integers?",
+        lambda found: found.x.dtype.kind != "f",
+        "counted from one: You count the domains from 1. Row i of `means` is domain i, from 0 to {last}.",
+        lambda found: found.ends == (1, found.D),
+        ": Domains go from 0 to {last}; yours go from {ends[0]} to {ends[1]}.",
+        lambda found: found.ends[0] < 0 or found.ends[1] > found.last,
+        ": x is not finite everywhere.",
+        lambda found: not np.isfinite(found.x).all(),
+    ),
+    mistakes=by_test(
+        "one domain for all: All tokens of a call come from one domain: draw a domain for each token, `size=T`.",
+        in_all(lambda call: np.ptp(call.domain) == 0),
+        "in order: The domains come in a fixed order, one block or one round after the other. Draw each token's domain at random, so that every batch of consecutive rows is a fair sample.",
+        in_all(in_runs),
+        "dealt out: Every domain has the same number of tokens, to within one: {many[0].counts}. So the domains were dealt out, not drawn. Independent draws vary from call to call.",
+        in_all(lambda call: np.ptp(call.counts) <= 1),
+        "last domain missing: The last domain never comes. The upper end of `rng.integers` is not included.",
+        in_all(lambda call: call.counts[-1] == 0 and call.counts[:-1].all()),
+        f"not uniform: The domains are not equally likely. So many of {TOKENS} tokens came from each: {{many[2].counts}}.",
+        is_uneven,
+        "no noise: There is no noise: every token is exactly the mean of its domain.",
+        in_all(lambda call: np.abs(call.noise).max() < 1e-5),
+        "one noise for all: All tokens of a call share one noise vector. Each token needs its own: `size=(T, d)`.",
+        in_all(lambda call: np.ptp(call.noise, axis=0).max() < 1e-5),
+        "one noise for each domain: All tokens of a domain are the same: you drew one noise vector for each domain. Each token needs its own: `size=(T, d)`, after the means have been looked up.",
+        in_all(same_in_each_domain),
+        "one noise for each token: In each token all coordinates have the same noise: one number for each token. Draw d of them: `size=(T, d)`.",
+        in_all(lambda call: np.ptp(call.noise, axis=1).max() < 1e-5),
+        "labels of another draw: `domain` does not belong to x: your tokens lie around the means, but around other ones than `domain` says. Draw the domains once, and use the same array for both.",
+        in_all(is_shuffled),
+        "positive noise: Your noise is never negative, so every cluster is shifted. Normal noise has mean 0: `rng.normal`.",
+        in_all(lambda call: call.noise.min() >= -1e-6),
+        "means left out: The clusters all lie around 0: your tokens are the noise alone. Add each one's mean, `means[domain]`.",
+        in_all(lambda call: is_moved(-1, call)),
+        "means twice: The clusters lie around twice their means: you added them twice. `rng.normal(means[domain], ...)` has them already.",
+        in_all(lambda call: is_moved(1, call)),
+        ": The clusters do not lie around their means: on average a token is off by {many[0].off}.\nfor {many[0].case}",
+        in_any(is_off_centre),
+        f"square root of the std: The noise has the standard deviation √noise_std: you took noise_std for a variance. `rng.normal` wants the standard deviation, and so does a factor in front of standard normal noise.\n{SPREAD}",
+        spread_is(lambda sd, d: np.sqrt(sd)),
+        f"variance for std: The noise has the standard deviation noise_std²: you passed the variance where numpy wants the standard deviation.\n{SPREAD}",
+        spread_is(lambda sd, d: sd**2),
+        f"standard deviation 1: The noise has standard deviation 1 whatever noise_std is. Multiply it.\n{SPREAD}",
+        spread_is(lambda sd, d: 1.0),
+        f"shared among the coordinates: The noise is too small by √d: noise_std is the standard deviation of each coordinate, not of the whole vector's length.\n{SPREAD}",
+        spread_is(lambda sd, d: sd / np.sqrt(d)),
+        f"uniform noise: The noise is spread evenly from −noise_std to noise_std: then its standard deviation is noise_std/√3, and it is not normal. Use `rng.normal`.\n{SPREAD}",
+        spread_is(lambda sd, d: sd / np.sqrt(3)),
+        f"too large by √d: The noise is too large by √d. noise_std is the standard deviation of each coordinate: nothing to multiply by the width.\n{SPREAD}",
+        spread_is(lambda sd, d: sd * np.sqrt(d)),
+        f": The noise has the wrong size.\n{SPREAD}",
+        lambda found: not spread_is(lambda sd, d: sd)(found),
+        "not normal: Mean and standard deviation of the noise are right, but it is not normal: use `rng.normal`.",
+        in_any(is_not_normal),
+        ": The noise has the right size over all, but not in every coordinate alike and on its own.",
+        in_any(goes_together),
+        "rng not used: Every seed gives the same tokens. Take all randomness from the `rng` that is passed in.",
+        lambda found: are_same(found.few),
+        "another source: The same seed gives different tokens. Some randomness does not come from the `rng` that is passed in.",
+        lambda found: not are_same(found.few[:2]),
+    ),
+)

@@ -1,0 +1,163 @@
+"""Question 8.2: one training step."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.gates import through_softmax
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.set_07.q5_z_loss import z_slope
+from moe_lessons.checks.verdicts import by_formula, by_value
+
+Slope = Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # ∂L/∂h of logits h (T, N), one-hot Y (T, N), coefficient
+Step = Callable[[np.ndarray, np.ndarray, np.ndarray, float, float], np.ndarray]  # (W, x, domain, lr, c) -> W (d, N)
+
+
+def step_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (W (d, N), x (T, d), domain (T,), lr, z_loss_coef) four times, once with coefficient 0; float32."""
+    cases = []
+    for T, d, N, lr, c in ((3, 2, 3, 0.5, 0.1), (6, 4, 5, 0.2, 0.03), (5, 3, 4, 1.5, 0.0), (4, 5, 3, 0.8, 0.3)):
+        W, x = rng.normal(size=(d, N)), rng.normal(size=(T, d))
+        domain = rng.permutation(np.arange(T) % N)  # (T,)
+        cases.append((np.float32(W), np.float32(x), domain, lr, c))
+    return cases
+
+
+def cross_entropy_slope(h: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """Return ∂/∂h of the mean cross-entropy. h (T, N), Y (T, N) one-hot. Returns (T, N)."""
+    return (routing.softmax(h) - Y) / len(h)
+
+
+def right_slope(h: np.ndarray, Y: np.ndarray, c: float) -> np.ndarray:
+    """Return ∂/∂h of cross-entropy + c · z-loss. (T, N)."""
+    return cross_entropy_slope(h, Y) + c * z_slope(h)
+
+
+def gradient(W: np.ndarray, x: np.ndarray, domain: np.ndarray, c: float, slope: Slope = right_slope) -> np.ndarray:
+    """Return ∂L/∂W from ∂L/∂h, in float64. (d, N)."""
+    W, x = W.astype(float), x.astype(float)
+    return x.T @ slope(x @ W, np.eye(W.shape[1])[domain], c)
+
+
+def stepped(slope: Slope) -> Step:
+    """Return the step against `slope`, in float32."""
+    return lambda W, x, domain, lr, c: (W - lr * gradient(W, x, domain, c, slope)).astype(np.float32)
+
+
+def with_z(part: Callable[[np.ndarray], np.ndarray]) -> Step:
+    """Return the step with another slope in the place of the z-loss's."""
+    return stepped(lambda h, Y, c: cross_entropy_slope(h, Y) + c * part(h))
+
+
+def with_cross_entropy(part: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Step:
+    """Return the step with another slope in the place of the cross-entropy's."""
+    return stepped(lambda h, Y, c: part(h, Y) + c * z_slope(h))
+
+
+def of_probabilities(slope: Callable) -> Callable:
+    """Return ∂/∂h of a loss whose derivative with respect to p is `slope`(p, ...)."""
+    return lambda h, *Y: through_softmax(routing.softmax(h), slope(routing.softmax(h), *Y))
+
+
+def adam(decay: float) -> Step:
+    """Return Adam's first step, with its weight decay."""
+
+    def step(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> np.ndarray:
+        g = gradient(W, x, domain, c)  # (d, N)
+        return (W * (1 - lr * decay) - lr * g / (np.abs(g) + 1e-8)).astype(np.float32)
+
+    return step
+
+
+def token_by_token(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> np.ndarray:
+    """Return W after a step for each token, one after the other. (d, N)."""
+    for t in range(len(x)):
+        W = stepped(right_slope)(W, x[t : t + 1], domain[t : t + 1], lr, c)
+    return W
+
+
+STEP = FunctionQuestion(
+    **about("8.2", "One training step", "write it", "medium", points=2, minutes=8),
+    hints=(
+        "Make a copy of W that records gradients: `W = W.clone().requires_grad_(True)`. Then the logits x @ W and the loss; call `.backward()` on it, and `W.grad` is there.",
+        "`F.cross_entropy(h, domain)` takes logits, not probabilities, and averages over the tokens. The z-loss is `torch.logsumexp(h, dim=-1).square().mean()`. The step is W − lr · W.grad; `.detach()` it before you return it.",
+    ),
+    idea="Logits, one number to lower, its gradient, a step against it. In formulas ∂L/∂h = (p − one-hot + 2·c·LSE·p)/T and ∂L/∂W = xᵀ ∂L/∂h: each prototype moves towards the tokens it should have won.",
+    answer="my_step",
+    parameters=("W", "x", "domain", "lr", "z_loss_coef"),
+    when_raised="W (d, N) and x (T, d) are float32 tensors, domain (T,) whole numbers. The tensor W comes without gradients: `W.clone().requires_grad_(True)` gives a copy that has them. The new W is W − lr · gradient, without `+=` on a tensor that records gradients.",
+    cases=step_cases,
+    reference=stepped(right_slope),
+    needs_torch="optimiser",
+    tensors=("W", "x", "domain"),
+    mistakes=by_value(
+        "gradient alone: This is the gradient. Return the new W: W − lr · gradient.",
+        lambda W, x, domain, lr, c: np.float32(gradient(W, x, domain, c)),
+        "no learning rate: The step is the whole gradient: lr is missing.",
+        lambda W, x, domain, lr, c: stepped(right_slope)(W, x, domain, 1.0, c),
+        "step alone: This is −lr · gradient, the step itself. Add it to W.",
+        lambda W, x, domain, lr, c: np.float32(-lr * gradient(W, x, domain, c)),
+        "Adam: Every entry of W moved by lr, whatever its gradient: Adam's first step is that (and so is a step along the gradient's sign). Asked is plain gradient descent: W − lr · gradient, as `torch.optim.SGD` does it.",
+        (adam(0.0), adam(0.01)),
+        "a step for each token: You take one step for each token, and each begins where the last one ended. Asked is a single step, along the gradient of the mean over all tokens.",
+        token_by_token,
+    )
+    + by_formula(
+        stepped,
+        "wrong sign: You went uphill: W + lr · gradient makes the loss larger. Subtract.",
+        lambda h, Y, c: -right_slope(h, Y, c),
+        "no step: This is W as it came. The step W − lr · gradient is missing, or it went into a copy that you did not return.",
+        lambda h, Y, c: 0 * h,
+        "sum over the tokens: Your step is T times too long: both losses are means over the tokens, not sums.",
+        lambda h, Y, c: len(h) * right_slope(h, Y, c),
+        "averaged over T·N: Your gradient is N times too small: an average over all T·N entries. Both losses have one number for each token, and average over T.",
+        lambda h, Y, c: right_slope(h, Y, c) / h.shape[1],
+        "no z-loss: This is the step of the cross-entropy alone. The z-loss is missing, or it is cut off from W (`detach`, numpy), or taken of ln p, whose log-sum-exp is 0 whatever the logits are.",
+        lambda h, Y, c: cross_entropy_slope(h, Y),
+        "coefficient forgotten: The z-loss is in it, but with weight 1: multiply it by z_loss_coef.",
+        lambda h, Y, c: right_slope(h, Y, 1.0),
+        "z-loss subtracted: The z-loss has the wrong sign: it is added to the loss, so that large log-sum-exps cost something.",
+        lambda h, Y, c: right_slope(h, Y, -c),
+    )
+    + by_formula(
+        with_z,
+        "z-loss summed: The squares of the log-sum-exp are added up over the tokens. The z-loss is their mean.",
+        lambda h: len(h) * z_slope(h),
+        "z-loss not squared: The z-loss is not squared. The mean log-sum-exp alone has no smallest value: it pushes the logits down for ever.",
+        lambda h: routing.softmax(h) / len(h),
+        "square of the mean: You averaged the log-sum-exp over the tokens and squared afterwards. Square each token's, then average.",
+        lambda h: 2 * routing.log_sum_exp(h).mean() * routing.softmax(h) / len(h),
+        "no logarithm in the z-loss: The logarithm is missing in your z-loss: it squares Σ eʰ. It is the *log*-sum-exp that is squared: `torch.logsumexp(h, dim=-1)`.",
+        lambda h: 2 * np.exp(h).sum(axis=1, keepdims=True) * np.exp(h) / len(h),
+        "z-loss of the probabilities: You took the log-sum-exp of the probabilities. The z-loss is about the logits, before the softmax.",
+        of_probabilities(z_slope),
+        "squared logits: Your penalty is the mean over tokens of Σ h². The z-loss squares one number for each token, its log-sum-exp.",
+        lambda h: 2 * h / len(h),
+        "mean of squared logits: Your penalty is the mean of h². The z-loss squares one number for each token, its log-sum-exp.",
+        lambda h: 2 * h / h.size,
+        "along the tokens: Your log-sum-exp runs over the tokens (dim=0). It runs over the experts of one token: the last dimension.",
+        lambda h: z_slope(h.T).T,
+        "half the z-loss: Half the z-loss: there is no ½ in it. Or you worked out the derivative of the square without its 2.",
+        lambda h: z_slope(h) / 2,
+    )
+    + by_formula(
+        with_cross_entropy,
+        "cross-entropy summed: The cross-entropy is added up over the tokens. It is their mean: otherwise a larger batch takes longer steps.",
+        lambda h, Y: len(h) * cross_entropy_slope(h, Y),
+        "probability, not its logarithm: You raise the probability of the right domain. The cross-entropy is minus its *logarithm*: a token that is badly wrong must push hard, and in yours it hardly does.",
+        of_probabilities(lambda p, Y: -Y / len(p)),
+        "logits for ln p: You took the logits themselves for ln p: `F.nll_loss` expects logarithms of probabilities. Without the softmax nothing holds the other logits down. Use `log_softmax` first, or `F.cross_entropy`.",
+        lambda h, Y: -Y / len(h),
+        "cross-entropy averaged over T·N: The cross-entropy is N times too small: averaged over all T·N entries. It has one number for each token: average over T.",
+        lambda h, Y: cross_entropy_slope(h, Y) / h.shape[1],
+        "yes or no for each expert: Your loss asks each expert on its own, yes or no (a sigmoid for each logit). The cross-entropy asked for has one softmax over all experts.",
+        lambda h, Y: (1 / (1 + np.exp(-h)) - Y) / h.size,
+        "softmax twice: You passed probabilities to a function that expects logits: the softmax is taken twice. `F.cross_entropy` takes the logits as they are.",
+        of_probabilities(cross_entropy_slope),
+        "squared error: Your loss is the squared error of the probabilities. Asked is the cross-entropy, −ln p of the right domain.",
+        of_probabilities(lambda p, Y: 2 * (p - Y) / len(p)),
+        "pushed away: The cross-entropy has the wrong sign: the right domain's probability falls. It is *minus* ln p.",
+        lambda h, Y: -cross_entropy_slope(h, Y),
+    ),
+)

@@ -98,7 +98,7 @@ from moe_lessons.widgets.live import Live, choice, slider
 # %%
 Live(
     toolbox.dot_product,
-    angle=slider("angle from x to w (degrees)", 40, 0, 180, 5),
+    angle=slider("angle from x to w", 40, 0, 180, 5, unit="°"),
     length=slider("length of w", 2.5, 0.0, 3.0, 0.1),
 )
 

@@ -178,7 +178,7 @@ Live(
     lambda shift, form, h1, h2, h3, h4: softmax_svg([h1, h2, h3, h4], shift, form, "float32"),
     shift=slider("shift", 0, -120, 120, 1),
     form=choice("form", ["stable", "naive"]),
-    **{f"h{i}": slider(f"logit of E{i}", value, -4.0, 4.0, 0.1) for i, value in enumerate(h, start=1)},
+    **{f"h{i + 1}": slider(f"logit of E{i + 1}", value, -4.0, 4.0, 0.1, expert=i) for i, value in enumerate(h)},
 )
 
 # %% [markdown]

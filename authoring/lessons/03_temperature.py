@@ -17,7 +17,6 @@
 
 # %% name="setup" tags=["setup"]
 import numpy as np
-from ipywidgets import FloatLogSlider
 from scipy.special import entr  # entr(p) = −p ln p, and 0 at p = 0
 
 from moe_lessons.checks import compare, reveal
@@ -108,7 +107,7 @@ examples = {"worked example": h, "tie at the top": tie, "all equal": np.zeros(3)
 Live(
     lambda logits, tau, k: temperature_svg(examples[logits], tau, k),
     logits=choice("logits", list(examples)),
-    tau=FloatLogSlider(1.0, min=-2, max=2, step=0.01, description="τ", layout={"width": "min(460px, 95%)"}),
+    tau=slider("τ", 1.0, 0.01, 100, 0.01, log=True),
     k=slider("k, kept", 2, 1, 3, 1),
 )
 

@@ -29,7 +29,7 @@ from moe_lessons.experiments import worth_it
 from moe_lessons.accounting import PUBLISHED, experts_touched, layer_counts
 from moe_lessons.checks import compare, reveal
 from moe_lessons.data import clustered_regression
-from moe_lessons.figures.accountant import PRESETS, accountant_svg, own_config
+from moe_lessons.figures.accountant import PRESETS, accountant_svg, idle_sizes, own_config
 from moe_lessons.figures.worth_it import COINS, points_of, worth_it_svg
 from moe_lessons.layer import MoELayer
 from moe_lessons.routing import top_k
@@ -162,6 +162,7 @@ assert 0.72 < whole < layer.saved_against_all_experts < 0.7501
 # %% name="picture-accountant"
 Live(
     accountant_svg,
+    idle=idle_sizes,
     preset=choice("model", list(PRESETS)),
     num_experts=slider("N, experts", 8, 1, 256, 1),
     top_k=slider("k, active", 2, 1, 16, 1),

@@ -225,11 +225,11 @@ assert max(heard) == min(heard) > 0
 Live(
     lambda k, h1, a1, a2, a3, a4: gradient_bars_svg([h1, *h[1:]], [a1, a2, a3, a4], k),
     k=slider("k, kept", 2, 1, 4, 1),
-    h1=slider("h of E1", -0.18, -2.0, 2.0, 0.01),
-    a1=slider("a of E1", -4.4, -5.0, 5.0, 0.1),
-    a2=slider("a of E2", -2.1, -5.0, 5.0, 0.1),
-    a3=slider("a of E3", -1.1, -5.0, 5.0, 0.1),
-    a4=slider("a of E4", -1.7, -5.0, 5.0, 0.1),
+    h1=slider("h of E1", -0.18, -2.0, 2.0, 0.01, expert=0),
+    a1=slider("a of E1", -4.4, -5.0, 5.0, 0.1, expert=0),
+    a2=slider("a of E2", -2.1, -5.0, 5.0, 0.1, expert=1),
+    a3=slider("a of E3", -1.1, -5.0, 5.0, 0.1, expert=2),
+    a4=slider("a of E4", -1.7, -5.0, 5.0, 0.1, expert=3),
 )
 
 # %% [markdown]

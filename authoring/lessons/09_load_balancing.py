@@ -29,7 +29,7 @@ from moe_lessons.experiments import balancing_runs
 from moe_lessons.experiments.balancing_runs import METHODS, table
 from moe_lessons.checks import compare, reveal
 from moe_lessons.data import clustered_regression
-from moe_lessons.figures.balancing import balancing_svg
+from moe_lessons.figures.balancing import balancing_svg, idle_strength
 from moe_lessons.layer import MoELayer, top_k_indices
 from moe_lessons.losses import cv_squared, load_balancing_loss, smooth_load
 from moe_lessons.metrics import coefficient_of_variation, dead_experts, expert_load, max_violation
@@ -421,6 +421,7 @@ print(table(results))
 # %% name="picture-balancing"
 Live(
     partial(balancing_svg, results),
+    idle=partial(idle_strength, results),
     method=choice("method", {method.label: name for name, method in METHODS.items()}, "none"),
     strength=slider("coefficient, weakest first", 1, 1, 4, 1),
     step=slider("training step", 300, 0, 300, 15),

@@ -25,7 +25,7 @@ from moe_lessons.balancing import (
     BiasBalancer, drop_rate, drop_weights, expert_capacity, random_second_expert, uniform_drop_rate, within_capacity,
 )  # fmt: skip
 from moe_lessons.checks import compare, reveal
-from moe_lessons.figures.balancing import balancing_svg
+from moe_lessons.figures.balancing import balancing_svg, idle_strength
 from moe_lessons.figures.queue import batch, queue_svg
 from moe_lessons.layer import MoELayer, gate_selected, top_k_indices
 from moe_lessons.losses import balance_of_layers, load_balancing_loss
@@ -90,7 +90,7 @@ Live(
     factor=slider("capacity factor", 1.0, 0.25, 2.0, 0.25),
     priority=choice("priority", {"position": "position", "probability": "probability"}, "position"),
     k=slider("k, experts per token", 1, 1, 2, 1),
-    favour=slider("favour of E1", 1.0, 0.0, 6.0, 0.5),
+    favour=slider("favour of E1", 1.0, 0.0, 6.0, 0.5, expert=0),
     seed=slider("which tokens", 20, 0, 40, 1),
 )
 
@@ -471,6 +471,7 @@ assert slow_error[-1] > slow_error.min() + 0.02
 # %% name="picture-balancing"
 Live(
     partial(balancing_svg, results),
+    idle=partial(idle_strength, results),
     method=choice("method", {result.label: name for (name, _), result in results.items()}, "bias"),
     strength=slider("coefficient, smallest first", 3, 1, 4, 1),
     step=slider("training step", 300, 0, 300, 15),

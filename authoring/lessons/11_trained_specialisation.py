@@ -67,8 +67,8 @@ print(f"0.8·log2(0.4/0.25) + 0.2·log2(0.1/0.25) = {bits:.3f} bits")
 # %% name="picture-counts"
 Live(
     figures.counts_svg,
-    code_to_first=slider("code tokens to E1", 80, 0, 100, 1),
-    prose_to_first=slider("prose tokens to E1", 20, 0, 100, 1),
+    code_to_first=slider("code tokens to E1", 80, 0, 100, 1, expert=0),
+    prose_to_first=slider("prose tokens to E1", 20, 0, 100, 1, expert=0),
 )
 
 # %% [markdown]

@@ -22,6 +22,7 @@ from moe_lessons.support.validation import one_of, refuse, whole_number
 
 WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
 OWN = "your own"
+SIZES = ("num_experts", "top_k", "d_model", "d_ff", "layers")
 PRESETS = (OWN, *PUBLISHED)
 
 _LEFT, _RIGHT = 14, 466
@@ -86,6 +87,11 @@ def _description(config: Config, active: dict[str, int], batch: int, bits: int) 
 def _state(config: Config, active: dict[str, int]) -> str:
     """Give the numbers of the model that tests read."""
     return f"N={config.num_experts} k={config.top_k} total={parameters(config)} active={sum(active.values())}"
+
+
+def idle_sizes(preset: str, **_others: object) -> dict[str, str]:
+    """Return the sizes that a released model does not take from its sliders, each with the reason."""
+    return {} if preset == OWN else dict.fromkeys(SIZES, f"{preset} has its own")
 
 
 def own_config(num_experts: int, top_k: int, d_model: int, d_ff: int, layers: int) -> Config:

@@ -60,6 +60,11 @@ def _result(runs: Mapping[tuple[str, float], Any], method: str, strength: int) -
     return runs[method, tried[min(whole_number("strength", strength, least=1, most=99), len(tried)) - 1]]
 
 
+def idle_strength(runs: Mapping[tuple[str, float], Any], method: str, **_others: object) -> dict[str, str]:
+    """Return "strength" with the reason, for a method of which `runs` holds one coefficient only."""
+    return {"strength": "this method has only one"} if sum(name == method for name, _ in runs) == 1 else {}
+
+
 def _numbers(result: "Result", frame: int) -> str:
     """Write the means over the runs."""
     dead, violation, error = (getattr(result, n)[frame].mean() for n in ("dead", "max_violation", "error"))

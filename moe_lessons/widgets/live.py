@@ -1,6 +1,6 @@
 """Controls beside an SVG picture: the one binding that every slider-driven picture of the course uses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
@@ -8,14 +8,9 @@ import ipywidgets as widgets
 
 from moe_lessons.support.validation import refuse
 from moe_lessons.widgets.lasting import Lasting
+from moe_lessons.widgets.slider import Slider
 
-
-def slider(label: str, value: float, low: float, high: float, step: float) -> widgets.Widget:
-    """Return a labelled slider from `low` to `high`: whole numbers when all are whole, decimals otherwise."""
-    if not low <= value <= high:
-        raise refuse("value", value, f"a number from {low} to {high}")
-    kind = widgets.IntSlider if all(isinstance(n, int) for n in (value, low, high, step)) else widgets.FloatSlider
-    return kind(value=value, min=low, max=high, step=step, description=label, layout=_LAYOUT)
+slider = Slider  # as lessons call it, beside `choice`
 
 
 def choice(label: str, options: Any, value: Any = None) -> widgets.Widget:
@@ -32,35 +27,50 @@ def choice(label: str, options: Any, value: Any = None) -> widgets.Widget:
 
 _LAYOUT = {"width": "min(460px, 95%)"}
 
+Idle = Callable[..., Mapping[str, str]]
+
 
 class Live(Lasting, widgets.VBox):
     """A picture with its controls: every change of a control draws `picture(**values)` anew.
 
+    idle: from the same values to the sliders that have no effect now, each with the reason; they cannot be moved then.
     A ValueError of the picture is shown in its place, as a sentence. Where no kernel runs (another day, an exported
     page) the first picture is shown instead of the controls.
     """
 
     alone = False
 
-    def __init__(self, picture: Callable[..., str], **controls: widgets.Widget) -> None:
-        self.picture = picture
-        self.controls = controls
+    def __init__(self, picture: Callable[..., str], *, idle: Idle | None = None, **controls: widgets.Widget) -> None:
+        self.picture, self.idle, self.controls = picture, idle, controls
         self.canvas = widgets.HTML(self.draw())
-        longest = max((len(control.description) for control in controls.values()), default=0)
+        _align(list(controls.values()))
+        self._rest()
         for control in controls.values():
-            control.style.description_width = f"{longest + 2}ch"  # sliders below each other begin at the same place
             control.observe(self._redraw, names="value")
         super().__init__([*controls.values(), self.canvas])
 
     def draw(self) -> str:
         """Return the picture for the controls' present values."""
         try:
-            return self.picture(**{name: control.value for name, control in self.controls.items()})
+            return self.picture(**self._values())
         except ValueError as error:
             return f"<p role='alert'>No picture for these settings: {escape(str(error))}</p>"
 
+    def _values(self) -> dict[str, Any]:
+        return {name: control.value for name, control in self.controls.items()}
+
     def _redraw(self, _change: object) -> None:
+        self._rest()
         self.canvas.value = self.draw()
+
+    def _rest(self) -> None:
+        """Let the sliders that have no effect say so."""
+        if self.idle is None:
+            return
+        reasons = self.idle(**self._values())
+        for name, control in self.controls.items():
+            if isinstance(control, Slider):
+                control.idle = reasons.get(name, "")
 
     def still(self) -> tuple[str, str]:
         """Return the present picture, and where the controls stand."""
@@ -68,6 +78,16 @@ class Live(Lasting, widgets.VBox):
         return self.draw(), ", ".join(stands) + "."
 
 
+def _align(controls: list[widgets.Widget]) -> None:
+    """Let controls below each other begin at the same place, behind the longest label."""
+    letters = max((len(control.description) for control in controls), default=0) + 2
+    for control in controls:
+        if isinstance(control, Slider):
+            control.label_width = letters
+        else:
+            control.style.description_width = f"{letters}ch"
+
+
 def _shown(control: widgets.Widget) -> str:
     """Return the value of a control as it stands beside it."""
-    return control.label if isinstance(control, widgets.Dropdown) else f"{control.value:g}".replace("-", "−")
+    return control.written if isinstance(control, Slider) else control.label

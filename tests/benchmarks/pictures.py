@@ -10,6 +10,7 @@ from bench import Row, summary
 from playwright.sync_api import Locator
 
 MOVES = 40
+HANDLES = ".moe-slider input[type=range], .noUi-handle"  # the course's, and that of ipywidgets
 
 # Takes the time of every input event, and the first frame after the picture below `root` has changed.
 STOPWATCH = """(root) => {
@@ -141,14 +142,14 @@ def latencies(page: lab.Lab, cell: Locator, move: Callable) -> list[float]:
 def arrow_keys(page: lab.Lab, cell: Locator, number: int) -> None:
     """Move the cell's last slider one step, up and down in turn."""
     if number == 1:
-        cell.locator(".noUi-handle").last.focus()
+        cell.locator(HANDLES).last.focus()
     page.page.keyboard.press("ArrowRight" if number % 2 else "ArrowLeft")
 
 
 def last_step_keys(page: lab.Lab, cell: Locator, number: int) -> None:
     """Move the last slider, after the first one, the step, was sent to its end: then the whole picture is drawn."""
     if number == 1:
-        cell.locator(".noUi-handle").first.focus()
+        cell.locator(HANDLES).first.focus()
         page.page.keyboard.press("End")
         page.page.wait_for_timeout(1_000)
         page.page.evaluate("() => { window.latencies.length = 0 }")

@@ -20,6 +20,12 @@ def wait_for_state(page, cell, words):
     return state_of(cell)
 
 
+def slide(page, slider, share):
+    """Press on a slider and move the pointer to a share of its length."""
+    box = slider.bounding_box()
+    drag(page, slider, (share - 0.5) * box["width"], 0)
+
+
 def drag(page, locator, dx, dy):
     box = locator.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -46,15 +52,15 @@ def test_the_lesson_runs_and_shows_its_numbers(lesson):
 
 def test_the_trace_answers_keyboard_and_mouse(lesson):
     cell = lesson.cell("lambda step, k, x1")
-    handles = cell.locator(".noUi-handle")
+    handles = cell.locator(".moe-slider input[type=range]")
     assert state_of(cell).startswith("step=1|k=2|")
     handles.nth(0).focus()
     for step in range(2, 6):
         lesson.page.keyboard.press("ArrowRight")
         wait_for_state(lesson, cell, f"step={step}|k=2|")
-    drag(lesson.page, handles.nth(1), 300, 0)
+    slide(lesson.page, handles.nth(1), 1.2)
     wait_for_state(lesson, cell, "step=5|k=4|")
-    drag(lesson.page, handles.nth(2), -400, 0)
+    slide(lesson.page, handles.nth(2), -0.2)
     wait_for_state(lesson, cell, "x=[-2.0, ")
     shown = [t for t in cell.locator("svg text").all_text_contents() if re.fullmatch(r"−?\d\.\d{3}", t)]
     x, W_g = worked_example()

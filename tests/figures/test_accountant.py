@@ -18,7 +18,7 @@ from moe_lessons.accounting import (
     parameters_read,
     weight_bytes,
 )
-from moe_lessons.figures.accountant import OWN, PRESETS, accountant_svg, amount, own_config
+from moe_lessons.figures.accountant import OWN, PRESETS, accountant_svg, amount, idle_sizes, own_config
 from moe_lessons.widgets.live import Live, choice, slider
 
 SMALLEST, LARGEST = (1, 1, 64, 1, 1), (1024, 1024, 16_384, 65_536, 256)
@@ -102,6 +102,16 @@ def test_a_preset_holds_whatever_the_sliders_say_and_says_so():
     assert "Your own model: the sliders hold" in words(accountant_svg())
     assert state(accountant_svg(OWN, 64, 8)) != state(accountant_svg(OWN, 32, 8))
     assert state(here)["active"] == str(active_parameters(PUBLISHED["Mixtral 8x7B"].config))
+
+
+def test_idle_are_the_sizes_that_a_preset_does_not_take():
+    sizes = {"num_experts": 64, "top_k": 8, "d_model": 512, "d_ff": 128, "layers": 2, "batch": 2, "bits": 8}
+    for preset in ("Mixtral 8x7B", OWN):
+        idle = {
+            name for name, size in sizes.items() if accountant_svg(preset, **{name: size}) == accountant_svg(preset)
+        }
+        assert set(idle_sizes(preset, **sizes)) == idle
+    assert idle_sizes("Mixtral 8x7B")["layers"] == "Mixtral 8x7B has its own"
 
 
 def test_the_picture_says_that_each_group_has_its_own_scale_and_it_has():

@@ -9,7 +9,7 @@ import pytest
 from reading import SVG, points, words
 
 from moe_lessons.experiments.balancing_runs import Result
-from moe_lessons.figures.balancing import balancing_svg
+from moe_lessons.figures.balancing import balancing_svg, idle_strength
 
 STEPS = np.arange(0, 301, 15)
 
@@ -89,6 +89,12 @@ def test_every_expert_is_named_once_in_order_beside_its_band_or_next_to_it(name)
         assert heights - 5 == pytest.approx(middles, abs=0.2)
     colours = [n.get("fill") for n in root.iter(SVG + "rect") if n.get("fill-opacity") == "0.55"]
     assert colours == [n.get("fill") for n in root.iter(SVG + "polygon")]
+
+
+def test_the_strength_is_idle_where_a_method_has_one_coefficient():
+    runs = {("none", 0.0): None, ("switch", 0.01): None, ("switch", 0.1): None}
+    assert idle_strength(runs, "none", strength=1, step=0) == {"strength": "this method has only one"}
+    assert idle_strength(runs, "switch", strength=1, step=0) == {}
 
 
 def test_the_baseline_is_drawn_dashed_beside_others_only():

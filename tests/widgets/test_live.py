@@ -46,10 +46,30 @@ def test_the_still_picture_is_the_present_one_and_says_where_the_controls_stand(
 
 
 def test_labels_have_room_for_the_longest_and_choices_start_at_the_first():
-    live = Live(lambda a, b: "", a=slider("a long description", 1.0, 0.0, 2.0, 0.5), b=slider("b", 1, 1, 2, 1))
-    assert {control.style.description_width for control in live.controls.values()} == {"20ch"}
+    live = Live(
+        lambda a, b, c: "",
+        a=slider("a long description", 1.0, 0.0, 2.0, 0.5),
+        b=slider("b", 1, 1, 2, 1),
+        c=choice("form", ["x"]),
+    )
+    assert [live.controls[name].label_width for name in "ab"] == [20, 20]
+    assert live.controls["c"].style.description_width == "20ch"
     assert choice("form", {"one": 1, "two": 2}).value == 1
     assert choice("form", ["a", "b"], "b").value == "b"
+
+
+def test_a_slider_without_effect_says_why_as_long_as_it_has_none():
+    live = Live(
+        lambda way, x: f"<svg data-state='{way}{x}'></svg>",
+        idle=lambda way, x: {"x": "there is nothing to divide"} if way == "none" else {},
+        way=choice("way", ["none", "some"]),
+        x=slider("x", 1, 0, 2, 1),
+    )
+    reasons = [live.controls["x"].idle]
+    live.controls["way"].value = "some"
+    reasons.append(live.controls["x"].idle)
+    live.controls["way"].value = "none"
+    assert [*reasons, live.controls["x"].idle] == ["there is nothing to divide", "", "there is nothing to divide"]
 
 
 @pytest.mark.parametrize(
@@ -58,10 +78,6 @@ def test_labels_have_room_for_the_longest_and_choices_start_at_the_first():
 def test_controls_without_a_legal_state_are_refused(make):
     with pytest.raises(ValueError, match=r"^(value|options) = .*expected"):
         make()
-
-
-def test_decimal_bounds_make_a_decimal_slider():
-    assert slider("τ", 1.0, 0.1, 5.0, 1).min == 0.1
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])

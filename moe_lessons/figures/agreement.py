@@ -18,11 +18,7 @@ def agreement_svg(cosines: Any, title: str = "True means and learned prototypes"
     cosines: (N, N), from −1 to 1, as `router_training.agreement` returns them. Returns an SVG string.
     Raises ValueError for another shape, and for numbers beyond 1.
     """
-    table = float_array("cosines", cosines)
-    if table.ndim != 2 or table.shape[0] != table.shape[1] or not 2 <= len(table) <= MOST:
-        raise refuse("cosines.shape", table.shape, f"(N, N), N from 2 to {MOST}")
-    if np.abs(table).max() > 1 + 1e-9:
-        raise refuse("cosines", cosines, "numbers from −1 to 1")
+    table = _table(cosines)  # (N, N)
     N, step = len(table), 372 / len(table)
     columns = [text(100 + step * (j + 0.5) - 2, 56, f"w{j + 1}", anchor="middle") for j in range(N)]
     rows = [text(14, 88 + 34 * i, f"mean {i + 1}") for i in range(N)]
@@ -40,3 +36,13 @@ def agreement_svg(cosines: Any, title: str = "True means and learned prototypes"
         text(14, 34 * N + 92, "Cosine. Strong orange: the same direction. Blue: away from it."),
         state=" ".join(f"{c:.2f}" for c in table.ravel()),
     )
+
+
+def _table(cosines: Any) -> np.ndarray:
+    """Return the cosines (N, N), if they are some."""
+    table = float_array("cosines", cosines)
+    if table.ndim != 2 or table.shape[0] != table.shape[1] or not 2 <= len(table) <= MOST:
+        raise refuse("cosines.shape", table.shape, f"(N, N), N from 2 to {MOST}")
+    if np.abs(table).max() > 1 + 1e-9:
+        raise refuse("cosines", cosines, "numbers from −1 to 1")
+    return table

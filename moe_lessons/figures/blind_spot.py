@@ -1,14 +1,13 @@
-"""The pictures of the blind spot in lesson 07: a film of what each method does for an expert that nobody asks."""
+"""The picture of the blind spot in lesson 07: a film of what each method does for an expert that nobody asks."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.support.validation import one_of, refuse, whole_number
+from moe_lessons.support.validation import refuse, whole_number
 
 if TYPE_CHECKING:  # the experiment needs torch, its picture does not
     from moe_lessons.experiments.blind_spot import Result
@@ -134,81 +133,3 @@ def _key(top: float, runs: int) -> list[str]:
         element("circle", cx=18, cy=top + 83, r=5.5, fill=PAPER, stroke=FAINT_INK, stroke_width=2),
         text(32, top + 88, "hollow: E8 had a fair start (null)"),
     ]
-
-
-# --- one method: the logit of E8 -----------------------------------------------------------------------------------
-
-_STYLE, _BASE_STYLE = "", "7 5"
-
-
-def margin_svg(results: Mapping[str, "Result"], method: str = "straight_through", step: int = 0) -> str:
-    """Draw how far E8's logit lies above the cut on its own tokens, over the steps, for one method and for gate A.
-
-    Above 0 E8 is selected. results: as `blind_spot.run_all` returns them, "top_k_a" among them. method: one of them.
-    step: from 0 to the last one, where the picture is read off. Returns an SVG string.
-    Raises ValueError for a method that is not in the results, and as `blind_spot_svg` does.
-    """
-    steps = _same_steps(list(results.values()))
-    chosen, base = results[one_of("method", method, results)], results[one_of("baseline", "top_k_a", results)]
-    frame = _frame(steps, step)
-    axes = Axes(54, 132, 400, 200, (0, int(steps[-1])), _margin_range(results))
-    mean, (low, high) = chosen.margin[frame].mean(), np.quantile(chosen.margin[frame], [0.25, 0.75])
-    words = f"mean {_signed(mean)}; half of the runs from {_signed(low)} to {_signed(high)}"
-    return picture(
-        WIDTH,
-        412,
-        "How far the logit of E8 lies above the cut",
-        f"{chosen.label}, after {steps[frame]} of {steps[-1]} steps: {words}.",
-        *_margin_key(chosen, base),
-        axes.frame(_whole_ticks(*axes.x_range), _whole_ticks(*axes.y_range), "training steps",
-                   "E8's logit minus the logit it has to beat"),
-        *_margin_lines(axes, steps, chosen, base, frame),
-        text(14, 402, f"step {steps[frame]}: {words}", size=13, font_weight="bold"),
-        state=f"method={method} step={steps[frame]} margin={mean:.3f}",
-    )  # fmt: skip
-
-
-def _signed(number: float) -> str:
-    return f"{number:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
-
-
-def _margin_range(results: Mapping[str, "Result"]) -> tuple[float, float]:
-    """Return whole numbers around the quartiles of all methods, 0 among them, so that the scale never jumps."""
-    ends = [q for r in results.values() for q in np.quantile(r.margin, [0.25, 0.75], axis=1).ravel()]
-    return float(np.floor(min(0.0, *ends))) - 1, float(np.ceil(max(0.0, *ends))) + 1
-
-
-def _whole_ticks(low: float, high: float) -> list[int]:
-    """Return at most seven whole numbers at round distances, 0 among them."""
-    gap = next(g for g in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**3, 10**4, 10**5) if (high - low) / g <= 6)
-    return [g for g in range(-gap * int(-low // gap), int(high) + 1, gap) if g >= low]
-
-
-def _margin_key(chosen: "Result", base: "Result") -> list[str]:
-    """Name the lines beside a piece of each."""
-    samples = [(22, ACCENT, _STYLE, f"{chosen.label}: mean; band: half of the runs"),
-               (46, FAINT_INK, _BASE_STYLE, f"{base.label}: mean"),
-               (70, WARNING, "", "the cut: above it E8 is selected")]  # fmt: skip
-    parts = []
-    for y, colour, dash, words in samples:
-        dashed = {"stroke_dasharray": dash} if dash else {}
-        parts.append(element("line", x1=14, x2=58, y1=y, y2=y, stroke=colour, stroke_width=3, **dashed))
-        parts.append(text(68, y + 5, words))
-    return parts
-
-
-def _margin_lines(axes: Axes, steps: np.ndarray, chosen: "Result", base: "Result", frame: int) -> list[str]:
-    """Draw the cut, the band and the mean of the chosen method, gate A, and the mark of the step."""
-    low, high = np.quantile(chosen.margin, [0.25, 0.75], axis=1)  # (frames,) each
-    around = zip([*steps, *steps[::-1]], [*low, *high[::-1]], strict=True)
-    points = " ".join(f"{axes.x(at):.1f},{axes.y(value):.1f}" for at, value in around)
-    x, cut = axes.x(steps[frame]), axes.y(0)
-    return [
-        element("line", x1=axes.left, x2=axes.left + axes.width, y1=cut, y2=cut, stroke=WARNING, stroke_width=2),
-        element("polygon", points=points, fill=ACCENT, fill_opacity=0.35),
-        axes.line(steps.tolist(), base.margin.mean(axis=1).tolist(), FAINT_INK, _BASE_STYLE),
-        axes.line(steps.tolist(), chosen.margin.mean(axis=1).tolist(), ACCENT, _STYLE),
-        element("line", x1=x, x2=x, y1=axes.top, y2=axes.top + axes.height, stroke=INK, stroke_width=1.5,
-                stroke_dasharray="2 3"),
-        element("circle", cx=x, cy=axes.y(chosen.margin[frame].mean()), r=5, fill=INK),
-    ]  # fmt: skip

@@ -32,13 +32,15 @@ def logit_gradient(logits: Any, usefulness: Any, k: int, source: str = "topk_sof
     return w * (a - w @ a)  # (N,)
 
 
-def _one_token(logits: Any, usefulness: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return both as arrays of the same shape. (N,) each."""
+def _one_token(logits: Any, usefulness: Any, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return both as arrays of the same shape, of at most so many experts. (N,) each."""
     h, a = score_array("logits", logits), float_array("usefulness", usefulness)  # (N,), (N,)
     if h.ndim != 1:
         raise refuse("logits.shape", h.shape, "(N,): the logits of one token")
     if a.shape != h.shape:
         raise refuse("usefulness.shape", a.shape, f"the shape of the logits, {h.shape}")
+    if most is not None and h.size > most:
+        raise refuse("logits.shape", h.shape, f"(N,) with N from 1 to {most}")
     return h, a
 
 
@@ -66,9 +68,7 @@ def gradient_bars_svg(logits: Any, usefulness: Any, k: int = 2) -> str:
     logits, usefulness: (N,) as in `logit_gradient`, N from 1 to 8. Kept experts are filled, cut ones hollow.
     Raises ValueError for other N, and for what `logit_gradient` refuses.
     """
-    h, a = _one_token(logits, usefulness)  # (N,), (N,)
-    if h.size > _MOST:
-        raise refuse("logits.shape", h.shape, f"(N,) with N from 1 to {_MOST}")
+    h, a = _one_token(logits, usefulness, _MOST)  # (N,), (N,)
     is_kept = _kept(h, k)  # (N,)
     gradients = {source: _without_dust(logit_gradient(h, a, k, source), a) for source, _ in _PANELS}
     largest = max(float(np.abs(g).max()) for g in gradients.values()) or 1.0

@@ -65,13 +65,10 @@ def queue_svg(factor: float = 1.0, priority: str = "position", k: int = 1, favou
     Raises ValueError for other values.
     """
     crowd = batch(factor, priority, k, favour, seed)
-    lost = int((~crowd.kept).sum())
-    untouched = np.flatnonzero(~crowd.kept.any(axis=1))  # tokens that no expert computes
+    lost, untouched = int((~crowd.kept).sum()), np.flatnonzero(~crowd.kept.any(axis=1))
     sentence = f"dropped: {lost} of {TOKENS * k} assignments ({lost / (TOKENS * k):.0%})"
-    passing = ", ".join(f"t{t + 1}" for t in untouched) or "none"
-    room = "1 place" if crowd.capacity == 1 else f"{crowd.capacity} places"
-    places = f"C = ⌈{factor:g} · {k} · {TOKENS} / {EXPERTS}⌉ = {room} at each expert"
-    empty = EXPERTS * crowd.capacity - int(crowd.kept.sum())
+    passing = ", ".join(f"t{t + 1}" for t in untouched) or "none"  # tokens that no expert computes
+    places = f"C = ⌈{factor:g} · {k} · {TOKENS} / {EXPERTS}⌉ = {_room(crowd.capacity)} at each expert"
     return picture(
         WIDTH,
         _STRIP + 108,
@@ -81,11 +78,20 @@ def queue_svg(factor: float = 1.0, priority: str = "position", k: int = 1, favou
         text(_LEFT, 46, _rule(priority, k)),
         *(part for i in range(EXPERTS) for part in _column(crowd, i, priority)),
         *_strip(crowd),
-        text(_LEFT, _STRIP + 76, f"{sentence}; empty places: {empty}", font_weight="bold"),
+        text(
+            _LEFT,
+            _STRIP + 76,
+            f"{sentence}; empty places: {EXPERTS * crowd.capacity + lost - TOKENS * k}",
+            font_weight="bold",
+        ),
         text(_LEFT, _STRIP + 98, f"pass unchanged: {passing}", size=13),
         state=f"factor={factor:g} priority={priority} k={k} favour={favour:g} seed={seed} "
         f"capacity={crowd.capacity} dropped={lost} untouched={len(untouched)}",
     )
+
+
+def _room(capacity: int) -> str:
+    return "1 place" if capacity == 1 else f"{capacity} places"
 
 
 def _rule(priority: str, k: int) -> str:

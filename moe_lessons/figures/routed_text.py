@@ -34,9 +34,7 @@ def routed_text_svg(pieces: Sequence[str], experts: Any, token: int = 1) -> str:
     pieces: T tokens as text. experts: (T,) indices, the first choices. token: the one that is framed, counted from 1.
     Returns an SVG string. Raises ValueError for other shapes, and for a token that is not there.
     """
-    experts = np.asarray(experts)
-    if experts.shape != (len(pieces),) or experts.dtype.kind not in "iu" or experts.min(initial=0) < 0:
-        raise refuse("experts", experts, f"an index for each of the {len(pieces)} pieces")
+    experts = _indices(experts, len(pieces))  # (T,)
     whole_number("token", token, least=1, most=len(pieces))
     first = max(0, min(token - SHOWN // 2, len(pieces) - SHOWN))
     some = range(first, min(first + SHOWN, len(pieces)))
@@ -54,6 +52,14 @@ def routed_text_svg(pieces: Sequence[str], experts: Any, token: int = 1) -> str:
         _frame(placed[token - 1 - first]),
         state=f"tokens={some.start + 1}-{some.stop} token={token}",
     )
+
+
+def _indices(experts: Any, count: int) -> np.ndarray:
+    """Return an index of an expert for each of `count` pieces. (T,)."""
+    indices = np.asarray(experts)
+    if indices.shape != (count,) or indices.dtype.kind not in "iu" or indices.min(initial=0) < 0:
+        raise refuse("experts", indices, f"an index for each of the {count} pieces")
+    return indices
 
 
 def _placed(pieces: Sequence[str], experts: Sequence[int]) -> list[_Placed]:

@@ -87,12 +87,9 @@ def layers_svg(series: Mapping[str, Any], title: str, unit: str, null: Any = Non
     """
     runs = _runs(series)
     L = next(iter(runs.values())).shape[1]
-    band = None if null is None else float_array("null", null)
-    if band is not None and band.shape != (L,):
-        raise refuse("null.shape", band.shape, f"({L},), one number a layer")
-    largest = max(float(np.max(values)) for values in [*runs.values(), *([] if band is None else [band])])
-    y_range = (min(0.0, *(float(values.min()) for values in runs.values())), top or _round_up(largest))
-    above = 46 + 24 * (len(runs) + (band is not None))
+    band = _null(null, L)  # (layers,) or (0,)
+    y_range = _y_range([*runs.values(), band], top)
+    above = 46 + 24 * (len(runs) + bool(band.size))
     axes = Axes(54, above + 26, 410, 190, (0.7, L + 0.3), y_range)
     told = "; ".join(f"{name} {_listed(values.mean(axis=0))}" for name, values in runs.items())
     return picture(
@@ -101,12 +98,26 @@ def layers_svg(series: Mapping[str, Any], title: str, unit: str, null: Any = Non
         title,
         f"{title}, in {unit}, layers 1 to {L}, means over seeds: {told}.",
         text(14, 24, title, size=15, font_weight="bold"),
-        *_legend(runs, band is not None),
+        *_legend(runs, bool(band.size)),
         axes.frame(range(1, L + 1), _ticks(*y_range), "layer", unit),
-        *([] if band is None else [_band(axes, band)]),
+        _band(axes, band) if band.size else "",
         *(part for i, values in enumerate(runs.values()) for part in _series(axes, values, i, len(runs))),
         state=" ".join(f"{name.replace(' ', '_')}={_listed(values.mean(axis=0))}" for name, values in runs.items()),
     )
+
+
+def _y_range(drawn: Sequence[np.ndarray], top: float | None) -> tuple[float, float]:
+    """Return the ends of the y axis: 0, or the lowest number below it; `top`, or a round number above them all."""
+    numbers = np.concatenate([values.ravel() for values in drawn])
+    return float(numbers.min(initial=0)), top or _round_up(float(numbers.max()))
+
+
+def _null(null: Any, layers: int) -> np.ndarray:
+    """Return the upper end of the band for each layer, or nothing where there is no band."""
+    band = np.zeros(0) if null is None else float_array("null", null)
+    if null is not None and band.shape != (layers,):
+        raise refuse("null.shape", band.shape, f"({layers},), one number a layer")
+    return band
 
 
 def _runs(series: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -197,10 +208,8 @@ def saturation_svg(steps: Sequence[int], share: Any, chance: float) -> str:
     chance: k/N, what two unrelated balanced choices share. Returns an SVG string.
     Raises ValueError for shapes that do not fit.
     """
-    shares, last = float_array("share", share), float(max(steps, default=0))
-    if shares.ndim != 2 or shares.shape[1] != len(steps) or not 1 <= len(shares) <= MOST_SERIES:
-        raise refuse("share.shape", shares.shape, f"(layers, {len(steps)}), at most {MOST_SERIES} layers")
-    positive_number("the last step", last)
+    shares = _shares(share, len(steps))  # (layers, snapshots)
+    last = positive_number("the last step", float(max(steps, default=0)))
     axes = Axes(54, 92, 410, 210, (0, last), (0, 1))
     return picture(
         WIDTH,
@@ -217,6 +226,14 @@ def saturation_svg(steps: Sequence[int], share: Any, chance: float) -> str:
           for s, v in zip(steps, row, strict=True)),
         state=" ".join(f"layer{i + 1}={_listed(row)}" for i, row in enumerate(shares)),
     )  # fmt: skip
+
+
+def _shares(share: Any, snapshots: int) -> np.ndarray:
+    """Return the shares as (layers, snapshots)."""
+    shares = float_array("share", share)
+    if shares.ndim != 2 or shares.shape[1] != snapshots or not 1 <= len(shares) <= MOST_SERIES:
+        raise refuse("share.shape", shares.shape, f"(layers, {snapshots}), at most {MOST_SERIES} layers")
+    return shares
 
 
 def _layer_name(i: int) -> list[str]:

@@ -7,7 +7,7 @@ from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.timing import Spread, spread
-from moe_lessons.support.validation import refuse
+from moe_lessons.support.validation import positive_number, refuse
 
 WIDTH = 480
 MOST_ROWS = 10
@@ -27,16 +27,10 @@ def speed_svg(
     Raises ValueError for a limit that is not among the times, too many names, no other name, a reach not above 0, and
     times that are not finite and above 0.
     """
-    if limit not in times:
-        raise refuse("limit", limit, f"one of {list(times)}")
-    if not 2 <= len(times) <= MOST_ROWS:
-        raise refuse("times", list(times), f"from 2 to {MOST_ROWS} names")
-    if not 0 < reach < float("inf"):
-        raise refuse("reach", reach, "a finite number above 0")
-    spreads = {name: _positive(name, seconds) for name, seconds in times.items()}
+    spreads = _spreads(times, limit)
     unit = spreads[limit].median
     rows = {name: spreads[name] for name in times if name != limit}
-    axes = _axes(rows, unit, reach)
+    axes = _axes(rows, unit, positive_number("reach", reach))
     ratios = {name: row.median / unit for name, row in rows.items()}
     return picture(
         WIDTH,
@@ -50,6 +44,15 @@ def speed_svg(
         *(part for i, (name, row) in enumerate(rows.items()) for part in _bar(axes, i, name, row, unit)),
         state=" ".join(f"{name.replace(' ', '_')}={ratio:.4g}" for name, ratio in ratios.items()),
     )
+
+
+def _spreads(times: Mapping[str, Sequence[float]], limit: str) -> dict[str, Spread]:
+    """Return the spread of each row's times, the limit's among them."""
+    if limit not in times:
+        raise refuse("limit", limit, f"one of {list(times)}")
+    if not 2 <= len(times) <= MOST_ROWS:
+        raise refuse("times", list(times), f"from 2 to {MOST_ROWS} names")
+    return {name: _positive(name, seconds) for name, seconds in times.items()}
 
 
 def _positive(name: str, seconds: Sequence[float]) -> Spread:

@@ -27,14 +27,9 @@ WEIGHT_FORMULA = {
 
 
 def trace_svg(
-    x: Any,
-    W_g: Any,
-    k: int = 2,
-    form: str = "topk_softmax",
-    temperature: float = 1.0,
-    step: int = 5,
+    x: Any, W_g: Any, k: int = 2, form: str = "topk_softmax", temperature: float = 1.0, step: int = 5,
     noise: Any = None,
-) -> str:
+) -> str:  # fmt: skip
     """Draw the first `step` steps of routing the token x (d,) with W_g (d, N). Returns an SVG string.
 
     noise: (N,), added to the logits. Raises ValueError for what `routing.route` refuses, for more than one token, and
@@ -43,8 +38,7 @@ def trace_svg(
     trace = routing.route(x, W_g, k, form, temperature, noise=noise)
     whole_number("step", step, least=1, most=len(COLUMNS))
     whole_number("number of axes of x", trace.logits.ndim, least=1, most=1)
-    cells = _cells(trace)
-    rows = [_row(cells, i, step) for i in range(len(trace.logits))]
+    rows = [_row(_cells(trace), i, step) for i in range(len(trace.logits))]
     sentences = _sentences(np.asarray(x, float), np.asarray(W_g, float), trace, noise)
     height = HEADER + ROW * len(rows) + FOOTER
     return picture(
@@ -140,27 +134,31 @@ def _wrap(sentence: str, width: int) -> list[str]:
 
 def _sentences(x: np.ndarray, W_g: np.ndarray, trace: routing.Trace, noise: Any = None) -> list[str]:
     """Return what each step does, with the numbers of the best expert."""
-    best, tau, form = int(trace.selected[0]), trace.temperature, trace.form
-    h, p, w = trace.logits[best], trace.probs[best], trace.weights[best]
+    best, tau = int(trace.selected[0]), trace.temperature
     name, total = f"E{best + 1}", _exponentials(trace).sum()
     products = " + ".join(f"{_factor(a)}·{_factor(b)}" for a, b in zip(x, W_g[:, best], strict=True))
     products += f" + noise {_factor(noise[best])}" if noise is not None and noise[best] else ""
-    kept = trace.probs[trace.selected].sum()
     names, resting = ", ".join(f"E{i + 1}" for i in trace.selected), len(trace.logits) - len(trace.selected)
-    last = {
+    divide = "Take" if tau == 1 else f"Divide by τ = {tau:g} and take"
+    sentences = [
+        f"Multiply and add: the logit of {name} is {products} = {trace.logits[best]:.3f}.",
+        f"{divide} the exponential: every number is positive now. Sum {total:.5g}.",
+        f"Divide by that sum: {name} gets {trace.probs[best]:.3f}. The probabilities sum to 1.",
+        f"Keep the k = {len(trace.selected)} largest: {names}. Experts that do no work: {resting}.",
+        _last_sentence(trace),
+    ]
+    return [sentence.replace("-", "−") for sentence in sentences]
+
+
+def _last_sentence(trace: routing.Trace) -> str:
+    """Return where the weights come from, with those of the best expert."""
+    best, kept = int(trace.selected[0]), trace.probs[trace.selected].sum()
+    name, p, w = f"E{best + 1}", trace.probs[best], trace.weights[best]
+    return {
         "topk_softmax": f"A softmax over the kept logits alone: {name} gets {w:.3f}, and the weights sum to 1.",
         "softmax_topk": f"The kept probabilities as they are: {name} keeps {w:.3f}; the weights sum to {kept:.3f}.",
         "softmax_topk_renorm": f"The kept probabilities sum to {kept:.3f}; {name} gets {p:.3f} / {kept:.3f} = {w:.3f}.",
-    }[form]
-    divide = "Take" if tau == 1 else f"Divide by τ = {tau:g} and take"
-    sentences = [
-        f"Multiply and add: the logit of {name} is {products} = {h:.3f}.",
-        f"{divide} the exponential: every number is positive now. Sum {total:.5g}.",
-        f"Divide by that sum: {name} gets {p:.3f}. The probabilities sum to 1.",
-        f"Keep the k = {len(trace.selected)} largest: {names}. Experts that do no work: {resting}.",
-        last,
-    ]
-    return [sentence.replace("-", "−") for sentence in sentences]
+    }[trace.form]
 
 
 def _factor(number: float) -> str:

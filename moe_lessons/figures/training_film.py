@@ -172,9 +172,12 @@ def _curves(film: Film, frame: int) -> list[str]:
     ]
     for axes, values in ((left, film.loss), (right, film.entropy), (right, film.information)):
         parts.append(element("circle", cx=axes.x(steps[-1]), cy=axes.y(values[frame]), r=4, fill=INK))
-    legend = top - 32
+    return [*parts, *_curve_names(top - 32)]
+
+
+def _curve_names(legend: float) -> list[str]:
+    """Name the two lines that share axes."""
     return [
-        *parts,
         element("line", x1=258, x2=280, y1=legend, y2=legend, stroke=INK, stroke_width=2.5),
         text(285, legend + 5, "entropy", size=13),
         element("line", x1=346, x2=372, y1=legend, y2=legend, stroke=INK, stroke_width=2.5, stroke_dasharray="6 4"),

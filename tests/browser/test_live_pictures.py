@@ -25,23 +25,13 @@ def barely_trained(**task):
 results = {"own map in each cluster": barely_trained(), "control: one map": barely_trained(own_maps=False)}
 """
 QUICK_RUNS = "results = {name: blind_spot.run(name, runs=2) for name in ('fair', 'top_k_a', 'straight_through')}"
-MARGINS = """
-from moe_lessons.figures.blind_spot import margin_svg
-from moe_lessons.widgets.live import choice
-
-Live(
-    lambda method, step: margin_svg(results, method, step),
-    method=choice("method", list(results)),
-    step=slider("training step", 0, 0, 300, 10),
-)
-"""
 
 # Lesson -> what is run of it: cells, by name or by some of their text, and what stands in for the long ones.
 LESSONS = {
     "05_sparse_layer": ("setup", "picture-dispatch", QUICK_TIMES, "picture-speed"),
     "06_counting_the_cost": ("setup", "picture-accountant", QUICK_TASKS, "picture-worth-it"),
     "07_gradients": ("setup", "x, W_g = worked_example()", "picture-gradients",
-                     QUICK_RUNS, "picture-blind-spot", MARGINS),
+                     QUICK_RUNS, "picture-blind-spot"),
 }  # fmt: skip
 
 # Pictures that fail at the upper end: one with an exception that `Live` lets through, one with a sentence in its place.

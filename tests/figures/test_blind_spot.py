@@ -10,7 +10,7 @@ import pytest
 from reading import nodes, state, words
 
 from moe_lessons.experiments.blind_spot import METHODS, Result
-from moe_lessons.figures.blind_spot import blind_spot_svg, margin_svg
+from moe_lessons.figures.blind_spot import blind_spot_svg
 from moe_lessons.figures.palette import ACCENT
 
 STEPS = np.arange(0, 301, 10)
@@ -38,12 +38,6 @@ PICTURES = {
     "film, many runs": partial(blind_spot_svg, made_up(runs=999, scale=50), 300),
     "film, two methods": partial(blind_spot_svg, made_up(names=("fair", "top_k_a")), 10),
     "film, never found": partial(blind_spot_svg, NEVER, 300),
-    "margin, first": partial(margin_svg, RESULTS),
-    "margin, last": partial(margin_svg, RESULTS, "balance", 300),
-    "margin, gate A": partial(margin_svg, RESULTS, "top_k_a", 150),
-    "margin, huge": partial(margin_svg, made_up(scale=300), "relu_fair", 150),
-    "margin, zero": partial(margin_svg, NEVER, "noise", 150),
-    "margin, one run": partial(margin_svg, made_up(runs=1), "random", 300),
 }
 
 
@@ -94,34 +88,6 @@ def test_the_line_of_chance_leaves_out_relu_routing():
     assert rows == [i for i, method in enumerate(METHODS.values()) if not method.relu]
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("step", [0, 150, 300])
-def test_the_margin_is_that_of_the_method(method, step):
-    svg, margin = margin_svg(RESULTS, method, step), RESULTS[method].margin[step // 10]
-    assert float(state(svg)["margin"]) == pytest.approx(margin.mean(), abs=5.1e-4)
-    numbers = [float(n.replace("−", "-")) for n in re.findall(r"[+−]?\d+\.\d", words(svg)[-1])]
-    assert numbers == pytest.approx([margin.mean(), *np.quantile(margin, [0.25, 0.75])], abs=0.051)
-
-
-def line(svg, dashed):
-    return next(n for n in nodes(svg, "polyline") if bool(n.get("stroke-dasharray")) == dashed).get("points").split()
-
-
-def test_the_margin_is_drawn_against_the_cut_and_gate_a():
-    svg = margin_svg(RESULTS, "noise", 0)
-    cut = next(float(n.get("y1")) for n in nodes(svg, "line") if n.get("x1") == "54" and n.get("stroke-width") == "2")
-    ticks = {float(n.text.replace("−", "-")): float(n.get("y")) - 5 for n in nodes(svg, "text") if n.get("x") == "48"}
-    assert cut == pytest.approx(ticks[0.0], abs=0.01)
-    scale = (ticks[max(ticks)] - cut) / max(ticks)
-    for name, dashed in [("noise", False), ("top_k_a", True)]:
-        heights = [(float(point.split(",")[1]) - cut) / scale for point in line(svg, dashed)]
-        assert heights == pytest.approx(RESULTS[name].margin.mean(axis=1).tolist(), abs=0.01)
-
-
-def test_the_scale_of_the_margin_does_not_jump():
-    assert len({"".join(line(margin_svg(RESULTS, method, step), True)) for method in METHODS for step in (0, 300)}) == 1
-
-
 def test_the_module_does_not_load_torch():
     code = "import sys, moe_lessons.figures.blind_spot as b; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -137,10 +103,6 @@ OTHER_TIMES = Result("noise", "noise", 0.0, np.array([0]), *[np.zeros((1, 64))] 
         (partial(blind_spot_svg, RESULTS, -1), "step = -1"),
         (partial(blind_spot_svg, RESULTS, 301), "step = 301"),
         (partial(blind_spot_svg, {**RESULTS, "noise": OTHER_TIMES}), "results = 'noise'"),
-        (partial(margin_svg, RESULTS, "nonsense"), "method = 'nonsense'"),
-        (partial(margin_svg, made_up(names=("fair",)), "fair"), "baseline = 'top_k_a'"),
-        (partial(margin_svg, RESULTS, "fair", 301), "step = 301"),
-        (partial(margin_svg, {}), "results = "),
     ],
 )
 def test_bad_input(draw, named):

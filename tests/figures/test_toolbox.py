@@ -14,8 +14,6 @@ from moe_lessons.figures import toolbox
 
 X = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]])
 W_G = np.array([[1.0, 0.0, -1.0, 2.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, -1.0]])
-W_1 = np.array([[1.0, 0.0, -1.0, 2.0], [0.0, 1.0, -1.0, 0.5]])
-W_2 = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0], [0.0, 1.0]])
 
 PICTURES = {
     "dot product, minimum": partial(toolbox.dot_product, 0, 0.0),
@@ -33,11 +31,6 @@ PICTURES = {
     "chain, kink": partial(toolbox.chain_rule, 0.0),
     "chain, default": partial(toolbox.chain_rule, 3.0),
     "chain, maximum": partial(toolbox.chain_rule, 4.0),
-    "network": partial(toolbox.feed_forward, [1.0, -2.0], W_1, W_2),
-    "network, one unit": partial(toolbox.feed_forward, [0.0], [[1.0]], [[0.0]]),
-    "network, widest": partial(toolbox.feed_forward, [-1.25, 2, 3], np.ones((3, 4)), np.ones((4, 3))),
-    "residual": partial(toolbox.residual_block, [1.0, -7.0], [0.2, -1.4], [2.6, 1.2]),
-    "residual, widest": partial(toolbox.residual_block, [-1.25] * 3, [-1.11] * 3, [-2.66] * 3),
     "entropy, nothing": partial(toolbox.entropy_rulers, {"certain": 0.0}),
     "entropy, most": partial(toolbox.entropy_rulers, {f"four experts alike, {i}": log(4) for i in range(6)}),
 }
@@ -158,27 +151,7 @@ def test_the_drawn_tangent_touches_the_curve(w):
     assert slope == pytest.approx(finite, abs=1e-2)
 
 
-# --- 5. and 6. network and stream -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("x", [[1.0, -2.0], [-1.0, 2.0], [0.2, -1.4], [0.0, 0.0]])
-def test_network_agrees_with_torch_and_dashes_the_closed_units(x):
-    before = torch.tensor(x, dtype=torch.float64) @ torch.tensor(W_1)
-    y = torch.relu(before) @ torch.tensor(W_2)
-    root = ET.fromstring(toolbox.feed_forward(x, W_1, W_2))
-    dashed = [n for n in root.iter(SVG + "rect") if n.get("stroke-dasharray")]
-    assert len(dashed) == int((before <= 0).sum())
-    shown = [float(part) for part in root.get("data-state").replace("−", "-")[3:-1].split(",")]
-    assert shown == pytest.approx(y.tolist(), abs=5e-3)
-
-
-def test_residual_adds_the_update_to_x_and_not_to_its_norm():
-    svg = toolbox.residual_block([1.0, -7.0], [0.2, -1.4], [2.6, 1.2])
-    assert line_with(svg, "y =") == "y = (3.6, -5.8)"
-    assert line_with(toolbox.residual_block([1.0, -7.0], [0.2, -1.4], [0, 0]), "y =") == "y = (1, -7)"
-
-
-# --- 7. nats and bits ---------------------------------------------------------------------------------------------
+# --- 5. nats and bits ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("p", [[1.0], [0.5, 0.5], [0.9, 0.1], [0.25] * 4])
@@ -216,11 +189,6 @@ def test_names_are_escaped():
         (partial(toolbox.gap_ratio, True, 0.0), "gap = True"),
         (partial(toolbox.chain_rule, 4.1), "w = 4.1"),
         (partial(toolbox.chain_factors, float("inf")), "w = inf"),
-        (partial(toolbox.feed_forward, [1.0], W_1, W_2), "x.shape, W_1.shape, W_2.shape = "),
-        (partial(toolbox.feed_forward, [1.0, 2.0], W_1, W_1), "x.shape, W_1.shape, W_2.shape = "),
-        (partial(toolbox.feed_forward, [1.0], np.ones((1, 5)), np.ones((5, 1))), "W_1.shape = (1, 5)"),
-        (partial(toolbox.residual_block, [1.0, 2.0], [1.0], [1.0]), "x.shape, normed.shape, update.shape = "),
-        (partial(toolbox.residual_block, [1.0] * 4, [1.0] * 4, [1.0] * 4), "x.shape, normed.shape, update.shape = "),
         (partial(toolbox.entropy_rulers, {}), "nats = {}"),
         (partial(toolbox.entropy_rulers, [0.5]), "nats = [0.5]"),
         (partial(toolbox.entropy_rulers, {"die": log(6)}), "nats['die'] = 1.79"),

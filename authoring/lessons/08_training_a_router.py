@@ -145,7 +145,7 @@ Live(
 )
 
 # %% [markdown]
-# You should see orange on the diagonal everywhere, and a little *less* of it where the clouds are narrowest: more on that
+# You should see a shaded diagonal everywhere, a little *paler* where the clouds are narrowest: more on that
 # below. The router found the directions of the means. Does that show how experts come to specialise in a domain?
 #
 # > **Myth: "a router trained on labels shows how experts specialise."** We give the domains other experts' names.

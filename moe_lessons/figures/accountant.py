@@ -16,7 +16,7 @@ from moe_lessons.accounting import (
     parameters_read,
     weight_bytes,
 )
-from moe_lessons.figures.palette import ACCENT, PAPER, RULE, WARNING
+from moe_lessons.figures.palette import RULE, chosen
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import one_of, refuse, whole_number
 
@@ -218,11 +218,13 @@ def _rows(top: float, rows: Iterable[Row], unit: str = "") -> list[str]:
     rows = list(rows)
     scale = _LONGEST / max(whole for _, whole, _ in rows)
     parts = []
-    for place, (name, whole, filled) in enumerate(rows):
-        y = top + _ROW * place
+    for i, (name, whole, filled) in enumerate(rows):
+        y = top + _ROW * i
         parts += [text(_LEFT, y, name), text(_RIGHT, y, amount(whole, unit), anchor="end")]
-        parts.append(element("rect", x=_BAR, y=y - 12, width=scale * filled, height=14, fill=ACCENT, stroke=ACCENT))
+        place = {"y": y - 12, "height": 14, "stroke_width": 1.5}
+        parts.append(element("rect", x=_BAR, width=scale * filled, **place, **chosen(True)))
         if whole > filled:
-            parts.append(element("rect", x=_BAR + scale * filled, y=y - 12, width=scale * (whole - filled), height=14,
-                                 fill=PAPER, stroke=WARNING, stroke_width=1.5))  # fmt: skip
+            parts.append(
+                element("rect", x=_BAR + scale * filled, width=scale * (whole - filled), **place, **chosen(False))
+            )
     return parts

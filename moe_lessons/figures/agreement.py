@@ -33,7 +33,7 @@ def agreement_svg(cosines: Any, title: str = "True means and learned prototypes"
         *columns,
         *rows,
         *cells,
-        text(14, 34 * N + 92, "Cosine. Strong orange: the same direction. Blue: away from it."),
+        text(14, 34 * N + 92, "Cosine. Shaded: the same direction. Dashed: away from it."),
         state=" ".join(f"{c:.2f}" for c in table.ravel()),
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, WARNING, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, filled
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import one_of, refuse, whole_number
 
@@ -103,7 +103,7 @@ def _band(axes: Axes, steps: np.ndarray, low: np.ndarray, high: np.ndarray, i: i
     """Draw one expert's share over time."""
     ends = [*zip(steps, high, strict=True), *zip(steps[::-1], low[::-1], strict=True)]
     points = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in ends)
-    return element("polygon", points=points, fill=expert_colour(i), fill_opacity=0.55, stroke=PAPER)
+    return element("polygon", points=points, **filled(i), fill_opacity=0.55, stroke=PAPER)
 
 
 def _apart(axes: Axes, wanted: list[float]) -> list[float]:
@@ -119,7 +119,7 @@ def _apart(axes: Axes, wanted: list[float]) -> list[float]:
 def _name(axes: Axes, y: float, i: int) -> str:
     """Write an expert's name beside the last step, with a patch of its colour: its band may be too thin to see."""
     x = axes.left + axes.width
-    patch = element("rect", x=x + 6, y=y - 5, width=10, height=10, fill=expert_colour(i), fill_opacity=0.55)
+    patch = element("rect", x=x + 6, y=y - 5, width=10, height=10, **filled(i), fill_opacity=0.55)
     return patch + text(x + 20, y + 5, f"E{i + 1}", size=13, font_weight="bold")
 
 
@@ -151,11 +151,11 @@ def _curves(result: "Result", baseline: "Result | None", frame: int) -> list[str
         parts.append(axes.frame((0, last // 2, last), ticks, "training step", label))
         if baseline is not None:
             parts.append(
-                axes.line(baseline.steps.tolist(), getattr(baseline, name).mean(axis=1).tolist(), WARNING, dash="6 4")
+                axes.line(baseline.steps.tolist(), getattr(baseline, name).mean(axis=1).tolist(), FAINT_INK, dash="6 4")
             )
         parts += [_thin(axes, result.steps, run) for run in values.T]
         parts += [
-            axes.line(result.steps.tolist(), values.mean(axis=1).tolist(), ACCENT),
+            axes.line(result.steps.tolist(), values.mean(axis=1).tolist(), INK),
             _mark(axes, result.steps[frame]),
         ]
     return parts
@@ -164,14 +164,14 @@ def _curves(result: "Result", baseline: "Result | None", frame: int) -> list[str
 def _thin(axes: Axes, xs: np.ndarray, ys: np.ndarray) -> str:
     """Draw the line of one run."""
     points = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in zip(xs, ys, strict=True))
-    return element("polyline", points=points, fill="none", stroke=ACCENT, stroke_opacity=0.35)
+    return element("polyline", points=points, fill="none", stroke=INK, stroke_opacity=0.35)
 
 
 def _key(result: "Result", baseline: "Result | None") -> list[str]:
     """Say what the lines are."""
-    rows: list[tuple[str, str, str]] = [(ACCENT, "", f"mean of {result.load.shape[1]} runs (thin: each run)")]
+    rows: list[tuple[str, str, str]] = [(INK, "", f"mean of {result.load.shape[1]} runs (thin: each run)")]
     if baseline is not None:
-        rows.append((WARNING, "6 4", baseline.label))
+        rows.append((FAINT_INK, "6 4", baseline.label))
     parts = []
     for x, (colour, dash, words) in zip((46, 312), rows, strict=False):
         dashed = {"stroke_dasharray": dash} if dash else {}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING
+from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import refuse, whole_number
 
@@ -90,7 +90,7 @@ def _columns(bottom: float) -> list[str]:
 
 def _chance(results: Sequence["Result"]) -> list[str]:
     """Draw the dashed line of chance through each row but those of ReLU routing, which does not choose k of N."""
-    x, style = _across(_TOKENS, CHANCE), {"stroke": WARNING, "stroke_width": 2, "stroke_dasharray": "3 4"}
+    x, style = _across(_TOKENS, CHANCE), {"stroke": INK, "stroke_width": 2, "stroke_dasharray": "3 4"}
     tops = [_TOP + _ROW * i for i, result in enumerate(results) if not result.relu]
     return [element("line", x1=x, x2=x, y1=top, y2=top + _ROW, **style) for top in tops]
 
@@ -101,7 +101,7 @@ def _row(top: float, result: "Result", frame: int) -> list[str]:
     low, high = (_across(_TOKENS, q) for q in np.quantile(share, [0.25, 0.75]))
     wide = max(high - low, _NARROWEST)
     left, right = (_across(_RUNS, end) for end in result.interval_at(frame))
-    colour, fill = (FAINT_INK, PAPER) if result.is_null else (ACCENT, ACCENT)
+    colour, fill = (FAINT_INK, PAPER) if result.is_null else (INK, INK)
     rate = _RUNS[1] * float(result.found_at(frame).mean())
     return [
         text(10, y + 5, result.label),
@@ -123,10 +123,10 @@ def _whisker(left: float, right: float, y: float) -> str:
 def _key(top: float, runs: int) -> list[str]:
     """Say what the marks mean."""
     return [
-        element("circle", cx=18, cy=top - 5, r=5.5, fill=ACCENT),
+        element("circle", cx=18, cy=top - 5, r=5.5, fill=INK),
         text(32, top, f"mean over {runs} runs; its band: the middle half of the runs"),
         text(32, top + 22, "(no band: that half of the runs agrees exactly)"),
-        element("line", x1=10, x2=26, y1=top + 39, y2=top + 39, stroke=WARNING, stroke_width=2, stroke_dasharray="3 4"),
+        element("line", x1=10, x2=26, y1=top + 39, y2=top + 39, stroke=INK, stroke_width=2, stroke_dasharray="3 4"),
         text(32, top + 44, f"chance: two of eight drawn blindly, {CHANCE:g} (not for ReLU)"),
         _whisker(10, 26, top + 61),
         text(32, top + 66, "95 % interval of the share of runs (Wilson)"),

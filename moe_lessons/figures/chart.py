@@ -50,19 +50,19 @@ class Axes:
             parts.append(text(x, bottom + 20, _number(tick), size=13, anchor="middle", fill=FAINT_INK))
         return "".join(parts)
 
-    def line(self, xs: Sequence[float], ys: Sequence[float], colour: str, dash: str = "") -> str:
+    def line(self, xs: Sequence[float], ys: Sequence[float], colour: str, dash: str = "", **more: object) -> str:
         """Draw a line through the points (xs, ys); `dash` as in SVG's stroke-dasharray tells lines apart."""
         points = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in zip(xs, ys, strict=True))
         dashed = {"stroke_dasharray": dash} if dash else {}
-        return element("polyline", points=points, fill="none", stroke=colour, stroke_width=2.5, **dashed)
+        return element("polyline", points=points, fill="none", stroke=colour, stroke_width=2.5, **dashed, **more)
 
-    def bars(self, edges: Sequence[float], heights: Sequence[float], colour: str) -> str:
+    def bars(self, edges: Sequence[float], heights: Sequence[float], **look: object) -> str:
         """Draw bars from zero, bar i between edges i and i + 1: a histogram."""
         zero = self.y(max(0.0, self.y_range[0]))
         drawn = []
         for low, high, height in zip(edges[:-1], edges[1:], heights, strict=True):
             x, width, y = self.x(low), self.x(high) - self.x(low), self.y(height)
-            drawn.append(element("rect", x=x, y=min(y, zero), width=width, height=abs(zero - y), fill=colour))
+            drawn.append(element("rect", x=x, y=min(y, zero), width=width, height=abs(zero - y), **look))
         return "".join(drawn)
 
     def mark(self, x: float, label: str, colour: str = FAINT_INK) -> str:

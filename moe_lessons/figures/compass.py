@@ -6,7 +6,7 @@ import numpy as np
 
 from moe_lessons.figures import plane
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, chosen, lined
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import Trace, route
 
@@ -62,15 +62,15 @@ def _cross(axes: Axes) -> list[str]:
 
 
 def _arrows(axes: Axes, prototypes: np.ndarray, trace: Trace) -> list[str]:
-    """Draw an arrow to each prototype, thick where it is selected; equal ones share their name."""
+    """Draw an arrow to each prototype, thick with a filled tip where it is selected; equal ones share their name."""
     parts: list[str] = []
     names: dict[tuple[float, float], list[str]] = {}
     for i, (x, y) in enumerate(prototypes.tolist()):
-        chosen = i in trace.selected
+        kept = i in trace.selected
         ends = {"x1": axes.x(0), "y1": axes.y(0), "x2": axes.x(x), "y2": axes.y(y)}
-        parts.append(element("line", **ends, stroke=expert_colour(i), stroke_width=6 if chosen else 2.5))
-        parts.append(element("circle", cx=axes.x(x), cy=axes.y(y), r=6, fill=expert_colour(i), stroke=INK))
-        names.setdefault((x, y), []).append(f"E{i + 1} ✓" if chosen else f"E{i + 1}")
+        parts.append(element("line", **ends, **lined(i), stroke_width=6 if kept else 2.5))
+        parts.append(element("circle", cx=axes.x(x), cy=axes.y(y), r=6, stroke_width=2, **chosen(kept, i)))
+        names.setdefault((x, y), []).append(f"E{i + 1} ✓" if kept else f"E{i + 1}")
     return [*parts, *(_name(axes, x, y, " = ".join(words)) for (x, y), words in names.items())]
 
 
@@ -97,10 +97,10 @@ def _table(rows: list[list[str]], trace: Trace) -> list[str]:
     """Write the numbers of every expert, and a mark beside those that are selected."""
     parts = [text(x, _TOP + 18, head, anchor="end", fill=FAINT_INK) for x, head in _COLUMNS]
     for i, row in enumerate(rows):
-        y, chosen = _TOP + 50 + 30 * i, i in trace.selected
-        weight = "bold" if chosen else "normal"
-        parts.append(element("rect", x=346, y=y - 14, width=10, height=18, fill=expert_colour(i)))
-        shown = [f"{row[0]} ✓" if chosen else row[0], *row[1:]]
+        y, kept = _TOP + 50 + 30 * i, i in trace.selected
+        weight = "bold" if kept else "normal"
+        parts.append(element("rect", x=346, y=y - 14, width=10, height=18, stroke_width=2, **chosen(kept, i)))
+        shown = [f"{row[0]} ✓" if kept else row[0], *row[1:]]
         parts += [
             text(x, y, word, anchor="end", font_weight=weight) for (x, _), word in zip(_COLUMNS, shown, strict=True)
         ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, filled, lined
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import float_array, refuse, whole_number
 
@@ -118,26 +118,26 @@ def _sentences(plan: _Plan) -> list[tuple[str, str]]:
     ]
 
 
-def _box(column: tuple[int, int], y: float, words: str, colour: str, rows: int = 1, **paint: object) -> str:
+def _box(column: tuple[int, int], y: float, words: str, line: dict[str, Any], rows: int = 1) -> str:
     """Draw a box over `rows` rows of a column, with words in its middle."""
     (left, width), height = column, _ROW * rows - 2
-    paint = {"fill": PAPER, "stroke": colour, "stroke_width": 2, **paint}
+    paint = {"fill": PAPER, "stroke_width": 2, **line}
     middle = text(left + width / 2, y + height / 2 + 5, words, size=13, anchor="middle")
     return element("rect", x=left, y=y, width=width, height=height, rx=3, **paint) + middle
 
 
-def _link(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+def _link(x1: float, y1: float, x2: float, y2: float, line: dict[str, Any]) -> str:
     """Draw a line from the middle of one row to the middle of another."""
     half = _ROW / 2 - 1
-    return element("line", x1=x1, x2=x2, y1=y1 + half, y2=y2 + half, stroke=colour, stroke_width=2)
+    return element("line", x1=x1, x2=x2, y1=y1 + half, y2=y2 + half, stroke_width=2, **line)
 
 
 def _choose(plan: _Plan) -> list[str]:
     """Draw the tokens, and beside each the experts that it chose."""
-    parts = [_box(_TOKEN, plan.left_y[a], f"t{plan.tokens[a]}", FAINT_INK, plan.k)
+    parts = [_box(_TOKEN, plan.left_y[a], f"t{plan.tokens[a]}", {"stroke": FAINT_INK}, plan.k)
              for a in range(0, len(plan.tokens), plan.k)]  # fmt: skip
     for a, expert in enumerate(plan.experts):
-        parts.append(_box(_ASSIGNED, plan.left_y[a], f"t{plan.tokens[a]} → E{expert + 1}", expert_colour(expert)))
+        parts.append(_box(_ASSIGNED, plan.left_y[a], f"t{plan.tokens[a]} → E{expert + 1}", lined(expert)))
     return parts
 
 
@@ -145,9 +145,9 @@ def _sort(plan: _Plan) -> list[str]:
     """Draw the rows sorted by expert, the way each has come, and the slice of each expert."""
     ways, rows = [], []
     for a, expert in enumerate(plan.experts):
-        y, colour = plan.right_y[plan.place[a]], expert_colour(expert)
-        ways.append(_link(sum(_ASSIGNED), plan.left_y[a], _SORTED[0], y, colour))
-        rows.append(_box(_SORTED, y, f"t{plan.tokens[a]}", colour))
+        y, line = plan.right_y[plan.place[a]], lined(expert)
+        ways.append(_link(sum(_ASSIGNED), plan.left_y[a], _SORTED[0], y, line))
+        rows.append(_box(_SORTED, y, f"t{plan.tokens[a]}", line))
     return [*ways, *rows, *(_slice(plan, i) for i in range(len(plan.loads)))]
 
 
@@ -155,8 +155,9 @@ def _slice(plan: _Plan, i: int) -> str:
     """Draw the place of expert i: its name and its slice, or that it is empty."""
     start, load = plan.starts[i], plan.loads[i]
     if load == 0:
-        return _box(_EXPERT, plan.expert_y[i], f"E{i + 1} empty", FAINT_INK, stroke_dasharray="4 3", stroke_width=1.5)
-    return _box(_EXPERT, plan.expert_y[i], f"E{i + 1} [{start}:{start + load}]", expert_colour(i), load)
+        dashed = {"stroke": FAINT_INK, "stroke_dasharray": "4 3", "stroke_width": 1.5}
+        return _box(_EXPERT, plan.expert_y[i], f"E{i + 1} empty", dashed)
+    return _box(_EXPERT, plan.expert_y[i], f"E{i + 1} [{start}:{start + load}]", lined(i), load)
 
 
 def _compute(plan: _Plan) -> list[str]:
@@ -164,10 +165,10 @@ def _compute(plan: _Plan) -> list[str]:
     parts = []
     for i in np.flatnonzero(plan.loads):
         paint = {"x": _EXPERT[0], "y": plan.expert_y[i], "width": _EXPERT[1], "height": _ROW * plan.loads[i] - 2}
-        parts.append(element("rect", rx=3, fill=expert_colour(int(i)), fill_opacity=0.25, **paint))
+        parts.append(element("rect", rx=3, **filled(int(i)), fill_opacity=0.25, **paint))
     for row, a in enumerate(plan.order):
         expert, y = plan.experts[a], plan.right_y[row]
-        parts.append(_box(_WEIGHED, y, f"E{expert + 1}(t{plan.tokens[a]})", expert_colour(expert)))
+        parts.append(_box(_WEIGHED, y, f"E{expert + 1}(t{plan.tokens[a]})", lined(expert)))
     return parts
 
 
@@ -175,9 +176,9 @@ def _combine(plan: _Plan) -> list[str]:
     """Draw the way of each row to its token, with its gate weight, and the outputs."""
     ways, labels = [], []
     for a, expert in enumerate(plan.experts):
-        y, colour = plan.right_y[plan.place[a]], expert_colour(expert)
-        ways.append(_link(sum(_WEIGHED) + 46, y, _OUTPUT[0], plan.left_y[a], colour))
+        y, line = plan.right_y[plan.place[a]], lined(expert)
+        ways.append(_link(sum(_WEIGHED) + 46, y, _OUTPUT[0], plan.left_y[a], line))
         labels.append(text(sum(_WEIGHED) + 4, y + _ROW / 2 + 4, f"×{plan.weights[a]:.2f}", size=13))
-    outputs = [_box(_OUTPUT, plan.left_y[a], f"y{plan.tokens[a]}", INK, plan.k)
+    outputs = [_box(_OUTPUT, plan.left_y[a], f"y{plan.tokens[a]}", {"stroke": INK}, plan.k)
                for a in range(0, len(plan.tokens), plan.k)]  # fmt: skip
     return [*ways, *labels, *outputs]

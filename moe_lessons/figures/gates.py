@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, chosen
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import gate_weights, softmax, top_k
 from moe_lessons.support.validation import positive_number, refuse, score_array, whole_number
@@ -16,7 +16,6 @@ TOKENS = 1000
 
 # --- kept mass and the sum of the weights -------------------------------------------------------------------------
 
-_SURE, _FORM_B = ACCENT, expert_colour(2)
 _SOLID, _DASHED, _DOTTED = "", "9 6", "2 5"
 
 
@@ -96,18 +95,18 @@ def _curves(axes: Axes, kept: np.ndarray) -> list[str]:
     around = zip([*ks, *ks[::-1]], [*low, *high[::-1]], strict=True)
     points = " ".join(f"{axes.x(k):.1f},{axes.y(value):.1f}" for k, value in around)
     return [
-        element("polygon", points=points, fill=_FORM_B, fill_opacity=0.22),
+        element("polygon", points=points, fill=FAINT_INK, fill_opacity=0.25),
         axes.line(ks.tolist(), (ks / N).tolist(), FAINT_INK, _DOTTED),
-        axes.line(ks.tolist(), kept[:, ks - 1].mean(axis=0).tolist(), _FORM_B, _DASHED),
-        axes.line([1, N], [1, 1], _SURE, _SOLID),
+        axes.line(ks.tolist(), kept[:, ks - 1].mean(axis=0).tolist(), INK, _DASHED),
+        axes.line([1, N], [1, 1], INK, _SOLID),
     ]
 
 
 def _legend() -> list[str]:
     """Name each line beside a piece of it."""
     entries = [
-        (_SURE, _SOLID, "A topk_softmax, B′ softmax_topk_renorm"),
-        (_FORM_B, _DASHED, "B softmax_topk: mean; band: 90 % of the tokens"),
+        (INK, _SOLID, "A topk_softmax, B′ softmax_topk_renorm"),
+        (INK, _DASHED, "B softmax_topk: mean; band: 90 % of the tokens"),
         (FAINT_INK, _DOTTED, "B if all logits were equal: k/N"),
     ]
     parts = []
@@ -163,7 +162,10 @@ def _shifted(logits: Any, shift: float) -> np.ndarray:
 def _panel(top: float, title: str, heights: np.ndarray, weights: np.ndarray, order: np.ndarray, k: int) -> list[str]:
     """Draw one gate: all the weight as one bar, kept and cut, then a bar for each expert."""
     zero = top + 48 + 20 + _TALL
-    bars = [_expert(zero, place, len(order), float(_TALL * heights[place]), place < k) for place in range(len(order))]
+    bars = [
+        _expert(zero, place, len(order), float(_TALL * heights[place]), chosen(place < k, int(i)))
+        for place, i in enumerate(order)
+    ]
     return [
         text(_LEFT, top, title, size=15, font_weight="bold"),
         *_whole(top + 10, min(float(weights[:k].sum()), 1.0)),
@@ -175,20 +177,18 @@ def _panel(top: float, title: str, heights: np.ndarray, weights: np.ndarray, ord
 
 def _whole(top: float, kept: float) -> list[str]:
     """Draw one bar for all the weight, filled as far as the kept experts hold it, with both shares in words."""
-    edge = _ROOM * kept
+    edge, place = _ROOM * kept, {"y": top, "height": 14, "stroke_width": 1.5}
     return [
-        element("rect", x=_LEFT, y=top, width=edge, height=14, stroke=ACCENT, stroke_width=1.5, fill=ACCENT),
-        element("rect", x=_LEFT + edge, y=top, width=_ROOM - edge, height=14, stroke=WARNING, stroke_width=1.5,
-                fill=PAPER),
+        element("rect", x=_LEFT, width=edge, **place, **chosen(True)),
+        element("rect", x=_LEFT + edge, width=_ROOM - edge, **place, **chosen(False)),
         text(_LEFT, top + 32, f"kept experts (filled): {kept:.3f}"),
         text(_LEFT + _ROOM, top + 32, f"cut experts (hollow): {1 - kept:.3f}", anchor="end"),
     ]  # fmt: skip
 
 
-def _expert(zero: float, place: int, count: int, tall: float, is_kept: bool) -> str:
-    """Draw the bar of one expert, filled where it is kept."""
+def _expert(zero: float, place: int, count: int, tall: float, paint: dict[str, Any]) -> str:
+    """Draw the bar of one expert."""
     step = _ROOM / count
-    paint = {"fill": ACCENT, "stroke": ACCENT} if is_kept else {"fill": PAPER, "stroke": WARNING}
     share, thick = (0.8, 1.5) if count <= _MOST_NAMES else (0.6, 0.75)  # else the rims of many bars run together
     left, wide = _LEFT + step * (place + (1 - share) / 2), share * step
     return element("rect", x=left, y=zero - tall, width=wide, height=tall, stroke_width=thick, **paint)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.figures.palette import ACCENT, FAINT_INK, PAPER, RULE, WARNING
+from moe_lessons.figures.palette import FAINT_INK, RULE, chosen
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import GATE_FORMS, gate_weights, softmax, top_k
 from moe_lessons.support.validation import float_array, one_of, refuse, score_array
@@ -141,14 +141,14 @@ def _panel(top: float, title: str, gradient: np.ndarray, is_kept: np.ndarray) ->
         text(_LEFT - 8, zero + 5, "0", size=13, anchor="end", fill=FAINT_INK),
     ]
     for i, value in enumerate(gradient):
-        parts += _bar(_middle(i, gradient.size), zero, float(value), largest, bool(is_kept[i]), gradient.size)
+        paint = chosen(bool(is_kept[i]), i)
+        parts += _bar(_middle(i, gradient.size), zero, float(value), largest, paint, gradient.size)
     return "".join(parts)
 
 
-def _bar(x: float, zero: float, value: float, largest: float, is_kept: bool, count: int) -> list[str]:
-    """Draw one expert's gradient: up where positive, filled where the expert is kept."""
+def _bar(x: float, zero: float, value: float, largest: float, paint: dict[str, Any], count: int) -> list[str]:
+    """Draw one expert's gradient: up where positive."""
     tall, wide = _REACH * value / largest, 0.5 * _ROOM / max(count, 3)
-    paint = {"fill": ACCENT, "stroke": ACCENT} if is_kept else {"fill": PAPER, "stroke": WARNING}
     number_at = zero - tall - 5 if value >= 0 else zero - tall + 15
     top = zero - max(tall, 0)
     bar = element("rect", x=x - wide / 2, y=top, width=wide, height=abs(tall), stroke_width=1.5, **paint)

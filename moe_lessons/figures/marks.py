@@ -26,17 +26,17 @@ def labelled_box(left: float, top: float, width: float, words: str, colour: str 
     return [outline, text(left + width / 2, top + 21, words, anchor="middle")]
 
 
-def dot(at: Point, colour: str) -> str:
+def dot(at: Point, **look: Any) -> str:
     """A marked point."""
-    return element("circle", cx=at[0], cy=at[1], r=7, fill=colour, stroke=PAPER, stroke_width=2)
+    return element("circle", cx=at[0], cy=at[1], r=7, stroke=PAPER, stroke_width=2, **look)
 
 
-def arrow(start: Point, end: Point, colour: str) -> str:
+def arrow(start: Point, end: Point, colour: str, **style: Any) -> str:
     """A line with a head at `end`; the head shrinks with a short arrow, and vanishes with one of no length."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = hypot(dx, dy)
     if length == 0:
-        return dot(start, colour)
+        return dot(start, fill=colour)
     head = min(12.0, length)
     ux, uy = dx / length, dy / length
     neck = (end[0] - head * ux, end[1] - head * uy)
@@ -46,4 +46,4 @@ def arrow(start: Point, end: Point, colour: str) -> str:
         (neck[0] + head * uy / 2, neck[1] - head * ux / 2),
     )
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
-    return line(start, neck, colour, stroke_width=3) + element("polygon", points=points, fill=colour)
+    return line(start, neck, colour, stroke_width=3, **style) + element("polygon", points=points, fill=colour)

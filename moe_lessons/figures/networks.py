@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.figures.marks import Point, arrow, labelled_box, line
-from moe_lessons.figures.palette import ACCENT, INK, PAPER, RULE, WARNING
+from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.figures.words import number, vector
 from moe_lessons.support.validation import float_array, refuse
@@ -68,7 +68,7 @@ def _hidden_units(before: np.ndarray) -> list[str]:
     for y, value in zip(_middles(len(before)), before, strict=True):
         words = f"{number(value, '.3g')} → {number(max(value, 0.0), '.3g')}"
         style = {"stroke_width": 3} if value > 0 else {"stroke_dasharray": "4 4"}
-        parts += labelled_box(188, y - 16, 104, words, ACCENT if value > 0 else WARNING, **style)
+        parts += labelled_box(188, y - 16, 104, words, INK if value > 0 else FAINT_INK, **style)
     return parts
 
 
@@ -113,8 +113,8 @@ def _stream() -> list[str]:
     """The straight line from x to y, and the branch that leaves it and joins it again at the plus sign."""
     plus = element("circle", cx=384, cy=176, r=15, fill=PAPER, stroke=INK, stroke_width=2)
     return [
-        line((14, 176), (369, 176), ACCENT, stroke_width=6),
-        arrow((399, 176), (466, 176), ACCENT),
+        line((14, 176), (369, 176), INK, stroke_width=6),
+        arrow((399, 176), (466, 176), INK),
         text(210, 166, "the stream: x passes unchanged", anchor="middle"),
         line((48, 176), (48, 62), INK, stroke_width=2),
         arrow((48, 62), (84, 62), INK),

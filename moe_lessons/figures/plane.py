@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import FAINT_INK, PAPER, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, PAPER, filled, lined
 from moe_lessons.figures.svg import element, text
 
 Point = tuple[float, float]
@@ -50,8 +50,8 @@ def _sector(axes: Axes, low: float, high: float, expert: int, avoid: Sequence[Po
     turns = np.arange(-np.pi / 4, 4 * np.pi, np.pi / 2)  # the square's corners
     rim = [at_rim(axes, angle) for angle in [low, *turns[(turns > low) & (turns < high)], high]]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in [(axes.x(0), axes.y(0)), *rim])
-    colour = expert_colour(expert)
-    tint = element("polygon", points=points, fill=colour, fill_opacity=0.13, stroke=colour, stroke_width=1)
+    look = {**filled(expert), **lined(expert), "fill_opacity": 0.13, "stroke_width": 1}
+    tint = element("polygon", points=points, **look)
     spots = [at_rim(axes, low + share * (high - low), 0.92) for share in (0.5, 0.25, 0.75)]  # the first of the best
     free = max(spots, key=lambda spot: min((dist(spot, point) for point in avoid), default=0.0))
     return tint + name(*free, f"E{expert + 1}", size=13, fill=FAINT_INK)

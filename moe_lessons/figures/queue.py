@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, WARNING, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, PAPER, chosen
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import softmax, top_k
 from moe_lessons.support.validation import positive_number, refuse, whole_number
@@ -65,29 +65,28 @@ def queue_svg(factor: float = 1.0, priority: str = "position", k: int = 1, favou
     Raises ValueError for other values.
     """
     crowd = batch(factor, priority, k, favour, seed)
-    lost, untouched = int((~crowd.kept).sum()), np.flatnonzero(~crowd.kept.any(axis=1))
+    lost, empty = int((~crowd.kept).sum()), EXPERTS * crowd.capacity - int(crowd.kept.sum())
+    untouched = np.flatnonzero(~crowd.kept.any(axis=1))  # tokens that no expert computes
     sentence = f"dropped: {lost} of {TOKENS * k} assignments ({lost / (TOKENS * k):.0%})"
-    passing = ", ".join(f"t{t + 1}" for t in untouched) or "none"  # tokens that no expert computes
+    passing = ", ".join(f"t{t + 1}" for t in untouched) or "none"
     places = f"C = ⌈{factor:g} · {k} · {TOKENS} / {EXPERTS}⌉ = {_room(crowd.capacity)} at each expert"
     return picture(
         WIDTH,
         _STRIP + 108,
         "Tokens queue at experts with a limited number of places",
         f"{places}, {_rule(priority, k)}; {sentence}; no expert for: {passing}.",
-        text(_LEFT, 24, places, size=15, font_weight="bold"),
-        text(_LEFT, 46, _rule(priority, k)),
+        _head(places, _rule(priority, k)),
         *(part for i in range(EXPERTS) for part in _column(crowd, i, priority)),
         *_strip(crowd),
-        text(
-            _LEFT,
-            _STRIP + 76,
-            f"{sentence}; empty places: {EXPERTS * crowd.capacity + lost - TOKENS * k}",
-            font_weight="bold",
-        ),
+        text(_LEFT, _STRIP + 76, f"{sentence}; empty places: {empty}", font_weight="bold"),
         text(_LEFT, _STRIP + 98, f"pass unchanged: {passing}", size=13),
         state=f"factor={factor:g} priority={priority} k={k} favour={favour:g} seed={seed} "
         f"capacity={crowd.capacity} dropped={lost} untouched={len(untouched)}",
     )
+
+
+def _head(places: str, rule: str) -> str:
+    return text(_LEFT, 24, places, size=15, font_weight="bold") + text(_LEFT, 46, rule)
 
 
 def _room(capacity: int) -> str:
@@ -117,7 +116,7 @@ def _column(crowd: Batch, expert: int, priority: str) -> list[str]:
     boxes = [_box(crowd, left, place, who, expert) for place, who in enumerate(queue)]
     return [
         text(left, 78, f"E{expert + 1}: {len(queue)} ask", size=15, font_weight="bold"),
-        *(_place(left, place, PAPER, FAINT_INK, "") for place in free),
+        *(_place(left, place, fill=PAPER, stroke=FAINT_INK) for place in free),
         *(text(left + 5, _TOP + _ROW * place + 16, "empty", size=13, fill=FAINT_INK) for place in free),
         *(part for box in boxes for part in box),
     ]
@@ -128,15 +127,13 @@ def _box(crowd: Batch, left: float, place: int, who: tuple[int, int], expert: in
     kept = bool(crowd.kept[who])
     weight = f"{crowd.weights[who]:.2f}".removeprefix("0")
     words = f"t{who[0] + 1}{' 2nd' if who[1] else ''} {weight}{'' if kept else ' out'}"
-    fill, stroke, dash = (expert_colour(expert), INK, "") if kept else (PAPER, WARNING, "4 3")
-    return _place(left, place, fill, stroke, dash), text(left + 5, _TOP + _ROW * place + 16, words, size=13)
+    look = chosen(kept, expert) | ({} if kept else {"stroke_dasharray": "4 3"})
+    return _place(left, place, **look), text(left + 5, _TOP + _ROW * place + 16, words, size=13)
 
 
-def _place(left: float, place: int, fill: str, stroke: str, dash: str) -> str:
+def _place(left: float, place: int, **look: Any) -> str:
     """Draw the outline of one place."""
-    dashed: dict[str, Any] = {"stroke_dasharray": dash} if dash else {}
-    return element("rect", x=left, y=_TOP + _ROW * place, width=_WIDE, height=_ROW - 3, rx=3, fill=fill,
-                   fill_opacity=0.3, stroke=stroke, **dashed)  # fmt: skip
+    return element("rect", x=left, y=_TOP + _ROW * place, width=_WIDE, height=_ROW - 3, rx=3, fill_opacity=0.3, **look)
 
 
 def _strip(crowd: Batch) -> list[str]:
@@ -148,7 +145,7 @@ def _strip(crowd: Batch) -> list[str]:
         x, y, nobody = _LEFT + step * (t + 0.5), _STRIP + 10, not experts
         dashed: dict[str, Any] = {"stroke_dasharray": "4 3"} if nobody else {}
         parts.append(element("rect", x=x - step / 2 + 1, y=y, width=step - 2, height=42, rx=3, fill="none",
-                             stroke=WARNING if nobody else FAINT_INK, **dashed))  # fmt: skip
+                             stroke=FAINT_INK, **dashed))  # fmt: skip
         parts.append(text(x, y + 17, f"t{t + 1}", size=13, anchor="middle", font_weight="bold"))
         words = "out" if nobody else "+".join(map(str, experts))
         parts.append(text(x, y + 35, words, size=13, anchor="middle"))

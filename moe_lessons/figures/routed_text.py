@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from moe_lessons.figures.palette import EXPERTS, INK
+from moe_lessons.figures.palette import EXPERTS, INK, filled, lined
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import refuse, whole_number
 
@@ -79,13 +79,13 @@ def _placed(pieces: Sequence[str], experts: Sequence[int]) -> list[_Placed]:
 def _tints(placed: Sequence[_Placed]) -> list[str]:
     """Draw the boxes and the lines below them; all of a colour are one path, which is short."""
     parts = []
-    for i, colour in enumerate(EXPERTS):
+    for i in range(len(EXPERTS)):
         own = [one for one in placed if one.expert % len(EXPERTS) == i]
         boxes = "".join(f"M{one.x:.0f} {one.y:.0f}h{one.width:.0f}v22h-{one.width:.0f}z" for one in own)
         lines = "".join(f"M{one.x:.0f} {one.y + 22:.0f}h{one.width:.0f}" for one in own)
         if own:
-            parts.append(element("path", d=boxes, fill=colour, fill_opacity=0.2))
-            parts.append(element("path", d=lines, stroke=colour, stroke_width=3))
+            parts.append(element("path", d=boxes, **filled(i), fill_opacity=0.2))
+            parts.append(element("path", d=lines, **lined(i), stroke_width=3))
     return parts
 
 

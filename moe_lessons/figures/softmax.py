@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import entr
 
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING, expert_colour
+from moe_lessons.figures.palette import AMOUNT, FAINT_INK, INK, PAPER, RULE, filled
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.precision import SoftmaxSteps, softmax_steps
 from moe_lessons.routing import log_sum_exp, softmax
@@ -82,7 +82,7 @@ def _expert_row(steps: SoftmaxSteps, exact: np.ndarray, i: int) -> str:
         element("line", x1=_BAR, x2=_BAR, y1=4, y2=30, stroke=FAINT_INK),
     ]
     if np.isfinite(p):
-        parts.append(element("rect", x=_BAR, y=8, width=room * float(p), height=18, fill=expert_colour(i)))
+        parts.append(element("rect", x=_BAR, y=8, width=room * float(p), height=18, **filled(i)))
         parts.append(element("line", x1=mark, x2=mark, y1=3, y2=31, stroke=INK, stroke_width=3))
     parts.append(_probability(steps, i))
     return element("g", *parts, transform=f"translate(0 {_TOP + _ROW * i})")
@@ -94,7 +94,7 @@ def _probability(steps: SoftmaxSteps, i: int) -> str:
     if np.isfinite(steps.probs[i]):
         return text(_NUMBER, 22, f"{steps.probs[i]:.3f}", size=15, anchor="end", **halo)
     words = "underflow: no number" if steps.total == 0 else "overflow: no number"
-    return text(_NUMBER, 22, words, size=15, anchor="end", fill=WARNING, font_weight="bold", **halo)
+    return text(_NUMBER, 22, words, size=15, anchor="end", font_weight="bold", **halo)
 
 
 def _sums(steps: SoftmaxSteps, top: float) -> str:
@@ -164,7 +164,7 @@ def _lse_ruler(h: np.ndarray, y: float) -> list[str]:
     return [
         element("line", x1=low, x2=high, y1=y, y2=y, stroke=INK, stroke_width=2),
         *ends,
-        element("circle", cx=place, cy=y, r=7, fill=ACCENT),
+        element("circle", cx=place, cy=y, r=7, fill=INK),
         text(place - 7 if part < 0.5 else place + 7, y - 14, "exact LSE", anchor="start" if part < 0.5 else "end"),
         text(low - 10, y + 26, "max: one expert has all", fill=FAINT_INK),
         text(high + 10, y + 26, f"max + ln {len(h)}: all alike", anchor="end", fill=FAINT_INK),
@@ -230,7 +230,7 @@ def _histogram(entropies: np.ndarray, num_experts: int) -> list[str]:
     axes = Axes(*_PLOT, (0, most), (0, 1.3))  # the same at every scale; a quarter is left free for the labels
     return [
         axes.frame(_ticks(most), (0, 0.5, 1), "entropy of a token's probabilities (nats)", "share of tokens"),
-        axes.bars(edges.tolist(), shares.tolist(), ACCENT),
+        axes.bars(edges.tolist(), shares.tolist(), **AMOUNT),
         axes.mark(most, f"ln {num_experts}: all alike", INK),
         *_mean_mark(axes, float(entropies.mean())),
     ]
@@ -247,6 +247,6 @@ def _mean_mark(axes: Axes, mean: float) -> list[str]:
     anchor, beside = ("start", x + 6) if x < middle else ("end", x - 6)
     foot = axes.top + axes.height
     return [
-        element("line", x1=x, x2=x, y1=axes.top + 20, y2=foot, stroke=WARNING, stroke_width=3),
+        element("line", x1=x, x2=x, y1=axes.top + 20, y2=foot, stroke=INK, stroke_width=3),
         text(beside, axes.top + 34, f"mean {mean:.3f}", anchor=anchor, font_weight="bold"),
     ]

@@ -7,18 +7,17 @@ import numpy as np
 
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.heat import signed_cell
-from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING, expert_colour
+from moe_lessons.figures.palette import AMOUNT, FAINT_INK, INK, PAPER, RULE, SERIES, filled
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.metrics import mutual_information
 from moe_lessons.support.validation import float_array, positive_number, refuse, whole_number
 
 WIDTH = 480
-MOST_SERIES = 4  # lines that colours, dashes and marks still tell apart
+MOST_SERIES = 4  # lines that dashes and marks still tell apart
 MOST_LAYERS = 12
 MOST_CELLS = 10  # rows or columns of a matrix
 
 _RIM: dict[str, Any] = {"stroke": PAPER, "stroke_width": 5, "paint_order": "stroke"}
-_LOOKS = [(ACCENT, ""), (WARNING, "9 5"), (expert_colour(2), "2 5"), (expert_colour(3), "12 4 2 4")]
 
 # --- a count table and its information ----------------------------------------------------------------------------
 
@@ -46,7 +45,7 @@ def counts_svg(code_to_first: int = 80, prose_to_first: int = 20) -> str:
         *(part for row in (0, 1) for column in (0, 1) for part in _count(counts, row, column, expected[column])),
         text(20, 218, "information, 0 to 1 bit"),
         element("rect", x=185, y=204, width=260, height=18, fill="none", stroke=RULE),
-        element("rect", x=185, y=204, width=260 * bits, height=18, fill=ACCENT),
+        element("rect", x=185, y=204, width=260 * bits, height=18, **AMOUNT),
         text(20, 256, f"I(domain; expert) = {bits:.3f} bits", size=15, font_weight="bold"),
         state=f"code={first[0]} prose={first[1]} bits={bits:.3f}",
     )
@@ -69,7 +68,7 @@ def _count(counts: np.ndarray, row: int, column: int, expected: float) -> list[s
     """Draw one cell: its count, and the count it would have if the domain said nothing."""
     x, y, share = 190 + 130 * column, 44 + 74 * row, counts[row, column] / TOKENS
     return [
-        element("rect", x=x, y=y, width=120, height=64, fill=ACCENT, fill_opacity=0.45 * share, stroke=RULE),
+        element("rect", x=x, y=y, width=120, height=64, **filled(column), fill_opacity=0.45 * share, stroke=RULE),
         text(x + 60, y + 28, str(counts[row, column]), size=18, anchor="middle", font_weight="bold"),
         text(x + 60, y + 52, f"if unrelated {expected:g}", size=13, anchor="middle"),
     ]
@@ -155,7 +154,7 @@ def _legend(runs: Mapping[str, np.ndarray], has_band: bool) -> list[str]:
     """Name each line beside a piece of it, and the band."""
     parts = []
     for i, (name, values) in enumerate(runs.items()):
-        y, (colour, dash) = 48 + 24 * i, _LOOKS[i]
+        y, (colour, dash) = 48 + 24 * i, SERIES[i]
         sample = {"stroke_dasharray": dash} if dash else {}
         parts.append(element("line", x1=14, x2=58, y1=y, y2=y, stroke=colour, stroke_width=3, **sample))
         parts.append(_marker(i, 36, y, colour))
@@ -179,7 +178,7 @@ def _band(axes: Axes, null: np.ndarray) -> str:
 
 def _series(axes: Axes, values: np.ndarray, i: int, of: int) -> list[str]:
     """Draw the mean as a line and every seed as a mark. Neighbours stand aside, so that equal numbers can be seen."""
-    colour, dash = _LOOKS[i]
+    colour, dash = SERIES[i]
     places = np.arange(1, values.shape[1] + 1) + 0.05 * (i - (of - 1) / 2)  # (layers,)
     line = axes.line(places.tolist(), values.mean(axis=0).tolist(), colour, dash)
     marks = [_marker(i, axes.x(x), axes.y(y), colour) for run in values for x, y in zip(places, run, strict=True)]
@@ -187,14 +186,14 @@ def _series(axes: Axes, values: np.ndarray, i: int, of: int) -> list[str]:
 
 
 def _marker(i: int, x: float, y: float, colour: str) -> str:
-    """Draw a mark of the i-th form: circle, square, diamond, triangle."""
+    """Draw a mark of the i-th form: circle, square, diamond, triangle; every other one is hollow."""
     forms = [
         None,
         f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8Z",
         f"M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6Z",
         f"M{x:.1f} {y - 5:.1f}l5 9h-10Z",
     ]
-    look = {"fill": colour, "stroke": PAPER, "stroke_width": 1}
+    look = {"fill": PAPER if i % 2 else colour, "stroke": colour if i % 2 else PAPER, "stroke_width": 1 + i % 2}
     return element("circle", cx=x, cy=y, r=4.5, **look) if i == 0 else element("path", d=forms[i] or "", **look)
 
 
@@ -221,8 +220,8 @@ def saturation_svg(steps: Sequence[int], share: Any, chance: float) -> str:
         axes.frame(_ticks(0, last), [0, 0.25, 0.5, 0.75, 1], "training step", "share"),
         axes.line([0, last], [chance, chance], FAINT_INK, "1 4"),
         text(axes.left + 200, axes.y(chance) - 6, f"chance k/N = {chance:g}", fill=FAINT_INK, **_RIM),
-        *(axes.line(list(steps), row.tolist(), *_LOOKS[i]) for i, row in enumerate(shares)),
-        *(_marker(i, axes.x(s), axes.y(v), _LOOKS[i][0]) for i, row in enumerate(shares)
+        *(axes.line(list(steps), row.tolist(), *SERIES[i]) for i, row in enumerate(shares)),
+        *(_marker(i, axes.x(s), axes.y(v), SERIES[i][0]) for i, row in enumerate(shares)
           for s, v in zip(steps, row, strict=True)),
         state=" ".join(f"layer{i + 1}={_listed(row)}" for i, row in enumerate(shares)),
     )  # fmt: skip
@@ -238,7 +237,7 @@ def _shares(share: Any, snapshots: int) -> np.ndarray:
 
 def _layer_name(i: int) -> list[str]:
     """Name the line of a layer."""
-    x, (colour, dash) = 14 + 116 * i, _LOOKS[i]
+    x, (colour, dash) = 14 + 116 * i, SERIES[i]
     sample = {"stroke_dasharray": dash} if dash else {}
     line = element("line", x1=x, x2=x + 40, y1=52, y2=52, stroke=colour, stroke_width=3, **sample)
     return [line, _marker(i, x + 20, 52, colour), text(x + 48, 57, f"layer {i + 1}")]
@@ -287,7 +286,7 @@ def _domain_row(row: np.ndarray, name: str, top: float, chance: float) -> list[s
     parts = [text(14, base - 20, name), element("line", x1=100, x2=470, y1=base, y2=base, stroke=RULE)]
     for i, value in enumerate(row):
         x, y = 104 + step * i, base - height * value
-        parts.append(element("rect", x=x, y=y, width=step - 8, height=height * value, fill=expert_colour(i)))
+        parts.append(element("rect", x=x, y=y, width=step - 8, height=height * value, **filled(i)))
         parts.append(text(x + (step - 8) / 2, base + 15, f"E{i + 1}", size=13, anchor="middle", fill=FAINT_INK))
     dashed = {"stroke": INK, "stroke_width": 1.5, "stroke_dasharray": "5 4"}
     parts.append(element("line", x1=100, x2=470, y1=level, y2=level, **dashed))
@@ -319,6 +318,6 @@ def ablation_svg(rise: Any, domains: Sequence[str], title: str = "Loss when one 
         *(text(14, 88 + 34 * i, f"E{i + 1} off") for i in range(N)),
         *cells,
         text(14, 34 * N + 92, "Rise of the loss on that domain, nats per token."),
-        text(14, 34 * N + 112, "Darker: further from 0. A minus sign: the loss falls."),
+        text(14, 34 * N + 112, "Shade: distance from 0. Dashed, with a minus: the loss falls."),
         state=" ".join(f"{name}={_listed(row)}" for name, row in zip(domains, rises, strict=True)),
     )

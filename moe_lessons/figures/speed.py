@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, PAPER, RULE, WARNING
+from moe_lessons.figures.palette import AMOUNT, FAINT_INK, INK, PAPER, RULE
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.timing import Spread, spread
 from moe_lessons.support.validation import positive_number, refuse
@@ -94,7 +94,7 @@ def _bar(axes: Axes, i: int, name: str, row: Spread, unit: float) -> list[str]:
     return [
         text(_LEFT, y + 18, name, **_RIM),
         text(_LEFT + _ACROSS, y + 18, words, anchor="end", font_weight="bold", **_RIM),
-        element("rect", x=start, y=y + 26, width=end - start, height=16, fill=ACCENT),
+        element("rect", x=start, y=y + 26, width=end - start, height=16, **AMOUNT),
         element("line", x1=low, x2=high, y1=y + 34, y2=y + 34, stroke=INK, stroke_width=2),
         *(element("line", x1=x, x2=x, y1=y + 29, y2=y + 39, stroke=INK, stroke_width=2) for x in (low, high)),
     ]
@@ -109,7 +109,7 @@ def _limit(axes: Axes, words: str) -> list[str]:
     """Draw the line of the limit, with its time on top."""
     x = axes.x(1)
     return [
-        element("line", x1=x, x2=x, y1=axes.top - 14, y2=axes.top + axes.height, stroke=WARNING, stroke_width=3,
+        element("line", x1=x, x2=x, y1=axes.top - 14, y2=axes.top + axes.height, stroke=INK, stroke_width=3,
                 stroke_dasharray="7 4"),
         text(_LEFT, axes.top - 24, f"dashed line = 1: {words}"),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from scipy.special import entr
 
 from moe_lessons import routing
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import EXPERTS, FAINT_INK, INK, RULE, expert_colour
+from moe_lessons.figures.palette import EXPERTS, FAINT_INK, INK, PAPER, RULE, SERIES, chosen, expert_colour
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import number_within, positive_number, refuse, score_array, whole_number
 
@@ -42,7 +42,7 @@ def temperature_svg(logits: Any, temperature: float = 1.0, k: int = 2) -> str:
         "Probabilities and entropy over the temperature",
         " ".join(sentences),
         text(10, 26, f"τ = {tau:.3g}", size=17, font_weight="bold"),
-        *_probability_chart(h, p, tau),
+        *_probability_chart(h, p, tau, kept),
         *_entropy_chart(h, p, tau),
         *_expert_table(h, p, routing.gate_weights(h, k, temperature=tau), kept),
         *(text(10, 408 + 22 * i, sentence, size=15) for i, sentence in enumerate(sentences[:2])),
@@ -69,12 +69,12 @@ def _sentences(h: np.ndarray, p: np.ndarray, tau: float, kept: np.ndarray) -> li
     ]
 
 
-def _probability_chart(h: np.ndarray, p: np.ndarray, tau: float) -> list[str]:
-    """Draw one line for each expert, the level 1/N, and a dot on each line at the marker."""
+def _probability_chart(h: np.ndarray, p: np.ndarray, tau: float, kept: np.ndarray) -> list[str]:
+    """Draw one line for each expert, the level 1/N, and a dot on each line at the marker: hollow for a cut one."""
     axes = _PROBABILITIES
     frame = axes.frame([], [0, 1], "", "probability")
     even = text(axes.left - 6, axes.y(1 / len(h)) + 5, f"1/{len(h)}", size=13, anchor="end", fill=FAINT_INK)
-    dots = [_dot(axes, tau, value, expert_colour(i)) for i, value in enumerate(p.tolist())]
+    dots = [_dot(axes, tau, value, **chosen(i in kept, i)) for i, value in enumerate(p.tolist())]
     return [frame, even, _level(axes, 1 / len(h)), axes.mark(tau, ""), *_curves(tuple(h.tolist())), *dots]
 
 
@@ -83,7 +83,7 @@ def _curves(h: tuple[float, ...]) -> list[str]:
     """Draw the probabilities of these logits over τ. They stay while the marker moves, so they are kept."""
     probs = _probabilities_over_tau(np.array(h))  # (taus, N)
     return [
-        _PROBABILITIES.line(_TAUS.tolist(), probs[:, i].tolist(), expert_colour(i), dash)
+        _PROBABILITIES.line(_TAUS.tolist(), probs[:, i].tolist(), expert_colour(i), dash, data_expert=i)
         for i, dash in zip(routing.top_k(h, len(h))[1], DASHES, strict=False)
     ]
 
@@ -102,7 +102,7 @@ def _entropy_chart(h: np.ndarray, p: np.ndarray, tau: float) -> list[str]:
         _level(axes, most),
         axes.mark(tau, ""),
         axes.line(_TAUS.tolist(), entr(_probabilities_over_tau(h)).sum(axis=-1).tolist(), INK),
-        _dot(axes, tau, float(entr(p).sum()), INK),
+        _dot(axes, tau, float(entr(p).sum()), fill=INK, stroke=RULE),
     ]
 
 
@@ -112,8 +112,8 @@ def _level(axes: Axes, y: float) -> str:
     return element("line", x1=axes.left, x2=right, y1=height, y2=height, stroke=FAINT_INK, stroke_dasharray="1 4")
 
 
-def _dot(axes: Axes, x: float, y: float, colour: str) -> str:
-    return element("circle", cx=axes.x(x), cy=axes.y(y), r=4.5, fill=colour, stroke=RULE)
+def _dot(axes: Axes, x: float, y: float, **look: object) -> str:
+    return element("circle", cx=axes.x(x), cy=axes.y(y), r=4.5, stroke_width=2, **look)
 
 
 def _expert_table(h: np.ndarray, p: np.ndarray, w: np.ndarray, kept: np.ndarray) -> list[str]:
@@ -121,7 +121,7 @@ def _expert_table(h: np.ndarray, p: np.ndarray, w: np.ndarray, kept: np.ndarray)
     parts = _table_header(("p", TABLE + 94), ("weight", TABLE + 146), ("kept", TABLE + 182))
     for i, dash in zip(routing.top_k(h, len(h))[1], DASHES, strict=False):
         y = 76 + 26 * i
-        parts += _named_sample(y, f"E{i + 1}", expert_colour(i), dash)
+        parts += _named_sample(y, f"E{i + 1}", expert_colour(i), dash, data_expert=i)
         parts.append(text(TABLE + 94, y, f"{p[i]:.3f}", anchor="end"))
         parts.append(text(TABLE + 146, y, f"{w[i]:.3f}", anchor="end"))
         parts.append(text(TABLE + 174, y, "✓" if i in kept else "–", size=16, anchor="end"))
@@ -133,16 +133,16 @@ def _table_header(*columns: tuple[str, float]) -> list[str]:
     return [text(right, 48, title, size=13, anchor="end", fill=FAINT_INK) for title, right in columns]
 
 
-def _named_sample(y: float, name: str, colour: str, dash: str) -> list[str]:
+def _named_sample(y: float, name: str, colour: str, dash: str, **more: object) -> list[str]:
     """Draw a short piece of a line with its name, as a key to the chart."""
     dashed = {"stroke_dasharray": dash} if dash else {}
-    line = element("line", x1=TABLE, x2=TABLE + 22, y1=y - 5, y2=y - 5, stroke=colour, stroke_width=3, **dashed)
+    line = element("line", x1=TABLE, x2=TABLE + 22, y1=y - 5, y2=y - 5, stroke=colour, stroke_width=3, **dashed, **more)
     return [line, text(TABLE + 27, y, name, font_weight="bold")]
 
 
 # --- 2. annealing schedules ---------------------------------------------------------------------------------------
 
-STYLES = {"linear": (EXPERTS[0], ""), "geometric": (EXPERTS[5], "9 4"), "cosine": (EXPERTS[2], "2 3")}
+STYLES = dict(zip(("linear", "geometric", "cosine"), SERIES, strict=False))
 
 
 def schedules(start: float, end: float, steps: int) -> dict[str, np.ndarray]:
@@ -191,7 +191,8 @@ def _schedule_chart(shown: dict[str, np.ndarray], highest: float, steps: int) ->
     for name, taus in shown.items():
         colour, dash = STYLES[name]
         parts.append(axes.line(range(steps), taus.tolist(), colour, dash))
-        parts += [_dot(axes, step, tau, colour) for step, tau in enumerate(taus)] if steps <= 12 else []
+        if steps <= 12:
+            parts += [_dot(axes, step, tau, fill=colour, stroke=PAPER) for step, tau in enumerate(taus)]
     return parts
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from moe_lessons.figures.marks import Point, arrow, box, dot, labelled_box, line
 from moe_lessons.figures.networks import feed_forward, residual_block
-from moe_lessons.figures.palette import ACCENT, FAINT_INK, INK, RULE, WARNING, expert_colour
+from moe_lessons.figures.palette import AMOUNT, FAINT_INK, INK, RULE, filled
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.figures.words import bracketed, number
 from moe_lessons.routing import router_logits, softmax
@@ -58,10 +58,10 @@ def _two_arrows(turn: float, length: float) -> list[str]:
     return [
         line((24, y0), (456, y0), RULE),
         line(tip, (tip[0], y0), FAINT_INK, stroke_dasharray="4 4"),
-        line((x0, y0 + 9), (tip[0], y0 + 9), WARNING, stroke_width=5),
+        line((x0, y0 + 9), (tip[0], y0 + 9), FAINT_INK, stroke_width=5),
         text((x0 + tip[0]) / 2, y0 + 32, f"shadow of w: {number(length * cos(turn))}", anchor="middle"),
         arrow(_ORIGIN, (x0 + _UNIT * X_LENGTH, y0), INK),
-        arrow(_ORIGIN, tip, ACCENT),
+        arrow(_ORIGIN, tip, INK),
         text(x0 + _UNIT * X_LENGTH + 6, y0 - 10, "x", size=16, font_weight="bold"),
         text(*label, "w", size=16, anchor="middle", font_weight="bold"),
     ]
@@ -134,7 +134,7 @@ def _matrix(left: float, values: np.ndarray, name: str, outlined: tuple[int, int
     return [
         text(left, 32, name, font_weight="bold"),
         box(left, top, wide * columns, high * rows),
-        box(left + wide * column, top + high * row, wide * broad, high * tall, ACCENT, stroke_width=3),
+        box(left + wide * column, top + high * row, wide * broad, high * tall, INK, stroke_width=3),
         *numbers,
         text(left, top + high * rows + 18, f"({rows}, {columns})", fill=FAINT_INK),
     ]
@@ -163,8 +163,8 @@ def _bands(shape: tuple[int, ...], axis: int) -> list[str]:
     """An outline round every row (axis −1) or every column (axis 0) of the table of probabilities."""
     rows, columns = shape
     if axis == -1:
-        return [box(82, 246 + 36 * t, 70 * columns - 10, 28, ACCENT, rx=8) for t in range(rows)]
-    return [box(84 + 70 * i, 246, 56, 36 * rows - 8, ACCENT, rx=8) for i in range(columns)]
+        return [box(82, 246 + 36 * t, 70 * columns - 10, 28, INK, rx=8) for t in range(rows)]
+    return [box(84 + 70 * i, 246, 56, 36 * rows - 8, INK, rx=8) for i in range(columns)]
 
 
 def _sum(x: float, y: float, total: float) -> str:
@@ -208,8 +208,8 @@ def _logit_line(h: np.ndarray) -> list[str]:
         line((30, 72), (450, 72), RULE),
         *ticks,
         line((x[1], 72), (x[0], 72), INK, stroke_width=5),
-        dot((x[0], 72), expert_colour(0)),
-        dot((x[1], 72), expert_colour(1)),
+        dot((x[0], 72), **filled(0)),
+        dot((x[1], 72), **filled(1)),
         text(x[0], 56, f"E1 {number(h[0], '.1f')}", anchor="middle"),
         text(x[1], 116, f"E2 {number(h[1], '.1f')}", anchor="middle"),
     ]
@@ -230,8 +230,8 @@ def _shares(p: np.ndarray) -> list[str]:
     return [
         text(14, 208, f"E1 gets {p[0]:.3f}", font_weight="bold"),
         text(466, 208, f"E2 gets {p[1]:.3f}", anchor="end", font_weight="bold"),
-        element("rect", x=14, y=218, width=cut - 14, height=32, fill=expert_colour(0)),
-        element("rect", x=cut, y=218, width=466 - cut, height=32, fill=expert_colour(1)),
+        element("rect", x=14, y=218, width=cut - 14, height=32, **filled(0)),
+        element("rect", x=cut, y=218, width=466 - cut, height=32, **filled(1)),
     ]
 
 
@@ -287,7 +287,8 @@ def _links(at: dict[str, float]) -> list[str]:
         parts += labelled_box(14, 16 + 76 * i, 194, words)
     for i, name in enumerate(("dh/dw", "dr/dh", "dL/dr")):
         y = 48 + 76 * i
-        parts.append(arrow((48, y), (48, y + 44), WARNING if at[name] == 0 else ACCENT))
+        dashed = {"stroke_dasharray": "4 4"} if at[name] == 0 else {}
+        parts.append(arrow((48, y), (48, y + 44), INK, **dashed))
         parts.append(text(66, y + 27, f"{name} = {number(at[name], '.1f')}"))
     return parts
 
@@ -315,8 +316,8 @@ def _loss_curve(at: dict[str, float]) -> list[str]:
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in curve)
     return [
         element("polyline", points=points, fill="none", stroke=INK, stroke_width=2),
-        line(ends[0], ends[1], WARNING, stroke_width=4),
-        dot(here, ACCENT),
+        line(ends[0], ends[1], FAINT_INK, stroke_width=4),
+        dot(here, fill=INK),
     ]
 
 
@@ -363,7 +364,7 @@ def _entropy_row(top: float, name: str, nats: float) -> list[str]:
     return [
         text(18, top + 16, f"{name}: {_both_units(nats)}"),
         box(18, top + 24, 2 * _PER_BIT, 16, stroke_width=1),
-        element("rect", x=18, y=top + 24, width=_PER_BIT * nats / log(2), height=16, fill=ACCENT),
+        element("rect", x=18, y=top + 24, width=_PER_BIT * nats / log(2), height=16, **AMOUNT),
     ]
 
 

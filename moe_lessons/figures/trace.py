@@ -6,7 +6,7 @@ import numpy as np
 
 from moe_lessons import routing
 from moe_lessons.data import worked_example
-from moe_lessons.figures.palette import ACCENT, FAINT_INK, RULE, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, INK, RULE, filled
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import whole_number
 
@@ -92,7 +92,7 @@ def _bar(column: int, value: float, scale: float, expert: int, signed: bool = Fa
     room = width - 58
     zero = left + room / 2 if signed else left
     length = float(value) / scale * (room / 2 if signed else room)
-    bar = element("rect", x=min(zero, zero + length), y=-9, width=abs(length), height=18, fill=expert_colour(expert))
+    bar = element("rect", x=min(zero, zero + length), y=-9, width=abs(length), height=18, **filled(expert))
     line = element("line", x1=zero, x2=zero, y1=-13, y2=13, stroke=FAINT_INK)
     written = f"{round(float(value), 3) + 0.0:.3f}".replace("-", "−")  # + 0.0 turns −0 into 0
     return bar + line + text(left + width - 8, 5, written, size=15, anchor="end")
@@ -113,7 +113,7 @@ def _header(step: int, form: str, temperature: float) -> str:
         parts.append(text(middle, 24, title, size=15, anchor="middle", font_weight="bold"))
         parts.append(text(middle, 44, formulas.get(number, formula), size=14, anchor="middle", fill=FAINT_INK))
         if number == step:
-            parts.append(element("rect", x=left, y=HEADER - 10, width=width - 4, height=4, fill=ACCENT))
+            parts.append(element("rect", x=left, y=HEADER - 10, width=width - 4, height=4, fill=INK))
     return "".join(parts)
 
 

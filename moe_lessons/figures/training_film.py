@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, filled
 from moe_lessons.figures.plane import name, regions
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import refuse
@@ -85,16 +85,16 @@ def _tokens(axes: Axes, film: Film, frame: int) -> list[str]:
     parts = []
     for x, cluster, expert in zip(film.x[:SHOWN], film.cluster, film.selected[frame], strict=False):
         shape = list(_SHAPES)[int(cluster) % len(_SHAPES)]
-        parts.append(_token(axes.x(x[0]), axes.y(x[1]), shape, expert_colour(int(expert))))
+        parts.append(_token(axes.x(x[0]), axes.y(x[1]), shape, **filled(int(expert))))
     return parts
 
 
-def _token(x: float, y: float, shape: str, colour: str) -> str:
+def _token(x: float, y: float, shape: str, **look: object) -> str:
     """Draw one token."""
     if shape == "circle":
-        return element("circle", cx=x, cy=y, r=3.2, fill=colour, stroke=PAPER, stroke_width=0.5)
+        return element("circle", cx=x, cy=y, r=3.2, stroke=PAPER, stroke_width=0.5, **look)
     points = " ".join(f"{x + 2.9 * right:.1f},{y + 2.9 * down:.1f}" for right, down in _SHAPES[shape])
-    return element("polygon", points=points, fill=colour, stroke=PAPER, stroke_width=0.5)
+    return element("polygon", points=points, stroke=PAPER, stroke_width=0.5, **look)
 
 
 def _prototypes(axes: Axes, film: Film, frame: int) -> list[str]:
@@ -111,7 +111,7 @@ def _prototypes(axes: Axes, film: Film, frame: int) -> list[str]:
         angle = np.arctan2(w[1], w[0])
         x, y = axes.x(0) + length * np.cos(angle), axes.y(0) - length * np.sin(angle)
         parts.append(element("line", x1=axes.x(0), y1=axes.y(0), x2=x, y2=y, stroke=INK, stroke_width=2.5))
-        parts.append(element("circle", cx=x, cy=y, r=4.5, fill=expert_colour(i), stroke=INK, stroke_width=1.5))
+        parts.append(element("circle", cx=x, cy=y, r=4.5, **filled(i), stroke=INK, stroke_width=1.5))
         out = length + 15
         while any(np.hypot(out * np.cos(angle) - a, out * np.sin(angle) - b) < 25 for a, b in taken):
             out += 3
@@ -134,7 +134,7 @@ def _loads(film: Film, frame: int) -> list[str]:
         bar = {"x": _RIGHT + 26, "y": y, "width": room * share, "height": row - 8}
         parts += [
             text(_RIGHT, y + row / 2 + 1, f"E{i + 1}", size=13, font_weight="bold"),
-            element("rect", **bar, fill=expert_colour(i)),
+            element("rect", **bar, **filled(i)),
             text(WIDTH - 8, y + row / 2 + 1, f"{share:.0%}", size=13, anchor="end"),
         ]
     line = {"y1": _TOP + 20, "y2": _TOP + 20 + row * N}
@@ -153,7 +153,7 @@ def _numbers(film: Film, frame: int) -> list[str]:
     parts = [text(_RIGHT, top + 14 + 20 * i, line, size=13, fill=colour) for i, (line, colour) in enumerate(words)]
     for i, shape in enumerate(list(_SHAPES)[: int(film.cluster.max()) + 1]):
         x, y = _RIGHT + 6 + 78 * (i % 2), _TOP + _SIDE - 22 + 20 * (i // 2)
-        parts += [_token(x, y - 4, shape, FAINT_INK), text(x + 9, y, f"cluster {i + 1}", size=13)]
+        parts += [_token(x, y - 4, shape, fill=FAINT_INK), text(x + 9, y, f"cluster {i + 1}", size=13)]
     return parts
 
 

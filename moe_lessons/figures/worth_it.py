@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import FAINT_INK, PAPER, expert_colour
+from moe_lessons.figures.palette import FAINT_INK, INK, PAPER
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import number_within, one_of, positive_number, refuse
 
@@ -25,10 +25,10 @@ COINS = {
     "seconds": "seconds of training",
 }
 COUNTED = {"active FLOPs": "flops", "parameters": "parameters", "seconds": "seconds"}  # the coin in a run
-KINDS = {  # kind of layer: its colour, and the words of the legend
-    "sparse": (expert_colour(0), "sparse: k of N experts (circles, joined)"),
-    "dense, equal FLOPs": (expert_colour(5), "dense, as many active FLOPs (square)"),
-    "dense, equal total": (expert_colour(2), "dense, as many parameters (diamond)"),
+KINDS = {  # kind of layer: the words of the legend, which name its mark
+    "sparse": "sparse: k of N experts (circles, joined)",
+    "dense, equal FLOPs": "dense, as many active FLOPs (square)",
+    "dense, equal total": "dense, as many parameters (diamond)",
 }
 
 
@@ -125,7 +125,7 @@ def _steps(highest: float) -> list[float]:
 def _legend() -> list[str]:
     """Name each kind beside its mark."""
     parts = []
-    for i, (kind, (_, words)) in enumerate(KINDS.items()):
+    for i, (kind, words) in enumerate(KINDS.items()):
         y = 20 + 22 * i
         parts += [_mark(kind, 24, y), text(42, y + 5, words)]
     return [*parts, text(42, 91, "upright line: ± one standard deviation over the seeds", fill=FAINT_INK)]
@@ -133,13 +133,12 @@ def _legend() -> list[str]:
 
 def _mark(kind: str, x: float, y: float) -> str:
     """Draw the shape of this kind at (x, y); dense ones are hollow, so that no mark hides another."""
-    colour = KINDS[kind][0]
     if kind == "sparse":
-        return element("circle", cx=x, cy=y, r=5, fill=colour)
+        return element("circle", cx=x, cy=y, r=5, fill=INK)
     reach = 7 if kind == "dense, equal FLOPs" else 9
     corners = [(-1, -1), (1, -1), (1, 1), (-1, 1)] if reach == 7 else [(0, -1), (1, 0), (0, 1), (-1, 0)]
     points = " ".join(f"{x + reach * right:.1f},{y + reach * down:.1f}" for right, down in corners)
-    return element("polygon", points=points, fill="none", stroke=colour, stroke_width=2.5)
+    return element("polygon", points=points, fill="none", stroke=INK, stroke_width=2.5)
 
 
 def _marks(axes: Axes, points: list[Point]) -> list[str]:
@@ -148,10 +147,10 @@ def _marks(axes: Axes, points: list[Point]) -> list[str]:
     for p in points:
         x = axes.x(p.cost)
         ends = {"y1": axes.y(p.error - p.sd), "y2": axes.y(p.error + p.sd)}
-        parts.append(element("line", x1=x, x2=x, **ends, stroke=KINDS[p.kind][0], stroke_width=2.5))
+        parts.append(element("line", x1=x, x2=x, **ends, stroke=INK, stroke_width=2.5))
     line = [p for p in points if p.kind == "sparse"]
     if len(line) > 1:
-        parts.append(axes.line([p.cost for p in line], [p.error for p in line], KINDS["sparse"][0], "2 4"))
+        parts.append(axes.line([p.cost for p in line], [p.error for p in line], INK, "2 4"))
     return parts + [_mark(p.kind, axes.x(p.cost), axes.y(p.error)) for p in points]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.question import Question
 from moe_lessons.figures.chart import Axes
-from moe_lessons.figures.palette import ACCENT, EXPERTS, WARNING
+from moe_lessons.figures.palette import AMOUNT, EXPERTS
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.grading.page import document, table, tag
 from moe_lessons.grading.records import Ended, Mark
@@ -16,7 +16,7 @@ from moe_lessons.grading.report import Results, reasons
 OUTCOMES = {
     Status.CORRECT: ("correct", EXPERTS[2]),
     Status.NOT_YET: ("not yet", EXPERTS[1]),
-    Status.RAISED: ("raised an error", WARNING),
+    Status.RAISED: ("raised an error", EXPERTS[5]),
     Status.NOT_ATTEMPTED: ("not attempted", "#b8bec6"),
     Status.FAULT: ("no verdict", EXPERTS[3]),
 }
@@ -150,7 +150,7 @@ def totals_svg(totals: list[int], possible: int) -> str:
     axes = Axes(50, 40, WIDTH - 70, 150, (-0.5, possible + 0.5), (0, most))
     step = max(1, round(possible / 20))
     x_ticks, y_ticks = range(0, possible + 1, step), range(0, most + 1, max(1, -(-most // 5)))
-    bars = "".join(axes.bars([p - 0.4, p + 0.4], [n], ACCENT) for p, n in sorted(count.items()))
+    bars = "".join(axes.bars([p - 0.4, p + 0.4], [n], **AMOUNT) for p, n in sorted(count.items()))
     described = ", ".join(f"{p} points: {n}" for p, n in sorted(count.items()))
     frame = axes.frame(x_ticks, y_ticks, f"points, of {possible}", "learners")
     return picture(WIDTH, 240, "How many learners have how many points", described, frame, bars)

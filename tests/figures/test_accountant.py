@@ -39,7 +39,7 @@ def bars(svg):
         if node.get("height") == "14":
             filled, hollow = found.get(node.get("y"), (0, 0))
             width = float(node.get("width"))
-            found[node.get("y")] = (filled, width) if node.get("stroke-width") else (width, hollow)
+            found[node.get("y")] = (width, hollow) if node.get("data-kept") == "yes" else (filled, width)
     return list(found.values())
 
 

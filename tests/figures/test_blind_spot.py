@@ -11,7 +11,7 @@ from reading import nodes, state, words
 
 from moe_lessons.experiments.blind_spot import METHODS, Result
 from moe_lessons.figures.blind_spot import blind_spot_svg
-from moe_lessons.figures.palette import ACCENT
+from moe_lessons.figures.palette import INK
 
 STEPS = np.arange(0, 301, 10)
 
@@ -78,7 +78,7 @@ def test_broken_control_another_frame_would_be_noticed():
 
 def test_nulls_are_hollow():
     bars = [n for n in nodes(blind_spot_svg(RESULTS), "rect") if n.get("height") == "14"]
-    assert [n.get("fill") == ACCENT for n in bars] == [not result.is_null for result in RESULTS.values()]
+    assert [n.get("fill") == INK for n in bars] == [not result.is_null for result in RESULTS.values()]
 
 
 def test_the_line_of_chance_leaves_out_relu_routing():

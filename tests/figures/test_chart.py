@@ -31,10 +31,10 @@ def test_a_line_goes_through_its_points():
 
 
 def test_bars_stand_on_zero():
-    first, second = drawn(AXES.bars([0, 5, 10], [1, 4], "blue"))
+    first, second = drawn(AXES.bars([0, 5, 10], [1, 4], fill="blue"))
     assert [float(first.get(a)) for a in ("x", "y", "width", "height")] == [50, 85, 100, 25]
     assert [float(second.get(a)) for a in ("x", "y", "width", "height")] == [150, 10, 100, 100]
-    (below,) = drawn(Axes(0, 0, 10, 20, (0, 1), (-1, 1)).bars([0, 1], [-1], "blue"))
+    (below,) = drawn(Axes(0, 0, 10, 20, (0, 1), (-1, 1)).bars([0, 1], [-1], fill="blue"))
     assert [float(below.get(a)) for a in ("y", "height")] == [10, 10]
 
 

@@ -1,25 +1,24 @@
-"""A cell tells a number's sign and size, in words and in colour."""
+"""A cell tells a number's sign and size, in words and by its ground and rim."""
 
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from moe_lessons.figures.heat import signed_cell
-from moe_lessons.figures.palette import ACCENT, WARNING
 
 
 def drawn(value, **options):
     ground, label = (ET.fromstring(part) for part in signed_cell(10, 20, 50, value, 2.0, **options))
-    return ground.get("fill"), float(ground.get("fill-opacity")), label.text
+    return ground.get("stroke-dasharray") is not None, float(ground.get("fill-opacity")), label.text
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (2.0, (WARNING, 0.6, "+2.000")),
-        (-1.0, (ACCENT, 0.3, "−1.000")),
-        (0.0, (ACCENT, 0.0, "0.000")),
-        (-0.0001, (ACCENT, 0.0, "0.000")),
+        (2.0, (False, 0.45, "+2.000")),
+        (-1.0, (True, 0.225, "−1.000")),
+        (0.0, (False, 0.0, "0.000")),
+        (-0.0001, (False, 0.0, "0.000")),
     ],
 )
 def test_a_cell(value, expected):

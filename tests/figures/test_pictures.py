@@ -9,6 +9,8 @@ import pytest
 from reading import SVG, boxes, extents, size
 
 from moe_lessons import figures
+from moe_lessons.figures.palette import EXPERTS, FAINT_INK, INK, PAPER, RULE, chosen, filled, lined
+from moe_lessons.figures.svg import element, picture
 
 HERE = Path(__file__).parent
 
@@ -29,7 +31,7 @@ PICTURES = {f"{module}: {name}": draw for module, pictures in DRAWN.items() for 
 def faults(svg):
     """Return what is wrong with a picture whatever it shows, in words."""
     root = ET.fromstring(svg)
-    return [*of_form(root), *of_places(root), *overlaps(root)]
+    return [*of_form(root), *of_places(root), *overlaps(root), *of_colours(root)]
 
 
 def of_form(root):
@@ -63,6 +65,78 @@ def overlaps(root):
         apart = abs(y - other_y) > 10 or right <= other_left or other_right <= left
         if not apart and not one.get("paint-order") == other.get("paint-order") == "stroke":
             yield f"overlap: {one.text} and {other.text}"
+
+
+NO_GROUND = {PAPER, "none"}
+INKS = {INK, FAINT_INK, RULE} | NO_GROUND
+
+
+def of_colours(root):
+    """Yield each mark that breaks the colour language: an expert's colour that is none's, a cut mark that is filled."""
+    for node in root.iter():
+        fill, stroke, owner, kept = (node.get(name) for name in ("fill", "stroke", "data-expert", "data-kept"))
+        where = f"{node.tag.removeprefix(SVG)} {node.attrib}"
+        used = {fill, stroke} - {None} - INKS
+        own = set() if owner is None else {EXPERTS[int(owner) % len(EXPERTS)]}
+        if used != own:
+            yield f"colours {used}, where {own} would be: {where}"
+        if kept is not None and (kept == "yes") == (fill in NO_GROUND):
+            yield f"kept is {kept}: {where}"
+        if kept == "no" and stroke in NO_GROUND | {None}:
+            yield f"cut, and not to be seen: {where}"
+        if "#" in node.get("style", ""):
+            yield f"a colour in the style: {where}"
+
+
+# Where it would be a fault if nothing were hollow: pictures with kept experts and cut ones (or places, or parameters).
+CHOOSING = {
+    "accountant: Mixtral 8x7B", "compass: the start", "gates: masks, default", "gradients: default",
+    "queue: everyone at E1", "temperature: worked, τ = 1.0",
+}  # fmt: skip
+# What does not follow yet, and why. What browsers draw (visualizer, compass, text viewer) is not looked at here.
+EXCEPTIONS = {
+    "trace": "bars of logits and probabilities stay filled for cut experts too: its lesson says that k changes nothing "
+    "in these columns; the weight of a cut expert is 0 and has no bar",
+    "dispatch": "its boxes are rows of tokens, all of them kept: they are lined, and the experts are filled at step 3",
+}
+
+
+@pytest.mark.parametrize("name", sorted(CHOOSING))
+def test_kept_and_cut_are_both_there_and_say_so(name):
+    kept = [node.get("data-kept") for node in ET.fromstring(PICTURES[name]()).iter() if node.get("data-kept")]
+    assert set(kept) == {"yes", "no"}
+
+
+@pytest.mark.parametrize("module", sorted(EXCEPTIONS))
+def test_an_exception_has_a_reason_and_is_still_one(module):
+    assert len(EXCEPTIONS[module]) > 40
+    drawn = (ET.fromstring(draw()) for name, draw in PICTURES.items() if name.startswith(f"{module}:"))
+    assert not any(node.get("data-kept") for root in drawn for node in root.iter())
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        (filled(2) | {"stroke": INK}, None),
+        (lined(9), None),
+        (chosen(True, 3), None),
+        (chosen(False, 3), None),
+        (chosen(False), None),
+        ({"fill": EXPERTS[2]}, "where set() would be"),
+        ({"fill": INK, "stroke": "#00F"}, "colours {'#00F'}"),
+        (filled(2) | {"data_expert": 3}, "colours {'#009E73'}"),
+        (filled(2) | {"stroke": EXPERTS[3]}, "colours {"),
+        ({"fill": INK, "data_expert": 1}, "colours set()"),
+        (chosen(False, 3) | {"fill": EXPERTS[3]}, "kept is no"),
+        (chosen(True, 3) | {"fill": PAPER}, "kept is yes"),
+        (chosen(False) | {"stroke": "none", "fill": "none"}, "cut, and not to be seen"),
+        ({"style": "fill: #0072B2"}, "a colour in the style"),
+    ],
+)
+def test_broken_control_a_mark_that_breaks_the_colour_language_is_found(look, said):
+    svg = picture(100, 50, "one mark on its own", "that is drawn in a way", element("rect", **look), state="one")
+    found = list(of_colours(ET.fromstring(svg)))
+    assert (found == []) if said is None else said in found[0]
 
 
 @pytest.mark.parametrize("name", PICTURES)

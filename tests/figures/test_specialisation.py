@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from reading import nodes, words
 
+from moe_lessons.figures.palette import DARKEST
 from moe_lessons.figures.specialisation import (
     ablation_svg,
     counts_svg,
@@ -115,7 +116,7 @@ def test_the_ablation_matrix_shows_each_number_in_its_place():
     assert near == [f"{RISES[2, 1]:+.3f}".replace("-", "−")]
     assert near != [f"{RISES[1, 2]:+.3f}".replace("-", "−")]
     opacity = [float(node.get("fill-opacity")) for node in nodes(ablation_svg(RISES, DOMAINS), "rect")[1:]]
-    np.testing.assert_allclose(opacity, (0.6 * np.abs(RISES) / np.abs(RISES).max()).T.ravel(), atol=1e-3)
+    np.testing.assert_allclose(opacity, (DARKEST * np.abs(RISES) / np.abs(RISES).max()).T.ravel(), atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,32 @@ def test_an_import_that_points_up_would_be_found(name, source):
 def test_tests_mirror_the_package():
     """Every folder of the package has its tests under the same name."""
     assert all((PACKAGE.parent / "tests" / folder).is_dir() for folder in set(LEVEL) - {"reference"})
+
+
+# What can be read in one sitting
+
+LONGEST_MODULE, LONGEST_FUNCTION = 450, 20  # lines; a docstring is not counted
+
+
+def too_long(source):
+    """Return what is longer than it may be, unless `# long: why` stands on its first line."""
+    lines = source.splitlines()
+    found = ["the module"] if len(lines) > LONGEST_MODULE else []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and "# long: " not in lines[node.lineno - 1]:
+            body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+            if node.end_lineno - body[0].lineno + 1 > LONGEST_FUNCTION:
+                found.append(node.name)
+    return found
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_and_functions_are_short(name):
+    assert too_long(MODULES[name].read_text("utf-8")) == []
+
+
+def test_broken_control_what_is_long_is_found():
+    body = "".join(f"    x{i} = {i}\n" for i in range(21))
+    assert too_long(f'def f():\n    """Words.\n\n    More.\n    """\n{body}') == ["f"]
+    assert too_long(f"def f():  # long: it must be\n{body}") == []
+    assert too_long("x = 1\n" * 451) == ["the module"]

@@ -68,7 +68,7 @@ Live(
     shift=slider("shift", 0, -120, 120, 1),
     form=choice("form", ["naive", "stable"]),
     precision=choice("number format", ["float32", "bfloat16", "float16"]),
-    h3=slider("logit of E3", 0.0, -4.0, 4.0, 0.1),
+    h3=slider("logit of E3", 0.0, -4.0, 4.0, 0.1, expert=2),
 )
 
 # %% [markdown]

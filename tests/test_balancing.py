@@ -168,8 +168,9 @@ def test_a_capacity_neither_re_routes_nor_cures_collapse():
 @settings(deadline=None)
 @given(experts=st.lists(st.integers(0, 4), max_size=30))
 def test_places_count_those_before(experts):
-    places = places_in_queue(torch.tensor(experts, dtype=torch.long), 5)
-    assert places.tolist() == [experts[:i].count(e) for i, e in enumerate(experts)]
+    given = torch.tensor(experts, dtype=torch.long)
+    assert places_in_queue(given, 5).tolist() == [experts[:i].count(e) for i, e in enumerate(experts)]
+    assert given.tolist() == experts
 
 
 # --- what is left --------------------------------------------------------------------------------------------------

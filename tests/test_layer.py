@@ -504,6 +504,7 @@ def test_sizes_that_do_not_fit(arguments, options, message):
         (torch.full((3, 8), torch.nan), r"x \(token 0\) = nan: expected finite numbers"),
         (torch.tensor([[0.0] * 8, [0.0] * 7 + [torch.inf]]), r"x \(token 1\) = inf"),
         (torch.full((3, 8), 3e38), "the logits of token 0 = .*too large"),
+        (torch.tensor([[0.0] * 8, [3e38] * 8]), r"the logits of token 1 = \[inf, .*too large"),
         (torch.zeros(3, 8, dtype=torch.float64), "x.dtype = torch.float64: expected torch.float32, as the layer's"),
     ],
 )

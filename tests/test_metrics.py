@@ -320,6 +320,13 @@ def test_within_given_keeps_who_uses_what():
         assert Counter(pairs(moved, token)) == Counter(pairs(domain, token))
 
 
+def test_within_given_takes_more_values_than_sequences():
+    domain, s, token = np.repeat([0, 1], 3), np.repeat([0, 1], 3), np.tile([0, 1, 2], 2)
+    shuffles = metrics._shuffles(domain, s, token, np.random.default_rng(0))
+    for _ in range(20):
+        assert Counter(pairs(next(shuffles), token)) == Counter(pairs(domain, token))
+
+
 def tokens_of_domains(rng, share, sequences=120, length=64, V=60):
     """Domains with tokens of their own, a router that follows the token, the sequence and (`share`) the domain.
 

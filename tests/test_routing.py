@@ -409,3 +409,8 @@ def test_half_precision_log_sum_exp_of_many_experts_does_not_overflow():
 
 def test_huge_logits_print_in_a_short_line():
     assert max(map(len, repr(routing.route([1e300], [[1.0, 2.0]], 1)).splitlines())) < 80
+
+
+def test_logits_print_with_three_decimals_up_to_ten_thousand():
+    table = repr(routing.route([9999.9994], [[1.0, 2.0]], 1))
+    assert [row.split()[2] for row in table.splitlines()[2:]] == ["9999.999", "2.0e+04"]

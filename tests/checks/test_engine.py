@@ -2,10 +2,12 @@
 
 import asyncio
 import functools
+import json
 import signal
 import sys
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ import pytest
 from moe_lessons import routing
 from moe_lessons.checks import attempt, check, progress, questions
 from moe_lessons.checks import engine as engine_module
-from moe_lessons.checks.engine import Status
+from moe_lessons.checks.engine import PRINTED_CHARACTERS, Status
+from moe_lessons.checks.verdicts import Verdict
 from moe_lessons.routing import router_logits as imported_logits
 
 
@@ -285,6 +288,38 @@ def test_printing_is_kept_short(capsys):
     assert "| line 9" in printed
     assert "line 10\n" not in printed
     assert "... and more" in printed
+
+
+def test_an_error_inside_a_library_is_shown_with_the_learners_own_line(capsys):
+    def answer(x, W_g):
+        return json.loads("{")
+
+    printed = output(capsys, "1.1", answer)[1]
+    assert 'in answer: return json.loads("{")' in printed
+    assert "JSONDecodeError" in printed
+
+
+def test_of_one_long_line_it_is_said_that_there_is_more(capsys):
+    def answer(x, W_g):
+        print("z" * 3 * PRINTED_CHARACTERS)
+        sys.stdout.seek(3 * PRINTED_CHARACTERS)
+        print("z" * 3 * PRINTED_CHARACTERS)
+        return x @ W_g
+
+    printed = output(capsys, "1.1", answer)[1]
+    assert printed.count("z") == PRINTED_CHARACTERS
+    assert "... and more" in printed
+
+
+def test_a_warning_on_the_way_to_a_verdict_is_the_courses_own(capsys, monkeypatch):
+    def judge(*_):
+        warnings.warn("of the judge's", stacklevel=1)
+        return Verdict(True)
+
+    monkeypatch.setattr(type(questions()["1.1"]), "judge", judge)
+    result, printed = output(capsys, "1.1", right)
+    assert result.status == Status.CORRECT
+    assert "of the judge's" not in printed
 
 
 def test_a_changed_input_is_remarked_on_beside_a_right_answer(capsys):

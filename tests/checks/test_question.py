@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from moe_lessons.checks.calls import SeededGenerator
 from moe_lessons.checks.forms import Fields, Name, row
@@ -31,7 +32,7 @@ def judged(question, answer, seed=0):
 def test_the_record_is_one_line():
     question = ask(reference=lambda x: x)
     assert (question.id, question.title, question.kind) == ("1.x", "A title", "write it")
-    assert (question.difficulty, question.points, question.minutes) == ("easy", 1, 4)
+    assert (question.difficulty, question.points, question.minutes, question.set) == ("easy", 1, 4, "01")
 
 
 def test_a_mistake_must_show_in_every_case_or_leave_a_trace_in_one():
@@ -91,6 +92,19 @@ def test_right_values_may_have_come_about_in_a_wrong_way():
     wrong = judged(question, lambda x, rng: 2 * x)
     assert wrong.mistake == "unused, wrong"
     assert wrong.message.endswith("for x = 1, rng = np.random.default_rng(7)")
+
+
+def test_the_arguments_that_are_named_come_as_tensors():
+    cases = {"parameters": ("x", "y"), "cases": lambda rng: [(np.ones(2), np.ones(2))], "reference": lambda x, y: x}
+    kinds = []
+
+    def answer(x, y):
+        kinds.append((type(x), type(y)))
+        return x
+
+    assert judged(ask(**cases), answer).correct
+    assert judged(ask(**cases, tensors=("y",)), answer).correct
+    assert kinds == [(np.ndarray, np.ndarray), (np.ndarray, torch.Tensor)]
 
 
 def test_a_property_may_be_had_by_many_values():

@@ -131,6 +131,7 @@ def test_show_is_one_short_line():
     assert show(plain(2.0)) == "2"
     assert show(np.zeros((100, 100))) == "an array of shape (100, 100), float64"
     assert "\n" not in show(np.zeros((3, 4)))
+    assert show(70 * "z") == repr(60 * "z")
     assert show(np.array([1e300, 1e-9, 0.0, 123.45678])) == "[1e+300, 1e-09, 0, 123.4568]"
     assert isinstance(plain(object()), Opaque)
 

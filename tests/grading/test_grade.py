@@ -164,6 +164,18 @@ def test_marks_are_the_same_in_any_order_and_hang_on_the_secret(sandbox, tmp_pat
     assert other.marks[0].message != first[0].marks[0].message  # the inputs, which the message shows
 
 
+def test_inputs_hang_on_the_secret_and_on_every_byte_of_the_file(monkeypatch, tmp_path):
+    salts = []
+    monkeypatch.setattr("moe_lessons.grading.grade.Grading", lambda notebook, asked, salt, sandbox: salts.append(salt))
+    text = SOLUTIONS[0].read_text(encoding="utf-8")
+    for content, secret in ((text, b"a"), (text, b"a"), (text, b"b"), (text + "\n", b"a")):
+        (tmp_path / "ann.ipynb").write_text(content, encoding="utf-8")
+        with pytest.raises(AttributeError, match="notes"):
+            graded(tmp_path / "ann.ipynb", tmp_path, None, secret)
+    assert salts[0] == salts[1]
+    assert len(set(salts)) == 3
+
+
 def test_the_mistake_and_the_message_are_those_of_home(sandbox, tmp_path):
     path = tmp_path / "a.ipynb"
     wrong = "def my_logits(x, W_g):\n    h = x @ W_g\n    e = np.exp(h)\n    return e / e.sum(-1, keepdims=True)"

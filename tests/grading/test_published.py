@@ -109,6 +109,11 @@ def test_where_the_course_is_not_at_hand_nothing_is_recognised(tmp_path, monkeyp
     published.published.cache_clear()
 
 
+def test_a_single_cell_of_a_lesson_is_no_lesson():
+    cells = cells_of(LESSONS[3])
+    assert lesson(cells) > lesson(cells[:1]) == frozenset()
+
+
 def test_a_single_common_name_is_no_exercise_set(tmp_path):
     for cells in (
         ["example = 3"],
@@ -116,6 +121,7 @@ def test_a_single_common_name_is_no_exercise_set(tmp_path):
         ["import moe_lessons", "gaps = [1]"],
     ):
         record = unmarked(tmp_path, "ann/scratch.ipynb", cells)
+        assert (record.file, record.learner) == ("ann/scratch.ipynb", "ann")
         assert (record.ended, record.marks) == (Ended.UNREADABLE, ())
 
 

@@ -12,7 +12,7 @@ import pytest
 from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.registry import questions
 from moe_lessons.grading.records import Ended
-from moe_lessons.grading.report import Results, canvas_csv, marks_csv, marks_json, moodle_csvs, reasons
+from moe_lessons.grading.report import Results, canvas_csv, failed, marks_csv, marks_json, moodle_csvs, reasons
 
 SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 SET_04 = [q for q in questions().values() if q.set == "04"]
@@ -85,6 +85,10 @@ def test_the_order_of_grading_changes_no_byte(results, order):
     again = Results.of([results.records[i] for i in order], questions())
     for write in (marks_csv, canvas_csv, lambda r: marks_json(r, [])):
         assert write(again) == write(results)
+
+
+def test_a_file_that_was_not_run_took_no_time(made):
+    assert made.record("a.ipynb", ended=Ended.UNREADABLE).seconds == 0
 
 
 def test_seconds_of_cpu_time_change_no_byte(made):
@@ -194,3 +198,9 @@ def test_reasons_begin_with_that_of_the_file(made):
     partial = made.record("a.ipynb", made.mark("4.1", Status.NOT_YET), ended=Ended.TIMED_OUT, reason="cell 3")
     assert reasons(partial) == ["cell 3", "4.1 not yet"]
     assert reasons(made.record("a.ipynb", made.mark("4.1"))) == []
+
+
+def test_grading_broke_down_where_it_was_killed_before_any_mark(made):
+    ends = [(Ended.KILLED, []), (Ended.KILLED, [made.mark("4.1")]), (Ended.OK, []), (Ended.UNREADABLE, [])]
+    told = [failed(made.record("a.ipynb", *marks, ended=ended)) for ended, marks in ends]
+    assert told == [True, False, False, False]

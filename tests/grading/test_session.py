@@ -86,6 +86,12 @@ def test_a_worker_that_breaks_is_followed_by_another_that_repeats_the_cells_befo
     assert [step.ended for step in steps] == [Ended.OK, ended, Ended.OK]
 
 
+def test_another_worker_repeats_of_a_cell_what_was_kept_of_it():
+    made = Made({"a": [{"ended": "timed out", "seconds": 1}], "b": [wire.Closed()]})
+    run_all(made, "a", "b", "c")
+    assert made.log == ["start", "a", "a again", "b", "start", "a again", "b again", "c"]
+
+
 def test_a_cell_whose_definitions_break_the_worker_too_is_left_out():
     made = Made({"a": [wire.Closed()], "a again": [wire.Closed()]})
     run_all(made, "a", "b")

@@ -104,6 +104,13 @@ def test_what_may_be_chance_is_no_evidence(cells):
         ids(*cells)
 
 
+def test_a_name_that_may_be_chance_is_a_questions_own():
+    with pytest.raises(Unreadable, match=r"but for the name example, which"):
+        ids("aaa = 1", "example = 3")
+    with pytest.raises(Unreadable, match=r"is found in it$"):
+        ids("aaa = 1")
+
+
 def test_a_name_is_evidence_beside_a_check_another_name_an_import_of_check_or_the_title():
     name = "def my_keep_top_k(logits, k):\n    return logits"
     for more in (["check('4.1', f)"], ["my_gate = 3"], IMPORTS):

@@ -198,3 +198,10 @@ def test_a_frame_that_announces_too_much_is_refused_before_it_is_read():
         theirs.sendall(wire.HEAD.pack(2**32 - 1))
         with pytest.raises(wire.Malformed):
             wire.receive(ours, 5)
+
+
+def test_too_large_a_message_is_not_sent():
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours, pytest.raises(wire.Malformed, match="more than fits"):
+        wire.send(ours, "z" * wire.MOST_BYTES)  # with its quotes, more than that

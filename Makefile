@@ -62,7 +62,7 @@ bench: ready ## print times: imports, pictures, lessons, the layer beside its pe
 	  --disable-pip-version-check -c requirements.lock --no-build-isolation -e ".[bench]"
 	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
-mutants: ready ## count the small mistakes in the solutions that the checks catch (10 minutes)
+mutants: ready ## count the small mistakes in solutions that checks catch (10 minutes; ARGS=core: in the code, tests)
 	@$(ONE_THREAD) $(BIN)/python tests/mutants/run.py --jobs $(WORKERS) $(ARGS)
 
 lint: ready ## check style and types (ruff, mypy)

@@ -6,6 +6,7 @@ past its check and is not listed in equivalent.toml with the reason why it is a 
     python tests/mutants/run.py                 every question
     python tests/mutants/run.py 04 5.3          set 04 and one more question
     python tests/mutants/run.py 4.2 --show      with every mutant and what became of it
+    python tests/mutants/run.py core            mistakes in the course's own code against its tests: see core.py
 """
 
 import argparse
@@ -170,4 +171,7 @@ def keep(tallies: list[Tally], path: Path) -> None:
 
 
 if __name__ == "__main__":
+    if "core" in sys.argv:  # in a process that has loaded nothing of the course
+        rest = [argument for argument in sys.argv[1:] if argument != "core"]
+        os.execv(sys.executable, [sys.executable, str(HERE / "core.py"), *rest])
     sys.exit(main())

@@ -34,10 +34,21 @@ else:
 #
 # ## A first look at a router
 #
-# This is the Gating Network Visualizer. One token of a text goes in on one side; a router scores five experts, keeps the
-# best `k`, and shares the weight among them. You need not understand it yet: lesson 01 builds it step by step, and
-# lesson 04 comes back to it. We planted the tokens and the router's matrix by hand, so what the experts seem to be good
-# at proves nothing. But every number is computed from them when you move something.
+# A model is a stack of blocks. This is one of them, and the way of one token through it:
+
+# %% name="one-block"
+from moe_lessons.figures.block import block_svg
+from moe_lessons.figures.still import Picture
+
+Picture(block_svg([0, 0.7, 0, 0.3]))  # the weights of four experts
+
+# %% [markdown]
+# Each expert is a small network. Here the router keeps two of four; the others do not run. (The block: lesson 05.)
+#
+# The same with controls is the Gating Network Visualizer: five experts, the best `k` share the weight. You need not
+# understand it yet: lesson 01 builds it step by step, and lesson 04 comes back to it. We planted the tokens and the
+# router's matrix by hand, so what the experts seem to be good at proves nothing. But every number is computed from them
+# when you move something.
 #
 # **Question:** move the temperature from one end to the other. Which numbers change, and which experts are active?
 

@@ -2,8 +2,8 @@
 # # 05 · The sparse layer
 #
 # **How is a sparse layer computed, and is it as fast as the arithmetic promises?** The router has named k experts for
-# each token. Now they must work. You will write the layer in several ways, check that all give the same numbers, and
-# time them on your own machine.
+# each token. You will write the layer in several ways, check that all give the same numbers, and time them on your own
+# machine.
 #
 # You will be able to
 #
@@ -32,13 +32,14 @@ from moe_lessons.support.timing import CLOCK_NAME, interleaved, spread
 from moe_lessons.widgets.live import Live, choice, slider
 
 torch.set_num_threads(1)  # one thread for every measurement below: fewer things can disturb it
+# CPU time: only the seconds in which the processor worked for us; on Windows wall time, all seconds
 print("torch", torch.__version__, "with", torch.get_num_threads(), "thread; measured is", CLOCK_NAME)
 
 # %% [markdown]
 # ## Where the layer sits
 #
 # A transformer block has two halves. Attention lets tokens look at each other. The second half treats each token by
-# itself: it is a feed-forward network (FFN), or, in a sparse model, our layer. Here is the way of one token.
+# itself: it is a feed-forward network (FFN), or, in a sparse model, our layer.
 #
 # **Question for the picture:** from where does the router get its x, and what happens to what the layer returns?
 
@@ -88,11 +89,9 @@ assert torch.equal(selected, routing.selected)
 assert (weights - routing.weights).abs().max() < 1e-6
 
 # %% [markdown]
-# [The package's](module:layer) also knows other gate forms and noise, and refuses bad input.
-#
 # ## One expert, by hand
 #
-# An expert is an FFN with an inner width, **d_ff**. The plain kind has two matrices and a ReLU:
+# An expert is an FFN with an inner width, **d_ff**. The plain kind:
 # $E(x) = \mathrm{ReLU}(x W_1)\,W_2$. With x = (2, 1):
 
 
@@ -111,7 +110,7 @@ assert expert(x, W1, W2).tolist() == [3.0, -1.0]
 # %% [markdown]
 # On paper: 2·(1, 0) + 1·(1, −1) + 0·(2, 2) = (3, −1). The third hidden unit was −1, and the ReLU closed it.
 #
-# Many recent models use **SwiGLU** (Shazeer 2020, arXiv:2002.05202): a third matrix, and
+# Many models use **SwiGLU** (Shazeer 2020, arXiv:2002.05202): a third matrix, and
 # $\mathrm{silu}(z) = z / (1 + e^{-z})$ in place of the ReLU (by hand: *deeper*):
 #
 # $$E(x) = \big(\mathrm{silu}(x W_1) \odot x W_3\big)\, W_2$$
@@ -137,8 +136,8 @@ def by_token(x, W1, W2, selected, weights):
 
 
 # %% [markdown]
-# Every call multiplies a single row, and there are T·k calls: 128 for 64 tokens and k = 2. Turn it round: loop over
-# *experts*, which are few. Each finds its tokens first:
+# Every call multiplies a single row: T·k calls, 128 for 64 tokens and k = 2. Turn it round: loop over *experts*, which
+# are few. Each finds its tokens first:
 
 
 # %%
@@ -225,7 +224,7 @@ for version in (by_expert, by_slices):
     assert worst < 1e-13
 
 # %% [markdown]
-# Only rounding (float64), from adding in another order. Now look at the way of every row.
+# Only rounding (float64). Now look at the way of every row.
 #
 # **Question for the picture:** go through the steps 1 to 4. Whose lines does step 4 retrace? Then: what do the loads
 # sum to when you change N or the seed? Which settings make all loads equal, whatever the seed? Which make sure that some
@@ -256,12 +255,10 @@ Live(
 #
 # ## The race
 #
-# How far is each version from the best possible? A training step cannot do without the **active matrix products**:
-# T·k rows times two matrices forward, and four products of that size backward. We time just these six, on one large
-# block of rows, with the matrices of one expert: our limit.
-#
-# To be fair, all run in turns, in changing order: a machine that slows down then slows all alike. You will see medians
-# and quartiles, of forward plus backward, on one thread.
+# A training step cannot do without the **active matrix products**: T·k rows times two matrices forward, and four
+# products of that size backward. We time just these six, on one large block of rows, with the matrices of one expert:
+# our limit. To be fair, all versions run in turns, in changing order: a machine that slows down then slows all alike. You
+# will see medians and quartiles, of forward plus backward, on one thread.
 #
 # Three more run: the package's `Experts`, which sorts as `by_slices` does; `by_slices` with k = N, every expert on every
 # token; and one dense FFN of an expert's size.
@@ -297,10 +294,7 @@ def products_only(x, W1, W2, selected, weights):
     return run
 
 
-# %% [markdown]
-# The next cell takes some ten seconds, on a slow machine thirty.
-
-# %% name="race" tags=["15 s"]
+# %% name="race" tags=["10 s"]
 LIMIT, ALL, ONE = "products only", "by_slices, k = N", "one dense FFN"
 
 
@@ -324,11 +318,11 @@ times = {N: race(N) for N in (8, 32)}
 medians = {N: {name: spread(seconds).median for name, seconds in rows.items()} for N, rows in times.items()}
 
 # %% [markdown]
-# **Question for the picture:** how far right a bar reaches is how many times the limit it takes (log scale: equal steps
-# multiply). Which bars grow from N = 8 to 32, although the active work stays the same?
+# **Question for the picture:** a bar ends at how many times the limit it takes (log scale: equal steps multiply). Which
+# grow from N = 8 to 32, although the active work stays the same?
 
 # %% name="picture-speed"
-compare(my_times_the_limit, medians[8]["by_token"] / medians[8][LIMIT], within="a factor of 2")
+compare(my_times_the_limit, medians[8]["by_token"] / medians[8][LIMIT], within="a factor of 1.5")
 Live(
     lambda N: speed_svg(times[N], LIMIT, f"N = {N}: forward + backward, {CLOCK_NAME}", reach=40),
     N=choice("N, experts", [8, 32]),
@@ -368,7 +362,7 @@ assert max(medians[32]["by_slices"], medians[32]["Experts (package)"]) < medians
 my_ratio_forward, my_ratio_with_backward = ..., ...  # two numbers
 
 
-# %% name="trap" tags=["7 s"]
+# %% name="trap"
 def trap(N):
     """How many times as long w[e] takes as unbind: forward, and forward plus backward"""
     x, W1, W2, selected, weights = draw(N, T=256, d=256, d_ff=512)
@@ -382,8 +376,8 @@ def trap(N):
 
 
 ratios = {N: trap(N) for N in (8, 32)}
-compare(my_ratio_forward, ratios[32][0], within="a factor of 2")
-compare(my_ratio_with_backward, ratios[32][1], within="a factor of 2")
+compare(my_ratio_forward, ratios[32][0], within="a factor of 1.5")
+compare(my_ratio_with_backward, ratios[32][1], within="a factor of 1.5")
 for N, (forward, both) in ratios.items():
     print(f"N = {N:>2}: w[e] takes {forward:5.2f} times as long forward, {both:6.2f} times with backward")
 assert ratios[32][0] < 2 < 3 < ratios[32][1]
@@ -441,14 +435,14 @@ print(f"all to two takes {uneven:.2f} times as long as even")
 assert uneven < 1.5
 
 # %% [markdown]
-# The same rows are computed, in fewer and longer slices: on one processor uneven loads hardly matter here. An expert
-# without rows gets a gradient of zeros. (It may move all the same: *deeper*.)
+# The same rows, in fewer and longer slices: on one processor uneven loads hardly matter here. An expert without rows
+# gets a gradient of zeros. (It may move all the same: *deeper*.)
 #
 # **What one processor does not show.** Large models keep their experts on many machines.
 #
-# - Each row travels to its expert and back, unless that is at home: up to 2·k·d numbers per token and layer forward, and
-#   as many backward. Since every machine sends to every other, this is called **all-to-all**.
-# - All wait for the fullest expert: in our case for a load of 1,024 rows, where 256 would have been the mean.
+# - Each row travels to its expert and back, unless that is at home: up to 2·k·d numbers per token and layer forward, as
+#   many backward (**all-to-all**: every machine sends to every other).
+# - All wait for the fullest expert: here for 1,024 rows, where the mean is 256.
 # - All N experts need memory: weights, and in training gradients and the optimizer's numbers (Adam: two a parameter).
 #
 # ## What the router costs
@@ -471,7 +465,7 @@ def router_share(d, d_ff, N, k, matrices=3):
 
 configs = {name: model.config for name, model in PUBLISHED.items()}  # sources: in moe_lessons/accounting.py
 shares = {name: router_share(c.d_model, c.d_ff, c.num_experts, c.top_k) for name, c in configs.items()}
-compare(my_share, shares["DeepSeek-V3"], within="a factor of 2")
+compare(my_share, shares["DeepSeek-V3"], within="10 %")
 for name, c in configs.items():
     print(f"{name:<13} d = {c.d_model}, d_ff = {c.d_ff:>5}, N = {c.num_experts:>3}, k = {c.top_k}: "
           f"router {shares[name]:.1e}, all-to-all up to {2 * c.top_k * c.d_model:>7,} numbers")  # fmt: skip
@@ -490,8 +484,8 @@ assert (c.d_model, c.d_ff, c.num_experts, c.top_k) == (7168, 2048, 256, 8)
 # 1. The layer takes the place of the FFN: norm(r) after attention goes in, its output is added to r. A router is a
 #    matrix, top-k and a softmax.
 # 2. An expert is an FFN: 4·d·d_ff FLOPs per token with ReLU, 6·d·d_ff with SwiGLU.
-# 3. Loop over tokens, loop over experts, sort and slice: one function, equal up to rounding. Dispatch copies rows to
-#    their experts, combine weights them and adds them up.
+# 3. Loop over tokens, loop over experts, sort and slice: one function, equal up to rounding. Dispatch copies rows,
+#    combine weights and adds them.
 # 4. Time in turns, with medians, beside the active matrix products. `w[e]`, or `x[t]`, in a loop makes a gradient of
 #    full size at every turn; forward timing does not show it. Unbind first; gather once.
 # 5. On one processor uneven loads hardly mattered (`by_slices`, N = 8); across machines the fullest expert sets the pace.
@@ -517,7 +511,7 @@ assert (c.d_model, c.d_ff, c.num_experts, c.top_k) == (7168, 2048, 256, 8)
 #
 # <details><summary>Answer</summary>
 #
-# (b): 4/16. Against (a) it is four times the work, since four experts run. Against (c) as well.
+# (b): 4/16. Against (a) and (c) it is four times the work.
 #
 # </details>
 #
@@ -535,7 +529,6 @@ assert (c.d_model, c.d_ff, c.num_experts, c.top_k) == (7168, 2048, 256, 8)
 #
 # - Exercises: [](exercises:05), {{questions}}.
 # - The package's layer: [](module:layer), read together below. The clock: [](module:timing).
-# - Lesson 06: what it all costs, and whether it is worth it.
 
 # %% [markdown] name="deeper-swiglu" tags=["deeper"]
 # ## Deeper: SwiGLU by hand
@@ -668,7 +661,7 @@ for N in (8, 32):
 # parameter per expert, whose gradients need no stacking. Does one call win at both sizes?
 
 
-# %% name="deeper-grouped" tags=["7 s", "deeper"]
+# %% name="deeper-grouped" tags=["deeper"]
 def by_group(x, W1, W2, selected, weights):
     """As by_slices, with one product for all experts. W1 (N, d, d_ff) and W2 (N, d_ff, d) are stacked."""
     order = selected.flatten().argsort(stable=True)  # (T·k,)
@@ -720,7 +713,7 @@ for N in (8, 32):
     routing, sorting = time_shares(N)
     print(f"N = {N:>2}: the router is {router_share(128, 256, N, 2, matrices=2):.1%} of the FLOPs and "
           f"{routing:.1%} of the time; sorting {sorting:.1%} of the time")  # fmt: skip
-    assert routing + sorting < 1 / 3
+    assert router_share(128, 256, N, 2, matrices=2) < routing < 1 / 3 - sorting
 
 # %% [markdown] name="deeper-idle" tags=["deeper"]
 # A larger share than of the FLOPs, here below a third.
@@ -731,20 +724,20 @@ for N in (8, 32):
 # *others*?
 
 # %% name="deeper-idle-cell" tags=["deeper"]
-optimizers = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam, "AdamW, decay 0.1": torch.optim.AdamW}
-for name, make in optimizers.items():
+SGD, Adam = torch.optim.SGD, torch.optim.Adam
+for name, make, decay in (("SGD", SGD, 0), ("SGD, decay 0.1", SGD, 0.1), ("Adam", Adam, 0)):
     x, W1, W2, _, weights = draw(8, 1024)
-    optimizer = make([W1, W2], lr=1e-3, **({"weight_decay": 0.1} if "decay" in name else {}))
+    optimizer = make([W1, W2], lr=1e-3, weight_decay=decay)
     for chosen in loads.values():  # even, then all to two
         before = W1.detach().clone()  # (N, d, d_ff)
         _, _, W1.grad, W2.grad, _ = results(by_slices, x, W1, W2, chosen, weights)
         optimizer.step()
     idle = (W1 - before)[2:].abs().mean().item()
     kept = sum(a.numel() for state in optimizer.state.values() for a in state.values() if a is not None and a.ndim)
-    print(f"{name:<16} moves the six idle experts by {idle:.1e} on average; "
+    print(f"{name:<14} moves the six idle experts by {idle:.1e} on average; "
           f"it keeps {kept / (W1.numel() + W2.numel()):.0f} numbers for each parameter")  # fmt: skip
     assert (idle > 0) == (name != "SGD")
 
 # %% [markdown] name="deeper-idle-reading" tags=["deeper"]
-# Plain SGD leaves them. Adam's step is made of averages of *earlier* gradients too, which do not vanish at once; a decay
-# pulls on every weight. These averages are kept for all N experts, busy or not.
+# Plain SGD leaves them. A weight decay pulls on every weight. Adam's step is made of averages of *earlier* gradients too,
+# which do not vanish at once; both averages are kept for all N experts, busy or not.

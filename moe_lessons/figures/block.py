@@ -4,19 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, expert_colour
+from moe_lessons.figures.marks import Point, arrow, labelled_box, line
+from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, chosen
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import float_array, refuse
 
-WIDTH, HEIGHT = 480, 388
+WIDTH, HEIGHT = 480, 388  # narrow, so that text of size 14 can still be read on a page 400 wide
 MOST_EXPERTS = 6
 
-Point = tuple[float, float]
-
-_STREAM, _NORM, _INNER = 34, (68, 54), (150, 320)  # x of the stream; left edge and width of the norms, of the layer
-_ATTENTION, _ADDED, _LAYER, _SUM = 60, 100, 164, 316  # heights: the first branch, its end; the second, its end
+_STREAM, _NORM, _LAYER = 34, (68, 54), (150, 320)  # x of the stream; left edge and width of the norms, of the layer
+_FIRST, _FIRST_END, _SECOND, _SECOND_END = 60, 100, 164, 316  # heights of the two branches, and where they come back
 _BUS, _EXPERT, _WEIGHT = 212, 228, 286  # heights: x on its way to the experts; their boxes; their gate weights
-_BOX = 32  # a box is so high
+_DASHED = {"stroke_dasharray": "4 4"}
 
 
 def block_svg(weights: Any) -> str:
@@ -38,6 +37,7 @@ def block_svg(weights: Any) -> str:
         *_stream(),
         *_first_half(),
         *_second_half(),
+        *_router(),
         *(part for i in range(len(w)) for part in _expert(i, w)),
         *_ways(_centre(kept[-1], len(w))),
         state=f"N={len(w)} kept={','.join(str(i + 1) for i in kept)}",
@@ -59,96 +59,11 @@ def _stream() -> list[str]:
     end = HEIGHT - 12
     return [
         text(14, 24, "r, the residual stream: a vector of width d for each token"),
-        _line((_STREAM, 34), (_STREAM, end - 14), stroke_width=5),
-        _head((_STREAM, end), (0, 1), 18),
-        *(part for y in (_ADDED, _SUM) for part in _plus(y)),
-        text(_STREAM + 18, HEIGHT - 12, "r goes on to the next block"),
+        line((_STREAM, 34), (_STREAM, end - 12), INK, stroke_width=6),
+        arrow((_STREAM, end - 14), (_STREAM, end), INK),
+        *(part for y in (_FIRST_END, _SECOND_END) for part in _plus(y)),
+        text(_STREAM + 18, end, "r goes on to the next block"),
     ]
-
-
-def _first_half() -> list[str]:
-    """Draw norm and attention, and the way back to the stream."""
-    left, width = 148, 262
-    out = left + width + 22
-    return [
-        *_normed(_ATTENTION),
-        *_arrow((sum(_NORM), _ATTENTION), (left, _ATTENTION)),
-        *_box(left, _ATTENTION, width, "attention: tokens look at others"),
-        _line((left + width, _ATTENTION), (out, _ATTENTION)),
-        _line((out, _ATTENTION), (out, _ADDED)),
-        *_arrow((out, _ADDED), (_STREAM + 12, _ADDED)),
-    ]
-
-
-def _second_half() -> list[str]:
-    """Draw norm, the frame of the layer, and in it the router with the way of its weights (dashed)."""
-    (left, width), router, right = _INNER, 180, sum(_INNER) - 12
-    frame = {"x": left, "y": _LAYER - 42, "width": width, "height": _SUM - _LAYER + 66, "rx": 8}
-    dashed = {"stroke_dasharray": "4 4"}
-    return [
-        element("rect", **frame, fill="none", stroke=FAINT_INK, stroke_width=1.5),
-        text(left + 10, _LAYER - 24, "sparse layer: a router and its experts", size=13),
-        *_normed(_LAYER),
-        *_arrow((sum(_NORM), _LAYER), (router, _LAYER)),
-        text(sum(_NORM) + 10, _LAYER - 8, "x", font_weight="bold"),
-        *_box(router, _LAYER, 120, "router: x W_g"),
-        text(right - 6, _LAYER - 8, "gate weights w", size=13, anchor="end"),
-        _line((router + 120, _LAYER), (right, _LAYER), **dashed),
-        _line((right, _LAYER), (right, _WEIGHT - 5), **dashed),
-        *_arrow((right, _WEIGHT - 5), (right - 16, _WEIGHT - 5), **dashed),
-    ]
-
-
-def _expert(i: int, w: np.ndarray) -> list[str]:
-    """Draw an expert with its weight: a kept one is filled, gets x and gives its output; others are hollow."""
-    x, colour, kept = _centre(i, len(w)), expert_colour(i), w[i] > 0
-    wide = min(56.0, 250 / len(w))
-    look = {"fill": colour, "fill_opacity": 0.3} if kept else {"fill": PAPER, "stroke_dasharray": "4 3"}
-    parts = [
-        element("rect", x=x - wide / 2, y=_EXPERT, width=wide, height=_BOX, rx=6, stroke=colour, stroke_width=2,
-                data_expert=i, data_kept="yes" if kept else "no", **look),
-        text(x, _EXPERT + 21, f"E{i + 1}", anchor="middle"),
-        text(x, _WEIGHT, f"×{w[i]:.2f}" if kept else "0", anchor="middle", size=13),
-    ]  # fmt: skip
-    if not kept:
-        return parts
-    return [
-        *parts,
-        *_arrow((x, _BUS), (x, _EXPERT)),
-        _line((x, _EXPERT + _BOX), (x, _WEIGHT - 13)),
-        _line((x, _WEIGHT + 5), (x, _SUM)),
-    ]
-
-
-def _ways(last: float) -> list[str]:
-    """Draw the way of x to the experts and that of the sum to the stream. last: where the last kept expert stands."""
-    start = _INNER[0] + 14
-    return [
-        _line((start, _LAYER), (start, _BUS)),
-        _line((start, _BUS), (last, _BUS)),
-        *_arrow((last, _SUM), (_STREAM + 12, _SUM)),
-        text(sum(_NORM) + 10, _SUM - 8, "y", font_weight="bold"),
-    ]
-
-
-def _centre(i: int, num_experts: int) -> float:
-    """Return the middle of an expert's column."""
-    return _INNER[0] + 28 + 260 / num_experts * (i + 0.5)
-
-
-# --- marks --------------------------------------------------------------------------------------------------------
-
-
-def _normed(y: float) -> list[str]:
-    """Draw how a branch leaves the stream through a norm."""
-    return [*_arrow((_STREAM, y), (_NORM[0], y)), *_box(_NORM[0], y, _NORM[1], "norm")]
-
-
-def _box(left: float, middle: float, width: float, words: str) -> list[str]:
-    """Draw a box with words in its middle."""
-    paint: dict[str, Any] = {"fill": PAPER, "stroke": INK, "stroke_width": 2}
-    outline = element("rect", x=left, y=middle - _BOX / 2, width=width, height=_BOX, rx=6, **paint)
-    return [outline, text(left + width / 2, middle + 5, words, anchor="middle")]
 
 
 def _plus(y: float) -> list[str]:
@@ -157,20 +72,84 @@ def _plus(y: float) -> list[str]:
     return [circle, text(_STREAM, y + 6, "+", size=18, anchor="middle")]
 
 
-def _line(start: Point, end: Point, **style: object) -> str:
-    style = {"stroke": INK, "stroke_width": 2, **style}
-    return element("line", x1=start[0], y1=start[1], x2=end[0], y2=end[1], **style)
+def _first_half() -> list[str]:
+    """Draw norm and attention, and the way back to the stream."""
+    left, width = 148, 262
+    out = left + width + 22
+    return [
+        *_branch(_FIRST, left),
+        *labelled_box(left, _FIRST - 16, width, "attention: tokens look at others", INK),
+        _way((left + width, _FIRST), (out, _FIRST)),
+        _way((out, _FIRST), (out, _FIRST_END)),
+        arrow((out, _FIRST_END), (_STREAM + 12, _FIRST_END), INK),
+    ]
 
 
-def _arrow(start: Point, end: Point, **style: object) -> list[str]:
-    """Draw a line along one axis, with a head at its end."""
-    (dx, dy) = (np.sign(end[0] - start[0]), np.sign(end[1] - start[1]))
-    return [_line(start, (end[0] - 8 * dx, end[1] - 8 * dy), **style), _head(end, (dx, dy))]
+def _second_half() -> list[str]:
+    """Draw norm, what it gives, and the frame of the layer."""
+    left, width = _LAYER
+    frame = {"x": left, "y": _SECOND - 42, "width": width, "height": _SECOND_END - _SECOND + 66, "rx": 8}
+    return [
+        element("rect", **frame, fill="none", stroke=FAINT_INK, stroke_width=1.5),
+        text(left + 10, _SECOND - 24, "sparse layer: a router and its experts", size=13),
+        *_branch(_SECOND, left + 30),
+        text(sum(_NORM) + 10, _SECOND - 8, "x", font_weight="bold"),
+        text(sum(_NORM) + 10, _SECOND_END - 8, "y", font_weight="bold"),
+    ]
 
 
-def _head(end: Point, towards: Point, size: float = 10) -> str:
-    """Draw the head of an arrow that ends at a point. towards: its direction, a unit step along one axis."""
-    (x, y), (dx, dy), half = end, towards, size / 2
-    neck = (x - size * dx, y - size * dy)
-    corners = ((x, y), (neck[0] - half * dy, neck[1] + half * dx), (neck[0] + half * dy, neck[1] - half * dx))
-    return element("polygon", points=" ".join(f"{a:g},{b:g}" for a, b in corners), fill=INK)
+def _branch(y: float, end: float) -> list[str]:
+    """Draw how a branch leaves the stream through a norm."""
+    box = labelled_box(_NORM[0], y - 16, _NORM[1], "norm", INK)
+    return [arrow((_STREAM, y), (_NORM[0], y), INK), *box, arrow((sum(_NORM), y), (end, y), INK)]
+
+
+def _router() -> list[str]:
+    """Draw the router, and the way of its weights (dashed) to where the experts' outputs are."""
+    left, right, y = _LAYER[0] + 30, sum(_LAYER) - 12, _WEIGHT - 5
+    return [
+        *labelled_box(left, _SECOND - 16, 120, "router: x W_g", INK),
+        text(right - 6, _SECOND - 8, "gate weights w", size=13, anchor="end"),
+        _way((left + 120, _SECOND), (right, _SECOND), **_DASHED),
+        _way((right, _SECOND), (right, y), **_DASHED),
+        arrow((right, y), (right - 16, y), INK),
+    ]
+
+
+def _expert(i: int, w: np.ndarray) -> list[str]:
+    """Draw an expert with its weight: a kept one is filled, gets x and gives its output; others are hollow."""
+    x, kept = _centre(i, len(w)), bool(w[i] > 0)
+    wide = min(56.0, 250 / len(w))
+    look = {**chosen(kept, i), "stroke_width": 2, **({"fill_opacity": 0.3} if kept else {"stroke_dasharray": "4 3"})}
+    parts = [
+        element("rect", x=x - wide / 2, y=_EXPERT, width=wide, height=32, rx=6, **look),
+        text(x, _EXPERT + 21, f"E{i + 1}", anchor="middle"),
+        text(x, _WEIGHT, f"×{w[i]:.2f}" if kept else "0", anchor="middle", size=13),
+    ]
+    if kept:
+        parts += [
+            arrow((x, _BUS), (x, _EXPERT), INK),
+            _way((x, _EXPERT + 32), (x, _WEIGHT - 13)),
+            _way((x, _WEIGHT + 5), (x, _SECOND_END)),
+        ]
+    return parts
+
+
+def _ways(last: float) -> list[str]:
+    """Draw the way of x to the experts and that of the sum to the stream. last: where the last kept expert stands."""
+    start = _LAYER[0] + 14
+    return [
+        _way((start, _SECOND), (start, _BUS)),
+        _way((start, _BUS), (last, _BUS)),
+        arrow((last, _SECOND_END), (_STREAM + 12, _SECOND_END), INK),
+    ]
+
+
+def _way(start: Point, end: Point, **style: str) -> str:
+    """Draw a piece of a way."""
+    return line(start, end, INK, stroke_width=3, **style)
+
+
+def _centre(i: int, num_experts: int) -> float:
+    """Return the middle of an expert's column."""
+    return _LAYER[0] + 28 + 260 / num_experts * (i + 0.5)

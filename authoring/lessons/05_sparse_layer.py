@@ -2,7 +2,7 @@
 # # 05 · The sparse layer
 #
 # **How is a sparse layer computed, and is it as fast as the arithmetic promises?** The router has named k experts for
-# each token. You will write the layer in several ways, check that all give the same numbers, and time them on your own
+# each token. You will write the layer in several ways, check that all give the same numbers, and time them on your
 # machine.
 #
 # You will be able to
@@ -224,7 +224,7 @@ for version in (by_expert, by_slices):
     assert worst < 1e-13
 
 # %% [markdown]
-# Only rounding (float64). Now look at the way of every row.
+# Only rounding (float64). Now the way of every row.
 #
 # **Question for the picture:** go through the steps 1 to 4. Whose lines does step 4 retrace? Then: what do the loads
 # sum to when you change N or the seed? Which settings make all loads equal, whatever the seed? Which make sure that some
@@ -340,15 +340,14 @@ assert medians[32]["by_expert"] > 1.1 * medians[8]["by_expert"]
 assert max(medians[32]["by_slices"], medians[32]["Experts (package)"]) < medians[32]["by_expert"]
 
 # %% [markdown]
-# You should see, on any machine: `by_token` takes over three times as long as `by_slices`. With k = N the time grows with
-# N, as the work does. `by_expert` grows too, though its work does not, and at N = 32 the two that gather and add *once*
-# are faster. (What they take above 1: *deeper*.)
+# You should see (on our machine each time): `by_token` takes over three times as long as `by_slices`. With k = N the time
+# grows with N, as the work does. `by_expert` grows too, though its work does not, and at N = 32 the two that gather and
+# add *once* are faster. (What they take above 1: *deeper*.)
 #
 # > **Myth: "top-2 of 8 makes the layer four times faster."** Four is N/k. Faster than *what*? See the last line.
 #
 # Right is: the *expert work* is a quarter of running all eight, the dense mixture. Against one dense FFN of an expert's
-# size it is k = 2 times the work. Compare your two ratios with 4 and 0.5: time follows the work only roughly. Lesson 06
-# asks which baseline is fair.
+# size it is k = 2 times the work. Compare your two ratios with 4 and 0.5: time follows the work only roughly.
 #
 # ## One stack, or N matrices?
 #
@@ -383,7 +382,7 @@ for N, (forward, both) in ratios.items():
 assert ratios[32][0] < 2 < 3 < ratios[32][1]
 
 # %% [markdown]
-# Forward they are alike. Backward they are not, worse with larger N.
+# Forward they are alike. Backward they are not, and it gets worse with N.
 #
 # > **Myth: "`w[e]` is only a view, so indexing is free."** True of the forward pass. But what is the *gradient* of
 # > `w[e]`? Autograd gives it the shape of what was indexed: all of `w`, zeros except for slice e. Count the bytes made:
@@ -411,8 +410,8 @@ for N in (8, 32):
 # %% [markdown]
 # Right is: N indexings make N gradients of full size, nearly all zeros, which are then added up: N times the bytes of
 # `w`, however few the tokens. `unbind` is one operation; its gradient is `w` once. So: **unbind before the loop, or keep
-# one parameter per expert.** A test of outputs, or of the forward time, would never find this. `x[t]` in a loop is the
-# same trap: `by_expert` walks into it, and so it grew.
+# one parameter per expert.** A test of outputs, or of the forward time, never finds this. `x[t]` in a loop is the same
+# trap: `by_expert` walks into it, and copies all of y at each turn. Both grow with N.
 #
 # ## Uneven loads, empty experts
 #
@@ -549,7 +548,7 @@ hidden = {"ReLU": torch.relu(before), "SwiGLU": nn.functional.silu(before) * x_W
 change = {name: units @ louder - units @ W2 for name, units in hidden.items()}  # (d,) each
 compare(my_expert, "abcd"[int(change["ReLU"].any()) + 2 * int(change["SwiGLU"].any())])
 for name, units in hidden.items():
-    print(f"{name:<6}: hidden {units.tolist()}, output changes by {change[name].tolist()}")
+    print(f"{name:<6}: hidden {units.numpy().round(2)}, output changes by {change[name].numpy().round(1)}")
 assert not change["ReLU"].any()
 assert change["SwiGLU"].abs().min() > 50
 assert round(nn.functional.silu(torch.tensor(-1.0)).item(), 2) == -0.27

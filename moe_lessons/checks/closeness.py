@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 USUAL = "2 %"  # of the answer: room for a prediction rounded to two digits
-CLOSE = 3  # within this many times what counts as right
+CLOSE, CLOSE_FACTOR = 3, 2  # within this many times what counts as right; within the factor to this power
 NO_NUMBER = ("nan", "none", "no number", "not a number")
 TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 RIGHT, OFF = "That is it.", "What led you to yours?"
@@ -99,7 +99,8 @@ def _near(guess: float, answer: float, within: Any, times: float) -> bool:
         return guess == answer or (math.isnan(guess) and math.isnan(answer))
     kind, room = tolerance(within, answer)
     if kind == "factor":
-        return guess * answer > 0 and abs(math.log(guess / answer)) <= times * math.log(room) + 1e-9
+        power = min(times, CLOSE_FACTOR)
+        return guess * answer > 0 and abs(math.log(guess / answer)) <= power * math.log(room) + 1e-9
     if room == 0 and times > 1:  # a count that must be exact is close within a tenth, or by one
         room, times = max(1.0, abs(answer) / 10), 1
     return abs(guess - answer) <= times * room * (1 + 1e-9) + 1e-9

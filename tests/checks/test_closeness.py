@@ -30,8 +30,8 @@ def said(capsys, *arguments, **options):
         (30, 61, None, TOO_LOW),
         (1, 0.98, "a factor of 2", RIGHT),
         (0.5, 0.98, "a factor of 2", RIGHT),
-        (7, 0.98, "a factor of 2", HIGH),
-        (9, 0.98, "a factor of 2", TOO_HIGH),
+        (3.9, 0.98, "a factor of 2", HIGH),
+        (4, 0.98, "a factor of 2", TOO_HIGH),
         (-1, 0.98, "a factor of 2", TOO_LOW),
         (2.8, 3.0, 0.8, RIGHT),  # the spread of the seeds
         (1.0, 3.0, 0.8, LOW),

@@ -247,6 +247,7 @@ def run(
     optimizer: str = "adam",
     learning_rate: float | None = None,
     idle: int = 1,
+    opposite: bool = False,
 ) -> Result:
     """Train `runs` routers with one method; measure at the start and about 30 times, evenly spread over the steps.
 
@@ -254,6 +255,7 @@ def run(
     by the size of a gradient, so a tiny one counts as much as a large one; SGD does not).
     learning_rate: of the optimizer, instead of LEARNING_RATES.
     idle: how many experts, the last ones, begin at `start`; E8 is always among them.
+    opposite: E8 says the opposite of what is right. A control: what brings E8 back here does not ask what it is worth.
     Raises ValueError for an unknown name or optimizer, for counts and numbers out of range, for a coefficient that the
     method does not have, and for a loss that is not finite any more.
     """
@@ -262,7 +264,7 @@ def run(
     rate = LEARNING_RATES[optimizer] if learning_rate is None else positive_number("learning_rate", learning_rate)
     coefficient = method.coefficient if coefficient is None else _coefficient(name, coefficient)
     start = method.start if start is None else number_within("start", start, -1e6, 1e6)
-    world = _World(runs, seed, start, idle)
+    world = _World(runs, seed, start, idle, -1.0 if opposite else 1.0)
     found = _train(world, method.build(runs, coefficient), steps, method.relu, optimizer=make, lr=rate)
     return Result(name, method.label, coefficient, is_null=not start, relu=method.relu, **found)
 
@@ -310,13 +312,14 @@ def table(results: Iterable[Result]) -> str:
 class _World:
     """R worlds at once: frozen experts (R, N, d, d), routers, and test tokens."""
 
-    def __init__(self, runs: int, seed: int, start: float, idle: int) -> None:
+    def __init__(self, runs: int, seed: int, start: float, idle: int, sign: float = 1.0) -> None:
         whole_number("runs", runs, least=1, most=10_000)
         whole_number("seed", seed, least=0, most=2**62)
         whole_number("idle", idle, least=1, most=N - K)
         self.rng = torch.Generator().manual_seed(2 * seed)
         self.noise_rng = torch.Generator().manual_seed(2 * seed + 1)  # noise of a method must not change the tokens
         self.experts = torch.randn(runs, N, D, D, generator=self.rng) / D**0.5
+        self.sign = sign  # of what E8 says: 1 is right for its group, -1 the opposite
         self.routers = LinearRouters(self._first_router(start, idle))
         self.test = self.tokens(TEST_PER_GROUP)
 
@@ -337,7 +340,9 @@ class _World:
         x = x + CENTRE * torch.eye(N, D)[group]
         x[..., -1] = 1.0
         outputs = torch.einsum("rtd,rnde->rtne", x, self.experts)  # (R, T, N, d)
-        return x, outputs, outputs[:, torch.arange(len(group)), group]
+        target = outputs[:, torch.arange(len(group)), group]  # (R, T, d), a copy
+        outputs[:, :, BLIND] *= self.sign
+        return x, outputs, target
 
 
 def _times(steps: int) -> list[int]:

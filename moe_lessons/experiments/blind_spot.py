@@ -107,14 +107,19 @@ class Result:
     def interval_at(self, frame: int) -> tuple[float, float]:
         """Return the Wilson interval (95 %) of the share of runs that have found E8 at this measurement."""
         found = self.found_at(frame)  # (R,)
-        ends = binomtest(int(found.sum()), found.size).proportion_ci(method="wilson")
-        return float(ends.low), float(ends.high)
+        return wilson(int(found.sum()), found.size)
 
     @property
     def final_loss(self) -> tuple[float, float]:
         """The mean and the standard deviation over runs of the last task loss."""
         last = self.loss[-1]  # (R,)
         return float(last.mean()), float(last.std(ddof=1)) if last.size > 1 else 0.0
+
+
+def wilson(found: int, runs: int) -> tuple[float, float]:
+    """Return the Wilson interval (95 %) of a rate of which `found` of `runs` were seen."""
+    ends = binomtest(found, runs).proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 # --- the methods ---------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 
 from moe_lessons.experiments import blind_spot
-from moe_lessons.experiments.blind_spot import METHODS
+from moe_lessons.experiments.blind_spot import METHODS, wilson
 from moe_lessons.support.storage import write_atomically
 
 WORLDS, SEED = 32, 1
@@ -91,14 +91,56 @@ def load_results() -> dict[str, Any]:
     return json.loads(RESULTS.read_text(encoding="utf-8"))
 
 
-def main() -> None:
-    """Run everything and write the results file."""
-    found = []
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
-        for row in pool.map(tried, trials()):
-            found.append(row)
-            print(json.dumps(row), file=sys.stderr, flush=True)
-    save(found)
+# --- reading them ------------------------------------------------------------------------------------------------
+
+Counts = dict[tuple[str, float, float], int]  # by optimizer, learning rate and start: the worlds that found E8
+
+
+def counts(
+    study: dict[str, Any], length: int = SHORT, methods: Iterable[str] = tuple(METHODS), opposite: bool = False
+) -> dict[str, Counts]:
+    """Return in how many worlds E8 was found after `length` steps, by the label of method and coefficient.
+
+    study: as of `load_results`. methods: keys of METHODS, in the order of the rows. opposite: with the harmful E8.
+    Form B with a fair start is a row of its own.
+    """
+    rows: dict[str, Counts] = {}
+    for name in methods:
+        for trial in study["trials"]:
+            if (trial["method"], trial["opposite"]) == (name, opposite) and str(length) in trial["found"]:
+                setting = (trial["optimizer"], trial["learning_rate"], trial["start"])
+                rows.setdefault(_label(trial), {})[setting] = trial["found"][str(length)].count("1")
+    return rows
+
+
+def _label(trial: dict[str, Any]) -> str:
+    """Write what the row of a trial is called."""
+    label, value = METHODS[trial["method"]].label, trial["coefficient"]
+    if not trial["start"] and "fair" not in label:
+        return f"{label}, fair start"
+    return f"{label} {value:.2g}" if trial["method"] in STRONGER else label
+
+
+def most(row: Counts, worlds: int = WORLDS) -> int:
+    """Return in how many settings E8 was found in most worlds: the 95 % interval lies above a half."""
+    return sum(wilson(count, worlds)[0] > 0.5 for count in row.values())
+
+
+def table(rows: dict[str, Counts]) -> str:
+    """Return rows as of `counts` as text: a column for each setting, and in how many settings most worlds found E8."""
+    heads = "".join(f"{f'{name} {rate:g}':>18}" for name, rate in OPTIMIZERS)
+    starts = "".join(f"{'':>3}" + "".join(f"{start:>5g}" for start in STARTS) for _ in OPTIMIZERS)
+    lines = [f"{'optimiser, rate':<24}{heads}", f"{'first logit of E8':<24}{starts}   most worlds in"]
+    for label, row in rows.items():
+        cells = "".join(_cells(row, *optimizer) for optimizer in OPTIMIZERS)
+        lines.append(f"{label:<24}{cells}   {most(row)} of {len(row)}")
+    return "\n".join(lines)
+
+
+def _cells(row: Counts, optimizer: str, rate: float) -> str:
+    """Write the counts of one optimiser: one for each start, or a single one where E8 started like the others."""
+    found = [f"{row[optimizer, rate, start]:>5}" for start in (0.0, *STARTS) if (optimizer, rate, start) in row]
+    return "".join(found).rjust(18)
 
 
 def save(found: Sequence[dict[str, Any]]) -> None:
@@ -108,6 +150,16 @@ def save(found: Sequence[dict[str, Any]]) -> None:
     head = json.dumps({"settings": settings, "versions": versions})[:-1]
     rows = ",\n".join(map(json.dumps, found))
     write_atomically(RESULTS, f'{head}, "trials": [\n{rows}\n]}}\n'.encode())
+
+
+def main() -> None:
+    """Run everything and write the results file."""
+    found = []
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        for row in pool.map(tried, trials()):
+            found.append(row)
+            print(json.dumps(row), file=sys.stderr, flush=True)
+    save(found)
 
 
 if __name__ == "__main__":

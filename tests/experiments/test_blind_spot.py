@@ -78,6 +78,13 @@ def test_a_nearer_start_and_plain_gradient_descent_do_not_help_gate_a():
     assert (slow.share[-1] <= slow.share[0]).all()
 
 
+@pytest.mark.parametrize("name", ["top_k_a", "top_k_b", "balance", "default_vector", "relu", "straight_through"])
+def test_who_can_tell_a_harmful_expert_from_a_perfect_one_before_it_is_asked(name):
+    good, harmful = (blind_spot.run(name, runs=4, steps=20, opposite=opposite) for opposite in (False, True))
+    assert (good.share == 0).all()
+    assert np.array_equal(good.margin, harmful.margin) == (name != "straight_through")
+
+
 # --- how it measures -----------------------------------------------------------------------------------------------
 
 
@@ -110,6 +117,17 @@ def test_of_the_experts_each_is_right_for_its_group():
         torch.testing.assert_close(E[:, t, t // 3], target[:, t])
         torch.testing.assert_close(target[0, t], x[0, t] @ world.experts[0, t // 3])
     assert (x[..., -1] == 1).all()
+
+
+def test_the_harmful_expert_says_the_opposite_and_the_others_what_they_said():
+    (x, E, target), (same_x, other, same_target) = (
+        blind_spot._World(2, 0, blind_spot.START, 1, sign).tokens(3) for sign in (1.0, -1.0)
+    )
+    assert torch.equal(x, same_x)
+    assert torch.equal(target, same_target)
+    assert torch.equal(E[:, :, :BLIND], other[:, :, :BLIND])
+    assert torch.equal(E[:, :, BLIND], -other[:, :, BLIND])
+    torch.testing.assert_close(E[:, -1, BLIND], target[:, -1])
 
 
 def test_the_references():

@@ -101,5 +101,4 @@ def test_the_table_has_a_column_for_each_setting():
     assert lines[0].split()[2:] == ["adam", "0.02", "sgd", "1", "sgd", "10"]
     assert lines[1].split()[4:-3] == ["-2", "-4", "-6"] * 3
     assert lines[2].split() == ["gate", "A", *["3"] * 9, "0", "of", "9"]
-    columns = {line.rindex(" 32") + 3 if "noise" in line else line.rindex(" 3 ") + 2 for line in lines[2:4]}
-    assert len(columns) == 1
+    assert len({len(line) for line in lines[2:]}) == 1

@@ -25,7 +25,10 @@ def barely_trained(**task):
 
 results = {"own map in each cluster": barely_trained(), "control: one map": barely_trained(own_maps=False)}
 """
-QUICK_RUNS = "results = {name: blind_spot.run(name, runs=2) for name in ('fair', 'top_k_a', 'straight_through')}"
+QUICK_RUNS = """
+results = {name: blind_spot.run(name, runs=2) for name in ('fair', 'top_k_a', 'straight_through')}
+B = blind_spot.run('top_k_b', runs=2, opposite=True)
+"""
 
 # Lesson -> what is run of it: cells, by name or by some of their text, and what stands in for the long ones.
 LESSONS = {

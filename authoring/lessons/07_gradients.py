@@ -353,8 +353,8 @@ shown = results | {"top_k_b, harmful": B}
 Live(lambda step: blind_spot_svg(shown, step), step=slider("training step", 0, 0, 300, 10))
 
 # %% [markdown]
-# You should see straight-through first, then gate B. The harmful E8 gets a few tokens from gate B, never many. Gate A
-# stays at 0.
+# You should see straight-through before gate B. Both rows of gate B get their first tokens at about the same time, then
+# they part: the harmful E8 never has many. Gate A stays at 0.
 #
 # ## In how many settings?
 #
@@ -383,9 +383,11 @@ for length, rows in found.items():
     print(f"worlds of 32 that found E8 after {length} steps\n{blind_spot_study.table(rows)}\n")
 control = [trial for trial in study["trials"] if trial["opposite"]]
 asked, kept = ([t for t in control if t["asked"]["300"]], [t for t in control if "1" in t["found"]["300"]])
-print(f"the harmful E8 (start −4, 300 steps): asked in {len(asked)} of {len(control)} trials, kept in {len(kept)}:")
-for trial in kept:
-    print({name: trial[name] for name in ("method", "coefficient", "optimizer", "learning_rate", "found")})
+print(f"the harmful E8, start −4, 300 steps: asked in {len(asked)} of {len(control)} trials, found in {len(kept)}:")
+for t in kept:
+    print(
+        f"  {t['method']} {t['coefficient']}, {t['optimizer']} {t['learning_rate']}, {t['found']['300'].count('1')} worlds"
+    )
 both = {label: {s: [rows[label][s] for rows in found.values() if label in rows] for s in row}
         for label, row in found[300].items()}  # fmt: skip
 under_adam = [both[label]["adam", 0.02, start] for start in (-2, -4, -6)
@@ -411,7 +413,7 @@ assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 # So these remedies have no order: the same one is at 32 in one column and at 0 in another. And part of form B's lead is
 # the gate itself: with a fair start it finds E8 more often than form A does.
 #
-# The last lines are the control. Where a harmful E8 was asked, it was dropped again, but for a few worlds of the strongest
+# The last lines are the control. Where a harmful E8 was asked, it did not stay, but for a few worlds of the strongest
 # balance loss: that wants use, not worth. (Our groups are equally large, so even use happens to be right.)
 
 # %% [markdown]

@@ -1,7 +1,7 @@
 """The blind spot, as an experiment: an expert that would be perfect but is never chosen, and what brings it back.
 
 The world: 8 groups of tokens, equally many of each, and 8 experts; expert i is exactly right for group i. The experts
-are frozen and only the router W_g (d, N) learns, by Adam on the task loss: whatever happens is the router's doing.
+are frozen and only the router W_g (d, N) learns, from the task loss: whatever happens is the router's doing.
 The prototypes of E1 to E7 start near their groups: a router that has learnt seven groups. Every token shares one
 direction (its last coordinate is 1), as hidden states do, and the prototype of E8 points away from it: E8's logit
 starts at `START` = −4 for every token, far below the others, and with k = 2 it is in nobody's top 2.
@@ -9,7 +9,7 @@ The groups are equally large, so a balanced load is the right one here: no test 
 Each method trains the same `runs` routers on the same tokens, all at once: tensors (R, T, …), R runs.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import inf, log
@@ -21,8 +21,7 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from moe_lessons.estimators import AdaptiveL1, DefaultVector, relu_weights, sparse_mixture, straight_through
-from moe_lessons.experiments import core
-from moe_lessons.experiments.core import Column, frames, mean_sd, trained
+from moe_lessons.experiments.core import frames, trained
 from moe_lessons.experiments.side_by_side import LinearRouters
 from moe_lessons.losses import balance_of_layers, stable_top_k
 from moe_lessons.support.threads import one_thread
@@ -196,48 +195,8 @@ METHODS: dict[str, Method] = {
 }  # fmt: skip
 """Every method by its name, in the order of the lesson's table. `fair` and `relu_fair` are the nulls: no blind spot."""
 
-SWEEPS: dict[str, tuple[float, ...]] = {
-    "balance": (0.001, 0.01, 0.1, 1.0),
-    "noise": (0.35, log(2), 1.4, 2.8),
-    "random": (0.01, 0.03, 0.1, 0.3),
-}
-"""The coefficients that `sweep` tries: that of METHODS, with others below and above it."""
-
 
 # --- running them --------------------------------------------------------------------------------------------------
-
-
-def run_all(
-    runs: int = 64, seed: int = 0, steps: int = 300, progress: Callable[[Iterable], Iterable] | None = None
-) -> dict[str, Result]:
-    """Train every method of METHODS on the same worlds, routers and tokens; return the results by name.
-
-    runs: routers per method, at least 1. seed: the same seed gives the same numbers. steps: of training, at least 1.
-    progress: `tqdm`, or another function that passes an iterable on. 64 runs take about 12 s on one free core.
-    Raises ValueError for other numbers.
-    """
-    names = list(METHODS)
-    return {name: run(name, runs, seed, steps) for name in (progress(names) if progress else names)}
-
-
-def sweep(
-    name: str,
-    coefficients: Sequence[float] | None = None,
-    runs: int = 64,
-    seed: int = 0,
-    steps: int = 300,
-    progress: Callable[[Iterable], Iterable] | None = None,
-) -> list[Result]:
-    """Train one method with several coefficients, by default those of SWEEPS; return one result for each.
-
-    Raises ValueError for a name that is not in METHODS, or not in SWEEPS where no coefficients are given; for an empty
-    sequence, and for coefficients that `run` refuses.
-    """
-    one_of("name", name, SWEEPS if coefficients is None else METHODS)
-    values = SWEEPS[name] if coefficients is None else list(coefficients)
-    if not values:
-        raise refuse("coefficients", coefficients, "at least one number")
-    return [run(name, runs, seed, steps, coefficient=value) for value in (progress(values) if progress else values)]
 
 
 @one_thread()
@@ -280,38 +239,6 @@ def _coefficient(name: str, value: Any) -> float:
     if bounds is None:
         raise refuse("coefficient", value, f"None: {name!r} has no coefficient")
     return number_within("coefficient", value, *bounds)
-
-
-def reference_losses(runs: int = 64, seed: int = 0) -> dict[str, float]:
-    """Return mean task losses to compare with, on the test tokens of the same worlds.
-
-    "oracle": every token gets its own expert with weight 1. "best other": E8's tokens get, token by token, the one
-    other expert that is least wrong; the rest get their own. "random pair": two experts drawn blindly, half each.
-    """
-    world = _World(runs, seed, START, 1)
-    _, E, target = world.test
-    right = torch.arange(N).repeat_interleave(TEST_PER_GROUP)  # (T,)
-    wrong = (E - target.unsqueeze(-2)).square().mean(dim=-1)  # (R, T, N), the loss of each expert alone
-    own = wrong[:, torch.arange(len(right)), right]  # (R, T)
-    other = torch.where(right == BLIND, wrong[..., :BLIND].amin(dim=-1), own)  # (R, T)
-    pair = torch.rand(wrong.shape, generator=world.noise_rng).argsort(dim=-1)[..., :K]  # (R, T, k)
-    mixed = sparse_mixture(torch.zeros_like(wrong), E, K, selected=pair)  # (R, T, d)
-    losses = {"oracle": own, "best other": other, "random pair": _task_loss(mixed, target)}
-    return {name: float(loss.mean()) for name, loss in losses.items()}
-
-
-COLUMNS = (
-    Column("method", "{:18}", lambda result: result.label),
-    Column("coefficient", "{:>12}", lambda result: f"{result.coefficient:.3g}" if result.coefficient else "-"),
-    Column("found", "{:>8}", lambda result: f"{result.found_rate:.2f}"),
-    Column("95 % interval", "{:>16}", lambda result: "{:.2f} to {:.2f}".format(*result.interval)),
-    Column("task loss ± sd", "{:>18}", lambda result: mean_sd(result.loss[-1], 3)),
-)
-
-
-def table(results: Iterable[Result]) -> str:
-    """Return the results as lines of text: method, coefficient, runs that found E8, interval, loss and its spread."""
-    return core.table(COLUMNS, results)
 
 
 class _World:

@@ -22,8 +22,8 @@ _TOKENS, _RUNS = (146, 150), (330, 92)  # the left edge and the width of the two
 def blind_spot_svg(results: Mapping[str, "Result"], step: int = 0) -> str:
     """Draw, for each method at one training step, how many of E8's tokens reach E8 and how many runs found it.
 
-    results: as `blind_spot.run_all` returns them. step: from 0 to the last one; the last measurement up to it is shown.
-    Returns an SVG string. Raises ValueError for no results, runs that were measured at other times, another step.
+    results: by name, each as `blind_spot.run` returns it. step: from 0 to the last one; the last measurement up to it
+    is shown. Returns an SVG string. Raises ValueError for no results, runs measured at other times, another step.
     """
     shown = list(results.values())
     steps = _same_steps(shown)

@@ -89,13 +89,12 @@ assert np.allclose(jacobian.sum(axis=0), 0, atol=1e-9)
 #
 # ## What each logit hears
 #
-# In A and B′ the logits of cut experts move no weight (lesson 04), so they hear exactly 0. In B every logit is part of
-# the softmax, and hears something.
-#
-# **Predict.** E1 would be perfect, and is cut. In form B, will descent `raise` or `lower` the logit of E1?
+# **Predict.** E1 would be perfect, and is cut. What is $\partial L / \partial h_1$ in form A? And in form B, where cut
+# experts are part of the softmax: will descent `raise` or `lower` the logit of E1?
 
 # %% name="predict-cut" tags=["predict"]
-my_direction_of_E1 = ...  # "raise" or "lower"
+my_gradient_of_E1 = ...  # form A, a number
+my_direction_of_E1 = ...  # form B, "raise" or "lower"
 
 # %% [markdown]
 # The cell knows no formula: it asks torch. `torch.topk` returns values, which carry a gradient, and indices, which are
@@ -113,6 +112,7 @@ def by_autograd(h, form, k=2, outputs=outputs):
 
 
 # %%
+compare(my_gradient_of_E1, by_autograd(h, "topk_softmax")[0] + 0.0)
 compare(my_direction_of_E1, "raise" if by_autograd(h, "softmax_topk")[0] < 0 else "lower")
 FORMS = {"A and B′": "topk_softmax", "B": "softmax_topk"}
 print(f"{'':<12}{'E1 cut':>8}{'E2 kept':>9}{'E3 kept':>9}{'E4 cut':>8}")

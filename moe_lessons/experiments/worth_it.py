@@ -1,43 +1,73 @@
-"""Is a sparse layer worth it? One layer learns a regression task, beside dense layers of equal cost (lesson 06)."""
+"""Is a sparse layer worth it? One layer learns a regression task, beside dense layers of equal cost (lesson 06).
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+`python -m moe_lessons.experiments.worth_it` trains every layer on every task, with learning rates chosen on seeds of
+their own, and writes the results that the lesson shows, results/worth_it.json.
+"""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from moe_lessons.data import Regression
-from moe_lessons.experiments.core import Column, batches, drawn, mean_sd, squared_error, table, tensors, trained
-from moe_lessons.layer import Experts, MoELayer
-from moe_lessons.support.timing import CLOCK
+from moe_lessons.data import clustered_regression
+from moe_lessons.experiments.core import Column, batches, drawn, mean_sd, table, tensors, trained
+from moe_lessons.experiments.side_by_side import SideBySide
+from moe_lessons.layer import Experts, MoELayer, feed_forward
+from moe_lessons.support.storage import write_atomically
 from moe_lessons.support.validation import positive_number, refuse, whole_number
-from moe_lessons.training import constant
+
+TASKS: dict[str, dict[str, Any]] = {
+    "own map in each cluster": {},
+    "control 1: one map": {"own_maps": False},
+    "control 2: no clusters": {"clusters": 1},
+}
+LENGTHS = (400, 1200)  # steps
+RATES = (0.01, 0.02, 0.04, 0.08)  # the highest of a run
+CHOOSING, SEEDS = (100, 101), tuple(range(10, 18))  # seeds that choose the rate, and those that are reported
+RESULTS = Path(__file__).parent / "results" / "worth_it.json"
 
 
 @dataclass(frozen=True)
 class Run:
     """One trained layer. flops: forward, one token; error: test error as a share of the target's variance.
 
-    kind: "sparse", "dense, equal FLOPs" or "dense, equal total". seconds: of training, on the clock of `timing`.
+    kind: "sparse", "sparse, form B", "dense, equal FLOPs" or "dense, equal total". top_k: 0 for dense layers.
+    seconds: of one training step, where somebody measured it, else 0.
     """
 
     kind: str
     top_k: int
     seed: int
+    steps: int
+    learning_rate: float
     parameters: int
     flops: int
     error: float
     train_error: float
-    seconds: float
+    seconds: float = 0.0
+
+
+# --- the layers ---------------------------------------------------------------------------------------------------
 
 
 class Dense(nn.Module):
-    """A ReLU FFN without biases: a single expert that every token uses, started as the experts are."""
+    """A SwiGLU FFN without biases: a single expert that every token uses, started as the experts are."""
 
     def __init__(self, d_model: int, d_ff: int) -> None:
         super().__init__()
-        self.experts = Experts(d_model, d_ff, 1, storage="separate")
+        self.experts = Experts(d_model, d_ff, 1, "swiglu", storage="stacked")
 
     def forward(self, x: Tensor) -> Tensor:
         """x (T, d) -> (T, d)."""
@@ -45,22 +75,20 @@ class Dense(nn.Module):
 
 
 def dense_width(d_ff: int, num_experts: int, experts: int) -> int:
-    """Return the width of a dense FFN that costs exactly as much as so many ReLU experts and the router.
+    """Return the width of a dense FFN that costs as much as so many SwiGLU experts and the router, or barely more.
 
-    An expert has 2·d·f weights and the router d·N, so the width is experts·f + N/2.
-    Raises ValueError for sizes that are not whole numbers above 0, more experts than there are, or an odd N, since
-    then no whole width costs the same.
+    An expert has 3·d·d_ff weights and the router d·N, so the width is experts·d_ff + N/3, rounded up.
+    Raises ValueError for sizes that are not whole numbers above 0, and more experts than there are.
     """
     whole_number("d_ff", d_ff, least=1, most=10**6)
     whole_number("experts", experts, least=1, most=whole_number("num_experts", num_experts, least=1, most=10**6))
-    if num_experts % 2:
-        raise refuse("num_experts", num_experts, "an even number")
-    return experts * d_ff + num_experts // 2
+    return experts * d_ff + -(-num_experts // 3)
 
 
-def sparse(top_k: int, d_model: int = 32, d_ff: int = 32, num_experts: int = 8) -> MoELayer:
-    """Return a fresh MoE layer with gate form B, in which the router can learn for every k, 1 included (lesson 04)."""
-    return MoELayer(d_model, d_ff, num_experts, top_k, gate="softmax_topk")
+def sparse(top_k: int, d_model: int = 32, d_ff: int = 32, num_experts: int = 8, gate: str | None = None) -> MoELayer:
+    """Return a fresh MoE layer with gate form A; with form B for k = 1, where A gives the router no gradient."""
+    gate = gate or ("topk_softmax" if top_k > 1 else "softmax_topk")
+    return MoELayer(d_model, d_ff, num_experts, top_k, gate=gate, activation="swiglu")
 
 
 def contenders(
@@ -70,9 +98,9 @@ def contenders(
     whole_number("top_k", top_k, least=1, most=num_experts)
     active, stored = (dense_width(d_ff, num_experts, experts) for experts in (top_k, num_experts))
     return {
-        "sparse": lambda: sparse(top_k, d_model, d_ff, num_experts),
-        "dense, equal FLOPs": lambda: Dense(d_model, active),
-        "dense, equal total": lambda: Dense(d_model, stored),
+        "sparse": partial(sparse, top_k, d_model, d_ff, num_experts),
+        "dense, equal FLOPs": partial(Dense, d_model, active),
+        "dense, equal total": partial(Dense, d_model, stored),
     }
 
 
@@ -89,63 +117,138 @@ def flops(layer: nn.Module) -> int:
     return round(2 * (parameters(layer) - dormant * parameters(layer.experts)))
 
 
+class Together(nn.Module):
+    """R layers of one kind, each on tokens of its own: what they compute and learn is what each would alone."""
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.sparse = SideBySide(layers) if isinstance(layers[0], MoELayer) else None
+        stacks = zip(*(layer.parameters() for layer in layers), strict=True) if self.sparse is None else ()
+        self.matrices = nn.ParameterList(torch.cat([W.detach() for W in stack]) for stack in stacks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (R, T, d) -> (R, T, d)."""
+        if self.sparse is not None:
+            return self.sparse(x, self.sparse.decide(self.sparse.logits(x)))
+        return feed_forward(x, "swiglu", list(self.matrices), torch.bmm)
+
+
+# --- training -----------------------------------------------------------------------------------------------------
+
+
 def train_and_test(
     kind: str,
     make: Callable[[], nn.Module],
-    task: tuple[Regression, Regression],
-    seed: int = 0,
+    seeds: Sequence[int],
     *,
     steps: int = 400,
-    batch: int = 512,
-    learning_rate: float = 0.01,
-) -> Run:
-    """Train a fresh layer on task[0] with Adam and the squared error, and test it on task[1].
+    learning_rate: float = 0.02,
+    **task: Any,
+) -> list[Run]:
+    """Train a fresh layer for each seed, side by side, with Adam and the squared error, and test each on other tokens.
 
-    make: returns the layer; `seed` decides its weights. The batches have a generator of their own with that seed, so
-    that layers of one seed see the same tokens, whatever numbers their weights took.
-    Raises ValueError for a number of steps or a batch below 1, a learning rate that is not above 0, and a loss that is
+    make: returns the layer; its seed decides its weights and its task, of which `task` are the options
+    (`data.clustered_regression`). Every layer sees the same rows of its task in the same order. learning_rate: the
+    highest; it rises to that within a tenth of the steps and falls to a tenth of it.
+    Raises ValueError for no seeds, a number of steps below 1, a learning rate that is not above 0, and a loss that is
     not finite any more.
     """
+    if not len(seeds):
+        raise refuse("seeds", seeds, "at least one")
     whole_number("steps", steps, least=1, most=10**5)
-    whole_number("batch", batch, least=1, most=10**6)
     positive_number("learning_rate", learning_rate)
-    layer, (train, test) = drawn(seed, make), [tensors(part) for part in task]
-    rows = rows_of(seed, len(train[0]), steps, batch)  # (steps, B)
-    start = CLOCK()
-    trained(layer, batches(*train, rows.__getitem__), squared_error, steps, lr=learning_rate, schedule=constant)
-    seconds = CLOCK() - start
-    top_k = layer.router.top_k if isinstance(layer, MoELayer) else 0
-    return Run(kind, top_k, seed, parameters(layer), flops(layer), error(layer, *test), error(layer, *train), seconds)
+    parts = zip(*(map(tensors, clustered_regression(seed=seed, **task)) for seed in seeds), strict=True)
+    train, test = ([torch.stack(tokens) for tokens in zip(*part, strict=True)] for part in parts)  # (R, T, d) each
+    layers = [drawn(seed, make) for seed in seeds]
+    together = Together(layers)
+    trained(together, batches(*train), sum_of_errors, steps, lr=learning_rate)
+    found = zip(seeds, errors(together, *test), errors(together, *train), strict=True)
+    counts = {"top_k": getattr(getattr(layers[0], "router", None), "top_k", 0), "steps": steps,
+              "learning_rate": learning_rate, "parameters": parameters(layers[0]), "flops": flops(layers[0])}  # fmt: skip
+    return [Run(kind, seed=seed, error=error, train_error=seen, **counts) for seed, error, seen in found]
 
 
-def error(layer: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Return the mean squared error as a share of the variance of y: 0 is perfect, 1 is guessing the mean vector.
+def sum_of_errors(layers: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """Return the sum over layers of their mean squared errors: each gets the gradient it would get alone."""
+    x, y = batch  # (R, B, d) each
+    return {"loss": (layers(x) - y).square().mean(dim=(1, 2)).sum()}
 
-    x, y: (T, d). The variance is that of each coordinate around its own mean, averaged over coordinates.
+
+def errors(layers: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> list[float]:
+    """Return mean squared errors as shares of the variance of y: 0 is perfect, 1 is guessing the mean vector.
+
+    x, y: (R, T, d). The variance is that of each coordinate around its own mean, averaged over coordinates.
     """
     with torch.no_grad():
-        return float(((layer(x) - y) ** 2).mean() / y.var(dim=0, correction=0).mean())
+        squares = (layers(x) - y).square().mean(dim=(1, 2))  # (R,)
+        return (squares / y.var(dim=1, correction=0).mean(dim=1)).tolist()
 
 
-def rows_of(seed: int, T: int, steps: int, batch: int) -> Tensor:
-    """Draw for each step which of T tokens are in its batch, with replacement. (steps, batch)."""
-    return torch.randint(T, (steps, batch), generator=torch.Generator().manual_seed(seed))
+# --- the study ----------------------------------------------------------------------------------------------------
 
+
+def arms(task: str) -> dict[str, tuple[str, Callable[[], nn.Module]]]:
+    """Return label -> (kind, a function that makes the layer): what the study compares on a task of `TASKS`."""
+    everywhere = {kind: (kind, make) for kind, make in contenders().items() if kind != "sparse"}
+    everywhere |= {f"sparse, k = {k}": ("sparse", partial(sparse, k)) for k in (2, 8)}
+    if TASKS[task]:
+        return everywhere
+    form_b = {"sparse, form B": ("sparse, form B", partial(sparse, 2, gate="softmax_topk"))}
+    return everywhere | {f"sparse, k = {k}": ("sparse", partial(sparse, k)) for k in (1, 4)} | form_b
+
+
+def study(job: tuple[str, str, int]) -> dict[str, Any]:
+    """Choose the learning rate of one layer on one task for one length, then train it on the seeds that are reported.
+
+    job: a key of `TASKS`, a label of `arms`, steps. Returns all that was tried, and the runs as dicts.
+    """
+    task, label, steps = job
+    train = partial(train_and_test, *arms(task)[label], steps=steps, **TASKS[task])
+    tried = {rate: fmean(run.error for run in train(CHOOSING, learning_rate=rate)) for rate in RATES}
+    runs = train(SEEDS, learning_rate=min(tried, key=tried.__getitem__))
+    return {"task": task, "label": label, "tried": list(tried.values()), "runs": [asdict(run) for run in runs]}
+
+
+def load_results() -> dict[tuple[str, int], dict[str, list[Run]]]:
+    """Return what ships with the course: (task, steps) -> label -> its runs."""
+    found: dict[tuple[str, int], dict[str, list[Run]]] = {}
+    for part in json.loads(RESULTS.read_text(encoding="utf-8"))["studies"]:
+        runs = [Run(**run) for run in part["runs"]]
+        found.setdefault((part["task"], runs[0].steps), {})[part["label"]] = runs
+    return found
+
+
+def main() -> None:
+    """Run everything, on every core, and write the results file."""
+    jobs = [(task, label, steps) for task, steps in product(TASKS, LENGTHS) for label in arms(task)]
+    found = []
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        for job, result in zip(jobs, pool.map(study, jobs), strict=True):
+            found.append(result)
+            print(*job, mean_sd([run["error"] for run in result["runs"]], 4), file=sys.stderr)
+    settings = {"lengths": LENGTHS, "rates": RATES, "choosing": CHOOSING, "seeds": SEEDS}
+    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
+    content = {"settings": settings, "versions": versions, "studies": found}
+    write_atomically(RESULTS, (json.dumps(content, indent=1) + "\n").encode())
+
+
+# --- a table ------------------------------------------------------------------------------------------------------
 
 COLUMNS = (
     Column("layer", "{:<19}", lambda runs: runs[0].kind),
     Column("k", "{:>2}", lambda runs: runs[0].top_k or ""),
     Column("parameters", "{:>12}", lambda runs: f"{runs[0].parameters:,}"),
     Column("FLOPs", "{:>8}", lambda runs: f"{runs[0].flops:,}"),
+    Column("rate", "{:>7}", lambda runs: f"{runs[0].learning_rate:g}"),
     Column("test error", "   {:<15}", lambda runs: mean_sd([run.error for run in runs], 3)),
-    Column("train", "  {:<5}", lambda runs: f"{fmean(run.train_error for run in runs):.3f}"),
-    Column("seconds", "  {}", lambda runs: f"{fmean(run.seconds for run in runs):.2f}"),
+    Column("train", "  {}", lambda runs: f"{fmean(run.train_error for run in runs):.3f}"),
 )
 
 
-def summary(runs: Sequence[Run]) -> str:
-    """Lay the runs out as text, a line for each layer: counts, mean error ± standard deviation over seeds, seconds."""
-    groups: dict[tuple[str, int], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.kind, run.top_k), []).append(run)
-    return table(COLUMNS, groups.values())
+def summary(groups: Iterable[Sequence[Run]]) -> str:
+    """Lay groups of runs out as text, a line for each layer: counts, rate, mean error ± standard deviation."""
+    return table(COLUMNS, groups)
+
+
+if __name__ == "__main__":
+    main()

@@ -50,8 +50,9 @@ class SideBySide(nn.Module):
         selected = top_k_indices(logits, self.top_k)  # (R, T, k)
         return Routing(logits, selected, gate_selected(logits, selected, self.gate))
 
-    def forward(self, x: Tensor, routing: Routing) -> Tensor:
-        """Run the experts. x: (R, T, d). Returns (R, T, d)."""
+    def forward(self, x: Tensor, routing: Routing | None = None) -> Tensor:
+        """Run the experts, by default as the layers' own routers decide. x: (R, T, d). Returns (R, T, d)."""
+        routing = self.decide(self.logits(x)) if routing is None else routing
         first = self.num_experts * torch.arange(len(x)).reshape(-1, 1, 1)  # (R, 1, 1): the first expert of each layer
         selected, weights = routing.selected + first, routing.weights  # (R, T, k) each
         rows = (part.reshape(-1, part.shape[-1]) for part in (x, selected, weights))

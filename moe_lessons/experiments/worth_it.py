@@ -19,12 +19,13 @@ from statistics import fmean
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe_lessons.data import clustered_regression
 from moe_lessons.experiments.core import Column, batches, drawn, mean_sd, table, tensors, trained
 from moe_lessons.experiments.side_by_side import SideBySide
-from moe_lessons.layer import Experts, MoELayer, feed_forward
+from moe_lessons.layer import Experts, MoELayer
 from moe_lessons.support.storage import write_atomically
 from moe_lessons.support.validation import positive_number, refuse, whole_number
 
@@ -33,7 +34,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "control 1: one map": {"own_maps": False},
     "control 2: no clusters": {"clusters": 1},
 }
-LENGTHS = (400, 1200)  # steps
+LENGTHS = (400, 1000)  # steps
 RATES = (0.01, 0.02, 0.04, 0.08)  # the highest of a run
 CHOOSING, SEEDS = (100, 101), tuple(range(10, 18))  # seeds that choose the rate, and those that are reported
 RESULTS = Path(__file__).parent / "results" / "worth_it.json"
@@ -117,20 +118,46 @@ def flops(layer: nn.Module) -> int:
     return round(2 * (parameters(layer) - dormant * parameters(layer.experts)))
 
 
-class Together(nn.Module):
-    """R layers of one kind, each on tokens of its own: what they compute and learn is what each would alone."""
+class Wide(nn.Module):
+    """R layers of one kind in which all experts run, each layer on tokens of its own: dense ones, or sparse with k = N.
 
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
+    All experts of a layer side by side are one wide FFN. Where there is a router, its probabilities weigh the hidden
+    units of each expert: with k = N that is what gate forms A and B say.
+    """
+
+    W1: Tensor
+    W3: Tensor
+
+    def __init__(self, layers: Sequence[Dense | MoELayer]) -> None:
         super().__init__()
-        self.sparse = SideBySide(layers) if isinstance(layers[0], MoELayer) else None
-        stacks = zip(*(layer.parameters() for layer in layers), strict=True) if self.sparse is None else ()
-        self.matrices = nn.ParameterList(torch.cat([W.detach() for W in stack]) for stack in stacks)
+        stacks = [layer.experts.state_dict() for layer in layers]  # matrices of N experts each
+        for name in ("W1", "W3"):
+            setattr(
+                self, name, _parameter(stack[name].transpose(0, 1).flatten(1) for stack in stacks)
+            )  # (R, d, N·d_ff)
+        self.W2 = _parameter(stack["W2"].flatten(0, 1) for stack in stacks)  # (R, N·d_ff, d)
+        routers = [layer.router.W_g for layer in layers if isinstance(layer, MoELayer)]
+        self.W_g = _parameter(routers) if routers else None  # (R, d, N)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (R, T, d) -> (R, T, d)."""
-        if self.sparse is not None:
-            return self.sparse(x, self.sparse.decide(self.sparse.logits(x)))
-        return feed_forward(x, "swiglu", list(self.matrices), torch.bmm)
+        hidden = F.silu(x @ self.W1) * (x @ self.W3)  # (R, T, N·d_ff)
+        if self.W_g is not None:
+            p = (x @ self.W_g).softmax(dim=-1)[..., None]  # (R, T, N, 1)
+            hidden = (hidden.unflatten(-1, (p.shape[-2], -1)) * p).flatten(-2)  # (R, T, N·d_ff)
+        return hidden @ self.W2
+
+
+def _parameter(matrices: Iterable[Tensor]) -> nn.Parameter:
+    """Stack one matrix of each layer."""
+    return nn.Parameter(torch.stack([W.detach() for W in matrices]))
+
+
+def together(layers: Sequence[Any]) -> nn.Module:
+    """Return R layers of one kind as a module, (R, T, d) -> (R, T, d): they compute and learn what each would alone."""
+    first = layers[0]
+    some_sleep = isinstance(first, MoELayer) and first.router.top_k < first.experts.num_experts
+    return SideBySide(layers) if some_sleep else Wide(layers)
 
 
 # --- training -----------------------------------------------------------------------------------------------------
@@ -142,30 +169,61 @@ def train_and_test(
     seeds: Sequence[int],
     *,
     steps: int = 400,
-    learning_rate: float = 0.02,
+    learning_rate: float | Sequence[float] = 0.02,
     **task: Any,
 ) -> list[Run]:
     """Train a fresh layer for each seed, side by side, with Adam and the squared error, and test each on other tokens.
 
     make: returns the layer; its seed decides its weights and its task, of which `task` are the options
     (`data.clustered_regression`). Every layer sees the same rows of its task in the same order. learning_rate: the
-    highest; it rises to that within a tenth of the steps and falls to a tenth of it.
-    Raises ValueError for no seeds, a number of steps below 1, a learning rate that is not above 0, and a loss that is
-    not finite any more.
+    highest; it rises to that within a tenth of the steps and falls to a tenth of it. With several,
+    each seed has its own.
+    Raises ValueError for no seeds, a number of steps below 1, rates that are not above 0 or not one for each seed, and
+    a loss that is not finite any more.
     """
+    rates = [learning_rate] * len(seeds) if isinstance(learning_rate, float) else learning_rate
+    _check(seeds, steps, rates)
+    train, test = _tokens(seeds, task)
+    layers = [drawn(seed, make) for seed in seeds]
+    model = together(layers)
+    pace = own_rates(model, torch.tensor(rates) / max(rates))
+    trained(model, batches(*train), sum_of_errors, steps, lr=max(rates), after_step=pace)
+    found = zip(seeds, rates, errors(model, *test), errors(model, *train), strict=True)
+    top_k = layers[0].router.top_k if isinstance(layers[0], MoELayer) else 0
+    counts = parameters(layers[0]), flops(layers[0])
+    return [Run(kind, top_k, seed, steps, rate, *counts, error, seen) for seed, rate, error, seen in found]
+
+
+def _tokens(seeds: Sequence[int], task: dict[str, Any]) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Return tokens and targets to train on, and those to test on: a pair (R, T, d) each."""
+    parts = [[tensors(part) for part in clustered_regression(seed=seed, **task)] for seed in seeds]
+    return tuple((torch.stack([p[i][0] for p in parts]), torch.stack([p[i][1] for p in parts])) for i in (0, 1))
+
+
+def _check(seeds: Sequence[int], steps: int, rates: Sequence[float]) -> None:
+    """Refuse what cannot be trained."""
     if not len(seeds):
         raise refuse("seeds", seeds, "at least one")
     whole_number("steps", steps, least=1, most=10**5)
-    positive_number("learning_rate", learning_rate)
-    parts = zip(*(map(tensors, clustered_regression(seed=seed, **task)) for seed in seeds), strict=True)
-    train, test = ([torch.stack(tokens) for tokens in zip(*part, strict=True)] for part in parts)  # (R, T, d) each
-    layers = [drawn(seed, make) for seed in seeds]
-    together = Together(layers)
-    trained(together, batches(*train), sum_of_errors, steps, lr=learning_rate)
-    found = zip(seeds, errors(together, *test), errors(together, *train), strict=True)
-    counts = {"top_k": getattr(getattr(layers[0], "router", None), "top_k", 0), "steps": steps,
-              "learning_rate": learning_rate, "parameters": parameters(layers[0]), "flops": flops(layers[0])}  # fmt: skip
-    return [Run(kind, seed=seed, error=error, train_error=seen, **counts) for seed, error, seen in found]
+    if len(rates) != len(seeds):
+        raise refuse("learning_rate", rates, f"{len(seeds)} of them, one for each seed")
+    for rate in rates:
+        positive_number("learning_rate", rate)
+
+
+def own_rates(model: nn.Module, share: Tensor) -> Callable[[nn.Module, int], None] | None:
+    """Return what makes each layer go only its share (R,) of every step, which for Adam is a rate of its own."""
+    if (share == 1).all():
+        return None
+    R, before = len(share), [weight.detach().clone() for weight in model.parameters()]
+
+    def go_back(_model: nn.Module, _step: int) -> None:
+        with torch.no_grad():
+            for old, weight in zip(before, model.parameters(), strict=True):
+                old.view(R, -1).lerp_(weight.view(R, -1), share[:, None])
+                weight.copy_(old)
+
+    return go_back
 
 
 def sum_of_errors(layers: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
@@ -203,26 +261,34 @@ def study(job: tuple[str, str, int]) -> dict[str, Any]:
     job: a key of `TASKS`, a label of `arms`, steps. Returns all that was tried, and the runs as dicts.
     """
     task, label, steps = job
-    train = partial(train_and_test, *arms(task)[label], steps=steps, **TASKS[task])
-    tried = {rate: fmean(run.error for run in train(CHOOSING, learning_rate=rate)) for rate in RATES}
-    runs = train(SEEDS, learning_rate=min(tried, key=tried.__getitem__))
-    return {"task": task, "label": label, "tried": list(tried.values()), "runs": [asdict(run) for run in runs]}
+    kind, make = arms(task)[label]
+    options = {"steps": steps, **TASKS[task]}
+    seeds = [seed for seed in CHOOSING for _ in RATES]
+    tried = train_and_test(kind, make, seeds, learning_rate=RATES * len(CHOOSING), **options)
+    means = [fmean(run.error for run in tried if run.learning_rate == rate) for rate in RATES]
+    runs = train_and_test(kind, make, SEEDS, learning_rate=RATES[means.index(min(means))], **options)
+    return {"task": task, "label": label, "tried": means, "runs": [asdict(run) for run in runs]}
+
+
+def read_results() -> dict[str, Any]:
+    """Return what ships with the course: settings, versions, and one study for each task, length and layer."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))
 
 
 def load_results() -> dict[tuple[str, int], dict[str, list[Run]]]:
-    """Return what ships with the course: (task, steps) -> label -> its runs."""
+    """Return the runs that ship with the course: (task, steps) -> label -> its runs, one for each seed."""
     found: dict[tuple[str, int], dict[str, list[Run]]] = {}
-    for part in json.loads(RESULTS.read_text(encoding="utf-8"))["studies"]:
+    for part in read_results()["studies"]:
         runs = [Run(**run) for run in part["runs"]]
         found.setdefault((part["task"], runs[0].steps), {})[part["label"]] = runs
     return found
 
 
 def main() -> None:
-    """Run everything, on every core, and write the results file."""
+    """Run everything, on every core, and write the results file (five minutes of one core's time)."""
     jobs = [(task, label, steps) for task, steps in product(TASKS, LENGTHS) for label in arms(task)]
     found = []
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         for job, result in zip(jobs, pool.map(study, jobs), strict=True):
             found.append(result)
             print(*job, mean_sd([run["error"] for run in result["runs"]], 4), file=sys.stderr)

@@ -127,7 +127,7 @@ def _sizes(config: Config) -> str:
     c = config
     layers = f"{c.layers} layers" if c.layers > 1 else "1 layer"
     dense = f", {c.dense_layers} dense" if c.dense_layers else ""
-    return f"N = {c.num_experts}, k = {c.top_k}, d = {c.d_model}, f = {c.d_ff}, {layers}{dense}"
+    return f"N = {c.num_experts}, k = {c.top_k}, d = {c.d_model}, d_ff = {c.d_ff}, {layers}{dense}"
 
 
 def _head(preset: str, config: Config) -> list[str]:

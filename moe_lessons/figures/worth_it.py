@@ -22,9 +22,10 @@ Box = tuple[float, float, float, float]
 COINS = {
     "active FLOPs": "thousand FLOPs per token, forward",
     "parameters": "thousand parameters stored",
-    "seconds": "seconds of training",
+    "seconds": "milliseconds of one training step, here",
 }
-COUNTED = {"active FLOPs": "flops", "parameters": "parameters", "seconds": "seconds"}  # the coin in a run
+# The coin in a run, and how much of it is drawn as 1.
+COUNTED = {"active FLOPs": ("flops", 1e3), "parameters": ("parameters", 1e3), "seconds": ("seconds", 1e-3)}
 KINDS = {  # kind of layer: the words of the legend, which name its mark
     "sparse": "sparse: k of N experts (circles, joined)",
     "dense, equal FLOPs": "dense, as many active FLOPs (square)",
@@ -81,7 +82,7 @@ def _written(error: float) -> str:
 
 def points_of(runs: Sequence[Run], pay: str) -> list[Point]:
     """Return the mean over seeds for each layer, cheapest k first; a single seed has standard deviation 0."""
-    counted = COUNTED[one_of("pay", pay, COINS)]
+    counted, unit = COUNTED[one_of("pay", pay, COINS)]
     if not len(runs):
         raise refuse("runs", runs, "at least one run")
     groups: dict[tuple[str, int], list[Run]] = {}
@@ -89,13 +90,13 @@ def points_of(runs: Sequence[Run], pay: str) -> list[Point]:
         positive_number(counted, getattr(run, counted))
         number_within("error", run.error, 0, inf)
         groups.setdefault((one_of("kind", run.kind, KINDS), run.top_k), []).append(run)
-    return [_point(groups[key], counted) for key in sorted(groups)]
+    return [_point(groups[key], counted, unit) for key in sorted(groups)]
 
 
-def _point(runs: list[Run], counted: str) -> Point:
+def _point(runs: list[Run], counted: str, unit: float) -> Point:
     """Average the runs of one layer."""
     kind, errors = runs[0].kind, [run.error for run in runs]
-    cost = fmean(getattr(run, counted) for run in runs) / (1 if counted == "seconds" else 1e3)
+    cost = fmean(getattr(run, counted) for run in runs) / unit
     label = f"sparse, k = {runs[0].top_k}" if kind == "sparse" else kind
     return Point(kind, label, cost, fmean(errors), stdev(errors) if len(errors) > 1 else 0.0)
 

@@ -7,14 +7,14 @@
 #
 # You will be able to
 #
-# 1. count the parameters of an MoE layer, stored and active, and reproduce a published total with its convention;
+# 1. count the parameters of an MoE layer and of a model, stored and active;
 # 2. say what k/N, N/k and "75 % saved" compare, and name the baseline that is missing;
 # 3. predict how many experts a batch touches, and what that means for memory;
 # 4. say what finer experts change, and what they leave as it was;
 # 5. compare a sparse layer with dense ones in three coins: FLOPs, parameters, time.
 #
-# **Before:** lessons 01 and 04; from lesson 05, how experts are computed.
-# **Time:** {{minutes}}.
+# **Before:** lessons 01 and 04; from lesson 05, SwiGLU and how experts are computed.
+# **Time:** about 40 minutes. Cells marked *deeper* can wait.
 
 # %% name="setup" tags=["setup"]
 from dataclasses import replace
@@ -25,16 +25,18 @@ import numpy as np
 import torch
 
 from moe_lessons import accounting
-from moe_lessons.experiments import worth_it
 from moe_lessons.accounting import PUBLISHED, experts_touched, layer_counts
 from moe_lessons.checks import compare, reveal
 from moe_lessons.data import clustered_regression
-from moe_lessons.figures.accountant import PRESETS, accountant_svg, idle_sizes, own_config
-from moe_lessons.figures.worth_it import COINS, points_of, worth_it_svg
+from moe_lessons.experiments import worth_it
+from moe_lessons.experiments.core import tensors
+from moe_lessons.figures.accountant import PRESETS, accountant_svg
+from moe_lessons.figures.worth_it import COINS, worth_it_svg
 from moe_lessons.layer import MoELayer
 from moe_lessons.routing import top_k
 from moe_lessons.support.progress import tqdm
 from moe_lessons.support.timing import CLOCK_NAME, interleaved, timing_table
+from moe_lessons.training import warmup_cosine
 from moe_lessons.widgets.live import Live, choice, slider
 
 torch.set_num_threads(1)  # one thread for all, so that times can be compared
@@ -43,19 +45,17 @@ print("times below are", CLOCK_NAME)
 # %% [markdown]
 # ## One tiny layer, by hand
 #
-# Take d = 3, f = 4, N = 4 experts, k = 2. A ReLU expert has two matrices: 3 × 4 and 4 × 3, so 24 weights. The router
-# has 3 × 4 = 12. **Stored**: 4 × 24 + 12 = 108. **Active**, met by one token: 2 × 24 + 12 = 60. A real layer object
-# agrees:
+# Take d = 3, d_ff = 4, N = 4 experts, k = 2. A SwiGLU expert has three matrices of 3 × 4 weights: 36. The router has
+# 3 × 4 = 12. **Stored**: 4 × 36 + 12 = 156. **Active**, met by one token: 2 × 36 + 12 = 84. A real layer object agrees:
 
 # %%
-tiny = MoELayer(d_model=3, d_ff=4, num_experts=4, top_k=2)
+tiny = MoELayer(d_model=3, d_ff=4, num_experts=4, top_k=2, activation="swiglu")
 for name, weight in tiny.named_parameters():
-    print(f"{name:<18} {tuple(weight.shape)!s:<12} {weight.numel():>4}")
-stored = sum(weight.numel() for weight in tiny.parameters())
-counts = layer_counts(d_model=3, d_ff=4, num_experts=4, top_k=2, matrices=2)
-print("stored", stored, " active", counts.active)
-assert stored == counts.parameters == 4 * 24 + 12 == 108
-assert counts.active == 2 * 24 + 12 == 60
+    print(f"{name:<12} {tuple(weight.shape)!s:<12} {weight.numel():>4}")
+counts = layer_counts(d_model=3, d_ff=4, num_experts=4, top_k=2)
+print("stored", sum(weight.numel() for weight in tiny.parameters()), " active", counts.active)
+assert sum(weight.numel() for weight in tiny.parameters()) == counts.parameters == 4 * 36 + 12 == 156
+assert counts.active == 2 * 36 + 12 == 84
 
 # %% [markdown]
 # **Predict.** The layer gets 8 experts instead of 4, and k stays 2. How many weights does one token meet now?
@@ -64,22 +64,21 @@ assert counts.active == 2 * 24 + 12 == 60
 my_active = ...  # a whole number
 
 # %%
-twice = layer_counts(3, 4, num_experts=8, top_k=2, matrices=2)
+twice = layer_counts(3, 4, num_experts=8, top_k=2)
 compare(my_active, twice.active)
 print(f"stored {counts.parameters} -> {twice.parameters}, active {counts.active} -> {twice.active}")
-assert twice.active == 2 * 24 + 3 * 8 == 72
+assert twice.active == 2 * 36 + 3 * 8 == 96
 
 # %% [markdown]
-# Stored weights double. Active ones rise by 12: the router scores *all* N experts, whatever k is. So "the cost
-# depends on k, not on N" is not quite true: in this tiny layer a fifth more, in real models little. In general, with
-# c matrices to an expert (2 for ReLU, 3 for SwiGLU),
+# Stored weights double. Active ones rise by 12: the router scores *all* N experts, whatever k is. In general
 #
-# $$\text{stored} = N \cdot c\,d f + dN, \qquad \text{active} = k \cdot c\,d f + dN.$$
+# $$\text{stored} = N \cdot 3\,d\,d_{\text{ff}} + dN, \qquad \text{active} = k \cdot 3\,d\,d_{\text{ff}} + dN.$$
 #
-# A **FLOP** is one multiplication or one addition, so each active weight costs 2 for each token. Training costs about
-# three times as much as the forward pass, since the backward pass has two products for each one.
+# (A ReLU expert has two matrices: 2 in place of the 3.) A **FLOP** is one multiplication or one addition, so each active
+# weight costs 2 for each token. Training costs about three times as much as the forward pass: the backward pass has two
+# products for each one.
 #
-# The router's FLOPs in real models, against those of the k experts:
+# Is the router's part a cost to fear? In real models, against the work of the k experts:
 
 # %%
 for name, model in PUBLISHED.items():
@@ -89,7 +88,7 @@ for name, model in PUBLISHED.items():
     assert share < 0.01
 
 # %% [markdown]
-# Below one per cent in all five. Its FLOPs are cheap. What it decides is not.
+# Below one per cent in all five.
 #
 # ## A whole model
 #
@@ -104,38 +103,23 @@ my_billions = ...  # a number
 mixtral = PUBLISHED["Mixtral 8x7B"].config
 billions = accounting.parameters(mixtral) / 1e9
 compare(my_billions, billions, within="5 %")
-one_expert = replace(mixtral, num_experts=1, top_k=1)
-print(f"the same model with one expert: {accounting.parameters(one_expert) / 1e9:.2f} billion, the 7B of the name")
 for item, count in accounting.breakdown(mixtral).items():
     print(f"{item:<16} {count / 1e9:8.4f} billion")
-
-# %% [markdown]
-# > **Myth: "8×7B = 56B."** The name suggests it. The breakdown does not.
-
-# %%
-repeated = 7 * (accounting.parameters(one_expert) - accounting.breakdown(one_expert)["routed experts"])
-print(f"8 whole models {8 * accounting.parameters(one_expert) / 1e9:.1f}, Mixtral {billions:.1f} billion")
-print(f"attention, embeddings and norms that 8 whole models would hold seven times more: {repeated / 1e9:.1f}")
 assert round(billions, 1) == 46.7
 
 # %% [markdown]
-# Right is: only the FFNs are multiplied by 8. Attention, embeddings and norms exist once. An "expert" is one FFN in one
-# layer, not a small model.
-#
-# Now five released models: their authors' numbers, and ours, counted from the sizes.
+# > **Myth: "8×7B = 56B."** The name suggests it.
 
 # %%
-print(f"{'':<14} {'published':>14}   {'counted':>14}   (billions: total, active)")
-for name, model in PUBLISHED.items():
-    total, active = model.counted()
-    print(f"{name:<14} {model.total:>6} {model.active:>7}   {total:>6} {active:>7}   {model.convention}")
-    assert (total, active) == (model.total, model.active)
+one_expert = replace(mixtral, num_experts=1, top_k=1)
+outside = accounting.parameters(one_expert) - accounting.breakdown(one_expert)["routed experts"]
+print(f"the same model with one expert: {accounting.parameters(one_expert) / 1e9:.2f} billion, the 7B of the name")
+print(f"8 of those: {8 * accounting.parameters(one_expert) / 1e9:.1f}, and Mixtral: {billions:.1f} billion")
+print(f"eight whole models would hold all that is no expert seven times more: {7 * outside / 1e9:.1f} billion")
 
 # %% [markdown]
-# All agree, because we chose for each the convention that fits. Two of the five leave the input embedding out of
-# "active": a token only looks up one row of it. For gpt-oss that is 5.1 against 5.7 billion. Qwen3's 3.35 was cut to 3.3.
-# DeepSeek's notes exist in two versions (see `PUBLISHED["DeepSeek-V3"].source`). So the table checks the sizes, not a
-# rule. Settle the convention before you compare.
+# Right is: only the FFNs are multiplied by 8. Attention, embeddings and norms exist once. An "expert" is one FFN in one
+# layer, not a small model. Published *active* counts follow different conventions (*deeper*).
 #
 # ## Saved, against what?
 #
@@ -155,84 +139,47 @@ assert 0.72 < whole < layer.saved_against_all_experts < 0.7501
 # Right is: 75 % against a model that nobody runs, all eight experts for every token. Against the dense model that you
 # would build from one such FFN, the layer costs *twice as much*. A saving is a comparison. Name its baseline.
 #
-# **Question for the picture:** start with your own model and raise N from 8 to 64, at k = 2. Which numbers grow, and what
-# happens to "saved"? Then choose Mixtral and raise the batch from 1 to 16. What do the bytes read do? Which released
-# model stores the most for each parameter it uses? (Each group of bars has its own scale.)
-
-# %% name="picture-accountant"
-Live(
-    accountant_svg,
-    idle=idle_sizes,
-    preset=choice("model", list(PRESETS)),
-    num_experts=slider("N, experts", 8, 1, 256, 1),
-    top_k=slider("k, active", 2, 1, 16, 1),
-    d_model=slider("d, width", 1024, 256, 8192, 64),
-    d_ff=slider("f, expert width", 4096, 256, 16384, 256),
-    layers=slider("layers", 16, 1, 64, 1),
-    batch=slider("B, batch", 1, 1, 256, 1),
-    bits=slider("bits per weight", 16, 4, 32, 4),
-)
-
-# %% [markdown]
-# You should see that N multiplies what is stored, from 1.7 to 13 billion, and leaves a token's FLOPs nearly where they
-# were. "Saved" rises from 75.0 to 96.9 % although the token does the same work: only the baseline grew. With
-# Mixtral a single token reads about a quarter of the model, and 16 tokens nearly all
-# of it. (27.6 % are active, 27.3 % read: only the first counts the input embedding.) To rank stored against active, the
-# next cell uses one convention, all embeddings included: gpt-oss stores the most.
-
-# %%
-ratios = {}
-for name, model in PUBLISHED.items():
-    c = model.config
-    ratios[name] = accounting.parameters(c) / accounting.active_parameters(c)  # one convention for all
-    read = [accounting.parameters_read(c, B) / accounting.parameters(c) for B in (1, 16)]
-    print(f"{name:<14} stored/active {ratios[name]:5.1f}   read by 1 token {read[0]:.1%}, by 16 tokens {read[1]:.1%}")
-assert max(ratios, key=ratios.get) == "gpt-oss-120b"
-for N in (8, 64):
-    own, saved = own_config(N, 2, 1024, 4096, 16), layer_counts(1024, 4096, N, 2).saved_against_all_experts
-    print(f"your own, N = {N:>2}: {accounting.parameters(own) / 1e9:.1f} billion stored, {saved:.1%} saved in a layer, "
-          f"{accounting.flops_per_token(own) / 1e9:.2f} billion FLOPs per token")  # fmt: skip
-
-# %% [markdown]
 # ## Bytes
 #
 # Sleeping experts must be stored all the same: the next token may want them. At 16 bits a weight is 2 bytes, so Mixtral
 # needs 93 GB for its weights alone.
 #
-# And reading costs time. When a model writes text, it handles one new token at a time ("decoding"): every active weight
-# is fetched from memory for 2 FLOPs. Is the processor busy then, or does it wait? Measure it: one matrix of 67 MB, and
-# more and more tokens that use it. The control does the same FLOPs with a matrix of 1 MB, used 64 times.
+# And reading costs time. A model that writes text handles one new token at a time: every active weight is fetched from
+# memory for 2 FLOPs. Does the processor work then, or wait? Measure two speeds here and now: of reading a matrix of
+# 268 MB, more than caches hold, and of arithmetic, with a matrix of 1 MB that stays in the cache. Each predicts how long
+# B tokens take with the large matrix. (Some seconds.)
 
-# %%
-W = torch.randn(4096, 4096)  # (d, f), single precision: more than most caches hold
-tokens = {B: torch.randn(B, 4096) for B in (1, 4, 16, 64)}  # (B, d) each
-small = torch.randn(512, 512)
+# %% name="bytes"
+n = 8192
+W, small = torch.randn(n, n), torch.randn(512, 512)  # (d, d_ff) each, single precision
+tokens = {B: torch.randn(B, n) for B in (1, 4, 16, 64)}  # (B, d) each
 
 
 def same_flops(x):
-    """64 products with the small matrix: x (B, 512)"""
-    for _ in range(64):
+    """As many FLOPs as x (64, n) times W has, with the small matrix: x (64, 512)"""
+    for _ in range((n // 512) ** 2):
         torch.matmul(x, small)
 
 
-work = {f"67 MB, B = {B:>2}": partial(torch.matmul, x, W) for B, x in tokens.items()}
-work |= {f" 1 MB, B = {B:>2}": partial(same_flops, x[:, :512].contiguous()) for B, x in tokens.items()}
-times = interleaved(work, rounds=5)
-print(timing_table(times, "67 MB, B =  1"))
-one, many = ({size: np.median(times[f"{size} MB, B = {B}"]) for size in ("67", " 1")} for B in (" 1", "64"))
-print(
-    f"64 tokens take {many['67'] / one['67']:.0f} times as long as one; with the small matrix {many[' 1'] / one[' 1']:.0f}"
-)
-assert one["67"] > one[" 1"]
-print(
-    f"the matrix: {W.numel() * 4 / 1e6:.0f} MB;  Mixtral at 16 bits: {accounting.weight_bytes(mixtral, 16) / 1e9:.1f} GB"
-)
+work = {"read": W.sum, "compute": partial(same_flops, tokens[64][:, :512].contiguous())}
+work |= {B: partial(torch.matmul, x, W) for B, x in tokens.items()}
+ms = {name: 1000 * np.median(seconds) for name, seconds in interleaved(work, rounds=5).items()}
+print(f"read {4 * n * n / 1e6 / ms['read']:.0f} GB a second, compute {2 * 64 * n * n / 1e6 / ms['compute']:.0f} GFLOPs")
+for B in tokens:
+    print(f"B = {B:>2}: reading alone {ms['read']:5.1f} ms, arithmetic alone {ms['compute'] * B / 64:5.1f} ms, "
+          f"measured {ms[B]:6.1f} ms")  # fmt: skip
+assert ms["read"] / 2 < ms[1] < 2 * ms["read"]
+assert ms[1] > 3 * ms["compute"] / 64
+assert ms[64] > 2 * ms[1]
+weights = accounting.weight_bytes(mixtral, 16) / 1e9
+print(f"Mixtral at 16 bits: {weights:.1f} GB")
+assert 93 < weights < 94
 
 # %% [markdown]
-# Compare the matrices at B = 1: equal FLOPs, but the large one should take several times as long. That gap is the
-# evidence that a single token waits for its weights: in this measurement **bytes** count more than FLOPs. (Do 4
-# tokens take longer? Then arithmetic counts too.) Against a dense model of equal *total*, that favours MoE for one
-# user, who reads few weights for each token. A server gathers many tokens to reuse what it fetched. Then:
+# You should see that one token takes about as long as reading does, and many times what its arithmetic needs: the
+# processor waits for **bytes**. With 64 tokens arithmetic is the larger part. The weights are fetched once for all of
+# them. A server therefore gathers many tokens. In an MoE layer that helps less: of B tokens an expert gets B·k/N on average. For
+# 64 tokens an expert, N = 256 and k = 8 need a batch of 2,048.
 #
 # > **Myth: "dormant experts cost no memory traffic."** True for one token. Each further token takes its own k.
 #
@@ -255,63 +202,215 @@ def touched(logits, k, B):
 
 compare(my_share_touched, experts_touched(8, 2, 16), within="5 %")
 for N, k, B in ((8, 2, 1), (8, 2, 16), (256, 8, 16), (256, 8, 64), (128, 8, 100)):
-    runs = [touched(np.random.default_rng(s).normal(size=(200 * B, N)), k, B) for s in range(5)]
-    expected = experts_touched(N, k, B)
-    print(
-        f"N = {N:>3}, k = {k}, B = {B:>2}: formula {expected:.3f}, simulated {np.mean(runs):.3f} ± {np.std(runs):.3f}"
-    )
-    assert abs(np.mean(runs) - expected) < 0.01
+    simulated = touched(np.random.default_rng(0).normal(size=(200 * B, N)), k, B)
+    print(f"N = {N:>3}, k = {k}, B = {B:>3}: formula {experts_touched(N, k, B):.3f}, simulated {simulated:.3f}")
+    assert abs(simulated - experts_touched(N, k, B)) < 0.02
 
 # %% [markdown]
 # Right is: a batch of B touches $1 - (1 - k/N)^B$ of the experts, if choices are uniform and independent. One token
-# skips an expert with probability 1 − k/N; all B must skip it. At 16 tokens hardly any of 8 experts sleeps, and the
-# bytes are saved no longer.
+# skips an expert with probability 1 − k/N; all B must skip it. At 16 tokens hardly any of 8 experts sleeps, and no
+# bytes are saved. Uneven routers touch fewer (*deeper*).
 #
-# What if the router is uneven? We give each expert a fixed head start, drawn once and multiplied by `skew`.
+# **Question for the picture:** start with your own model and raise N from 8 to 64, at k = 2. Which numbers grow, and what
+# happens to "saved"? Then choose Mixtral and raise the batch from 1 to 16: what do the bytes read do? (Each group of bars
+# has its own scale.)
 
-# %%
-N, k, B = 64, 8, 16
-for skew in (0, 1, 3):
-    runs, busiest = [], []
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        logits = rng.normal(size=(200 * B, N)) + skew * rng.normal(size=N)  # (T, N)
-        runs.append(touched(logits, k, B))
-        busiest.append(np.bincount(top_k(logits, k)[1].ravel(), minlength=N).max() / len(logits) * N / k)
-    print(f"skew {skew}: {np.mean(runs):.2f} ± {np.std(runs):.2f} of the experts touched (uniform: "
-          f"{experts_touched(N, k, B):.2f}), the busiest has {np.mean(busiest):.1f} times its fair share")  # fmt: skip
-    assert (np.mean(runs) < experts_touched(N, k, B) - 0.1) == (skew > 0)
-in_turn = np.kron(np.eye(4), [[1, 1]])  # (T, N): 4 tokens, each with another pair of 8 experts
-print(
-    f"4 tokens that share out 8 experts: {touched(in_turn, 2, 4):.0%} touched, the formula {experts_touched(8, 2, 4):.0%}"
+# %% name="picture-accountant"
+Live(
+    accountant_svg,
+    preset=choice("model", list(PRESETS)),
+    num_experts=slider("N, experts", 8, 1, 256, 1),
+    top_k=slider("k, active", 2, 1, 16, 1),
+    d_model=slider("d, width", 1024, 256, 8192, 64),
+    d_ff=slider("d_ff, expert width", 4096, 256, 16384, 256),
+    layers=slider("layers", 16, 1, 64, 1),
+    batch=slider("B, batch", 1, 1, 256, 1),
+    bits=slider("bits per weight", 16, 4, 32, 4),
 )
-assert touched(in_turn, 2, 4) == 1
 
 # %% [markdown]
-# Uneven but independent choices touch fewer experts, and tokens of one text are alike. It is no gain: those rarely
-# chosen are stored and hardly used. (The busiest can have 8 times its share at most: then every token takes it.)
-# Choices that are balanced *within* a batch are not independent, and can touch more. Lesson 09 is about balance.
+# You should see that N multiplies what is stored, from 1.7 to 13 billion, and leaves a token's FLOPs nearly where they
+# were. "Saved" rises from 75.0 to 96.9 % although the token does the same work: only the baseline grew. With Mixtral a
+# single token reads 27.3 % of the model, and 16 tokens nearly all of it.
+#
+# Three more bills, which FLOPs do not show either. Training keeps a gradient and Adam's two numbers for each weight, *of all
+# N experts*. On several devices, tokens travel to their experts and back (**all-to-all**). And a model that writes
+# reads, for each new token, the cached keys and values of all tokens before it:
+
+# %% name="bills"
+per_token = 2 * mixtral.top_k * mixtral.d_model * mixtral.layers  # numbers, there and back
+a = mixtral.attention
+cache = 2 * a.kv_heads * a.head_size * mixtral.layers  # numbers for each earlier token
+stored, read = (2 * count / 1e9 for count in (accounting.parameters(mixtral), accounting.parameters_read(mixtral, 1)))
+print(f"training, 16 bytes a weight: {8 * stored:.0f} GB, where 16-bit weights alone take {stored:.0f}")
+print(f"all-to-all, forward: 2·k·d numbers a layer, {2 * per_token / 1e6:.1f} MB for each token")
+print(f"cache after 32,000 tokens: {32_000 * 2 * cache / 1e9:.1f} GB to read, beside {read:.1f} GB of weights")
+for N, total, part in ((8, 1.7, 0.75), (64, 12.9, 0.969)):
+    own = replace(
+        mixtral, num_experts=N, d_model=1024, d_ff=4096, layers=16, attention=accounting.Attention(16, 16, 64)
+    )
+    assert round(accounting.parameters(own) / 1e9, 1) == total
+    assert round(layer_counts(1024, 4096, N, 2).saved_against_all_experts, 3) == part
+assert f"{read / stored:.1%}" == "27.3%"
+
+# %% [markdown]
+# These are counts. All our measurements run on one device.
 #
 # ## Finer experts
 #
-# Cut each expert into m pieces of width f/m and keep mk of mN. **Granularity** is the name for that. What changes? We
-# cut 16 experts with k = 2 (d = 1024, f = 4096).
+# Cut each expert into m pieces of width d_ff/m and keep mk of mN. **Granularity** is the name for that. What changes?
+# We cut 16 experts with k = 2 (d = 1024, d_ff = 4096).
 
 # %%
 for m in (1, 2, 4):
-    c = layer_counts(1024, 4096 // m, 16 * m, 2 * m, matrices=2)
-    print(f"m = {m}: N = {16 * m:>2}, k = {2 * m}: stored {c.parameters / 1e6:.2f} M, active {c.active / 1e6:.2f} M, "
-          f"router {c.router_share:.2%}, possible choices {comb(16 * m, 2 * m):>13,}")  # fmt: skip
+    counts = layer_counts(1024, 4096 // m, 16 * m, 2 * m)
+    print(f"m = {m}: N = {16 * m:>2}, k = {2 * m}: stored {counts.parameters / 1e6:.2f} M, "
+          f"active {counts.active / 1e6:.2f} M, possible choices {comb(16 * m, 2 * m):>13,}")  # fmt: skip
 assert comb(16, 2) == 120
 assert comb(64, 8) == 4_426_165_368
 
 # %% [markdown]
-# Stored and active weights stay; the choices explode, from 120 to over four billion (Dai et al. 2024,
+# Stored and active weights hardly move; the choices explode, from 120 to over four billion (Dai et al. 2024,
 # arXiv:2401.06066, use this example). Two things cost: the router grows m-fold, and each product gets smaller, which
-# hardware likes less. The next cell (some seconds) times a forward and a backward pass with nearly equal work.
-
+# hardware likes less (*deeper*). Does it help? DeepSeekMoE's authors report the same loss with 0.24 instead of 0.35
+# billion active expert parameters, for finer experts and a shared one together. OLMoE's (Muennighoff et al. 2024,
+# arXiv:2409.02060) report 1 to 2 % from 32 to 64 experts. (The last at second hand.)
+#
+# ## Is it worth it?
+#
+# Now train. One layer alone, d = 32, must learn a map from 16,384 tokens and is tested on 4,096 others. The tokens fall
+# into 16 clusters, and **each cluster has its own random map**. We planted that: nothing in one cluster helps with
+# another. A sparse layer is made for it.
+#
+# The sparse layer is a small Mixtral: N = 8 SwiGLU experts of width 32, k = 2, a softmax over the two kept logits. Against it two dense SwiGLU
+# layers: one with **equal active FLOPs**, one with **equal total parameters**. (A width is a whole number. We rounded
+# in favour of the dense ones.)
 
 # %%
+layers = worth_it.contenders()
+for kind, make in layers.items():
+    fresh = make()
+    print(f"{kind:<19} {worth_it.parameters(fresh):>6,} parameters, {worth_it.flops(fresh):>6,} FLOPs per token")
+assert 1 < worth_it.flops(layers["dense, equal FLOPs"]()) / worth_it.flops(layers["sparse"]()) < 1.006
+assert 1 < worth_it.parameters(layers["dense, equal total"]()) / worth_it.parameters(layers["sparse"]()) < 1.002
+
+# %% [markdown]
+# This is all the training there is. **Adam** is gradient descent that scales each step. Error is a share of the
+# target's variance: 1 is guessing the mean target. The two dense layers first. (A few seconds.)
+
+
+# %% name="train"
+def train(layer, x, y, steps=400, highest=0.04):
+    """x, y (T, d). The learning rate rises to `highest`, then falls"""
+    optimizer = torch.optim.Adam(layer.parameters())
+    for step in tqdm(range(steps)):
+        optimizer.param_groups[0]["lr"] = highest * warmup_cosine(step, steps)
+        rows = torch.randint(len(x), (256,))  # (B,): which tokens
+        loss = (layer(x[rows]) - y[rows]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def trained_error(kind, seed=0):
+    """Train one layer and test it on tokens that it has not seen"""
+    (x, y), (test_x, test_y) = (tensors(part) for part in clustered_regression(seed=seed))  # (T, d) each
+    torch.manual_seed(seed)
+    layer = layers[kind]()
+    train(layer, x, y)
+    with torch.no_grad():
+        return float((layer(test_x) - test_y).square().mean() / test_y.var(dim=0).mean())
+
+
+live = {kind: trained_error(kind) for kind in ("dense, equal FLOPs", "dense, equal total")}
+print({kind: round(error, 3) for kind, error in live.items()})
+
+# %% [markdown]
+# The large dense layer does nearly four times the FLOPs, for about a third of the error.
+#
+# **Predict.** And the sparse one? Give its error as a multiple of the *large* layer's: 1 is equal, below 1 is better.
+
+# %% name="predict-sparse" tags=["predict"]
+my_multiple = ...  # a number
+
+# %% [markdown]
+# One seed is no evidence. So we trained every layer with eight seeds, each with its own clusters and maps. Its learning
+# rate is the best of four on two *other* seeds. That takes some minutes, so the results ship with the course
+# (`python -m moe_lessons.experiments.worth_it`). The last line is your own run.
+
+# %% name="study"
+study = worth_it.load_results()  # (task, steps) -> label -> runs
+OWN, ONE_MAP, NO_CLUSTERS = worth_it.TASKS
+
+
+def errors(label, task=OWN, steps=400):
+    """Test errors of one layer (seeds,)"""
+    return np.array([run.error for run in study[task, steps][label]])
+
+
+multiple = errors("sparse, k = 2") / errors("dense, equal total")  # (seeds,)
+compare(my_multiple, multiple.mean(), within="10 %")
+print(f"seed by seed: {multiple.round(2)}\n")
+print(worth_it.summary(runs for label, runs in study[OWN, 400].items() if "first" not in label))
+print("your run:", {kind: round(error, 3) for kind, error in (live | {"sparse": trained_error("sparse")}).items()})
+assert 3.8 < study[OWN, 400]["dense, equal total"][0].flops / study[OWN, 400]["sparse, k = 2"][0].flops < 4
+assert 0.3 < (errors("dense, equal total") / errors("dense, equal FLOPs")).mean() < 0.37
+
+# %% [markdown]
+# XXX conclusions own maps 400
+#
+# Does it last? And what is it about the sparse layer? **k = 8 is a control**: all experts run, nothing is sparse, and parameters
+# and FLOPs are those of the dense layer with equal total. Each pair, seed by seed, after 400 and after 1,000 steps:
+
+
+# %% name="pairs"
+PAIRS = (
+    ("sparse, k = 2", "dense, equal FLOPs"),
+    ("sparse, k = 2", "dense, equal total"),
+    ("sparse, k = 8", "dense, equal total"),
+)
+
+
+def show_pairs(task):
+    """Errors of one layer as a multiple of another's, seed by seed: mean, range, and how often it is lower"""
+    for mine, other in PAIRS:
+        for steps in worth_it.LENGTHS:
+            r = errors(mine, task, steps) / errors(other, task, steps)  # (seeds,)
+            print(f"{mine} against {other}, {steps:>5,} steps: {r.mean():.2f} of its error "
+                  f"({r.min():.2f} to {r.max():.2f}), lower in {(r < 1).sum()} of {len(r)} seeds")  # fmt: skip
+
+
+show_pairs(OWN)
+
+# %% [markdown]
+# XXX
+#
+# Impressive? We chose the task. Now take away what we planted. **Control 1**: the same tokens in the same clusters, but
+# **one map** for all: no token needs another treatment. **Control 2**: no clusters either, one cloud of tokens and one map.
+#
+# **Predict.** With its own map in each cluster, the sparse layer had XXX of the error of the dense one with equal FLOPs. In
+# control 1, which multiple is it, after 400 steps?
+
+# %% name="predict-control" tags=["predict"]
+my_control = ...  # a number; 1 is equal
+
+# %%
+fraction = errors("sparse, k = 2", ONE_MAP) / errors("dense, equal FLOPs", ONE_MAP)  # (seeds,)
+compare(my_control, fraction.mean(), within="20 %")
+for task in (ONE_MAP, NO_CLUSTERS):
+    print(task)
+    show_pairs(task)
+
+# %% [markdown]
+# XXX
+#
+# ## Paid in seconds
+#
+# FLOPs are arithmetic, seconds are what you wait for. Sorting and moving rows takes time that no FLOP counts. So time one
+# training step: at this size and at one far larger. (Some seconds.)
+
+
+# %% name="seconds"
 def one_step(layer, x):
     """A forward and a backward pass, as a function without arguments"""
 
@@ -322,257 +421,69 @@ def one_step(layer, x):
     return step
 
 
-x = torch.randn(512, 256)  # (T, d)
-steps = {f"m = {m}": one_step(MoELayer(256, 512 // m, 16 * m, 2 * m), x) for m in (1, 2, 4, 8)}
-print(timing_table(interleaved(steps, rounds=5, progress=tqdm), "m = 1"))
-work = {m: layer_counts(256, 512 // m, 16 * m, 2 * m, matrices=2).flops for m in (1, 8)}
-print(f"FLOPs at m = 8: {work[8] / work[1]:.2f} times those at m = 1")
+for d, d_ff, T in ((256, 512, 1024), (32, 32, 256)):
+    x = torch.randn(T, d)  # (T, d)
+    timed = {f"sparse, k = {k}": one_step(worth_it.sparse(k, d, d_ff), x) for k in (1, 2, 4, 8)}
+    timed |= {kind: one_step(make(), x) for kind, make in worth_it.contenders(2, d, d_ff).items() if kind != "sparse"}
+    times = interleaved(timed, rounds=5)
+    print(f"d = {d}, d_ff = {d_ff}, {T} tokens\n{timing_table(times, 'dense, equal FLOPs')}")
+    assert d == 32 or np.median(times["sparse, k = 2"]) < np.median(times["dense, equal total"])
 
 # %% [markdown]
-# If m = 8 takes much longer, its few per cent of extra FLOPs do not explain it. Smaller products may, or the rows to sort
-# and move: each token goes to 16 experts, not 2. The table cannot separate them.
-#
-# Does it make the model better? DeepSeekMoE's authors report the same loss with 0.24 instead of 0.35 billion active
-# expert parameters, for finer experts and a shared one together. OLMoE's (Muennighoff et al. 2024, arXiv:2409.02060)
-# report 1 to 2 % from 32 to 64 experts: a diminishing gain. (The last at second hand.)
-#
-# ## Is it worth it?
-#
-# Now train. One layer alone, d = 32, must learn a map from 16,384 tokens and is tested on 4,096 others. The tokens fall
-# into 16 clusters, and **each cluster has its own random map**. We planted that: different tokens need different
-# treatment, and nothing in one cluster helps with another. A sparse layer is made for it.
-#
-# The sparse layer has N = 8 experts of width 32, k = 2, and form B, whose router learns at k = 1 too. Against it two
-# dense layers: one with **equal active FLOPs**, one with **equal total parameters**. Their widths make the counts
-# equal, router included.
-
-# %%
-for kind, make in worth_it.contenders().items():
-    fresh = make()
-    print(f"{kind:<19} {worth_it.parameters(fresh):>6,} parameters, {worth_it.flops(fresh):>6,} FLOPs per token")
-    same = (worth_it.flops, 8_704) if kind == "dense, equal FLOPs" else (worth_it.parameters, 16_640)
-    assert same[0](fresh) == same[1]
-
-# %% [markdown]
-# **Predict.** Error is a share of the target's variance: 1 is guessing the mean target. The dense layer with equal
-# FLOPs ends near 0.2. And the sparse one?
-
-# %% name="predict-sparse" tags=["predict"]
-my_sparse_error = ...  # a number between 0 and 1
-
-# %% [markdown]
-# Every layer gets 400 steps of Adam (gradient descent that scales each step) with 512 tokens each, and three seeds.
-# Each seed draws new clusters and maps. We also vary k. (15 to 40 seconds.)
-
-
-# %%
-def train_all(contenders, steps=400, **task):
-    """contenders: (kind, k) -> makes a layer. Returns the runs with seeds 0, 1, 2; each seed draws a new task"""
-    jobs = [
-        (kind, make, seed) for seed in range(3) for (kind, _), make in contenders.items()
-    ]  # in turns, for the times
-    tasks = [clustered_regression(seed=seed, **task) for seed in range(3)]
-    return [worth_it.train_and_test(kind, make, tasks[seed], seed, steps=steps) for kind, make, seed in tqdm(jobs)]
-
-
-three = {(kind, 2): make for kind, make in worth_it.contenders(top_k=2).items()}
-every_k = {("sparse", k): partial(worth_it.sparse, k) for k in (1, 4, 8)}
-results = {"own map in each cluster": train_all(three | every_k)}
-clustered = results["own map in each cluster"]
-print(worth_it.summary(clustered))
-
-# %% [markdown]
-# First layer against layer, seed by seed: layers of one seed had the same task and the same batches.
-
-
-# %%
-def errors(runs, kind, k=2):
-    """Test errors (seeds,) of one layer"""
-    return np.array([run.error for run in runs if run.kind == kind and run.top_k in (0, k)])
-
-
-compare(my_sparse_error, errors(clustered, "sparse").mean(), within="10 %")
-for k, rival in ((2, "dense, equal FLOPs"), (2, "dense, equal total"), (8, "dense, equal total")):
-    ratio = errors(clustered, "sparse", k) / errors(clustered, rival)  # (seeds,)
-    print(f"sparse, k = {k}, against {rival}: {ratio.round(2)} of its error, seed by seed")
-    assert (ratio < 1).all()
-assert 0.18 < errors(clustered, "dense, equal FLOPs").mean() < 0.21
-by_k = {k: errors(clustered, "sparse", k) for k in (1, 2, 4, 8)}
-print("k:", {k: f"{e.mean():.3f} ± {e.std(ddof=1):.3f}" for k, e in by_k.items()})
-best = [min(by_k, key=lambda k, seed=seed: by_k[k][seed]) for seed in range(3)]
-print("best k, seed by seed:", best)
-assert len(set(best)) > 1
-assert (errors(clustered, "sparse") < errors(clustered, "dense, equal FLOPs") / 2).all()
-
-# %% [markdown]
-# At equal FLOPs the sparse layer has less than half the error, in every seed. It also beats the dense layer with
-# equal total parameters, which does nearly four times as many FLOPs, by less. No k is best in all three seeds.
-#
-# Was it sparsity? **k = 8 is the control** that tells: all experts run, nothing is sparse, and parameters and FLOPs are
-# those of the dense layer with equal total. It wins all the same. So that gain comes from gates and separate experts;
-# sparsity makes it cheaper.
-#
-# Impressive? We chose the task. Now take away what we planted. **Control 1**: the same tokens in the same clusters, but
-# **one map** for all. **Control 2**: no clusters either, one cloud of tokens and one map.
-#
-# **Predict.** In control 1, in how many of the three seeds does the sparse layer beat the dense one with equal *total*
-# parameters?
-
-# %% name="predict-control" tags=["predict"]
-my_wins = ...  # 0, 1, 2 or 3
-
-# %% [markdown]
-# (10 to 30 seconds.)
-
-# %%
-results["control 1: one map"] = train_all(three, own_maps=False)
-results["control 2: no clusters"] = train_all(three, clusters=1)
-rivals = ("dense, equal FLOPs", "dense, equal total")
-wins = {(name, r): (errors(runs, "sparse") < errors(runs, r)).sum() for name, runs in results.items() for r in rivals}
-compare(my_wins, wins["control 1: one map", "dense, equal total"])
-for name, runs in results.items():
-    print(name)
-    for rival in rivals:
-        mine, other = errors(runs, "sparse"), errors(runs, rival)  # (seeds,)
-        print(f"    sparse {mine.mean():.3f} ± {mine.std(ddof=1):.3f}, {rival} {other.mean():.3f} ± {other.std(ddof=1):.3f}: "
-              f"{(mine / other).round(2)} of its error, sparse wins {wins[name, rival]} of 3")  # fmt: skip
-for name in list(results)[1:]:
-    assert wins[name, "dense, equal total"] == 0
-    assert 0.75 < errors(results[name], "sparse").mean() / errors(results[name], "dense, equal FLOPs").mean() < 1.25
-
-# %% [markdown]
-# Against equal parameters the sparse layer loses every time, in both controls. Against equal FLOPs it is now close: a
-# little ahead in all six of our runs, by 3 to 22 %. (Equal layers would give six of a kind one time in 32.) Two
-# reasons for the loss are possible: that layer does nearly four times the work, or experts see too few tokens.
+# At the larger size seconds should follow the FLOPs: k = 2 close to the dense layer with equal FLOPs (1.00), and well
+# below the one with equal total. At the small size they do not. Two sizes make no law.
 #
 # **Question for the picture:** choose what you pay in. For each task: is any layer both cheaper and better than the
 # sparse one with k = 2? Does the answer change with the coin?
 
 # %% name="picture-worth-it"
-shown = dict(results)
+shown = {
+    task: [replace(run, seconds=np.median(times[label])) for label in study[task, 1000] if label in times
+           for run in study[task, 1000][label]] for task in worth_it.TASKS
+}  # fmt: skip
 Live(
-    lambda task, pay, shown=shown: worth_it_svg(shown[task], pay),
+    lambda task, pay: worth_it_svg(shown[task], pay),
     task=choice("task", list(shown)),
     pay=choice("pay in", list(COINS)),
 )
 
 # %% [markdown]
-# You should see what the next cell finds among the means; `=` marks an equal price.
-
-# %%
-for name, runs in shown.items():
-    for pay in COINS:
-        points = {point.label: point for point in points_of(runs, pay)}
-        mine = points.pop("sparse, k = 2")
-        better = [p for p in points.values() if p.error < mine.error and p.cost <= mine.cost]
-        found = [f"{'= ' if p.cost == mine.cost else ''}{p.label} ({p.cost:.3g} against {mine.cost:.3g}, "
-                 f"error {p.error:.3f} ± {p.sd:.3f} against {mine.error:.3f} ± {mine.sd:.3f})" for p in better]  # fmt: skip
-        print(f"{name}, {pay}: {'; '.join(found) or 'none'}")
-
-# %% [markdown]
-# Own maps: in our run none, in any coin; k = 4 is level.
-#
-# Control 1: none in FLOPs; in parameters equal total (the diamond), better at an equal price; in seconds cheaper and
-# better.
-#
-# Control 2: the diamond again. Equal FLOPs (the square) is just behind, with a quarter of the parameters and fewer
-# seconds. So the answer changes with the coin. (The seconds are your machine's.)
-#
-# ## Paid in seconds
-#
-# FLOPs are arithmetic, seconds are what you wait for. The layers above are tiny, and sorting takes time that no FLOP
-# counts. So take one training step at this size and one far larger. (Some seconds.)
-
-# %%
-for d, f, T in ((32, 32, 512), (256, 1024, 1024)):
-    x = torch.randn(T, d)  # (T, d)
-    layers = worth_it.contenders(top_k=2, d_model=d, d_ff=f)
-    times = interleaved({kind: one_step(make(), x) for kind, make in layers.items()}, rounds=5, progress=tqdm)
-    print(f"d = {d}, f = {f}, {T} tokens")
-    print(timing_table(times, "dense, equal FLOPs"))
-large = {kind: np.median(seconds) for kind, seconds in times.items()}
-assert large["sparse"] < large["dense, equal total"]
-
-# %% [markdown]
-# At the small size the FLOPs say little about the time. At the larger one the sparse layer should be
-# close to the dense layer with equal FLOPs (1.00), and well below the one with equal total. Two sizes make no law.
-#
-# And at our small size? A step of the large dense layer is quick there. Give it twice the steps, and the sparse one too;
-# they train in turns. (10 to 30 seconds.)
-
-# %%
-longer = {}
-for seed in tqdm(range(3)):
-    task = clustered_regression(seed=seed)
-    for kind, steps in (("sparse", 400), ("dense, equal total", 800), ("sparse", 800)):
-        run = worth_it.train_and_test(kind, three[kind, 2], task, seed, steps=steps)
-        longer.setdefault((kind, steps), []).append(run)
-for (kind, steps), runs in longer.items():
-    e, seconds = (np.array([getattr(run, what) for run in runs]) for what in ("error", "seconds"))  # (seeds,) each
-    print(
-        f"{kind:<18} {steps} steps: {seconds.mean():.2f} s, error {e.mean():.3f} ± {e.std(ddof=1):.3f}, by seed {e.round(3)}"
-    )
-dense, sparse_400 = longer["dense, equal total", 800], longer["sparse", 400]
-price = [a.seconds / b.seconds for a, b in zip(dense, sparse_400, strict=True)]
-print("price of about the same error, dense 800 / sparse 400, in seconds, by seed:", np.round(price, 2))
-assert 0.75 < np.mean([run.error for run in dense]) / np.mean([run.error for run in sparse_400]) < 1.35
-assert np.mean([run.error for run in longer["sparse", 800]]) < np.mean([run.error for run in dense])
-
-# %% [markdown]
-# With twice the steps the large dense layer comes near the sparse one's error at 400, and here stays a little behind in
-# each seed. If the three prices lie on both sides of 1, or differ by as much as they exceed it, all you can tell is "about
-# the same". And length matters: at 800 steps each, the sparse layer is ahead again.
+# You should see XXX. (The seconds are your machine's.)
 #
 # ## An honest answer
 #
 # > **Myth: "sparse is free: more parameters at the same cost."** The same FLOPs, yes. And the other coins?
 
 # %%
-seconds = {
-    kind: np.mean([run.seconds for run in clustered if run.kind == kind and run.top_k in (0, 2)]) for kind, _ in three
-}
-print(f"at equal FLOPs: {16_640 / 4_352:.1f} times the parameters, "
-      f"{seconds['sparse'] / seconds['dense, equal FLOPs']:.1f} times the seconds. In return:")  # fmt: skip
-for name, runs in results.items():
-    dense_small, dense_large = (errors(runs, kind).mean() for kind in ("dense, equal FLOPs", "dense, equal total"))
-    mine = errors(runs, "sparse").mean()
-    print(f"{name:<24} sparse has {mine / dense_small:.2f} of the error at equal FLOPs, "
-          f"{mine / dense_large:.2f} at equal parameters")  # fmt: skip
+a, b = study[OWN, 400]["sparse, k = 2"][0], study[OWN, 400]["dense, equal FLOPs"][0]
+print(f"against equal FLOPs: {a.parameters / b.parameters:.1f} times the parameters, at this size "
+      f"{np.median(times['sparse, k = 2']) / np.median(times['dense, equal FLOPs']):.1f} times the seconds of a step")  # fmt: skip
+print(f"tokens a batch needs until each expert sees 64: {64 * 8 // 2}, the dense layer 64")
 
 # %% [markdown]
-# Right is: the same FLOPs, but more memory, more bytes for a batch, more time at small sizes. In return you get
-# capacity that pays **if different tokens need different treatment**.
+# Right is: XXX
 #
-# What favoured the sparse layer: clusters far apart, a map for each, and no map that helps another.
-# What was against it: tiny sizes, where steps around the products, such as sorting (never timed alone here), weigh most.
+# What favoured the sparse layer here: XXX
 # What did people measure on real models?
 #
 # - Switch (Fedus et al. 2021, arXiv:2101.03961): pre-training up to 7 times faster than T5's "with the same computational
 #   resources". *From its abstract; "up to" is the best case.*
 # - OLMoE (arXiv:2409.02060): the quality of a dense model with equal active parameters, for about 3 times fewer FLOPs, but
 #   only about 2 times less time, because each token takes longer. *At second hand.*
-
-# %%
-fewer_flops, moe_speed, dense_speed = 3, 23.6, 37.5  # thousand tokens a second and GPU, OLMoE against dense
-print(f"each token takes {dense_speed / moe_speed:.2f} times as long; "
-      f"{fewer_flops} times fewer tokens: {fewer_flops / (dense_speed / moe_speed):.1f} times less time")  # fmt: skip
-
-# %% [markdown]
+#
 # ## Recap
 #
-# 1. Stored: $N c\,df + dN$. Active: $k c\,df + dN$. Only the FFNs are multiplied, so 8x7B is 46.7 billion. Published
-#    active counts follow different conventions.
+# 1. Stored: $N \cdot 3\,d\,d_{\text{ff}} + dN$. Active: k in place of the first N. Only the FFNs are multiplied, so 8x7B
+#    is 46.7 billion.
 # 2. k/N and N/k compare with running all experts. Against one FFN of expert size, k experts cost k times as much. Every
 #    saving needs a baseline.
-# 3. With uniform, independent choices a batch of B touches $1 - (1 - k/N)^B$ of the experts; uneven but independent
-#    choices touch fewer, balancing within a batch can touch more. Sleeping experts must be stored.
+# 3. With uniform, independent choices a batch of B touches $1 - (1 - k/N)^B$ of the experts. Sleeping experts must be
+#    stored, and trained with all their gradients.
 # 4. Finer experts keep the counts and multiply the choices. They pay with a larger router and smaller products.
-# 5. After 400 steps on the planted clusters the sparse layer won at equal FLOPs and at equal parameters, there even with
-#    k = 8: by gates and experts; sparsity made it cheaper. With one map it lost at equal parameters and was close, a
-#    little ahead, at equal FLOPs. Of two sizes, only the larger turned fewer FLOPs into less time.
+# 5. XXX
 #
 # **What this lesson cannot tell you:** whether a sparse *language model* is worth it for you. One tiny layer on
-# invented tasks shows when sparsity can pay, not how often text is like that.
+# invented tasks, at one size, shows what sparsity can do, not how often text is like that.
 #
 # ## Quiz
 #
@@ -614,18 +525,87 @@ print(f"each token takes {dense_speed / moe_speed:.2f} times as long; "
 #   [](module:experiments/worth_it) trains.
 # - Lesson 07: [what a router can learn](lesson:07) from its gradients.
 
-# %% [markdown] name="deeper-learning-rate" tags=["deeper"]
-# ## Deeper: was it the learning rate, or the length?
+# %% [markdown] name="deeper-conventions" tags=["deeper"]
+# ## Deeper: whose count of active parameters?
 #
-# All layers had 0.01. One seed with a third of it, three times as much, then 1,000 steps (10 to 30 seconds):
+# Five released models: their authors' numbers, and ours, counted from the sizes.
 
-# %% name="deeper-learning-rate-cell" tags=["deeper"]
-task = clustered_regression(seed=0)
-for change in tqdm(({"learning_rate": 0.003}, {"learning_rate": 0.03}, {"steps": 1000})):
-    found = {kind: worth_it.train_and_test(kind, make, task, **change).error for (kind, _), make in three.items()}
-    print(change, {kind: round(value, 3) for kind, value in found.items()})
-    assert found["sparse"] < found["dense, equal total"] < found["dense, equal FLOPs"]
+# %% name="deeper-conventions-cell" tags=["deeper"]
+print(f"{'':<14} {'published':>14}   {'counted':>14}   stored/active   (billions: total, active)")
+for name, model in PUBLISHED.items():
+    total, active = model.counted()
+    ratio = accounting.parameters(model.config) / accounting.active_parameters(model.config)  # one convention for all
+    print(
+        f"{name:<14} {model.total:>6} {model.active:>7}   {total:>6} {active:>7}   {ratio:13.1f}   {model.convention}"
+    )
+    assert (total, active) == (model.total, model.active)
+    assert ratio < 20 or name == "gpt-oss-120b"
 
-# %% [markdown] name="deeper-order" tags=["deeper"]
-# The order is the same. Widths and batches we did not vary: try `{"batch": 128}` as a change, or
-# `three = {(kind, 2): make for kind, make in worth_it.contenders(d_ff=64).items()}` before the loop.
+# %% [markdown] name="deeper-conventions-read" tags=["deeper"]
+# All agree, because we chose for each the convention that fits. Two of the five leave the input embedding out of
+# "active": a token only looks up one row of it. For gpt-oss that is 5.1 against 5.7 billion. Qwen3's 3.35 was cut to 3.3.
+# DeepSeek's notes exist in two versions (see `PUBLISHED["DeepSeek-V3"].source`). So the table checks the sizes, not a
+# rule. The ratio counts all embeddings for every model; by it, gpt-oss stores the most for what it uses.
+
+# %% [markdown] name="deeper-uneven" tags=["deeper"]
+# ## Deeper: an uneven router touches fewer
+#
+# We give each expert a fixed head start, drawn once and multiplied by `skew`.
+
+# %% name="deeper-uneven-cell" tags=["deeper"]
+N, k, B = 64, 8, 16
+for skew in (0, 1, 3):
+    runs, busiest = [], []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        logits = rng.normal(size=(200 * B, N)) + skew * rng.normal(size=N)  # (T, N)
+        runs.append(touched(logits, k, B))
+        busiest.append(np.bincount(top_k(logits, k)[1].ravel(), minlength=N).max() / len(logits) * N / k)
+    print(f"skew {skew}: {np.mean(runs):.2f} ± {np.std(runs):.2f} of the experts touched (uniform: "
+          f"{experts_touched(N, k, B):.2f}), the busiest has {np.mean(busiest):.1f} times its fair share")  # fmt: skip
+    assert (np.mean(runs) < experts_touched(N, k, B) - 0.1) == (skew > 0)
+in_turn = np.kron(np.eye(4), [[1, 1]])  # (T, N): 4 tokens, each with another pair of 8 experts
+print(f"4 tokens that share out 8 experts: {touched(in_turn, 2, 4):.0%}, the formula {experts_touched(8, 2, 4):.0%}")
+assert touched(in_turn, 2, 4) == 1
+
+# %% [markdown] name="deeper-uneven-read" tags=["deeper"]
+# Uneven but independent choices touch fewer experts, and tokens of one text are alike. It is no gain: those rarely
+# chosen are stored and hardly used. (The busiest can have 8 times its share at most: then every token takes it.)
+# Choices that are balanced *within* a batch are not independent, and can touch more. Lesson 09 is about balance.
+
+# %% [markdown] name="deeper-finer" tags=["deeper"]
+# ## Deeper: what finer experts cost in time
+#
+# A forward and a backward pass with nearly equal work (some seconds).
+
+# %% name="deeper-finer-cell" tags=["deeper"]
+x = torch.randn(512, 256)  # (T, d)
+finer = {m: MoELayer(256, 512 // m, 16 * m, 2 * m, activation="swiglu") for m in (1, 2, 4, 8)}
+steps = {f"m = {m}": one_step(layer, x) for m, layer in finer.items()}
+print(timing_table(interleaved(steps, rounds=5, progress=tqdm), "m = 1"))
+print(f"FLOPs at m = 8: {worth_it.flops(finer[8]) / worth_it.flops(finer[1]):.2f} times those at m = 1")
+
+# %% [markdown] name="deeper-finer-read" tags=["deeper"]
+# If m = 8 takes much longer, its few per cent of extra FLOPs do not explain it. Smaller products may, or the rows to sort
+# and move: each token goes to 16 experts, not 2. The table cannot separate them.
+
+# %% [markdown] name="deeper-choices" tags=["deeper"]
+# ## Deeper: was it the learning rate, or the gate?
+#
+# Every rate that was tried, with its mean error on the two seeds that chose. The last lines are k = 2 once
+# more with the softmax first: over all logits, its probabilities kept as they are (lesson 04).
+
+# %% name="deeper-choices-cell" tags=["deeper"]
+print("rates", worth_it.RATES)
+for part in worth_it.read_results()["studies"]:
+    if part["task"] == OWN:
+        print(f"{part['runs'][0]['steps']:>5,} steps  {part['label']:<19}", *(f"{e:.3f}" for e in part["tried"]))
+for steps in worth_it.LENGTHS:
+    for other in ("sparse, k = 2", "dense, equal total", "dense, equal FLOPs"):
+        r = errors("sparse, softmax first", steps=steps) / errors(other, steps=steps)  # (seeds,)
+        print(
+            f"softmax first against {other}, {steps:>5,} steps: {r.mean():.2f} of its error, lower in {(r < 1).sum()} of {len(r)}"
+        )
+
+# %% [markdown] name="deeper-choices-read" tags=["deeper"]
+# XXX

@@ -35,7 +35,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "control 2: no clusters": {"clusters": 1},
 }
 LENGTHS = (400, 1000)  # steps
-RATES = (0.01, 0.02, 0.04, 0.08)  # the highest of a run
+RATES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)  # the highest of a run
 CHOOSING, SEEDS = (100, 101), tuple(range(10, 18))  # seeds that choose the rate, and those that are reported
 RESULTS = Path(__file__).parent / "results" / "worth_it.json"
 
@@ -44,7 +44,7 @@ RESULTS = Path(__file__).parent / "results" / "worth_it.json"
 class Run:
     """One trained layer. flops: forward, one token; error: test error as a share of the target's variance.
 
-    kind: "sparse", "sparse, form B", "dense, equal FLOPs" or "dense, equal total". top_k: 0 for dense layers.
+    kind: "sparse", "sparse, softmax first", "dense, equal FLOPs" or "dense, equal total". top_k: 0 for dense layers.
     seconds: of one training step, where somebody measured it, else 0.
     """
 
@@ -87,7 +87,8 @@ def dense_width(d_ff: int, num_experts: int, experts: int) -> int:
 
 
 def sparse(top_k: int, d_model: int = 32, d_ff: int = 32, num_experts: int = 8, gate: str | None = None) -> MoELayer:
-    """Return a fresh MoE layer with gate form A; with form B for k = 1, where A gives the router no gradient."""
+    """Return a fresh MoE layer, by default with the softmax over the k kept logits; for k = 1, where that is always 1,
+    with the probability as it is (gate forms A and B of lesson 04)."""
     gate = gate or ("topk_softmax" if top_k > 1 else "softmax_topk")
     return MoELayer(d_model, d_ff, num_experts, top_k, gate=gate, activation="swiglu")
 
@@ -251,8 +252,8 @@ def arms(task: str) -> dict[str, tuple[str, Callable[[], nn.Module]]]:
     everywhere |= {f"sparse, k = {k}": ("sparse", partial(sparse, k)) for k in (2, 8)}
     if TASKS[task]:
         return everywhere
-    form_b = {"sparse, form B": ("sparse, form B", partial(sparse, 2, gate="softmax_topk"))}
-    return everywhere | {f"sparse, k = {k}": ("sparse", partial(sparse, k)) for k in (1, 4)} | form_b
+    softmax_first = {"sparse, softmax first": ("sparse, softmax first", partial(sparse, 2, gate="softmax_topk"))}
+    return everywhere | {f"sparse, k = {k}": ("sparse", partial(sparse, k)) for k in (1, 4)} | softmax_first
 
 
 def study(job: tuple[str, str, int]) -> dict[str, Any]:

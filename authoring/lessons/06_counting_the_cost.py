@@ -245,10 +245,9 @@ stored, read = (2 * count / 1e9 for count in (accounting.parameters(mixtral), ac
 print(f"training, 16 bytes a weight: {8 * stored:.0f} GB, where 16-bit weights alone take {stored:.0f}")
 print(f"all-to-all, forward: 2·k·d numbers a layer, {2 * per_token / 1e6:.1f} MB for each token")
 print(f"cache after 32,000 tokens: {32_000 * 2 * cache / 1e9:.1f} GB to read, beside {read:.1f} GB of weights")
-for N, total, part in ((8, 1.7, 0.75), (64, 12.9, 0.969)):
-    own = replace(
-        mixtral, num_experts=N, d_model=1024, d_ff=4096, layers=16, attention=accounting.Attention(16, 16, 64)
-    )
+for N, total, part in ((8, 1.7, 0.75), (64, 13.0, 0.969)):
+    heads = accounting.Attention(heads=16, kv_heads=16, head_size=64)
+    own = replace(mixtral, num_experts=N, d_model=1024, d_ff=4096, layers=16, attention=heads)
     assert round(accounting.parameters(own) / 1e9, 1) == total
     assert round(layer_counts(1024, 4096, N, 2).saved_against_all_experts, 3) == part
 assert f"{read / stored:.1%}" == "27.3%"

@@ -14,7 +14,7 @@
 # 5. compare a sparse layer with dense ones in three coins: FLOPs, parameters, time.
 #
 # **Before:** lessons 01 and 04; from lesson 05, SwiGLU and how experts are computed.
-# **Time:** about 40 minutes. Cells marked *deeper* can wait.
+# **Time:** {{minutes}}.
 
 # %% name="setup" tags=["setup"]
 from dataclasses import replace
@@ -30,7 +30,7 @@ from moe_lessons.checks import compare, reveal
 from moe_lessons.data import clustered_regression
 from moe_lessons.experiments import worth_it
 from moe_lessons.experiments.core import tensors
-from moe_lessons.figures.accountant import PRESETS, accountant_svg
+from moe_lessons.figures.accountant import PRESETS, accountant_svg, idle_sizes
 from moe_lessons.figures.worth_it import COINS, worth_it_svg
 from moe_lessons.layer import MoELayer
 from moe_lessons.routing import top_k
@@ -218,6 +218,7 @@ for N, k, B in ((8, 2, 1), (8, 2, 16), (256, 8, 16), (256, 8, 64), (128, 8, 100)
 # %% name="picture-accountant"
 Live(
     accountant_svg,
+    idle=idle_sizes,
     preset=choice("model", list(PRESETS)),
     num_experts=slider("N, experts", 8, 1, 256, 1),
     top_k=slider("k, active", 2, 1, 16, 1),

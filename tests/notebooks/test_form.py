@@ -1,5 +1,6 @@
 """Every notebook that learners open keeps the rules of `form.py`, and CONTRIBUTING names them all."""
 
+import re
 from functools import partial
 
 import nbformat

@@ -374,7 +374,9 @@ def show_pairs(task):
 show_pairs(OWN)
 
 # %% [markdown]
-# PAIRS-OWN
+# At equal FLOPs k = 2 has less than a third of the error, at both lengths. Against equal total parameters it is ahead
+# too. But so is k = 8, where nothing is sparse. So what beats the large dense layer here is not sparsity, but what a
+# router adds: gates that multiply. Sparsity makes it cheap: k = 2 is about as good as k = 8, for a quarter of the FLOPs.
 #
 # Impressive? We chose the task. Now take away what we planted. **Control 1**: the same tokens in the same clusters, but
 # **one map** for all: no cluster needs a treatment of its own. **Control 2**: no clusters either, one cloud of tokens and
@@ -394,7 +396,14 @@ for task in (ONE_MAP, NO_CLUSTERS):
     show_pairs(task)
 
 # %% [markdown]
-# CONTROLS
+# **With one map** k = 2 still has less than half of the error at equal FLOPs, in every seed. So it does not live on
+# tokens that need different treatment. Against equal total parameters its lead is gone: level.
+#
+# **Without clusters** the gain at equal FLOPs is gone as well, and with as many parameters the dense layer is far better.
+# (One of the eight dense runs of 1,000 steps went astray at its learning rate: hence medians.)
+#
+# So in these tasks sparsity pays where tokens fall into **groups that a router can tell apart**. Why with one map too?
+# Perhaps because a map is simpler within one group. No cell tests that guess.
 #
 # ## Paid in seconds
 #
@@ -440,7 +449,9 @@ Live(
 )
 
 # %% [markdown]
-# You should see XXX. (The seconds are your machine's.)
+# You should see, with own maps: none, in any coin. Control 1: none in FLOPs; for the same parameters k = 8 is better.
+# Control 2: the square is better for half a per cent more FLOPs, a quarter of the parameters and less time. So the
+# answer changes with the task and with the coin. (The milliseconds are your machine's.)
 #
 # ## An honest answer
 #
@@ -453,8 +464,8 @@ print(f"against equal FLOPs: {a.parameters / b.parameters:.1f} times the paramet
 print(f"tokens a batch needs until each expert sees 64: {64 * 8 // 2}, the dense layer 64")
 
 # %% [markdown]
-# Right is: the same FLOPs, but more memory, more bytes for a batch, more time at small sizes. In return you get most of
-# what a layer of all those parameters would reach, **if tokens fall into groups that a router can tell apart**.
+# Right is: the same FLOPs, but more memory, more bytes for a batch, more time at small sizes. In return you get about
+# what a dense layer of all those parameters would reach, **if tokens fall into groups that a router can tell apart**.
 #
 # What favoured the sparse layer here: clusters far apart, and eight experts for sixteen of them. What was against it: tiny
 # sizes. What did people measure on real models?
@@ -473,7 +484,9 @@ print(f"tokens a batch needs until each expert sees 64: {64 * 8 // 2}, the dense
 # 3. With uniform, independent choices a batch of B touches $1 - (1 - k/N)^B$ of the experts. Sleeping experts must be
 #    stored, and trained with all their gradients.
 # 4. Finer experts keep the counts and multiply the choices. They pay with a larger router and smaller products.
-# 5. RECAP
+# 5. After 400 and 1,000 steps the sparse layer won at equal FLOPs where tokens came in clusters, with one map for all too,
+#    and not without clusters. At equal parameters it was ahead, level, and behind. With k = N it was no worse: gates
+#    make it good, sparsity makes it cheap. Of two sizes, only the larger turned fewer FLOPs into less time.
 #
 # **What this lesson cannot tell you:** whether a sparse *language model* is worth it for you. One tiny layer on
 # invented tasks, at one size, shows what sparsity can do, not how often text is like that.
@@ -605,4 +618,6 @@ for steps in worth_it.LENGTHS:
         )
 
 # %% [markdown] name="deeper-choices-read" tags=["deeper"]
-# CHOICES
+# With 0.16 all fail, so the range is wide enough above; for k = 1 the lowest rate was best, and a lower one might do
+# better. With the softmax first the sparse layer is *behind* the dense one with equal total after 400 steps: two
+# details of a gate can decide such a comparison. At equal FLOPs it wins all the same.

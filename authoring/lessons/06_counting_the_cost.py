@@ -75,8 +75,7 @@ assert twice.active == 2 * 36 + 3 * 8 == 96
 # $$\text{stored} = N \cdot 3\,d\,d_{\text{ff}} + dN, \qquad \text{active} = k \cdot 3\,d\,d_{\text{ff}} + dN.$$
 #
 # (A ReLU expert has two matrices: 2 in place of the 3.) A **FLOP** is one multiplication or one addition, so each active
-# weight costs 2 for each token. Training costs about three times as much as the forward pass: the backward pass has two
-# products for each one.
+# weight costs 2 for each token.
 #
 # In real models the router's part is below one per cent (*deeper*).
 #
@@ -202,8 +201,7 @@ for N, k, B in ((8, 2, 1), (8, 2, 16), (256, 8, 16), (256, 8, 64), (128, 8, 100)
 # bytes are saved. Uneven routers touch fewer (*deeper*).
 #
 # **Question for the picture:** start with your own model and raise N from 8 to 64, at k = 2. Which numbers grow, and what
-# happens to "saved"? Then choose Mixtral and raise the batch from 1 to 16: what do the bytes read do? (Each group of bars
-# has its own scale.)
+# happens to "saved"? Then choose Mixtral and raise the batch from 1 to 16: what do the bytes read do?
 
 # %% name="picture-accountant"
 Live(
@@ -224,27 +222,8 @@ Live(
 # were. "Saved" rises from 75.0 to 96.9 % although the token does the same work: only the baseline grew. With Mixtral a
 # single token reads 27.3 % of the model, and 16 tokens nearly all of it.
 #
-# Three more bills, which FLOPs do not show either. Training keeps a gradient and Adam's two numbers for each weight, *of all
-# N experts*. On several devices, tokens travel to their experts and back (**all-to-all**). And a model that writes
-# reads, for each new token, the cached keys and values of all tokens before it:
-
-# %% name="bills"
-per_token = 2 * mixtral.top_k * mixtral.d_model * mixtral.layers  # numbers, there and back
-a = mixtral.attention
-cache = 2 * a.kv_heads * a.head_size * mixtral.layers  # numbers for each earlier token
-stored, read = (2 * count / 1e9 for count in (accounting.parameters(mixtral), accounting.parameters_read(mixtral, 1)))
-print(f"training, 16 bytes a weight: {8 * stored:.0f} GB, where 16-bit weights alone take {stored:.0f}")
-print(f"all-to-all, forward: 2·k·d numbers a layer, {2 * per_token / 1e6:.1f} MB for each token")
-print(f"cache after 32,000 tokens: {32_000 * 2 * cache / 1e9:.1f} GB to read, beside {read:.1f} GB of weights")
-for N, total, part in ((8, 1.7, 0.75), (64, 13.0, 0.969)):
-    heads = accounting.Attention(heads=16, kv_heads=16, head_size=64)
-    own = replace(mixtral, num_experts=N, d_model=1024, d_ff=4096, layers=16, attention=heads)
-    assert round(accounting.parameters(own) / 1e9, 1) == total
-    assert round(layer_counts(1024, 4096, N, 2).saved_against_all_experts, 3) == part
-assert f"{read / stored:.1%}" == "27.3%"
-
-# %% [markdown]
-# These are counts. All our measurements run on one device.
+# FLOPs do not show what training must keep, what travels between devices, and the cache of a model that writes (*deeper*).
+# All our measurements run on one device.
 #
 # ## Finer experts
 #
@@ -556,6 +535,28 @@ for name, model in PUBLISHED.items():
 # DeepSeek's notes exist in two versions (see `PUBLISHED["DeepSeek-V3"].source`). So the table checks the sizes, not a
 # rule. The ratio counts all embeddings for every model; by it, gpt-oss stores the most for what it uses. The percentage
 # is the router's FLOPs against those of the k experts.
+
+# %% [markdown] name="deeper-bills" tags=["deeper"]
+# ## Deeper: three more bills
+#
+# Training keeps a gradient and Adam's two numbers for each weight, *of all N experts*. On several devices, tokens travel
+# to their experts and back (**all-to-all**). And a model that writes reads, for each new token, the cached keys and
+# values of all tokens before it:
+
+# %% name="deeper-bills-cell" tags=["deeper"]
+per_token = 2 * mixtral.top_k * mixtral.d_model * mixtral.layers  # numbers, there and back
+a = mixtral.attention
+cache = 2 * a.kv_heads * a.head_size * mixtral.layers  # numbers for each earlier token
+stored, read = (2 * count / 1e9 for count in (accounting.parameters(mixtral), accounting.parameters_read(mixtral, 1)))
+print(f"training, 16 bytes a weight: {8 * stored:.0f} GB, where 16-bit weights alone take {stored:.0f}")
+print(f"all-to-all, forward: 2·k·d numbers a layer, {2 * per_token / 1e6:.1f} MB for each token")
+print(f"cache after 32,000 tokens: {32_000 * 2 * cache / 1e9:.1f} GB to read, beside {read:.1f} GB of weights")
+for N, total, part in ((8, 1.7, 0.75), (64, 13.0, 0.969)):
+    heads = accounting.Attention(heads=16, kv_heads=16, head_size=64)
+    own = replace(mixtral, num_experts=N, d_model=1024, d_ff=4096, layers=16, attention=heads)
+    assert round(accounting.parameters(own) / 1e9, 1) == total
+    assert round(layer_counts(1024, 4096, N, 2).saved_against_all_experts, 3) == part
+assert f"{read / stored:.1%}" == "27.3%"
 
 # %% [markdown] name="deeper-uneven" tags=["deeper"]
 # ## Deeper: an uneven router touches fewer

@@ -255,12 +255,13 @@ assert comb(64, 8) == 4_426_165_368
 # in favour of the dense ones.)
 
 # %%
-layers = worth_it.contenders()
+layers, price = worth_it.contenders(), {}
 for kind, make in layers.items():
     fresh = make()
-    print(f"{kind:<19} {worth_it.parameters(fresh):>6,} parameters, {worth_it.flops(fresh):>6,} FLOPs per token")
-assert 1 < worth_it.flops(layers["dense, equal FLOPs"]()) / worth_it.flops(layers["sparse"]()) < 1.006
-assert 1 < worth_it.parameters(layers["dense, equal total"]()) / worth_it.parameters(layers["sparse"]()) < 1.002
+    price[kind] = worth_it.parameters(fresh), worth_it.flops(fresh)
+    print(f"{kind:<19} {price[kind][0]:>6,} parameters, {price[kind][1]:>6,} FLOPs per token")
+assert 1 < price["dense, equal FLOPs"][1] / price["sparse"][1] < 1.006
+assert 1 < price["dense, equal total"][0] / price["sparse"][0] < 1.002
 
 # %% [markdown]
 # This is all the training there is. **Adam** is gradient descent that scales each step. Error is a share of the
@@ -364,7 +365,7 @@ for steps in worth_it.LENGTHS:
 # too. But so is k = 8, where nothing is sparse. So it does not take sparsity to beat the large dense layer. It takes what
 # a router adds: gates that multiply. Sparsity makes that cheap: k = 2 keeps the lead for a quarter of the FLOPs.
 #
-# Impressive? We chose the task. Now take away what we planted. **Control 1**: the same tokens in the same clusters, but
+# We chose the task. Now take away what we planted. **Control 1**: the same tokens in the same clusters, but
 # **one map** for all: no cluster needs a treatment of its own. **Control 2**: no clusters either, one cloud of tokens and
 # one map.
 #
@@ -398,8 +399,7 @@ assert (errors("dense, equal FLOPs", NO_CLUSTERS, 1000) > 0.1).sum() == 1
 # **Without clusters** no gain at equal FLOPs holds, and with as many parameters the dense layer is far better. (One of
 # the dense runs of 1,000 steps went astray at its learning rate: hence medians.)
 #
-# So in these tasks sparsity pays where tokens fall into **groups that a router can tell apart**. Why with one map too?
-# Perhaps because a map is simpler within one group. No cell tests that guess.
+# So in these tasks sparsity pays where tokens fall into **groups that a router can tell apart**.
 #
 # ## Paid in seconds
 #
@@ -459,8 +459,8 @@ Live(
 # > **Myth: "sparse is free: more parameters at the same cost."** The same FLOPs, yes. And the other coins?
 
 # %%
-a, b = study[OWN, 400]["sparse, k = 2"][0], study[OWN, 400]["dense, equal FLOPs"][0]
-print(f"against equal FLOPs: {a.parameters / b.parameters:.1f} times the parameters, at this size "
+many, few = price["sparse"][0], price["dense, equal FLOPs"][0]
+print(f"against equal FLOPs: {many / few:.1f} times the parameters, at this size "
       f"{np.median(times['sparse, k = 2']) / np.median(times['dense, equal FLOPs']):.1f} times the seconds of a step")  # fmt: skip
 print(f"tokens a batch needs until an expert sees 64 on average: {64 * 8 // 2}, the dense layer 64")
 tokens_a_second = {"OLMoE": 23.6, "dense": 37.5}  # thousands on each GPU, as published
@@ -470,8 +470,8 @@ assert round(3 * tokens_a_second["OLMoE"] / tokens_a_second["dense"]) == 2
 # Right is: the same FLOPs, but more memory, more bytes for a batch, more time at small sizes. In return you get about
 # what a dense layer of all those parameters would reach, **if tokens fall into groups that a router can tell apart**.
 #
-# What favoured the sparse layer here: clusters far apart. What was against it: tiny sizes. What did people measure on real
-# models?
+# Our clusters lie far apart, which favours the sparse layer; our sizes are tiny, which does not. What did people measure on
+# real models?
 #
 # - Switch (Fedus et al. 2021, arXiv:2101.03961): pre-training up to 7 times faster than T5's "with the same computational
 #   resources". *From its abstract; "up to" is the best case.*
@@ -523,7 +523,7 @@ assert round(3 * tokens_a_second["OLMoE"] / tokens_a_second["dense"]) == 2
 # <details><summary>Answer</summary>
 #
 # (b). It answers "what do I lose if I have this much memory?" Equal FLOPs answer another question. (a) and (c) allow one
-# question only. Many readers have a fixed memory.
+# question only.
 #
 # </details>
 #
@@ -556,8 +556,7 @@ for name, model in PUBLISHED.items():
 # %% [markdown] name="deeper-conventions-read" tags=["deeper"]
 # All agree, because we chose for each the convention that fits. Two of the five leave the input embedding out of
 # "active": a token only looks up one row of it. For gpt-oss that is 5.1 against 5.7 billion. Qwen3's 3.35 was cut to 3.3.
-# DeepSeek's notes exist in two versions (see `PUBLISHED["DeepSeek-V3"].source`). So the table checks the sizes, not a
-# rule. The ratio counts all embeddings for every model; by it, gpt-oss stores the most for what it uses. The percentage
+# So the table checks the sizes, not a rule. The ratio counts all embeddings for every model; by it, gpt-oss stores the most for what it uses. The percentage
 # is the router's FLOPs against those of the k experts.
 
 # %% [markdown] name="deeper-bills" tags=["deeper"]
@@ -605,8 +604,7 @@ assert touched(in_turn, 2, 4) == 1
 
 # %% [markdown] name="deeper-uneven-read" tags=["deeper"]
 # Uneven but independent choices touch fewer experts, and tokens of one text are alike. It is no gain: those rarely
-# chosen are stored and hardly used. (The busiest can have 8 times its share at most: then every token takes it.)
-# Choices that are balanced *within* a batch are not independent, and can touch more. Lesson 09 is about balance.
+# chosen are stored and hardly used. Choices that are balanced *within* a batch are not independent, and can touch more.
 
 # %% [markdown] name="deeper-finer" tags=["deeper"]
 # ## Deeper: what finer experts cost in time
@@ -622,7 +620,7 @@ print(f"FLOPs at m = 8: {worth_it.flops(finer[8]) / worth_it.flops(finer[1]):.2f
 
 # %% [markdown] name="deeper-finer-read" tags=["deeper"]
 # If m = 8 takes much longer, its few per cent of extra FLOPs do not explain it. Smaller products may, or the rows to sort
-# and move: each token goes to 16 experts, not 2. The table cannot separate them.
+# and move: each token goes to 16 experts, not 2.
 
 # %% [markdown] name="deeper-choices" tags=["deeper"]
 # ## Deeper: was it the learning rate, or the gate?

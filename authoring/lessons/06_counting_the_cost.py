@@ -74,8 +74,8 @@ assert twice.active == 2 * 36 + 3 * 8 == 96
 #
 # $$\text{stored} = N \cdot 3\,d\,d_{\text{ff}} + dN, \qquad \text{active} = k \cdot 3\,d\,d_{\text{ff}} + dN.$$
 #
-# (A ReLU expert has two matrices: 2 in place of the 3.) A **FLOP** is one multiplication or one addition, so each active
-# weight costs 2 for each token.
+# (A ReLU expert has two matrices: 2 in place of the 3.) A **FLOP** is one multiplication or one addition, so each
+# active weight costs 2 for each token.
 #
 # In real models the router's part is below one per cent (*deeper*).
 #
@@ -134,9 +134,9 @@ assert 0.72 < whole < layer.saved_against_all_experts < 0.7501
 # needs 93 GB for its weights alone.
 #
 # And reading costs time. A model that writes text handles one new token at a time: every active weight is fetched from
-# memory for 2 FLOPs. Does the processor work then, or wait? Measure two speeds here and now: of reading a matrix of
-# 268 MB, more than caches hold, and of arithmetic, with a matrix of 1 MB that stays in the cache. Each predicts how long
-# B tokens take with the large matrix. (Some seconds.)
+# memory for 2 FLOPs. Does the processor work then, or wait? Measure two speeds here and now: of reading a matrix of 268
+# MB, more than caches hold, and of arithmetic, with a matrix of 1 MB that stays in the cache. Each predicts how long B
+# tokens take with the large matrix. (Some seconds.)
 
 # %% name="bytes"
 n = 8192
@@ -157,7 +157,7 @@ print(f"read {4 * n * n / 1e6 / ms['read']:.0f} GB a second, compute {2 * 64 * n
 for B in tokens:
     print(f"B = {B:>2}: reading alone {ms['read']:5.1f} ms, arithmetic alone {ms['compute'] * B / 64:5.1f} ms, "
           f"measured {ms[B]:6.1f} ms")  # fmt: skip
-assert ms["read"] / 2 < ms[1] < 2 * ms["read"]
+assert ms["read"] / 3 < ms[1] < 2 * ms["read"]
 assert ms[1] > 3 * ms["compute"] / 64
 assert ms[64] > 2 * ms[1]
 weights = accounting.weight_bytes(mixtral, 16) / 1e9
@@ -167,8 +167,8 @@ assert 93 < weights < 94
 # %% [markdown]
 # You should see that one token takes about as long as reading does, and many times what its arithmetic needs: the
 # processor waits for **bytes**. With 64 tokens arithmetic is the larger part. The weights are fetched once for all of
-# them. A server therefore gathers many tokens. In an MoE layer that helps less: of B tokens an expert gets B·k/N on average. For
-# 64 tokens an expert, N = 256 and k = 8 need a batch of 2,048.
+# them. A server therefore gathers many tokens. In an MoE layer that helps less: of B tokens an expert gets B·k/N on
+# average. For 64 tokens an expert, N = 256 and k = 8 need a batch of 2,048.
 #
 # > **Myth: "dormant experts cost no memory traffic."** True for one token. Each further token takes its own k.
 #
@@ -200,8 +200,8 @@ for N, k, B in ((8, 2, 1), (8, 2, 16), (256, 8, 16), (256, 8, 64), (128, 8, 100)
 # skips an expert with probability 1 − k/N; all B must skip it. At 16 tokens hardly any of 8 experts sleeps, and no
 # bytes are saved. Uneven routers touch fewer (*deeper*).
 #
-# **Question for the picture:** start with your own model and raise N from 8 to 64, at k = 2. Which numbers grow, and what
-# happens to "saved"? Then choose Mixtral and raise the batch from 1 to 16: what do the bytes read do?
+# **Question for the picture:** start with your own model and raise N from 8 to 64, at k = 2. Which numbers grow, and
+# what happens to "saved"? Then choose Mixtral and raise the batch from 1 to 16: what do the bytes read do?
 
 # %% name="picture-accountant"
 Live(
@@ -222,8 +222,8 @@ Live(
 # were. "Saved" rises from 75.0 to 96.9 % although the token does the same work: only the baseline grew. With Mixtral a
 # single token reads 27.3 % of the model, and 16 tokens nearly all of it.
 #
-# FLOPs do not show what training must keep, what travels between devices, and the cache of a model that writes (*deeper*).
-# All our measurements run on one device.
+# FLOPs do not show what training must keep, what travels between devices, and the cache of a model that writes
+# (*deeper*). All our measurements run on one device.
 #
 # ## Finer experts
 #
@@ -241,8 +241,7 @@ assert comb(64, 8) == 4_426_165_368
 # %% [markdown]
 # Stored and active weights hardly move; the choices explode, from 120 to over four billion (Dai et al. 2024,
 # arXiv:2401.06066, use this example). Two things cost: the router grows m-fold, and each product gets smaller, which
-# hardware likes less (*deeper*). Does it help? OLMoE's authors (Muennighoff et al. 2024, arXiv:2409.02060) report 1 to
-# 2 % from 32 to 64 experts. *At second hand.*
+# hardware likes less (*deeper*).
 #
 # ## Is it worth it?
 #
@@ -250,9 +249,9 @@ assert comb(64, 8) == 4_426_165_368
 # into 16 clusters, and **each cluster has its own random map**. We planted that: nothing in one cluster helps with
 # another. A sparse layer is made for it.
 #
-# The sparse layer is a small Mixtral: N = 8 SwiGLU experts of width 32, k = 2, a softmax over the two kept logits. Against it two dense SwiGLU
-# layers: one with **equal active FLOPs**, one with **equal total parameters**. (A width is a whole number. We rounded
-# in favour of the dense ones.)
+# The sparse layer is a small Mixtral: N = 8 SwiGLU experts of width 32, k = 2, a softmax over the two kept logits.
+# Against it two dense SwiGLU layers: one with **equal active FLOPs**, one with **equal total parameters**. (A width is
+# a whole number. We rounded in favour of the dense ones.)
 
 # %%
 layers, price = worth_it.contenders(), {}
@@ -304,7 +303,7 @@ my_multiple = ...  # a number
 
 # %% [markdown]
 # One seed is no evidence. So we trained every layer with eight seeds, each with its own clusters and maps. Its learning
-# rate is the best of four on two *other* seeds. That takes some minutes, so the results ship with the course
+# rate is the best of five on two *other* seeds. The results ship with the course
 # (`python -m moe_lessons.experiments.worth_it`). The last line is your own run.
 
 # %% name="study"
@@ -330,8 +329,8 @@ assert 3.8 < study[OWN, 400]["dense, equal total"][0].flops / study[OWN, 400]["s
 assert 0.3 < (errors("dense, equal total") / errors("dense, equal FLOPs")).mean() < 0.37
 
 # %% [markdown]
-# After 400 steps the sparse layer is ahead of the large dense one in all eight seeds, by about 15 %, at a quarter of its
-# FLOPs. (With k = 1 an expert is weighed by its probability: a softmax over one is always 1, as in lesson 04.)
+# After 400 steps the sparse layer is ahead of the large dense one in all eight seeds, by about 15 %, at a quarter of
+# its FLOPs. (With k = 1 an expert is weighed by its probability: a softmax over one is always 1, as in lesson 04.)
 #
 # Is it sparsity that wins? **k = 8 is the control**: all experts run, nothing is sparse, and parameters and FLOPs are
 # those of the large dense layer. And does it last? Each pair, seed by seed, after 400 and after 1,000 steps:
@@ -362,12 +361,11 @@ for steps in worth_it.LENGTHS:
 
 # %% [markdown]
 # At equal FLOPs k = 2 has less than a third of the error, at both lengths. Against equal total parameters it is ahead
-# too. But so is k = 8, where nothing is sparse. So it does not take sparsity to beat the large dense layer. It takes what
-# a router adds: gates that multiply. Sparsity makes that cheap: k = 2 keeps the lead for a quarter of the FLOPs.
+# too. But so is k = 8, where nothing is sparse. So it does not take sparsity to beat the large dense layer. What a
+# router adds is enough: gates that multiply. Sparsity makes that cheap: k = 2 leads for a quarter of the FLOPs.
 #
-# We chose the task. Now take away what we planted. **Control 1**: the same tokens in the same clusters, but
-# **one map** for all: no cluster needs a treatment of its own. **Control 2**: no clusters either, one cloud of tokens and
-# one map.
+# We chose the task. Now take away what we planted. **Control 1**: the same tokens in the same clusters, but **one map**
+# for all: no cluster needs a treatment of its own. **Control 2**: no clusters either, one cloud of tokens and one map.
 #
 # **Predict.** With its own map in each cluster, k = 2 had 0.28 of the error of the dense layer with equal FLOPs. Which
 # multiple is it in control 1, after 400 steps?
@@ -403,8 +401,8 @@ assert (errors("dense, equal FLOPs", NO_CLUSTERS, 1000) > 0.1).sum() == 1
 #
 # ## Paid in seconds
 #
-# FLOPs are arithmetic, seconds are what you wait for. Sorting and moving rows takes time that no FLOP counts. So time one
-# training step: at this size and at one far larger. (Some seconds.)
+# You wait for seconds. Sorting and moving rows takes time that no FLOP counts. So time one training step: at this size
+# and at one far larger. (Some seconds.)
 
 
 # %% name="seconds"
@@ -470,8 +468,8 @@ assert round(3 * tokens_a_second["OLMoE"] / tokens_a_second["dense"]) == 2
 # Right is: the same FLOPs, but more memory, more bytes for a batch, more time at small sizes. In return you get about
 # what a dense layer of all those parameters would reach, **if tokens fall into groups that a router can tell apart**.
 #
-# Our clusters lie far apart, which favours the sparse layer; our sizes are tiny, which does not. What did people measure on
-# real models?
+# Our clusters lie far apart, which should favour the sparse layer; our sizes are tiny, which should not. What did people
+# measure on real models?
 #
 # - Switch (Fedus et al. 2021, arXiv:2101.03961): pre-training up to 7 times faster than T5's "with the same computational
 #   resources". *From its abstract; "up to" is the best case.*
@@ -506,13 +504,13 @@ assert round(3 * tokens_a_second["OLMoE"] / tokens_a_second["dense"]) == 2
 #
 # </details>
 #
-# **2. A server runs a model with N = 128, k = 8 on batches of 100 tokens. Which bytes does a step read?** (a) a sixteenth
-# of the experts (b) nearly all experts (c) all, always
+# **2. A server runs a model with N = 128, k = 8 on batches of 100 tokens. Which bytes does a step read?** (a) a
+# sixteenth of the experts (b) nearly all experts (c) all, always
 #
 # <details><summary>Answer</summary>
 #
-# (b). With uniform choices $1 - (15/16)^{100}$, over 99 %. (a) is one token's share. (c): a token alone, or a very uneven
-# router, reads fewer.
+# (b). With uniform choices $1 - (15/16)^{100}$, over 99 %. (a) is one token's share. (c): a token alone, or a very
+# uneven router, reads fewer.
 #
 # </details>
 #
@@ -522,8 +520,8 @@ assert round(3 * tokens_a_second["OLMoE"] / tokens_a_second["dense"]) == 2
 #
 # <details><summary>Answer</summary>
 #
-# (b). It answers "what do I lose if I have this much memory?" Equal FLOPs answer another question. (a) and (c) allow one
-# question only.
+# (b). It answers "what do I lose if I have this much memory?" Equal FLOPs answer another question. (a) and (c) allow
+# one question only.
 #
 # </details>
 #
@@ -555,16 +553,16 @@ for name, model in PUBLISHED.items():
 
 # %% [markdown] name="deeper-conventions-read" tags=["deeper"]
 # All agree, because we chose for each the convention that fits. Two of the five leave the input embedding out of
-# "active": a token only looks up one row of it. For gpt-oss that is 5.1 against 5.7 billion. Qwen3's 3.35 was cut to 3.3.
-# So the table checks the sizes, not a rule. The ratio counts all embeddings for every model; by it, gpt-oss stores the most for what it uses. The percentage
-# is the router's FLOPs against those of the k experts.
+# "active": a token only looks up one row of it. For gpt-oss that is 5.1 against 5.7 billion. So the table checks the
+# sizes, not a rule. The ratio counts all embeddings for every model; by it, gpt-oss stores the most for what it uses.
+# The percentage is the router's FLOPs against those of the k experts.
 
 # %% [markdown] name="deeper-bills" tags=["deeper"]
 # ## Deeper: three more bills
 #
-# Training keeps a gradient and Adam's two numbers for each weight, *of all N experts*. On several devices, tokens travel
-# to their experts and back (**all-to-all**). And a model that writes reads, for each new token, the cached keys and
-# values of all tokens before it:
+# Training keeps a gradient and Adam's two numbers for each weight, *of all N experts*. On several devices, tokens
+# travel to their experts and back (**all-to-all**). And a model that writes reads, for each new token, the cached keys
+# and values of all tokens before it:
 
 # %% name="deeper-bills-cell" tags=["deeper"]
 per_token = 2 * mixtral.top_k * mixtral.d_model * mixtral.layers  # numbers, there and back
@@ -603,7 +601,7 @@ print(f"4 tokens that share out 8 experts: {touched(in_turn, 2, 4):.0%}, the for
 assert touched(in_turn, 2, 4) == 1
 
 # %% [markdown] name="deeper-uneven-read" tags=["deeper"]
-# Uneven but independent choices touch fewer experts, and tokens of one text are alike. It is no gain: those rarely
+# Uneven but independent choices touch fewer experts. It is no gain: those rarely
 # chosen are stored and hardly used. Choices that are balanced *within* a batch are not independent, and can touch more.
 
 # %% [markdown] name="deeper-finer" tags=["deeper"]
@@ -619,8 +617,8 @@ print(timing_table(interleaved(steps, rounds=5, progress=tqdm), "m = 1"))
 print(f"FLOPs at m = 8: {worth_it.flops(finer[8]) / worth_it.flops(finer[1]):.2f} times those at m = 1")
 
 # %% [markdown] name="deeper-finer-read" tags=["deeper"]
-# If m = 8 takes much longer, its few per cent of extra FLOPs do not explain it. Smaller products may, or the rows to sort
-# and move: each token goes to 16 experts, not 2.
+# If m = 8 takes much longer, its few per cent of extra FLOPs do not explain it. Smaller products may, or the rows to
+# sort and move: each token goes to 16 experts, not 2.
 
 # %% [markdown] name="deeper-choices" tags=["deeper"]
 # ## Deeper: was it the learning rate, or the gate?
@@ -642,6 +640,6 @@ for steps in worth_it.LENGTHS:
 
 # %% [markdown] name="deeper-choices-read" tags=["deeper"]
 # With 0.16 all fail, so the range is wide enough above. Where the lowest rate was best, for k = 1 and once with the
-# softmax first, a lower one might do better still. With the softmax first the sparse layer is *behind* the dense one with
-# equal total after 400 steps, and level after 1,000: a detail of the gate can decide such a comparison. At equal FLOPs
-# it wins all the same.
+# softmax first, a lower one might do better still. With the softmax first the sparse layer is *behind* the dense one
+# with equal total after 400 steps, and level after 1,000: a detail of the gate can decide such a comparison. At equal
+# FLOPs it wins all the same.

@@ -165,7 +165,7 @@ print(f"Mixtral at 16 bits: {weights:.1f} GB")
 assert 93 < weights < 94
 
 # %% [markdown]
-# You should see that one token takes about as long as reading does, and many times what its arithmetic needs: the
+# You should see that one token takes roughly as long as reading does, and many times what its arithmetic needs: the
 # processor waits for **bytes**. With 64 tokens arithmetic is the larger part. The weights are fetched once for all of
 # them. A server therefore gathers many tokens. In an MoE layer that helps less: of B tokens an expert gets B·k/N on
 # average. For 64 tokens an expert, N = 256 and k = 8 need a batch of 2,048.

@@ -19,12 +19,10 @@ times = {N: {"by_token": [0.09, 0.1], "k = N": [N / 400, N / 390], LIMIT: [0.01,
 medians = {N: {name: spread(seconds).median for name, seconds in rows.items()} for N, rows in times.items()}
 """
 QUICK_TASKS = """
-def barely_trained(**task):
-    layers = worth_it.contenders(top_k=2)
-    runs = [worth_it.train_and_test(kind, make, (0,), steps=2, **task)[0] for kind, make in layers.items()]
-    return [replace(run, seconds=0.001) for run in runs]
-
-shown = {"own map in each cluster": barely_trained(), "control: one map": barely_trained(own_maps=False)}
+layers = worth_it.contenders(top_k=2)
+times = {kind: [0.001] for kind in layers}
+study = {(task, 400): {kind: worth_it.train_and_test(kind, make, (0,), steps=2, **options)
+                       for kind, make in layers.items()} for task, options in worth_it.TASKS.items()}
 """
 QUICK_RUNS = """
 results = {name: blind_spot.run(name, runs=2) for name in ('fair', 'top_k_a', 'straight_through')}

@@ -286,7 +286,7 @@ def load_results() -> dict[tuple[str, int], dict[str, list[Run]]]:
 
 
 def main() -> None:
-    """Run everything, on every core, and write the results file (some six minutes of one core's time)."""
+    """Run everything, on every core, and write the results file (some ten minutes of one core, five of two)."""
     jobs = [(task, label, steps) for task, steps in product(TASKS, LENGTHS) for label in arms(task)]
     found = []
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), torch.set_num_threads, (1,)) as pool:

@@ -639,7 +639,7 @@ for steps in worth_it.LENGTHS:
         )
 
 # %% [markdown] name="deeper-choices-read" tags=["deeper"]
-# With 0.16 all fail, so the range is wide enough above. Where the lowest rate was best, for k = 1 and once with the
-# softmax first, a lower one might do better still. With the softmax first the sparse layer is *behind* the dense one
-# with equal total after 400 steps, and level after 1,000: a detail of the gate can decide such a comparison. At equal
+# With 0.16 all fail, so the range is wide enough above. Where the lowest rate was best, as for k = 1, a lower one might
+# do better still. With the softmax first the sparse layer is *behind* the dense one
+# with equal total after 400 steps, and about level after 1,000: a detail of the gate can decide such a comparison. At equal
 # FLOPs it wins all the same.

@@ -23,7 +23,7 @@ NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET = (
     "every exercise set",
 )
 LONGEST = 40  # minutes of a core
-STILL_LONG = {"03": 50, "06": 45, "07": 45, "08": 45, "09": 45, "10": 55, "11": 55}  # to be cut
+STILL_LONG = {"08": 45, "09": 45, "10": 55, "11": 55}  # to be cut
 ANSWERS = "<summary>Answer</summary>"
 
 

@@ -1,7 +1,7 @@
 """The remedies of lesson 07 in many worlds: which bring E8 back whatever the optimiser, the rate and the start?
 
 `python -m moe_lessons.experiments.blind_spot_study` trains every method of `blind_spot` under three optimisers from
-three starts, and writes the file of results, results/blind_spot.json, that the lesson shows: seven minutes of
+three starts, and writes the file of results, results/blind_spot.json, that the lesson shows: five minutes of
 computing, shared out among the cores. The lesson itself trains a few of them with the same functions.
 The worlds are others than those of the lesson's live run (seed 0): nothing was chosen on them.
 """

@@ -59,7 +59,8 @@ GatingVisualizer()
 
 # %% [markdown]
 # You should see that the temperature changes the probabilities and the weights, from nearly all on one expert to nearly
-# equal shares. And the active experts: could they change, for other numbers than these? Make a bet. Lesson 03 settles it.
+# equal shares. And the active experts: could they change, for other numbers than these? Remember your bet: lesson 03
+# settles it.
 #
 # > **Note** If you see numbers here but no sliders above, the notebook is being shown without a running kernel (on a web
 # > page, say), or the kernel was restarted: run the cells again.
@@ -81,11 +82,14 @@ GatingVisualizer()
 my_billions = ...  # a number, in billions
 
 # %%
+from moe_lessons.accounting import PUBLISHED, active_parameters, parameters
 from moe_lessons.checks import compare, reveal
 
-total, active = 671, 37  # billions, as published
+config = PUBLISHED["DeepSeek-V3"].config  # its published sizes
+total, active = parameters(config) / 1e9, active_parameters(config) / 1e9
 compare(my_billions, active, "billion", within="10 %")
-print(f"that is {active / total:.1%} of all")
+print(f"{active:.1f} of {total:.0f} billion, that is {active / total:.1%}")
+assert (round(total), 36 < active < 38) == (671, True)
 
 # %% [markdown]
 # ## Exercises and verdicts

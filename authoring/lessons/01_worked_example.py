@@ -8,7 +8,7 @@
 # You will be able to
 #
 # 1. compute a router's logits, probabilities and gate weights for one token, step by step;
-# 2. say what a difference between two logits means, and what their ratio does not;
+# 2. say what two logits tell about two probabilities;
 # 3. combine two experts into one output, and say which work was saved, compared with what;
 # 4. explain when an expert wins that is *not* the best aligned with the token;
 # 5. say what the router's input is, and why the router is only one matrix.
@@ -420,7 +420,7 @@ for with_context in (False, True):
 
 # %%
 #          d_model  num_experts  top_k  width inside an expert
-models = {"Mixtral 8x7B": (4096, 8, 2, 14336), "DeepSeek-V3": (7168, 256, 8, 2048)}
+models = {"Mixtral 8x7B": (4096, 8, 2, 14336), "OLMoE 1B-7B": (2048, 64, 8, 1024)}
 print(f"{'':<14}{'d_model':>8}{'num_experts':>13}{'top_k':>7}{'router / experts':>19}")
 print(f"{'this lesson':<14}{W_g.shape[0]:>8}{W_g.shape[1]:>13}{k:>7}")
 for name, (d, N, top_k, width) in models.items():
@@ -429,8 +429,7 @@ for name, (d, N, top_k, width) in models.items():
     print(f"{name:<14}{d:>8}{N:>13}{top_k:>7}{router / active_experts:>19.3%}")
 
 # %% [markdown]
-# (Sizes: Jiang et al. 2024, arXiv:2401.04088, and DeepSeek-AI 2024, arXiv:2412.19437; DeepSeek's shared expert is left
-# out.) The router costs a small fraction of the experts that it chooses.
+# (Sizes: Jiang et al. 2024, arXiv:2401.04088, and Muennighoff et al. 2024, arXiv:2409.02060.) The router costs a small fraction of the experts that it chooses.
 #
 # Configuration files name these parameters, or nearly so: `d_model` (our d), `num_experts` (N), `top_k` (k). A fourth
 # is `bias`: whether a learned number is added to each logit. Most published routers have none. That is a habit and no

@@ -25,7 +25,7 @@ from moe_lessons.widgets.live import Live, choice, slider
 # %% [markdown]
 # ## Range and steps
 #
-# A floating-point number is a sign, some significant bits, and a power of two. More bits for the power: a wider range.
+# A floating-point number is a sign, some significant bits (binary digits, from the first 1 on), and a power of two. More bits for the power: a wider range.
 # More significant bits: finer steps. numpy knows float16, float32 and float64. bfloat16, which most language models are
 # trained in, is float32 with its lower half cut off: the same range, and 8 significant bits.
 #
@@ -44,7 +44,8 @@ def step(number):
 
 compare(my_step, step(128.0))
 for number in (2.0, 32.0, 128.0, 1024.0):
-    print(f"from {number:>6}: bfloat16 in steps of {step(number):g}, float32 of {np.spacing(np.float32(number)):.2g}")
+    half, single = (np.spacing(dtype(number)) for dtype in (np.float16, np.float32))
+    print(f"from {number:>6}: bfloat16 in steps of {step(number):g}, float16 of {half:.2g}, float32 of {single:.2g}")
 for dtype in (np.float16, np.float32, np.float64):
     largest = float(np.finfo(dtype).max)
     print(f"{dtype.__name__}: largest number {largest:8.3g}, so e^h overflows above h = {np.log(largest):6.2f}")

@@ -50,7 +50,7 @@ my_true_ones = ...  # letters, in the order of the alphabet
 #
 # Take the token of lesson 01, with its logits −0.18, 0.30, 0.52, −0.26. At τ = 1, E3 is 1.246 times as likely as E2.
 #
-# **Predict.** At τ = 0.5, how many times as likely as E2 is E3?
+# **Predict.** At τ = 0.25, how many times as likely as E2 is E3?
 
 # %% name="predict-half" tags=["predict"]
 my_ratio = ...  # a number
@@ -63,14 +63,15 @@ def tempered(h, tau):
     return e / e.sum(axis=-1, keepdims=True)  # (..., N)
 
 
-compare(my_ratio, tempered(h, 0.5)[2] / tempered(h, 0.5)[1])
+compare(my_ratio, tempered(h, 0.25)[2] / tempered(h, 0.25)[1])
 for tau in (0.25, 0.5, 1, 2):
     p = tempered(h, tau)  # (N,)
     print(f"τ = {tau:<4}  p3/p2 = {p[2] / p[1]:.3f}   e^(0.22/τ) = {np.exp(0.22 / tau):.3f}")
     assert np.allclose(p, softmax(h, tau))
 
 # %% [markdown]
-# Halving τ doubles every gap, so it squares every ratio: $1.246^2 = 1.553$. In general
+# A quarter of τ makes every gap four times as large, so it raises every ratio to the fourth power: $1.246^4 = 2.41$. In
+# general
 #
 # $$p_i = \frac{e^{h_i/\tau}}{\sum_j e^{h_j/\tau}}, \qquad \frac{p_i}{p_j} = e^{(h_i - h_j)/\tau}.$$
 #

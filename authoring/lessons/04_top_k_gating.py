@@ -292,7 +292,7 @@ assert np.allclose(y_B, p[[2, 1]].sum() * y_A)
 # `routed_scaling_factor`. Experts can absorb a constant, in principle: they are learned and can be larger. In practice
 # it is a starting size and a learning rate, as τ was for `W_g` (lesson 03). With a factor of 16 the layer's output begins
 # 16 times as large, beside the residual stream that it is added to, and the same step of the experts' weights moves it 16
-# times as far. Lesson 08 trains with 1/16 and 16 in a *deeper* cell: from the same weights both cost.
+# times as far. Lesson 08 trains with 1/16 and 16 in a *deeper* cell: there, from the same weights, both come out worse.
 #
 # What *changes* from token to token says something: where the router is unsure, the layer writes more softly. Switch,
 # OLMoE and DeepSeek-V2 are trained this way.

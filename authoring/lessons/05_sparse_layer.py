@@ -115,7 +115,7 @@ assert expert(x, W1, W2).tolist() == [3.0, -1.0]
 #
 # $$E(x) = \big(\mathrm{silu}(x W_1) \odot x W_3\big)\, W_2$$
 #
-# Each number of a matrix costs one multiplication and one addition per token. Forward that is **4·d·d_ff** FLOPs for
+# Each number of a matrix costs one multiplication and one addition per token, two FLOPs. Forward that is **4·d·d_ff** for
 # ReLU (two matrices) and **6·d·d_ff** for SwiGLU. The backward pass makes two products for each one forward.
 #
 # ## The layer, in plain loops
@@ -263,7 +263,7 @@ Live(
 # Three more run: the package's `Experts`, which sorts as `by_slices` does; `by_slices` with k = N, every expert on every
 # token; and one dense FFN of an expert's size.
 #
-# **Predict.** 1,024 tokens, 8 experts, k = 2. How many times the limit does `by_token` take?
+# **Predict.** 1,024 tokens, 8 experts, k = 2, d = 128, d_ff = 256. How many times the limit does `by_token` take?
 
 # %% name="predict-race" tags=["predict"]
 my_times_the_limit = ...  # a number

@@ -71,8 +71,8 @@ def answered_before_asked(notebook):
     """Name the cells with a `compare` that show more than the request while their prediction is open."""
     found = []
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code" and "compare(" in cell.source):
-        shown = [BAR.sub("", output.get("text", "")) or kept_back(output)[:1] or str(output) for output in cell.outputs]
-        if "".join(shown) != f"{REQUEST}\n<":
+        shown = [output.get("text") or kept_back(output)[:1] or str(output) for output in cell.outputs]
+        if BAR.sub("", "".join(shown)) != f"{REQUEST}\n<":
             found.append(cell.id)
     return found
 

@@ -14,8 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from moe_lessons.checks.calls import AnswerRaised
 from moe_lessons.checks.deadline import OutOfTime, deadline
-from moe_lessons.checks.question import AnswerRaised, Data, Question, Reply
+from moe_lessons.checks.question import Data, Question, Reply
 from moe_lessons.checks.values import describe, plain
 
 PACKAGE = Path(__file__).parents[1]

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from moe_lessons.checks.calls import AnswerRaised as AnswerRaised  # sets take these two from here
 from moe_lessons.checks.calls import (
     Called,
     Helper,
@@ -24,7 +23,6 @@ from moe_lessons.checks.calls import (
     load_torch,
     remark_on_changes,
 )
-from moe_lessons.checks.calls import call_each as call_each
 from moe_lessons.checks.forms import Form
 from moe_lessons.checks.values import agree, describe, difference, plain, show, stacked, unpack
 from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, told, weighed

@@ -115,7 +115,7 @@ def test_each_mistake_is_told_from_every_other_and_from_the_truth(question, mist
     truth = [plain(question.reference(*case)) for case in data["cases"]]
     values = got if part is None else [[*t[:part], g, *t[part + 1 :]] for t, g in zip(truth, got, strict=True)]
     noted = [True for _ in got] if question.slopes else got  # a gradient arrives
-    verdict = question.judge(data, {"values": values, "changed": [], "calls": [[] for _ in got], "noted": noted})
+    verdict = question.judge(data, {"values": values, "changed": [], "noted": noted})
     assert (verdict.correct, verdict.mistake) == (False, mistake.name)
 
 

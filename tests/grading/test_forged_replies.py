@@ -1,7 +1,7 @@
 """No reply that is forged, cut short or of another form turns a wrong answer into a right one, for any question.
 
 The worker is in the learner's hands. So one wrong answer to each question is probed, its reply is bent in every place,
-and judged. `changed` and `calls` serve diagnoses; bending them must not help either.
+and judged. `changed` and `noted` serve diagnoses; bending them must not help either.
 """
 
 import importlib.util

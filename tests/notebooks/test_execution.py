@@ -72,7 +72,7 @@ def answered_before_asked(notebook):
     found = []
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code" and "compare(" in cell.source):
         shown = [output.get("text") or kept_back(output)[:1] or str(output) for output in cell.outputs]
-        if BAR.sub("", "".join(shown)) != f"{REQUEST}\n<":
+        if BAR.sub("", "".join(shown)).lstrip("\r") != f"{REQUEST}\n<":
             found.append(cell.id)
     return found
 

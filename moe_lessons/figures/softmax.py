@@ -45,7 +45,7 @@ def softmax_svg(logits: Any, shift: float = 0.0, form: str = "stable", precision
         _sums(steps, bottom - _ROW),
         *[text(14, bottom + 22 + 22 * i, sentence, size=15) for i, sentence in enumerate(sentences)],
         *_lse_ruler(meant, bottom + 106),
-        state=f"shift={shift:g}|form={form}|precision={precision}|p={np.round(steps.probs, 4).tolist()}",
+        state=f"shift={shift:g}|form={form}|precision={precision}|h={h.tolist()}|p={np.round(steps.probs, 4).tolist()}",
     )
 
 

@@ -46,7 +46,7 @@ def temperature_svg(logits: Any, temperature: float = 1.0, k: int = 2) -> str:
         *_entropy_chart(h, p, tau),
         *_expert_table(h, p, routing.gate_weights(h, k, temperature=tau), kept),
         *(text(10, 408 + 22 * i, sentence, size=15) for i, sentence in enumerate(sentences[:2])),
-        state=f"tau={tau:.4g}|k={k}|kept={kept.tolist()}",
+        state=f"tau={tau:.4g}|k={k}|kept={kept.tolist()}|h={h.tolist()}",
     )
 
 

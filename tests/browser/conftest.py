@@ -18,6 +18,13 @@ def address(tmp_path_factory):
         yield served
 
 
+@pytest.fixture(scope="module")
+def one_page(address):
+    """A page for all tests of a module, as silent as `page`."""
+    with lab.silent_page(address) as opened:
+        yield opened
+
+
 @pytest.fixture
 def page(address, request):
     """A fresh page; after the test no request has left this machine and nothing was written to the console."""

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "screenshots"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
                   "--disable-background-networking", "--disable-component-update"]  # fmt: skip
+RUNNING: list[Browser] = []
 FOLDERS = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
            "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "spaces",
            "IPYTHONDIR": "ipython", "MOE_LESSONS_HOME": "progress"}  # fmt: skip
@@ -165,13 +166,27 @@ class Lab:
 
 @contextmanager
 def page_of(address: str, width: int = 1280, height: int = 900) -> Iterator[Lab]:
-    """Open a fresh Chromium with no history on a running server."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+    """Open a page of a Chromium without a history on a running server."""
+    with _browser() as browser:
+        context = browser.new_context(viewport={"width": width, "height": height})
         try:
-            yield Lab(browser.new_page(viewport={"width": width, "height": height}), address)
+            yield Lab(context.new_page(), address)
         finally:
-            browser.close()
+            context.close()
+
+
+@contextmanager
+def _browser() -> Iterator[Browser]:
+    """Start Chromium, unless a page is open already: Playwright starts once in a process."""
+    if RUNNING:
+        yield RUNNING[0]
+        return
+    with sync_playwright() as playwright:
+        RUNNING.append(playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS))
+        try:
+            yield RUNNING[0]
+        finally:
+            RUNNING.pop().close()
 
 
 def write_notebook(address: str, name: str, cells: Iterable[str]) -> None:

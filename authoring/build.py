@@ -85,8 +85,8 @@ def _notebooks_of(path: Path, course: Course) -> dict[str, str]:
     refuse_file_name(path.name)
     text, number = _read(path), path.stem.partition("_")[0]
     if path.parent.name == "lessons":
-        if course.has_map:
-            read_lesson(path)
+        if course.has_map and path.stem not in {lesson.stem for lesson in course.lessons.values()}:
+            read_lesson(path)  # raises what is wrong with it
         return {f"notebooks/{path.stem}.ipynb": lesson_notebook(text, course, number)}
     texts = exercise_notebooks(text, course, number)
     return {f"{folder}/{path.stem}.ipynb": text for folder, text in zip(FOLDERS[1:], texts, strict=True)}

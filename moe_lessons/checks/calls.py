@@ -151,14 +151,6 @@ def each_called(call: Callable[[tuple], Called], cases: list[tuple], quiet: bool
     return results
 
 
-def call_each(
-    function: Callable[..., Any], parameters: tuple[str, ...], cases: list[tuple]
-) -> list[tuple[Any, list[str]]]:
-    """Call a learner's function on every case. Return its plain values with the names of the arguments it changed."""
-    calls = each_called(lambda case: Called(*call_answer(function, parameters, case)), cases)
-    return [(call.value, call.changed) for call in calls]
-
-
 def asked_with(names: Iterable[str], arguments: Iterable[Any]) -> str:
     """Say what a function was called with."""
     return ", ".join(map(_named, names, arguments))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from moe_lessons.checks.gates import normal_cdf
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_test, by_value
 
@@ -51,7 +52,7 @@ def normal_rate(T: int, N: int, C: int) -> float:
     sd = math.sqrt(T / N * (1 - 1 / N))
     z = (T / N - C) / sd
     density = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    return N * sd * (density + z * 0.5 * math.erfc(-z / math.sqrt(2))) / T
+    return float(N * sd * (density + z * normal_cdf(np.asarray(z))) / T)
 
 
 def is_near(value: Any, T: int, N: int, C: int) -> bool:

@@ -120,6 +120,8 @@ def _say_counted(question: Question, result: Result) -> None:
     """Keep the attempt and say so; the verdict is printed already, for keeping it may take a minute."""
     if result.status == Status.NOT_ATTEMPTED:
         return
+    if result.status == Status.CORRECT and question.takeaway:
+        _say_line(f"Worth keeping: {question.takeaway}")
     try:
         attempts = records.record(question.id, result.status == Status.CORRECT, _say_line)["attempts"]
     except Exception as error:

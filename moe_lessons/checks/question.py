@@ -36,6 +36,7 @@ NO_ANSWER = Verdict(False, "What came back is no answer to what was asked.")  # 
 class Question:
     """One question: its record, and `draw`, `probe`, `judge`, which every kind of question defines.
 
+    `idea` is folded below the hints; `takeaway` is what a right answer earns: one sentence that outlasts the question.
     `answer` is the name the learner's function or variable has in the notebook; `parameters` are those of the
     function, empty for a variable. `stands_for` names the package's functions that would be the answer.
     `when_raised` is shown beside an error of the learner's code. Without `random_inputs`, every draw is the same.
@@ -51,6 +52,7 @@ class Question:
     difficulty: str
     hints: tuple[str, str]
     idea: str
+    takeaway: str = ""
     answer: str
     parameters: tuple[str, ...] = ()
     stands_for: tuple[str, ...] = ()

@@ -84,6 +84,7 @@ STEP = FunctionQuestion(
         "`F.cross_entropy(h, domain)` takes logits, not probabilities, and averages over the tokens. The z-loss is `torch.logsumexp(h, dim=-1).square().mean()`. The step is W − lr · W.grad; `.detach()` it before you return it.",
     ),
     idea="Logits, one number to lower, its gradient, a step against it. In formulas ∂L/∂h = (p − one-hot + 2·c·LSE·p)/T and ∂L/∂W = xᵀ ∂L/∂h: each prototype moves towards the tokens it should have won.",
+    takeaway="A router that is told the answer is a plain linear classifier: what is special about routing begins where nobody tells it.",
     answer="my_step",
     parameters=("W", "x", "domain", "lr", "z_loss_coef"),
     when_raised="W (d, N) and x (T, d) are float32 tensors, domain (T,) whole numbers. The tensor W comes without gradients: `W.clone().requires_grad_(True)` gives a copy that has them. The new W is W − lr · gradient, without `+=` on a tensor that records gradients.",

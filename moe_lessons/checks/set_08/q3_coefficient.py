@@ -86,6 +86,7 @@ COEFFICIENT = CoefficientQuestion(
         "A z-loss above the limit asks for a larger coefficient, a cross-entropy above the limit for a smaller one. Between 0.001 and 0.1 there is room: take something near the middle on a logarithmic scale.",
     ),
     idea="The z-loss and the cross-entropy pull against each other once the clusters are told apart: the coefficient sets how far the log-sum-exp may go, and the accuracy is the last number to notice.",
+    takeaway="Watch the loss that a regulariser is meant to spare, not only the number it lowers: accuracy is the last to notice.",
     answer="my_coefficients",
     needs_torch="optimiser",
     form=FORM,

@@ -140,5 +140,6 @@ END_TO_END = TargetQuestion(
         "With k = 1 the router learns only in form B, `softmax_topk`. With k = 8 there is no choice left to learn, and only 62 steps. Try between them, and a larger lr.",
     ),
     idea="The gate decides whether the router hears of the task at all, k how many steps the budget buys, and the learning rate has to fit the number of steps: change one at a time, and judge on seeds that you did not tune on.",
+    takeaway="Tune on some seeds and judge on others, at the number of steps that you will use: a setting that wins early need not win late.",
     answer="my_settings",
 )

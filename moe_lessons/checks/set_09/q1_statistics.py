@@ -82,6 +82,7 @@ STATISTICS = FunctionQuestion(
         "CV is `load.std() / load.mean()`, MaxVio is `load.max() / load.mean() - 1`. An expert is dead where `load < below * load.mean()`: count those.",
     ),
     idea="All four compare the load with the fair share, which is 1/N of the assignments for every k: on average (CV), at the fullest expert (MaxVio), and at the empty ones (dead experts).",
+    takeaway="Where each expert has a machine of its own, all wait for the fullest one: so MaxVio, not the average, tells what an uneven load costs.",
     answer="my_statistics",
     parameters=("selected", "num_experts", "below"),
     stands_for=(

@@ -100,6 +100,7 @@ NOISY = FunctionQuestion(
         "First the logits, noisy only `if train`. After that nothing knows of the noise any more: the k largest of *these* logits, −∞ for the others, softmax.",
     ),
     idea="The noise goes in before the choice, so that it moves the choice: an expert just outside the top-k sometimes gets a token. Its size is learned for each token and expert. When the model is used, the flag switches it off.",
+    takeaway="Noise belongs before the choice and to training alone: left on in use, the same token takes another way each time.",
     answer="my_noisy_top_k",
     parameters=("x", "W_g", "W_noise", "k", "train", "rng"),
     stands_for=("routing.noisy_logits",),

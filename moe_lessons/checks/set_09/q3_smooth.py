@@ -59,6 +59,7 @@ SMOOTH = FunctionQuestion(
         "So P = Φ((clean − threshold) / sd). With all N noisy logits sorted, the threshold of an expert that is selected is number k + 1; of one that is not, number k. Or take each expert out and sort the rest.",
     ),
     idea="Whether an expert is selected is a yes or no, without a gradient. How likely it was, before its noise was drawn, is a smooth function of its logit; so the sum over the tokens is a load that can be trained on.",
+    takeaway="Where a count has no gradient, train on the probability of the count: the same move stands behind many losses on choices.",
     answer="my_smooth_load",
     parameters=("clean", "noisy", "noise_sd", "k"),
     stands_for=("losses.smooth_load", "losses.load_loss"),

@@ -87,6 +87,7 @@ BALANCE = FunctionQuestion(
         "`torch.bincount(indices.flatten(), minlength=N)` counts them (`functional.one_hot(indices, N)`, summed, does it too); divided by T·k this is f. The loss is `N * (f * P).sum()`.",
     ),
     idea="f says who has too much, and P is the handle: pressing P down where f is large makes the busy experts less likely for every token. f itself is a count and gives no gradient.",
+    takeaway="In a loss that multiplies a count by a probability only the probability can learn; the count is a price tag.",
     answer="my_balance_loss",
     parameters=("logits", "k"),
     stands_for=("losses.load_balancing_loss", "losses.balance_of_layers"),

@@ -60,6 +60,7 @@ BELOW_ONE = VariableQuestion(
         "Let only half of the experts ever win, each with its share of the tokens, and give every token a little more probability for its winner than for each expert that never wins; next to nothing for the other winners. From probabilities to logits: `np.log(p)`.",
     ),
     idea="Dead experts can hold most of the probability and never be selected. Their P counts for nothing, since f is 0 there, so the loss falls below 1 while half of the experts are idle. The gradient is still right: it raises the dead ones. Only the value misleads; for balance look at the load itself.",
+    takeaway="A balance loss near or below 1 is no certificate of balance: log the load itself.",
     answer="my_batch",
     form=BATCH,
     measured=batch_found,

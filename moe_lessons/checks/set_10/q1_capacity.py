@@ -138,6 +138,7 @@ KEPT = FunctionQuestion(
         "With `numbers = np.arange(T * k).reshape(T, k)`, the order by position is `numbers.T.ravel()`; by probability it is `np.argsort(-weights, axis=None)`. Write the decision on each `number` in that order to `kept[number]`, with `kept` of length T·k: reshaped to (T, k), it is in the order of the tokens again.",
     ),
     idea="The priority decides only the order in which assignments are served; each expert then takes the first C that ask for it. Nobody who is turned away goes to another expert, even if that one has places left.",
+    takeaway="A dropped assignment is lost work, not moved work: the residual stream carries the token on as if this expert had said nothing.",
     answer="my_kept",
     parameters=("selected", "weights", "capacity", "num_experts", "priority"),
     stands_for=("balancing.within_capacity",),

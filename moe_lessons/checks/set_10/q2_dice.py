@@ -68,6 +68,7 @@ RATE = FunctionQuestion(
         "P(X = x) is `math.comb(T, x) * p**x * (1 - p)**(T - x)` with p = 1/N. Sum (x − C)·P(X = x) over x > C for one expert, times N for all of them, divided by T for a share.",
     ),
     idea="Balance on average is not balance in each batch. The average of max(X − C, 0) is not the max of the average: every load above C costs, and none below C pays it back.",
+    takeaway="Even a perfectly fair router drops tokens, because a batch is a sample: compare a drop rate with dice before you blame the router.",
     answer="my_drop_rate",
     parameters=("T", "N", "capacity"),
     stands_for=("balancing.uniform_drop_rate",),

@@ -130,6 +130,7 @@ UPDATE = FunctionQuestion(
         "`np.take_along_axis(scores, selected, axis=-1)` picks the scores. Count the load with `np.bincount(selected.ravel(), minlength=N)`; then add `u * np.sign(load.mean() - load)` to the bias.",
     ),
     idea="The bias decides who is asked, the score decides how much it counts. So balancing changes the output only through the selection, and no gradient is bent. The sign alone moves the bias, by u, however far the load is off.",
+    takeaway="A bias that only chooses leaves the weights, and so the gradient of the task, as they were: balance without a second loss pulling at the router.",
     answer="my_step",
     parameters=("scores", "bias", "u", "k"),
     stands_for=("balancing.BiasBalancer",),

@@ -46,6 +46,7 @@ POOLED = VariableQuestion(
         "Let each layer use only half of the experts, evenly and with clear winners. Which half should layer 2 use, so that the mean load of every expert is 1/N?",
     ),
     idea="E1 of layer 1 and E1 of layer 2 share nothing but their number. Averaged by number, opposite leanings cancel, and the pooled loss has nothing to mend. Compute the loss in each layer, then average.",
+    takeaway="An average over layers can be perfect while every layer is lopsided: measure where the experts live, then average.",
     answer="my_layers",
     form=TwoLayers(),
     measured=layers_found,

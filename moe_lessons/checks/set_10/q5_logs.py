@@ -95,6 +95,7 @@ LOGS = EntriesQuestion(
         "If MaxVio is too large, ask three things. Is it still falling? Then it is too slow. Does E1 jump between much and little in the last six steps? Then the step is too large. Does it stay flat in each layer while both pooled are even? Then the layers share one bias.",
     ),
     idea="The same symptom, a large MaxVio and many drops, has different causes, and each leaves a trace: a slow fall, a swing, or an even sum of uneven layers. More capacity treats the drops alone. And a number without its null can send you mending what is not broken.",
+    takeaway="One symptom, several causes: look at how a number moves over time, and beside its null, before you choose the remedy.",
     answer="my_measures",
     form=Fields(dict.fromkeys(RUNS, Name(tuple(MEASURES)))),
     expected=right_measures,

@@ -44,6 +44,7 @@ TABLE = FunctionQuestion(
         "`(selected == i).any(axis=1)` says which tokens have expert i. The mean of that over the tokens with `domain == c` is the entry of domain c and expert i. (Or `np.add.at` on zeros of shape (D, N), at rows `domain[:, None]` and columns `selected`; then divide each row by its number of tokens.)",
     ),
     idea="A row sums to k, because every token has k experts, so the baseline of an entry is k/N; and since the row is divided by its own tokens, a small domain counts as much as a large one.",
+    takeaway="Before reading a table of experts by domain, ask what a router that knows nothing would show: k/N in every place.",
     answer="my_domain_table",
     parameters=("selected", "domain", "num_experts"),
     stands_for=("metrics.domain_specialisation", "metrics.vocabulary_specialisation"),

@@ -215,6 +215,7 @@ NULL = NullQuestion(
         "For each draw: `moved = rng.permutation(domain_of_sequence)` (S,), then `np.repeat(moved, L)` gives every token the new label of its sequence, and `expert.ravel()` is in the same order.",
     ),
     idea="What is exchangeable is what must move. Where the tokens of a sequence hang together, S sequences are S samples, not S·L, and a null of single tokens makes chance look like specialisation.",
+    takeaway="Shuffle what is exchangeable, and nothing finer: the tokens of one text are not independent witnesses.",
     answer="my_null",
     parameters=("domain_of_sequence", "expert", "draws", "rng"),
     stands_for=("metrics.mutual_information", "metrics.permutation_null"),

@@ -68,6 +68,7 @@ CONDITIONAL = FunctionQuestion(
         "Then average over tokens, each with its share of all T occurrences: Σ p(t) · I(domain; expert among the occurrences of t). Or by entropies of groups of labels: H(d, t) + H(e, t) − H(d, e, t) − H(t).",
     ),
     idea="Domains use different tokens, so an expert that has only learned tokens tells a lot about the domain. Holding the token fixed asks what is left of that: what the router knows beyond the token itself.",
+    takeaway='"The expert knows the subject" and "the expert knows the words of the subject" look the same until the word is held fixed.',
     answer="my_conditional_information",
     parameters=("domain", "expert", "token"),
     stands_for=("metrics.mutual_information", "metrics.permutation_null"),

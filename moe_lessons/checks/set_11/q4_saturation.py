@@ -57,6 +57,7 @@ SATURATION = FunctionQuestion(
         "`selected[:, :, :, None] == selected[-1][None, :, None, :]` is (C, T, k, k): each choice against each final choice of the same token. `any` over the last axis says whether the choice is among the final ones; then the mean over tokens and choices.",
     ),
     idea="Divided by k, the common experts of a token are the share of its choices that have settled. Two routers that know nothing of each other already agree on about k/N, so read a saturation against that, not against 0.",
+    takeaway="Agreement between two routers is read against k/N, and in steps of training rather than in shares of your own run.",
     answer="my_saturation",
     parameters=("selected",),
     stands_for=("metrics.saturation",),

@@ -141,6 +141,7 @@ ABLATION = EntriesQuestion(
         "Mean and standard error over the last axis: `d.mean(-1)` and `d.std(-1, ddof=1) / np.sqrt(40)`, (8, 3) each. Where the mean is more than three standard errors above 0, the effect is clear. Divide the mean by `use.T`, (8, 3): that is the effect per served token. Look for the largest *clear* one in each column.",
     ),
     idea="How much an expert is used says where tokens go; only its absence says what is lost, per token that it served, and only beside its spread. An expert can be popular and replaceable, or rare and decisive for one text.",
+    takeaway="Being used and being needed are two measurements: an ablation divides by the tokens that were served, and shows its spread.",
     answer="my_findings",
     form=Fields(dict.fromkeys(ENTRIES, Name(EXPERTS))),
     expected=lambda: {part: EXPERTS[i] for part, i in findings().items()},

@@ -108,5 +108,6 @@ CLAIMS = ConclusionQuestion(
         "Three traps: a number that a router of tokens alone reaches too, a step from use or selection to effect, and a word that is wider than what was measured.",
     ),
     idea="A conclusion names what was measured, against which baseline, in which model. Whatever it adds to that, such as meaning, cause or other models, needs a measurement of its own.",
+    takeaway="A sound conclusion is a short one: this measure, against this baseline, in this model.",
     answer="my_conclusion",
 )

@@ -11,7 +11,10 @@ from typing import Any
 from moe_lessons.checks.saying import say
 
 _kept_back: list[Any] = []  # IPython's CapturedIO of the latest cell alone
-HIDDEN = "<style>.jp-NotebookPanel .moe-withheld { display: none }</style>"
+STYLE = (
+    "<style>.jp-NotebookPanel .moe-withheld { display: none }"
+    " details.moe-withheld pre { font-family: monospace }</style>"
+)
 
 
 def withhold(request: str) -> bool:
@@ -51,7 +54,7 @@ class _Cell:
         self.capture.__exit__(None, None, None)
         sys.displayhook, _Cell.running = hook, None
         _kept_back[:] = [self.captured]
-        self.shell.display_pub.publish({"text/html": f"{HIDDEN}{fold(self.captured)}", "text/plain": ""})
+        self.shell.display_pub.publish({"text/html": f"{STYLE}{fold(self.captured)}", "text/plain": ""})
 
 
 def fold(captured: Any) -> str:

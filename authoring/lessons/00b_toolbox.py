@@ -233,7 +233,8 @@ Live(toolbox.chain_rule, w=slider("w", 3.0, -1.0, 4.0, 0.25))
 
 # %% [markdown]
 # You should see: At w = 2 the loss is at its lowest, 0. For every w ≤ 0 the loss is 16, and yet the gradient is 0: the slope of max is
-# 0, and one zero on the path blanks out the rest. Remember it when you meet an expert that was not selected.
+# 0, and one zero on the path blanks out the rest. (Where several paths lead to the loss, their products add up, and a
+# zero silences its own path alone. Remember both when you meet an expert that was not selected.)
 
 # %% [markdown]
 # torch multiplies the slopes for you, once a number is marked with `requires_grad` and you call `backward`. A **finite
@@ -360,7 +361,8 @@ Picture(toolbox.entropy_rulers({name: entropy(p) for name, p in rows.items()}))
 # 1. A dot product is lengths times cosine; it does not tell you which made it large. Softmax over experts runs along
 #    the last axis of (T, N).
 # 2. A gap of logits is the logarithm of a ratio. It says nothing about their level.
-# 3. A gradient is a product of slopes; one zero silences it. It tells you what a *small* nudge does, no more.
+# 3. Along one path a gradient is a product of slopes, and one zero silences it; several paths add up. It tells you what
+#    a *small* nudge does, no more.
 # 4. A simple expert is matrix, ReLU, matrix. A layer adds to the stream.
 # 5. Bits = nats / ln 2. Entropy says how undecided a choice is, never which expert it favours.
 #

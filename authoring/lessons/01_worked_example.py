@@ -272,7 +272,7 @@ for i in range(4):
 # %% [markdown]
 # Here E3 wins because it points most nearly the way of the token. It is the shortest of the four.
 #
-# > **Myth: "the router picks the expert most similar to the token."** Only when all prototypes are equally long. Two
+# > **Myth: "the router picks the expert most similar to the token."** You can be sure only when all prototypes are equally long. Two
 # > lines break it: make E2's column three times as long.
 
 # %%
@@ -298,7 +298,7 @@ compass = PrototypeCompass()
 compass
 
 # %% [markdown]
-# You should see regions shaped like slices of a cake, all meeting at the centre. A longer arrow gets a wider slice. E1
+# You should see regions shaped like slices of a cake, all meeting at the centre. Here a longer arrow gets a wider slice. E1
 # wins from about (1.4, 1.6) on. Scaling x scales every logit alike, so the winner stays, and the gaps grow: the gate gets
 # more decided. On a border the two logits are equal.
 #
@@ -404,7 +404,7 @@ for with_context in (False, True):
 # %% [markdown]
 # Without context the same token always goes to the same expert. With it, not always. So one cannot say "this line goes
 # to the code expert" without looking at each token. How much the context counts in *trained* models is a matter of
-# measurement, and models differ (lesson 11). Some designs leave it out on purpose and route by a fixed hash of the
+# measurement, and models differ (lesson 11). Some designs leave it out and route by a fixed hash of the
 # token (Roller et al. 2021, arXiv:2106.04426).
 #
 # ## Why only one matrix?
@@ -517,8 +517,8 @@ assert np.isclose(1 / (1 + np.exp(-gap)), w[2])
 # ## Deeper: adding one vector to every prototype
 #
 # Add the same vector v to every column. Every logit grows by the same number $x \cdot v$, so no probability changes. So
-# many different matrices are the same router. Can training drift from one to another? Not plain gradient descent on what
-# the experts are for: the columns of its gradient add up to zero (lesson 07 shows why). Adam can, since it divides each
+# many different matrices are the same router. Can training drift from one to another? Not plain gradient descent through a
+# softmax gate: the columns of its gradient add up to zero (lesson 07 shows why). Adam can, since it divides each
 # entry by that entry's own usual size. Below, both train the same small router for 500 steps; `drift` is how far the
 # mean column has moved. Lesson 07 meets a loss that holds it.
 

@@ -209,7 +209,7 @@ assert np.allclose(np.exp(h - log_sum_exp(h)), softmax(h))
 
 # %% [markdown]
 # The sum is at least its largest term, and at most N times that term. Take logarithms:
-# $\max h \le \text{LSE}(h) \le \max h + \ln N$. Which end it is near tells how many experts are in play.
+# $\max h \le \text{LSE}(h) \le \max h + \ln N$. Which end it is near tells how large the largest probability is: $\text{LSE} - \max h = -\ln p_{\max}$.
 
 # %%
 rng = np.random.default_rng(0)
@@ -231,7 +231,7 @@ for logits in ([5.0, 5.0, 5.0, 5.0], [0.0, -100.0, -100.0, -100.0]):
 assert log_sum_exp([0.0, -100.0, -100.0, -100.0]) < 1e-12
 
 # %% [markdown]
-# So level and decidedness are two things. Lesson 07 meets a loss that holds the first and not the second.
+# So level and decidedness are two things. Lesson 07 meets a loss of the level alone.
 #
 # ## A probability is not a confidence
 #
@@ -285,7 +285,7 @@ for scale in (1, 3):
     print(f"W_g × {scale}: stated {np.mean(sure, axis=0)[0]:.1%}, right {np.mean(sure, axis=0)[1]:.1%}")
 
 # %% [markdown]
-# Right is: a gate probability is a **share of the output**. Nobody tells a router in training which expert is right,
+# Right is: a gate probability is a **share of the weight**. How much of the output that is depends on the expert's output, too. Nobody tells a router in training which expert is right,
 # and the number also sets how loud the expert is. Whether training still ends at a scale that makes it a confidence is
 # not measured here. Our toy has a truth only because we planted one.
 #
@@ -411,16 +411,14 @@ print(
 assert entropy(30 * h_fresh).mean() < 0.1 * np.log(8)
 
 # %% [markdown]
-# Right is: entropy tells how decided a router is, not whether it decides well. Compare it only at equal N (or divided by
-# ln N), and beside an untrained router of the same scale.
+# Right is: entropy tells how decided a router is, not whether it decides well. Compare it only at equal N, and beside an untrained router of the same scale.
 #
 # ## Recap
 #
 # 1. A gap becomes a ratio, e to the gap. Level and ratio of the logits do not matter; their scale does. Against N − 1
 #    equal others, a gap of ln(N − 1) buys one half.
 # 2. Subtract the largest logit, and no exponential overflows. LSE lies between max and max + ln N.
-# 3. A probability is a share of the output. Scaling `W_g` by a factor above 0 changes it, with
-#    the same choices.
+# 3. A probability is a share of the weight. Scaling `W_g` by a factor above 0 changes it, with the same choices.
 # 4. The dense mixture $\sum_i p_i E_i(x)$ runs all N experts, however small their shares.
 # 5. A fresh router's entropy is near ln N; a larger scale lowers it, and teaches it nothing.
 #
@@ -517,7 +515,7 @@ for common in (0.0, 0.5, 1.0):
     found = np.array([least_and_most(common, seed) for seed in range(10)])  # (seeds, 6)
     names = ("mean probability", "first choices", "fair die")
     means = [f"{name} {found[:, 2 * i].mean():.2f} to {found[:, 2 * i + 1].mean():.2f}" for i, name in enumerate(names)]
-    print(f"common part {common}: {'; '.join(means)}; emptiest expert of any seed {found[:, 2].min():.2f}")
+    print(f"common part {common}: {'; '.join(means)}; seeds with an empty expert: {np.sum(found[:, 2] == 0)}")
     assert found[:, 2].mean() < found[:, 4].mean()
     assert found[:, 3].mean() > found[:, 5].mean()
     assert common < 1 or found[:, 2].min() == 0
@@ -525,4 +523,4 @@ for common in (0.0, 0.5, 1.0):
 # %% [markdown] name="deeper-myth-right" tags=["deeper"]
 # (Means over ten seeds of the least and the most served expert.) Right is: without a common part the mean
 # *probabilities* are nearly even and the *choices* are not, beyond what chance explains. With a common part neither is,
-# and in some seed an expert stays empty. Lesson 09 begins here.
+# and the last number counts the seeds in which an expert stays empty. Lesson 09 begins here.

@@ -8,7 +8,7 @@
 # You will be able to
 #
 # 1. say how float16, bfloat16 and float32 share their bits between range and steps;
-# 2. tell overflow, underflow and rounding apart, and name the one that subtracting the maximum cures;
+# 2. tell overflow, underflow and rounding apart, and say which of them subtracting the maximum cures;
 # 3. say when a selection changes, and why routers select on logits, in float32.
 #
 # **Before:** [](lesson:02). **Time:** {{minutes}}.
@@ -166,9 +166,32 @@ for tau in (1, 0.1, 0.01):
     told(f"float32 probabilities, τ = {tau}", runs)
 
 # %% [markdown]
-# The level, which the softmax forgets, decides how many bits are left for the gaps. And probabilities in float32 select
+# The level, which the softmax forgets, decides how many bits are left for the gaps. Probabilities in float32 select
 # as logits do until a low temperature (lesson 03), or large logits, push all but the best to 0. `routing.route` selects
 # on the logits for every gate form, which costs nothing.
+#
+# So far only the logits were rounded. In a model that is stored in bfloat16, x and `W_g` are too, before the product.
+# Does it help to compute their product in 64 bits?
+
+# %%
+def moved_by_inputs(seed, T=2000, d=256, N=64):
+    """Of 100 tokens, those whose pair changes where x and W_g were stored in bfloat16; and those with two equal logits"""
+    rng = np.random.default_rng(seed)
+    x, W_g = rng.normal(size=(T, d)), rng.normal(size=(d, N)) / np.sqrt(d)  # (T, d), (d, N)
+    exact, rounded = x @ W_g, to_bfloat16(x).astype(float) @ to_bfloat16(W_g).astype(float)  # (T, N) each
+    ties = (np.diff(np.sort(rounded)) == 0).any(axis=-1)  # (T,)
+    return 100 * (pairs(rounded) != pairs(exact)).any(axis=-1).mean(), 100 * ties.mean()
+
+
+changed, tied = np.array([moved_by_inputs(seed) for seed in range(5)]).T  # (seeds,) each
+told("x and W_g in bfloat16", changed)
+told("of these logits, two are equal", tied)
+assert min(changed) > 0
+assert max(tied) == 0
+
+# %% [markdown]
+# No ties, and other pairs all the same: rounded inputs put close scores into another order, and no format of the product
+# brings it back.
 #
 # > **Note** Three remedies are in use. Routers compute in float32 while the rest of the model stays in bfloat16 (Fedus et
 # > al. 2021, arXiv:2101.03961, whose run in bfloat16 alone diverged). A *z-loss* in training keeps logits small, where
@@ -177,10 +200,11 @@ for tau in (1, 0.1, 0.01):
 # ## Recap
 #
 # 1. float16 has a short range and finer steps, bfloat16 the range of float32 and coarse steps: 1 at 128.
-# 2. Overflow and underflow happen inside the softmax, and subtracting the maximum cures them. Rounding happens before it
-#    and stays.
+# 2. Inside the softmax, subtracting the maximum cures overflow, and the underflow of the whole sum; small probabilities
+#    still become 0. Rounding happens before it and stays.
 # 3. A selection changes where different scores are stored as equal ones: logits by rounding, more so at a high level;
-#    probabilities by underflow. Select on logits, in float32.
+#    probabilities by underflow. And rounded inputs put scores into another order without a tie. Select on logits, and
+#    compute them in float32 from `x` and `W_g` on.
 #
 # **What this lesson cannot tell you:** whether a *trained* model gets worse by it. Here logits are random, and we counted
 # changes, not losses.

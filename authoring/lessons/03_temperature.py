@@ -237,7 +237,7 @@ assert round(np.mean(moved["(h + noise)/τ", 1])) == 71
 # ## A bias on the scores
 #
 # Noise is one thing that can be added to scores. Another is a **bias**: one number per expert. DeepSeek-V3
-# (arXiv:2412.19437) selects the best of $\text{sigmoid}(h_i) + b_i$. The loss does not train this b. A simple rule
+# (arXiv:2412.19437) selects the best of $\text{sigmoid}(h_i) + b_i$ (within its best groups of experts, which we leave out). The loss does not train this b. A simple rule
 # raises it for experts that get too few tokens (lesson 10). There is no chance in it.
 #
 # Put a τ into that: select the two best of $\text{sigmoid}(h_i/\tau) + b_i$, of 16 experts. The biases have a standard
@@ -277,7 +277,8 @@ assert 0.6 < np.mean(against_1["sigmoid(h/τ) + b", 4]) / 100 < 0.75
 # last row are the controls: no bias, or a bias inside the division, and nothing moves. The rule for noise and bias is
 # one: **τ reaches the choice through what is added after the division.** Dividing changes the gaps between the scores,
 # and what is added stays as large as it was. At τ = 4 all sigmoids are near one half, so the biases decide. At τ = 0.25
-# many are near 1, and again the biases decide.
+# many are near 1, and again the biases decide. (A sum over scores is such an addition, too: DeepSeek-V3 scores a group
+# of experts by the sum of its best two.)
 #
 # DeepSeek-V3 has no τ. But a larger or smaller `W_g` does the same to it, until its rule has moved b again. So its choice
 # hangs on the scale of the logits.
@@ -418,7 +419,7 @@ else:
 #
 # 1. τ → 0 leaves the largest logit (ties share), τ → ∞ makes all equal, and the entropy only rises. A probability
 #    rises where its logit is below the mean logit, and falls where it is above.
-# 2. τ never changes a top-k choice by the logits. It changes the choice where something is added after the division,
+# 2. For a given x, τ changes no top-k choice by the logits. It changes the choice where something is added after the division,
 #    such as a bias, and the number of experts where a threshold on p decides.
 # 3. Noise changes a choice. τ counts for it only if the noise comes after the division.
 # 4. The largest of h/τ + Gumbel noise is a draw from the softmax. A chat model draws; a router takes the top k.
@@ -430,12 +431,13 @@ else:
 #
 # ## Quiz
 #
-# **1. A router with k = 2, without noise and bias, is run at τ = 1 and at τ = 3. What differs?** (a) which experts run
+# **1. A router with k = 2, without noise and bias, gets one x at τ = 1 and at τ = 3. What differs?** (a) which experts run
 # (b) their weights (c) both
 #
 # <details><summary>Answer</summary>
 #
-# (b). Dividing by τ keeps the order, so (a) and (c) fail: top-k sees nothing but the order.
+# (b). Dividing by τ keeps the order, so (a) and (c) fail: top-k sees nothing but the order. (In a model the
+# weights change what the *next* layer sees, so further up other experts may run.)
 #
 # </details>
 #
@@ -567,7 +569,7 @@ assert min(gap for name, gap in gaps.items() if name not in same) > 0.01
 # smaller than `W_g`, so equal steps must be, too. Adam cancels the first: there it is η/τ.
 #
 # So **a constant τ is a starting scale and a learning rate under another name, if nothing else acts before the
-# division.** If something does, its strength must change too: weight decay times τ², noise divided by τ. For the z-loss
+# division.** If something does, its strength must change too: weight decay in the loss times τ², noise divided by τ. For the z-loss
 # no strength will do: it must be given h/τ. (Gradient clipping sees the slopes, and must change with them.)
 
 # %% [markdown] name="deeper-schedules" tags=["deeper"]

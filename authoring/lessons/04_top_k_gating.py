@@ -123,7 +123,7 @@ Live(
 #
 # ## Three ways to share
 #
-# The kept experts are the same in all three forms. Only the sharing differs.
+# For a given x the kept experts are the same in all three forms. Only the sharing differs.
 #
 # | form | name in the code | what it does | where it is used |
 # |---|---|---|---|
@@ -271,7 +271,7 @@ Live(
 
 # %% [markdown]
 # You should see a wide band at scale 1: under B some tokens get far more weight than others. It narrows at a small
-# scale (every token gets about k/N) and at a large k (about 1); a large scale narrows it only once k is 4 or so. At
+# scale (every token gets about k/N) and at a large k (about 1); a large scale narrows it from k = 2 on, and most at k = 4. At
 # k = N nothing is cut, and all forms are the plain softmax.
 #
 # ## Is the output too small?
@@ -292,13 +292,15 @@ assert np.allclose(y_B, p[[2, 1]].sum() * y_A)
 # `routed_scaling_factor`. Experts can absorb a constant, in principle: they are learned and can be larger. In practice
 # it is a starting size and a learning rate, as τ was for `W_g` (lesson 03). With a factor of 16 the layer's output begins
 # 16 times as large, beside the residual stream that it is added to, and the same step of the experts' weights moves it 16
-# times as far. Lesson 08 trains with 1/16 and 16 in a *deeper* cell: there, from the same weights, both come out worse.
+# times as far. Lesson 08 trains with 1/16 and 16 in a *deeper* cell: there, from the same weights
+# and at one rate, both come out worse.
 #
 # What *changes* from token to token says something: where the router is unsure, the layer writes more softly. Switch,
 # OLMoE and DeepSeek-V2 are trained this way.
 #
 # What does hurt is to **change the form afterwards**: a model that was trained with B and is run in form A writes too
-# much, for each token by another factor. (A *deeper* cell measures what it costs.)
+# much, for each token by another factor. (A *deeper* cell measures what it costs a single layer. In a model, what else
+# adds to the stream, and a norm behind it, can make that far less.)
 #
 # ## Only one expert
 #
@@ -399,14 +401,15 @@ visualizer
 #
 # </details>
 #
-# **2. You load OLMoE, trained with form B, into code that renormalises. What happens?** (a) nothing, the ratio between
+# **2. You load OLMoE, trained with form B, into code that renormalises. What happens in its first sparse layer?** (a) nothing, the ratio between
 # experts is the same (b) the layer's outputs become too large, by a factor that varies from token to token (c) other
 # experts are selected
 #
 # <details><summary>Answer</summary>
 #
 # (b). Dividing by the kept mass, which is below 1, makes every output larger. (a) is right about the ratio, but the
-# size counts too. (c): all forms select the same experts.
+# size counts too. (c): for the same x all forms select the same experts. (In later layers x is another one, and so may
+# be the choice.)
 #
 # </details>
 #
@@ -485,8 +488,8 @@ for row in (row for row in table if row["trained"] != row["run"]):
     assert (scaled < plain / 2).all()
 
 # %% [markdown] name="deeper-change-right" tags=["deeper"]
-# The other form costs in every seed, at both lengths. More than half of the cost is mere size: one constant mends it. The
-# rest no constant removes: that part of the factor changes from token to token.
+# The other form costs in every seed, at both lengths. More than half of the cost is mere size, less of it after more
+# steps: one constant mends it. The rest no constant removes: that part of the factor changes from token to token.
 
 # %% [markdown] name="deeper-drop" tags=["deeper"]
 # ## Deeper: when something comes between

@@ -1,7 +1,8 @@
 """What the course holds: lessons with their titles, questions and minutes, the exercises to each, and the module files.
 
 A lesson says all of it in its first cell: `# # 05 · The sparse layer`, its question in bold (`**How …?**`) and
-`**Time:** {{minutes}}`, which `minutes.py` computes. The minutes of exercises are the sum of their questions'.
+`**Time:** {{minutes}}`, which `minutes.py` computes. The minutes of exercises are the sum of their questions'. A mixed
+review is an exercise set without a lesson, `04r_review.py` behind lesson 04, and says its title and question as well.
 """
 
 import re
@@ -23,7 +24,7 @@ MAP_HEAD = "| lesson | question | time | exercises |\n|---|---|---|---|"
 
 README_MAP = re.compile(r"(<!-- the map: [^>]*-->\n).*?(<!-- end of the map -->)", re.DOTALL)
 
-_TITLE = re.compile(r"^# # (\S+) · (.+)$", re.MULTILINE)
+_TITLE = re.compile(r"^# # (?:Exercises )?(\S+) · (.+)$", re.MULTILINE)
 _QUESTION = re.compile(r"\*\*([^*]+\?)\*\*")
 _TIME = "**Time:** {{minutes}}"
 
@@ -36,6 +37,15 @@ class Lesson(NamedTuple):
     title: str
     question: str
     minutes: Minutes
+
+
+class Review(NamedTuple):
+    """What a mixed review says of itself."""
+
+    stem: str
+    number: str
+    title: str
+    question: str
 
 
 @dataclass
@@ -66,6 +76,17 @@ class Course:
                 lessons[lesson.number] = lesson
         return lessons
 
+    @cached_property
+    def reviews(self) -> dict[str, Review]:
+        """Every mixed review by its number, as `lessons`."""
+        reviews = {}
+        for path in sorted(self.root.glob("authoring/exercises/[!.]*r_*.py")):
+            if is_review(path):
+                with suppress(SourceError, UnicodeDecodeError):
+                    review = read_review(path)
+                    reviews[review.number] = review
+        return reviews
+
     def amount(self, number: str) -> str:
         """Return "five questions, about 35 minutes" for the exercises of a lesson. Raises ValueError if it has none."""
         asked = self.asked(number)
@@ -88,9 +109,9 @@ class Course:
 
     def map(self, notebooks: str, exercises: str, here: str = "") -> str:
         """Return the table of lessons; lessons lie under `notebooks`, and `here` is the one that holds the map."""
-        return "\n".join(
-            [MAP_HEAD, *(self._row(lesson, notebooks, exercises, here) for lesson in self.lessons.values())]
-        )
+        rows = {number: self._row(lesson, notebooks, exercises, here) for number, lesson in self.lessons.items()}
+        rows |= {number: self._review(review, exercises) for number, review in self.reviews.items()}
+        return "\n".join([MAP_HEAD, *(rows[number] for number in sorted(rows))])
 
     def _row(self, lesson: Lesson, notebooks: str, exercises: str, here: str) -> str:
         name, asked = f"{lesson.number} {lesson.title}", self.asked(lesson.number)
@@ -98,14 +119,19 @@ class Course:
         practice = f"[{_minutes(asked):g} min]({exercises}{lesson.stem}.ipynb)" if asked else ""
         return f"| {link} | {lesson.question} | {lesson.minutes.short} min | {practice} |".replace("|  |", "| |")
 
+    def _review(self, review: Review, exercises: str) -> str:
+        minutes = f"[{_minutes(self.asked(review.number)):g} min]({exercises}{review.stem}.ipynb)"
+        return f"| {review.number} {review.title} | {review.question} | | {minutes} |"
+
     def address(self, kind: str, name: str, folder: str) -> tuple[str, str]:
         """Return a usual text and the address, seen from `folder`, of a link such as `lesson:05` or `module:layer`."""
         if kind == "module":
             path = self._module(name)
             return path, f"../{path}"
-        if name not in self.lessons or (kind != "lesson" and not self.asked(name)):
+        known: Mapping[str, Lesson | Review] = self.lessons if kind == "lesson" else self.lessons | self.reviews
+        if name not in known or (kind != "lesson" and not self.asked(name)):
             raise ValueError(f"no {kind} {name} in this course")
-        file, target = f"{self.lessons[name].stem}.ipynb", FOLDERS[kind]
+        file, target = f"{known[name].stem}.ipynb", FOLDERS[kind]
         text = f"lesson {name}" if kind == "lesson" else f"{target}/{file}"
         return text, file if folder == target else f"../{target}/{file}"
 
@@ -122,13 +148,33 @@ class Course:
 def read_lesson(path: Path) -> Lesson:
     """Return what a lesson's first cell says of it. Raises SourceError where something is missing."""
     text = path.read_text(encoding="utf-8-sig")
-    first = text.partition("\n\n# %%")[0]
-    number, title = path.stem.partition("_")[0], _TITLE.search(first)
-    question = _QUESTION.search(first.replace("\n# ", " "))
-    if not (title and question and title[1] == number) or _TIME not in first:
+    number, found = path.stem.partition("_")[0], _opening(path.stem, text, _TIME)
+    if not found:
         begin = f"`# # {number} · Title`, `**its question?**` and `{_TIME}`"
         raise SourceError(1, f"a lesson begins with {begin}")
-    return Lesson(path.stem, number, title[2].partition(":")[0], question[1], minutes(read_cells(text, TAGS)))
+    return Lesson(path.stem, number, *found, minutes(read_cells(text, TAGS)))
+
+
+def is_review(path: Path) -> bool:
+    """Tell whether an exercise source is a mixed review, by its name: 04r_review.py."""
+    return path.stem.partition("_")[0].endswith("r")
+
+
+def read_review(path: Path) -> Review:
+    """Return what a review's first cell says of it. Raises SourceError where something is missing."""
+    number, found = path.stem.partition("_")[0], _opening(path.stem, path.read_text(encoding="utf-8-sig"))
+    if not found:
+        raise SourceError(1, f"a review begins with `# # Exercises {number} · Title` and `**its question?**`")
+    return Review(path.stem, number, *found)
+
+
+def _opening(stem: str, text: str, more: str = "") -> tuple[str, str] | None:
+    """Return title and question of a first cell that holds them, the number of its file, and `more`; or None."""
+    first = text.partition("\n\n# %%")[0]
+    title, question = _TITLE.search(first), _QUESTION.search(first.replace("\n# ", " "))
+    if not (title and question and title[1] == stem.partition("_")[0] and more in first):
+        return None
+    return title[2].partition(":")[0], question[1]
 
 
 def plural(number: str, unit: str, count: float) -> str:

@@ -425,6 +425,7 @@ visualizer
 # ## Next
 #
 # - Exercises: [](exercises:04), {{questions}}.
+# - Then a short mixed review of lessons 01 to 04: [](exercises:04r).
 # - The code you used: [](module:routing). Look at `gate_weights`: every form selects on
 #   the logits.
 # - Lesson 05: how a sparse layer is computed fast.

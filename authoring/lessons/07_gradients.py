@@ -468,6 +468,7 @@ assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 # ## Next
 #
 # - Exercises: [](exercises:07).
+# - Then a short mixed review of lessons 04 to 07: [](exercises:07r).
 # - The code you used: [](module:experiments/blind_spot),
 #   [](module:estimators) and [](module:losses).
 # - Lesson 08: training a router.

@@ -118,6 +118,22 @@ def _letters(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class Truth:
+    """True or False: Python's, or the word."""
+
+    asks: str = "True or False"
+
+    def read(self, value: Any) -> bool | Fault:
+        """Return the truth value, or a `Fault`."""
+        if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind == "b":
+            return bool(value)
+        word = value.strip().lower() if isinstance(value, str) else ""
+        return (
+            word == "true" if word in ("true", "false") else Fault(None, f"Expected {self.asks}. Came {show(value)}.")
+        )
+
+
+@dataclass(frozen=True)
 class Fields:
     """A dict that has at least these keys, each with a form of its own. It is read as a dict of these keys."""
 

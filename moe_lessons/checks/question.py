@@ -65,8 +65,13 @@ class Question:
 
     @property
     def set(self) -> str:
-        """Return the number of the exercise set, as its file begins: "01"."""
-        return self.id.split(".")[0].zfill(2)
+        """Return the number of the exercise set, as its file begins: "01"; "04r" of a review."""
+        return set_name(self.id.split(".")[0])
+
+    @property
+    def is_review(self) -> bool:
+        """Tell whether it belongs to a mixed review, which has no lesson of its own."""
+        return self.set.endswith("r")
 
     def made_ready(self) -> "Question":
         """Load what the question needs, before anybody's time counts; return the question."""
@@ -85,6 +90,11 @@ class Question:
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Compare the reply with values computed here."""
         raise NotImplementedError
+
+
+def set_name(number: str) -> str:
+    """Return the number of an exercise set as its file begins: "04" for "4", "04r" for "4r"."""
+    return number.zfill(3 if number[-1:].isalpha() else 2)
 
 
 def about(id: str, title: str, kind: str, difficulty: str, *, points: int, minutes: int) -> dict[str, Any]:
@@ -329,15 +339,16 @@ class ValuesQuestion(VariableQuestion):
     """The learner fills in a dict of numbers; each is compared with `expected()` to within `tolerance`.
 
     `parts` holds each entry's mistakes (`wrong` takes no argument); `advice` says how to go about it when none matches.
+    `tolerance` is one for all entries, or one for each.
     """
 
     expected: Callable[[], dict[str, Any]]
     advice: dict[str, str]
     parts: Mapping[str, tuple[Mistake, ...]] = field(default_factory=dict)
-    tolerance: float = 0.005
+    tolerance: float | Mapping[str, float] = 0.005
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
-        """Judge the entries in order; the first that is missing or wrong is explained."""
+        """Judge the entries in order; the first that is missing or wrong is explained, others that are wrong named."""
         value, expected = reply["value"], self.expected()
         if not isinstance(value, dict):
             return Verdict(False, f"Expected a dict with the keys {', '.join(expected)}; came {describe(value)}.")
@@ -346,19 +357,19 @@ class ValuesQuestion(VariableQuestion):
                 return Verdict(False, f"The key {part!r} is missing; yours are {', '.join(map(repr, value))}.")
             if not isinstance(stacked(value[part]), np.ndarray):
                 return Verdict(False, f"{part!r}: expected {describe(plain(right))}, came {describe(value[part])}.")
-            if not self._near(value[part], right):
-                return self._not_yet(part, value[part])
-        return Verdict(True)
+        wrong = [part for part, right in expected.items() if not self._near(part, value[part], right)]
+        return replace(self._not_yet(wrong[0], value[wrong[0]]), remark=neither(wrong[1:])) if wrong else Verdict(True)
 
     def _not_yet(self, part: str, got: Any) -> Verdict:
         known = (*self.parts.get(part, ()), *(mistake for mistake in self.mistakes if mistake.part == part))
-        mistake = next((mistake for mistake in known if self._near(got, mistake.wrong())), None)
+        mistake = next((mistake for mistake in known if self._near(part, got, mistake.wrong())), None)
         why = mistake.why if mistake else self.advice[part]
         return Verdict(False, f"{part!r} is not {show(got)}.\n{why}", mistake.name if mistake else None)
 
-    def _near(self, value: Any, expected: Any) -> bool:
+    def _near(self, part: str, value: Any, expected: Any) -> bool:
         value, expected = np.atleast_1d(stacked(value)), np.atleast_1d(expected)  # [1.04] counts as 1.04
-        return value.shape == expected.shape and np.allclose(value, expected, rtol=0, atol=self.tolerance)
+        room = self.tolerance[part] if isinstance(self.tolerance, Mapping) else self.tolerance
+        return value.shape == expected.shape and np.allclose(value, expected, rtol=0, atol=room)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,5 +393,10 @@ class EntriesQuestion(VariableQuestion):
         wrong = [entry for entry, right in expected.items() if not self.same(named[entry], right)]
         if not wrong:
             return Verdict(True)
-        also = f"Not right yet either: {', '.join(wrong[1:])}." if wrong[1:] and self.lists_others else ""
+        also = neither(wrong[1:]) if self.lists_others else ""
         return replace(Verdict.of(self.against(wrong[0], named[wrong[0]])), remark=also)
+
+
+def neither(entries: list[str]) -> str:
+    """Name the entries that are wrong beside the one that is explained."""
+    return f"Not right yet either: {', '.join(entries)}." if entries else ""

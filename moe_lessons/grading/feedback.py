@@ -81,7 +81,8 @@ def _help(question: Question) -> str:
         f"<details><summary>Hint {i}</summary><p>{prose(hint)}</p></details>"
         for i, hint in enumerate(question.hints, start=1)
     )
-    return f'<p class="faint">Where to look: lesson {escape(question.set)}, and these hints.</p>{hints}'
+    lesson = f"the lessons up to {question.set[:-1]}" if question.is_review else f"lesson {question.set}"
+    return f'<p class="faint">Where to look: {escape(lesson)}, and these hints.</p>{hints}'
 
 
 def _notes(notes: tuple[str, ...]) -> str:

@@ -19,7 +19,7 @@ MOST_BYTES = 20 * 2**20
 MOST_CELLS, MOST_CHARACTERS = 1000, 2**20
 CHECKED = re.compile(r"""\bcheck\(\s*["'](\w[\w.]{0,20})["']""")
 IMPORTED = re.compile(r"^[ \t]*from[ \t]+moe_lessons\.checks[ \t]+import[ \t][^\n]*\bcheck\b", re.MULTILINE)
-TITLE = re.compile(r"\s*#[ \t]*Exercises (\d\d)\b")
+TITLE = re.compile(r"\s*#[ \t]*Exercises (\d\dr?)\b")
 ENOUGH = 2  # of evidence: less may be chance
 NAMED = re.compile(r"^[ \t]*(?:def[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=(?!=))", re.MULTILINE)
 

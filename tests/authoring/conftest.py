@@ -85,7 +85,7 @@ class Course:
     """A repository with sources under `root`, and no pictures unless a test asks for them."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.questions = root, QUESTIONS
 
     def write(self, path: str, text: str, newline: str = "\n") -> Path:
         file = self.root / path
@@ -96,7 +96,7 @@ class Course:
     def build(self, *options: str, pictures: dict[str, str] | None = None) -> int:
         import build
 
-        return build.main(options, self.root, lambda: QUESTIONS, pictures or {})
+        return build.main(options, self.root, lambda: self.questions, pictures or {})
 
     def notebook(self, path: str) -> nbformat.NotebookNode:
         return nbformat.read(self.root / path, as_version=4)

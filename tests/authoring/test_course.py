@@ -1,5 +1,7 @@
 """What the build knows of the course: the map, links, and how much there is to do."""
 
+from types import SimpleNamespace
+
 import pytest
 from course import Course
 
@@ -108,6 +110,36 @@ def test_without_a_place_for_the_map_nothing_is_asked_and_the_readme_stays(mappe
     assert readme(mapped) == "# A course\n"
 
 
+REVIEW = "# %% [markdown]\n# # Exercises 01r · Review: a part\n#\n# **Which one?** {{questions}}.\n"
+
+
+@pytest.fixture
+def reviewed(mapped):
+    """The small course with a review behind lesson 01."""
+    mapped.questions = mapped.questions | {"1r.1": SimpleNamespace(set="01r", minutes=4)}
+    mapped.write("authoring/exercises/01r_review.py", REVIEW)
+    return mapped
+
+
+def test_a_review_has_a_row_of_its_own_behind_its_lesson_and_can_be_linked(reviewed):
+    reviewed.write("authoring/lessons/02_more.py", lesson("02", "More", more="#\n# [](exercises:01r)\n"))
+    assert reviewed.build() == 0
+    rows = [line for line in readme(reviewed).splitlines() if line.startswith("| ")][1:]
+    assert [row.split()[1].lstrip("[") for row in rows] == ["00", "01", "01r", "02"]
+    assert rows[2] == "| 01r Review | Which one? | | [4 min](exercises/01r_review.ipynb) |"
+    assert "[exercises/01r_review.ipynb](../exercises/01r_review.ipynb)" in reviewed.sources("notebooks/02_more.ipynb")
+    assert "**Which one?** one question, about 4 minutes." in reviewed.sources("exercises/01r_review.ipynb")
+
+
+@pytest.mark.parametrize("change", [("01r ·", "01 ·"), ("**Which", "Which"), ("one?", "one")])
+def test_a_review_that_does_not_say_what_it_is_is_named(reviewed, capsys, change):
+    reviewed.write("authoring/exercises/01r_review.py", REVIEW.replace(*change))
+    assert reviewed.build() == 1
+    begin = "a review begins with `# # Exercises 01r · Title` and `**its question?**`"
+    assert capsys.readouterr().err == f"authoring/exercises/01r_review.py:1: {begin}\n"
+    assert "01r" not in readme(reviewed)
+
+
 # Links and fields
 
 WRITTEN = {
@@ -173,8 +205,6 @@ def test_the_minutes_of_no_lesson(mapped, capsys):
 
 
 def test_one_question_of_one_minute(tmp_path):
-    from types import SimpleNamespace
-
     course = Course(tmp_path, lambda: {"3.1": SimpleNamespace(set="03", minutes=1)})
     assert course.amount("03") == "one question, about 1 minute"
     many = Course(tmp_path, lambda: {str(n): SimpleNamespace(set="03", minutes=2.5) for n in range(13)})

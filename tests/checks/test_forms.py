@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from moe_lessons.checks.forms import Fields, Name, Number, Numbers, row, whole
+from moe_lessons.checks.forms import Fields, Name, Number, Numbers, Truth, row, whole
 from moe_lessons.checks.values import plain
 from moe_lessons.checks.verdicts import Fault, by_test
 
@@ -28,6 +28,9 @@ SETTINGS = Fields({"lr": Number("a number above 0", low=1e-9), "steps": whole(1,
         (whole(1, 10), [5], 5),
         (LISTED, np.float32(0.5), 0.5),
         (NAME, " Straight Through", "straight-through"),
+        (Truth(), True, True),
+        (Truth(), np.bool_(False), False),
+        (Truth(), "false ", False),
     ],
 )
 def test_what_has_the_form_is_read(form, value, wanted):
@@ -57,6 +60,8 @@ def test_a_dict_is_read_entry_by_entry():
         (whole(1, 10), 11, "Expected a whole number from 1 to 10. Came 11."),
         (whole(1, 10), np.inf, "Came inf."),
         (LISTED, 0.25, "Expected one of 0, 0.5. Came 0.25."),
+        (Truth(), 1, "Expected True or False. Came 1."),
+        (Truth(), "no", "Expected True or False. Came 'no'."),
         (NAME, "form C", "Expected one of 'form A', 'straight-through'. Came 'form C'."),
         (SETTINGS, {"lr": 1}, "Expected a dict with the keys 'lr', 'steps', 'gate'. Came a dict with the keys 'lr'."),
         (SETTINGS, {"lr": 0, "steps": 3, "gate": "form A"}, "'lr': expected a number above 0. Came 0."),

@@ -197,3 +197,12 @@ def test_each_number_of_a_dict_has_its_own_mistakes():
     told = [judged(question, {"a": 1, "b": b}) for b in (2, 4, 5)]
     assert [(v.correct, v.mistake) for v in told] == [(True, None), (False, "half"), (False, None)]
     assert told[2].message == "'b' is not 5.\nThink of b."
+    assert judged(question, {"a": 3, "b": 5}).message == "'a' is not 3.\nThink of a.\nNot right yet either: b."
+    roomy = replace(question, tolerance={"a": 0.1, "b": 0.005})
+    assert [judged(roomy, {"a": a, "b": b}).correct for a, b in ((1.09, 2), (1, 2.09))] == [True, False]
+
+
+def test_a_review_is_a_set_of_its_own():
+    question = replace(ask(reference=lambda x: x), id="4r.1")
+    assert (question.set, question.is_review) == ("04r", True)
+    assert (replace(question, id="10.2").set, replace(question, id="10.2").is_review) == ("10", False)

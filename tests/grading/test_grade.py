@@ -33,7 +33,7 @@ def cells_of(path):
 def test_a_solution_has_full_marks(path, sandbox):
     record = graded(path, path.parent, sandbox)
     assert (record.ended, record.total) == (Ended.OK, record.possible), record
-    assert {mark.question.split(".")[0].zfill(2) for mark in record.marks} == {path.name[:2]}
+    assert {questions()[mark.question].set for mark in record.marks} == {path.stem.partition("_")[0]}
     assert record.notes == ()
 
 

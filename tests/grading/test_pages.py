@@ -99,6 +99,11 @@ def test_feedback_shows_each_verdict_with_points_and_hints(records):
     assert page.tags.count("section") == 5
 
 
+def test_feedback_on_a_review_does_not_tell_which_lesson_it_was(made):
+    page = Reader(feedback_page(made.record("ann/x.ipynb", made.mark("4r.1", Status.NOT_YET)), questions()))
+    assert "Where to look: the lessons up to 04, and these hints." in page.text
+
+
 def test_feedback_tells_nothing_hidden(records):
     page = feedback_page(records[0], questions())
     for hidden in ("seed", "123", "secret", questions()["4.1"].idea[:30], records[0].digest):

@@ -45,6 +45,7 @@ def test_private_questions_join_those_of_the_course(own):
     assert list(asked) == ["4.1", "4.2", "4.3", "4.4", "4.5", "4.p1"]
     assert asked["4.p1"].set == "04"
     assert list(chosen([], own(GOOD))) == [*questions(), "4.p1"]
+    assert list(chosen(["04r"], own(GOOD.replace('"4.p1"', '"4r.p1"'))))[-2:] == ["4r.6", "4r.p1"]
 
 
 def test_a_class_of_its_own_may_judge(own):
@@ -55,6 +56,7 @@ def test_a_class_of_its_own_may_judge(own):
 def test_without_a_choice_all_are_asked():
     assert chosen([]) == questions()
     assert {question.set for question in chosen(["01", "04"]).values()} == {"01", "04"}
+    assert {question.set for question in chosen(["04r"]).values()} == {"04r"}
 
 
 @pytest.mark.parametrize("sets", [["99"], ["04", "4"], ["x"]])

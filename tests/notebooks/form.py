@@ -15,12 +15,13 @@ from checked import words
 from moe_lessons.checks import questions
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET = (
+NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET, REVIEW = (
     "every notebook",
     "every lesson",
     "every lesson from 01 on",
     "a lesson with exercises",
     "every exercise set",
+    "a review, the set 04r",
 )
 LONGEST = 40  # minutes of a core
 STILL_LONG = {"08": 45, "09": 45, "10": 55, "11": 55}  # to be cut
@@ -82,6 +83,7 @@ class Page:
             TAUGHT: self.is_lesson and not self.number.startswith("00"),
             PRACTISED: self.is_lesson and asked,
             SET: self.path.parent.name == "exercises",
+            REVIEW: self.path.parent.name == "exercises" and self.number.endswith("r"),
         }[kind]
 
 
@@ -112,7 +114,7 @@ def rule(kind: str, words: str) -> Callable[[Check], Check]:
 def table() -> str:
     """Return all rules as the table in CONTRIBUTING; a kind is named at its first rule."""
     rows = []
-    for kind in (NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET):
+    for kind in (NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET, REVIEW):
         first, *more = (rule.words for rule in RULES if rule.kind == kind)
         rows += [f"| {kind} | {first} |", *(f"| | {words} |" for words in more)]
     return "\n".join(["| of | is asked |", "|---|---|", *rows])
@@ -164,14 +166,24 @@ def length(page: Page) -> Iterator[str]:
 
 @rule(LESSON, "a row in both maps (the build writes it)")
 def mapped(page: Page) -> Iterator[str]:
-    practice = sum(question.minutes for question in questions().values() if question.set == page.number)
-    start = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4)
-    for name, text in (("README", (ROOT / "README.md").read_text("utf-8")), ("lesson 00", Page(ROOT, start).text)):
-        row = next((row for row in text.splitlines() if re.match(rf"\|\s*\[?{page.number}\b", row)), "")
+    practice = minutes_of(page.number)
+    for name, row in rows(page.number):
         if not re.search(rf"\| {page.minutes}( \+ \d+)? min \|", row) or (
             practice and f"[{practice:g} min]" not in row
         ):
             yield f"the map in {name}: {row or 'no row'}"
+
+
+def minutes_of(number: str) -> float:
+    """Return the minutes of an exercise set; 0 where there is none."""
+    return sum(question.minutes for question in questions().values() if question.set == number)
+
+
+def rows(number: str) -> Iterator[tuple[str, str]]:
+    """Yield the names of both maps and the row of a lesson or a review in them, or ""."""
+    start = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4)
+    for name, text in (("README", (ROOT / "README.md").read_text("utf-8")), ("lesson 00", Page(ROOT, start).text)):
+        yield name, next((row for row in text.splitlines() if re.match(rf"\|\s*\[?{number}\b", row)), "")
 
 
 @rule(TAUGHT, "a cell tagged `predict`")
@@ -257,7 +269,7 @@ def exercises(page: Page) -> Iterator[str]:
 
 @rule(SET, "one `check` for each question of the set, with the variable that the question names")
 def checks(page: Page) -> Iterator[str]:
-    given = dict(re.findall(r'check\("([\d.]+)", (\w+)\)', "\n".join(cell.source for cell in page.code)))
+    given = dict(re.findall(r'check\("([\w.]+)", (\w+)\)', "\n".join(cell.source for cell in page.code)))
     asked = {question.id: question.answer for question in questions().values() if question.set == page.number}
     differ = sorted(id for id in asked | given if given.get(id) != asked.get(id))
     yield from (f"{id}: {given.get(id)} in place of {asked.get(id)}" for id in differ)
@@ -269,3 +281,23 @@ def records(page: Page) -> Iterator[str]:
     if (told := len(re.findall(r"^\*[\w ]+ · \w+ · \d+ points? · ", page.text, re.MULTILINE))) != len(asked):
         yield f"{told} records of {len(asked)} questions"
     yield from (question.id for question in asked if not all(t in page.text for t in (*question.hints, question.idea)))
+
+
+@rule(REVIEW, "15 to 20 minutes in all; another set takes 30 to 45")
+def brief(page: Page) -> Iterator[str]:
+    if not 15 <= (minutes := minutes_of(page.number)) <= 20:
+        yield f"{minutes:g} minutes"
+
+
+@rule(REVIEW, "no word in its questions of the lesson that an idea comes from")
+def unnamed(page: Page) -> Iterator[str]:
+    asked = page.text.partition("\n## ")[2].partition("## Where you stand")[0]
+    yield from re.findall(r"[^\n]*\blesson\b[^\n]*", asked, re.IGNORECASE)
+
+
+@rule(REVIEW, "a row in both maps, and a link from the lesson whose number it has")
+def led_to(page: Page) -> Iterator[str]:
+    yield from (f"the map in {name}: {row or 'no row'}" for name, row in rows(page.number) if page.path.name not in row)
+    (path,) = (ROOT / "notebooks").glob(f"{page.number[:2]}_*.ipynb")
+    if f"](../exercises/{page.path.name})" not in Page(path, nbformat.read(path, as_version=4)).section("Next"):
+        yield f"no link in {path.name}"

@@ -139,16 +139,20 @@ def test_every_solution_is_correct(path, shared):
 
 def verdicts(notebook):
     """Return (question, verdict) for every check that a notebook ran, in order."""
-    return re.findall(r"^. (\d+\.\d+): (.*)$", printed(notebook), re.MULTILINE)
+    return re.findall(r"^. (\w+\.\d+): (.*)$", printed(notebook), re.MULTILINE)
 
 
 def of_set(path):
-    return [question.id for question in questions().values() if question.set == path.name[:2]]
+    return [question.id for question in questions().values() if question.set == number(path)]
+
+
+def number(path):
+    return path.stem.partition("_")[0]
 
 
 def test_every_set_has_its_three_notebooks():
     sets = sorted({question.set for question in questions().values()})
-    assert [path.name[:2] for path in EXERCISES] == sets
+    assert [number(path) for path in EXERCISES] == sets
     assert [path.name for path in EXERCISES] == [path.name for path in SOLUTIONS]
 
 

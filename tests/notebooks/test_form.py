@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from checked import Course, questions
 from course import read_lesson
-from form import ANSWERS, ROOT, RULES, Page, table
+from form import ANSWERS, REVIEW, ROOT, RULES, Page, table
 from ipynb import lesson_notebook
 
 PAGES = [
@@ -188,8 +188,23 @@ def test_broken_control_a_question_without_its_record_or_hints_is_found(pattern,
     assert fault in faults("records", page)
 
 
+def review(name=None, added="", cell=2):
+    """Return a review, under another name or with something added to one of its texts."""
+    page = next(page for page in PAGES if page.is_one_of(REVIEW))
+    page = Page(page.path.with_name(name or page.path.name), nbformat.from_dict(page.notebook))
+    page.notebook.cells[cell].source += added
+    return page
+
+
+def test_broken_control_a_review_that_is_long_tells_its_lessons_or_is_led_to_by_none_is_found():
+    assert [faults(name, review()) for name in ("brief", "unnamed", "led_to")] == [[], [], []]
+    assert faults("unnamed", review(added="\n\nSee lesson 04.", cell=-1)) == []
+    assert faults("unnamed", review(added="\n\nThink of Lesson 04.")) == ["Think of Lesson 04."]
+    assert [len(faults(name, review("05r_other.ipynb"))) for name in ("brief", "led_to")] == [1, 3]
+
+
 def test_every_rule_has_a_broken_control():
-    assert {rule.faults.__name__ for rule in RULES} == {*BREAKS, "checks", "records"}
+    assert {rule.faults.__name__ for rule in RULES} == {*BREAKS, "checks", "records", "brief", "unnamed", "led_to"}
 
 
 def test_the_lesson_types_the_worked_example_that_the_package_holds():

@@ -1,0 +1,78 @@
+"""Question 4r.1: the temperature of a log."""
+
+from functools import cache
+
+import numpy as np
+
+from moe_lessons.checks.question import ValuesQuestion, about
+from moe_lessons.checks.verdicts import by_value
+from moe_lessons.routing import softmax
+
+WORDS, SCORES, TAU = ("red", "blue", "green"), np.array([4.1, 3.2, 1.4]), 0.6
+DRAWS = 100_000
+GAP = SCORES[0] - SCORES[1]
+
+
+@cache
+def drawn_log() -> dict[str, int]:
+    """Return how often each word was drawn from the scores at a temperature that the log does not tell."""
+    counts = np.random.default_rng(0).multinomial(DRAWS, softmax(SCORES, TAU))  # (N,)
+    return dict(zip(WORDS, counts.tolist(), strict=True))
+
+
+def ratio() -> float:
+    """Return how many times as often as blue red was drawn."""
+    return drawn_log()["red"] / drawn_log()["blue"]
+
+
+def drawn_share() -> float:
+    """Return the percentage of the draws that were blue."""
+    return 100 * drawn_log()["blue"] / DRAWS
+
+
+DRAWN = ValuesQuestion(
+    **about("4r.1", "The temperature of a log", "read a log", "medium", points=1, minutes=3),
+    hints=(
+        "Two words are enough for τ: how many times as often as blue was red drawn, and what is the gap of their scores? For the router ask what its last step is.",
+        "A gap g at the temperature τ makes the ratio e^(g/τ). So g/τ is the logarithm of the ratio that the log shows. And a router without noise draws nothing.",
+    ),
+    idea="Frequencies of a draw hold the ratio e^(gap/τ), and so τ. A selection of the largest holds no τ at all.",
+    takeaway="From two frequencies and one gap you can read the temperature of any sampler; from a top-k router's choices nobody can.",
+    answer="my_readings",
+    expected=lambda: {"tau": TAU, "to blue": 0.0},
+    tolerance={"tau": 0.03, "to blue": 0.05},
+    advice={
+        "tau": "Take the ratio of two counts. Which gap, divided by which τ, makes e to that power this ratio?",
+        "to blue": "Which expert does top-1 keep for logits 4.1, 3.2, 1.4? Does the answer differ from token to token?",
+    },
+    parts={
+        "tau": by_value(
+            "one over tau: This is 1/τ. Gaps are divided by τ: the ratio is larger than e to the gap, so τ is below 1.",
+            lambda: 1 / TAU,
+            "gap over tau: This is the logarithm of the ratio, so it is gap/τ. The gap is 0.9, not 1.",
+            lambda: np.log(ratio()),
+            "ratio of the counts: This is the ratio of the counts. It is e to the power gap/τ: take its logarithm first.",
+            ratio,
+            "ratio of the scores: This is one score divided by the other. Add 10 to all scores: it changes, and no draw does. Only the gap counts.",
+            lambda: SCORES[0] / SCORES[1],
+            "no temperature: At τ = 1 the ratio would be e to the gap, about 2.5. The log shows more.",
+            lambda: 1.0,
+            "only the gap: This is the gap of the scores. What does it have to be divided by to make the ratio of the log?",
+            lambda: GAP,
+            "logarithm to base 10: You took the logarithm to base 10. A softmax is made of powers of e: `np.log`.",
+            lambda: GAP / np.log10(ratio()),
+            "gap over the ratio: You divided the gap by the ratio of the counts. The ratio is e to the power gap/τ: divide by its logarithm.",
+            lambda: GAP / ratio(),
+        ),
+        "to blue": by_value(
+            "as drawn: This is what the draws give. A router without noise does not draw: it keeps the largest logit, for every one of these tokens the same.",
+            (drawn_share, lambda: round(drawn_share()), lambda: round(drawn_share(), 2), lambda: drawn_share() / 100),
+            "an even share: A third each would need three equal logits and a blind choice. Top-1 keeps the largest.",
+            (lambda: 100 / 3, lambda: 33.0),
+            "everything: This expert is second for every token. With k = 1 the first is kept.",
+            lambda: 100.0,
+            "without a temperature: This is blue's probability at τ = 1. No probability is drawn here: top-1 keeps the largest.",
+            (lambda: 100 * softmax(SCORES)[1], lambda: round(100 * softmax(SCORES)[1])),
+        ),
+    },
+)

@@ -1,0 +1,56 @@
+"""Question 4r.5: two logits that one format takes for one."""
+
+from typing import Any
+
+import numpy as np
+
+from moe_lessons.checks.forms import row
+from moe_lessons.checks.question import VariableQuestion, about
+from moe_lessons.checks.verdicts import always, by_test
+from moe_lessons.precision import to_bfloat16, to_float16
+
+LEAST_GAP, DUST = 0.6, 1e-6
+
+
+def stored(pair: np.ndarray) -> dict[str, Any]:
+    """Return the lead of E2 over E1 in logits (2,), exact and as two formats store them, and what is stored."""
+    short, half = to_bfloat16(pair), to_float16(pair)  # (2,) each
+    fits = bool(np.isfinite(half).all())
+    return {
+        "gap": float(pair[1] - pair[0]),
+        "in_bfloat16": short,
+        "in_float16": half,
+        "fits": fits,
+        "bfloat16_errs": bool(short[1] <= short[0]),
+        "float16_errs": not fits or bool(half[1] <= half[0]),
+    }
+
+
+BITS = VariableQuestion(
+    **about("4r.5", "Two logits, taken for one", "build a counterexample", "medium", points=1, minutes=3),
+    hints=(
+        "How far apart must the numbers of bfloat16 lie, at least, so that two logits with a gap of 0.6 can fall on the same one? From which size on do they?",
+        "From 128 to 256 bfloat16 has whole numbers only. Find two logits there, 0.6 apart, that round to the same one. `to_bfloat16` shows what is stored.",
+    ),
+    idea="The steps of a format grow with the size of the number, so a gap survives at a low level and is lost at a high one; float16 has finer steps at the same level.",
+    takeaway="A router in bfloat16 is only as sharp as its logits are small: one reason to compute it in float32, and to keep logits near 0.",
+    answer="my_two_logits",
+    form=row("a list of two finite numbers, the logits of E1 and E2", least=2, most=2),
+    measured=stored,
+    right=lambda found: found.gap >= LEAST_GAP - DUST and found.bfloat16_errs and not found.float16_errs,
+    mistakes=by_test(
+        "E1 is better: E1's logit is not below E2's, so choosing E1 is right. Make E2 the better one.",
+        lambda found: found.gap <= 0,
+        "gap too small: Their gap is {gap:.3g}. At 0.6 or more it must take larger steps to lose it.",
+        lambda found: found.gap < LEAST_GAP - DUST,
+        "too large for float16: float16 ends at 65,504: one of these becomes infinite there.",
+        lambda found: not found.fits,
+        "float16 errs too: float16 takes the two for one as well: its steps are too large at this level. A lower level will do.",
+        lambda found: found.float16_errs,
+        "level too low: bfloat16 still tells them apart, because its steps are smaller than your gap at this level. Raise both logits.",
+        lambda found: np.abs(found.in_bfloat16).max() < 128,
+        "two whole numbers: The level is high enough, but the two fall on different numbers of bfloat16. Move both a little.",
+        always,
+    ),
+    report="Stored in bfloat16: {in_bfloat16}. In float16: {in_float16}.",
+)

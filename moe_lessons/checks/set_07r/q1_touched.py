@@ -1,0 +1,59 @@
+"""Question 7r.1: what one line of a server's log tells."""
+
+import numpy as np
+
+from moe_lessons.accounting import experts_touched
+from moe_lessons.checks.question import ValuesQuestion, about
+from moe_lessons.checks.verdicts import by_value
+
+N, K, BATCH = 64, 4, 16
+STEP_LOG = {"experts": N, "texts": BATCH, "touched": round(N * experts_touched(N, K, BATCH), 1)}
+SHARE = STEP_LOG["touched"] / N
+MISSED = 1 - SHARE  # the share of experts that no text chose
+TWICE = N * experts_touched(N, K, 2 * BATCH)
+
+
+TOUCHED = ValuesQuestion(
+    **about("7r.1", "One line of a log", "read a log", "medium", points=1, minutes=3),
+    hints=(
+        "Look at the experts that nobody touched. What share are they after 16 texts, and what becomes of that share when 16 more come?",
+        "One text leaves an expert out with probability 1 − k/64, 16 texts with that to the power 16, which is the untouched share. For 32 texts square the untouched share; for k take its 16th root.",
+    ),
+    idea="What multiplies from text to text is the untouched share: (1 − k/N) to the power of the batch.",
+    takeaway="What a batch reads is told by the experts it misses: shares that are missed multiply from token to token, shares that are touched do not.",
+    answer="my_server",
+    expected=lambda: {"k": K, "touched by 32": TWICE},
+    tolerance={"k": 0.05, "touched by 32": 0.1},
+    advice={
+        "k": "The untouched share after 16 texts is (1 − k/N) to the power 16. Solve for k.",
+        "touched by 32": "Ask what share of the experts stays untouched by 16 texts, and by 16 more.",
+    },
+    parts={
+        "k": by_value(
+            "shared out: You divided what was touched by the number of texts. Several texts touch the same expert, and it counts once.",
+            lambda: STEP_LOG["touched"] / BATCH,
+            "with replacement: You let one text choose an expert twice. Its k experts are different ones: it misses one with probability 1 − k/N.",
+            lambda: np.log(MISSED) / np.log(1 - 1 / N) / BATCH,
+            "all touched: You took k/N to the power 16: the chance that *every* text chooses an expert. One text is enough to touch it.",
+            lambda: N * SHARE ** (1 / BATCH),
+            "touched: This is what 16 texts touch together. One text alone touches k.",
+            lambda: STEP_LOG["touched"],
+            "share: This is k/N. Asked is k, a number of experts.",
+            lambda: K / N,
+        ),
+        "touched by 32": by_value(
+            "doubled: Twice as many would be more than there are. The second 16 texts mostly touch what is touched already.",
+            lambda: 2 * STEP_LOG["touched"],
+            "all: Not quite: some experts are missed by all 32.",
+            lambda: N,
+            "the same: The second 16 texts choose for themselves, and touch some of the experts that the first left out.",
+            lambda: STEP_LOG["touched"],
+            "touched share squared: You squared the touched share, which makes it smaller. What multiplies is the share that is missed.",
+            lambda: N * SHARE**2,
+            "untouched: These are the experts that 32 texts leave out. Asked is how many they touch.",
+            (lambda: N - TWICE, lambda: N * MISSED**2),
+            "share: This is the share of the experts. Asked is how many of the 64.",
+            lambda: TWICE / N,
+        ),
+    },
+)

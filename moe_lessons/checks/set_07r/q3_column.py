@@ -1,0 +1,86 @@
+"""Question 7r.3: a gradient with gaps."""
+
+from functools import cache
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.question import ValuesQuestion, about
+from moe_lessons.checks.verdicts import by_value
+
+LOGITS = np.array([0.4, 1.6, -0.5, 0.1, 2.0, -1.2])  # (N,)
+SLOPES = np.array([-0.3, 1.4, 0.8, -2.0, 0.5, 0.9])  # (N,), a_i = v · E_i(x)
+K, CUT, OTHER_CUT, KEPT, OTHER_KEPT = 2, 3, 0, 1, 4  # E4 and E1 are cut, E2 and E5 kept
+
+
+@cache
+def gradient_column() -> tuple[np.ndarray, np.ndarray]:
+    """Return the probabilities (N,) of the token and ∂L/∂h (N,) in form B, both as they are logged."""
+    p, on = routing.softmax(LOGITS), routing.gate_weights(LOGITS, K) > 0  # (N,) each
+    a = np.where(on, SLOPES, 0)  # (N,)
+    return p.round(4), (p * (a - p @ a)).round(4)
+
+
+def right() -> dict[str, float]:
+    """Return the entries that are asked for."""
+    p, g = gradient_column()
+    E4 = float(p[CUT] * g[OTHER_CUT] / p[OTHER_CUT])
+    return {"E4": E4, "E4, ten times its output": E4, "E4 in form A": 0.0, "E2": float(g[KEPT])}
+
+
+COLUMN = ValuesQuestion(
+    **about("7r.3", "A gradient with two gaps", "read a log", "hard", points=1, minutes=3),
+    hints=(
+        "Divide the gradients of the cut experts by their probabilities. What do you see? And what is the sum of a gradient that came through a softmax over all six?",
+        "In form B every cut logit hears −p times the same number, and nothing of its own expert. The six entries sum to 0, so the second gap is minus the sum of the other five.",
+    ),
+    idea="In form B cut logits hear their own p times one common number; all entries sum to 0; in form A cut logits hear exactly 0.",
+    takeaway="Entries of a router's gradient are tied to one another, so two numbers of a log can show that a layer is not the form it claims to be.",
+    answer="my_gaps",
+    expected=right,
+    tolerance=0.0006,
+    advice={
+        "E4": "Divide the gradients of the other cut experts by their p. What is it for E4, then?",
+        "E4, ten times its output": "E4 did not run for this token. Can its output enter anything?",
+        "E4 in form A": "In form A the softmax runs over the kept logits only. Does E4's logit enter the output?",
+        "E2": "First fill in E4. A gradient that came through a softmax over all six logits has a known sum.",
+    },
+    parts={
+        "E4": by_value(
+            "as another cut one: This is the gradient of another cut expert. They hear the same number, but each times its own p.",
+            (
+                lambda: gradient_column()[1][0],
+                lambda: gradient_column()[1][2],
+                lambda: gradient_column()[1][5],
+            ),
+            "nothing heard: So it would be in form A. Here the other cut experts hear something, and so does E4.",
+            lambda: 0.0,
+            "sign turned: The size is right. All cut logits of a token are moved the same way.",
+            lambda: -right()["E4"],
+            "without p: This is the number that all cut logits share. Each hears it times its own p.",
+            lambda: gradient_column()[1][OTHER_CUT] / gradient_column()[0][OTHER_CUT],
+            "p turned round: You multiplied by E1's p and divided by E4's. It is the other way round.",
+            lambda: gradient_column()[1][OTHER_CUT] * gradient_column()[0][OTHER_CUT] / gradient_column()[0][CUT],
+        ),
+        "E4, ten times its output": by_value(
+            "ten times heard: E4 was cut, so it did not run: nothing of its output is in this gradient, however large it is.",
+            lambda: 10 * right()["E4"],
+            "then nothing: Its logit hears what it heard before: whether the whole output should shrink. E4's own output does not enter.",
+            lambda: 0.0,
+        ),
+        "E4 in form A": by_value(
+            "as in form B: In form A E4's logit does not enter the output: the softmax runs over the kept logits only.",
+            lambda: right()["E4"],
+        ),
+        "E2": by_value(
+            "mirror of E5: The two kept ones cancel each other in form A. Here the cut logits have a part in the sum, too.",
+            lambda: -gradient_column()[1][OTHER_KEPT],
+            "E4 left out: E4 has its part in the sum, too.",
+            lambda: right()["E2"] + right()["E4"],
+            "sign turned: All six sum to 0: this is the sum of the other five, so the gap is minus that.",
+            lambda: -right()["E2"],
+            "like a cut one: E2 was kept: its own expert enters its gradient, and p times the common number is not all.",
+            lambda: gradient_column()[0][KEPT] * gradient_column()[1][OTHER_CUT] / gradient_column()[0][OTHER_CUT],
+        ),
+    },
+)

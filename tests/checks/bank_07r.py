@@ -1,0 +1,247 @@
+"""Answers to the review 07r: plausible wrong ones by the mistake that must be named, others, and right ones."""
+
+import math
+
+import numpy as np
+import torch
+
+from moe_lessons.checks.set_07r import STEP_LOG, gradient_column, two_runs
+
+# --- 7r.1 ---------------------------------------------------------------------------------------------------------
+
+N, MISSED = 64, 0.9375  # by one text: 60 of 64
+TOUCHED = STEP_LOG["touched"]
+
+
+def server(k=4, by_32=N * (1 - MISSED**32)):
+    return {"k": k, "touched by 32": by_32}
+
+
+# --- 7r.2 ---------------------------------------------------------------------------------------------------------
+
+SHARES = two_runs().second / two_runs().first  # (T,)
+
+
+def finding(key="norm_topk_prob", run="run 1", kept=SHARES[2]):
+    return {"key": key, "true in": run, "kept by token 3": kept}
+
+
+# --- 7r.3 ---------------------------------------------------------------------------------------------------------
+
+P, G = gradient_column()  # (N,) each
+E4 = -0.0468
+
+
+def gaps(E4=E4, ten=E4, in_A=0, E2=0.2279):
+    return {"E4": E4, "E4, ten times its output": ten, "E4 in form A": in_A, "E2": E2}
+
+
+# --- 7r.4 ---------------------------------------------------------------------------------------------------------
+
+
+def chosen(order, loads, k):
+    experts = np.repeat(np.arange(len(loads)), loads)  # (T·k,)
+    return experts[np.argsort(order)].reshape(-1, k)
+
+
+def by_loop(order, loads, k):
+    ends = np.cumsum(loads)
+    selected = [[None] * k for _ in range(len(order) // k)]
+    for row, assignment in enumerate(order.tolist()):
+        selected[assignment // k][assignment % k] = int((row >= ends).sum())
+    return selected
+
+
+def in_torch(order, loads, k):
+    order, loads = torch.tensor(order), torch.tensor(loads)
+    experts = torch.arange(len(loads)).repeat_interleave(loads)
+    return torch.zeros_like(order).scatter(0, order, experts).reshape(-1, k)
+
+
+def by_pairs(order, loads, k):
+    owner = [e for e, load in enumerate(loads) for _ in range(load)]
+    flat = [e for _, e in sorted(zip(order.tolist(), owner, strict=True))]
+    return np.array(flat, dtype=float).reshape(-1, k)
+
+
+# --- 7r.5 and 7r.6 ------------------------------------------------------------------------------------------------
+
+
+def sizes(tokens=1 / 8, gradient=1 / 32, more=1 / 32, way=1):
+    return {"tokens": tokens, "gradient": gradient, "gradient, k = 8": more, "way of Adam": way}
+
+
+BILL = {
+    "form A": (4, "nothing"),
+    "form B": (4, "a push"),
+    "straight-through": (64, "its worth"),
+    "form A, k = 64": (64, "its worth"),
+    "mask of 0": (64, "nothing"),
+}
+
+
+def bill(**changed):
+    return {row: {"runs": runs, "hears": heard} for row, (runs, heard) in (BILL | changed.get("rows", {})).items()}
+
+
+def with_row(row, runs=None, hears=None):
+    before = BILL[row]
+    return bill(rows={row: (before[0] if runs is None else runs, hears or before[1])})
+
+
+WRONG = {
+    "7r.1": {
+        "shared out": server(k=TOUCHED / 16),
+        "with replacement": server(k=math.log(1 - TOUCHED / 64) / math.log(63 / 64) / 16),
+        "all touched": server(k=64 * (TOUCHED / 64) ** (1 / 16)),
+        "touched": server(k=41.2),
+        "share": server(k=1 / 16),
+        "doubled": server(by_32=2 * TOUCHED),
+        "all": server(by_32=64),
+        "the same": server(by_32=41.2),
+        "touched share squared": server(by_32=TOUCHED**2 / 64),
+        "untouched": server(by_32=N * MISSED**32),
+        "share (2)": server(by_32=1 - MISSED**32),
+    },
+    "7r.2": {
+        "key: routed_scaling_factor": finding("routed_scaling_factor"),
+        "key: scoring_func": finding("scoring_func"),
+        "key: num_experts_per_tok": finding("num_experts_per_tok"),
+        "true in: run 2": finding(run="run 2"),
+        "kept: upside down": finding(kept=1 / SHARES[2]),
+        "kept: cut": finding(kept=1 - SHARES[2]),
+        "kept: another token": finding(kept=SHARES[3]),
+        "kept: percent": finding(kept=100 * SHARES[2]),
+        "kept: percent (2)": finding(kept=round(100 * SHARES[2])),
+        "kept: difference": finding(kept=two_runs().first[2] - two_runs().second[2]),
+    },
+    "7r.3": {
+        "as another cut one": gaps(E4=G[0]),
+        "as another cut one (2)": gaps(E4=-0.026),
+        "as another cut one (3)": gaps(E4=G[5]),
+        "nothing heard": gaps(E4=0),
+        "sign turned": gaps(E4=0.0468),
+        "without p": gaps(E4=G[0] / P[0]),
+        "p turned round": gaps(E4=G[0] * P[0] / P[3]),
+        "ten times heard": gaps(ten=-0.4674),
+        "then nothing": gaps(ten=0),
+        "as in form B": gaps(in_A=E4),
+        "mirror of E5": gaps(E2=0.0796),
+        "E4 left out": gaps(E2=-G[[0, 2, 4, 5]].sum()),
+        "sign turned (2)": gaps(E2=-0.228),
+        "like a cut one": gaps(E2=P[1] * G[0] / P[0]),
+    },
+    "7r.4": {
+        "sort not undone": lambda order, loads, k: np.repeat(np.arange(len(loads)), loads).reshape(-1, k),
+        "turned round": lambda order, loads, k: np.repeat(np.arange(len(loads)), loads)[order].reshape(-1, k),
+        "turned round (2)": lambda order, loads, k: np.searchsorted(np.cumsum(loads), order, "right").reshape(-1, k),
+        "tokens": lambda order, loads, k: order.reshape(-1, k) // k,
+        "order itself": lambda order, loads, k: order.reshape(-1, k),
+        "idle left out": lambda order, loads, k: np.unique(chosen(order, loads, k), return_inverse=True)[1].reshape(
+            -1, k
+        ),
+        "counted from 1": lambda order, loads, k: 1 + chosen(order, loads, k),
+        "by places": lambda order, loads, k: chosen(order, loads, len(order) // k).T,
+        "not cut into tokens": lambda order, loads, k: chosen(order, loads, 1)[:, 0],
+        "rows sorted": lambda order, loads, k: np.sort(by_loop(order, loads, k), axis=1),
+        "one hot": lambda order, loads, k: np.array(
+            [np.bincount(row, minlength=len(loads)) for row in chosen(order, loads, k)]
+        ),
+    },
+    "7r.5": {
+        "one choice": sizes(tokens=1 / 32),
+        "all tokens": sizes(tokens=1),
+        "upside down": sizes(tokens=8),
+        "only the tokens": sizes(gradient=1 / 8),
+        "only the weight": sizes(gradient=1 / 4),
+        "nothing lost": sizes(gradient=1),
+        "weight left at 1/N": sizes(gradient=1 / 256),
+        "upside down (2)": sizes(gradient=32),
+        "twice as large": sizes(more=1 / 16),
+        "half as large": sizes(more=1 / 64),
+        "only the tokens, k = 8": sizes(more=0.25),
+        "only the weight, k = 8": sizes(more=0.125),
+        "as SGD": sizes(way=1 / 32),
+        "root of it": sizes(way=32**-0.5),
+        "farther": sizes(way=32),
+        "as the tokens": sizes(way=1 / 8),
+    },
+    "7r.6": {
+        **{
+            f"{row}: {runs} runs": with_row(row, runs=runs)
+            for row in BILL
+            for runs in (0, 4, 5, 60, 64)
+            if runs != BILL[row][0]
+        },
+        **{
+            f"{row}: {heard}": with_row(row, hears=heard)
+            for row in BILL
+            for heard in ("nothing", "a push", "its worth")
+            if heard != BILL[row][1]
+        },
+    },
+}
+
+UNRECOGNISED = {
+    "7r.1": [server(k=5), server(by_32=50), {"k": 4}, [4, 55.9], server(k=None), server(by_32=math.nan)],
+    "7r.2": [
+        finding(kept=0.7),
+        finding("k"),
+        finding(run="both"),
+        finding(kept=None),
+        "norm_topk_prob",
+        {"key": "norm_topk_prob"},
+    ],
+    "7r.3": [gaps(E4=-0.1), gaps(ten=1), gaps(in_A=0.3), gaps(E2=0.5), {"E4": E4}, gaps(E2="0.228"), None],
+    "7r.4": [
+        lambda order, loads, k: None,
+        lambda order, loads, k: chosen(order, loads, k) * 0,
+        lambda order, loads, k: chosen(order, loads, k)[:, ::-1] + 7,
+        lambda order, loads, k: chosen(order, loads, k)[1:],
+        lambda order, loads, k: loads,
+    ],
+    "7r.5": [sizes(tokens=0.3), sizes(gradient=0.5), sizes(more=3), sizes(way=2), {"tokens": 1 / 8}, [1 / 8, 1 / 32]],
+    "7r.6": [
+        None,
+        "nothing",
+        {"form A": {"runs": 4, "hears": "nothing"}},
+        with_row("form A", runs=65),
+        with_row("form A", runs=0.5),
+        with_row("form A", hears="something"),
+        bill() | {"form A": (4, "nothing")},
+    ],
+}
+
+RIGHT = {
+    "7r.1": [
+        server(),
+        server(4.0, 55.9),
+        server(np.int64(4), np.float32(55.88)),
+        server(torch.tensor(4), 55.9) | {"note": ""},
+        server(64 * (1 - (1 - TOUCHED / 64) ** (1 / 16)), 64 - (64 - TOUCHED) ** 2 / 64),
+    ],
+    "7r.2": [
+        finding(),
+        finding("Norm_TopK_Prob", "Run 1", 0.63),
+        finding(kept=np.float32(SHARES[2])) | {"note": ""},
+        finding(kept=[round(float(SHARES[2]), 2)]),
+    ],
+    "7r.3": [
+        gaps(),
+        gaps(-0.047, -0.047, 0.0, 0.228),
+        gaps(np.float32(E4), np.array(E4), -0.0, [0.2279]),
+        gaps(torch.tensor(E4), torch.tensor(E4), torch.tensor(0)),
+    ],
+    "7r.4": [chosen, by_loop, in_torch, by_pairs],
+    "7r.5": [
+        sizes(),
+        sizes(0.125, 0.03125, 0.03125, 1.0),
+        sizes(np.float32(0.125), [1 / 32], torch.tensor(1 / 32), np.array(1)),
+        sizes(0.13, 0.031, 0.031, 1),
+    ],
+    "7r.6": [
+        bill(),
+        {row: {"hears": heard.upper(), "runs": float(runs)} for row, (runs, heard) in BILL.items()},
+        dict(reversed(bill().items())) | {"note": ""},
+    ],
+}

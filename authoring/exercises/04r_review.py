@@ -91,14 +91,14 @@ check("4r.2", my_gates)
 #
 # {{about 4r.3}}
 #
-# A token's x has length 2. In `W_g` the column of E2 has length 1 and points the same way as x. The column of E1 stands
+# A token's x has length 3. In `W_g` the column of E2 has length 1 and points the same way as x. The column of E1 stands
 # at 60° to x. How long must E1's column be, so that E1 gets **three times** E2's probability? (To two decimals.) What
 # the other experts' columns are does not matter.
 #
 # {{hints 4r.3}}
 
 # %% name="answer-4r-3"
-my_length = (2 * 1 + np.log(3)) / (2 * np.cos(np.radians(60)))  # SOLUTION
+my_length = (3 * 1 + np.log(3)) / (3 * np.cos(np.radians(60)))  # SOLUTION
 
 # %%
 check("4r.3", my_length)
@@ -137,10 +137,10 @@ my_beliefs = {"a": ..., "b": ..., "c": ..., "d": ..., "e": ..., "f": ...}
 my_beliefs = {
     "a": True,  # a factor above 0 keeps the order
     "b": False,  # the same choices are right equally often
-    "c": True,  # 2.84 of ln 64 is a smaller part than 1.61 of ln 8
+    "c": 2.84 / np.log(64) < 1.61 / np.log(8),
     "d": False,  # the LSE is the level
     "e": True,  # no gap changes
-    "f": False,  # against 63 others: 1 / (1 + 63 e^-2) is about a tenth
+    "f": 1 / (1 + 63 * np.exp(-2)) > 0.5,  # 63 others have their part
 }
 
 # %%

@@ -159,7 +159,7 @@ check("7r.4", my_selected)
 # give the FFN and each expert the same gradient if its weight were 1. So only two things make an expert's gradient
 # smaller than the FFN's.
 #
-# Compared with the FFN (1 is equal):
+# Compared with the FFN (1 is equal; fractions such as `1 / 7` are welcome, or three decimals):
 #
 # - `"tokens"`: how many tokens does one expert get?
 # - `"gradient"`: how large is the gradient of the batch's loss with respect to one expert's weights?

@@ -58,7 +58,7 @@ def test_a_gate_that_takes_the_softmax_twice_is_never_more_certain_than_e_to_one
 
 
 def test_the_length_makes_the_probability_three_times_as_large():
-    x, turn = np.array([2.0, 0.0]), np.radians(60)
+    x, turn = np.array([3.0, 0.0]), np.radians(60)
     W_g = np.array([[NEEDED * np.cos(turn), 1.0, -3.0], [NEEDED * np.sin(turn), 0.0, 2.0]])  # (d, N)
     p = routing.softmax(x @ W_g)
     assert p[0] / p[1] == pytest.approx(3)

@@ -8,7 +8,7 @@ from moe_lessons.checks.forms import Number
 from moe_lessons.checks.question import VariableQuestion, about
 from moe_lessons.checks.verdicts import Facts, by_test
 
-X, OTHER, ANGLE, TIMES = 2.0, 1.0, 60.0, 3.0  # lengths of x and of E2's column, degrees of E1's, wanted ratio
+X, OTHER, ANGLE, TIMES = 3.0, 1.0, 60.0, 3.0  # lengths of x and of E2's column, degrees of E1's, wanted ratio
 RIVAL = X * OTHER  # E2's logit
 PER_LENGTH = X * np.cos(np.radians(ANGLE))  # E1's logit for each unit of length
 NEEDED = (RIVAL + np.log(TIMES)) / PER_LENGTH
@@ -23,7 +23,7 @@ LENGTH = VariableQuestion(
     **about("4r.3", "How long must the column be?", "predict a number", "easy", points=1, minutes=3),
     hints=(
         "First write both logits as length times length times cosine. Then ask which *gap* makes a probability three times another.",
-        "E2's logit is 2. E1's is 2 · length · cos 60°, and cos 60° is a half. The gap that makes a ratio of 3 is ln 3.",
+        "E2's logit is 3. E1's is 3 · length · cos 60°, and cos 60° is a half. The gap that makes a ratio of 3 is ln 3.",
     ),
     idea="A logit is length · length · cosine, and a ratio of probabilities is e to a gap of logits: so E1 has to lead by ln 3.",
     takeaway="How much louder one expert is than another is set by a difference of dot products, so a column pays for a bad angle with its length.",
@@ -42,12 +42,14 @@ LENGTH = VariableQuestion(
         near((RIVAL + TIMES) / PER_LENGTH),
         "level: With this length both logits are equal, and so are both probabilities.",
         near(RIVAL / PER_LENGTH),
-        "three times the length: Three times as long as E2's column. E1's logit is then 3 and leads by 1, so its probability is e times E2's, about 2.7.",
+        "three times the length: Three times as long as E2's column. E1's logit is then 4.5 and leads by 1.5, so its probability is e to the 1.5 times E2's, about 4.5.",
         near(TIMES * OTHER),
         "angle left out: You took E1's column for one along x. At 60° only half of its length counts.",
         near((RIVAL + np.log(TIMES)) / X),
-        "x left out: You left out that x has length 2. It makes both logits twice as large.",
+        "x left out: You left out that x has length 3. It makes both logits three times as large.",
         near((OTHER + np.log(TIMES)) / np.cos(np.radians(ANGLE))),
+        "the logit: This is the logit that E1 needs. Its length is less: x has length 3, and of E1's length half counts.",
+        near(RIVAL + np.log(TIMES)),
         "turned round: With this length E2 has three times E1's probability.",
         near((RIVAL - np.log(TIMES)) / PER_LENGTH),
         "only the gap: This is the gap that E1 needs, ln 3. It is a gap above E2's logit.",

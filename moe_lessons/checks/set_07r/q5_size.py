@@ -31,7 +31,7 @@ SIZE = ValuesQuestion(
         "gradient, k = 8": gradient(MORE),
         "way of Adam": 1.0,
     },
-    tolerance={"tokens": 0.0051, "gradient": 0.0006, "gradient, k = 8": 0.0006, "way of Adam": 0.0051},
+    tolerance={"tokens": 0.002, "gradient": 0.0006, "gradient, k = 8": 0.0006, "way of Adam": 0.0051},
     advice={
         "tokens": "A batch of T tokens makes T·k assignments, shared by N experts.",
         "gradient": "Multiply the share of tokens by the weight that each of them gives the expert.",

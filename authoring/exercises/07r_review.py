@@ -120,34 +120,31 @@ my_gaps = {
 check("7r.3", my_gaps)
 
 # %% [markdown]
-# ## 7r.4 From the rows back to the choices
+# ## 7r.4 How much of it is padding?
 #
 # {{about 7r.4}}
 #
-# A layer numbers its assignments token by token: choice j of token t is assignment t·k + j. It sorts them by expert
-# (stable: equals keep their order) and keeps two arrays:
+# Some hardware wants equal shapes. So a layer sorts its rows by expert, one row for each choice of a token, and then fills
+# up **every** expert's rows with zeros until each of the N blocks has as many rows as the fullest. An expert that nobody
+# chose gets a block of zeros. Then all blocks are multiplied at once.
 #
-# - `order` (T·k,): row j of the sorted rows was assignment `order[j]`;
-# - `loads` (N,): how many rows each expert has, the experts in order. A load may be 0.
-#
-# The router's choices themselves were thrown away. Get them back: return `selected` (T, k), where entry [t, j] is the
-# index of the expert that was choice j of token t.
+# `selected` (T, k) holds the indices of the experts that each token chose. Return which share of all rows that are
+# multiplied is padding: a number from 0 to 1.
 #
 # {{hints 7r.4}}
 
 
 # %% name="answer-7r-4"
-def my_selected(order, loads, k):
-    """order (T·k,), loads (N,), k -> selected (T, k)"""
+def my_padding(selected, N):
+    """selected (T, k), N experts -> share of padding, one number"""
     # BEGIN SOLUTION
-    flat = np.empty(len(order), dtype=int)  # (T·k,)
-    flat[order] = np.repeat(np.arange(len(loads)), loads)
-    return flat.reshape(-1, k)  # (T, k)
+    loads = np.bincount(selected.ravel(), minlength=N)  # (N,)
+    return 1 - loads.mean() / loads.max()
     # END SOLUTION
 
 
 # %%
-check("7r.4", my_selected)
+check("7r.4", my_padding)
 
 # %% [markdown]
 # ## 7r.5 How large is an expert's gradient?

@@ -39,29 +39,32 @@ def gaps(E4=E4, ten=E4, in_A=0, E2=0.2279):
 # --- 7r.4 ---------------------------------------------------------------------------------------------------------
 
 
-def chosen(order, loads, k):
-    experts = np.repeat(np.arange(len(loads)), loads)  # (T·k,)
-    return experts[np.argsort(order)].reshape(-1, k)
+def loads(selected, N):
+    return np.array([(selected == e).sum() for e in range(N)])
 
 
-def by_loop(order, loads, k):
-    ends = np.cumsum(loads)
-    selected = [[None] * k for _ in range(len(order) // k)]
-    for row, assignment in enumerate(order.tolist()):
-        selected[assignment // k][assignment % k] = int((row >= ends).sum())
-    return selected
+def padding(selected, N):
+    longest = loads(selected, N).max()
+    return (longest - loads(selected, N)).sum() / (N * longest)
 
 
-def in_torch(order, loads, k):
-    order, loads = torch.tensor(order), torch.tensor(loads)
-    experts = torch.arange(len(loads)).repeat_interleave(loads)
-    return torch.zeros_like(order).scatter(0, order, experts).reshape(-1, k)
+def busy(selected):
+    return np.unique(selected, return_counts=True)[1]
 
 
-def by_pairs(order, loads, k):
-    owner = [e for e, load in enumerate(loads) for _ in range(load)]
-    flat = [e for _, e in sorted(zip(order.tolist(), owner, strict=True))]
-    return np.array(flat, dtype=float).reshape(-1, k)
+def by_blocks(selected, N):
+    rows = [[] for _ in range(N)]
+    for chosen in selected.tolist():
+        for expert in chosen:
+            rows[expert].append(1)
+    longest = max(map(len, rows))
+    blocks = [block + [0] * (longest - len(block)) for block in rows]
+    return 1 - sum(map(sum, blocks)) / (N * longest)
+
+
+def in_torch(selected, N):
+    counts = torch.bincount(torch.tensor(selected).flatten(), minlength=N)
+    return 1 - counts.float().mean() / counts.max()
 
 
 # --- 7r.5 and 7r.6 ------------------------------------------------------------------------------------------------
@@ -132,21 +135,18 @@ WRONG = {
         "like a cut one": gaps(E2=P[1] * G[0] / P[0]),
     },
     "7r.4": {
-        "sort not undone": lambda order, loads, k: np.repeat(np.arange(len(loads)), loads).reshape(-1, k),
-        "turned round": lambda order, loads, k: np.repeat(np.arange(len(loads)), loads)[order].reshape(-1, k),
-        "turned round (2)": lambda order, loads, k: np.searchsorted(np.cumsum(loads), order, "right").reshape(-1, k),
-        "tokens": lambda order, loads, k: order.reshape(-1, k) // k,
-        "order itself": lambda order, loads, k: order.reshape(-1, k),
-        "idle left out": lambda order, loads, k: np.unique(chosen(order, loads, k), return_inverse=True)[1].reshape(
-            -1, k
-        ),
-        "counted from 1": lambda order, loads, k: 1 + chosen(order, loads, k),
-        "by places": lambda order, loads, k: chosen(order, loads, len(order) // k).T,
-        "not cut into tokens": lambda order, loads, k: chosen(order, loads, 1)[:, 0],
-        "rows sorted": lambda order, loads, k: np.sort(by_loop(order, loads, k), axis=1),
-        "one hot": lambda order, loads, k: np.array(
-            [np.bincount(row, minlength=len(loads)) for row in chosen(order, loads, k)]
-        ),
+        "real share": lambda selected, N: selected.size / (N * loads(selected, N).max()),
+        "number of rows": lambda selected, N: N * loads(selected, N).max() - selected.size,
+        "beside the real rows": lambda selected, N: loads(selected, N).max() / loads(selected, N).mean() - 1,
+        "times": lambda selected, N: loads(selected, N).max() / loads(selected, N).mean(),
+        "idle left out": lambda selected, N: 1 - busy(selected).mean() / busy(selected).max(),
+        "last ones left out": lambda selected, N: 1 - np.bincount(selected.ravel()).mean() / loads(selected, N).max(),
+        "tokens for rows": lambda selected, N: 1 - selected.shape[0] / (N * loads(selected, N).max()),
+        "padded to T": lambda selected, N: 1 - selected.shape[1] / N,
+        "first choices only": lambda selected, N: padding(selected[:, 0], N),
+        "one block": lambda selected, N: 1 - selected.size / loads(selected, N).max(),
+        "of each expert": lambda selected, N: 1 - loads(selected, N) / max(loads(selected, N)),
+        "percent": lambda selected, N: 100 * padding(selected, N),
     },
     "7r.5": {
         "one choice": sizes(tokens=1 / 32),
@@ -194,11 +194,11 @@ UNRECOGNISED = {
     ],
     "7r.3": [gaps(E4=-0.1), gaps(ten=1), gaps(in_A=0.3), gaps(E2=0.5), {"E4": E4}, gaps(E2="0.228"), None],
     "7r.4": [
-        lambda order, loads, k: None,
-        lambda order, loads, k: chosen(order, loads, k) * 0,
-        lambda order, loads, k: chosen(order, loads, k)[:, ::-1] + 7,
-        lambda order, loads, k: chosen(order, loads, k)[1:],
-        lambda order, loads, k: loads,
+        lambda selected, N: None,
+        lambda selected, N: 0.5,
+        lambda selected, N: padding(selected, N) ** 2,
+        lambda selected, N: [padding(selected, N)] * N,
+        lambda selected, N: round(padding(selected, N), 2),
     ],
     "7r.5": [sizes(tokens=0.3), sizes(gradient=0.5), sizes(more=3), sizes(way=2), {"tokens": 1 / 8}, [1 / 8, 1 / 32]],
     "7r.6": [
@@ -232,7 +232,7 @@ RIGHT = {
         gaps(np.float32(E4), np.array(E4), -0.0, [0.2279]),
         gaps(torch.tensor(E4), torch.tensor(E4), torch.tensor(0)),
     ],
-    "7r.4": [chosen, by_loop, in_torch, by_pairs],
+    "7r.4": [padding, by_blocks, in_torch, lambda selected, N: np.float32(padding(selected, N))],
     "7r.5": [
         sizes(),
         sizes(0.125, 0.03125, 0.03125, 1.0),

@@ -34,7 +34,6 @@ GIVEN = {
     "7.1": {"p": np.array([0.5, 0.5])},
     "7.5": {"z": RNG.normal(size=3)},
     "7.6": {"t": torch.ones(3)},
-    "7r.4": {"j": 3},
     "8.1": {"means": np.ones((3, 2)), "rng": RNG, "noise_std": 0.5, "T": 6},
     "8.2": {"W": torch.ones(4, 3), "h": torch.ones(2, 3), "domain": torch.tensor([0, 2])},
     "9.1": {"load": np.array([0.0, 1.0]), "below": 0.01},

@@ -15,9 +15,10 @@ from moe_lessons.checks.set_04r.q3_length import NEEDED
 from moe_lessons.checks.set_04r.q4_beliefs import HOLDS, entropy, part_of_most, share_at_gap
 from moe_lessons.checks.set_04r.q6_changes import BEFORE_AND_AFTER, reaches
 from moe_lessons.checks.set_07r import STEP_LOG, gradient_column, two_runs
-from moe_lessons.checks.set_07r.q1_touched import BATCH, TWICE, K, N
+from moe_lessons.checks.set_07r.q1_touched import BATCH, TWICE, K
+from moe_lessons.checks.set_07r.q1_touched import N as OF_THE_LOG
 from moe_lessons.checks.set_07r.q3_column import CUT, LOGITS, SLOPES, right
-from moe_lessons.checks.set_07r.q4_selected import chosen, draw_choices, sorted_choices
+from moe_lessons.checks.set_07r.q4_padding import loads_of, padding, padding_cases
 from moe_lessons.checks.set_07r.q5_size import gradient
 from moe_lessons.checks.set_07r.q6_bill import BILLS
 from moe_lessons.estimators import straight_through
@@ -100,7 +101,7 @@ def test_a_change_reaches_as_far_in_other_worlds():
 def test_the_line_of_the_log_is_what_a_simulation_counts():
     rng = np.random.default_rng(0)
     for batch, touched in ((BATCH, STEP_LOG["touched"]), (2 * BATCH, TWICE)):
-        steps = [len({e for _ in range(batch) for e in rng.choice(N, K, replace=False)}) for _ in range(400)]
+        steps = [len({e for _ in range(batch) for e in rng.choice(OF_THE_LOG, K, replace=False)}) for _ in range(400)]
         assert np.mean(steps) == pytest.approx(touched, abs=0.4)
 
 
@@ -123,11 +124,13 @@ def test_the_column_is_what_torch_finds_whatever_the_cut_expert_says():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_choices_come_back_from_order_and_loads(seed):
-    selected = draw_choices(np.random.default_rng(seed), 7, 5, 2, 1)
-    order, loads = sorted_choices(selected, 5)
-    assert loads[1] == 0 < loads[4]
-    assert chosen(order, loads, 2).tolist() == selected.tolist()
+def test_padding_is_counted_in_the_blocks_themselves(seed):
+    for selected, N in padding_cases(np.random.default_rng(seed)):
+        loads = loads_of(selected, N)
+        blocks = np.arange(loads.max()) >= loads[:, None]  # (N, rows): True is padding
+        assert padding(selected, N) == pytest.approx(blocks.mean())
+    first, second, _ = padding_cases(np.random.default_rng(seed))
+    assert loads_of(*first)[[2, 6]].tolist() == loads_of(*second)[[0, 5]].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("k", [4, 8])

@@ -1,0 +1,84 @@
+"""Question 7r.4: how much of the work is padding."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import by_value
+
+
+def loads_of(selected: np.ndarray, N: int) -> np.ndarray:
+    """Return how many rows each expert gets. selected (T, k). Returns (N,)."""
+    return np.bincount(selected.ravel(), minlength=N)
+
+
+def padding(selected: np.ndarray, N: int) -> float:
+    """Return the share of padding when every expert gets as many rows as the fullest. selected (T, k)."""
+    return 1 - selected.size / (N * loads_of(selected, N).max())
+
+
+def draw_choices(rng: np.random.Generator, T: int, N: int, k: int, idle: tuple[int, ...]) -> np.ndarray:
+    """Return choices (T, k): nobody chooses the `idle` experts, others are liked unevenly, and first choices mislead."""
+    liked = rng.normal(size=N)  # (N,)
+    liked[list(idle)] = -np.inf
+    selected = np.argsort(-(liked + rng.gumbel(size=(T, N))), axis=1)[:, :k]  # (T, k)
+    misled = k == 1 or loads_of(selected, N).max() != k * loads_of(selected[:, 0], N).max()
+    return selected if misled else draw_choices(rng, T, N, k, idle)
+
+
+def padding_cases(rng: np.random.Generator) -> list[tuple]:
+    """One, two and three experts a token; idle ones are the last and one between, the first, and none by design."""
+    sizes = ((23, 7, 1, (2, 6)), (31, 8, 2, (0, 5)), (26, 9, 3, ()))
+    return [(draw_choices(rng, T, N, k, idle), N) for T, N, k, idle in sizes]
+
+
+def share(multiplied: Callable, useful: Callable = lambda selected, N: selected.size) -> Callable:
+    """Return the share of padding if so many rows are multiplied and so many of them are real."""
+    return lambda selected, N: 1 - useful(selected, N) / multiplied(selected, N)
+
+
+def in_all(selected: np.ndarray, N: int) -> int:
+    """Return how many rows are multiplied."""
+    return N * int(loads_of(selected, N).max())
+
+
+PADDING = FunctionQuestion(
+    **about("7r.4", "How much of it is padding?", "write it", "medium", points=1, minutes=4),
+    hints=(
+        "How many rows has the fullest expert? How many rows are multiplied in all when every expert's block is that long, and how many of them are real?",
+        "`np.bincount(selected.ravel(), minlength=N)` counts the rows of all N experts. Multiplied are N times the largest of these; real are as many as there are choices.",
+    ),
+    idea="Padding makes every expert as busy as the fullest one: N times the largest load is multiplied, T·k of it is real.",
+    takeaway="A layer that pads to equal shapes pays for its fullest expert N times: uneven loads then cost FLOPs, on a single machine too.",
+    answer="my_padding",
+    parameters=("selected", "N"),
+    cases=padding_cases,
+    reference=padding,
+    mistakes=by_value(
+        "real share: This is the share of rows that are real. Asked is the padding: 1 minus that.",
+        lambda selected, N: 1 - padding(selected, N),
+        "number of rows: This is how many rows are padding. Asked is their share of all rows that are multiplied.",
+        lambda selected, N: in_all(selected, N) - selected.size,
+        "beside the real rows: You divided the padding by the real rows. Asked is its share of all rows that are multiplied, padding included.",
+        lambda selected, N: in_all(selected, N) / selected.size - 1,
+        "times: This is how many times as many rows are multiplied as are real. Asked is which share of them is padding.",
+        lambda selected, N: in_all(selected, N) / selected.size,
+        "idle left out: You left out experts that nobody chose. They get a block of zeros, too: all N blocks have one shape.",
+        share(lambda selected, N: len(np.unique(selected)) * loads_of(selected, N).max()),
+        "last ones left out: Your count ends at the last expert that somebody chose. Idle experts behind it get a block, too: N is given.",
+        share(lambda selected, N: (selected.max() + 1) * loads_of(selected, N).max()),
+        "tokens for rows: You took the T tokens for the real rows. A token gives a row to each of its k experts.",
+        share(in_all, lambda selected, N: len(selected)),
+        "padded to T: You gave every expert a row for every token. The blocks are only as long as the fullest expert's rows.",
+        share(lambda selected, N: N * len(selected)),
+        "first choices only: You counted first choices alone. All k choices of a token are rows.",
+        share(lambda selected, N: N * loads_of(selected[:, 0], N).max(), lambda selected, N: len(selected)),
+        "one block: You compared with one block, the fullest expert's. There are N of them.",
+        share(lambda selected, N: loads_of(selected, N).max()),
+        "of each expert: This is each expert's own share. Asked is one number, for all blocks together.",
+        lambda selected, N: 1 - loads_of(selected, N) / loads_of(selected, N).max(),
+        "percent: This is in percent. Return a share from 0 to 1.",
+        lambda selected, N: 100 * padding(selected, N),
+    ),
+)

@@ -128,7 +128,7 @@ class Course:
         if kind == "module":
             path = self._module(name)
             return path, f"../{path}"
-        known: Mapping[str, Lesson | Review] = self.lessons if kind == "lesson" else self.lessons | self.reviews
+        known: Mapping[str, Lesson | Review] = {**self.lessons, **({} if kind == "lesson" else self.reviews)}
         if name not in known or (kind != "lesson" and not self.asked(name)):
             raise ValueError(f"no {kind} {name} in this course")
         file, target = f"{known[name].stem}.ipynb", FOLDERS[kind]

@@ -151,6 +151,18 @@ def test_moodle_has_a_worksheet_for_each_set_and_none_of_an_earlier_run(graded, 
     assert moodle_sheets(out) == {}
 
 
+def test_a_review_is_a_set_with_a_worksheet_that_goes_as_others_do(graded, submissions, out, made, monkeypatch):
+    folder = submissions({from_moodle("Ann"): "4.1", from_moodle("Eve Adams"): ""})
+    monkeypatch.setattr(
+        Task, "grade", lambda task, file: made.record(file, made.mark("4r.1" if "Eve" in file else "4.1"))
+    )
+    grade(folder, out, "--sets", "4,4r")
+    assert list(moodle_sheets(out)) == ["marks-moodle-04.csv", "marks-moodle-04r.csv"]
+    (folder / from_moodle("Eve Adams")).unlink()
+    grade(folder, out, "--sets", "4,4r")
+    assert list(moodle_sheets(out)) == ["marks-moodle.csv"]
+
+
 def test_a_folder_that_cannot_be_read_is_said(graded, submissions, out, capsys, monkeypatch):
     folder, scandir = submissions(FILES), os.scandir
 

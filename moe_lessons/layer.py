@@ -3,7 +3,7 @@
 `per_token` and `per_expert` say what the layer computes, as loops to be read. `Experts.forward` computes the same fast:
 it sorts the tokens by expert, so that each expert meets its tokens as one matrix.
 
-Letters: T tokens, d width, f expert width, N experts, k active experts, x (T, d) tokens. Experts are counted from 0.
+Letters: T tokens, d width, d_ff expert width, N experts, k active experts, x (T, d) tokens. Experts are counted from 0.
 """
 
 import warnings
@@ -180,7 +180,7 @@ def feed_forward(
 ) -> Tensor:
     """Apply one expert: act(x W1) W2, or with W3 the gated (silu(x W1) · x W3) W2.
 
-    x: (rows, d). matrices: W1 (d, f), W2 (f, d), and for SwiGLU W3 (d, f). Returns (rows, d).
+    x: (rows, d). matrices: W1 (d, d_ff), W2 (d_ff, d), and for SwiGLU W3 (d, d_ff). Returns (rows, d).
     With a grouped `product` and stacks (N, …) of matrices, all experts at once.
     Raises ValueError for an unknown activation, and another number of matrices than it has.
     Source: Shazeer 2020 (arXiv:2002.05202), Eq. 2 and 6.
@@ -188,9 +188,9 @@ def feed_forward(
     if len(matrices) != (3 if one_of("activation", activation, ACTIVATIONS) == "swiglu" else 2):
         raise refuse("matrices", f"{len(matrices)} of them", "W1, W2 and for swiglu, only for it, W3")
     W1, W2, *W3 = matrices
-    hidden = ACTIVATIONS[activation](product(x, W1))  # (rows, f)
+    hidden = ACTIVATIONS[activation](product(x, W1))  # (rows, d_ff)
     if W3:
-        hidden = hidden * product(x, W3[0])  # (rows, f)
+        hidden = hidden * product(x, W3[0])  # (rows, d_ff)
     return product(hidden, W2)  # (rows, d)
 
 
@@ -198,9 +198,9 @@ class Experts(nn.Module):
     """N feed-forward networks, and the fast way to run k of them a token.
 
     storage: "separate" keeps one parameter per expert and matrix, "stacked" one per matrix. Outputs and gradients are
-    the same, and so is what `state_dict` holds (W1 (N, d, f), W2 (N, f, d), W3 (N, d, f); of separate matrices it is a
-    copy). By default, small experts are stacked: there N calls cost more than one. Large ones are separate: a stack's
-    gradient is one huge fresh buffer at every step.
+    the same, and so is what `state_dict` holds (W1 (N, d, d_ff), W2 (N, d_ff, d), W3 (N, d, d_ff); of separate matrices
+    it is a copy). By default, small experts are stacked: there N calls cost more than one. Large ones are separate: a
+    stack's gradient is one huge fresh buffer at every step.
     """
 
     def __init__(
@@ -268,7 +268,7 @@ class Experts(nn.Module):
 class MoELayer(nn.Module):
     """A router and N experts: y = Σ_{i ∈ S} w_i E_i(x), for each token on its own.
 
-    d_model: width d. d_ff: expert width f. top_k: k, from 1 to num_experts. gate: a key of `routing.GATE_FORMS`.
+    d_model: width d. d_ff: width of an expert. top_k: k, from 1 to num_experts. gate: a key of `routing.GATE_FORMS`.
     activation: "relu", "gelu" or "swiglu". bias, jitter, noise: the router's. storage: see `Experts`.
     Raises ValueError for sizes that do not fit; in the call for integer tokens, another width, device or number format,
     and for logits that are not finite (unlike `routing`, the layer takes no −∞ as a mask).

@@ -88,12 +88,14 @@ for i in range(4):
 #
 # $$p_i = \frac{e^{h_i}}{\sum_j e^{h_j}}$$
 #
-# E3 leads, and E2 is second. By how much will E3 lead?
+# E3 leads with 0.52, and E2 is second with 0.30. Dividing $e^{0.52}$ by $e^{0.30}$ leaves $e^{0.52-0.30}$: E3 is 1.246
+# times as likely as E2.
 #
-# **Predict.** The logits of E3 and E2 are 0.52 and 0.30. How many times as large as E2's probability is E3's?
+# **Predict.** The logit of E1 is raised from −0.18 to 2, so that E1 leads by far. How many times as likely as E2 is E3
+# then?
 
 # %% name="predict-ratio" tags=["predict"]
-my_ratio = ...  # a number: probability of E3 divided by probability of E2
+my_ratio = ...  # a number: E3's probability divided by E2's, when E1's logit is 2
 
 
 # %%
@@ -104,14 +106,18 @@ def softmax(h):
 
 
 p = softmax(h)
-compare(my_ratio, p[2] / p[1])
-print(f"ratio of the logits: {h[2] / h[1]:.3f};  e to their gap: {np.exp(h[2] - h[1]):.3f}")
+p_raised = softmax(np.array([2.0, *h[1:]]))  # (N,)
+compare(my_ratio, p_raised[2] / p_raised[1])
 print("exponentials: ", np.exp(h).round(4), " sum", np.exp(h).sum().round(3))
 print("probabilities:", p.round(4), " sum", p.sum().round(3))
+print("with E1 at 2: ", p_raised.round(4), " sum", p_raised.sum().round(3))
+print(f"E3 : E2 as it was {p[2] / p[1]:.3f}, with E1 at 2 {p_raised[2] / p_raised[1]:.3f};"
+      f"  e to their gap {np.exp(h[2] - h[1]):.3f};  ratio of their logits {h[2] / h[1]:.3f}")  # fmt: skip
+assert round(p[2] / p[1], 3) == round(p_raised[2] / p_raised[1], 3) == 1.246
 
 # %% [markdown]
-# Many people predict the ratio of the logits. But dividing $e^{0.52}$ by $e^{0.30}$ leaves $e^{0.52-0.30}$. The softmax
-# **turns a gap between logits into a ratio of probabilities**.
+# E1 takes from both in the same proportion: only the sum below the fraction has grown, and it cancels. The softmax
+# **turns a gap between logits into a ratio of probabilities**, whatever the others score.
 #
 # > **Myth: "the softmax amplifies: who scores 1.7 times as high gets even more than 1.7 times the probability."** Here
 # > the ratio came out smaller. And add 1 to every logit: the ratio of the scores changes, no probability does.
@@ -518,9 +524,12 @@ assert np.isclose(1 / (1 + np.exp(-gap)), w[2])
 #
 # Add the same vector v to every column. Every logit grows by the same number $x \cdot v$, so no probability changes. So
 # many different matrices are the same router. Can training drift from one to another? Not plain gradient descent through a
-# softmax gate: the columns of its gradient add up to zero (lesson 07 shows why). Adam can, since it divides each
-# entry by that entry's own usual size. Below, both train the same small router for 500 steps; `drift` is how far the
-# mean column has moved. Lesson 07 meets a loss that holds it.
+# softmax gate: the columns of its gradient add up to zero (lesson 07 shows why).
+#
+# **Adam** (Kingma and Ba 2014, arXiv:1412.6980), the usual way to train such models, can. It goes downhill like plain
+# descent, but divides each entry of the gradient by that entry's own usual size. (In the cell `m` is a running mean of
+# the gradient, `v` of its square.) After this division the columns need not add up to zero any more. Below, both train
+# the same small router for 500 steps; `drift` is how far the mean column has moved. Lesson 07 meets a loss that holds it.
 
 # %% name="deeper-shift-cell" tags=["deeper"]
 v = np.array([5.0, -2.0, 1.0])  # (d,)

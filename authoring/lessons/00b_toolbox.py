@@ -6,7 +6,7 @@
 # You will be able to
 #
 # 1. read a dot product as angle *and* length, and name the shape and the axis of every array in a router;
-# 2. turn a difference of logits into a ratio of probabilities, and back;
+# 2. turn logits into a ratio of probabilities, and back;
 # 3. compute a gradient with the chain rule and check it by a finite difference;
 # 4. say what a feed-forward network and a residual stream do to a vector;
 # 5. convert an entropy from nats to bits.
@@ -155,29 +155,33 @@ assert np.allclose(wrong.sum(axis=0), 1)
 assert wrong.sum(axis=-1).round(2).tolist() == [2.61, 1.39]
 
 # %% [markdown]
-# ## 3. exp and log: differences become ratios
+# ## 3. exp and log
 #
 # Softmax gives expert i a share proportional to $e^{h_i}$. With logits 1 and 0, E1 is $e^1 / e^0 = 2.72$ times as
 # likely as E2.
 #
-# **Predict.** With logits 2 and 0 the gap has doubled. How many times as likely is E1 now?
+# **Predict.** Both logits rise by 3, to 4 and 3. How many times as likely as E2 is E1 now?
 
 # %% name="predict-ratio" tags=["predict"]
 predicted_ratio = ...  # type a number here, then run the next cell
 
 # %% name="see-ratio"
-p_1, p_2 = softmax([1.0, 0.0]), softmax([2.0, 0.0])  # (2,), (2,)
-compare(predicted_ratio, p_2[0] / p_2[1], unit="times")
-print(f"gap 1: {p_1[0] / p_1[1]:.2f}; doubled that is {2 * np.e:.2f}, squared it is {np.e**2:.2f}")
-assert round(p_1[0] / p_1[1], 2) == 2.72
-assert np.isclose(p_2[0] / p_2[1], (p_1[0] / p_1[1]) ** 2)
+ratio = {pair: np.divide(*softmax(pair)) for pair in ((1.0, 0.0), (4.0, 3.0), (2.0, 0.0))}
+compare(predicted_ratio, ratio[4.0, 3.0], unit="times")
+for (first, second), times in ratio.items():
+    print(f"logits {first:.0f} and {second:.0f}, gap {first - second:.0f}: {times:.2f} times as likely")
+print(f"2.72 squared is {np.e**2:.2f}")
+assert round(ratio[1.0, 0.0], 2) == 2.72
+assert np.isclose(ratio[4.0, 3.0], ratio[1.0, 0.0])
+assert np.isclose(ratio[2.0, 0.0], ratio[1.0, 0.0] ** 2)
 
 # %% [markdown]
-# Adding to the gap multiplies the ratio: $e^{a+b} = e^a e^b$. In general
+# Adding 3 to both multiplies both exponentials by $e^3$, which cancels. Adding to the *gap* multiplies the ratio:
+# $e^{a+b} = e^a e^b$. In general
 #
 # $$\frac{p_i}{p_j} = e^{\,h_i - h_j}, \qquad h_i - h_j = \ln \frac{p_i}{p_j} .$$
 #
-# **Move it.** Which gap makes E1 ten times as likely as E2? Then move "add to both": what changes?
+# **Move it.** Which gap makes E1 ten times as likely as E2? Then move "add to both": which numbers change, which stay?
 
 # %%
 Live(
@@ -208,7 +212,9 @@ assert np.allclose(softmax(h_low), softmax(h_high))
 #
 # $$\frac{dL}{dw} = \frac{dL}{dr} \cdot \frac{dr}{dh} \cdot \frac{dh}{dw} = 4 \times 1 \times 2 = 8 .$$
 #
-# **Predict.** w goes from 3 to 3.01. By how much does L grow, about?
+# So if w goes from 3 to 3.01, L grows by about 8 × 0.01 = 0.08.
+#
+# **Predict.** w goes from 1.5 to 1.51. By how much does L change, about? (The slopes are others there.)
 
 # %% name="predict-nudge" tags=["predict"]
 predicted_change = ...  # type a number here, then run the next cell
@@ -219,9 +225,13 @@ def loss(w):
     return (max(2 * w, 0) - 4) ** 2
 
 
-compare(predicted_change, loss(3.01) - loss(3), within="10 %")
-print(f"slope × nudge = 8 × 0.01 = {8 * 0.01:.2f}; L went from {loss(3)} to {loss(3.01):.4f}")
-at = toolbox.chain_factors(3.0)
+compare(predicted_change, loss(1.51) - loss(1.5), within="10 %")
+at, there = toolbox.chain_factors(3.0), toolbox.chain_factors(1.5)
+for w, slopes in ((3, at), (1.5, there)):
+    print(f"w = {w}: slope {slopes['dL/dw']:.0f}, times 0.01 {slopes['dL/dw'] * 0.01:+.2f}; "
+          f"L goes from {loss(w):.4f} to {loss(w + 0.01):.4f}")  # fmt: skip
+assert (there["dL/dr"], there["dL/dw"], loss(1.5)) == (-2, -4, 1)
+assert abs(loss(1.51) - loss(1.5) + 0.04) < 0.001
 assert (at["h"], at["r"], at["L"]) == (6, 6, 4) == (2 * 3, max(2 * 3, 0), loss(3))
 assert (at["dh/dw"], at["dr/dh"], at["dL/dr"], at["dL/dw"]) == (2, 1, 4, 8)
 

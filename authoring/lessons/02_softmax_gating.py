@@ -235,11 +235,17 @@ assert log_sum_exp([0.0, -100.0, -100.0, -100.0]) < 1e-12
 #
 # ## A probability is not a confidence
 #
-# To test a probability one must know the truth. So we plant it: tokens of four groups, each group around its own
-# centre, all centres equally long. The router has the centres as columns. For exactly this task its softmax is the true
-# probability of each group. (The groups are equally frequent, the noise has variance 1 in every entry and the centres are
-# equally long, so the log-ratio of two groups is $x\cdot(c_i - c_j)$.) On average its largest probability is 0.82, and it
-# is right in 82 % of the cases. Then we multiply `W_g` by 3, and, for comparison, by 1/3. No first choice changes.
+# To test a probability one must know the truth. So we plant it. Each token is drawn from one of four groups: x is the
+# centre of its group plus noise. Column i of `W_g` is the centre of group i. So E2 with probability 0.7 would say: this
+# token is from group 2, with a chance of 70 %. For every token the cell notes two things:
+#
+# - what the router **says**: its largest probability;
+# - whether it is **right**: whether that expert's group is the one that the token was drawn from.
+#
+# For exactly this task the softmax is the true probability of each group. (The groups are equally frequent, the noise has
+# variance 1 in every entry and the centres are equally long, so the log-ratio of two groups is $x\cdot(c_i - c_j)$.) On
+# average it says 0.82, and it is right for 82 % of the tokens. Then we multiply `W_g` by 3, and, for comparison, by 1/3.
+# No first choice changes.
 #
 # **Predict.** With `W_g` × 3, what is the mean of the largest probability, in per cent?
 
@@ -249,13 +255,13 @@ my_stated = ...  # a number from 0 to 100
 
 # %%
 def stated_and_right(scale, seed, T=4000, d=8, N=4):
-    """The largest probability of each token, and whether that expert is its true group: (T,), (T,)"""
+    """What the router says of each token, and whether it is right: (T,), (T,)"""
     rng = np.random.default_rng(seed)
     centres = 2 * np.eye(N, d)  # (N, d)
-    group = rng.integers(N, size=T)  # (T,), the truth
-    x = centres[group] + rng.normal(size=(T, d))  # (T, d)
+    group = rng.integers(N, size=T)  # (T,), the truth, which the router does not see
+    x = centres[group] + rng.normal(size=(T, d))  # (T, d), a centre plus noise
     p = softmax(x @ (scale * centres.T))  # (T, N)
-    return p.max(axis=1), p.argmax(axis=1) == group
+    return p.max(axis=1), p.argmax(axis=1) == group  # says, is right
 
 
 runs = {scale: [stated_and_right(scale, seed) for seed in range(5)] for scale in (1 / 3, 1, 3)}
@@ -399,6 +405,34 @@ for scale in (0.1, 1, 4.3, 10, 30):
 assert abs(entropy(4.3 * h_fresh).mean() / np.log(8) - 0.5) < 0.005
 
 # %% [markdown]
+# **Draw it yourself**, with matplotlib: the mean entropy over the scale. The numbers are there, two lines are missing.
+# Write them in place of the dots, and run the cell again.
+
+# %% name="draw-entropy"
+import matplotlib.pyplot as plt
+
+scales = np.linspace(0, 30, 61)  # (61,)
+mean_entropy = [entropy(scale * h_fresh).mean() for scale in scales]  # nats
+fig, ax = plt.subplots(figsize=(6, 3))
+...  # mean_entropy over scales: ax.plot(what runs to the right, what runs upwards)
+...  # a dashed line at the height of ln 8: ax.axhline(height, linestyle="--")
+assert np.isclose(entropy(0 * h_fresh).mean(), np.log(8))
+assert all(np.diff([entropy(scale * h_fresh).mean() for scale in range(31)]) < 0)
+assert entropy(30 * h_fresh).mean() < 0.2
+assert entropy(5 * h_fresh).mean() < np.log(8) / 2
+ax.set(xlabel="scale of W_g", ylabel="mean entropy, nats")
+plt.show()
+
+# %% [markdown]
+# <details><summary>Two lines that do it</summary>
+#
+# `ax.plot(scales, mean_entropy)` and `ax.axhline(np.log(8), linestyle="--")`
+#
+# </details>
+#
+# You should see empty axes at first. With your lines: a curve that starts on the dashed line, at scale 0, falls all the
+# way, more than half of it before a scale of 5, and is below 0.2 at 30.
+#
 # > **Myth: "a low entropy shows that the router has learned to specialise."** Two lines: take the untrained router times
 # > 30.
 

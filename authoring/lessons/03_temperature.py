@@ -132,14 +132,28 @@ Live(
 # You should see that p and weight change, and the marks under *kept* never do. Only E2 has a hill. In the tie with
 # k = 1, E1 is kept: of equal logits the lower index comes first, at every τ.
 #
-# At the top of the hill the mean logit $\bar h = \sum_j p_j h_j$ equals E2's own, 0.30. That is no accident. Raising τ
-# pulls every $h_i/\tau$ towards 0, a large one most. But the softmax knows only differences. So what counts is who loses
-# more *than the average*:
+# At the top of the hill the mean logit $\bar h = \sum_j p_j h_j$ (each logit weighted by its probability) equals E2's own,
+# 0.30. That is no accident. Raising τ pulls every $h_i/\tau$ towards 0, a large one most. But the softmax knows only
+# differences. So what counts is who loses more *than the average*. First in numbers: τ goes from 1 to 1.01.
+
+# %% name="see-slope"
+p, p_after = tempered(h, 1.0), tempered(h, 1.01)  # (N,) each
+mean_logit = p @ h
+print(f"at τ = 1 the mean logit is {mean_logit:.3f}")
+for i in range(4):
+    print(f"E{i + 1}: mean − logit {mean_logit - h[i]:+.3f}, times p {p[i] * (mean_logit - h[i]):+.3f};"
+          f"  p changes by {p_after[i] - p[i]:+.5f}")  # fmt: skip
+assert np.allclose(100 * (p_after - p), p * (mean_logit - h), rtol=0.1)
+assert round(p[2] * (mean_logit - h[2]), 3) == -0.116
+
+# %% [markdown]
+# Read the row of E3: its logit is 0.320 above the mean. Times its p that is −0.116, the **slope**: per unit of τ. τ rose
+# by 0.01, so p changes by about a hundredth of the slope. In general
 #
 # $$\frac{\partial p_i}{\partial \tau} = \frac{p_i\,(\bar h - h_i)}{\tau^2}.$$
 #
-# Experts with a logit above the mean give, those below receive. The mean itself falls as τ rises. It passes 0.30 on its
-# way, and from then on E2 gives, too.
+# Experts with a logit above the mean give, those below receive. The mean itself falls as τ rises. At a low τ it lies above
+# 0.30, and E2 receives. It passes 0.30 on its way, and from then on E2 gives, too.
 #
 # And the entropy? In the picture it climbs from 0 to ln 4. Could other logits make it turn back? Here are 200 random
 # routers for each of five seeds, at 100 temperatures.
@@ -396,9 +410,10 @@ assert holds["e"]
 # constant τ adds no router that was not there before.
 #
 # And in training? There too it is only another start and another learning rate for `W_g`, on a condition: nothing else
-# acts on `W_g` or h *before* the division. Weight decay pulls at `W_g` itself; a z-loss (lesson 07) or noise may look at
-# h. Then their strengths have to change as well. A *deeper* cell works it out. A τ that *changes* during training
-# ("annealing") is another matter: its usual shapes are in a *deeper* cell, what they do in training is in lesson 08.
+# acts on `W_g` or h *before* the division. Three things may: **weight decay**, which makes every number of `W_g` a little
+# smaller at each step; a **z-loss**, a penalty on large logits (lesson 07); and noise on h. Then their strengths have to
+# change as well. A *deeper* cell works it out, also for Adam. A τ that *changes* during training ("annealing") is another
+# matter: its usual shapes are in a *deeper* cell, what they do in training is in lesson 08.
 #
 # ## The bet
 
@@ -514,9 +529,12 @@ my_rate = ...  # a number
 
 # %% [markdown] name="deeper-rate" tags=["deeper"]
 # The loss below is a number for each expert and token, weighted by p. Its slopes are taken by small steps, so no formula
-# is needed. Four things that training may add act before the division: weight decay (each step also pulls `W_g` towards
-# 0), noise on h, a z-loss (it punishes a large log-sum-exp of h), and, in a way, Adam, which divides each slope by its
-# own usual size.
+# is needed. Four things may be added:
+#
+# - **weight decay**: each step also takes the same small share off every number of `W_g`;
+# - **noise** on h, before the division;
+# - a **z-loss**, a second loss: a small factor times the square of the log-sum-exp of h (lessons 02 and 07);
+# - **Adam**, another way to step: each slope is divided by its own usual size.
 
 
 # %% name="deeper-rate-functions" tags=["deeper"]

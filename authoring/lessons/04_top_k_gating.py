@@ -92,11 +92,13 @@ def leaked(N, cut, seed):
 
 for N in (4, 8, 64, 256):
     shares = [leaked(N, 0.0, seed) for seed in range(5)]
-    print(f"N = {N:>3}: {np.mean(shares):.1%} of the weight leaks (from {min(shares):.1%} to {max(shares):.1%})")
-    assert max(leaked(N, -np.inf, seed) for seed in range(5)) == 0
+    masked = max(leaked(N, -np.inf, seed) for seed in range(5))
+    print(f"N = {N:>3}: {np.mean(shares):5.1%} of the weight leaks (from {min(shares):.1%} to {max(shares):.1%}),"
+          f" with −∞ {masked}")  # fmt: skip
+    assert masked == 0
 
 # %% [markdown]
-# A third with four experts, most of it with many. With −∞ it is exactly 0 for each of them.
+# A third with four experts, most of it with many. With −∞ it is 0 for each of them (last column).
 #
 # **Question for the picture:** leave N at 4. The slider `shift` adds a number to every logit. What does it do above,
 # and below? For which shifts do the cut experts hold more than half? Then put it back to 0 and raise N.
@@ -132,31 +134,33 @@ Live(
 # | B′ | `softmax_topk_renorm` | as B, then divide by the sum ("renormalise") | Mixtral in the library `transformers`; DeepSpeed's top-2 |
 #
 # Mixtral appears twice: two programs for the same trained model, one with form A and one with B′. Is one of them
-# wrong?
+# wrong? A looks at the kept logits only. In B and B′ all four go into the softmax.
 #
-# **Predict.** Over 1,000 random tokens with eight experts, how far apart are the weights of A and B′ at most? Type a
-# number, say 0.1.
+# **Predict.** The worked example, k = 2. The logit of E1, which is cut, rises from −0.18 to 0.10; E1 stays cut. In which
+# forms does the weight of E3 change? (a) in none (b) in B (c) in B and B′ (d) in all three
 
-# %% name="predict-difference" tags=["predict"]
-my_largest_difference = ...  # a number between 0 and 1
+# %% name="predict-cut-logit" tags=["predict"]
+my_forms = ...  # "a", "b", "c" or "d"
 
 # %%
+nearer = np.array([0.10, *h[1:]])  # (N,): E1 nearly kept
+rows = {form: (gate_weights(h, 2, form), gate_weights(nearer, 2, form)) for form in GATE_FORMS}  # (N,) twice each
+felt = [form for form, (before, after) in rows.items() if not np.isclose(before[2], after[2])]
+compare(my_forms, "abcd"[len(felt)])
+for form, (before, after) in rows.items():
+    print(f"{form:<20} weights {before.round(4)}  sum {before.sum():.4f};  E3 with E1 at 0.10: {after[2]:.4f}")
 many = 2 * np.random.default_rng(1).normal(size=(1000, 8))  # (T, N)
 apart = [np.abs(gate_weights(many, k) - gate_weights(many, k, "softmax_topk_renorm")).max() for k in range(1, 9)]
-compare(my_largest_difference, max(apart), within=0.001)
-print(f"largest difference for any k: {max(apart):.1e}, the rounding of the last digit")
-print("the worked example, k = 2:")
-for form in GATE_FORMS:
-    weights = gate_weights(h, 2, form)  # (N,)
-    print(f"    {form:<20} weights {weights.round(4)}  sum {weights.sum():.4f}")
+print(f"1,000 tokens, 8 experts, any k: A and B′ differ by at most {max(apart):.0e}, the rounding of the last digit")
+for rest in ([0.19, 0.16, 0.15], [0.1] * 5):
+    print("p = .3, .2 and", rest, "-> B′", gate_weights(np.log([0.3, 0.2, *rest]), 2, "softmax_topk_renorm").round(3))
+assert felt == ["softmax_topk"]
 assert max(apart) < 1e-14
-assert np.allclose(softmax(np.log([0.3, 0.2])), [0.6, 0.4])
 
 # %% [markdown]
-# They are the same function. In $p_i = e^{h_i} / Z$ the denominator Z is shared by all experts, and dividing by the
+# A and B′ are the same function. In $p_i = e^{h_i} / Z$ the denominator Z is shared by all experts, and dividing by the
 # kept sum cancels it: $\;\dfrac{p_i}{\sum_{j \in S} p_j} = \dfrac{e^{h_i}}{\sum_{j \in S} e^{h_j}}$. So probabilities
-# .3 and .2 become .6 and .4, whatever the others hold. One function has one slope, so both learn alike, too. B is
-# another: in it the cut experts still count, as part of Z.
+# .3 and .2 become .6 and .4, whatever the others hold. B is another: in it the cut experts still count, as part of Z.
 #
 # > **Myth: "renormalise with a second softmax over the selected scores."** It depends on which scores. Over the
 # > *logits* it is form A, and then no first softmax is needed. Over the *probabilities* it is another function.
@@ -164,6 +168,7 @@ assert np.allclose(softmax(np.log([0.3, 0.2])), [0.6, 0.4])
 # %%
 print("softmax of the kept logits:       ", softmax(h[[2, 1]]).round(3))
 print("softmax of the kept probabilities:", softmax(p[[2, 1]]).round(3), " <- too flat")
+print("the same of probabilities 1 and 0: ", softmax([1.0, 0.0]).round(3))
 assert np.allclose(softmax(p[[2, 1]]), [0.518, 0.482], atol=5e-4)
 assert np.isclose(softmax([1.0, 0.0])[0], np.e / (np.e + 1))
 
@@ -216,12 +221,14 @@ for shift in (-5, 0, 5):
     form_A, sigmoid = gate_weights(h + shift, 2), sigmoid_gate(h + shift, 2)  # (N,) each
     print(f"shift {shift:+}: form A {form_A.round(4)}   sigmoid {sigmoid.round(4)}")
 print("with the factor of DeepSeek-V3:", sigmoid_gate(h, 2, factor=2.5).round(4))
+print("scores at shift +5:", expit(h + 5).round(3))
+print("sigmoid / e^h at shift −5:", (expit(h - 5) / np.exp(h - 5)).round(3))
 assert before.round(3) == 0.522
 assert np.allclose(sigmoid_gate(h - 20, 2), gate_weights(h, 2), atol=1e-8)
 
 # %% [markdown]
 # A sigmoid sees the level. For high logits all scores are near 1, and the shares near equal; for low ones a sigmoid is
-# all but $e^{h}$, and the weights are those of A. (DeepSeek-V3 chooses by $s_i$ plus a bias, lessons 03 and 10; the
+# all but $e^{h}$, and the weights come near those of A. (DeepSeek-V3 chooses by $s_i$ plus a bias, lessons 03 and 10; the
 # weights are without it.)
 #
 # ## How much is kept
@@ -250,8 +257,8 @@ for N, k in ((8, 1), (8, 2), (64, 2), (64, 8)):
     assert (N, k) != (64, 2) or max(cells[1]) < 0.2
 
 # %% [markdown]
-# At scale 1 the best two of 64 hold less than a fifth. Three things decide: how many you keep, of how many, and how large
-# the logits are. (Independent normal logits are a stand-in for a router's.)
+# At scale 1 the best two of 64 hold less than a fifth. The table shows three things that decide: how many you keep, of how
+# many, and how large the logits are. (Independent normal logits are a stand-in for a router's.)
 #
 # **Question for the picture:** is the weight that form B hands out the same for every token? With 8 experts, which
 # scales and which k make the band narrow? Where do all three forms agree?
@@ -292,8 +299,7 @@ assert np.allclose(y_B, p[[2, 1]].sum() * y_A)
 # `routed_scaling_factor`. Experts can absorb a constant, in principle: they are learned and can be larger. In practice
 # it is a starting size and a learning rate, as τ was for `W_g` (lesson 03). With a factor of 16 the layer's output begins
 # 16 times as large, beside the residual stream that it is added to, and the same step of the experts' weights moves it 16
-# times as far. Lesson 08 trains with 1/16 and 16 in a *deeper* cell: there, from the same weights
-# and at one rate, both come out worse.
+# times as far. Lesson 08 trains with 1/16 and with 16 in a *deeper* cell, and measures what that costs.
 #
 # What *changes* from token to token says something: where the router is unsure, the layer writes more softly. Switch,
 # OLMoE and DeepSeek-V2 are trained this way.
@@ -325,27 +331,28 @@ print(f"{'sigmoid':<20} weight of E3: {sigmoid_gate(h, 1)[2]:.3f} -> {sigmoid_ga
 #
 # ## Equal logits
 #
-# Routers have been started at `W_g = 0`.
+# Routers have been started at `W_g = 0`. Then all logits tie, and the rule for ties decides for everyone. The course's rule
+# is: **the lower index comes first**. Another program finds the k best of 8 in its own way: it sorts the logits upwards,
+# equals staying in their order, and takes the last k, `np.argsort(h, kind="stable")[-k:]`.
 #
-# **Predict.** 1,000 random tokens meet a zero router with 8 experts, k = 2. How many of the 2,000 places does E1 get?
+# **Predict.** Which expert does that program choose for k = 1?
 
 # %% name="predict-tie" tags=["predict"]
-my_count_of_E1 = ...  # a whole number
+my_expert = ...  # such as "E3"
 
 # %%
+from_the_end = np.argsort(np.zeros(8), kind="stable")[-2:]  # (k,) indices
+compare(my_expert, f"E{from_the_end[-1] + 1}")
 crowd = np.random.default_rng(0).normal(size=(1000, 16))  # (T, d)
 counts = np.bincount(route(crowd, np.zeros((16, 8)), k=2).selected.ravel(), minlength=8)  # (N,)
-compare(my_count_of_E1, counts[0])
-print("tokens sent to E1..E8:", counts)
-backwards = np.argsort(np.zeros(8), kind="stable")[::-1][:2]
-print("sorted upwards and read from the end, the same tie gives indices", backwards)
+print("k = 2, the other program:", [f"E{i + 1}" for i in from_the_end])
+print("k = 2, the course's rule, 1,000 tokens: places of E1..E8", counts)
 assert counts.tolist() == [1000, 1000, 0, 0, 0, 0, 0, 0]
-assert backwards.tolist() == [7, 6]
+assert from_the_end.tolist() == [6, 7]
 
 # %% [markdown]
-# All logits are equal, so the rule for ties decides for everyone. The course's rule: **the lower index comes first**.
-# It is no law. `torch.topk` promises no order among equals, nor does `np.argsort` without `kind="stable"`; a stable
-# sort does. Two programs with other rules route such tokens differently. (Numbers with fewer bits make ties common:
+# The same weights, and no token goes to the same expert in both programs. Neither rule is a law: `torch.topk` promises no
+# order among equals, nor does `np.argsort` without `kind="stable"`. (Numbers with fewer bits make ties common:
 # [](lesson:02b).) Shazeer et al. started with zeros, too, but with noise on top, which spreads the tokens (*deeper*).
 #
 # ## The Gating Network Visualizer

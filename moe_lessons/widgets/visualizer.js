@@ -153,8 +153,8 @@ const HELP = {
     "One token of the text, the underlined one. The router decides for every token anew. The five tokens and their " +
     "vectors are planted by us.",
   input:
-    "x stands for the token: in a real model its hidden state after attention, thousands of numbers; here six. " +
-    "Press “Edit x” to change them. The gate sees nothing else.",
+    "x stands for the token: its hidden state after attention. In a real model that is 768 numbers (the small GPT-2) " +
+    "to 7,168 (DeepSeek-V3); here it is six. Press “Edit x” to change them. The gate sees nothing else.",
   gate:
     "The whole gate is this matrix, W_g: one column for each expert, its prototype. Multiply x with a column, number " +
     "by number, and add up: that is the expert's score. A model learns W_g; we planted this one.",

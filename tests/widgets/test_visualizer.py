@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import traitlets
 
+from moe_lessons.accounting import PUBLISHED
 from moe_lessons.data import EXPERT_NAMES, planted_router, token_kinds
 from moe_lessons.routing import GATE_FORMS, gate_weights, route, top_k
 from moe_lessons.widgets.javascript import source
@@ -49,6 +50,12 @@ def random_states(count, seed=0):
 def trace_of(state):
     noise = state["noise"] * np.array(state["noise_sample"])  # (N,)
     return route(state["x"], W_G, state["k"], state["form"], state["temperature"], noise=noise)
+
+
+def test_the_help_names_the_width_of_the_token_and_of_a_published_one():
+    assert re.search(r"here it is six\b", VISUALIZER)
+    assert W_G.shape[0] == token_kinds()["code"].x.size == 6
+    assert f"{PUBLISHED['DeepSeek-V3'].config.d_model:,} (DeepSeek-V3)" in VISUALIZER
 
 
 def clear(h):

@@ -44,7 +44,8 @@ RESULTS = Path(__file__).parent / "results" / "worth_it.json"
 class Run:
     """One trained layer. flops: forward, one token; error: test error as a share of the target's variance.
 
-    kind: "sparse", "sparse, softmax first", "dense, equal FLOPs" or "dense, equal total". top_k: 0 for dense layers.
+    kind: "sparse", "sparse, softmax first", "constant gates", "dense, equal FLOPs" or "dense, equal total". top_k: 0
+    where nothing is chosen.
     seconds: of one training step, where somebody measured it, else 0.
     """
 
@@ -73,6 +74,18 @@ class Dense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (T, d) -> (T, d)."""
         return self.experts.one(0, x)
+
+
+class ConstantGates(nn.Module):
+    """N experts that all run for every token, each with the weight 1/N: sparse with k = N, but for the router."""
+
+    def __init__(self, d_model: int = 32, d_ff: int = 32, num_experts: int = 8) -> None:
+        super().__init__()
+        self.experts = Experts(d_model, d_ff, num_experts, "swiglu", storage="stacked")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (T, d) -> (T, d)."""
+        return torch.stack([E_i(x) for E_i in self.experts.functions()]).mean(dim=0)
 
 
 def dense_width(d_ff: int, num_experts: int, experts: int) -> int:
@@ -123,14 +136,15 @@ class Wide(nn.Module):
     """R layers of one kind in which all experts run, each layer on tokens of its own: dense ones, or sparse with k = N.
 
     All experts of a layer side by side are one wide FFN. Where there is a router, its probabilities weigh the hidden
-    units of each expert: with k = N that is what gate forms A and B say.
+    units of each expert: with k = N that is what gate forms A and B say. Without one each expert weighs 1/N.
     """
 
     W1: Tensor
     W3: Tensor
 
-    def __init__(self, layers: Sequence[Dense | MoELayer]) -> None:
+    def __init__(self, layers: Sequence[Dense | ConstantGates | MoELayer]) -> None:
         super().__init__()
+        self.share = 1 / layers[0].experts.num_experts
         stacks = [layer.experts.state_dict() for layer in layers]  # matrices of N experts each
         for name in ("W1", "W3"):
             setattr(
@@ -143,10 +157,10 @@ class Wide(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (R, T, d) -> (R, T, d)."""
         hidden = F.silu(x @ self.W1) * (x @ self.W3)  # (R, T, N·d_ff)
-        if self.W_g is not None:
-            p = (x @ self.W_g).softmax(dim=-1)[..., None]  # (R, T, N, 1)
-            hidden = (hidden.unflatten(-1, (p.shape[-2], -1)) * p).flatten(-2)  # (R, T, N·d_ff)
-        return hidden @ self.W2
+        if self.W_g is None:
+            return self.share * (hidden @ self.W2)
+        p = (x @ self.W_g).softmax(dim=-1)[..., None]  # (R, T, N, 1)
+        return (hidden.unflatten(-1, (p.shape[-2], -1)) * p).flatten(-2) @ self.W2
 
 
 def _parameter(matrices: Iterable[Tensor]) -> nn.Parameter:
@@ -250,6 +264,7 @@ def arms(task: str) -> dict[str, tuple[str, Callable[[], nn.Module]]]:
     """Return label -> (kind, a function that makes the layer): what the study compares on a task of `TASKS`."""
     everywhere = {kind: (kind, make) for kind, make in contenders().items() if kind != "sparse"}
     everywhere |= {f"sparse, k = {k}": ("sparse", partial(sparse, k)) for k in (2, 8)}
+    everywhere |= {"constant gates": ("constant gates", ConstantGates)}
     if TASKS[task]:
         return everywhere
     softmax_first = {"sparse, softmax first": ("sparse, softmax first", partial(sparse, 2, gate="softmax_topk"))}

@@ -13,7 +13,16 @@ from moe_lessons.accounting import layer_counts
 from moe_lessons.data import clustered_regression
 from moe_lessons.experiments import worth_it
 from moe_lessons.experiments.core import drawn
-from moe_lessons.experiments.worth_it import Dense, contenders, dense_width, sparse, summary, together, train_and_test
+from moe_lessons.experiments.worth_it import (
+    ConstantGates,
+    Dense,
+    contenders,
+    dense_width,
+    sparse,
+    summary,
+    together,
+    train_and_test,
+)
 
 TASK = {"T": 600, "d": 6, "clusters": 3, "test_T": 200}
 OWN = "own map in each cluster"
@@ -57,7 +66,18 @@ def test_a_dense_layer_is_swiglu():
 
 
 LAYERS = {**small(), "k = 1": small(1)["sparse"], "k = N": small(4)["sparse"],
-          "form B": partial(sparse, 2, 6, 5, 4, "softmax_topk")}  # fmt: skip
+          "form B": partial(sparse, 2, 6, 5, 4, "softmax_topk"),
+          "constant gates": partial(ConstantGates, 6, 5, 4)}  # fmt: skip
+
+
+def test_constant_gates_are_a_sparse_layer_with_all_experts_and_a_router_of_zeros():
+    constant, layer, x = ConstantGates(6, 5, 4), sparse(4, 6, 5, 4), torch.randn(11, 6)
+    layer.experts.load_state_dict(constant.experts.state_dict())
+    with torch.no_grad():
+        assert not torch.allclose(constant(x), layer(x))  # broken control: a router that was drawn
+        layer.router.W_g.zero_()
+    torch.testing.assert_close(constant(x), layer(x))
+    assert worth_it.parameters(layer) - worth_it.parameters(constant) == 6 * 4
 
 
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)

@@ -8,7 +8,7 @@
 # You will be able to
 #
 # 1. say where the layer sits in a transformer block, and build its router as a torch module;
-# 2. work out an expert by hand, and count its FLOPs (ReLU and SwiGLU);
+# 2. work out an expert by hand, and count its multiplications and additions, the FLOPs (ReLU and SwiGLU);
 # 3. write the layer as a loop over tokens, over experts, and with sorted slices, and show that all agree;
 # 4. time such code fairly, forward and backward, and count the bytes behind a time;
 # 5. say what an uneven load and the router itself cost, and name the baseline of a "times faster".
@@ -115,8 +115,9 @@ assert expert(x, W1, W2).tolist() == [3.0, -1.0]
 #
 # $$E(x) = \big(\mathrm{silu}(x W_1) \odot x W_3\big)\, W_2$$
 #
-# Each number of a matrix costs one multiplication and one addition per token, two FLOPs. Forward that is **4·d·d_ff** for
-# ReLU (two matrices) and **6·d·d_ff** for SwiGLU. The backward pass makes two products for each one forward.
+# A **FLOP** is one multiplication or one addition. Each number of a matrix costs one of each per token: two FLOPs. Forward
+# that is **4·d·d_ff** for ReLU (two matrices) and **6·d·d_ff** for SwiGLU. The backward pass makes two products for each
+# one forward.
 #
 # ## The layer, in plain loops
 #
@@ -385,16 +386,24 @@ assert ratios[32][0] < 2 < 3 < ratios[32][1]
 # Forward they are alike. Backward they are not, and it gets worse with N.
 #
 # > **Myth: "`w[e]` is only a view, so indexing is free."** True of the forward pass. But what is the *gradient* of
-# > `w[e]`? Autograd gives it the shape of what was indexed: all of `w`, zeros except for slice e. Count the bytes made:
+# > `w[e]`? Autograd gives it the shape of what was indexed: all of `w`, zeros except for slice e.
+#
+# The next cell counts the bytes. Autograd keeps a **node** for each operation (`piece.grad_fn` is the one that made
+# `piece`). In the backward pass a node hands a gradient back to what the operation was given, here `w`. A **hook** is a
+# function that is called then, and may look.
 
 
 # %%
 def gradient_bytes(pieces):
     """Bytes of gradient that the nodes which cut `pieces` from one tensor hand back to it"""
-    made = []
-    for node in {piece.grad_fn for piece in pieces}:
-        node.register_hook(lambda handed_back, _: made.extend(g.nbytes for g in handed_back))
-    sum(piece.sum() for piece in pieces).backward()
+    made = []  # bytes, an entry for each gradient that is handed back
+
+    def look(handed_back, _):
+        made.extend(g.nbytes for g in handed_back)
+
+    for node in {piece.grad_fn for piece in pieces}:  # N nodes for w[e], a single one for unbind
+        node.register_hook(look)
+    sum(piece.sum() for piece in pieces).backward()  # any loss would do
     return sum(made)
 
 

@@ -305,8 +305,8 @@ assert np.allclose(y_B, p[[2, 1]].sum() * y_A)
 # OLMoE and DeepSeek-V2 are trained this way.
 #
 # What does hurt is to **change the form afterwards**: a model that was trained with B and is run in form A writes too
-# much, for each token by another factor. (A *deeper* cell measures what it costs a single layer. In a model, what else
-# adds to the stream, and a norm behind it, can make that far less.)
+# much, for each token by another factor. (A *deeper* cell measures it in a single layer; beside a
+# residual stream it can cost far less.)
 #
 # ## Only one expert
 #
@@ -415,8 +415,7 @@ visualizer
 # <details><summary>Answer</summary>
 #
 # (b). Dividing by the kept mass, which is below 1, makes every output larger. (a) is right about the ratio, but the
-# size counts too. (c): for the same x all forms select the same experts. (In later layers x is another one, and so may
-# be the choice.)
+# size counts too. (c): for the same x all forms select the same experts. (Later layers get another x.)
 #
 # </details>
 #
@@ -480,7 +479,7 @@ for size in (0.0, 0.1, np.log(2)):
 # Layers with 8 experts and k = 2 were trained, router and experts together, in form A or in form B (the task is that of
 # lesson 08), for 400 and for 1,200 steps, with ten seeds. Then each was tested in both forms. The control: the output in
 # the other form times the best constant, found on the training tokens.
-# `python -m moe_lessons.experiments.changed_form` does it again, in about a minute.
+# `python -m moe_lessons.experiments.changed_form` does it again.
 
 # %% name="deeper-change-cell" tags=["deeper"]
 table = load_results()

@@ -443,14 +443,14 @@ print(f"all to two takes {uneven:.2f} times as long as even")
 assert uneven < 1.5
 
 # %% [markdown]
-# The same rows, in fewer and longer slices: on one processor uneven loads hardly matter here. An expert without rows
+# The same rows, in fewer and longer slices: on one processor uneven loads hardly matter at this size. An expert without rows
 # gets a gradient of zeros. (It may move all the same: *deeper*.)
 #
 # **What one processor does not show.** Large models keep their experts on many machines.
 #
 # - Each row travels to its expert and back, unless that is at home: up to 2·k·d numbers per token and layer forward, as
 #   many backward (**all-to-all**: every machine sends to every other).
-# - All wait for the fullest expert: here for 1,024 rows, where the mean is 256.
+# - All wait for the fullest machine. With one expert on each, here for 1,024 rows, where the mean is 256.
 # - All N experts need memory: weights, and in training gradients and the optimizer's numbers (Adam: two a parameter).
 #
 # ## What the router costs
@@ -496,7 +496,7 @@ assert (c.d_model, c.d_ff, c.num_experts, c.top_k) == (7168, 2048, 256, 8)
 #    combine weights and adds them.
 # 4. Time in turns, with medians, beside the active matrix products. `w[e]`, or `x[t]`, in a loop makes a gradient of
 #    full size at every turn; forward timing does not show it. Unbind first; gather once.
-# 5. On one processor uneven loads hardly mattered (`by_slices`, N = 8); across machines the fullest expert sets the pace.
+# 5. On one processor uneven loads hardly mattered (`by_slices`, N = 8); across machines the fullest one sets the pace.
 #    The router has a small share of the FLOPs. "N/k times faster" is against running all N experts.
 #
 # **What this lesson cannot tell you:** how these versions rank on a GPU, or on many machines: other things are slow

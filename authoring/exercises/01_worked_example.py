@@ -20,21 +20,25 @@ print("x =", x)
 print("W_g =", W_g, sep="\n")
 
 # %% [markdown]
-# ## 1.1 Logits
+# ## 1.1 A router from a checkpoint
 #
 # {{about 1.1}}
 #
-# Write the router: it scores every expert for a token. It must work for one token, x of shape (d,), with a result of
-# shape (N,), and for a batch, x of shape (T, d), with a result of shape (T, N).
+# A published model is a file of arrays, a checkpoint. It keeps a router as torch's `nn.Linear` does: `weight` has shape
+# (N, d), one **row** for each expert, where the lesson's `W_g` had a column. Some routers, that of gpt-oss for one, also
+# have a `bias` of shape (N,): a number for each expert, which is added to its logit, whatever the token is.
+#
+# Write this router. It takes one token, x of shape (d,), and returns the logits (N,); and it takes a batch, x of shape
+# (T, d), and returns (T, N). All arguments are numpy arrays. N may equal d.
 #
 # {{hints 1.1}}
 
 
 # %% name="answer-1-1"
-def my_logits(x, W_g):
-    """x (d,) or (T, d), W_g (d, N) -> logits (N,) or (T, N)"""
+def my_logits(x, weight, bias):
+    """x (d,) or (T, d), weight (N, d), bias (N,) -> logits (N,) or (T, N)"""
     # BEGIN SOLUTION
-    return x @ W_g
+    return x @ weight.T + bias
     # END SOLUTION
 
 
@@ -42,55 +46,63 @@ def my_logits(x, W_g):
 check("1.1", my_logits)
 
 # %% [markdown]
-# Try it on the token of the lesson in a cell of your own, `my_logits(x, W_g)`: you should see −0.18, 0.30, 0.52, −0.26.
+# Try it on the token of the lesson in a cell of your own, `my_logits(x, W_g.T, np.zeros(4))`: you should see −0.18, 0.30,
+# 0.52, −0.26.
 #
-# ## 1.2 The full trace of one token
+# ## 1.2 What the log still knows
 #
 # {{about 1.2}}
 #
-# Write all steps for one token x of shape (d,): the logits of all N experts, the probabilities of all N, the indices
-# of the k selected experts (the largest logit first), and the gate weights: one for each of the N experts, 0 where it
-# is not selected, and summing to 1.
+# A program logged one token, as the lesson routes it: the gate weights of all N experts, a numpy array (N,), and the
+# largest logit, a number. The weights are renormalised: they sum to 1, and are 0 where an expert was not selected. How
+# many were selected, from one to all N, you see from the weights. A selected expert's weight may be very small.
+#
+# Now somebody needs the logits. Return an array (N,): the logit of each selected expert, and `np.nan` for each of the
+# others. Theirs can never be found again from such a log, and so neither can the probabilities of all N.
 #
 # {{hints 1.2}}
 
 
 # %% name="answer-1-2"
-def my_trace(x, W_g, k):
-    """x (d,), W_g (d, N) -> logits (N,), probs (N,), selected (k,), weights (N,)"""
+def my_logits_back(weights, largest):
+    """weights (N,), the largest logit -> logits (N,), np.nan where an expert was not selected"""
     # BEGIN SOLUTION
-    logits = x @ W_g  # (N,)
-    exponentials = np.exp(logits - logits.max())  # (N,)
-    probs = exponentials / exponentials.sum()  # (N,)
-    selected = np.argsort(-logits)[:k]  # (k,)
-    weights = np.zeros_like(probs)  # (N,)
-    weights[selected] = probs[selected] / probs[selected].sum()
-    return logits, probs, selected, weights
+    logits = np.full(len(weights), np.nan)  # (N,)
+    chosen = weights > 0  # (N,)
+    logits[chosen] = largest + np.log(weights[chosen] / weights.max())
+    return logits
     # END SOLUTION
 
 
 # %%
-check("1.2", my_trace)
+check("1.2", my_logits_back)
 
 # %% [markdown]
-# ## 1.3 Combine the experts
+# ## 1.3 As many experts as it takes
 #
 # {{about 1.3}}
 #
-# `experts` is a list of N functions, each from a vector (d,) to a vector (d,). Return the weighted sum of their
-# outputs, and call only those whose weight is above 0, each once. The check counts the calls.
+# This layer has no k. It has a `share`, say 0.6. For each token the most probable experts run: the best, then the next,
+# and so on, until those that run hold at least `share` of the probability together. So one token needs a single expert,
+# and another may need all N. The weights of those that run are their probabilities divided by their sum.
+#
+# Given are one token x (d,), the probabilities `probs` (N,) of all experts, the share (above 0, below 1), and
+# `experts`, a list of N functions, each from a vector (d,) to a vector (d,). Return y (d,), the weighted sum of the
+# outputs. Call each expert that runs once, and no other: the check counts the calls. No sum of probabilities comes
+# nearer to the share than 0.001, so rounding decides nothing.
 #
 # {{hints 1.3}}
 
 
 # %% name="answer-1-3"
-def my_combine(x, weights, experts):
-    """x (d,), weights (N,), experts: N functions -> y (d,)"""
+def my_combine(x, probs, share, experts):
+    """x (d,), probs (N,), 0 < share < 1, experts: N functions -> y (d,)"""
     # BEGIN SOLUTION
-    y = np.zeros_like(x)  # (d,)
-    for i in np.flatnonzero(weights):
-        y = y + weights[i] * experts[i](x)
-    return y
+    order = np.argsort(-probs)  # (N,), the most probable first
+    many = 1 + np.sum(np.cumsum(probs[order]) < share)
+    selected = order[:many]
+    weights = probs[selected] / probs[selected].sum()  # (many,)
+    return sum(w * experts[i](x) for w, i in zip(weights, selected, strict=True))
     # END SOLUTION
 
 
@@ -119,35 +131,40 @@ my_prototype = [3.0, 0.0]  # SOLUTION
 check("1.4", my_prototype)
 
 # %% [markdown]
-# ## 1.5 What doubling the token changes
+# ## 1.5 Which token would it take?
 #
 # {{about 1.5}}
 #
-# Take the token of the lesson, printed at the top, and its router with k = 2. Now the token becomes 2x. Predict four
-# entries of the new trace: the logit of E3; the selected *indices*, best first, as a list; the probability of E3
-# divided by that of E2; the gate weight of E3. Three correct digits are enough. Try on paper, then compute.
+# Take the token of the lesson and its router, printed at the top, with k = 2 and renormalised weights. Its logits are
+# −0.18, 0.30, 0.52 and −0.26, so E3 and E2 are selected. Now the token changes, and the router stays. Predict four
+# things, on paper first. Three correct digits are enough.
+#
+# - `factor`: the token becomes c·x, with a number c above 0. For which c is the weight of E3 0.9?
+# - `p3 / p2`: the probability of E3 divided by that of E2, for that token.
+# - `selected for -x`: the selected *indices* for the token −x, best first, as a list.
+# - `p3 / p2 for x/2`: the probability of E3 divided by that of E2, for half of the lesson's token.
 #
 # {{hints 1.5}}
 
 # %% name="answer-1-5"
-doubling = {
-    "logit of E3": ...,
-    "selected": ...,
+scaled = {
+    "factor": ...,
     "p3 / p2": ...,
-    "weight of E3": ...,
+    "selected for -x": ...,
+    "p3 / p2 for x/2": ...,
 }
 
 # %% name="solution-1-5" tags=["solution"]
-_, probs, selected, weights = my_trace(2 * x, W_g, k=2)
-doubling = {
-    "logit of E3": 2 * 0.52,
-    "selected": selected.tolist(),
-    "p3 / p2": np.exp(2 * (0.52 - 0.30)),
-    "weight of E3": weights[2],
+gap = 0.52 - 0.30
+scaled = {
+    "factor": np.log(0.9 / 0.1) / gap,
+    "p3 / p2": 0.9 / 0.1,
+    "selected for -x": np.argsort(x @ W_g)[:2].tolist(),
+    "p3 / p2 for x/2": np.exp(gap / 2),
 }
 
 # %%
-check("1.5", doubling)
+check("1.5", scaled)
 
 # %% [markdown]
 # ## Where you stand

@@ -13,27 +13,36 @@ import numpy as np
 from moe_lessons.checks import check, progress
 
 # %% [markdown]
-# ## 2.1 A softmax for every logit
+# ## 2.1 Several machines, one softmax
 #
 # {{about 2.1}}
 #
-# Write a softmax over the last axis. h is one token (N,) or a batch (T, N). Logits may be as large as ±10⁴, and single
-# ones may be −∞: such an expert gets exactly 0. What comes out has the shape and the dtype of h.
+# A layer has so many experts that they lie on M machines. Each machine computes the logits of its own experts, for all T
+# tokens. A softmax over *all* experts needs their log-sum-exp, but nobody wants to send all the logits around. So each
+# machine sends two numbers for each token: its `largest` logit, and its `total`, the sum of e^(h − largest) over its own
+# experts. Three logits 5, 5 and 4 make the numbers 5 and 1 + 1 + e⁻¹ = 2.37.
+#
+# You get both as numpy arrays of shape (M, T). Return the log-sum-exp of each token over the experts of all machines, of
+# shape (T,). With it each machine can finish its own probabilities, e^(h − log-sum-exp).
+#
+# Logits may be as large as ±10⁴. Where all of a machine's experts are masked for a token, it sends −∞ and 0, and must
+# count nothing. For each token at least one machine has something.
 #
 # {{hints 2.1}}
 
 
 # %% name="answer-2-1"
-def my_softmax(h):
-    """h (..., N) -> probabilities (..., N), same dtype; each row sums to 1"""
+def my_merged(largest, total):
+    """largest (M, T), total (M, T) -> log-sum-exp over the experts of all machines (T,)"""
     # BEGIN SOLUTION
-    e = np.exp(h - h.max(axis=-1, keepdims=True))  # (..., N)
-    return e / e.sum(axis=-1, keepdims=True)  # (..., N)
+    top = largest.max(axis=0)  # (T,)
+    sums = total * np.exp(largest - top)  # (M, T), all measured from the same logit
+    return top + np.log(sums.sum(axis=0))  # (T,)
     # END SOLUTION
 
 
 # %%
-check("2.1", my_softmax)
+check("2.1", my_merged)
 
 # %% [markdown]
 # ## 2.2 Which gap does it take?
@@ -42,28 +51,30 @@ check("2.1", my_softmax)
 #
 # Predict four numbers, to two decimals or better. Try them on paper first.
 #
-# - `7 times`: E1 is to be 7 times as likely as E2. Which gap h1 − h2 does that take?
-# - `a quarter`: E1 is to be a quarter as likely as E2. Which gap h1 − h2?
-# - `half of 64`: of N = 64 experts, the 63 others share one logit. By how much must E1's logit be higher, so that E1 gets
-#   a probability of one half?
-# - `doubled`: E1 is 7 times as likely as E2. All logits are multiplied by 2. How many times as likely is it now?
+# - `three quarters of 64`: of N = 64 experts, the 63 others share one logit. By how much must E1's logit be higher, so
+#   that E1 gets a probability of three quarters?
+# - `two against thirty`: of N = 32 experts, two share the top logit, and the 30 others share another. How large is the
+#   gap between these two logits, if the two in front hold 0.9 *together*?
+# - `halved`: with N = 2, E1 has a probability of 0.8 and E2 of 0.2. Both logits are halved. What is E1's probability now?
+# - `room at a gap of 3`: E1's logit is 3 above that of all others, which share one. How many *others* can there be at
+#   most, if E1 is to hold at least one half? A whole number.
 #
 # {{hints 2.2}}
 
 # %% name="answer-2-2"
 gaps = {
-    "7 times": ...,
-    "a quarter": ...,
-    "half of 64": ...,
-    "doubled": ...,
+    "three quarters of 64": ...,
+    "two against thirty": ...,
+    "halved": ...,
+    "room at a gap of 3": ...,
 }
 
 # %% name="solution-2-2" tags=["solution"]
 gaps = {
-    "7 times": np.log(7),
-    "a quarter": np.log(1 / 4),
-    "half of 64": np.log(63),
-    "doubled": np.exp(2 * np.log(7)),
+    "three quarters of 64": np.log(0.75 / (0.25 / 63)),
+    "two against thirty": np.log((0.9 / 2) / (0.1 / 30)),
+    "halved": 2 / (2 + 1),  # the ratio 4 becomes its square root
+    "room at a gap of 3": 20,  # e³ is 20.09
 }
 
 # %%
@@ -92,12 +103,12 @@ def my_mixture(p, outputs):
 check("2.3", my_mixture)
 
 # %% [markdown]
-# ## 2.4 Find the bug: whose probabilities are these?
+# ## 2.4 The test that was missing
 #
 # {{about 2.4}}
 #
 # The function below should route a batch: x (T, d) and W_g (d, N) in, the probabilities (T, N) of each token out. It
-# runs without an error, and its numbers look like probabilities. It is wrong all the same.
+# runs without an error, and its numbers look like probabilities. Yet the tokens of a batch compete with one another.
 
 
 # %% name="given-2-4"
@@ -116,23 +127,33 @@ print("sums of the columns:", buggy_route(x, W_g).sum(axis=0).round(3))
 print("the first token alone:", buggy_route(x[:1], W_g).round(3))
 
 # %% [markdown]
-# Write the function as it should be. It has to keep what is good in the one above: no overflow, whatever the logits.
+# Here the sums give it away. Other routers have the same fault, and rows that sum to 1. So write the test that finds them
+# all: `my_test(d, route)` gets a router and returns True if the probabilities of each token depend on *that token alone*,
+# and False if they depend on the other tokens of the batch, on its place among them, or on how many there are.
+#
+# `route` is a function of one argument: x (T, d), any number of tokens, to probabilities (T, N). Its `W_g` is inside, N
+# you see from what comes out. It has no memory, and you may call it as often as you like. The check hands you fresh
+# routers, good and bad ones.
+#
+# Draw the tokens with `np.random.normal`. For eight of them, every bad router changes some probability by more than 0.001
+# against what the same token gets alone; with fewer tokens, some hide. A good router differs by rounding only, by less than
+# 10⁻⁶.
 #
 # {{hints 2.4}}
 
 
 # %% name="answer-2-4"
-def my_route(x, W_g):
-    """x (T, d), W_g (d, N) -> probabilities (T, N)"""
+def my_test(d, route):
+    """d: width of a token, route: x (T, d) -> probabilities (T, N). Returns True or False."""
     # BEGIN SOLUTION
-    logits = x @ W_g  # (T, N)
-    e = np.exp(logits - logits.max(axis=-1, keepdims=True))  # (T, N)
-    return e / e.sum(axis=-1, keepdims=True)  # (T, N)
+    x = np.random.normal(size=(8, d))  # (T, d)
+    alone = [route(x[t : t + 1])[0] for t in range(8)]  # T rows (N,)
+    return np.allclose(route(x), alone, atol=1e-6)
     # END SOLUTION
 
 
 # %%
-check("2.4", my_route)
+check("2.4", my_test)
 
 # %% [markdown]
 # ## 2.5 Normalised entropy

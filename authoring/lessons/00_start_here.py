@@ -103,7 +103,7 @@ assert (round(total), 36 < active < 38) == (671, True)
 from moe_lessons.checks import check
 
 
-def my_logits(x, W_g):
+def my_logits(x, weight, bias):
     raise NotImplementedError  # in an exercise, you would write here
 
 

@@ -1,5 +1,7 @@
 """Answers to set 01: plausible wrong ones by the mistake that must be named, others that match none, and right ones."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -14,170 +16,239 @@ def softmax(h):
 # --- 1.1 ----------------------------------------------------------------------------------------------------------
 
 
-def logits_by_loop(x, W_g):
+def where_it_runs(x, weight):
+    """The lesson's product, wherever numpy takes it."""
+    return x @ weight if x.shape[-1] == len(weight) else x @ weight.T
+
+
+def bias_down_the_batch(x, weight, bias):
+    h = x @ weight.T
+    return h + bias[:, None] if h.ndim == 2 and len(h) == len(bias) else h + bias
+
+
+def logits_by_loop(x, weight, bias):
     rows = np.atleast_2d(x)
-    h = [[sum(row[a] * W_g[a, i] for a in range(len(row))) for i in range(W_g.shape[1])] for row in rows]
+    h = [[bias[i] + sum(row[a] * weight[i, a] for a in range(len(row))) for i in range(len(weight))] for row in rows]
     return np.array(h) if np.ndim(x) > 1 else np.array(h[0])
 
 
-def logits_by_columns(x, W_g):
-    return np.stack([(x * column).sum(-1) for column in W_g.T], axis=-1)
+def logits_by_linear(x, weight, bias):
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
+    layer.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(bias)})
+    return layer(torch.tensor(x))
 
 
 # --- 1.2 ----------------------------------------------------------------------------------------------------------
 
 
-def trace(x, W_g, k, *, logits=None, probs=None, selected=None, weights=None):
-    """A right trace in which single parts can be replaced by functions of the right parts."""
-    h = x @ W_g
-    p = softmax(h)
-    s = np.argsort(-h)[:k]
-    w = np.zeros(len(h))
-    w[s] = p[s] / p[s].sum()
-    parts = {"h": h, "p": p, "s": s, "w": w, "k": k, "x": x, "W_g": W_g}
-    replaced = {"logits": logits, "probs": probs, "selected": selected, "weights": weights}
-    usual = {"logits": h, "probs": p, "selected": s, "weights": w}
-    return tuple(usual[name] if change is None else change(**parts) for name, change in replaced.items())
+def logged(formula, cut=np.nan):
+    """The answer that gives the selected experts `formula` of their weights and the largest logit, the others `cut`."""
+
+    def back(weights, largest):
+        h = np.full(len(weights), cut)
+        h[weights > 0] = formula(weights[weights > 0], largest)
+        return h
+
+    return back
 
 
-def broken_trace(**changes):
-    return lambda x, W_g, k: trace(x, W_g, k, **changes)
+def right_back(w, largest):
+    return largest + np.log(w) - np.log(np.max(w))
 
 
-def scatter(s, values, N):
-    w = np.zeros(N)
-    w[s] = values
-    return w
+def back_by_loop(weights, largest):
+    best = max(weights)
+    return [largest - math.log(best / w) if w else math.nan for w in weights]
 
 
-def trace_in_torch(x, W_g, k):
-    h = torch.tensor(x) @ torch.tensor(W_g)
-    p = torch.softmax(h, -1)
-    values, s = torch.topk(p, k)
-    return h, p, s, torch.zeros_like(p).scatter(-1, s, values / values.sum())
+def back_in_torch(weights, largest):
+    h = torch.tensor(weights).log()
+    return torch.where(h > -torch.inf, h - h.max() + largest, torch.nan)
 
 
-def trace_by_hand(x, W_g, k):
-    h = [float(np.dot(x, W_g[:, i])) for i in range(W_g.shape[1])]
-    e = [np.exp(value) for value in h]
-    p = [value / sum(e) for value in e]
-    order = sorted(range(len(h)), key=lambda i: h[i], reverse=True)[:k]
-    kept = sum(p[i] for i in order)
-    return h, p, order, [p[i] / kept if i in order else 0.0 for i in range(len(h))]
-
-
-def trace_with_a_mask(x, W_g, k):
-    h = np.einsum("d,dn->n", x, W_g)
-    order = np.argsort(h)[::-1][:k]
-    masked = np.full_like(h, -np.inf)
-    masked[order] = h[order]
-    return {"logits": h, "probs": softmax(h), "selected": order, "weights": softmax(masked)}
+def back_in_place(weights, largest):
+    weights[weights == 0] = np.nan
+    return largest + np.log(weights / np.nanmax(weights))
 
 
 # --- 1.3 ----------------------------------------------------------------------------------------------------------
 
 
-def combine_twice(x, weights, experts):
-    y = 0
-    for i in np.flatnonzero(weights):
-        experts[i](x)
-        y = y + weights[i] * experts[i](x)
-    return y
+def run(x, experts, order, weights):
+    return sum(w * experts[i](x) for i, w in zip(order, weights, strict=True))
 
 
-def combine_and_return_too_early(x, weights, experts):
-    y = 0
-    for i in np.flatnonzero(weights):
-        y = y + weights[i] * experts[i](x)
-        return y
+def order_and_number(probs, share):
+    order = np.argsort(-probs)
+    return order, int(np.sum(np.cumsum(probs[order]) < share)) + 1
 
 
-def combine_and_replace(x, weights, experts):
-    for i in np.flatnonzero(weights):
-        y = weights[i] * experts[i](x)
-    return y
+def shared(change_order=lambda order, probs, share: order, more=0, weigh=lambda p, share: p / p.sum()):
+    """A right answer in which the order, the number of experts, or their weights can be changed."""
+
+    def combine(x, probs, share, experts):
+        order, many = order_and_number(probs, share)
+        order = change_order(order, probs, share)[: max(many + more, 0)]
+        return run(x, experts, order, weigh(probs[order], share))
+
+    return combine
 
 
-def combine_in_place(x, weights, experts):
-    y = np.zeros_like(x)
-    for w, expert in zip(weights, experts, strict=True):
-        if w:
-            y += w * expert(x)
-    return y
+def down_the_list(x, probs, share, experts, order=None):
+    held, y, left = 0, 0, list(np.argsort(-probs) if order is None else order)
+    while held < share:
+        i = left.pop(0)
+        held, y = held + probs[i], y + probs[i] * experts[i](x)
+    return y / held
 
 
-def combine_in_torch(x, weights, experts):
-    chosen = [i for i, w in enumerate(weights) if w > 0]
-    outputs = torch.stack([torch.as_tensor(experts[i](torch.tensor(x))) for i in chosen])
-    return torch.einsum("k,kd->d", torch.tensor(weights[chosen]), outputs)
+def by_size(probs, share):
+    """The indices of all, the largest first, and their probabilities divided by what all but the last needed hold."""
+    order, many = order_and_number(probs, share)
+    return order, probs[order] / probs[order][: max(1, many - 1)].sum()
 
 
-def doubling(**changes):
-    right = {"logit of E3": 1.04, "selected": [2, 1], "p3 / p2": np.exp(0.44), "weight of E3": 1 / (1 + np.exp(-0.44))}
-    return right | {key.replace("_", " ").replace("p3 p2", "p3 / p2"): value for key, value in changes.items()}
+def at_least(x, probs, share, experts):
+    return run(x, experts, np.flatnonzero(probs >= share), probs[probs >= share] / probs[probs >= share].sum())
 
 
-def doubling_computed():
+def wrong_pairs(x, probs, share, experts):
+    order, many = order_and_number(probs, share)
+    kept = probs[order[:many]]
+    return run(x, experts, range(many), kept / kept.sum())
+
+
+def scaled_input(x, probs, share, experts):
+    order, many = order_and_number(probs, share)
+    kept = probs[order[:many]]
+    return sum(experts[i](w * x) for i, w in zip(order, kept / kept.sum(), strict=False))
+
+
+def called_all(x, probs, share, experts):
+    order, many = order_and_number(probs, share)
+    w = np.zeros(len(probs))
+    w[order[:many]] = probs[order[:many]] / probs[order[:many]].sum()
+    return w @ np.array([expert(x) for expert in experts])
+
+
+def called_one_more(x, probs, share, experts):
+    order, many = order_and_number(probs, share)
+    outputs = [experts[i](x) for i in order[: many + 1]]
+    kept = probs[order[:many]]
+    return kept / kept.sum() @ np.array(outputs[:many])
+
+
+def called_twice(x, probs, share, experts):
+    down_the_list(x, probs, share, experts)
+    return down_the_list(x, probs, share, experts)
+
+
+def in_torch(x, probs, share, experts):
+    p, order = torch.sort(torch.tensor(probs), descending=True)
+    many = torch.searchsorted(p.cumsum(0), torch.tensor(share, dtype=p.dtype)) + 1
+    outputs = torch.stack([torch.as_tensor(experts[i](torch.tensor(x))) for i in order[:many].tolist()])
+    return (p[:many] / p[:many].sum()) @ outputs
+
+
+def by_mask(x, probs, share, experts):
+    above = [probs[probs > p].sum() for p in probs]
+    weights = np.where(np.array(above) < share, probs, 0)
+    return sum(w * experts[i](x) for i, w in enumerate(weights / weights.sum()) if w)
+
+
+# --- 1.5 ----------------------------------------------------------------------------------------------------------
+
+
+def scaled(**changes):
+    right = {"factor": 9.987, "p3 / p2": 9, "selected for -x": [3, 0], "p3 / p2 for x/2": 1.116}
+    names = {"factor": "factor", "ratio": "p3 / p2", "selected": "selected for -x", "half": "p3 / p2 for x/2"}
+    return right | {names[key]: value for key, value in changes.items()}
+
+
+def scaled_computed():
     x, W_g = worked_example()
-    h, p, selected, w = trace(2 * x, W_g, 2)
-    return {"logit of E3": h[2], "selected": selected, "p3 / p2": p[2] / p[1], "weight of E3": w[2]}
+    h = x @ W_g
+    p, half = softmax(np.log(9) / 0.22 * h), softmax(h / 2)
+    return scaled(
+        factor=np.log(9) / (h[2] - h[1]), ratio=p[2] / p[1], selected=np.argsort(h)[:2], half=half[2] / half[1]
+    )
 
 
 WRONG = {
     "1.1": {
-        "probabilities": lambda x, W_g: softmax(x @ W_g),
-        "exponentials": lambda x, W_g: np.exp(x @ W_g),
-        "rounded": lambda x, W_g: (x @ W_g).round(2),
-        "cosine": lambda x, W_g: (
-            (x / np.linalg.norm(x, axis=-1, keepdims=True)) @ (W_g / np.linalg.norm(W_g, axis=0, keepdims=True))
+        "probabilities": lambda x, weight, bias: softmax(x @ weight.T + bias),
+        "not transposed": lambda x, weight, bias: where_it_runs(x, weight) + bias,
+        "not transposed (2)": lambda x, weight, bias: where_it_runs(x, weight),
+        "reshaped": lambda x, weight, bias: np.inner(x, weight.reshape(-1, len(weight)).T) + bias,
+        "bias forgotten": lambda x, weight, bias: x @ weight.T,
+        "bias subtracted": lambda x, weight, bias: np.inner(x, weight) - bias,
+        "bias multiplied": lambda x, weight, bias: (x @ weight.T) * bias,
+        "bias for each token": bias_down_the_batch,
+        "bias in the rows": lambda x, weight, bias: x @ (weight.T + bias),
+        "bias as one number": lambda x, weight, bias: x @ weight.T + np.mean(bias),
+        "bias as one number (2)": lambda x, weight, bias: x @ weight.T + sum(bias),
+        "exponentials": lambda x, weight, bias: np.exp(x @ weight.T + bias),
+        "rounded": lambda x, weight, bias: (x @ weight.T + bias).round(2),
+        "transposed result": lambda x, weight, bias: ((weight @ x.T).T + bias).T,
+        "scaled": lambda x, weight, bias: (x @ weight.T + bias) / x.shape[-1] ** 0.5,
+        "cosine": lambda x, weight, bias: (
+            (x / np.linalg.norm(x, axis=-1, keepdims=True)) @ (weight.T / np.linalg.norm(weight, axis=1)) + bias
         ),
-        "distance": lambda x, W_g: np.sqrt(((x[..., None] - W_g) ** 2).sum(-2)),
-        "negative distance": lambda x, W_g: -np.sqrt(((x[..., None] - W_g) ** 2).sum(-2)),
-        "scaled": lambda x, W_g: x @ W_g / x.shape[-1] ** 0.5,
-        "not summed": lambda x, W_g: np.einsum("...d,dn->...dn", x, W_g),
-        "reshaped": lambda x, W_g: np.inner(x, W_g.reshape(W_g.shape[1], W_g.shape[0])),
-        "transposed result": lambda x, W_g: W_g.T @ x.T,
     },
     "1.2": {
-        "cosine": broken_trace(
-            logits=lambda h, x, W_g, **_: h / np.linalg.norm(x) / np.linalg.norm(W_g, axis=0),
+        "no level": logged(lambda w, largest: np.log(w)),
+        "no level (2)": lambda weights, largest: np.log(weights),
+        "weight for probability": lambda weights, largest: np.log(weights) + largest,
+        "0 for the cut": logged(right_back, cut=0.0),
+        "−∞ for the cut": lambda weights, largest: largest + np.log(weights / weights.max()),
+        "border for the cut": lambda weights, largest: (
+            largest + np.log(np.where(weights > 0, weights, weights[weights > 0].min()) / weights.max())
         ),
-        "not normalised": broken_trace(probs=lambda h, **_: np.exp(h)),
-        "divided logits": broken_trace(probs=lambda h, **_: h / h.sum()),
-        "softmax of the selected": broken_trace(probs=lambda w, **_: w),
-        "lowest first": lambda x, W_g, k: trace(x, W_g, k, selected=lambda h, **_: np.argsort(h)[-k:]),
-        "index order": broken_trace(selected=lambda s, **_: sorted(s.tolist())),
-        "smallest": lambda x, W_g, k: trace(x, W_g, k, selected=lambda h, **_: np.argsort(h)[:k]),
-        "counted from one": broken_trace(selected=lambda s, **_: s + 1),
-        "values": broken_trace(selected=lambda h, k, **_: np.sort(h)[::-1][:k]),
-        "mask": broken_trace(selected=lambda w, **_: w > 0),
-        "swapped": broken_trace(selected=lambda w, **_: w, weights=lambda s, **_: s),
-        "all probabilities": broken_trace(weights=lambda p, **_: p),
-        "first places": broken_trace(weights=lambda p, s, **_: np.pad(p[s] / p[s].sum(), (0, len(p) - len(s)))),
-        "not renormalised": broken_trace(weights=lambda p, s, **_: scatter(s, p[s], len(p))),
-        "second softmax": broken_trace(weights=lambda p, s, **_: scatter(s, softmax(p[s]), len(p))),
-        "masked with 0": broken_trace(weights=lambda h, s, **_: softmax(scatter(s, h[s], len(h)))),
-        "only the selected": broken_trace(weights=lambda p, s, **_: p[s] / p[s].sum()),
-        "equal shares": broken_trace(weights=lambda p, s, k, **_: scatter(s, 1 / k, len(p))),
+        "largest for the cut": lambda weights, largest: logged(right_back, cut=largest)(weights, largest),
+        "only the selected": lambda weights, largest: right_back(weights[weights > 0], largest),
+        "forward": lambda weights, largest: softmax(weights),
+        "log forgotten": lambda weights, largest: largest * weights / weights.max(),
+        "ratio for gap": logged(lambda w, largest: largest - w.max() / w),
+        "gap added": logged(lambda w, largest: largest - np.log(w / w.max())),
+        "gap of the weights": logged(lambda w, largest: largest - (w.max() - w)),
+        "base 2": logged(lambda w, largest: largest + np.log2(w) - np.log2(w.max())),
+        "base 10": lambda weights, largest: largest + np.log10(weights / weights.max()),
+        "first for best": logged(lambda w, largest: largest + np.log(w / w[0])),
+        "smallest for best": logged(lambda w, largest: largest + np.log(w / min(w))),
+        "small weights lost": lambda weights, largest: np.where(
+            np.isclose(weights, 0), np.nan, largest + np.log(weights / weights.max())
+        ),
+        "small weights lost (2)": lambda weights, largest: np.where(
+            weights > 0, largest + np.log(weights / weights.max() + 1e-9), np.nan
+        ),
     },
     "1.3": {
-        "unweighted": lambda x, weights, experts: sum(experts[i](x) for i in np.flatnonzero(weights)),
-        "averaged": lambda x, weights, experts: np.mean([experts[i](x) for i in np.flatnonzero(weights)], axis=0),
-        "all experts": lambda x, weights, experts: sum(e(x) for e in experts),
-        "best only": lambda x, weights, experts: weights.max() * experts[weights.argmax()](x),
-        "best only, unweighted": lambda x, weights, experts: experts[int(np.argmax(weights))](x),
-        "first only": combine_and_return_too_early,
-        "last only": combine_and_replace,
-        "summed over d": lambda x, weights, experts: np.sum(
-            [weights[i] * experts[i](x) for i in np.flatnonzero(weights)]
+        "all experts": lambda x, probs, share, experts: sum(p * e(x) for p, e in zip(probs, experts, strict=True)),
+        "always two": lambda x, probs, share, experts: run(
+            x, experts, np.argsort(-probs)[:2], np.sort(probs)[::-1][:2] / np.sort(probs)[-2:].sum()
         ),
-        "scaled input": lambda x, weights, experts: sum(experts[i](weights[i] * x) for i in np.flatnonzero(weights)),
-        "wrong pairs": lambda x, weights, experts: sum(
-            w * e(x) for w, e in zip(weights[weights > 0], experts, strict=False)
+        "stops too early": shared(more=-1),
+        "stops too early (2)": lambda x, probs, share, experts: run(
+            x, experts, *[a[: max(1, order_and_number(probs, share)[1] - 1)] for a in by_size(probs, share)]
         ),
-        "not summed": lambda x, weights, experts: [weights[i] * experts[i](x) for i in np.flatnonzero(weights)],
-        "called all": lambda x, weights, experts: sum(w * e(x) for w, e in zip(weights, experts, strict=True)),
-        "called twice": combine_twice,
+        "one too many": shared(more=1),
+        "single probabilities": at_least,
+        "single probabilities (2)": lambda x, probs, share, experts: sum(
+            (p * e(x) for p, e in zip(probs, experts, strict=True) if p >= share), 0 * x
+        ),
+        "smallest first": lambda x, probs, share, experts: down_the_list(x, probs, share, experts, np.argsort(probs)),
+        "index order": lambda x, probs, share, experts: down_the_list(x, probs, share, experts, range(len(probs))),
+        "not renormalised": shared(weigh=lambda p, share: p),
+        "divided by the share": shared(weigh=lambda p, share: p / share),
+        "second softmax": shared(weigh=lambda p, share: softmax(p)),
+        "equal shares": shared(weigh=lambda p, share: np.full(len(p), 1 / len(p))),
+        "unweighted": shared(weigh=lambda p, share: np.ones(len(p))),
+        "wrong pairs": wrong_pairs,
+        "best only": lambda x, probs, share, experts: experts[probs.argmax()](x),
+        "scaled input": scaled_input,
+        "called too many": called_all,
+        "called too many (2)": called_one_more,
+        "called twice": called_twice,
     },
     "1.4": {
         "zero vector": [0.0, 0.0],
@@ -188,91 +259,102 @@ WRONG = {
         "too short": [1.0, 0.0],
     },
     "1.5": {
-        "logit unchanged": doubling(logit_of_E3=0.52),
-        "logit quadrupled": doubling(logit_of_E3=2.08),
-        "counted from one": doubling(selected=[3, 2]),
-        "order turned": doubling(selected=[1, 2]),
-        "ratio unchanged": doubling(p3_p2=1.2461),
-        "ratio doubled": doubling(p3_p2=2.492),
-        "ratio of logits": doubling(p3_p2=1.733),
-        "gap": doubling(p3_p2=0.44),
-        "inverse": doubling(p3_p2=0.644),
-        "other expert": doubling(weight_of_E3=0.392),
-        "percent": doubling(weight_of_E3=60.83),
-        "ratio": doubling(weight_of_E3=1.553),
-        "weight unchanged": doubling(weight_of_E3=0.5548),
-        "weight doubled": doubling(weight_of_E3=1.11),
-        "probability": doubling(weight_of_E3=float(softmax(2 * np.array([-0.18, 0.30, 0.52, -0.26]))[2])),
+        "ratio of 0.9": scaled(factor=-np.log(0.9) / 0.22),
+        "weight of E2": scaled(factor=np.log(1 / 9) / 0.22),
+        "gap": scaled(factor=2.197),
+        "ratio": scaled(factor=9),
+        "ratio of the weights": scaled(factor=0.9 / 0.5548),
+        "ratio over gap": scaled(factor=40.91),
+        "ratio of ratios": scaled(factor=7.223),
+        "gap of the logits": scaled(factor=4.2254),
+        "ten to one": scaled(factor=10.466),
+        "base 10": scaled(factor=4.337),
+        "base 2": scaled(factor=14.409),
+        "near": scaled(factor=10),
+        "weight among all": scaled(factor=10.04),
+        "weight": scaled(ratio=0.9),
+        "inverse": scaled(ratio=0.111),
+        "ratio for x": scaled(ratio=1.246),
+        "ratio times factor": scaled(ratio=12.445),
+        "difference": scaled(ratio=0.8),
+        "unchanged": scaled(selected=[2, 1]),
+        "order turned": scaled(selected=[0, 3]),
+        "counted from one": scaled(selected=[4, 1]),
+        "selected turned round": scaled(selected=[1, 2]),
+        "ratio halved": scaled(half=0.623),
+        "ratio unchanged": scaled(half=1.246),
+        "ratio of logits": scaled(half=1.733),
+        "wrong direction": scaled(half=1.5527),
+        "half of nine": scaled(half=4.5),
+        "root of nine": scaled(half=3),
     },
 }
 
 # Wrong in a way no list foresees: these must not be given a reason.
 UNRECOGNISED = {
     "1.1": [
-        lambda x, W_g: 2 * (x @ W_g),
-        lambda x, W_g: x @ W_g + 0.01,
-        lambda x, W_g: None,
-        lambda x, W_g: (x @ W_g).astype(int),
-        lambda x, W_g: "logits",
-        lambda x, W_g: (x @ W_g)[..., :-1],
-        lambda x, W_g: np.squeeze(x @ W_g),
-        lambda x, W_g: (x @ W_g).astype(np.float16),
+        lambda x, weight, bias: 2 * (x @ weight.T) + bias,
+        lambda x, weight, bias: x @ weight.T + bias + 0.01,
+        lambda x, weight, bias: None,
+        lambda x, weight, bias: (x @ weight.T + bias).astype(int),
+        lambda x, weight, bias: "logits",
+        lambda x, weight, bias: (x @ weight.T + bias)[..., :-1],
+        lambda x, weight, bias: np.squeeze(x @ weight.T + bias),
+        lambda x, weight, bias: (x @ weight.T + bias).astype(np.float16),
+        lambda x, weight, bias: x @ weight.T + bias[::-1],
     ],
     "1.2": [
-        lambda x, W_g, k: x @ W_g,
-        lambda x, W_g, k: trace(x, W_g, k)[:3],
-        broken_trace(weights=lambda w, **_: w**2),
-        broken_trace(probs=lambda p, **_: p[::-1]),
-        broken_trace(selected=lambda s, **_: s * 0),
+        lambda weights, largest: None,
+        lambda weights, largest: largest,
+        lambda weights, largest: np.full(len(weights), np.nan),
+        lambda weights, largest: weights,
+        logged(lambda w, largest: largest + 2 * np.log(w / w.max())),
+        logged(right_back, cut=-1.0),
+        lambda weights, largest: [str(w) for w in weights],
     ],
     "1.3": [
-        lambda x, weights, experts: x,
-        lambda x, weights, experts: weights,
-        lambda x, weights, experts: -sum(weights[i] * experts[i](x) for i in np.flatnonzero(weights)),
-        lambda x, weights, experts: None,
-        lambda x, weights, experts: sum(weights[i] * experts[i](x) for i in np.flatnonzero(weights > 0.05)),
+        lambda x, probs, share, experts: x,
+        lambda x, probs, share, experts: probs,
+        lambda x, probs, share, experts: -down_the_list(x, probs, share, experts),
+        lambda x, probs, share, experts: None,
+        shared(weigh=lambda p, share: p**2 / (p**2).sum()),
     ],
     "1.4": [[True, True], [2e307, 1e307], [1.0, 2.0, 3.0], 3.0, "long", [np.nan, 1.0], {"w": [3, 0]}, None],
     "1.5": [
-        doubling(logit_of_E3=0.9),
-        doubling(p3_p2=3.3),
-        doubling(selected=[0, 1, 2]),
-        doubling(weight_of_E3="half"),
-        doubling(selected=["E3", "E2"]),
-        doubling(p3_p2=...),
-        {"logit of E3": 1.04},
-        [1.04, [2, 1], 1.55, 0.61],
+        scaled(factor=9.9),
+        scaled(ratio=8),
+        scaled(selected=[0, 1, 2]),
+        scaled(half="less"),
+        scaled(selected=["E4", "E1"]),
+        scaled(half=...),
+        {"factor": 9.987},
+        [9.987, 9, [3, 0], 1.116],
     ],
 }
 
 RIGHT = {
     "1.1": [
-        lambda x, W_g: x @ W_g,
-        lambda x, W_g: np.einsum("...d,dn->...n", x, W_g),
-        lambda x, W_g: torch.tensor(x) @ torch.tensor(W_g),
-        lambda x, W_g: torch.nn.functional.linear(torch.tensor(x), torch.tensor(W_g).T),
-        lambda x, W_g: (torch.tensor(x).float() @ torch.tensor(W_g).float()).tolist(),
-        lambda x, W_g: np.float32(x) @ np.float32(W_g),
+        lambda x, weight, bias: x @ weight.T + bias,
+        lambda x, weight, bias: np.einsum("...d,nd->...n", x, weight) + bias,
+        lambda x, weight, bias: torch.nn.functional.linear(torch.tensor(x), torch.tensor(weight), torch.tensor(bias)),
+        lambda x, weight, bias: (
+            torch.tensor(x).float() @ torch.tensor(weight).float().T + torch.tensor(bias)
+        ).tolist(),
+        lambda x, weight, bias: np.float32(x) @ np.float32(weight).T + np.float32(bias),
+        lambda x, weight, bias: np.append(x, np.ones((*x.shape[:-1], 1)), -1) @ np.c_[weight, bias].T,
         logits_by_loop,
-        logits_by_columns,
-        lambda x, W_g: (W_g.T @ x.T).T,
+        logits_by_linear,
+        lambda x, weight, bias: (weight @ x.T).T + bias,
     ],
-    "1.2": [trace, trace_in_torch, trace_by_hand, trace_with_a_mask],
-    "1.3": [
-        combine_in_place,
-        combine_in_torch,
-        lambda x, weights, experts: sum(weights[i] * experts[i](x) for i in np.flatnonzero(weights)),
-        lambda x, weights, experts: np.einsum(
-            "k,kd->d", weights[weights > 0], np.array([experts[i](x) for i in np.nonzero(weights)[0]])
-        ),
-    ],
+    "1.2": [logged(right_back), back_by_loop, back_in_torch, back_in_place],
+    "1.3": [shared(), down_the_list, in_torch, by_mask],
     "1.4": [[3, 0], np.array([1.0, 2.0]), torch.tensor([2.5, -1.0]), (0.0, 3.0), np.float32([3.0, 3.0]), [1e6, 1e6]],
     "1.5": [
-        doubling(),
-        doubling_computed(),
-        doubling(p3_p2=1.55, weight_of_E3=0.608),
-        doubling(selected=torch.tensor([2, 1]), logit_of_E3=torch.tensor(1.04)),
-        doubling(selected=(2, 1), weight_of_E3=np.float32(0.6083)),
-        doubling(logit_of_E3=[1.04]),
+        scaled(),
+        scaled_computed(),
+        scaled(factor=9.99, half=1.12),
+        scaled(selected=torch.tensor([3, 0]), ratio=torch.tensor(9.0)),
+        scaled(selected=(3, 0), half=np.float32(1.1163)),
+        scaled(factor=[np.log(9) / 0.22]),
     ],
 }

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 from scipy.special import entr, logsumexp, rel_entr
-from scipy.special import softmax as scipy_softmax
 
 # --- 2.1 ----------------------------------------------------------------------------------------------------------
 
@@ -16,80 +15,139 @@ def softmax(h):
     return e / e.sum(-1, keepdims=True)
 
 
-def naive(h):
-    return np.exp(h) / np.exp(h).sum(axis=-1, keepdims=True)
+def merged(largest, total):
+    top = largest.max(0)
+    return top + np.log((total * np.exp(largest - top)).sum(0))
 
 
-def naive_with_math(h):
-    rows = np.atleast_2d(h)
-    e = [[math.exp(value) for value in row] for row in rows]
-    return np.array([[value / sum(row) for value in row] for row in e]).reshape(h.shape)
+def from_zero(largest, total):
+    return np.log((total * np.exp(largest)).sum(axis=0))
 
 
-def global_softmax(h):
-    e = np.exp(h - np.max(h))
-    return e / np.sum(e)
+def from_each(zero):
+    return lambda largest, total: zero(largest) + np.log(np.sum(np.exp(largest - zero(largest)) * total, axis=0))
 
 
-def column_softmax(h):
-    e = np.exp(h - h.max(axis=0))
-    return e / e.sum(axis=0)
+def streamed(largest, total):
+    """Machine by machine, beginning with nothing at all."""
+    top, s = np.full(largest.shape[1], -np.inf), np.zeros(largest.shape[1])
+    for new, t in zip(largest, total, strict=True):
+        higher = np.maximum(top, new)
+        s = s * np.exp(top - higher) + t * np.exp(new - higher)
+        top = higher
+    return top + np.log(s)
 
 
-def minus_smallest(h):
-    e = np.exp(h - np.min(h, axis=-1)[..., None])
-    return e / np.sum(e, axis=-1)[..., None]
+def pairs(largest, total):
+    """Machine by machine, from the first."""
+    top, s = largest[0], total[0]
+    for new, t in zip(largest[1:], total[1:], strict=True):
+        higher = np.maximum(top, new)
+        s, top = s * np.exp(top - higher) + t * np.exp(new - higher), higher
+    return top + np.log(s)
 
 
-def by_loops(h):
-    out = np.zeros_like(h)
-    for place in np.ndindex(h.shape[:-1]):
-        row = h[place]
-        total = sum(np.exp(value - max(row)) for value in row)
-        out[place] = [np.exp(value - max(row)) / total for value in row]
+def by_loops(largest, total):
+    out = []
+    for tops, sums in zip(largest.T, total.T, strict=True):
+        top = max(tops)
+        out.append(top + math.log(sum(s * math.exp(t - top) for t, s in zip(tops, sums, strict=True))))
     return out
-
-
-def in_place(h):
-    h -= h.max(axis=-1, keepdims=True)
-    np.exp(h, out=h)
-    h /= h.sum(axis=-1, keepdims=True)
-    return h
 
 
 # --- 2.2 ----------------------------------------------------------------------------------------------------------
 
 
 def gaps(**changes):
-    right = {"7 times": 1.946, "a quarter": -1.386, "half of 64": 4.143, "doubled": 49}
-    names = {"times": "7 times", "quarter": "a quarter", "half": "half of 64", "doubled": "doubled"}
+    right = {
+        "three quarters of 64": 5.242,
+        "two against thirty": 4.905,
+        "halved": 0.667,
+        "room at a gap of 3": 20,
+    }
+    names = dict(zip(("quarters", "thirty", "halved", "room"), right, strict=True))
     return right | {names[key]: value for key, value in changes.items()}
 
 
 # --- 2.4 ----------------------------------------------------------------------------------------------------------
 
 
-def buggy(x, W_g):
-    h = x @ W_g
-    e = np.exp(h - h.max(axis=0))
-    return e / e.sum(axis=0)
+def tokens(d, T=8):
+    return np.random.default_rng().normal(size=(T, d))
 
 
-def only_the_sum(x, W_g):
-    h = x @ W_g
-    e = np.exp(h - h.max(axis=0))
-    return e / e.sum(axis=-1, keepdims=True)
+def alone(x, route):
+    return np.concatenate([route(x[t : t + 1]) for t in range(len(x))])
 
 
-def only_the_maximum(x, W_g):
-    h = x @ W_g
-    e = np.exp(h - h.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=0)
+def in_company(compare=np.allclose, T=8, scale=1.0):
+    """A right test, in which the comparison, the number of tokens, and their size can be changed."""
+
+    def test(d, route):
+        x = scale * tokens(d, T)
+        return bool(compare(route(x), alone(x, route)))
+
+    return test
 
 
-def patched(x, W_g):
-    p = buggy(x, W_g)
-    return (p.T / p.sum(axis=1)).T
+def one_row(which, T=8):
+    def test(d, route):
+        x = tokens(d, T)
+        return bool(np.allclose(route(x)[which], route(x[which : which + 1])[0]))
+
+    return test
+
+
+def other_company(d, route):
+    """Leaves one token after the other in its place, and changes all others."""
+    x = tokens(d)
+    for t in range(len(x)):
+        other = tokens(d)
+        other[t] = x[t]
+        if not np.allclose(route(x)[t], route(other)[t]):
+            return False
+    return True
+
+
+def row_sums(d, route):
+    p = route(tokens(d, 6))
+    return bool(np.allclose(p.sum(axis=1), 1))
+
+
+def row_sums_and_shape(d, route):
+    p = route(tokens(d, 8))
+    return p.shape[0] == 8 and np.abs(p.sum(axis=1) - 1).max() < 1e-6
+
+
+def turned(d, route):
+    x = tokens(d)
+    return bool(np.allclose(route(x[::-1]), route(x)[::-1]))
+
+
+def shuffled(d, route):
+    x = tokens(d)
+    order = np.r_[5, 2, 7, 0, 3, 6, 1, 4]
+    return bool(np.allclose(route(x[order]), route(x)[order]))
+
+
+def by_distance(d, route):
+    x = tokens(d, 20)
+    return np.abs(route(x) - alone(x, route)).max() < 1e-4
+
+
+def token_by_token(d, route):
+    x = tokens(d, 12)
+    together = route(x)
+    for token, row in zip(x.tolist(), together, strict=True):
+        if any(abs(a - b) > 1e-5 for a, b in zip(route([token])[0], row, strict=True)):
+            return False
+    return True
+
+
+def with_torch(d, route):
+    x = torch.randn(10, d, dtype=torch.float64)
+    both = torch.as_tensor(route(x)).double(), torch.as_tensor(np.array([route(x[t : t + 1])[0] for t in range(10)]))
+    return torch.allclose(both[0], both[1].double(), atol=1e-5)
 
 
 # --- 2.5 ----------------------------------------------------------------------------------------------------------
@@ -160,35 +218,65 @@ def ladder(x, H, N):
 
 WRONG = {
     "2.1": {
-        "overflow": naive,
-        "nan made 0": lambda h: np.nan_to_num(naive(h)),
-        "maximum of the batch": lambda h: np.exp(h - h.max()) / np.exp(h - h.max()).sum(-1, keepdims=True),
-        "whole batch": global_softmax,
-        "over the tokens": column_softmax,
-        "not divided": lambda h: np.exp(h - h.max(-1, keepdims=True)),
-        "smallest subtracted": minus_smallest,
-        "sign swapped": lambda h: naive(h.max(axis=-1, keepdims=True) - h),
-        "mean subtracted": lambda h: naive(h - h.mean(axis=-1, keepdims=True)),
-        "divided by the largest": lambda h: naive(h / h.max(axis=-1, keepdims=True)),
-        "clipped": lambda h: naive(h.clip(-80, 80)),
-        "logarithms": lambda h: h - logsumexp(h, axis=-1, keepdims=True),
-        "dtype": lambda h: softmax(h.astype(np.float64)),
+        "not rescaled": lambda largest, total: largest.max(0) + np.log(total.sum(0)),
+        "not rescaled (2)": lambda largest, total: np.log(np.sum(total, axis=0)),
+        "totals forgotten": lambda largest, total: logsumexp(largest, axis=0),
+        "totals forgotten (2)": lambda largest, total: logsumexp(largest, axis=-1),
+        "totals forgotten (3)": lambda largest, total: np.log(np.exp(largest).sum(axis=0)),
+        "probabilities": lambda largest, total: softmax(largest),
+        "probabilities (2)": lambda largest, total: softmax(largest.T).T,
+        "probabilities (3)": lambda largest, total: softmax(largest.reshape(-1)).reshape(largest.shape),
+        "overflow": from_zero,
+        "overflow (2)": from_each(lambda largest: largest.min(0)),
+        "overflow (3)": from_each(lambda largest: largest.mean(0)),
+        "maximum of the batch": from_each(np.max),
+        "nothing merged with nothing": streamed,
+        "nothing merged with nothing (2)": pairs,
+        "largest not added": lambda largest, total: np.log((total * np.exp(largest - largest.max(0))).sum(0)),
+        "logarithm forgotten": lambda largest, total: (total * np.exp(largest - largest.max(0))).sum(0),
+        "logarithm forgotten (2)": lambda largest, total: (
+            largest.max(0) + (total * np.exp(largest - largest.max(0))).sum(0)
+        ),
+        "best machine only": lambda largest, total: np.max(largest + np.log(total), axis=0),
+        "not merged": lambda largest, total: largest + np.log(total),
+        "machines averaged": lambda largest, total: np.mean(largest + np.log(total), axis=0),
+        "machines added": lambda largest, total: sum(largest + np.log(total)),
+        "over the tokens": lambda largest, total: logsumexp(largest, b=total, axis=1),
+        "total not logged": lambda largest, total: logsumexp(largest + total, axis=0),
+        "base 2": lambda largest, total: largest.max(0) + np.log2((total * np.exp(largest - largest.max(0))).sum(0)),
     },
     "2.2": {
-        "ratio itself": gaps(times=7),
-        "near": gaps(times=1.9),
-        "base 2": gaps(times=2.807),
-        "base 10": gaps(times=0.845),
-        "exponential": gaps(times=1096.633),
-        "sign": gaps(quarter=1.386),
-        "share for ratio": gaps(quarter=-1.0986),
-        "itself a rival": gaps(half=np.log(64)),
-        "one rival": gaps(half=0),
-        "half of the experts": gaps(half=3.466),
-        "two to one": gaps(half=0.693),
-        "ratio doubled": gaps(doubled=14),
-        "ratio unchanged": gaps(doubled=7),
-        "gap": gaps(doubled=3.892),
+        "ratio itself": gaps(quarters=189),
+        "near": gaps(quarters=5.2),
+        "base 2": gaps(quarters=7.562),
+        "base 10": gaps(quarters=2.2765),
+        "sign": gaps(quarters=-5.242),
+        "one half": gaps(quarters=4.143),
+        "itself a rival": gaps(quarters=np.log(192)),
+        "one rival": gaps(quarters=1.0986),
+        "share for ratio": gaps(quarters=3.855),
+        "share for ratio (2)": gaps(quarters=np.log(48)),
+        "four times": gaps(quarters=5.529),
+        "one in front": gaps(thirty=5.598),
+        "two to one rival": gaps(thirty=2.197),
+        "twenty-eight others": gaps(thirty=4.836),
+        "ratio of numbers": gaps(thirty=2.708),
+        "ten to one": gaps(thirty=np.log(150)),
+        "ratio itself (2)": gaps(thirty=135),
+        "near (2)": gaps(thirty=4.9),
+        "share halved": gaps(halved=0.4),
+        "unchanged": gaps(halved=0.8),
+        "ratio": gaps(halved=2),
+        "part halved": gaps(halved=0.65),
+        "gap": gaps(halved=0.693),
+        "other expert": gaps(halved=0.333),
+        "roots": gaps(halved=0.894),
+        "doubled": gaps(halved=16 / 17),
+        "percent": gaps(halved=66.667),
+        "E1 counted": gaps(room=21),
+        "not whole": gaps(room=20.0855),
+        "E1 subtracted": gaps(room=19),
+        "gap for ratio": gaps(room=3),
     },
     "2.3": {
         "unweighted": lambda p, outputs: outputs.sum(axis=1),
@@ -207,16 +295,24 @@ WRONG = {
         "tokens added up": lambda p, outputs: np.tensordot(p, outputs, axes=2),
     },
     "2.4": {
-        "unchanged": buggy,
-        "only the sum": only_the_sum,
-        "only the maximum": only_the_maximum,
-        "patched": patched,
-        "stability lost": lambda x, W_g: naive(x @ W_g),
-        "maximum of the batch": lambda x, W_g: naive(x @ W_g - (x @ W_g).max()),
-        "smallest subtracted": lambda x, W_g: minus_smallest(x @ W_g),
-        "whole batch": lambda x, W_g: global_softmax(x @ W_g),
-        "logits": lambda x, W_g: x @ W_g,
-        "transposed": lambda x, W_g: column_softmax(W_g.T @ x.T),
+        "sums of the rows": row_sums,
+        "sums of the rows (2)": row_sums_and_shape,
+        "never called": lambda d, route: True,
+        "no company": lambda d, route: bool(np.allclose(route(tokens(d, 1)).sum(), 1)),
+        "always good": lambda d, route: route(tokens(d)).shape[0] == 8,
+        "always bad": lambda d, route: bool(np.allclose(route(tokens(d)), route(tokens(d)))),
+        "turned round": lambda d, route: not in_company()(d, route),
+        "order of the batch": turned,
+        "order of the batch (2)": shuffled,
+        "crowds missed": in_company(T=2),
+        "crowds missed (2)": in_company(T=4),
+        "same number": other_company,
+        "some rows missed": one_row(0),
+        "some rows missed (2)": one_row(7),
+        "some rows missed (3)": one_row(0, T=3),
+        "copies": lambda d, route: bool(np.allclose(route(np.ones((8, d))), route(np.ones((1, d))))),
+        "huge tokens": in_company(scale=1000),
+        "no room for rounding": in_company(np.array_equal),
     },
     "2.5": {
         "0 log 0": lambda p: -np.sum(p * np.log(p), axis=-1) / np.log(p.shape[-1]),
@@ -255,20 +351,20 @@ WRONG = {
 # Wrong in a way no list foresees: these must not be given a reason.
 UNRECOGNISED = {
     "2.1": [
-        lambda h: softmax(2 * h),
-        lambda h: np.round(softmax(h), 2),
-        lambda h: None,
-        lambda h: softmax(h)[..., ::-1],
-        lambda h: softmax(h).sum(-1),
-        lambda h: "probabilities",
+        lambda largest, total: None,
+        lambda largest, total: merged(largest, total) + 0.1,
+        lambda largest, total: merged(largest, total)[None],
+        lambda largest, total: "log-sum-exp",
+        lambda largest, total: -merged(largest, total),
+        lambda largest, total: merged(largest, 2 * total),
     ],
     "2.2": [
-        gaps(times=2.2),
-        gaps(quarter=-1.5),
-        gaps(half="four"),
-        gaps(doubled=50),
-        {"7 times": 1.946},
-        [1.946, -1.386, 4.143, 49],
+        gaps(quarters=5.0),
+        gaps(thirty=-1.5),
+        gaps(halved="half"),
+        gaps(room=25),
+        {"halved": 0.667},
+        [5.242, 4.905, 0.667, 20],
     ],
     "2.3": [
         lambda p, outputs: -np.einsum("tn,tnd->td", p, outputs),
@@ -277,10 +373,11 @@ UNRECOGNISED = {
         lambda p, outputs: outputs[:, 0],
     ],
     "2.4": [
-        lambda x, W_g: -(x @ W_g),
-        lambda x, W_g: softmax(2 * (x @ W_g)),
-        lambda x, W_g: softmax(x @ W_g)[:, ::-1],
-        lambda x, W_g: None,
+        lambda d, route: route(tokens(d)),
+        lambda d, route: [in_company()(d, route)],
+        lambda d, route: "good" if in_company()(d, route) else "bad",
+        lambda d, route: print(route(tokens(d)).sum(axis=1)),
+        lambda d, route: route(tokens(d)).shape[1] > 4,
     ],
     "2.5": [
         lambda p: p.max(-1),
@@ -300,20 +397,19 @@ UNRECOGNISED = {
 
 RIGHT = {
     "2.1": [
-        softmax,
+        merged,
         by_loops,
-        in_place,
-        lambda h: torch.softmax(torch.tensor(h), -1),
-        lambda h: scipy_softmax(h, axis=-1),
-        lambda h: np.exp(h - np.logaddexp.reduce(h, axis=-1, keepdims=True)),
-        lambda h: 1 / np.exp(h[..., None, :] - h[..., :, None]).sum(-1) if np.isfinite(h).all() else softmax(h),
-        lambda h: [softmax(row) for row in h] if h.ndim > 1 else softmax(h),
+        lambda largest, total: logsumexp(largest, axis=0, b=total),
+        lambda largest, total: np.logaddexp.reduce(largest + np.log(total), axis=0),
+        lambda largest, total: torch.logsumexp(torch.tensor(largest) + torch.tensor(total).log(), 0),
+        lambda largest, total: logsumexp(largest + np.log(total), axis=0).tolist(),
     ],
     "2.2": [
         gaps(),
-        gaps(times=np.log(7), quarter=-np.log(4), half=np.log(63), doubled=np.exp(2 * np.log(7))),
-        gaps(times=torch.tensor(7.0).log(), doubled=torch.tensor(49)),
-        gaps(times=np.float32(1.9459), half=4.14),
+        gaps(quarters=np.log(189), thirty=np.log(135), halved=2 / 3, room=20.0),
+        gaps(quarters=torch.tensor(189.0).log(), room=torch.tensor(20)),
+        gaps(thirty=np.float32(4.9053), halved=0.67),
+        gaps(room=[20]),
     ],
     "2.3": [
         lambda p, outputs: np.einsum("tn,tnd->td", p, outputs),
@@ -325,10 +421,14 @@ RIGHT = {
         ],
     ],
     "2.4": [
-        lambda x, W_g: softmax(x @ W_g),
-        lambda x, W_g: column_softmax(W_g.T @ x.T).T,
-        lambda x, W_g: torch.softmax(torch.tensor(x) @ torch.tensor(W_g), dim=1),
-        lambda x, W_g: np.array([softmax(token @ W_g) for token in x]),
+        in_company(),
+        in_company(T=30),
+        by_distance,
+        token_by_token,
+        with_torch,
+        lambda d, route: np.array(in_company()(d, route)),
+        lambda d, route: int(in_company()(d, route)),
+        lambda d, route: torch.tensor(in_company()(d, route)),
     ],
     "2.5": [
         entropy_by_loops,

@@ -20,34 +20,34 @@ from moe_lessons.checks.verdicts import Verdict
 from moe_lessons.routing import router_logits as imported_logits
 
 
-def right(x, W_g):
-    return x @ W_g
+def right(x, weight, bias):
+    return x @ weight.T + bias
 
 
-def stub(x, W_g):
+def stub(x, weight, bias):
     raise NotImplementedError
 
 
-def uses_the_reference(x, W_g):
-    return routing.router_logits(x, W_g)
+def uses_the_reference(x, weight, bias):
+    return routing.router_logits(x, weight.T) + bias
 
 
-def uses_the_trace(x, W_g):
-    return routing.route(x, W_g, 1).logits
+def uses_the_trace(x, weight, bias):
+    return routing.route(x, weight.T, 1).logits + bias
 
 
-def imports_the_reference(x, W_g):
+def imports_the_reference(x, weight, bias):
     from moe_lessons.routing import router_logits as imported
 
-    return imported(x, W_g)
+    return imported(x, weight.T) + bias
 
 
-def loops(x, W_g):
+def loops(x, weight, bias):
     while True:
         pass
 
 
-def loops_and_swallows(x, W_g):
+def loops_and_swallows(x, weight, bias):
     while True:
         try:  # noqa: SIM105
             sum(range(10))
@@ -55,7 +55,7 @@ def loops_and_swallows(x, W_g):
             pass
 
 
-def sleeps_and_swallows(x, W_g):
+def sleeps_and_swallows(x, weight, bias):
     while True:
         try:
             time.sleep(1)
@@ -63,32 +63,32 @@ def sleeps_and_swallows(x, W_g):
             continue
 
 
-def calls_by_its_own_name(x, W_g):
-    return imported_logits(x, W_g)
+def calls_by_its_own_name(x, weight, bias):
+    return imported_logits(x, weight.T) + bias
 
 
-def hides_the_reference(x, W_g):
+def hides_the_reference(x, weight, bias):
     try:
-        return routing.router_logits(x, W_g)
+        return routing.router_logits(x, weight.T) + bias
     except Exception:
-        return x @ W_g
+        return x @ weight.T + bias
 
 
-def recurses(x, W_g):
-    return recurses(x, W_g)
+def recurses(x, weight, bias):
+    return recurses(x, weight, bias)
 
 
-def cancels(x, W_g):
+def cancels(x, weight, bias):
     raise asyncio.CancelledError
 
 
-def library_stub(x, W_g):
+def library_stub(x, weight, bias):
     raise NotImplementedError("a library's")
 
 
-def changes_its_input(x, W_g):
-    W_g *= 2
-    return x @ W_g / 2
+def changes_its_input(x, weight, bias):
+    weight *= 2
+    return x @ weight.T / 2 + bias
 
 
 def output(capsys, *arguments, **settings):
@@ -109,7 +109,7 @@ def test_untouched_is_one_calm_line_and_no_attempt(capsys, answer):
 
 def test_no_answer_at_all_and_a_dict_of_dots_are_untouched(capsys):
     assert output(capsys, "1.1")[0].status == Status.NOT_ATTEMPTED
-    assert output(capsys, "1.5", {"selected": ..., "p3 / p2": ...})[0].status == Status.NOT_ATTEMPTED
+    assert output(capsys, "1.5", {"factor": ..., "p3 / p2": ...})[0].status == Status.NOT_ATTEMPTED
 
 
 def test_correct_gives_the_points(capsys):
@@ -133,16 +133,16 @@ def test_unknown_question_lists_near_ones(capsys, unknown):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (3.0, "Expected the function my_logits(x, W_g), not called: came a number"),
+        (3.0, "Expected the function my_logits(x, weight, bias), not called: came a number"),
         (np.zeros(3), "came an array of shape (3,)"),
         (None, "came None"),
         (lambda x: x, "yours is my_logits(x)"),
-        (lambda a, b, c: a, "yours is my_logits(a, b, c)"),
+        (lambda a, b: a, "yours is my_logits(a, b)"),
         (dict, "came the class dict"),
         (routing.router_logits, "This is the course's `router_logits`"),
         (functools.partial(routing.router_logits), "This is the course's `router_logits`"),
         (
-            functools.wraps(uses_the_reference)(lambda x, W_g: uses_the_reference(x, W_g)),
+            functools.wraps(uses_the_reference)(lambda x, weight, bias: uses_the_reference(x, weight, bias)),
             "the course's `router_logits`",
         ),
         (calls_by_its_own_name, "uses the course's `router_logits`"),
@@ -150,13 +150,13 @@ def test_unknown_question_lists_near_ones(capsys, unknown):
         (uses_the_reference, "uses the course's `router_logits`"),
         (uses_the_trace, "uses the course's `route`"),
         (imports_the_reference, "uses the course's `router_logits`"),
-        (lambda x, W_g: None, "came None (is a `return` missing?)"),
-        (lambda x, W_g: [1, "a"], "came a list of 2"),
-        (lambda x, W_g: x[:1], "came an array of shape (1,)"),
-        (lambda x, W_g: (x @ W_g).astype(int), "was something rounded"),
-        (lambda x, W_g: x @ W_g + 0j, "dtype complex128, which is not real numbers"),
-        (lambda x, W_g: (i for i in x), "came an object of type generator"),
-        (lambda x, W_g: (x @ W_g) > 0, "came"),
+        (lambda x, weight, bias: None, "came None (is a `return` missing?)"),
+        (lambda x, weight, bias: [1, "a"], "came a list of 2"),
+        (lambda x, weight, bias: x[:1], "came an array of shape (1,)"),
+        (lambda x, weight, bias: (x @ weight.T + bias).astype(int), "was something rounded"),
+        (lambda x, weight, bias: x @ weight.T + bias + 0j, "dtype complex128, which is not real numbers"),
+        (lambda x, weight, bias: (i for i in x), "came an object of type generator"),
+        (lambda x, weight, bias: (x @ weight.T + bias) > 0, "came"),
     ],
 )
 def test_answers_that_do_not_fit_get_a_sentence(capsys, answer, words):
@@ -170,37 +170,37 @@ def test_the_reference_works_again_after_the_check():
     before = routing.router_logits
     check("1.1", uses_the_reference)
     assert routing.router_logits is before
-    assert uses_the_reference(np.ones(2), np.ones((2, 3))).shape == (3,)
+    assert uses_the_reference(np.ones(2), np.ones((3, 2)), np.zeros(3)).shape == (3,)
 
 
 def test_a_list_with_the_right_numbers_is_right(capsys):
-    answer = lambda x, W_g: (x @ W_g).tolist()  # noqa: E731
+    answer = lambda x, weight, bias: (x @ weight.T + bias).tolist()  # noqa: E731
     assert output(capsys, "1.1", answer)[0].status == Status.CORRECT
 
 
 def test_what_the_answer_raises_is_shown_with_its_own_line(capsys):
-    def answer(x, W_g):
-        scores = W_g @ x
+    def answer(x, weight, bias):
+        scores = x @ weight
         return scores
 
     result, printed = output(capsys, "1.1", answer)
     assert result.status == Status.RAISED
-    assert "in answer: scores = W_g @ x" in printed
+    assert "in answer: scores = x @ weight" in printed
     assert "ValueError: matmul" in printed
     assert "x: an array of shape (2,), float64" in printed
     assert "before went well" not in printed
-    assert "x comes first" in printed
+    assert "a row for each expert" in printed
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
         (recurses, "RecursionError"),
-        (lambda x, W_g: sys.exit(3), "SystemExit: 3"),
+        (lambda x, weight, bias: sys.exit(3), "SystemExit: 3"),
         (cancels, "CancelledError"),
         (library_stub, "NotImplementedError: a library's"),
-        (lambda x, W_g: missing, "NameError: name 'missing'"),  # noqa: F821
-        (lambda x, W_g: int("x" * 5000), "ValueError"),
+        (lambda x, weight, bias: missing, "NameError: name 'missing'"),  # noqa: F821
+        (lambda x, weight, bias: int("x" * 5000), "ValueError"),
     ],
 )
 def test_every_way_to_fail_is_caught(capsys, answer, words):
@@ -217,7 +217,7 @@ def test_an_error_that_cannot_be_written_and_an_odd_signature_are_no_faults_of_t
     class Odd:
         __signature__ = property(lambda self: 1 / 0)
 
-        def __call__(self, x, W_g):
+        def __call__(self, x, weight, bias):
             raise Unwritable
 
     result, printed = output(capsys, "1.1", Odd())
@@ -246,7 +246,7 @@ def test_an_alarm_that_rings_again_on_the_way_out_still_names_the_line():
     """The last alarm rang in the course's own lines, and only the one before it in the learner's."""
     late = attempt.OutOfTime()
     try:
-        stub(None, None)
+        stub(None, None, None)
     except NotImplementedError as first:
         late.__context__ = first
     assert attempt._learner_line(late).endswith("of its cell, in stub: raise NotImplementedError")
@@ -269,7 +269,7 @@ def short_of_time(question_id):
 
 
 def test_the_learners_own_interrupt_passes_through():
-    def answer(x, W_g):
+    def answer(x, weight, bias):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -277,11 +277,11 @@ def test_the_learners_own_interrupt_passes_through():
 
 
 def test_printing_is_kept_short(capsys):
-    def answer(x, W_g):
+    def answer(x, weight, bias):
         for i in range(20_000):
             print("line", i)
         print("on stderr", file=sys.stderr)
-        return x @ W_g
+        return x @ weight.T + bias
 
     result, printed = output(capsys, "1.1", answer)
     assert result.status == Status.CORRECT
@@ -291,7 +291,7 @@ def test_printing_is_kept_short(capsys):
 
 
 def test_an_error_inside_a_library_is_shown_with_the_learners_own_line(capsys):
-    def answer(x, W_g):
+    def answer(x, weight, bias):
         return json.loads("{")
 
     printed = output(capsys, "1.1", answer)[1]
@@ -300,11 +300,11 @@ def test_an_error_inside_a_library_is_shown_with_the_learners_own_line(capsys):
 
 
 def test_of_one_long_line_it_is_said_that_there_is_more(capsys):
-    def answer(x, W_g):
+    def answer(x, weight, bias):
         print("z" * 3 * PRINTED_CHARACTERS)
         sys.stdout.seek(3 * PRINTED_CHARACTERS)
         print("z" * 3 * PRINTED_CHARACTERS)
-        return x @ W_g
+        return x @ weight.T + bias
 
     printed = output(capsys, "1.1", answer)[1]
     assert printed.count("z") == PRINTED_CHARACTERS
@@ -325,18 +325,18 @@ def test_a_warning_on_the_way_to_a_verdict_is_the_courses_own(capsys, monkeypatc
 def test_a_changed_input_is_remarked_on_beside_a_right_answer(capsys):
     result, printed = output(capsys, "1.1", changes_its_input)
     assert result.status == Status.CORRECT
-    assert "changes its input W_g in place" in printed
+    assert "changes its input weight in place" in printed
     assert "in place" not in output(capsys, "1.1", right)[1]
 
-    def spoils_it(x, W_g):
-        W_g *= 2
-        return x @ W_g
+    def spoils_it(x, weight, bias):
+        weight *= 2
+        return x @ weight.T + bias
 
-    assert "changes its input W_g in place" in output(capsys, "1.1", spoils_it)[1]
+    assert "changes its input weight in place" in output(capsys, "1.1", spoils_it)[1]
 
 
 def test_the_printed_seed_repeats_the_same_inputs(capsys):
-    wrong = lambda x, W_g: 3 * (x @ W_g)  # noqa: E731
+    wrong = lambda x, weight, bias: 3 * (x @ weight.T + bias)  # noqa: E731
     result, first = output(capsys, "1.1", wrong)
     assert f"seed={result.seed}" in first
     again = output(capsys, "1.1", wrong, seed=result.seed)[1]
@@ -369,29 +369,32 @@ def test_a_notebook_shows_nothing_twice():
 
 def test_an_answer_for_single_tokens_only_is_told_that_those_went_well(capsys):
     result, printed = output(
-        capsys, "1.1", lambda x, W_g: np.array([x @ column for column in W_g.T]) + [0] * len(x.shape)
+        capsys, "1.1", lambda x, weight, bias: np.array([x @ row for row in weight]) + [0] * len(x.shape)
     )
     assert result.status == Status.RAISED
-    result, printed = output(capsys, "1.1", lambda x, W_g: W_g.T @ x)
+    result, printed = output(capsys, "1.1", lambda x, weight, bias: weight @ x + bias)
     assert result.status == Status.RAISED
     assert "(2 before went well)" in printed
 
 
 def test_a_missing_key_and_text_for_numbers_are_named(capsys):
-    assert "The key 'logit of E3' is missing; yours are 'logit'" in output(capsys, "1.5", {"logit": 1})[1]
-    assert "came a piece of text" in output(capsys, "1.5", {"logit of E3": "1.04"})[1]
-    assert "came still ..." in output(capsys, "1.5", {"logit of E3": 1.04, "selected": ...})[1]
+    assert "The key 'factor' is missing; yours are 'fact'" in output(capsys, "1.5", {"fact": 1})[1]
+    assert "came a piece of text" in output(capsys, "1.5", {"factor": "9.987"})[1]
+    assert "came still ..." in output(capsys, "1.5", {"factor": 9.987, "p3 / p2": ...})[1]
 
 
 def test_the_courses_softmax_is_a_mistake_of_1_1_not_its_answer(capsys):
-    assert output(capsys, "1.1", lambda x, W_g: routing.softmax(x @ W_g))[0].mistake == "probabilities"
+    assert (
+        output(capsys, "1.1", lambda x, weight, bias: routing.softmax(x @ weight.T + bias))[0].mistake
+        == "probabilities"
+    )
 
 
 def test_a_check_inside_an_answer_is_refused_and_leaves_the_deadline_alone(capsys, monkeypatch):
     monkeypatch.setitem(questions(), "1.1", short_of_time("1.1"))
     before = signal.getsignal(signal.SIGINT)
 
-    def answer(x, W_g):
+    def answer(x, weight, bias):
         check("1.4", [1.0, 1.0])
         while True:
             pass
@@ -404,10 +407,10 @@ def test_a_check_inside_an_answer_is_refused_and_leaves_the_deadline_alone(capsy
 
 
 def test_closing_stdout_does_no_harm(capsys):
-    def answer(x, W_g):
+    def answer(x, weight, bias):
         sys.stdout.close()
         print("after closing")
-        return x @ W_g
+        return x @ weight.T + bias
 
     result, printed = output(capsys, "1.1", answer)
     assert result.status == Status.CORRECT
@@ -415,23 +418,23 @@ def test_closing_stdout_does_no_harm(capsys):
 
 
 def test_huge_numbers_stay_on_one_short_line(capsys):
-    printed = output(capsys, "1.1", lambda x, W_g: (x @ W_g) * 1e300)[1]
+    printed = output(capsys, "1.1", lambda x, weight, bias: (x @ weight.T + bias) * 1e300)[1]
     assert max(map(len, printed.splitlines())) < 200
 
 
 def test_numbers_that_look_alike_are_told_apart(capsys):
-    wrong = lambda x, W_g: x @ W_g + 4e-5  # noqa: E731
+    wrong = lambda x, weight, bias: x @ weight.T + bias + 4e-5  # noqa: E731
     assert "they differ by up to 4e-05" in output(capsys, "1.1", wrong, seed=3)[1]
 
 
 def test_a_seed_is_offered_only_where_inputs_are_drawn(capsys):
-    assert "seed=" in output(capsys, "1.1", lambda x, W_g: x)[1]
+    assert "seed=" in output(capsys, "1.1", lambda x, weight, bias: x)[1]
     assert "seed=" not in output(capsys, "1.4", [1.0, 1.0])[1]
 
 
 def test_of_a_large_array_the_first_wrong_row_is_shown(capsys):
-    def answer(x, W_g):
-        h = x @ W_g
+    def answer(x, weight, bias):
+        h = x @ weight.T + bias
         if h.ndim > 1:
             h[-1] += 1
         return h

@@ -20,8 +20,8 @@ from moe_lessons.support import storage
 FUNCTION, ARRAY, DICT = "1.1", "1.4", "1.5"  # a question about each
 
 
-def right(x, W_g):
-    return x @ W_g
+def right(x, weight, bias):
+    return x @ weight.T + bias
 
 
 def assert_verdict_without_progress(capsys, words=""):
@@ -103,7 +103,7 @@ import os
 from moe_lessons.checks import check, progress, questions
 questions()  # the interpreter may lie where only root can read
 os.setgid(54321); os.setuid(54321)
-check("1.1", lambda x, W_g: x @ W_g)
+check("1.1", lambda x, weight, bias: x @ weight.T + bias)
 print(progress())
 """
     env = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8"}
@@ -257,11 +257,13 @@ def hostile(error, *names, base=object, **more):
 
 def with_property(error, name):
     """Return a right answer with one attribute that raises when it is looked at."""
-    return type("Hostile", (), {name: property(raising(error)), "__call__": lambda self, x, W_g: x @ W_g})()
+    return type(
+        "Hostile", (), {name: property(raising(error)), "__call__": lambda self, x, weight, bias: x @ weight.T + bias}
+    )()
 
 
 def raises(error):
-    def answer(x, W_g):
+    def answer(x, weight, bias):
         raise error
 
     return answer
@@ -284,7 +286,9 @@ METHODS = ("__repr__", "__eq__", "__bool__", "__array__", "__len__", "__iter__",
 ANSWERS = {
     **{name: lambda error, name=name: hostile(error, name)() for name in METHODS},
     "every attribute": lambda error: hostile(error, "__getattribute__")(),
-    "any other attribute": lambda error: hostile(error, "__getattr__", __call__=lambda self, x, W_g: x @ W_g)(),
+    "any other attribute": lambda error: hostile(
+        error, "__getattr__", __call__=lambda self, x, weight, bias: x @ weight.T + bias
+    )(),
     **{
         name: lambda error, name=name: with_property(error, name)
         for name in ("__class__", "__module__", "__signature__", "__wrapped__", "__globals__", "__name__")
@@ -298,7 +302,9 @@ ANSWERS = {
     "the arguments of what it raises": lambda error: raises(
         type("Odd", (NotImplementedError,), {"args": property(raising(error))})()
     ),
-    "what it returns": lambda error: lambda x, W_g: hostile(error, "__array__", "__repr__", "__len__", "__eq__")(),
+    "what it returns": lambda error: (
+        lambda x, weight, bias: hostile(error, "__array__", "__repr__", "__len__", "__eq__")()
+    ),
     "something like a tensor": lambda error: hostile(error, "detach", __module__="torch")(),
 }
 
@@ -333,7 +339,7 @@ ODD = {
     "a generator": lambda: (i for i in range(3)),
     "half a character": lambda: "\ud800",
     "half a character as key": lambda: {"\ud800": 1},
-    "printing half a character": lambda: lambda x, W_g: print("\ud800") or x @ W_g,
+    "printing half a character": lambda: lambda x, weight, bias: print("\ud800") or x @ weight.T + bias,
     "a tensor without numbers": lambda: torch.zeros(3, device="meta"),
     "a sparse tensor": lambda: torch.eye(3).to_sparse(),
     "an array of objects": lambda: np.array([object()]),
@@ -430,7 +436,7 @@ def test_a_screen_that_takes_nothing(screen, monkeypatch):
 def test_a_screen_without_these_characters(coding, monkeypatch):
     screen = io.TextIOWrapper(io.BytesIO(), encoding=coding)
     monkeypatch.setattr(sys, "stdout", screen)
-    check(FUNCTION, lambda x, W_g: print("漢") or x @ W_g)
+    check(FUNCTION, lambda x, weight, bias: print("漢") or x @ weight.T + bias)
     compare(1, 2, "τ")
     assert screen.buffer.getvalue().decode(coding).startswith("? 1.1: correct")
     assert "| ?" in screen.buffer.getvalue().decode(coding)

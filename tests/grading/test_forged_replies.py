@@ -85,5 +85,5 @@ def test_a_judge_that_stops_at_the_shorter_list_would_be_noticed():
     careless = object.__new__(Careless)
     for name, value in vars(question).items():
         object.__setattr__(careless, name, value)
-    data, reply = probed(careless, lambda x, W_g: 2 * (x @ W_g))
+    data, reply = probed(careless, lambda x, weight, bias: 2 * (x @ weight.T) + bias)
     assert any(outcome(careless, data, other) == Status.CORRECT for other in bent(reply))

@@ -91,7 +91,7 @@ def duplicated(cells):
 def reordered(cells):
     """Return the same with the checks first, the answers backwards, the first cell and the last answer in place."""
     code = [cell for cell in plain(cells) if cell["cell_type"] == "code"]
-    setup, values = code[0], [cell for cell in code if "doubling" in cell["source"]]
+    setup, values = code[0], [cell for cell in code if "scaled" in cell["source"]]
     others = [cell for cell in code[1:] if cell not in values]
     return {"cells": [setup, *reversed(others), *values]}
 
@@ -140,7 +140,7 @@ def test_a_line_that_fails_here_alone_costs_no_marks_and_is_said(line, cause, sa
 
 
 def test_an_error_is_to_blame_only_where_marks_are_missing(sandbox, tmp_path):
-    cells = "import no_such as pd", hostile.LOGITS, "def my_trace(x, W_g, k):\n    return pd.trace(x)"
+    cells = "import no_such as pd", hostile.LOGITS, "def my_logits_back(weights, largest):\n    return pd.log(weights)"
     asked = {id: questions()[id] for id in ("1.1", "1.2")}
     record, _ = of_cells(tmp_path, sandbox, *cells, asked=asked)
     assert (record.ended, record.total, record.notes) == (Ended.PARTIAL, 1, ())
@@ -178,13 +178,13 @@ def test_inputs_hang_on_the_secret_and_on_every_byte_of_the_file(monkeypatch, tm
 
 def test_the_mistake_and_the_message_are_those_of_home(sandbox, tmp_path):
     path = tmp_path / "a.ipynb"
-    wrong = "def my_logits(x, W_g):\n    h = x @ W_g\n    e = np.exp(h)\n    return e / e.sum(-1, keepdims=True)"
-    raising = "def my_trace(x, W_g, k):\n    scores = W_g @ x\n    return scores"
+    wrong = "def my_logits(x, weight, bias):\n    e = np.exp(x @ weight.T + bias)\n    return e / e.sum(-1)[..., None]"
+    raising = "def my_logits_back(weights, largest):\n    scores = weights[largest]\n    return scores"
     path.write_bytes(hostile.notebook([hostile.SETUP, wrong, raising]))
     marks = {mark.question: mark for mark in graded(path, tmp_path, sandbox).marks}
     assert (marks["1.1"].status, marks["1.1"].mistake) == (str(Status.NOT_YET), "probabilities")
     assert marks["1.2"].status == str(Status.RAISED)
-    assert "line 2 of its cell, in my_trace: scores = W_g @ x" in marks["1.2"].message
+    assert "line 2 of its cell, in my_logits_back: scores = weights[largest]" in marks["1.2"].message
 
 
 def of_cells(folder, sandbox, *cells, asked=None):
@@ -210,7 +210,7 @@ CHECKED_PROTOTYPE = f'{hostile.PROTOTYPE}\ncheck("1.4", my_prototype)'
         ([hostile.LOGITS, TWICE, 'check("1.1", my_twice)'], (1, 0)),  # what the name holds is right: that counts
         ([hostile.LOGITS, 'check("1.1", my_logits)', TWICE, 'check("1.1", my_twice)', hostile.WRONG], (0, 0)),
         ([hostile.WRONG, 'check("1.1", routing.router_logits)'], (0, 0)),  # the course's own
-        ([hostile.WRONG, 'check("1.1", lambda x, W_g: routing.router_logits(x, W_g))'], (0, 0)),
+        ([hostile.WRONG, 'check("1.1", lambda x, weight, bias: routing.router_logits(x, weight.T) + bias)'], (0, 0)),
         ([hostile.WRONG, 'check("1.4", my_logits)', OTHER, 'check("1.2", my_logits2)'], (0, 0)),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_private_question_finds_what_was_checked_for_the_same_name(sandbox, tm
 
 
 def test_a_second_set_in_a_notebook_is_noted(sandbox, tmp_path):
-    cells = *hostile.honest(), "def my_softmax(h):\n    return h", 'check("2.1", my_softmax)'
+    cells = *hostile.honest(), "def my_merged(h):\n    return h", 'check("2.1", my_merged)'
     record, _ = of_cells(tmp_path, sandbox, *cells)
     assert record.total == 3
     assert record.notes == ("it holds work on set 02 too, which is not marked: a notebook is about one set",)
@@ -288,7 +288,9 @@ def test_a_fault_of_a_question_is_said_and_costs_no_other_question(step, sandbox
 
 def test_a_private_question_needs_only_its_answer_in_the_sandbox(sandbox, tmp_path):
     """Its cases, reference and mistakes stay here: the worker has no way to load them."""
-    private = replace(questions()["1.1"], id="1.P", answer="my_twice", reference=lambda x, W_g: 2 * (x @ W_g))
+    private = replace(
+        questions()["1.1"], id="1.P", answer="my_twice", reference=lambda x, weight, bias: 2 * (x @ weight.T) + bias
+    )
     path = tmp_path / "a.ipynb"
     path.write_bytes(hostile.notebook([hostile.SETUP, hostile.WRONG.replace("my_logits", "my_twice")]))
     record = graded(path, tmp_path, sandbox, asked={"1.P": private})

@@ -1,6 +1,7 @@
 """What is read from a notebook's bytes, and whose and of which set it is."""
 
 import json
+from dataclasses import replace
 
 import hostile
 import pytest
@@ -15,6 +16,14 @@ IMPORTS = ("from moe_lessons.checks import check, progress",)
 
 def ids(*cells, titled=()):
     return [question.id for question in wanted(cells, questions(), frozenset(titled))]
+
+
+SHARED = questions()["3.1"].answer
+
+
+def with_a_shared_name():
+    """All questions, and one more of set 02 whose answer has the name of one of set 03."""
+    return questions() | {"2.p1": replace(questions()["2.1"], id="2.p1", answer=SHARED)}
 
 
 def test_sources_come_in_order_as_text_or_lines():
@@ -70,17 +79,17 @@ def test_one_foreign_check_does_not_change_the_set():
 
 
 def test_a_notebook_of_another_set_is_no_poor_answer_to_this_one():
-    of_02 = {id: question for id, question in questions().items() if question.set == "02"}
-    third = ('check("3.1", f)', "my_softmax = 1")  # a name that set 02 has, too
+    of_02 = {id: question for id, question in with_a_shared_name().items() if question.set == "02"}
+    third = ('check("3.1", f)', f"{SHARED} = 1")
     with pytest.raises(Unreadable, match="about set 03, which is not marked"):
         wanted(third, of_02)
     assert wanted(third, questions())[0].set == "03"
-    assert wanted((*IMPORTS, "my_softmax = 1"), of_02)[0].set == "02"
+    assert wanted((*IMPORTS, f"{SHARED} = 1"), of_02)[0].set == "02"
 
 
 def test_a_second_set_is_noted_and_a_borrowed_helper_is_not():
-    asked = wanted(('check("2.1", my_softmax)',), questions())
-    first = ("my_logits = my_trace = 3", 'check("1.1", my_logits)')
+    asked = wanted(('check("2.1", my_merged)',), questions())
+    first = ("my_logits = my_logits_back = 3", 'check("1.1", my_logits)')
     (note,) = other_sets(first, questions(), asked)
     assert "set 01" in note
     assert other_sets(first, questions(), wanted(first, questions())) == []
@@ -91,7 +100,7 @@ def test_a_second_set_is_noted_and_a_borrowed_helper_is_not():
     "cells",
     [
         ("example = 3",),
-        ("gaps = doubling = [1, 2]",),
+        ("gaps = scaled = [1, 2]",),
         ("def my_softmax(x):\n    return x", "example = my_softmax([1, 2])"),
         ("def my_layer(x):\n    return x",),
         (*IMPORTS, "example = 3"),
@@ -120,8 +129,8 @@ def test_a_name_is_evidence_beside_a_check_another_name_an_import_of_check_or_th
 
 
 def test_the_title_decides_where_sets_share_a_name_and_is_nothing_alone():
-    name = "def my_softmax(x):\n    return x"
-    assert [ids(name, *IMPORTS, titled=[of])[0] for of in ("02", "03")] == ["2.1", "3.1"]
+    cells, asked = (f"def {SHARED}(x):\n    return x", *IMPORTS), with_a_shared_name()
+    assert [wanted(cells, asked, frozenset([of]))[0].id for of in ("02", "03")] == ["2.1", "3.1"]
     with pytest.raises(Unreadable):
         ids("print(1)", titled=["03"])
 

@@ -3,11 +3,12 @@
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 
 from moe_lessons import routing
 from moe_lessons.checks.forms import Numbers
 from moe_lessons.checks.question import ValuesQuestion, VariableQuestion, about
-from moe_lessons.checks.set_01.q1_trace import cosines
+from moe_lessons.checks.set_01.q1_checkpoint import cosines
 from moe_lessons.checks.verdicts import always, by_test, by_value
 from moe_lessons.data import worked_example
 
@@ -44,6 +45,7 @@ PROTOTYPE = VariableQuestion(
         "Pick any direction at 20° to 60° from x, then make the vector longer until its logit passes the others.",
     ),
     idea="A dot product rewards length as well as direction, so a long prototype beats a better aligned short one.",
+    takeaway="Where the columns of a router differ in length, a table of cosines between tokens and columns does not tell who was chosen: read the logits.",
     answer="my_prototype",
     form=Numbers(
         "a prototype: two numbers up to a million in size",
@@ -70,68 +72,113 @@ PROTOTYPE = VariableQuestion(
     report=f"Your logit: {{logit:.3f}} (the others: {', '.join(f'{h:.3f}' for h in OTHER_LOGITS)}). Your angle: {{angle:.1f}}° (the others: {', '.join(f'{a:.1f}°' for a in OTHER_ANGLES)}).",
 )
 
-# What the worked example gives for x and for 2x. Logits in their own unit, the rest pure numbers.
-ONCE, TWICE = (routing.route(scale * worked_example()[0], worked_example()[1], k=2) for scale in (1, 2))
-RATIO_ONCE, RATIO_TWICE = (trace.probs[2] / trace.probs[1] for trace in (ONCE, TWICE))
+# Logits of the worked example's token, its gap between E3 and E2, and the factor that makes the weight of E3 0.9.
+LESSON = routing.route(*worked_example(), k=2)
+GAP = LESSON.logits[2] - LESSON.logits[1]
+FACTOR = np.log(9) / GAP
+OPPOSITE = routing.route(-worked_example()[0], worked_example()[1], k=2)
 
-DOUBLING = ValuesQuestion(
-    **about("1.5", "What doubling the token changes", "predict a number", "medium", points=2, minutes=6),
+
+def factor_among_all() -> float:
+    """Return the factor on the token with which E3 has 0.9 of the probability of all four experts."""
+    return float(brentq(lambda c: routing.softmax(c * LESSON.logits)[2] - 0.9, 1, 60))
+
+
+SCALED = ValuesQuestion(
+    **about("1.5", "Which token would it take?", "predict a number", "medium", points=2, minutes=7),
     hints=(
-        "A dot product is linear: what happens to x·c when x becomes 2x? The softmax then sees only differences of logits.",
-        "The gap between E3 and E2 was 0.22. The ratio of two probabilities is e to the gap.",
+        "Two weights that sum to 1: if one is 0.9, how many times as large as the other is it? Which gap makes such a ratio, and what does a factor c do to the gap?",
+        "The gap between E3 and E2 is 0.22 for x, so it is 0.22·c for c·x, and −0.22 for −x. Going back from a ratio to a gap takes the natural logarithm.",
     ),
-    idea="Doubling x doubles every logit, so it doubles every gap: the order stays, every ratio is squared, the gate gets sharper.",
-    answer="doubling",
+    idea="A factor on the token multiplies every gap, so it raises every ratio to that power: the order stays, as long as the factor is above 0. To find the factor, go back: weight, ratio, gap.",
+    takeaway="In a model a normalisation keeps x from growing like this: a gate becomes so decided when training makes the columns of the router longer.",
+    answer="scaled",
     expected=lambda: {
-        "logit of E3": TWICE.logits[2],
-        "selected": TWICE.selected,
-        "p3 / p2": RATIO_TWICE,
-        "weight of E3": TWICE.weights[2],
+        "factor": FACTOR,
+        "p3 / p2": 9.0,
+        "selected for -x": OPPOSITE.selected,
+        "p3 / p2 for x/2": np.exp(GAP / 2),
     },
     advice={
-        "logit of E3": "It is the dot product of 2x with the third column of W_g. Multiply and add once more.",
-        "selected": "It is a list of two indices, counted from 0, the expert with the larger logit first.",
-        "p3 / p2": "Take the logits of E3 and E2 for 2x, their gap, then e to the gap. Round at the very end.",
-        "weight of E3": "Take E3's probability for 2x, divided by the sum of the two selected probabilities.",
+        "factor": "Weights 0.9 and 0.1 have a ratio. It is e to the gap, and the gap of c·x is c times 0.22. Solve for c, with three correct digits.",
+        "p3 / p2": "The two weights are these two probabilities, both divided by the same sum. Which ratio do the weights have?",
+        "selected for -x": "Every logit changes its sign. Write the four down, and take the indices of the two largest, the largest first.",
+        "p3 / p2 for x/2": "Halve the token, and every logit and every gap is halved. The ratio is e to the gap.",
     },
     parts={
-        "logit of E3": by_value(
-            "logit unchanged: That is the logit of x itself. Nothing in this router scales x back: 2x has another logit.",
-            lambda: ONCE.logits[2],
-            "logit quadrupled: That is four times the logit. Only x was doubled, W_g stayed.",
-            lambda: 4 * ONCE.logits[2],
-        ),
-        "selected": by_value(
-            "counted from one: You counted the experts from 1. `selected` holds indices, and the first index is 0.",
-            lambda: ONCE.selected + 1,
-            "order turned: The right two, in the wrong order: the best one comes first.",
-            lambda: ONCE.selected[::-1],
+        "factor": by_value(
+            "ratio of 0.9: You solved for a *ratio* of the two weights of 1/0.9. The weights are 0.9 and 0.1.",
+            lambda: np.log(1 / 0.9) / GAP,
+            "weight of E2: With that factor, which is below 0, E3 would get 0.1.",
+            lambda: -FACTOR,
+            "gap: That is the gap that it takes, ln 9. By which factor is it larger than the gap of x, 0.22?",
+            lambda: np.log(9),
+            "ratio: That is the ratio of the two weights. Which gap makes that ratio, and how many times 0.22 is it?",
+            lambda: 9.0,
+            "ratio of the weights: You divided 0.9 by the weight that E3 has for x. A weight does not grow in proportion to the token: go by way of the gap.",
+            lambda: 0.9 / LESSON.weights[2],
+            "ratio over gap: You divided the ratio 9 by the gap. Take its logarithm first.",
+            lambda: 9 / GAP,
+            "ratio of ratios: You divided the ratio 9 by the ratio that x has. A factor on the token raises the ratio to a power.",
+            lambda: 9 / np.exp(GAP),
+            "gap of the logits: You took ln 9 for the logit of E3. It is the *gap* to E2 that must be ln 9.",
+            lambda: np.log(9) / LESSON.logits[2],
+            "ten to one: That is ln 10 / 0.22: a ratio of 10. But 0.9 is 9 times 0.1.",
+            lambda: np.log(10) / GAP,
+            "base 10: You took the logarithm to base 10. The softmax uses e, so take the natural one.",
+            lambda: np.log10(9) / GAP,
+            "base 2: You took the logarithm to base 2. The softmax uses e, so take the natural one.",
+            lambda: np.log2(9) / GAP,
+            "near: Near. Keep three correct digits, rounded at the very end.",
+            lambda: np.round(FACTOR),
+            "near: Near. Keep three correct digits, rounded and not cut off.",
+            lambda: np.trunc(100 * FACTOR) / 100,
+            "weight among all: With that factor E3 has 0.9 of the *probability* of all four. The weight is shared by the two selected only.",
+            factor_among_all,
         ),
         "p3 / p2": by_value(
-            "ratio unchanged: That is the ratio for x itself. The softmax divides a common factor of the *exponentials* out, not of the logits.",
-            lambda: RATIO_ONCE,
-            "ratio doubled: You doubled the ratio. The gap doubles, and the gap sits in the exponent.",
-            lambda: 2 * RATIO_ONCE,
-            "ratio of logits: That is the ratio of the two logits. Probabilities have the ratio e^gap.",
-            lambda: ONCE.logits[2] / ONCE.logits[1],
-            "gap: That is the gap between the two logits. The ratio is e to that gap.",
-            lambda: TWICE.logits[2] - TWICE.logits[1],
-            "inverse: That is E2's probability divided by E3's. It was asked the other way round.",
-            lambda: 1 / RATIO_TWICE,
+            "weight: That is the weight itself. The other one has the rest, 0.1: how many times as large is 0.9?",
+            lambda: 0.9,
+            "inverse: That is p2 / p3. It was asked the other way round.",
+            lambda: 1 / 9,
+            "ratio for x: That is the ratio for x itself. Asked is the token whose weights are 0.9 and 0.1.",
+            lambda: np.exp(GAP),
+            "ratio times factor: You multiplied the ratio of x by the factor. The factor multiplies the gap, which sits in the exponent.",
+            lambda: FACTOR * np.exp(GAP),
+            "gap: That is the gap. The ratio is e to that gap.",
+            lambda: np.log(9),
+            "ten to one: 0.9 is not 10 times 0.1.",
+            lambda: 10.0,
+            "difference: You subtracted the weights. Asked is the ratio.",
+            lambda: 0.8,
         ),
-        "weight of E3": by_value(
-            "other expert: That is the weight of E2. E3 has the larger one.",
-            lambda: 1 - TWICE.weights[2],
-            "percent: That is in percent. Give it as a number between 0 and 1.",
-            lambda: 100 * TWICE.weights[2],
-            "ratio: That is the ratio of the two weights. They sum to 1, so neither is above 1.",
-            lambda: RATIO_TWICE,
-            "weight unchanged: That is the weight for x itself. A ratio that changed changes both weights.",
-            lambda: ONCE.weights[2],
-            "weight doubled: That is above 1. The two weights still sum to 1.",
-            lambda: 2 * ONCE.weights[2],
-            "probability: That is the probability among all four. The weight is shared by the two selected only.",
-            lambda: TWICE.probs[2],
+        "selected for -x": by_value(
+            "unchanged: Those are the two of x. For −x every logit changes its sign, so the smallest becomes the largest.",
+            lambda: LESSON.selected,
+            "order turned: The right two, in the wrong order: the best one comes first.",
+            lambda: OPPOSITE.selected[::-1],
+            "counted from one: You counted the experts from 1. These are indices, and the first index is 0.",
+            lambda: OPPOSITE.selected + 1,
+            "selected turned round: You turned the two selected of x round. For −x every logit changes its sign, also of the two that were cut: these are in front now.",
+            lambda: LESSON.selected[::-1],
+        ),
+        "p3 / p2 for x/2": by_value(
+            "ratio halved: You halved the ratio. The gap is halved, and the gap sits in the exponent.",
+            lambda: np.exp(GAP) / 2,
+            "ratio unchanged: That is the ratio for x itself.",
+            lambda: np.exp(GAP),
+            "ratio of logits: That is the ratio of the two logits, which no factor changes. Probabilities have the ratio e^gap.",
+            lambda: LESSON.logits[2] / LESSON.logits[1],
+            "gap: That is the gap of x/2. The ratio is e to that gap.",
+            lambda: GAP / 2,
+            "inverse: That is p2 / p3. It was asked the other way round.",
+            lambda: np.exp(-GAP / 2),
+            "wrong direction: That is the ratio for 2x. Half a token has half the gap.",
+            lambda: np.exp(2 * GAP),
+            "half of nine: You halved the 9. Asked is the lesson's x, halved; and halving a token halves the gap, not the ratio.",
+            lambda: 4.5,
+            "root of nine: That is the ratio for half of the token *with the factor*. Asked is half of x itself.",
+            lambda: 3.0,
         ),
     },
 )

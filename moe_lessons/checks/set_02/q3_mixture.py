@@ -26,12 +26,13 @@ def of_the_best(p: np.ndarray, outputs: np.ndarray) -> np.ndarray:
 
 
 MIXTURE = FunctionQuestion(
-    **about("2.3", "The dense mixture", "write it", "easy", points=1, minutes=5),
+    **about("2.3", "The dense mixture", "write it", "easy", points=1, minutes=4),
     hints=(
         "Name the axes: p is t n, outputs is t n d. Which letters does the result keep, and which one is summed over?",
         "In `np.einsum`, letters that are missing right of `->` are summed over. Both inputs stand left of it, separated by a comma.",
     ),
     idea="`np.einsum('tn,tnd->td', p, outputs)`: t is kept, so each token uses its own weights; n is summed over; d is kept.",
+    takeaway="Try such code on sizes T, N and d that all differ: where two are equal, a wrong axis may raise no error and leave the shape as it should be.",
     answer="my_mixture",
     parameters=("p", "outputs"),
     when_raised="If it is about shapes: p is (T, N), outputs is (T, N, d). Without einsum, p needs an axis of length 1 at its end: `p[:, :, None]`.",

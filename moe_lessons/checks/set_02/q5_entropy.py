@@ -61,6 +61,7 @@ ENTROPY = FunctionQuestion(
         "`np.where(p > 0, p, 1)` replaces the zeros by ones, whose logarithm is 0. At the end divide by the entropy of N experts that are all alike.",
     ),
     idea="−Σ p ln p over the last axis, zeros left out, divided by ln N. Any base will do, as long as it is the same above and below the line.",
+    takeaway="An entropy without its largest value says little: 1.5 nats are nearly all that 5 experts allow, and a quarter of what 400 do.",
     answer="my_entropy",
     parameters=("p",),
     stands_for=("metrics.entropy",),
@@ -163,12 +164,13 @@ def hits(h: np.ndarray, found: Facts) -> bool:
 
 
 ROUTER = PropertyQuestion(
-    **about("2.6", "A router as undecided as you like", "build a counterexample", "hard", points=3, minutes=12),
+    **about("2.6", "A router as undecided as you like", "build a counterexample", "hard", points=3, minutes=11),
     hints=(
         "Two steps. First find logits h of entropy H: let E1 have logit s and all others 0. At s = 0 the entropy is ln N, and it falls towards 0 as s grows, so halve an interval (or `from scipy.optimize import brentq`).",
         "Then find a W_g with x W_g = h. Try the outer product of x and h, and see by which factor its logits are too large.",
     ),
     idea="The entropy of a router for one token can be set at will by the size of the gaps: W_g = outer(x, h) / (x·x) gives exactly the logits h. So an entropy says nothing about how good a router is.",
+    takeaway="An entropy tells how decided a router is and nothing of what it decides: beside it belong an untrained router of the same scale, and a loss.",
     answer="my_router",
     parameters=("x", "H", "N"),
     when_raised="If a root finder complains about signs: at gap 0 the entropy is ln N, above every target; at a gap of 50 it is practically 0, below every target.",

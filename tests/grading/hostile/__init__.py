@@ -14,9 +14,9 @@ from pathlib import Path
 from moe_lessons.grading.records import Ended
 
 SETUP = "import numpy as np\nfrom moe_lessons import routing\nfrom moe_lessons.checks import check"
-LOGITS = "def my_logits(x, W_g):\n    return x @ W_g"
-WRONG = "def my_logits(x, W_g):\n    return 2 * (x @ W_g)"
-STUB = "def my_logits(x, W_g):\n    raise NotImplementedError"
+LOGITS = "def my_logits(x, weight, bias):\n    return x @ weight.T + bias"
+WRONG = "def my_logits(x, weight, bias):\n    return 2 * (x @ weight.T) + bias"
+STUB = "def my_logits(x, weight, bias):\n    raise NotImplementedError"
 PROTOTYPE = "my_prototype = [3.0, 0.0]"
 CHECKS = 'check("1.1", my_logits)\ncheck("1.4", my_prototype)'
 FULL = (1, 2)
@@ -72,7 +72,7 @@ def honest(*extra: str, before: str = "") -> list[str]:
 def answering(body: str, before: str = "") -> list[str]:
     """Return a notebook whose `my_logits` has this body, and whose other answer is right."""
     lines = "\n".join(f"    {line}" for line in body.strip("\n").split("\n"))
-    return [SETUP, *filter(None, [before]), f"def my_logits(x, W_g):\n{lines}", PROTOTYPE, CHECKS]
+    return [SETUP, *filter(None, [before]), f"def my_logits(x, weight, bias):\n{lines}", PROTOTYPE, CHECKS]
 
 
 def write(place: Place, made: list[str] | bytes | None) -> None:

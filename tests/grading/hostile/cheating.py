@@ -138,7 +138,7 @@ def an_array_that_equals_everything(place):
     array += (
         "    def __sub__(self, other): return np.zeros(self.shape)\n    def __array_ufunc__(self, *a, **k): return 0\n"
     )
-    return answering("return np.ones_like(x @ W_g).view(Equal)", before=array)
+    return answering("return np.ones_like(x @ weight.T).view(Equal)", before=array)
 
 
 @kind(OK, (1, 0))
@@ -165,7 +165,7 @@ if os.getcwd() == '/tmp' or 'moe_lessons.grading.worker' in sys.modules:
             if 'expect' in name or 'reference' in name or 'verdict' in name:
                 return value
         frame = frame.f_back
-    found = [a for a in gc.get_objects() if isinstance(a, np.ndarray) and a.shape == (x @ W_g).shape]
+    found = [a for a in gc.get_objects() if isinstance(a, np.ndarray) and a.shape == (x @ weight.T).shape]
     return found[0] if found else None
 """)
 
@@ -179,7 +179,7 @@ def caches_what_it_saw_before(place):
 
 @kind(OK, ONLY_SECOND, "the course's `router_logits`")
 def uses_the_courses_function(place):
-    return answering("return routing.router_logits(x, W_g)")
+    return answering("return routing.router_logits(x, weight.T) + bias")
 
 
 @kind(OK, ONLY_SECOND, "the course's `router_logits`")
@@ -194,7 +194,7 @@ def an_error_that_cannot_be_written(place):
 
 @kind(OK, ONLY_SECOND)
 def a_callable_whose_signature_raises(place):
-    odd = "class Odd:\n    def __call__(self, x, W_g): return x\n"
+    odd = "class Odd:\n    def __call__(self, x, weight, bias): return x\n"
     odd += "    @property\n    def __signature__(self): raise OSError\n"
     return [SETUP, f"{odd}my_logits = Odd()", PROTOTYPE, CHECKS]
 

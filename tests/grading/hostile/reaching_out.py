@@ -62,7 +62,9 @@ for fd in os.listdir('/proc/1/fd'):
 
 @kind(OK, ONLY_SECOND, "Error")
 def uses_the_network(place):
-    return answering(f"import socket\nsocket.create_connection(('127.0.0.1', {place.port}), timeout=1)\nreturn x @ W_g")
+    return answering(
+        f"import socket\nsocket.create_connection(('127.0.0.1', {place.port}), timeout=1)\nreturn x @ weight.T + bias"
+    )
 
 
 @kind(OK, ONLY_SECOND, "errno 1")

@@ -115,7 +115,7 @@ def sigkill_of_its_parent_at_top_level(place):
 
 @kind(KILLED, ONLY_SECOND)
 def sigkill_of_its_parent_in_an_answer(place):
-    return answering("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(3)\nreturn x @ W_g")
+    return answering("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(3)\nreturn x @ weight.T + bias")
 
 
 # Where /proc shows more than a sandbox holds, nothing is killed.
@@ -180,7 +180,7 @@ def memory_bomb_at_top_level(place):
 
 @kind(OK, ONLY_SECOND, "MemoryError")
 def memory_bomb_in_an_answer(place):
-    return answering("kept = [np.zeros(2**25) for _ in range(16)]\nreturn x @ W_g")
+    return answering("kept = [np.zeros(2**25) for _ in range(16)]\nreturn x @ weight.T + bias")
 
 
 @kind(KILLED, FULL, "took too much memory")
@@ -231,7 +231,11 @@ def memory_in_a_file_without_a_name(place):
 @kind(OK, FULL)
 def torch_told_to_use_two_threads(place):
     compute = "torch.randn(2_000_000).exp().sum()"
-    return [SETUP, f"import torch\ntorch.set_num_threads(2)\n{compute}", *answering(f"{compute}\nreturn x @ W_g")[1:]]
+    return [
+        SETUP,
+        f"import torch\ntorch.set_num_threads(2)\n{compute}",
+        *answering(f"{compute}\nreturn x @ weight.T + bias")[1:],
+    ]
 
 
 @kind(OK, FULL)
@@ -256,7 +260,7 @@ def all_descriptors_used(place):
 
 @kind(OK, ONLY_SECOND, "RecursionError")
 def deep_recursion(place):
-    return answering("return my_logits(x, W_g)")
+    return answering("return my_logits(x, weight, bias)")
 
 
 @kind(KILLED, ONLY_SECOND)

@@ -1,0 +1,109 @@
+"""Question 1.1: a router as a checkpoint stores it."""
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import by_formula, by_value
+
+# T (none for a single token), d and N of each case: the lesson's product runs where N = d; rows take a column where T = N.
+SIZES = (((), 2, 3), ((), 5, 4), ((3,), 4, 6), ((4,), 3, 3), ((5,), 3, 5), ((1,), 3, 5))
+
+
+def checkpoint_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (x, weight, bias) with few decimals, so that they read well; a bias has both signs."""
+    cases = []
+    for lead, d, N in SIZES:
+        x = rng.normal(size=(*lead, d)).round(1) + 0.05  # (*lead, d)
+        weight = rng.normal(size=(N, d)).round(1) + 0.01  # (N, d)
+        bias = rng.permutation(np.linspace(-1.5, 2, N) + rng.uniform(-0.2, 0.2, size=N)).round(2)  # (N,)
+        cases.append((x, weight, bias))
+    return cases
+
+
+def stored_logits(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return the logits (..., N) of x (..., d): weight (N, d) holds a row for each expert, bias (N,) a number."""
+    return routing.router_logits(x, weight.T) + bias  # (..., N)
+
+
+def not_transposed(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the dot products (..., N) with the columns of weight (N, d), if N = d: elsewhere that does not run."""
+    square = len(weight) == x.shape[-1]
+    return x @ (weight if square else weight.T)  # (..., N)
+
+
+def of_tokens(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return the logits where T = N and the bias went to the tokens. (..., N)."""
+    down = x.ndim > 1 and len(x) == len(bias)
+    return x @ weight.T + (bias[:, None] if down else bias)  # (..., N)
+
+
+def cosines(x: np.ndarray, W_g: np.ndarray) -> np.ndarray:
+    """Return the cosine of the angle between x (..., d) and every column of W_g (d, N)."""
+    return x @ W_g / (np.linalg.norm(x, axis=-1, keepdims=True) * np.linalg.norm(W_g, axis=0))  # (..., N)
+
+
+LOGITS = FunctionQuestion(
+    **about("1.1", "A router from a checkpoint", "write it", "easy", points=1, minutes=5),
+    hints=(
+        "Which axis of `weight` is as long as x? A dot product runs over that one. What is left counts the experts.",
+        "`weight.T` is the lesson's `W_g`. What comes of the product has the experts on its last axis, and so has the bias.",
+    ),
+    idea="A row of the stored matrix is an expert's prototype, so the product is `x @ weight.T`. The bias belongs to the experts: the same N numbers are added to the logits of every token.",
+    takeaway="Where N equals d, a matrix that is the wrong way round raises no error: compare one logit with a dot product by hand before you trust a loaded router.",
+    answer="my_logits",
+    parameters=("x", "weight", "bias"),
+    stands_for=("routing.router_logits", "routing.route"),
+    when_raised="If it is about shapes: `weight` is (N, d) here, a row for each expert, where the lesson's `W_g` is (d, N). x (..., d) meets d on the last axis of `weight`, and the bias (N,) meets N on the last axis of the logits.",
+    cases=checkpoint_cases,
+    reference=stored_logits,
+    mistakes=by_value(
+        "not transposed: Right where N and d differ. Where N = d, you took x against the columns of `weight`, as the lesson does with `W_g`. That runs, and is wrong: in a checkpoint an expert is a row.",
+        lambda x, weight, bias: not_transposed(x, weight) + bias,
+        "not transposed: Where N = d, you took x against the columns of `weight`, as the lesson does with `W_g`. In a checkpoint an expert is a row. And the bias is not added.",
+        lambda x, weight, bias: not_transposed(x, weight),
+        "reshaped: `weight` was reshaped to (d, N). That shuffles its numbers: a column is no longer the prototype of one expert. Turn the matrix round instead.",
+        (
+            lambda x, weight, bias: x @ weight.reshape(weight.shape[::-1]) + bias,
+            lambda x, weight, bias: x @ weight.reshape(weight.shape[::-1]),
+        ),
+        "bias forgotten: The dot products are right. This router has a bias as well: it is added to them.",
+        lambda x, weight, bias: x @ weight.T,
+        "bias subtracted: The bias is added, not subtracted.",
+        lambda x, weight, bias: x @ weight.T - bias,
+        "bias multiplied: The bias is added to the logits. You multiplied by it.",
+        lambda x, weight, bias: x @ weight.T * bias,
+        "bias for each token: In the batch with T = N you gave each *token* its own number of the bias. It has one for each expert, the same for all tokens.",
+        of_tokens,
+        "bias in the rows: You added the bias to the entries of `weight`, so it was multiplied by the token. It is added after the product.",
+        lambda x, weight, bias: x @ (weight + bias[:, None]).T,
+        "bias as one number: You added the bias up, or averaged it, and gave every expert the same. Each expert has its own.",
+        (
+            lambda x, weight, bias: x @ weight.T + bias.sum(),
+            lambda x, weight, bias: x @ weight.T + bias.mean(),
+        ),
+    )
+    + by_formula(
+        lambda wrong: lambda x, weight, bias: wrong(stored_logits(x, weight, bias)),
+        "probabilities: These are probabilities: you went on to the softmax. Logits come before it.",
+        routing.softmax,
+        "exponentials: These are the exponentials of the logits. They belong to the next step, the softmax.",
+        np.exp,
+        "rounded: Right, but rounded to two decimals. Return the numbers as they are; round only when you print.",
+        lambda h: np.round(h, 2),
+        "transposed result: Right for one token, but a batch comes out as (N, T). Tokens come first: (T, N).",
+        np.transpose,
+    )
+    + by_value(
+        "scaled: You divided by √d, as attention does. A router's logits are not scaled.",
+        (
+            lambda x, weight, bias: stored_logits(x, weight, bias) / np.sqrt(x.shape[-1]),
+            lambda x, weight, bias: x @ weight.T / np.sqrt(x.shape[-1]) + bias,
+        ),
+        "cosine: You divided by the lengths, which gives the cosine of the angle. A logit is the plain dot product: the lengths stay in.",
+        (
+            lambda x, weight, bias: cosines(x, weight.T) + bias,
+            lambda x, weight, bias: cosines(x, weight.T),
+        ),
+    ),
+)

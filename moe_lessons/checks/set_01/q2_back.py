@@ -1,0 +1,118 @@
+"""Question 1.2: from the gate weights back to the logits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.gates import draw_logits
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.values import agree, is_floats
+from moe_lessons.checks.verdicts import by_test, by_value
+
+SMALL = 1e-4  # weights below it are lost by a threshold, or by a number added inside the logarithm
+
+
+def log_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (weights, largest) for k = 2, 1, N and 4; the largest logit is never the first, and once negative.
+
+    In the last log the weights lie up to 15 orders of magnitude apart.
+    """
+    apart = np.r_[0, rng.uniform(1, 2), rng.uniform(10, 12), rng.uniform(25, 35), rng.uniform(40, 60, size=3)]
+    drawn = [(draw_logits(rng, 5) + 2, 2), (draw_logits(rng, 4), 1), (draw_logits(rng, 6) - 9, 6)]
+    cases = []
+    for h, k in (*drawn, (3 - rng.permutation(apart).round(2), 4)):
+        h = np.roll(h, 1 + rng.integers(len(h) - 1) - h.argmax())  # (N,), the largest at a place from 1 on
+        cases.append((routing.gate_weights(h, k), float(h.max())))
+    return cases
+
+
+def back(w: np.ndarray, largest: float) -> np.ndarray:
+    """Return the logits of the selected experts from their weights w (k,) and the largest logit. (k,)."""
+    return largest + np.log(w / w.max())  # (k,)
+
+
+def with_cut(cut: float | Callable) -> Callable:
+    """Return the function of (weights, largest) with the right logits, and `cut` (of them) for the others. (N,)."""
+
+    def logits(weights: np.ndarray, largest: float) -> np.ndarray:
+        known = back(weights[weights > 0], largest)  # (k,)
+        found = np.full(len(weights), cut(known) if callable(cut) else cut, dtype=float)  # (N,)
+        found[weights > 0] = known
+        return found
+
+    return logits
+
+
+def of_selected(formula: Callable) -> Callable:
+    """Return a test: is an answer `formula` of the selected weights (k,) and the largest logit, whatever the cut get?"""
+
+    def seen(value: Any, weights: np.ndarray, largest: float) -> bool:
+        chosen = weights > 0  # (N,)
+        return is_floats(value, weights.shape) and agree(value[chosen], formula(weights[chosen], largest))
+
+    return seen
+
+
+def small_lost(value: Any, weights: np.ndarray, largest: float) -> bool:
+    """Tell whether an answer is right but for what it gives the experts of very small weight."""
+    ordinary = (weights == 0) | (weights >= SMALL)  # (N,)
+    return is_floats(value, weights.shape) and agree(value[ordinary], with_cut(np.nan)(weights, largest)[ordinary])
+
+
+BACK = FunctionQuestion(
+    **about("1.2", "What the log still knows", "write it", "medium", points=3, minutes=10),
+    hints=(
+        "A gap between two logits is a ratio between two weights. Of the best expert you know the logit. How far below it does another one lie?",
+        "The gap to the best expert is the logarithm of `weights / weights.max()`, for all experts with a weight above 0. Begin with `np.full(len(weights), np.nan)` and fill those in.",
+    ),
+    idea="The sum that the weights were divided by cancels in every ratio, so log(w_i / w_j) = h_i − h_j. One known logit fixes the level. An expert that was cut is in no ratio: its logit is gone.",
+    takeaway="Renormalised weights look the same whether the selected experts held nearly all of the probability or only a little: to know that, log the probabilities too.",
+    answer="my_logits_back",
+    parameters=("weights", "largest"),
+    cases=log_cases,
+    quiet=True,
+    reference=with_cut(np.nan),
+    mistakes=by_value(
+        "0 for the cut: The selected are right. But 0 is a logit like any other, and the log does not say that a cut expert had it. What nobody can know is `np.nan`.",
+        with_cut(0),
+        "−∞ for the cut: The selected are right. But a cut expert had an ordinary logit: it only came after the k largest. The log does not say which: `np.nan`.",
+        with_cut(-np.inf),
+        "border for the cut: The selected are right. For the cut you returned the smallest selected logit: theirs lie somewhere below it, and nothing tells where. Return `np.nan`.",
+        with_cut(np.min),
+        "largest for the cut: The selected are right. For the cut you returned the largest logit. Theirs are lower, and nothing tells by how much. Return `np.nan`.",
+        with_cut(np.max),
+        "only the selected: The right logits, but only those of the selected. Return one for each of the N experts, `np.nan` for the others.",
+        lambda weights, largest: back(weights[weights > 0], largest),
+        "forward: This is the lesson's softmax, taken once more. That leads from logits to probabilities. Asked is the way back.",
+        (
+            lambda weights, largest: routing.softmax(weights),
+            lambda weights, largest: np.exp(weights) / np.exp(weights[weights > 0]).sum() * (weights > 0),
+        ),
+    )
+    + by_test(
+        "no level: You took the logarithms of the weights and no more. Their gaps are right, their level is not: the largest of your logits should be `largest`.",
+        of_selected(lambda w, largest: np.log(w)),
+        "weight for probability: You added `largest` to the logarithms of the weights. But the best expert's weight is not 1, so its logarithm is not 0: the largest of your logits should be `largest`.",
+        of_selected(lambda w, largest: largest + np.log(w)),
+        "log forgotten: You scaled the weights so that the largest becomes `largest`. A ratio of weights is no ratio of logits: it is a gap between them.",
+        of_selected(lambda w, largest: largest * w / w.max()),
+        "ratio for gap: You subtracted from `largest` the ratio of the weights itself. The gap is its logarithm.",
+        of_selected(lambda w, largest: largest - w.max() / w),
+        "gap added: You added the gaps. The known logit is the largest one: all others lie below it.",
+        of_selected(lambda w, largest: largest - np.log(w / w.max())),
+        "gap of the weights: You took the difference between two weights for the gap between two logits. The gap is the logarithm of their *ratio*.",
+        of_selected(lambda w, largest: largest + w - w.max()),
+        "base 2: You took the logarithm to base 2. The softmax uses e, so take the natural one.",
+        of_selected(lambda w, largest: largest + np.log2(w / w.max())),
+        "base 10: You took the logarithm to base 10. The softmax uses e, so take the natural one.",
+        of_selected(lambda w, largest: largest + np.log10(w / w.max())),
+        "first for best: You gave `largest` to the first expert with a weight. It belongs to the one with the largest weight.",
+        of_selected(lambda w, largest: largest + np.log(w / w[0])),
+        "smallest for best: You gave `largest` to the expert with the smallest weight. The larger a weight, the larger the logit.",
+        of_selected(lambda w, largest: largest + np.log(w / w.min())),
+        "small weights lost: Right, but for very small weights. They are small and not 0, so their experts were selected: ask for `weights > 0`, and add nothing inside the logarithm.",
+        small_lost,
+    ),
+)

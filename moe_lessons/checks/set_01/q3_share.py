@@ -1,0 +1,189 @@
+"""Question 1.3: as many experts as a token needs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import Fault, by_value
+
+NEAR = 1e-3  # no sum of the largest probabilities lies as near to a share as this: rounding decides nothing
+
+# Width, number of experts, how many of them the token needs, and the share.
+SIZES = ((3, 5, 1, 0.6), (2, 6, 2, 0.6), (4, 7, 3, 0.8), (3, 4, 4, 0.95))
+
+
+def needed(probs: np.ndarray, share: float, order: np.ndarray | None = None) -> np.ndarray:
+    """Return the first experts of an order that together hold `share` of probs (N,); the most probable come first."""
+    order = np.argsort(-probs) if order is None else order  # (N,)
+    before = np.cumsum(probs[order]) - probs[order]  # (N,), what those before hold
+    return order[before < share]
+
+
+def drawn_probabilities(rng: np.random.Generator, N: int, many: int, share: float) -> np.ndarray:
+    """Return probabilities (N,) of which the `many` largest reach the share; the first is not the largest.
+
+    Of the token that needs two, all but the best would do as well: who begins with the smallest leaves one out.
+    """
+    while True:
+        probs = routing.softmax(rng.uniform(0.5, 1.5) * rng.normal(size=N))  # (N,)
+        sums = np.cumsum(-np.sort(-probs))  # (N,)
+        apart = np.abs(sums[:-1] - share).min() > NEAR and np.diff(np.sort(probs)).min() > NEAR
+        without_best = many != 2 or 1 - probs.max() > share
+        if apart and without_best and len(needed(probs, share)) == many and probs.argmax():
+            return probs
+
+
+def share_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (x, probs, share, matrices): tokens that need one, two, three and all N experts."""
+    cases = []
+    for d, N, many, share in SIZES:
+        probs = drawn_probabilities(rng, N, many, share)  # (N,)
+        cases.append((rng.normal(size=d).round(1) + 0.05, probs, share, rng.normal(size=(N, d, d))))
+    return cases
+
+
+class CountedExperts:
+    """Experts made from matrices (N, d, d): expert i is tanh(M_i x). Notes the index of each that is called."""
+
+    def __init__(self, entry: np.ndarray) -> None:
+        self.calls: list[int] = []
+        self.argument = [self._expert(i, M) for i, M in enumerate(entry)]
+
+    def _expert(self, index: int, M: np.ndarray) -> Any:
+        def expert(x: Any) -> np.ndarray:
+            self.calls.append(index)
+            return np.tanh(M @ np.asarray(x, dtype=float))
+
+        return expert
+
+    def noted(self) -> list[int]:
+        """Return the indices of the experts that were called, in order."""
+        return self.calls
+
+    @staticmethod
+    def written(name: str, entry: Any) -> str:
+        """Return nothing: the learner never sees the matrices."""
+        return ""
+
+
+def of_outputs(weights: Callable) -> Callable:
+    """Return the function of a case that weights all outputs (N, d) by `weights` of the probabilities and the share."""
+    return lambda x, probs, share, matrices: weights(probs, share) @ np.tanh(matrices @ x)
+
+
+def kept(probs: np.ndarray, selected: Any) -> np.ndarray:
+    """Return probs (N,) with 0 in place of all that are not selected (indices or a mask)."""
+    weights = np.zeros(len(probs))  # (N,)
+    weights[selected] = probs[selected]
+    return weights
+
+
+def renormalised(probs: np.ndarray, selected: Any) -> np.ndarray:
+    """Return the weights (N,) of the selected: their probabilities divided by their sum, NaN if there are none."""
+    weights = kept(probs, selected)
+    with np.errstate(all="ignore"):
+        return weights / weights.sum()
+
+
+def of_selection(selection: Callable) -> tuple[Callable, Callable]:
+    """Return what comes of another selection: NaN where it is empty, or 0, as of a sum of nothing."""
+    weights = lambda probs, share: renormalised(probs, selection(probs, share))  # noqa: E731
+    return of_outputs(weights), of_outputs(lambda probs, share: np.nan_to_num(weights(probs, share)))
+
+
+def best(probs: np.ndarray, many: int) -> np.ndarray:
+    """Return the indices of the `many` largest of probs (N,), the largest first."""
+    return np.argsort(-probs)[:many]
+
+
+def before_the_share(probs: np.ndarray, share: float) -> np.ndarray:
+    """Return the indices of the experts that are added while the sum still stays below the share."""
+    order = np.argsort(-probs)  # (N,)
+    return order[np.cumsum(probs[order]) < share]
+
+
+def in_wrong_places(probs: np.ndarray, share: float) -> np.ndarray:
+    """Return the right weights, the largest first, in the first places. (N,)."""
+    return -np.sort(-renormalised(probs, needed(probs, share)))
+
+
+def scaled_inputs(x: np.ndarray, probs: np.ndarray, share: float, matrices: np.ndarray) -> np.ndarray:
+    """Return the sum of experts that were given w·x instead of x. (d,)."""
+    weights = renormalised(probs, needed(probs, share))  # (N,)
+    return np.tanh(weights[:, None] * (matrices @ x)).sum(axis=0)
+
+
+def as_vector(value: Any, x: np.ndarray, *_: Any) -> Any:
+    """Return zeros (d,) in place of the number 0, which is what a sum over no experts comes to."""
+    is_zero = isinstance(value, np.ndarray) and value.ndim == 0 and value == 0
+    return np.zeros(len(x)) if is_zero else value
+
+
+def needless_calls(y: Any, calls: list[int], x: Any, probs: np.ndarray, share: float, matrices: Any) -> Fault | None:
+    """Return a fault if others than the needed experts were called, or one of them twice."""
+    many = len(needed(probs, share))
+    if set(calls) - set(needed(probs, share)):
+        why = f"y is right, but you called {len(set(calls))} experts where {many} reach the share. Find out who is needed first, then call: an expert that adds nothing must not run."
+        return Fault("called too many", why)
+    if len(calls) > many:
+        return Fault("called twice", f"y is right, but you made {len(calls)} calls for {many} experts: call each once.")
+    return None
+
+
+SHARE = FunctionQuestion(
+    **about("1.3", "As many experts as it takes", "write it", "medium", points=2, minutes=9),
+    hints=(
+        "Sort the experts by probability, the largest first, and go down the list. How much do those *before* an expert hold, and when is the next one still needed?",
+        "With `order = np.argsort(-probs)`, the sums `np.cumsum(probs[order])` grow along the list. Count those that are still below `share`: one expert more than that runs.",
+    ),
+    idea="Go down the sorted probabilities until their sum reaches the share. A decided token needs one expert, an undecided one many; the weights are those probabilities, divided by their own sum.",
+    takeaway="With a share in place of k, a decided token is cheap and an undecided one dear: what a batch costs is known only when it is routed (see lesson 03).",
+    answer="my_combine",
+    parameters=("x", "probs", "share", "experts"),
+    cases=share_cases,
+    reference=of_outputs(lambda probs, share: renormalised(probs, needed(probs, share))),
+    read=as_vector,
+    helper=CountedExperts,
+    mistakes=by_value(
+        "always two: This is the lesson's top-2, whatever the token. Here the share decides how many run: one may be enough, and all N may be needed.",
+        (
+            of_outputs(lambda probs, share: renormalised(probs, best(probs, 2))),
+            of_outputs(lambda probs, share: kept(probs, best(probs, 2))),
+        ),
+        "all experts: Every expert is in your sum. Stop as soon as those that you have hold the share.",
+        of_outputs(lambda probs, share: probs),
+        "stops too early: You stop before the share is reached. The expert that carries the sum over it belongs to those that run.",
+        (
+            *of_selection(before_the_share),
+            *of_selection(lambda probs, share: best(probs, max(1, len(before_the_share(probs, share))))),
+        ),
+        "one too many: You run one expert more than are needed: stop as soon as the sum has reached the share.",
+        of_selection(lambda probs, share: best(probs, len(needed(probs, share)) + 1)),
+        "single probabilities: You compared each probability by itself with the share. It is their *sum*, from the largest down, that must reach it.",
+        (*of_selection(lambda probs, share: probs >= share), of_outputs(lambda probs, share: probs * (probs >= share))),
+        "smallest first: You began with the smallest probabilities. The most probable experts come first.",
+        of_selection(lambda probs, share: needed(probs, share, np.argsort(probs))),
+        "index order: You added the probabilities up in the order of the experts' indices. The most probable come first.",
+        of_selection(lambda probs, share: needed(probs, share, np.arange(len(probs)))),
+        "not renormalised: The right experts ran, with their probabilities as they are. Divide these by their sum.",
+        of_outputs(lambda probs, share: kept(probs, needed(probs, share))),
+        "divided by the share: You divided by `share`. What the experts hold together is a little more: divide by their own sum.",
+        of_outputs(lambda probs, share: kept(probs, needed(probs, share)) / share),
+        "second softmax: You took a softmax of the kept probabilities. Divide them by their sum.",
+        of_outputs(lambda probs, share: routing.softmax(np.where(kept(probs, needed(probs, share)), probs, -np.inf))),
+        "equal shares: Every expert that ran got the same weight. The weights follow the probabilities.",
+        of_outputs(lambda probs, share: renormalised(np.ones(len(probs)), needed(probs, share))),
+        "unweighted: You added the outputs without weights.",
+        of_outputs(lambda probs, share: kept(np.ones(len(probs)), needed(probs, share))),
+        "wrong pairs: The weights went to the wrong experts: sorting made you lose which expert a probability belongs to. `np.argsort` gives the indices.",
+        of_outputs(in_wrong_places),
+        "best only: Only the most probable expert is in your sum.",
+        of_selection(lambda probs, share: best(probs, 1)),
+        "scaled input: You multiplied the input by the weight. The weight multiplies the output: experts are not linear, so that is not the same.",
+        scaled_inputs,
+    ),
+    afterwards=needless_calls,
+)

@@ -1,0 +1,134 @@
+"""Question 2.1: one softmax over logits that lie on several machines."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import by_formula
+
+
+def sent(machines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what machines with logits (T, n) send: the largest of each token, and the sum of e^(h − largest)."""
+    largest = np.array([h.max(axis=-1) for h in machines])  # (M, T)
+    with np.errstate(all="ignore"):
+        total = [np.exp(h - top[:, None]).sum(axis=-1) for h, top in zip(machines, largest, strict=True)]
+    return largest, np.where(np.isfinite(largest), total, 0)
+
+
+def merged_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (largest, total): near logits; one machine; logits of any size; and tokens whose machines are masked.
+
+    There, the first two machines have nothing for the first token, and the last nothing for another.
+    """
+    near, alone, large, masked = (
+        [2 * rng.normal(size=(T, rng.integers(2, 6))) + rng.uniform(-2, 2, size=(T, 1)) for _ in range(M)]
+        for M, T in ((3, 2), (1, 4), (3, 3), (4, 3))
+    )
+    levels = np.array([[1e4, -1e4, 0], [-1e4, -1e4, 9e3], [1e4, -9.9e3, -1e4]])  # (M, T)
+    large = [h + level[:, None] for h, level in zip(large, levels, strict=True)]
+    for machine, token in ((0, 0), (1, 0), (3, 1)):
+        masked[machine][token] = -np.inf
+    return [sent(machines) for machines in (near, alone, large, masked)]
+
+
+def merged(largest: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return the log-sum-exp over the experts of all machines. largest, total: (M, T). Returns (T,)."""
+    top = largest.max(axis=0)  # (T,)
+    return top + np.log((total * np.exp(largest - top)).sum(axis=0))  # (T,)
+
+
+def one_by_one(largest: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return the log-sum-exp (T,), merged machine by machine: NaN where the first two have nothing."""
+    top, s = largest[0], total[0]
+    for other, t in zip(largest[1:], total[1:], strict=True):
+        new = np.maximum(top, other)
+        top, s = new, s * np.exp(top - new) + t * np.exp(other - new)
+    return top + np.log(s)
+
+
+def measured_from(zero: Callable) -> Callable:
+    """Return the merger of (largest, total) that rescales to `zero` of each token's largest logits. (T,)."""
+
+    def formula(largest: np.ndarray, total: np.ndarray) -> np.ndarray:
+        level = zero(largest, axis=0)  # (T,)
+        return level + np.log((total * np.exp(largest - level)).sum(axis=0))  # (T,)
+
+    return formula
+
+
+def not_rescaled(total: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the sum of all totals as they are. (T,)."""
+    return np.log(total.sum(axis=0))
+
+
+def quietly(formula: Callable) -> Callable:
+    """Return a formula of (largest, total) that says nothing of overflow and of log 0."""
+    return np.errstate(all="ignore")(formula)
+
+
+MERGED = FunctionQuestion(
+    **about("2.1", "Several machines, one softmax", "write it", "medium", points=2, minutes=8),
+    hints=(
+        "Each machine has measured its exponentials from its own largest logit. What must a sum be multiplied by, to be measured from the largest logit of all?",
+        "`top = largest.max(axis=0)` is the largest logit of each token. `np.exp(largest - top)` turns every machine's sum into that measure. Then add the sums, take the logarithm, and remember what had been subtracted.",
+    ),
+    idea="A sum of exponentials can be moved to another zero point by one factor, e^(old − new). With the common largest as zero no factor is above 1, nothing overflows, and a machine with −∞ gets the factor 0.",
+    takeaway="Two numbers a token are all that a softmax over many machines has to exchange, and the same two let code read a long row of logits in pieces.",
+    answer="my_merged",
+    parameters=("largest", "total"),
+    stands_for=("routing.log_sum_exp",),
+    when_raised="If it is about an axis: the machines are on the first one, `axis=0`. What is left has one number for each token, (T,).",
+    cases=merged_cases,
+    quiet=True,
+    reference=merged,
+    mistakes=by_formula(
+        quietly,
+        "not rescaled: You added the totals as they came. Each is measured from its own machine's largest logit: rescale them to a common one before you add.",
+        lambda largest, total: largest.max(axis=0) + not_rescaled(total),
+        "not rescaled: You added the totals as they came, and the largest logits are not in it at all. Each total is measured from its own machine's largest logit.",
+        lambda largest, total: not_rescaled(total),
+        "totals forgotten: This is the lesson's log-sum-exp of `largest`, as if each machine had one expert. How many others there are, and how near, is in `total`.",
+        lambda largest, total: routing.log_sum_exp(largest, axis=0),
+        "totals forgotten: This is the lesson's log-sum-exp, over the last axis of `largest`. But the machines are on the first axis, and `total` tells how many experts stand behind each of these logits.",
+        lambda largest, total: routing.log_sum_exp(largest),
+        "totals forgotten: This is the log-sum-exp of `largest` by the formula as it stands, as if each machine had one expert. How many stand behind it is in `total`. And e^10000 overflows: subtract the largest first.",
+        lambda largest, total: np.log(np.exp(largest).sum(axis=0)),
+        "probabilities: This is the lesson's softmax of the largest logits. Asked is one number for each token, the log-sum-exp over the experts of all machines.",
+        (
+            lambda largest, total: routing.softmax(largest.T).T,
+            lambda largest, total: routing.softmax(largest),
+            lambda largest, total: np.exp(largest - largest.max()) / np.exp(largest - largest.max()).sum(),
+        ),
+        "overflow: Right for ordinary logits. But you multiply by e^largest, and e^10000 is larger than any number the computer has, e^−10000 is 0. Measure from the largest logit of all.",
+        lambda largest, total: np.log((total * np.exp(largest)).sum(axis=0)),
+        "overflow: Right for ordinary logits. But you rescale to the smallest or the mean of the largest logits: then some factors are above 1 and may overflow, and a masked machine takes everything with it. Measure from the largest of all.",
+        (measured_from(np.min), measured_from(np.mean)),
+        "maximum of the batch: You rescale to the largest logit of the whole batch. For a token far below it every factor is 0, and so is the sum. Take each token's own: `axis=0`.",
+        lambda largest, total: largest.max() + np.log((total * np.exp(largest - largest.max())).sum(axis=0)),
+        "nothing merged with nothing: Right, but for a token whose first two machines are both masked: −∞ − (−∞) is no number (nan), and it spreads to all that follow. A machine with total 0 must count nothing.",
+        one_by_one,
+        "largest not added: The sum is rescaled and added up well, and its logarithm is taken. What had been subtracted in the exponents is still missing: add the common largest.",
+        lambda largest, total: merged(largest, total) - largest.max(axis=0),
+        "logarithm forgotten: The sums are right. The log-sum-exp is their *logarithm*, plus the common largest.",
+        (
+            lambda largest, total: np.exp(merged(largest, total) - largest.max(axis=0)),
+            lambda largest, total: largest.max(axis=0) + np.exp(merged(largest, total) - largest.max(axis=0)),
+        ),
+        "best machine only: You took each token's best machine. The others' experts are rivals too: every sum is added.",
+        lambda largest, total: (largest + np.log(total)).max(axis=0),
+        "not merged: These are the log-sum-exps of the single machines. Asked is one number for each token, over the experts of all of them.",
+        lambda largest, total: largest + np.log(total),
+        "machines averaged: You averaged the machines' log-sum-exps. Sums of exponentials are added, not their logarithms.",
+        lambda largest, total: (largest + np.log(total)).mean(axis=0),
+        "machines added: You added the machines' log-sum-exps. Sums of exponentials are added, not their logarithms.",
+        lambda largest, total: (largest + np.log(total)).sum(axis=0),
+        "over the tokens: You merged along the tokens, so one number for each machine is left. The machines are on the first axis.",
+        lambda largest, total: merged(largest.T, total.T),
+        "total not logged: You took a log-sum-exp of `largest + total`. A total is a factor, so it is its logarithm that is added to an exponent.",
+        lambda largest, total: routing.log_sum_exp(largest + total, axis=0),
+        "base 2: You took the logarithm to base 2, and the exponentials to base e. Both are natural.",
+        lambda largest, total: largest.max(axis=0) + (merged(largest, total) - largest.max(axis=0)) / np.log(2),
+    ),
+)

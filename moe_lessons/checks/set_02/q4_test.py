@@ -1,0 +1,214 @@
+"""Question 2.4: a test that tells whether a router lets tokens of one batch meet."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.gates import naive_softmax
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import by_test, by_value
+
+Router = Callable[[Any], np.ndarray]
+Kinds = dict[str, Callable[[np.ndarray], np.ndarray]]
+CROWD = 5  # up to so many tokens, the router that minds a crowd behaves
+SHUFFLED = [3, 0, 6, 1, 7, 4, 2, 5]  # eight tokens in another order
+HUGE = 30  # no number of an ordinary token
+
+
+def standardised(h: np.ndarray) -> np.ndarray:
+    """Return the softmax of logits (T, N) that were divided by their spread in the batch."""
+    return routing.softmax(2 * h / h.std())
+
+
+def centred(h: np.ndarray) -> np.ndarray:
+    """Return the softmax of logits (T, N) from which each expert's mean over the batch was taken."""
+    return routing.softmax(h - h.mean(axis=0))
+
+
+def column_sums(h: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the sum of exponentials in each column of h (T, N). (N,)."""
+    return routing.log_sum_exp(h, axis=0)  # (N,)
+
+
+def mixed(h: np.ndarray, shift: int) -> np.ndarray:
+    """Return the softmax of logits (T, N) into which those of a neighbour are mixed; at the end there is none."""
+    neighbours = np.roll(h, shift, axis=0)  # (T, N)
+    end = 0 if shift > 0 else len(h) - 1
+    neighbours[end] = h[end]
+    return routing.softmax(0.5 * h + 0.5 * neighbours)
+
+
+def one_evened(h: np.ndarray, which: int) -> np.ndarray:
+    """Return the softmax of logits (T, N), with an even row for one token: which, in the order of their best logits."""
+    p = routing.softmax(h)  # (T, N)
+    if len(h) > 1:
+        p[np.argsort(h.max(axis=-1))[which]] = 1 / h.shape[-1]
+    return p
+
+
+# What routers return, in words, and the functions of a batch's logits (T, N) that return it.
+GOOD: Kinds = {
+    "a softmax of each row": routing.softmax,
+    "a softmax of each row, in float32": lambda h: routing.softmax(h.astype(np.float32)),
+    "a softmax of each row, of logits less the largest one of the batch": lambda h: naive_softmax(h, h.max()),
+}
+WHOLE_BATCH: Kinds = {  # every row is wrong
+    "a softmax down the columns": lambda h: naive_softmax(h, h.max(axis=0), axis=0),
+    "exponentials divided by the sum of the whole batch": lambda h: naive_softmax(h, h.max(), axis=None),
+    "a softmax down the columns, each row then divided by its sum": lambda h: naive_softmax(h, column_sums(h)),
+    "a softmax of each row, of logits less each expert's mean over the batch": centred,
+    "a softmax of each row, of logits divided by their spread in the batch": standardised,
+}
+NUMBER: Kinds = {
+    "a softmax of each row, of logits divided by the number of tokens": lambda h: routing.softmax(3 * h / len(h)),
+}
+CROWDS: Kinds = {
+    f"right rows for up to {CROWD} tokens, and wrong ones for more": lambda h: (
+        centred(h) if len(h) > CROWD else routing.softmax(h)
+    ),
+}
+SOME_ROWS: Kinds = {  # some rows of a batch stay right
+    "a softmax of each row, with half of the token before mixed in": lambda h: mixed(h, 1),
+    "a softmax of each row, with half of the token behind mixed in": lambda h: mixed(h, -1),
+    "right rows in the opposite order": lambda h: routing.softmax(h)[::-1],
+    "right rows, but for the token with the batch's highest logit": lambda h: one_evened(h, -1),
+    "right rows, but for the token whose best logit is the lowest": lambda h: one_evened(h, 0),
+}
+KINDS = GOOD | WHOLE_BATCH | NUMBER | CROWDS | SOME_ROWS
+
+
+class HiddenRouter:
+    """A router made from (kind, W_g, bias).
+
+    Notes the most tokens that it was given at once, the largest number in a token, and whether two tokens ever differed.
+    """
+
+    def __init__(self, entry: tuple[str, np.ndarray, np.ndarray]) -> None:
+        kind, W_g, bias = entry
+        self.most, self.largest, self.differ = 0, 0.0, False
+
+        def route(x: Any) -> np.ndarray:
+            x = np.asarray(x, dtype=float)
+            if x.ndim != 2 or x.shape[1] != len(W_g):
+                raise ValueError(f"route takes x of shape (T, {len(W_g)}), one row for each token; came {x.shape}")
+            self._note(x)
+            return np.ascontiguousarray(KINDS[kind](x @ W_g + bias))  # (T, N)
+
+        self.argument = route
+
+    def _note(self, x: np.ndarray) -> None:
+        self.most = max(self.most, len(x))
+        self.largest = max(self.largest, float(np.abs(x).max(initial=0)))
+        self.differ = self.differ or bool((x != x[:1]).any())
+
+    def noted(self) -> list:
+        """Return the three; the first is 0 if there was no call."""
+        return [self.most, self.largest, self.differ]
+
+    @staticmethod
+    def written(name: str, entry: Any) -> str:
+        """Return in words what the router does."""
+        return f"and a router that returns {entry[0]}"
+
+
+def hidden_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (d, (kind, W_g, bias)) for every kind, in any order; every other router has a bias."""
+    cases: list[tuple] = []
+    for kind in rng.permutation(list(KINDS)).tolist():
+        d, N = rng.integers(2, 7), rng.integers(3, 7)
+        W_g = rng.normal(size=(d, N))  # (d, N)
+        W_g *= 1.5 / np.linalg.norm(W_g, axis=0)  # each expert's logits have the same spread
+        cases.append((int(d), (kind, W_g, rng.normal(size=N) * (len(cases) % 2))))
+    return cases
+
+
+def is_good(d: int, entry: tuple) -> bool:
+    """Tell whether a router treats each token by itself."""
+    return entry[0] in GOOD
+
+
+def by_rows(test: Callable[[Router, np.ndarray], Any]) -> Callable[[int, tuple], bool]:
+    """Return the function of a case that tries `test` on the router and eight fixed tokens (8, d)."""
+
+    def tested(d: int, entry: tuple) -> bool:
+        return bool(test(HiddenRouter(entry).argument, np.random.default_rng(d).normal(size=(8, d))))
+
+    return tested
+
+
+def same(value: Any, truth: bool) -> bool:
+    """Tell whether an answer is one truth value, and this one."""
+    return isinstance(value, np.ndarray) and value.ndim == 0 and bool(value == truth)
+
+
+def given(test: Callable[[float, float, Any], Any]) -> Callable[..., bool]:
+    """Return a test of what a router noted: the most tokens, the largest number in them, whether they ever differed."""
+    return lambda value, noted, d, entry: isinstance(noted, list) and len(noted) == 3 and bool(test(*noted))
+
+
+def missing(*kinds: Kinds) -> Callable[..., bool]:
+    """Return a test: is all right, but that bad routers of these kinds are called good?"""
+    return lambda value, noted, d, entry: (
+        same(value, is_good(d, entry)) or (same(value, True) and any(entry[0] in known for known in kinds))
+    )
+
+
+def refusing_good(value: Any, noted: list, d: int, entry: tuple) -> bool:
+    """Tell whether no bad router is called good; asked of answers that are wrong, so that a good one is called bad."""
+    return same(value, False) or (is_good(d, entry) and same(value, True))
+
+
+TEST = FunctionQuestion(
+    **about("2.4", "The test that was missing", "find the bug", "medium", points=2, minutes=9),
+    hints=(
+        "The cell above shows the way in its last line. You need no right answer to compare with: the router itself must say the same of a token alone and in company.",
+        "Route `x = np.random.normal(size=(8, d))` once as a whole, then each `x[t : t + 1]` by itself, and put those rows together. `np.allclose` compares them with the first result.",
+    ),
+    idea="A metamorphic test: you do not know what is right, but you know what must not change. Route every token alone and in company, and compare all rows, up to rounding.",
+    takeaway="Rows that sum to 1 show that somebody divided, and no more. Where you do not know what is right, test what must not change: it needs no right answer.",
+    answer="my_test",
+    parameters=("d", "route"),
+    when_raised="If it is about shapes: `route` takes a batch (T, d) and returns (T, N). A single token is a batch of one: `x[t : t + 1]`, not `x[t]`.",
+    cases=hidden_cases,
+    reference=is_good,
+    helper=HiddenRouter,
+    mistakes=by_test(
+        "never called: You never called `route`. All that can be known of it is what it returns.",
+        given(lambda most, largest, differ: most == 0),
+        "no company: You never gave `route` more than one token at once. Alone, most of the bad routers behave: give it a token in company, too.",
+        given(lambda most, largest, differ: most == 1),
+        "copies: The tokens of each of your batches are all alike. Then each is in its own company, and most faults change nothing. Draw them at random.",
+        given(lambda most, largest, differ: not differ),
+        "huge tokens: The numbers in your tokens are very large. Then nearly all probabilities are 0 or 1, which hides faults, and rounding breaks good routers. Draw tokens with `np.random.normal(size=(8, d))`.",
+        given(lambda most, largest, differ: largest > HUGE),
+    )
+    + by_value(
+        "always good: You call every router good. What differs when a token is alone, and when it is in company?",
+        lambda d, entry: True,
+        "always bad: You call every router bad, the good ones too. Do you compare the rows of one and the same token, and up to rounding?",
+        lambda d, entry: False,
+        "turned round: You return True for the bad routers and False for the good ones.",
+        lambda d, entry: not is_good(d, entry),
+        "sums of the rows: Your test seems to look at the sums of the rows, as the lesson does. A bad router may have rows that sum to 1: it takes its softmax too late. Ask what must not change instead.",
+        by_rows(lambda route, x: np.allclose(route(x).sum(axis=-1), 1)),
+        "order of the batch: Your test seems to change the order of the tokens. Most of the bad routers follow: all tokens are still there. Take the company away.",
+        (
+            by_rows(lambda route, x: np.allclose(route(x[::-1]), route(x)[::-1])),
+            by_rows(lambda route, x: np.allclose(route(x[SHUFFLED]), route(x)[SHUFFLED])),
+        ),
+    )
+    + by_test(
+        "crowds missed: You miss the router that goes wrong in a larger batch only. The text says how many tokens show every fault.",
+        missing(CROWDS),
+        "some rows missed: You find the faults that touch the whole batch, and miss some that touch single tokens only. Do you compare *every* token, alone and in company?",
+        missing(SOME_ROWS),
+        "some rows missed: You miss faults that touch single tokens only, or larger batches only. Take as many tokens as the text says, and compare *every* one, alone and in company.",
+        missing(SOME_ROWS, CROWDS),
+        "same number: You miss what looks at *how many* tokens there are. Compare batches of different size: a token alone, and in company.",
+        missing(SOME_ROWS, CROWDS, NUMBER),
+        "no room for rounding: You find all bad routers, and call a good one bad too. Do you compare exactly? Two right computations differ in the last digits, in float32 by about 10⁻⁷: use `np.allclose`.",
+        refusing_good,
+    ),
+)

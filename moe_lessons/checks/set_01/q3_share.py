@@ -25,14 +25,16 @@ def needed(probs: np.ndarray, share: float, order: np.ndarray | None = None) -> 
 def drawn_probabilities(rng: np.random.Generator, N: int, many: int, share: float) -> np.ndarray:
     """Return probabilities (N,) of which the `many` largest reach the share; the first is not the largest.
 
-    Of the token that needs two, all but the best would do as well: who begins with the smallest leaves one out.
+    Of the token that needs two, each order of going down the list selects others, and none selects all.
     """
     while True:
         probs = routing.softmax(rng.uniform(0.5, 1.5) * rng.normal(size=N))  # (N,)
         sums = np.cumsum(-np.sort(-probs))  # (N,)
         apart = np.abs(sums[:-1] - share).min() > NEAR and np.diff(np.sort(probs)).min() > NEAR
-        without_best = many != 2 or 1 - probs.max() > share
-        if apart and without_best and len(needed(probs, share)) == many and probs.argmax():
+        orders = (-probs).argsort(), probs.argsort(), np.arange(N)
+        selections = {frozenset(needed(probs, share, order)) for order in orders} | {frozenset(range(N))}
+        told_apart = many != 2 or len(selections) == 4
+        if apart and told_apart and len(needed(probs, share)) == many and probs.argmax():
             return probs
 
 

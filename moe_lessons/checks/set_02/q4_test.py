@@ -66,7 +66,7 @@ NUMBER: Kinds = {
 }
 CROWDS: Kinds = {
     f"right rows for up to {CROWD} tokens, and wrong ones for more": lambda h: (
-        centred(h) if len(h) > CROWD else routing.softmax(h)
+        standardised(h) if len(h) > CROWD else routing.softmax(h)
     ),
 }
 SOME_ROWS: Kinds = {  # some rows of a batch stay right

@@ -114,5 +114,5 @@ def test_a_check_that_takes_everything_shows_survivors_and_fails(tmp_path):
     lax = "from moe_lessons.checks import question; question.FunctionQuestion.judge = lambda *_: question.Verdict(True)"
     done = pass_over("1.1", "--draws", "2", "--json", str(tmp_path / "mutants.json"), before=lax)
     assert done.returncode == 1, done.stderr
-    assert "+ return W_g" in done.stdout
+    assert "+ return bias" in done.stdout
     assert "survived, passes 2 of 2 draws" in done.stdout

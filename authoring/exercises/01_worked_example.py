@@ -58,7 +58,8 @@ check("1.1", my_logits)
 # many were selected, from one to all N, you see from the weights. A selected expert's weight may be very small.
 #
 # Now somebody needs the logits. Return an array (N,): the logit of each selected expert, and `np.nan` for each of the
-# others. Theirs can never be found again from such a log, and so neither can the probabilities of all N.
+# others. Two things can never be found again from such a log: the logits of the experts that were cut, and so the
+# probabilities of all N.
 #
 # {{hints 1.2}}
 
@@ -88,8 +89,8 @@ check("1.2", my_logits_back)
 #
 # Given are one token x (d,), the probabilities `probs` (N,) of all experts, the share (above 0, below 1), and
 # `experts`, a list of N functions, each from a vector (d,) to a vector (d,). Return y (d,), the weighted sum of the
-# outputs. Call each expert that runs once, and no other: the check counts the calls. No sum of probabilities comes
-# nearer to the share than 0.001, so rounding decides nothing.
+# outputs. Call each expert that runs once, and no other: the check counts the calls. No sum on the way down comes nearer
+# to the share than 0.001, so rounding decides nothing.
 #
 # {{hints 1.3}}
 

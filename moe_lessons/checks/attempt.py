@@ -172,7 +172,7 @@ def _stopped(question: Question, error: BaseException, seconds: float) -> Attemp
         described(cause),
         f"It was called with {inputs}." if inputs else "",
     ]
-    if inputs and isinstance(cause, (ValueError, IndexError, RuntimeError)):
+    if inputs and isinstance(cause, (ValueError, TypeError, IndexError, RuntimeError)):
         lines.append(question.when_raised)
     return Attempt(status=Status.RAISED, message="\n".join(line for line in lines if line))
 

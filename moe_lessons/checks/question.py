@@ -98,7 +98,7 @@ def set_name(number: str) -> str:
 
 
 def about(id: str, title: str, kind: str, difficulty: str, *, points: int, minutes: int) -> dict[str, Any]:
-    """Return a question's record, to be written in one line: `**about("4.1", "Keep the k largest", ...)`."""
+    """Return a question's record, to be written in one line: `**about("4.6", "The mass that is cut", ...)`."""
     return {"id": id, "title": title, "kind": kind, "difficulty": difficulty, "points": points, "minutes": minutes}
 
 

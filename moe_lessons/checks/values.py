@@ -103,6 +103,12 @@ def is_floats(value: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(value, np.ndarray) and value.shape == shape and value.dtype.kind == "f"
 
 
+def unbracketed(value: Any) -> Any:
+    """Return an array of one number without its axes, as that number; others unchanged."""
+    value = stacked(value)
+    return value.reshape(()) if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
 def without_dust(value: Any, below: float) -> Any:
     """Return `value`, if it is floating-point numbers, with 0 where it is below this in size: what rounding leaves."""
     value = stacked(value)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from moe_lessons.checks.values import Opaque, agree, describe, plain, show, unpack, without_dust
+from moe_lessons.checks.values import Opaque, agree, describe, plain, show, unbracketed, unpack, without_dust
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,12 @@ def test_sixteen_bits_are_enough_only_where_they_are_asked_for():
     assert not agree(expected.astype(np.float16), expected)
     assert not agree(plain(torch.tensor(expected, dtype=torch.bfloat16)), expected)
     assert agree(expected.astype(np.float16), expected.astype(np.float16))
+
+
+def test_a_number_is_taken_out_of_its_brackets_and_nothing_else_is():
+    assert [unbracketed(value).shape for value in (np.array([[2.0]]), [np.array(2)], np.array(2.0))] == [()] * 3
+    assert unbracketed(np.array([1, 2])).shape == (2,)
+    assert [unbracketed(value) for value in (None, "2", [])] == [None, "2", []]
 
 
 def test_infinities_and_nan():

@@ -15,32 +15,33 @@ from moe_lessons.checks import check, progress
 from moe_lessons.routing import softmax, top_k
 
 # %% [markdown]
-# ## 3.1 Tempered softmax, down to τ = 0.000001
+# ## 3.1 Log-probabilities at any temperature
 #
 # {{about 3.1}}
 #
-# Write the softmax with temperature for one token, h of shape (N,), and for a batch, h of shape (T, N). It must stay
-# right to four digits
+# A loss wants ln p, not p. Write the *logarithm* of the softmax with temperature: for one token, h of shape (N,), and
+# for a batch, h of shape (T, N). In a batch `tau` may be a number, or an array of shape (T,): one temperature for each
+# token. Every entry must be right to four digits (near 0 to four decimals)
 #
-# - for every τ down to 0.000001, and for logits of ±10000;
-# - when a logit is −∞ (a mask: its probability is 0; no row is all −∞);
+# - for every τ down to 0.000001, and for logits of ±10000. Then ln p can be as low as −20 billion, but it is a number:
+#   only a mask has −∞;
+# - when a logit is −∞ (that is the mask: its ln p is −∞; no row is all −∞);
 # - in float32, where two logits may differ by as little as τ.
 #
 # {{hints 3.1}}
 
 
 # %% name="answer-3-1"
-def my_softmax(h, tau):
-    """h (N,) or (T, N), tau > 0 -> probabilities of the same shape, each row sums to 1"""
+def my_log_softmax(h, tau):
+    """h (N,) or (T, N); tau > 0, a number or (T,) -> ln p, of the same shape as h"""
     # BEGIN SOLUTION
-    gaps = (h - h.max(axis=-1, keepdims=True)) / tau  # (..., N), none above 0
-    e = np.exp(gaps)  # (..., N)
-    return e / e.sum(axis=-1, keepdims=True)
+    gaps = (h - h.max(axis=-1, keepdims=True)) / np.expand_dims(tau, -1)  # (..., N), none above 0
+    return gaps - np.log(np.exp(gaps).sum(axis=-1, keepdims=True))  # (..., N)
     # END SOLUTION
 
 
 # %%
-check("3.1", my_softmax)
+check("3.1", my_log_softmax)
 
 # %% [markdown]
 # ## 3.2 The temperature for a wanted entropy
@@ -73,23 +74,28 @@ def my_temperature(h, target):
 check("3.2", my_temperature)
 
 # %% [markdown]
-# ## 3.3 A Gumbel-max sampler
+# ## 3.3 k different experts by Gumbel noise
 #
 # {{about 3.3}}
 #
-# Draw n experts for one token, each draw with the probabilities of the softmax of h/τ. Gumbel noise does it in two
-# lines; any way with the right frequencies passes. Take every random number from `rng`, a numpy Generator: with the same seed your function must return the same draws. The check
-# draws 20,000 times and compares frequencies; a right sampler fails less than once in a million checks.
+# Lesson 03 draws *one* expert with Gumbel noise. Draw k **different** experts for one token, one after the other: the
+# first from the softmax of h/τ, the second from the softmax over those that are left, and so on. Do it n times. Each
+# draw is a row: the expert that was drawn first comes first. k is from 1 to N.
+#
+# Gumbel noise does it without a loop over the k places. Any way with the right frequencies passes, loops as well. Take
+# every random number from `rng`, a numpy Generator: with the same seed your function must return the same draws. The
+# check draws 10,000 times for each of four tokens and counts how often each row comes. It waits for 15 seconds. A
+# right sampler fails less than once in a million checks.
 #
 # {{hints 3.3}}
 
 
 # %% name="answer-3-3"
-def my_sample(h, tau, n, rng):
-    """h (N,), tau > 0, n draws, rng: numpy Generator -> indices (n,), whole numbers from 0 to N - 1"""
+def my_sample(h, tau, k, n, rng):
+    """h (N,), tau > 0, n draws, rng: numpy Generator -> indices (n, k), in each row k different ones, from 0 to N - 1"""
     # BEGIN SOLUTION
     noise = -np.log(-np.log(rng.uniform(size=(n, len(h)))))  # (n, N)
-    return (h / tau + noise).argmax(axis=1)  # (n,)
+    return np.argsort(-(h / tau + noise), axis=1)[:, :k]  # (n, k)
     # END SOLUTION
 
 
@@ -97,37 +103,47 @@ def my_sample(h, tau, n, rng):
 check("3.3", my_sample)
 
 # %% [markdown]
-# ## 3.4 A geometric schedule with two bugs
+# Kool et al. (2019, arXiv:1903.06059) call this the Gumbel-top-k trick.
+#
+# ## 3.4 A schedule that survives a restart
 #
 # {{about 3.4}}
 #
-# The function below should return `steps` temperatures: the first is `start`, the last is `end`, and each is the one
-# before it times a constant. It holds two bugs. Look at what it prints, then write it without them.
-
+# A training run lowers τ from 4 to 0.25 in nine values with equal ratios. After four values the machine stops. Five are
+# still to come. Here are two programs that go on from there.
 
 # %% name="buggy-3-4"
-def annealed(start, end, steps):
-    ratio = (start / end) ** (1 / steps)
-    return start * ratio ** np.arange(steps)
-
-
-print("from 4 to 1 in 3 steps:", annealed(4.0, 1.0, 3).round(3), "   wanted: 4, 2, 1")
+planned = np.geomspace(4.0, 0.25, 9)  # (steps,)
+so_far, left = planned[:4], 5
+rests = {
+    "planned": planned[4:],
+    "program 1": np.geomspace(4.0, 0.25, left),
+    "program 2": np.geomspace(so_far[-1], 0.25, left),
+}
+for name, rest in rests.items():
+    print(f"{name:<10} {so_far.round(2)} stop {rest.round(2)}")
 
 # %% [markdown]
+# Program 1 starts the schedule anew, and τ jumps up. Program 2 begins at the present value, uses it twice, and then
+# falls too fast. Write the rule that needs neither the start nor the number of values so far: from the present
+# temperature, the end, and how many values are still to come *after* the present one, return the next.
+#
+# `left` is a whole number, at least 1, and the last of the values to come is the end itself. Called again and again
+# with its own answers, from wherever, your function must go on by equal ratios. The end may also lie above τ.
+#
 # {{hints 3.4}}
 
 
 # %% name="answer-3-4"
-def my_schedule(start, end, steps):
-    """start, end > 0, steps >= 2 -> temperatures (steps,), from start to end with equal ratios"""
+def my_next(tau, end, left):
+    """tau, end > 0; left >= 1, a whole number -> the next temperature, a number"""
     # BEGIN SOLUTION
-    ratio = (end / start) ** (1 / (steps - 1))
-    return np.array([start * ratio**step for step in range(steps)])
+    return tau * (end / tau) ** (1 / left)
     # END SOLUTION
 
 
 # %%
-check("3.4", my_schedule)
+check("3.4", my_next)
 
 # %% [markdown]
 # ## 3.5 Probabilities that choose otherwise

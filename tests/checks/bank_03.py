@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 from scipy.optimize import fsolve, minimize_scalar, root_scalar
-from scipy.special import entr
+from scipy.special import entr, logsumexp
+from scipy.special import log_softmax as log_softmax_of_scipy
 
 # --- 3.1 ----------------------------------------------------------------------------------------------------------
 
@@ -31,39 +32,77 @@ def softmax(h, tau=1.0):
     return exponentials_over_sum((h - row_max(h)) / tau)
 
 
+def column(tau):
+    return np.reshape(tau, (*np.shape(tau), 1))
+
+
+def gaps(h, tau):
+    return (h - row_max(h)) / column(tau)
+
+
+def log_sum(z, axis=-1):
+    return np.log(np.exp(z).sum(axis=axis, keepdims=True))
+
+
+def log_softmax(h, tau):
+    return gaps(h, tau) - log_sum(gaps(h, tau))
+
+
+@quiet
+def lessons_cell(h, tau):
+    """Lesson 03's `tempered`, and the logarithm of what it returns."""
+    e = np.exp((h - h.max(axis=-1, keepdims=True)) / tau)
+    return np.log(e / e.sum(axis=-1, keepdims=True))
+
+
+@quiet
+def log_of_softmax(h, tau, kept_up=lambda p: p):
+    return np.log(kept_up(exponentials_over_sum(gaps(h, tau))))
+
+
+@quiet
 def hard_below_a_thousandth(h, tau):
-    if tau >= 1e-3:
-        return softmax(h, tau)
-    p = np.zeros(h.shape)
-    np.put_along_axis(p, h.argmax(-1)[..., None], 1, axis=-1)
-    return p
+    one_hot = np.eye(h.shape[-1])[h.argmax(-1)]
+    return np.where(column(tau) < 5e-3, np.log(one_hot), log_softmax(h, tau))
 
 
-def softmax_by_loops(h, tau):
+@quiet
+def divided_in_float32(h, tau):
+    z = h / np.asarray(tau, h.dtype)[..., None]
+    return z - row_max(z) - log_sum(z - row_max(z))
+
+
+def log_softmax_by_loops(h, tau):
+    taus = np.broadcast_to(tau, len(np.atleast_2d(h)))
     rows = []
-    for row in np.atleast_2d(h):
-        gaps = [(float(value) - float(max(row))) / tau for value in row]
-        total = sum(np.exp(gap) for gap in gaps)
-        rows.append([float(np.exp(gap) / total) for gap in gaps])
+    for row, t in zip(np.atleast_2d(h), taus, strict=True):
+        z = [(float(value) - float(max(row))) / float(t) for value in row]
+        total = np.log(sum(np.exp(value) for value in z))
+        rows.append([value - total for value in z])
     return rows if np.ndim(h) > 1 else rows[0]
 
 
-def softmax_in_torch(h, tau):
-    h = torch.tensor(h)
-    return torch.softmax((h - h.max(dim=-1, keepdim=True).values) / tau, dim=-1)
+def log_softmax_in_torch(h, tau):
+    h, tau = torch.tensor(h), torch.as_tensor(tau)[..., None]
+    return torch.log_softmax((h - h.amax(dim=-1, keepdim=True)) / tau, dim=-1)
 
 
-def softmax_by_logarithms(h, tau):
-    gaps = np.asarray(h, dtype=np.float64) / tau
-    return np.exp(gaps - np.logaddexp.reduce(gaps, axis=-1, keepdims=True))
+def log_softmax_by_logaddexp(h, tau):
+    z = np.asarray(h, dtype=np.float64) / column(tau)
+    return z - np.logaddexp.reduce(z, axis=-1, keepdims=True)
 
 
-def softmax_in_place(h, tau):
+def log_softmax_in_place(h, tau):
     h -= row_max(h)
-    h /= tau
-    np.exp(h, out=h)
-    h /= h.sum(-1, keepdims=True)
+    h = h.astype(float)
+    h /= column(tau)
+    h -= np.log(np.exp(h).sum(-1, keepdims=True))
     return h
+
+
+def log_softmax_turned(h, tau):
+    z = (h.T - h.T.max(axis=0)) / tau
+    return (z - np.log(np.exp(z).sum(axis=0))).T
 
 
 # --- 3.2 ----------------------------------------------------------------------------------------------------------
@@ -130,41 +169,104 @@ def gumbel(h, n, rng):
     return -np.log(-np.log(rng.uniform(size=(n, len(h)))))
 
 
-def noisy(scores_and_noise, take=np.argmax):
+def best_first(scores, k):
+    return np.argsort(-scores, axis=1)[:, :k]
+
+
+def noisy(scores_and_noise, take=best_first):
     """A sampler that takes the best of scores plus noise, both made by the function given."""
-    return lambda h, tau, n, rng: take(scores_and_noise(h, tau, n, rng), axis=1)
+    return lambda h, tau, k, n, rng: take(scores_and_noise(h, tau, n, rng), k)
 
 
-def sample_by_loops(h, tau, n, rng):
-    return [int(np.argmax(h / tau + rng.gumbel(size=len(h)))) for _ in range(n)]
+right_noise = noisy(lambda h, tau, n, rng: h / tau + gumbel(h, n, rng))
 
 
-def sample_in_torch(h, tau, n, rng):
+def sample_by_loops(h, tau, k, n, rng):
+    rows = []
+    for _ in range(n):
+        scores = h / tau + rng.gumbel(size=len(h))
+        rows.append([int(i) for i in sorted(range(len(h)), key=lambda i: -scores[i])[:k]])
+    return rows
+
+
+def sample_by_choice(h, tau, k, n, rng):
+    p = softmax(h, tau)
+    return np.array([rng.choice(len(h), size=k, replace=False, p=p) for _ in range(n)])
+
+
+def sample_in_torch(h, tau, k, n, rng):
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    return torch.multinomial(torch.softmax(torch.tensor(h) / tau, -1), n, replacement=True, generator=generator)
+    p = torch.softmax(torch.tensor(h) / tau, -1).expand(n, -1)
+    return torch.multinomial(p, k, replacement=False, generator=generator)
 
 
-def sample_by_inversion(h, tau, n, rng):
-    return np.searchsorted(softmax(h, tau).cumsum()[:-1], rng.uniform(size=n))
+def by_inversion(p, rng):
+    """p (n, N) -> one draw for each row (n,)."""
+    below = p.cumsum(axis=1)[:, :-1] / p.sum(axis=1, keepdims=True)
+    return (rng.uniform(size=(len(p), 1)) > below).sum(axis=1)
+
+
+def one_after_the_other(h, tau, k, n, rng):
+    p, places = np.tile(softmax(h, tau), (n, 1)), []
+    for _ in range(k):
+        places.append(by_inversion(p, rng))
+        p[np.arange(n), places[-1]] = 0
+    return np.stack(places, axis=1)
+
+
+def with_fresh_noise_each_place(h, tau, k, n, rng):
+    """Right: those that are taken have −∞."""
+    left, places = np.tile(h / tau, (n, 1)), []
+    for _ in range(k):
+        places.append((left + rng.gumbel(size=left.shape)).argmax(axis=1))
+        left[np.arange(n), places[-1]] = -np.inf
+    return np.array(places).T
+
+
+def with_replacement(h, tau, k, n, rng):
+    return np.stack([(h / tau + gumbel(h, n, rng)).argmax(axis=1) for _ in range(k)], axis=1)
+
+
+def thrown_away(h, tau, k, n, rng):
+    kept = np.empty((0, k), dtype=int)
+    while len(kept) < n:
+        drawn = rng.choice(len(h), size=(n, k), p=softmax(h, tau))
+        alike = (np.diff(np.sort(drawn, axis=1), axis=1) == 0).any(axis=1)
+        kept = np.concatenate([kept, drawn[~alike]])
+    return kept[:n]
+
+
+def only_first_drawn(h, tau, k, n, rng):
+    first = (h / tau + gumbel(h, n, rng)).argmax(axis=1)
+    scores = np.tile(h, (n, 1))
+    scores[np.arange(n), first] = np.inf
+    return best_first(scores, k)
 
 
 # --- 3.4 and 3.5 --------------------------------------------------------------------------------------------------
 
 
-def schedule_by_loops(start, end, steps):
-    ratio = (end / start) ** (1 / (steps - 1))
-    values = [start]
-    while len(values) < steps:
-        values.append(values[-1] * ratio)
-    return values
+def power(exponent):
+    return lambda tau, end, left: tau * (end / tau) ** exponent(left)
 
 
-def powers(exponents, upside_down=False):
-    def schedule(start, end, steps):
-        ratio = start / end if upside_down else end / start
-        return np.array([start * ratio**exponent for exponent in exponents(steps)])
+class Remembering:
+    """Right, until it is called with what it returned."""
 
-    return schedule
+    last = None
+
+    def __call__(self, tau, end, left):
+        self.last = power(lambda left: 1 / (left + (tau == self.last)))(tau, end, left)
+        return self.last
+
+
+def next_by_loop(tau, end, left):
+    """Bisection for the ratio whose left-th power leads to the end."""
+    low, high = 1e-9, 1e9
+    for _ in range(200):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if left * np.log(middle) < np.log(end / tau) else (low, middle)
+    return tau * middle
 
 
 def example(logits, tau):
@@ -173,25 +275,31 @@ def example(logits, tau):
 
 WRONG = {
     "3.1": {
-        "overflow": quiet(lambda h, tau: exponentials_over_sum(h / tau)),
-        "one maximum for the whole batch": quiet(lambda h, tau: exponentials_over_sum((h - np.max(h)) / tau)),
-        "one sum for the whole batch": lambda h, tau: exponentials_over_sum((h - row_max(h)) / tau, axis=None),
-        "one maximum and one sum for the whole batch": quiet(
-            lambda h, tau: exponentials_over_sum((h - np.max(h)) / tau, axis=None)
-        ),
-        "overflow, one sum for the whole batch": quiet(lambda h, tau: exponentials_over_sum(h / tau, axis=None)),
-        "wrong axis": lambda h, tau: exponentials_over_sum((h - h.max(axis=0)) / tau, axis=0),
-        "mean subtracted": quiet(lambda h, tau: exponentials_over_sum((h - h.mean(-1, keepdims=True)) / tau)),
-        "rounded away": lambda h, tau: exponentials_over_sum(h / tau - row_max(h / tau)),
-        "multiplied": lambda h, tau: exponentials_over_sum((h - row_max(h)) * tau),
-        "τ ignored": lambda h, tau: softmax(h),
-        "divided afterwards": lambda h, tau: softmax(h) / tau,
-        "power of probabilities": quiet(
-            lambda h, tau: softmax(h) ** (1 / tau) / (softmax(h) ** (1 / tau)).sum(-1, keepdims=True)
-        ),
+        "log of the softmax, τ across": lessons_cell,
+        "log of the softmax": log_of_softmax,
+        "τ across": lambda h, tau: (z := (h - row_max(h)) / tau) - log_sum(z),
+        "floor": lambda h, tau: log_of_softmax(h, tau, lambda p: p + 1e-12),
+        "floor (2)": lambda h, tau: log_of_softmax(h, tau, lambda p: np.maximum(p, 1e-300)),
+        "floor (3)": lambda h, tau: log_of_softmax(h, tau, lambda p: np.clip(p, 1e-8, 1)),
+        "gaps alone": gaps,
+        "sum without logarithm": lambda h, tau: gaps(h, tau) - np.exp(gaps(h, tau)).sum(-1, keepdims=True),
+        "divided afterwards": lambda h, tau: log_softmax(h, 1.0) / column(tau),
+        "sum at τ = 1": lambda h, tau: gaps(h, tau) - log_sum(h - row_max(h)),
+        "overflow": quiet(lambda h, tau: h / column(tau) - log_sum(h / column(tau))),
+        "one maximum for the whole batch": quiet(lambda h, tau: (z := (h - np.max(h)) / column(tau)) - log_sum(z)),
+        "one sum for the whole batch": lambda h, tau: gaps(h, tau) - log_sum(gaps(h, tau), axis=None),
+        "wrong axis": quiet(lambda h, tau: (z := (h - h.max(axis=0)) / column(tau)) - log_sum(z, axis=0)),
+        "mean subtracted": quiet(lambda h, tau: (z := (h - h.mean(-1, keepdims=True)) / column(tau)) - log_sum(z)),
+        "rounded away": divided_in_float32,
+        "multiplied": lambda h, tau: (z := (h - row_max(h)) * column(tau)) - log_sum(z),
+        "τ ignored": lambda h, tau: log_softmax(h, 1),
+        "probabilities": lambda h, tau: exponentials_over_sum(gaps(h, tau)),
+        "other base": lambda h, tau: log_softmax(h, tau) * np.log10(np.e),
+        "other base (2)": lambda h, tau: log_softmax(h, tau) * np.log2(np.e),
+        "sign": lambda h, tau: log_sum(gaps(h, tau)) - gaps(h, tau),
         "shortcut": hard_below_a_thousandth,
-        "mask lost": lambda h, tau: softmax(np.where(h == -np.inf, 0.0, h), tau),
-        "logarithms": quiet(lambda h, tau: np.log(softmax(h, tau))),
+        "mask lost": lambda h, tau: log_softmax(np.nan_to_num(h, neginf=0), tau),
+        "mask is a number": lambda h, tau: np.where(np.isinf(h), -1e9, log_softmax(h, tau)),
     },
     "3.2": {
         "bits": lambda h, target: bisection(h, target, measure=lambda p: entropy(p) / np.log(2)),
@@ -207,6 +315,9 @@ WRONG = {
         "whole report": report_of_the_solver,
     },
     "3.3": {
+        "one expert each": lambda h, tau, k, n, rng: (h / tau + gumbel(h, n, rng)).argmax(axis=1),
+        "with replacement": with_replacement,
+        "with replacement (2)": lambda h, tau, k, n, rng: rng.choice(len(h), size=(n, k), p=softmax(h, tau)),
         "τ after the noise": noisy(lambda h, tau, n, rng: (h + gumbel(h, n, rng)) / tau),
         "noise times τ": noisy(lambda h, tau, n, rng: h / tau + tau * gumbel(h, n, rng)),
         "multiplied": noisy(lambda h, tau, n, rng: h * tau + gumbel(h, n, rng)),
@@ -215,36 +326,42 @@ WRONG = {
         "wrong sign": noisy(lambda h, tau, n, rng: h / tau - gumbel(h, n, rng)),
         "one logarithm": noisy(lambda h, tau, n, rng: h / tau - np.log(rng.uniform(size=(n, len(h))))),
         "uniform noise": noisy(lambda h, tau, n, rng: h / tau + rng.uniform(size=(n, len(h)))),
-        "logits not used": lambda h, tau, n, rng: rng.integers(len(h), size=n),
+        "logits not used": noisy(lambda h, tau, n, rng: rng.uniform(size=(n, len(h)))),
         "logits turned round": noisy(lambda h, tau, n, rng: gumbel(h, n, rng) - h / tau),
-        "smallest taken": noisy(lambda h, tau, n, rng: h / tau + gumbel(h, n, rng), take=np.argmin),
-        "always the largest": lambda h, tau, n, rng: np.full(n, np.argmax(h / tau)),
-        "one noise for all draws": lambda h, tau, n, rng: np.full(n, np.argmax(h / tau + rng.gumbel(size=len(h)))),
-        "rng not used": lambda h, tau, n, rng: sample_by_inversion(h, tau, n, np.random.default_rng(0)),
-        "another source": lambda h, tau, n, rng: sample_by_inversion(h, tau, n, np.random.default_rng()),
-        "counted from one": lambda h, tau, n, rng: sample_by_inversion(h, tau, n, rng) + 1,
-        "wrong axis": lambda h, tau, n, rng: (h / tau + gumbel(h, n, rng)).argmax(0),
-        "counts": lambda h, tau, n, rng: np.bincount(sample_by_inversion(h, tau, n, rng), minlength=len(h)),
+        "smallest taken": lambda h, tau, k, n, rng: np.argsort(h / tau + gumbel(h, n, rng), axis=1)[:, :k],
+        "worst first": lambda h, tau, k, n, rng: np.argsort(h / tau + gumbel(h, n, rng), axis=1)[:, -k:],
+        "sorted by index": lambda *call: np.sort(right_noise(*call), axis=1),
+        "order": lambda *call: (drawn := right_noise(*call))[:, [*range(1, drawn.shape[1]), 0]],
+        "only the first drawn": only_first_drawn,
+        "thrown away": thrown_away,
+        "always the largest": lambda h, tau, k, n, rng: np.tile(np.argsort(-h)[:k], (n, 1)),
+        "always the largest (2)": noisy(lambda h, tau, n, rng: h / tau + rng.gumbel(size=(n, 1))),
+        "one noise for all draws": lambda h, tau, k, n, rng: np.tile(right_noise(h, tau, k, 1, rng), (n, 1)),
+        "rng not used": lambda h, tau, k, n, rng: right_noise(h, tau, k, n, np.random.default_rng(0)),
+        "another source": lambda h, tau, k, n, rng: right_noise(h, tau, k, n, np.random.default_rng()),
+        "counted from one": lambda *call: right_noise(*call) + 1,
+        "turned": lambda *call: right_noise(*call).T,
+        "one draw": lambda h, tau, k, n, rng: right_noise(h, tau, k, 1, rng)[0],
     },
     "3.4": {
-        "both bugs": powers(lambda steps: [s / steps for s in range(steps)], upside_down=True),
-        "one ratio too many": powers(lambda steps: [s / steps for s in range(steps)]),
-        "two ratios too many": powers(lambda steps: [s / (steps + 1) for s in range(steps)]),
-        "one ratio ahead": powers(lambda steps: [s / (steps - 1) for s in range(1, steps + 1)]),
-        "one value too few": powers(lambda steps: [s / (steps - 1) for s in range(steps - 1)]),
-        "ratio upside down": powers(lambda steps: [s / (steps - 1) for s in range(steps)], upside_down=True),
-        "starts late": powers(lambda steps: [(s + 1) / steps for s in range(steps)]),
-        "one value too many": powers(lambda steps: [s / steps for s in range(steps + 1)]),
-        "linear": lambda start, end, steps: [start + (end - start) * s / (steps - 1) for s in range(steps)],
-        "cosine": lambda start, end, steps: (
-            end + (start - end) * np.cos(np.pi * np.arange(steps) / (steps - 1) / 2) ** 2
-        ),
-        "decays towards the end": lambda start, end, steps: (
-            end + (start - end) * np.exp(np.log(end / start) * np.linspace(0, 1, steps))
-        ),
-        "turned round": lambda start, end, steps: np.geomspace(start, end, steps)[::-1],
-        "logarithms": lambda start, end, steps: np.linspace(np.log(start), np.log(end), steps),
-        "without the start": lambda start, end, steps: np.logspace(0, np.log10(end / start), steps),
+        "one ratio too few": lambda tau, end, left: np.geomspace(tau, end, left)[1],
+        "one ratio too few (2)": lambda tau, end, left: end if left == 1 else tau * (end / tau) ** (1 / (left - 1)),
+        "one ratio too many": power(lambda left: 1 / (left + 1)),
+        "ratio upside down": power(lambda left: -1 / left),
+        "linear": lambda tau, end, left: np.linspace(tau, end, left + 1)[1],
+        "cosine": lambda tau, end, left: end + (tau - end) * np.cos(np.pi / left / 2) ** 2,
+        "jumps to the end": lambda tau, end, left: end,
+        "stays": lambda tau, end, left: tau,
+        "half of the way": lambda tau, end, left: (tau * end) ** 0.5,
+        "ratio alone": lambda tau, end, left: (end / tau) ** (1 / left),
+        "root forgotten": lambda tau, end, left: end / left,
+        "logarithm": lambda tau, end, left: np.log(tau) + np.log(end / tau) / left,
+        "all that is left": lambda tau, end, left: [tau * (end / tau) ** (i / left) for i in range(1, left + 1)],
+        "all that is left (2)": lambda tau, end, left: np.geomspace(tau, end, left + 1),
+        "all that is left, one ratio too few": np.geomspace,
+        "no last step": lambda tau, end, left: np.geomspace(tau, end, left + 1)[1] if left > 1 else tau,
+        "no last step (2)": lambda tau, end, left: np.geomspace(tau, end, left + 1)[1] if left > 1 else 1 / 0,
+        "remembers": Remembering(),
     },
     "3.5": {
         "τ not positive": example([0, -110, -105], -1.0),
@@ -261,11 +378,13 @@ WRONG = {
 # Wrong in a way no list foresees: these must not be given a reason.
 UNRECOGNISED = {
     "3.1": [
-        lambda h, tau: softmax(h, tau + 0.1),
-        lambda h, tau: softmax(h, 2 * tau),
-        lambda h, tau: softmax(h, tau)[..., :-1],
+        lambda h, tau: log_softmax(h, np.asarray(tau) + 0.1),
+        lambda h, tau: log_softmax(h, 2 * np.asarray(tau)),
+        lambda h, tau: log_softmax(h, tau)[..., :-1],
         lambda h, tau: None,
-        lambda h, tau: softmax(h, tau).round(1),
+        lambda h, tau: log_softmax(h, tau).round(1),
+        lambda h, tau: log_softmax(h, np.mean(tau)),
+        lambda h, tau: log_softmax(h, tau) + 0.001,
     ],
     "3.2": [
         lambda h, target: 2 * bisection(h, target),
@@ -279,18 +398,20 @@ UNRECOGNISED = {
     "3.3": [
         noisy(lambda h, tau, n, rng: h / tau + 3 * gumbel(h, n, rng)),
         noisy(lambda h, tau, n, rng: h / tau + rng.standard_cauchy(size=(n, len(h)))),
-        lambda h, tau, n, rng: int(np.argmax(h / tau + rng.gumbel(size=len(h)))),
-        lambda h, tau, n, rng: h / tau + gumbel(h, n, rng),
-        lambda h, tau, n, rng: softmax(h, tau),
-        lambda h, tau, n, rng: sample_by_inversion(h, tau, n, rng) - 1,
-        lambda h, tau, n, rng: sample_by_inversion(h, tau, n, rng).astype(float),
-        lambda h, tau, n, rng: [[1], [2, 3]],
+        lambda h, tau, k, n, rng: int(np.argmax(h / tau + rng.gumbel(size=len(h)))),
+        lambda h, tau, k, n, rng: h / tau + gumbel(h, n, rng),
+        lambda h, tau, k, n, rng: softmax(h, tau),
+        lambda *call: right_noise(*call) - 1,
+        lambda *call: right_noise(*call).astype(float),
+        lambda h, tau, k, n, rng: [[1], [2, 3]],
+        lambda h, tau, k, n, rng: None,
     ],
     "3.4": [
-        lambda start, end, steps: np.geomspace(start, end, steps) + 0.01,
-        lambda start, end, steps: np.full(steps, start),
-        lambda start, end, steps: end,
-        lambda start, end, steps: None,
+        lambda tau, end, left: power(lambda left: 1 / left)(tau, end, left) + 0.01,
+        lambda tau, end, left: 0.9 * tau,
+        lambda tau, end, left: None,
+        lambda tau, end, left: "colder",
+        power(lambda left: 2 / left),
     ],
     "3.5": [
         example([0, -np.inf, -105], 1.0),
@@ -307,12 +428,18 @@ UNRECOGNISED = {
 
 RIGHT = {
     "3.1": [
-        softmax,
-        softmax_by_loops,
-        softmax_in_torch,
-        softmax_by_logarithms,
-        softmax_in_place,
-        lambda h, tau: np.einsum("...n,...->...n", e := np.exp((h - row_max(h)) / tau), 1 / e.sum(-1)),
+        log_softmax,
+        log_softmax_by_loops,
+        log_softmax_in_torch,
+        log_softmax_by_logaddexp,
+        log_softmax_in_place,
+        log_softmax_turned,
+        lambda h, tau: log_softmax_of_scipy((h - row_max(h)) / column(tau), axis=-1),
+        lambda h, tau: (
+            -logsumexp((h[..., None, :] - h[..., :, None]) / column(column(tau)), axis=-1)
+            if np.isfinite(h).all()
+            else log_softmax(h, tau)
+        ),
     ],
     "3.2": [
         bisection,
@@ -325,21 +452,24 @@ RIGHT = {
         ),
     ],
     "3.3": [
-        noisy(lambda h, tau, n, rng: h / tau + gumbel(h, n, rng)),
+        right_noise,
         noisy(lambda h, tau, n, rng: h + tau * rng.gumbel(size=(n, len(h)))),
-        noisy(lambda h, tau, n, rng: rng.exponential(size=(n, len(h))) / np.exp(h / tau), take=np.argmin),
+        noisy(lambda h, tau, n, rng: -rng.exponential(size=(n, len(h))) / np.exp(h / tau)),
         noisy(lambda h, tau, n, rng: np.log(softmax(h, tau)) + rng.gumbel(size=(n, len(h)))),
-        lambda h, tau, n, rng: rng.choice(len(h), size=n, p=softmax(h, tau)),
+        noisy(lambda h, tau, n, rng: rng.uniform(size=(n, len(h))) ** (1 / softmax(h, tau))),
+        sample_by_choice,
         sample_by_loops,
         sample_in_torch,
-        sample_by_inversion,
+        one_after_the_other,
+        with_fresh_noise_each_place,
     ],
     "3.4": [
-        np.geomspace,
-        schedule_by_loops,
-        lambda start, end, steps: np.exp(np.linspace(np.log(start), np.log(end), steps)),
-        lambda start, end, steps: torch.logspace(np.log10(start), np.log10(end), steps, dtype=torch.float64),
-        powers(lambda steps: [s / (steps - 1) for s in range(steps)]),
+        power(lambda left: 1 / left),
+        next_by_loop,
+        lambda tau, end, left: np.geomspace(tau, end, left + 1)[1],
+        lambda tau, end, left: np.exp(np.log(tau) + (np.log(end) - np.log(tau)) / left),
+        lambda tau, end, left: end * (tau / end) ** ((left - 1) / left),
+        lambda tau, end, left: torch.tensor([tau ** (1 - 1 / left) * end ** (1 / left)], dtype=torch.float64),
     ],
     "3.5": [
         example([0, -110, -105], 1.0),

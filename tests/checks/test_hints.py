@@ -25,6 +25,7 @@ GIVEN = {
     "2.4": {"t": 0},
     "3.2": {"f": lambda u: u - 0.5, "a": 0, "b": 1, "p": np.array([0.5, 0.5])},
     "3.3": {"rng": RNG, "n": 5, "h": np.array([0.1, 0.3])},
+    "3.4": {"a": 2.0, "b": 1.0, "n": 3},
     "4.2": {"logits": RNG.normal(size=(3, 2)), "selected": np.eye(3, 2, dtype=bool), "my_keep_top_k": len},
     "5.1": {"z": RNG.normal(size=4)},
     "5.3": {"x": RNG.normal(size=(3, 4)), "selected": PAIRS, "weights": PAIRS / 4, "experts": [np.tanh], "i": 0},

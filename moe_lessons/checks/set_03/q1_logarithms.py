@@ -1,87 +1,215 @@
-"""Question 3.1: a tempered softmax."""
+"""Question 3.1: log-probabilities at any temperature."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from moe_lessons import routing
-from moe_lessons.checks.gates import naive_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.values import is_floats, show, stacked
+from moe_lessons.checks.verdicts import by_test, by_value
+
+FINE = 1e-2  # ln p nearer to 0 than this is compared by its decimals, not by its digits
 
 
-def tempered_cases(rng: np.random.Generator) -> list[tuple]:
-    """Pairs of logits and τ: easy ones, then masks, rows far apart, exact ties, and float32 gaps as small as τ."""
+def log_cases(rng: np.random.Generator) -> list[tuple]:
+    """Pairs of logits and τ: easy ones, then masks, rows far apart, exact ties, float32 gaps as small as τ, and a τ each.
+
+    Where each token has a τ of its own, there are as many tokens as experts: a τ for each expert fits there as well.
+    """
     apart = np.array([[1e4], [-1e4], [0.0]]) + rng.normal(size=(3, 4)).round(2)  # (3, 4)
-    masked = rng.normal(size=(2, 5)).round(2) - 1  # (2, 5)
-    masked[[0, 1], rng.permutation(5)[:2]] = -np.inf
-    tied = rng.normal(size=(2, 6)).round(2) - np.array([[0.0], [30.0]])  # (2, 6)
-    tied[:, rng.permutation(6)[:2]] = tied.max(axis=1, keepdims=True)
     near = 0.9 - 1e-6 * rng.uniform(0.2, 2.5, size=(3, 4))  # (3, 4)
     near[:, 0] = -0.5
     return [
         (rng.normal(size=4).round(2), round(float(rng.uniform(0.4, 0.8)), 2)),
         (rng.normal(size=(3, 5)).round(2), round(float(rng.uniform(1.5, 3)), 1)),
-        (masked, 0.5),
+        (rng.normal(size=(5, 5)).round(2), rng.permutation([0.3, 0.7, 1.6, 2.5, 4.0])),
+        (masked(rng, 2, 5), 0.5),
         (apart, 0.5),
-        (tied, 1e-6),
+        (rng.permutation([1e4, 9999.5, 0.0, -3.2, -1e4]), 1e-6),
+        (tied(rng), 1e-6),
         (near.astype(np.float32), 1e-6),
+        (masked(rng, 4, 4), rng.permutation([1e-6, 1e-3, 0.5, 2.0])),
     ]
 
 
-def divided_first(h: np.ndarray, tau: float) -> np.ndarray:
+def masked(rng: np.random.Generator, T: int, N: int) -> np.ndarray:
+    """Return logits (T, N), nearly all below 0, with one expert of each token masked."""
+    h = rng.normal(size=(T, N)).round(2) - 1  # (T, N)
+    h[np.arange(T), rng.permutation(N)[:T]] = -np.inf
+    return h
+
+
+def tied(rng: np.random.Generator) -> np.ndarray:
+    """Return logits (2, 6) with two equal largest in each row; one row lies far below the other."""
+    h = rng.normal(size=(2, 6)).round(2) - np.array([[0.0], [30.0]])  # (2, 6)
+    h[:, rng.permutation(6)[:2]] = h.max(axis=1, keepdims=True)
+    return h
+
+
+def by_digits(value: Any, *_: Any) -> Any:
+    """Return numbers on a scale where equal steps are equal shares: an entry of −0.7 counts beside one of −10 million."""
+    array = stacked(value)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        return array
+    return np.sign(array) * np.log1p(np.abs(array, dtype=float) / FINE)
+
+
+def from_digits(scaled: Any) -> Any:
+    """Undo `by_digits`."""
+    return np.sign(scaled) * FINE * np.expm1(np.abs(scaled)) if isinstance(scaled, np.ndarray) else scaled
+
+
+def column(tau: Any) -> np.ndarray:
+    """Return τ so that it fits logits (..., N): (1,) for a number, (T, 1) for one τ each."""
+    return np.expand_dims(tau, -1)
+
+
+@np.errstate(all="ignore")
+def logs(gaps: np.ndarray, axis: int | None = -1) -> np.ndarray:
+    """Return gaps (..., N) minus the logarithm of the sum of their exponentials along `axis`, None for all."""
+    return gaps - np.log(np.exp(gaps).sum(axis=axis, keepdims=True))
+
+
+def gaps_to(largest: np.ndarray, h: np.ndarray, tau: Any) -> np.ndarray:
+    """Return the gaps of h (..., N) to `largest`, divided by τ."""
+    return (h - largest) / column(tau)
+
+
+def top(h: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the largest logit of each row of h (..., N), shape (..., 1)."""
+    return h.max(axis=axis, keepdims=True)
+
+
+def log_softmax(h: np.ndarray, tau: Any) -> np.ndarray:
+    """Return ln p of h (..., N) at temperature τ. (..., N)."""
+    return logs(gaps_to(top(h), h, tau))
+
+
+@np.errstate(all="ignore")
+def log_of_softmax(gaps: np.ndarray) -> np.ndarray:
+    """Finish the softmax of gaps (..., N), then take the logarithm."""
+    e = np.exp(gaps)  # (..., N)
+    return np.log(e / e.sum(axis=-1, keepdims=True))
+
+
+def across(of: Callable) -> Callable:
+    """Return `of` the gaps (..., N) as a function of (h, τ) that gives experts a τ where tokens have one."""
+    return lambda h, tau: of((h - top(h)) / np.asarray(tau))
+
+
+@np.errstate(all="ignore")
+def divided_first(h: np.ndarray, tau: Any) -> np.ndarray:
     """Divide by τ, round to the dtype of h, and only then subtract the maximum."""
-    z = h / h.dtype.type(tau)  # (..., N)
-    return naive_softmax(z, z.max(axis=-1, keepdims=True))
+    z = h / column(tau).astype(h.dtype)  # (..., N)
+    return logs(z - top(z))
 
 
-def log_probabilities(h: np.ndarray, tau: float) -> np.ndarray:
-    """Return ln p instead of p."""
-    with np.errstate(divide="ignore"):
-        return np.log(routing.softmax(h, tau))
+@np.errstate(all="ignore")
+def one_winner(h: np.ndarray, tau: Any) -> np.ndarray:
+    """Return ln p, but where τ is small everything for the first of the largest."""
+    hard = np.log(np.eye(h.shape[-1])[h.argmax(axis=-1)])  # (..., N)
+    return np.where(column(tau) < 1e-2, hard, log_softmax(h, tau))
 
 
-TEMPERED = FunctionQuestion(
-    **about("3.1", "Tempered softmax, down to τ = 0.000001", "write it", "medium", points=2, minutes=8),
+@np.errstate(all="ignore")
+def with_mean(h: np.ndarray, tau: Any) -> np.ndarray:
+    """Subtract the mean of each row in place of its largest. (..., N)."""
+    return logs(gaps_to(h.mean(axis=-1, keepdims=True), h, tau))
+
+
+def finite_where_masked(value: Any, h: np.ndarray, tau: Any) -> bool:
+    """Tell whether scaled values are right, but for a number where an expert is masked."""
+    if not is_floats(value, h.shape):
+        return False
+    cut, right = np.isneginf(h), by_digits(log_softmax(h, tau))  # (..., N) each
+    return bool(np.isfinite(value[cut]).all() and np.allclose(value[~cut], right[~cut], rtol=0, atol=1e-3))
+
+
+@np.errstate(all="ignore")
+def has_floor(value: Any, h: np.ndarray, tau: Any) -> bool:
+    """Tell whether scaled values are ln p, kept from falling below the smallest of them by a maximum or a small number."""
+    if not is_floats(value, h.shape) or np.isneginf(value[np.isneginf(h)]).any():
+        return False
+    came, right = from_digits(value), log_softmax(h, tau)  # (..., N) each
+    least = came.min()
+    lost = np.isneginf(came) & (h.dtype == np.float32)  # (..., N), a number too small for float32
+    ways = np.maximum(right, least), np.logaddexp(right, least)  # (..., N) each
+    return bool(np.any([np.isclose(came, way, rtol=1e-3, atol=1e-3) for way in ways], axis=0)[~lost].all())
+
+
+LOGARITHMS = FunctionQuestion(
+    **about("3.1", "Log-probabilities at any temperature", "write it", "medium", points=2, minutes=8),
     hints=(
-        "Only gaps between logits count. So you may subtract the largest logit of each row, and then no exponent is above 0.",
-        "Subtract first, then divide by τ, then take exponentials. `keepdims=True` keeps the maxima in a shape that fits the rows.",
+        "ln p is the logarithm of a quotient: e^z over a sum, with z = h/τ. Write it as a difference first. Which part of it then needs no exponential at all?",
+        "ln p = g − ln Σ e^g, where g are the gaps to the largest logit of the row, divided by τ. One τ for each token has to stand as a column: `np.expand_dims(tau, -1)` makes (T, 1) of (T,).",
     ),
-    idea="The gaps to the largest logit are exact and at most 0; divided by any τ they stay at most 0, so nothing overflows.",
-    answer="my_softmax",
+    idea="Subtract first, divide next, and never leave the log: the gap is the logarithm already, and only the sum, which is at least 1, passes through the exponential.",
+    takeaway="Losses and log-likelihoods want ln p itself: frameworks have a log_softmax because the logarithm of a finished softmax is −∞ as soon as p underflows.",
+    answer="my_log_softmax",
     parameters=("h", "tau"),
     stands_for=("routing.softmax", "routing.gate_weights", "routing.route"),
-    when_raised="If it is about shapes: sums and maxima of a batch need `axis=-1, keepdims=True`, so that they fit its rows.",
-    cases=tempered_cases,
-    reference=routing.softmax,
+    when_raised="If it is about shapes: maxima and sums of a batch need `axis=-1, keepdims=True`. One τ for each token, (T,), becomes a column, (T, 1), by `np.expand_dims(tau, -1)`, which serves a single number, too.",
+    cases=log_cases,
+    reference=lambda h, tau: by_digits(log_softmax(h, tau)),
+    read=by_digits,
+    shown=lambda got, right, h, tau: seen(from_digits(got), from_digits(right)),
     mistakes=by_value(
-        "overflow: NaN: the exponential of something large is ∞, and ∞/∞ is not a number. Subtract each row's largest logit first, then divide by τ.",
-        lambda h, tau: naive_softmax(h / tau),
-        "one maximum for the whole batch: You subtracted the largest logit of the whole batch. A row far below it vanishes: 0/0. Each row needs its own maximum.",
-        lambda h, tau: naive_softmax((h - h.max()) / tau),
+        "log of the softmax: Right, until a probability is too small for a float: then it is stored as 0, and its logarithm is −∞. Only a masked expert may have −∞. The logarithm cannot come last: ln of e^g is g, so take it before the exponential is lost.",
+        lambda h, tau: log_of_softmax(gaps_to(top(h), h, tau)),
+        "log of the softmax, τ across: Two things. A probability that is too small for a float is stored as 0, and its logarithm is −∞: do not leave the log. And where each token has its own τ, yours went to the experts, from left to right: make τ a column, (T, 1).",
+        across(log_of_softmax),
+        "τ across: Right for one τ. Where each token has its own, yours went to the experts, from left to right: make τ a column, (T, 1).",
+        across(logs),
+        "gaps alone: These are the gaps divided by τ. Of each, the logarithm of the row's sum of exponentials still has to go, so that the probabilities sum to 1.",
+        lambda h, tau: gaps_to(top(h), h, tau),
+        "sum without logarithm: You subtracted the sum of the exponentials. The logarithm of a quotient is a difference of logarithms: subtract the logarithm of the sum.",
+        lambda h, tau: (g := gaps_to(top(h), h, tau)) - np.exp(g).sum(axis=-1, keepdims=True),
+        "divided afterwards: You took ln p at τ = 1 and divided it by τ. These no longer belong to probabilities that sum to 1: the sum has to be made of gaps that are divided already.",
+        lambda h, tau: log_softmax(h, 1.0) / column(tau),
+        "sum at τ = 1: Your gaps are divided by τ, those in the sum are not.",
+        lambda h, tau: gaps_to(top(h), h, tau) - np.log(np.exp(h - top(h)).sum(axis=-1, keepdims=True)),
+        "overflow: The exponential of something large is ∞, and so is the logarithm of its sum. Subtract each row's largest logit first, then divide by τ.",
+        lambda h, tau: logs(h / column(tau)),
+        "one maximum for the whole batch: You subtracted the largest logit of the whole batch. In a row far below it every exponential is 0, and so is their sum. Each row needs its own maximum.",
+        lambda h, tau: logs(gaps_to(h.max(), h, tau)),
         "one sum for the whole batch: The whole batch sums to 1 here. Each row is one token: it needs its own sum, along the last axis.",
-        lambda h, tau: naive_softmax((h - h.max(axis=-1, keepdims=True)) / tau, axis=None),
-        "one maximum and one sum for the whole batch: The whole batch sums to 1 here. Each row is one token: it needs its own maximum and its own sum, along the last axis.",
-        lambda h, tau: naive_softmax((h - h.max()) / tau, axis=None),
-        "overflow, one sum for the whole batch: The whole batch sums to 1 where it does not overflow. Each row is one token: subtract its largest logit first, and divide by its own sum, along the last axis.",
-        lambda h, tau: naive_softmax(h / tau, axis=None),
+        lambda h, tau: logs(gaps_to(top(h), h, tau), axis=None),
         "wrong axis: Each column sums to 1 here: your softmax runs over the tokens. The experts are the last axis.",
-        lambda h, tau: routing.softmax(h, tau, axis=0),
+        lambda h, tau: logs(gaps_to(top(h, axis=0), h, tau), axis=0),
         "mean subtracted: You subtracted the mean. That leaves positive exponents, which overflow, and a row with −∞ has no mean. Subtract the maximum.",
-        lambda h, tau: naive_softmax(h / tau, h.mean(axis=-1, keepdims=True) / tau),
+        with_mean,
         "rounded away: Right except in float32, where you divided by τ before you subtracted: 0.9 / 0.000001 is 900000, which float32 stores in steps of 0.06. Subtract first: the gap is exact.",
         divided_first,
         "multiplied: You multiplied the logits by τ. A small τ must sharpen: divide.",
-        lambda h, tau: routing.softmax(h, 1 / tau),
-        "τ ignored: These are the probabilities for τ = 1, whatever τ is.",
-        lambda h, tau: routing.softmax(h),
-        "divided afterwards: You divided the probabilities by τ. They no longer sum to 1: divide the logits.",
-        lambda h, tau: routing.softmax(h) / tau,
-        "power of probabilities: p to the power 1/τ, over its sum, is right on paper. But 0.3 to the power 1000000 is 0 in any float, and 0/0 is NaN. Divide the gaps between logits instead.",
-        lambda h, tau: naive_softmax(log_probabilities(h, 1) / tau),
+        lambda h, tau: log_softmax(h, 1 / np.asarray(tau)),
+        "τ ignored: These are the logarithms for τ = 1, whatever τ is.",
+        lambda h, tau: log_softmax(h, 1.0),
+        "probabilities: These are the probabilities. Asked are their logarithms.",
+        lambda h, tau: np.exp(log_softmax(h, tau)),
+        "other base: These are logarithms to another base. ln is the natural one, `np.log`.",
+        (lambda h, tau: log_softmax(h, tau) / np.log(2), lambda h, tau: log_softmax(h, tau) / np.log(10)),
+        "sign: The sign is turned round: this is −ln p. A probability is at most 1, so its logarithm is at most 0.",
+        lambda h, tau: -log_softmax(h, tau),
         "shortcut: For a small τ you give everything to one expert. But small means small against the gaps: equal logits share, and so do logits whose gap is about τ.",
-        lambda h, tau: np.eye(h.shape[-1])[h.argmax(axis=-1)] if tau < 1e-3 else routing.softmax(h, tau),
-        "mask lost: A logit of −∞ is a mask: its probability is 0. You replaced it by 0, and e⁰ is 1.",
-        lambda h, tau: routing.softmax(np.where(np.isinf(h), 0, h), tau),
-        "logarithms: These are logarithms of the probabilities. Take the exponential.",
-        log_probabilities,
+        one_winner,
+        "mask lost: A logit of −∞ is a mask: its probability is 0 and its ln p is −∞. You replaced it by 0, and e⁰ is 1.",
+        lambda h, tau: log_softmax(np.where(np.isinf(h), 0, h), tau),
+    )
+    + by_test(
+        "mask is a number: Right, but where an expert is masked. Its probability is 0, so its ln p is −∞, and yours is a number.",
+        finite_where_masked,
+        "floor: You keep the logarithm from −∞ with a small number, so all that is far below comes out alike, and masked experts are not −∞. ln p of such an expert is its gap divided by τ, less the logarithm of the sum: a number like any other.",
+        has_floor,
     ),
 )
+
+
+def seen(got: Any, right: np.ndarray) -> str:
+    """Say what was expected and what came, with the row in which they differ first."""
+    if not isinstance(got, np.ndarray) or got.shape != right.shape:
+        return ""
+    rows = zip(np.atleast_2d(got), np.atleast_2d(right), strict=True)
+    pairs = [(mine, wanted) for mine, wanted in rows if not np.allclose(by_digits(mine), by_digits(wanted), rtol=5e-5)]
+    mine, wanted = (pairs or [(got, right)])[0]
+    return f"expected {show(wanted)}, came {show(mine)}"

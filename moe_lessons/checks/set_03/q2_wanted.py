@@ -85,6 +85,7 @@ WANTED_ENTROPY = TemperatureQuestion(
         "Search over u = ln τ, from `np.log(np.ptp(h)) - 12` to `np.log(np.ptp(h)) + 12`: what is a low τ depends on the gaps. `brentq(f, a, b)` finds where f changes its sign. For the entropy use `from scipy.special import entr` and `entr(p).sum()`: a hand-written p ln p is NaN at p = 0.",
     ),
     idea="A quantity that only grows meets each value in between exactly once, so bisection cannot fail; the spread of the logits sets the scale of τ.",
+    takeaway="A τ says nothing without the spread of its logits: the same entropy may take τ = 0.01 or τ = 100, so compare routers by their entropy.",
     answer="my_temperature",
     parameters=("h", "target"),
     when_raised="If it is about NaN: p ln p is NaN at p = 0, where it should be 0; use scipy.special.entr. If it is about signs: the function must be below 0 at one end of the interval and above 0 at the other. What counts as a small τ depends on the gaps between the logits.",

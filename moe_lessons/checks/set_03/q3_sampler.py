@@ -1,7 +1,8 @@
-"""Question 3.3: a Gumbel-max sampler."""
+"""Question 3.3: k different experts by Gumbel noise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -13,74 +14,137 @@ from moe_lessons.checks.question import Data, Question, Reply, about
 from moe_lessons.checks.values import describe, show, stacked
 from moe_lessons.checks.verdicts import Fault, Mistake, Verdict, by_value
 
-DRAWS, SHORT, SEEDS = 20_000, 20, 30
-FALSE_ALARM = 1e-9  # for the sum of the three statistics; tests/checks/test_set_03.py measures its tail
+DRAWS, SHORT, SEEDS = 10_000, 20, 30
+FALSE_ALARM = 1e-9  # for the sum of the four statistics; tests/checks/test_set_03.py measures its tail
 
-GRID = np.linspace(-40, 40, 16_001)  # where the densities of the noises are summed up
+GRID = np.linspace(-30, 30, 12_001)  # where the densities of the noises are summed up
 
 
-def race(positions: np.ndarray, noise: str) -> np.ndarray:
-    """Return how often position i plus its noise is the largest, the noises being independent. (N,) -> (N,).
+def ordered(N: int, k: int) -> np.ndarray:
+    """Return all ways to draw k different experts of N one after the other, (ways, k)."""
+    return np.array(list(permutations(range(N), k)))
+
+
+def one_by_one(scores: np.ndarray, k: int) -> np.ndarray:
+    """Return the probability of each way: a softmax of scores (N,), then one over those that are left. (ways,)."""
+    ways = ordered(len(scores), k)  # (ways, k)
+    p = routing.softmax(scores)[ways]  # (ways, k)
+    left = 1 + p - np.cumsum(p, axis=1)  # (ways, k), what the places before have not taken
+    return (p / left).prod(axis=1)
+
+
+def right_shares(h: np.ndarray, tau: float, k: int) -> np.ndarray:
+    """Return how often each way should come. (ways,)."""
+    return one_by_one(h / tau, k)
+
+
+def race(positions: np.ndarray, noise: str, k: int) -> np.ndarray:
+    """Return how often each way are the k largest of positions (N,) plus independent noise, in order. (ways,).
 
     `noise` is the name of a distribution in scipy.stats: "norm", "gumbel_l" (that of subtracted Gumbel noise), ...
     """
     from scipy import stats  # here, because its import takes longer than the rest of this module's
 
-    z, law = GRID[:, None] - positions, getattr(stats, noise)  # (grid, N)
-    below = law.cdf(z)  # (grid, N): that noisy position j lies below the grid point
-    others = np.stack([np.delete(below, i, axis=1).prod(axis=1) for i in range(len(positions))], axis=1)
-    won = (law.pdf(z) * others).sum(axis=0)  # (N,)
-    return won / won.sum()
+    law = getattr(stats, noise)
+    z = GRID[:, None] - positions  # (grid, N)
+    below, density = law.cdf(z), law.pdf(z)  # (grid, N) each
+    won = []
+    for way in ordered(len(positions), k):
+        beaten = np.delete(below, way, axis=1).prod(axis=1)  # (grid,), that all the others lie below
+        for expert in way[::-1]:
+            step = density[:, expert] * beaten  # (grid,)
+            beaten = np.cumsum(step) - step / 2  # (grid,), that this one and all after it lie below, in order
+        won.append(beaten[-1])
+    return np.array(won) / np.sum(won)
+
+
+def carried(h: np.ndarray, tau: float, k: int, to: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return the shares of a right sampler whose draws (ways, k) come out as `to` makes them. (ways,)."""
+    return counted(to(ordered(len(h), k)), len(h), right_shares(h, tau, k))
+
+
+def counted(drawn: np.ndarray, N: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return how often each way comes in draws (n, k), or the sum of their weights (n,). (ways,)."""
+    k = drawn.shape[1]
+    codes, ways = (rows @ N ** np.arange(k) for rows in (drawn, ordered(N, k)))  # (n,), (ways,)
+    return np.bincount(codes, weights, minlength=N**k)[ways]
+
+
+def rejected(h: np.ndarray, tau: float, k: int) -> np.ndarray:
+    """Return the shares where k independent draws are thrown away unless they are all different. (ways,)."""
+    products = routing.softmax(h, tau)[ordered(len(h), k)].prod(axis=1)  # (ways,)
+    return products / products.sum()
+
+
+def only_first_drawn(h: np.ndarray, tau: float, k: int) -> np.ndarray:
+    """Return the shares where one expert is drawn and the best of the others follow in order. (ways,)."""
+    p, ways = routing.softmax(h, tau), ordered(len(h), k)  # (N,), (ways, k)
+    best = np.argsort(-h)
+    follow = np.stack([[way[0], *best[best != way[0]][: k - 1]] for way in ways])  # (ways, k)
+    return np.where((ways == follow).all(axis=1), p[ways[:, 0]], 0)
 
 
 def misfit(counts: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return Pearson's statistic of counts (N,) against probabilities (N,); tiny expectations count as 1."""
+    """Return Pearson's statistic of counts (ways,) against probabilities (ways,); tiny expectations count as 1."""
     expected = counts.sum() * probabilities
     return float(((counts - expected) ** 2 / np.maximum(expected, 1)).sum())
 
 
-def fits(counts: list[np.ndarray], cases: list[tuple], frequencies: Callable[..., np.ndarray]) -> bool:
-    """Tell whether counts (N,) of every case can come from these frequencies; wrong with a chance of FALSE_ALARM."""
-    total = sum(misfit(count, frequencies(*case)) for count, case in zip(counts, cases, strict=True))
-    return total < chdtri(sum(len(h) - 1 for h, _ in cases), FALSE_ALARM)
+def fits(counts: list[np.ndarray], shares: list[np.ndarray]) -> bool:
+    """Tell whether counts (ways,) of every case can come from these shares; wrong with a chance of FALSE_ALARM."""
+    total = sum(misfit(count, share) for count, share in zip(counts, shares, strict=True))
+    return total < chdtri(sum(len(share) - 1 for share in shares), FALSE_ALARM)
 
 
-def draws_fault(drawn: Any, n: int, N: int) -> Fault | None:
-    """Return what is wrong with the form of n draws among N experts, or None."""
-    unfit = Fault(None, f"Expected {n} indices, whole numbers of shape ({n},). Came {describe(drawn)}.")
-    if not isinstance(drawn, np.ndarray) or drawn.dtype.kind not in "iu":
-        return unfit
-    if drawn.shape == (N,) and drawn.sum() == n:
-        why = f"{N} numbers for n = {n}: these are counts, one for each expert. Return the draws themselves."
-        return Fault("counts", why)
-    if drawn.shape == (N,):
-        why = f"{N} numbers for n = {n}: one for each expert, not for each draw. Was it `argmax(axis=0)`? A draw is a row: `axis=1`."
-        return Fault("wrong axis", why)
-    if drawn.shape != (n,):
-        return unfit
-    low, high = drawn.min(), drawn.max()
-    if n == DRAWS and (low, high) == (1, N):
-        return Fault("counted from one", f"You counted the experts from 1. Indices go from 0 to {N - 1}.")
-    if low < 0 or high >= N:
-        return Fault(None, f"Indices go from 0 to {N - 1}; yours go from {low} to {high}.")
-    return None
+def as_sets(values: np.ndarray, N: int, k: int) -> np.ndarray:
+    """Add up counts or shares (ways,) of the ways that hold the same experts. (sets,)."""
+    names = np.sort(ordered(N, k), axis=1) @ N ** np.arange(k)  # (ways,)
+    return np.bincount(np.unique(names, return_inverse=True)[1], values)
 
 
 def form_fault(cases: list[tuple], found: Reply) -> Fault | None:
     """Return the first fault in the form of any call's draws."""
-    sizes = [len(h) for h, _ in cases]
-    asked = [(drawn, DRAWS, N) for drawn, N in zip(found["many"], sizes, strict=True)]
-    asked += [(drawn, SHORT, sizes[0]) for drawn in found["few"] + found["again"]]
-    return next(filter(None, (draws_fault(*call) for call in asked)), None)
+    asked = [(drawn, DRAWS, case) for drawn, case in zip(found["many"], cases, strict=True)]
+    asked += [(drawn, SHORT, cases[0]) for drawn in found["few"] + found["again"]]
+    return next(filter(None, (shape_fault(*call) or index_fault(*call) for call in asked)), None)
+
+
+def shape_fault(drawn: Any, n: int, case: tuple) -> Fault | None:
+    """Return what is wrong with the form of n draws, or None."""
+    k, shape = case[2], np.shape(drawn) if isinstance(drawn, np.ndarray) else None
+    if shape == (n,):
+        why = f"Shape ({n},): one expert for each draw, as `argmax` gives it. Now each draw is k = {k} different experts, shape ({n}, {k}): the k largest of the same noisy logits."
+        return Fault("one expert each", why)
+    if shape == (k, n):
+        return Fault("turned", f"Shape ({k}, {n}). A draw is a row: ({n}, {k}).")
+    if shape == (k,):
+        return Fault("one draw", f"Shape ({k},): that is one draw. Asked are n = {n}, one in each row: ({n}, {k}).")
+    if shape != (n, k) or drawn.dtype.kind not in "iu":
+        return Fault(None, f"Expected indices, whole numbers of shape ({n}, {k}). Came {describe(drawn)}.")
+    return None
+
+
+def index_fault(drawn: np.ndarray, n: int, case: tuple) -> Fault | None:
+    """Return what is wrong with the indices of draws (n, k), or None."""
+    N, low, high = len(case[0]), drawn.min(), drawn.max()
+    if n == DRAWS and (low, high) == (1, N):
+        return Fault("counted from one", f"You counted the experts from 1. Indices go from 0 to {N - 1}.")
+    if low < 0 or high >= N:
+        return Fault(None, f"Indices go from 0 to {N - 1}; yours go from {low} to {high}.")
+    twice = float((np.diff(np.sort(drawn, axis=1), axis=1) == 0).any(axis=1).mean())
+    if twice:
+        why = f"In {max(twice, 1e-4):.2%} of {n} draws an expert comes twice. New noise for each place, or a draw of each place from all experts, lets that happen. One noise for each expert, and of the sums the k largest: those are k different experts."
+        return Fault("with replacement", why)
+    return None
 
 
 def constant_fault(cases: list[tuple], found: Reply) -> Fault | None:
     """Return a fault if all draws of a call are alike, in every call."""
-    if any(np.ptp(drawn) for drawn in found["many"] + found["few"]):
+    if any(np.ptp(drawn, axis=0).any() for drawn in found["many"] + found["few"]):
         return None
-    tops = [h.argmax() for h, _ in cases]
-    if [drawn[0] for drawn in found["many"]] == tops and all(drawn[0] == tops[0] for drawn in found["few"]):
-        why = "Always the expert with the largest logit. Each expert needs noise of its own before you compare."
+    calls = [*zip(found["many"], cases, strict=True), *((drawn, cases[0]) for drawn in found["few"])]
+    if all(set(drawn[0]) == set(np.argsort(-h)[:k]) for drawn, (h, _, k) in calls):
+        why = "Always the k experts with the largest logits. Each expert needs noise of its own before you compare."
         return Fault("always the largest", why)
     why = "All draws of one call are alike: the noise must be new for each of the n draws, shape (n, N)."
     return Fault("one noise for all draws", why)
@@ -100,23 +164,26 @@ def seeding_fault(cases: list[tuple], found: Reply) -> Fault | None:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerQuestion(Question):
-    """Draws are compared with the softmax by their counts; then seeds are tried for what the rng decides."""
+    """Draws are compared with the right shares by their counts; then seeds are tried for what the rng decides."""
 
     mistakes: tuple[Mistake, ...]
 
     def draw(self, rng: np.random.Generator) -> Data:
-        """Return three cases (h, τ), and seeds for the learner's rng."""
+        """Return four cases (h, τ, k), of which one has k = N and one k = 1, and seeds for the learner's rng.
+
+        The logits spread over about 2τ, so that each way to draw k experts is expected about ten times or more.
+        """
         cases = []
-        for tau, N in ((0.5, 4), (2.0, 6), (1.25, 5)):
-            h = rng.permutation(np.linspace(0, 2.2, N)) + rng.uniform(-0.1, 0.1, N)  # (N,)
-            cases.append((h.round(2), tau))
+        for tau, N, k in ((0.5, 4, 2), (2.0, 5, 3), (1.25, 4, 4), (0.8, 6, 1)):
+            h = tau * (rng.permutation(np.linspace(0, 2, N)) + rng.uniform(-0.1, 0.1, N))  # (N,)
+            cases.append((h.round(2), tau, k))
         return {"cases": cases, "seeds": rng.choice(2**31, SEEDS, replace=False)}
 
     def probe(self, answer: Any, data: Data) -> Reply:
         """Draw many for each case; a few with every seed; a few again with the first seed."""
 
         def drawn(case: tuple, n: int, seed: int) -> Any:
-            return call_answer(answer, self.parameters, (*case, n), np.random.default_rng(seed))[0]
+            return stacked(call_answer(answer, self.parameters, (*case, n), np.random.default_rng(seed))[0])
 
         first, seeds = data["cases"][0], [int(seed) for seed in data["seeds"]]
         return {
@@ -133,50 +200,77 @@ class SamplerQuestion(Question):
         return Verdict.of(fault) if fault else Verdict(True)
 
     def _frequency_fault(self, cases: list[tuple], found: Reply) -> Fault | None:
-        """Return a fault if the counts are not the softmax's: the one mistake that fits, if one does."""
-        counts = [np.bincount(drawn, minlength=len(h)) for (h, _), drawn in zip(cases, found["many"], strict=True)]
-        if fits(counts, cases, routing.softmax):
+        """Return a fault if the counts are not what they should be: the one mistake that fits, if one does."""
+        counts = [counted(drawn, len(case[0])) for drawn, case in zip(found["many"], cases, strict=True)]
+        shares = [right_shares(*case) for case in cases]
+        if fits(counts, shares):
             return None
-        fitting = [mistake for mistake in self.mistakes if fits(counts, cases, mistake.wrong)]
-        alone = len(fitting) == 1  # of two that fit, rather neither than the wrong one
-        name, why = (fitting[0].name, fitting[0].why) if alone else (None, "The frequencies are not the softmax's.")
-        h, tau = cases[0]
-        shares = f"expected shares {show(routing.softmax(h, tau))}, came {show(counts[0] / DRAWS)}"
-        return Fault(name, why, f"{shares}\nfor h = {show(h)}, tau = {tau:g}, n = {DRAWS}")
+        seen = farthest(counts, shares, cases)
+        fitting = [mistake for mistake in self.mistakes if fits(counts, [mistake.wrong(*case) for case in cases])]
+        if len(fitting) == 1:  # of two that fit, rather neither than the wrong one
+            return Fault(fitting[0].name, fitting[0].why, seen)
+        sets = [[as_sets(v, len(h), k) for v, (h, _, k) in zip(of, cases, strict=True)] for of in (counts, shares)]
+        if fits(*sets):
+            return Fault("order", OTHER_ORDER, seen)
+        return Fault(None, "The frequencies are not those of drawing one after the other.", seen)
+
+
+OTHER_ORDER = "The same experts come together as often as they should, but not in the right order: first the largest noisy logit, then the next. (`np.argpartition` finds the k largest and leaves them in any order.)"
+
+
+def farthest(counts: list[np.ndarray], shares: list[np.ndarray], cases: list[tuple]) -> str:
+    """Name the way whose count is farthest from what it should be, in the case that fits worst."""
+    worst = int(np.argmax([misfit(count, share) / len(share) for count, share in zip(counts, shares, strict=True)]))
+    h, tau, k = cases[worst]
+    expected = DRAWS * shares[worst]  # (ways,)
+    way = int(((counts[worst] - expected) ** 2 / np.maximum(expected, 1)).argmax())
+    drawn = " then ".join(map(str, ordered(len(h), k)[way]))
+    came = f"{drawn}: expected in {shares[worst][way]:.2%} of the draws, came in {counts[worst][way] / DRAWS:.2%}"
+    return f"{came}\nfor h = {show(h)}, tau = {tau:g}, k = {k}, n = {DRAWS}"
 
 
 SAMPLER = SamplerQuestion(
-    **about("3.3", "A Gumbel-max sampler", "write it", "medium", points=3, minutes=9),
+    **about("3.3", "k different experts by Gumbel noise", "write it", "medium", points=3, minutes=9),
     hints=(
-        "`rng.gumbel(size=(n, len(h)))` gives noise for n draws: one row for each draw, one column for each expert.",
-        "Divide h by τ, add the noise, and take the index of the largest number of each row: `argmax(axis=1)`. The order matters: noise after the division.",
+        "The largest noisy logit is a draw from the softmax. Take it away: the noises of the others have not changed. What is the largest of *them* a draw from?",
+        "So the noise is drawn once, `rng.gumbel(size=(n, len(h)))`, and added to h/τ. Of each row you need the indices of the k largest sums, the largest first. `np.argsort` sorts upwards.",
     ),
-    idea="With Gumbel noise the largest of h/τ + noise is expert i exactly as often as the softmax of h/τ says; other noise gives other frequencies.",
+    idea="Noise once, then the k largest: whoever comes second is the winner of the race among those that are left, so the order of the noisy logits is a draw without replacement.",
+    takeaway="Top-k of logits plus Gumbel noise draws k different experts, each from the softmax over those left; plain top-k, without noise, draws nothing at all.",
     answer="my_sample",
-    parameters=("h", "tau", "n", "rng"),
-    when_raised="If it is about shapes: h has shape (N,) and the noise (n, N); numpy adds h to each row.",
+    parameters=("h", "tau", "k", "n", "rng"),
+    seconds=15.0,  # 40,000 draws: a loop over them is right too, and slow
+    when_raised="If it is about shapes: h has shape (N,) and the noise (n, N); numpy adds h to each row. The answer is (n, k).",
     mistakes=by_value(
         "τ after the noise: These are the frequencies for τ = 1, whatever τ is. Either τ was left out, or you divided logits and noise together, which changes no order.",
-        lambda h, tau: routing.softmax(h),
+        lambda h, tau, k: one_by_one(h, k),
         "noise times τ: The noise grows with τ on top of the division: these are the frequencies for τ². Divide the logits, and leave the noise as it is.",
-        lambda h, tau: routing.softmax(h, tau**2),
+        lambda h, tau, k: one_by_one(h / tau**2, k),
         "multiplied: These are the frequencies of h·τ + noise: you multiplied the logits by τ, or divided the noise in their place. Divide the logits, and leave the noise as it is.",
-        lambda h, tau: routing.softmax(h, 1 / tau),
+        lambda h, tau, k: one_by_one(h * tau, k),
         "noise on probabilities: You added the noise to probabilities. It belongs on the logits h/τ (or on ln p).",
-        lambda h, tau: routing.softmax(routing.softmax(h, tau)),
+        lambda h, tau, k: one_by_one(routing.softmax(h, tau), k),
         "Gaussian noise: These are the frequencies of Gaussian noise. Only Gumbel noise, −ln(−ln U), gives the softmax's.",
-        lambda h, tau: race(h / tau, "norm"),
+        lambda h, tau, k: race(h / tau, "norm", k),
         "wrong sign: Your Gumbel noise has the wrong sign. It is −ln(−ln U), and it is added.",
-        lambda h, tau: race(h / tau, "gumbel_l"),
+        lambda h, tau, k: race(h / tau, "gumbel_l", k),
         "one logarithm: Your noise is −ln U. Gumbel noise takes the logarithm twice: −ln(−ln U).",
-        lambda h, tau: race(h / tau, "expon"),
+        lambda h, tau, k: race(h / tau, "expon", k),
         "uniform noise: These are the frequencies of uniform noise between 0 and 1. Turn U into Gumbel noise: −ln(−ln U).",
-        lambda h, tau: race(h / tau, "uniform"),
+        lambda h, tau, k: race(h / tau, "uniform", k),
         "logits not used: All experts come equally often: the logits play no part.",
-        lambda h, tau: np.full(len(h), 1 / len(h)),
+        lambda h, tau, k: one_by_one(np.zeros(len(h)), k),
         "logits turned round: The expert with the smallest logit comes most often: a sign is turned round.",
-        lambda h, tau: routing.softmax(-h, tau),
-        "smallest taken: You took the smallest noisy logit. Take the largest: argmax.",
-        lambda h, tau: race(-h / tau, "gumbel_l"),
+        lambda h, tau, k: one_by_one(-h / tau, k),
+        "smallest taken: You took the k smallest noisy logits: `np.argsort` sorts upwards. Take the largest, the best first.",
+        lambda h, tau, k: race(-h / tau, "gumbel_l", k),
+        "worst first: The right experts, in the wrong order: the last of your k is the one drawn first. Sorting upwards, the largest comes last: turn the order round.",
+        lambda h, tau, k: carried(h, tau, k, lambda ways: ways[:, ::-1]),
+        "sorted by index: The right experts, but sorted by their index. The order is part of the draw: first the largest noisy logit, then the next.",
+        lambda h, tau, k: carried(h, tau, k, lambda ways: np.sort(ways, axis=1)),
+        "only the first drawn: Only your first place is drawn, the others are the best of the rest, always. Each place is drawn from those that are left.",
+        only_first_drawn,
+        "thrown away: You draw all places independently and throw away draws in which an expert comes twice. That changes the frequencies: a draw that begins with a likely expert is thrown away more often. Draw the next place from those that are left instead.",
+        rejected,
     ),
 )

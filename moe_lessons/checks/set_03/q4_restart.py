@@ -1,67 +1,142 @@
-"""Question 3.4: a geometric annealing schedule."""
+"""Question 3.4: a schedule that survives a restart."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.calls import AnswerRaised, call_answer
+from moe_lessons.checks.question import Data, FunctionQuestion, Reply, about
+from moe_lessons.checks.values import agree, show, unbracketed
+from moe_lessons.checks.verdicts import Verdict, by_value
 
 
-def schedule_cases(rng: np.random.Generator) -> list[tuple]:
-    """Start, end and number of steps: falling, then rising, then the shortest."""
+def restart_cases(rng: np.random.Generator) -> list[tuple]:
+    """The present τ, the end and how many values are still to come: falling, rising, two left, at the end already."""
     return [
-        (4.0, 0.25, 5),
+        (4.0, 0.25, 4),
         (round(float(rng.uniform(2, 8)), 1), round(float(rng.uniform(0.05, 0.5)), 2), int(rng.integers(6, 12))),
         (0.5, round(float(rng.uniform(2, 4)), 1), 7),
         (3.0, 1.0, 2),
+        (0.7, 0.7, 3),
     ]
 
 
-def with_exponents(exponents: Callable) -> Callable:
-    """Return the function of (start, end, n) that is start · (end/start)^exponents(i, n), for i from 0 to n − 1."""
-    return lambda start, end, n: start * (end / start) ** exponents(np.arange(n), n)
+def walks(rng: np.random.Generator) -> list[tuple]:
+    """Return where walks start and end, and their number of steps: falling, rising, and one that is the last step."""
+    return [(round(float(rng.uniform(3, 6)), 1), 0.5, 5), (0.2, round(float(rng.uniform(1, 3)), 1), 4), (2.0, 0.6, 1)]
 
 
-SCHEDULE = FunctionQuestion(
-    **about("3.4", "A geometric schedule with two bugs", "find the bug", "easy", points=2, minutes=6),
+def with_exponent(exponent: Callable) -> Callable:
+    """Return the function of (tau, end, left) that is tau · (end/tau)^exponent(left)."""
+    return lambda tau, end, left: tau * (end / tau) ** exponent(left)
+
+
+following = with_exponent(lambda left: 1 / left)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartQuestion(FunctionQuestion):
+    """After the single calls the function is called again and again with what it returned, until no value is left."""
+
+    def draw(self, rng: np.random.Generator) -> Data:
+        """Return the cases and the walks."""
+        return {**super().draw(rng), "walks": walks(rng)}
+
+    def probe(self, answer: Any, data: Data) -> Reply:
+        """Call the answer on each case, then walk with it."""
+        reply = super().probe(answer, data)
+        return {**reply, "walked": [self._walk(answer, *walk) for walk in data["walks"]]}
+
+    def _walk(self, answer: Any, tau: float, end: float, steps: int) -> dict[str, Any]:
+        """Return the values of a walk as far as they are numbers, and the error that stopped it, if one did."""
+        path: list[float] = []
+        for left in range(steps, 0, -1):
+            try:
+                value = unbracketed(call_answer(answer, self.parameters, (tau, end, left))[0])
+            except AnswerRaised as raised:
+                error = raised.__cause__
+                return {"path": path, "raised": f"{type(error).__name__} for {raised}: {str(error)[:200]}"}
+            if not isinstance(value, np.ndarray) or value.ndim or value.dtype.kind not in "fiu":
+                break
+            tau = float(value)
+            path.append(tau)
+        return {"path": path, "raised": ""}
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Judge the single calls; show where a wrong function walks to; then judge the walks."""
+        verdict = super().judge(data, reply)
+        stories = [walked_wrong(*pair) for pair in zip(data["walks"], reply["walked"], strict=True)]
+        wrong = next(filter(None, stories), "")
+        if not verdict.correct:
+            return replace(verdict, case="\n".join(filter(None, (verdict.case, wrong))))
+        if stories[-1]:
+            return Verdict(False, LAST_STEP, "no last step", stories[-1])
+        return Verdict(False, REMEMBERS, "remembers", wrong) if wrong else verdict
+
+
+LAST_STEP = (
+    "Right as long as more than one value is to come. With left = 1 the next value is the last: it must be the end."
+)
+REMEMBERS = "Each call is right by itself, but called again and again with its own answers your function leaves the path. It must not remember anything from one call to the next, and must return every digit."
+
+
+def walked_wrong(walk: tuple, walked: dict[str, Any]) -> str:
+    """Say where a walk went that is not the right one, or nothing."""
+    start, end, steps = walk
+    right, path = np.geomspace(start, end, steps + 1)[1:], np.array(walked["path"])  # (steps,), at most (steps,)
+    if agree(path, right):
+        return ""
+    if walked["raised"]:
+        return f"It raised {walked['raised']}"
+    where = f"Called {steps} times with its own answers" if steps > 1 else "Called for the last step"
+    return f"{where}, from τ = {start:g} to {end:g}: {show(path)}. It should go {show(right)}." if path.size else ""
+
+
+RESTART = RestartQuestion(
+    **about("3.4", "A schedule that survives a restart", "find the bug", "easy", points=2, minutes=6),
     hints=(
-        "Work out the three values from 4 to 1 by hand: which number takes you from each to the next?",
-        "How many times is the ratio applied between the first and the last of `steps` values? And must it be above or below 1 for τ to fall?",
+        "From 4 by equal ratios to 0.25, with four values still to come, the last of them 0.25: how many ratios is that, and so what is each?",
+        "All the ratios that are left multiply to `end / tau`, and there are as many as there are values to come. The one that is due now is a root of that.",
     ),
-    idea="From the first to the last of n values there are n − 1 equal ratios, so each is (end/start)^(1/(n − 1)).",
-    answer="my_schedule",
-    parameters=("start", "end", "steps"),
-    cases=schedule_cases,
-    reference=np.geomspace,
+    idea="Equal ratios have no memory: of `left` steps to go, each is the `left`-th root of end/τ, wherever the run stands and however it came there.",
+    takeaway="A schedule that is a rule for the next value from the present state survives restarts and changed plans; one that counts steps from a start must save the count and the start.",
+    answer="my_next",
+    parameters=("tau", "end", "left"),
+    cases=restart_cases,
+    reference=following,
+    read=lambda value, *_: unbracketed(value),
+    when_raised="If it is about an index: `np.geomspace(a, b, n)` has n values, and a is one of them.",
     mistakes=by_value(
-        "both bugs: This is still what the given code returns. Print it from 4 to 1 in three steps: both bugs show.",
-        with_exponents(lambda i, n: -i / n),
-        "one ratio too many: It starts right and never arrives: between n values lie n − 1 ratios, not n.",
-        with_exponents(lambda i, n: i / n),
-        "two ratios too many: It starts right and never arrives: between n values lie n − 1 ratios, not n + 1.",
-        with_exponents(lambda i, n: i / (n + 1)),
+        "one ratio too few: You share the way among left − 1 ratios, as between `left` values of which the present one is the first. But it is not one of those to come: from it to the end there are `left` ratios. (Lesson 03's schedule counts both ends.)",
+        with_exponent(lambda left: 1 / (left - 1)),
+        "one ratio too many: You share the way among left + 1 ratios. The path never arrives: there are as many ratios as values to come.",
+        with_exponent(lambda left: 1 / (left + 1)),
         "ratio upside down: It moves away from the end instead of towards it: the ratio is upside down.",
-        with_exponents(lambda i, n: -i / (n - 1)),
-        "starts late: It arrives at the end, but the first value is not the start: step 0 has taken a ratio already.",
-        with_exponents(lambda i, n: (i + 1) / n),
-        "one ratio ahead: The ratio is right, but each value has taken one too many: the first is not the start, and the last goes past the end. Count the exponents from 0.",
-        with_exponents(lambda i, n: (i + 1) / (n - 1)),
-        "one value too few: Right as far as it goes, but the last value, the end, is missing: return `steps` values.",
-        lambda start, end, n: np.geomspace(start, end, n)[:-1],
-        "one value too many: The values are right for one step more: you return steps + 1 of them. Both ends are among the `steps` values.",
-        lambda start, end, n: np.geomspace(start, end, n + 1),
-        "linear: Both ends are right, but these values have equal differences. Geometric means equal ratios.",
-        np.linspace,
-        "cosine: Both ends are right, but this is the cosine schedule. Geometric means equal ratios.",
-        lambda start, end, n: end + (start - end) * (1 + np.cos(np.linspace(0, np.pi, n))) / 2,
-        "decays towards the end: The distance to the end shrinks by a constant ratio, so the end is never reached. The value itself must shrink by one.",
-        lambda start, end, n: end + (start - end) * np.geomspace(1, end / start, n),
-        "turned round: Right values, from the end to the start.",
-        lambda start, end, n: np.geomspace(end, start, n),
-        "logarithms: These are the logarithms of the values. Take the exponential.",
-        lambda start, end, n: np.log(np.geomspace(start, end, n)),
-        "without the start: These are the powers of the ratio alone. Multiply by the start.",
-        lambda start, end, n: np.geomspace(1, end / start, n),
+        with_exponent(lambda left: -1 / left),
+        "linear: These steps have equal differences. Geometric means equal ratios.",
+        lambda tau, end, left: tau + (end - tau) / left,
+        "cosine: This is a step of the cosine schedule. Geometric means equal ratios.",
+        lambda tau, end, left: end + (tau - end) * (1 + np.cos(np.pi / left)) / 2,
+        "jumps to the end: You return the end at once. Only the last value is the end; this one is a single ratio away.",
+        lambda tau, end, left: end,
+        "stays: You return the present value. Asked is the next one.",
+        lambda tau, end, left: tau,
+        "half of the way: You go half of the way, the root of τ times the end, however many values are to come. That is right for two.",
+        with_exponent(lambda left: 0.5),
+        "ratio alone: This is the ratio alone. Multiply the present value by it.",
+        lambda tau, end, left: (end / tau) ** (1 / left),
+        "root forgotten: You share the whole ratio end/τ out by division. Equal ratios multiply: take the root.",
+        lambda tau, end, left: tau * (end / tau) / left,
+        "logarithm: This is the logarithm of the next value. Take the exponential.",
+        lambda tau, end, left: np.log(following(tau, end, left)),
+        "all that is left: These are all the values to come. Asked is the next one.",
+        (
+            lambda tau, end, left: np.geomspace(tau, end, left + 1)[1:],
+            lambda tau, end, left: np.geomspace(tau, end, left + 1),
+        ),
+        "all that is left, one ratio too few: This is the schedule started anew from the present value: `left` values of which that is the first. Asked is one number, the next value; and from the present value to the end there are `left` ratios.",
+        lambda tau, end, left: np.geomspace(tau, end, left),
     ),
 )

@@ -58,6 +58,7 @@ SELECTION = VariableQuestion(
         "Below about 1e-45 float32 has only 0, and e^(−104) is below that. Let E1 lead by so much that the others are 0, and put the better of the others last.",
     ),
     idea="Rounding maps different logits to equal probabilities, and a tie goes to the lower index: so select on logits, where the difference is still there.",
+    takeaway="Select on logits, not on rounded probabilities: the fewer bits a model computes with, the more often two experts tie and the index decides.",
     answer="example",
     form=Fields({"logits": LOGITS, "tau": TAU}),
     measured=selections_found,

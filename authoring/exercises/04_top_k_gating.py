@@ -11,29 +11,31 @@
 import numpy as np
 
 from moe_lessons.checks import check, progress
-from moe_lessons.checks.set_04 import GIVEN_LOGITS, by_four_gates, stuck_gate
+from moe_lessons.checks.set_04 import GIVEN_LOGITS, given_layers, stuck_gate
 from moe_lessons.routing import softmax
 
 # %% [markdown]
-# ## 4.1 Keep the k largest
+# ## 4.1 Keep k, another k for every token
 #
 # {{about 4.1}}
 #
-# Return the logits with −∞ in place of all but the k largest of each token. It must work for one token, logits of
-# shape (N,), and for a batch, (T, N); the result has the same shape. Exactly k are kept, even where logits are equal:
-# of equal ones the lower index comes first.
+# Not every router keeps the same number of experts for each token: with a threshold on the probability (lesson 03) one
+# token gets a single expert, and the next gets five. Return the logits with −∞ in place of all but the k largest of each
+# token. It must work for one token, logits of shape (N,), and for a batch, (T, N); the result has the same shape. `k` is
+# a whole number, or in a batch an array of T whole numbers, one for each token, from 1 to N.
+#
+# Exactly k are kept, even where logits are equal: of equal ones the lower index comes first.
 #
 # {{hints 4.1}}
 
 
 # %% name="answer-4-1"
 def my_keep_top_k(logits, k):
-    """logits (N,) or (T, N) -> same shape, −∞ except for the k largest of each row"""
+    """logits (N,) or (T, N); k a whole number or (T,) -> same shape, −∞ except for the k largest of each row"""
     # BEGIN SOLUTION
-    best = np.argsort(-logits, axis=-1, kind="stable")[..., :k]  # (..., k)
-    kept = np.full(logits.shape, -np.inf)  # (..., N)
-    np.put_along_axis(kept, best, np.take_along_axis(logits, best, axis=-1), axis=-1)
-    return kept
+    best_first = np.argsort(-logits, axis=-1, kind="stable")  # (..., N), who comes in each place
+    rank = np.argsort(best_first, axis=-1)  # (..., N), in which place each expert comes
+    return np.where(rank < np.expand_dims(k, -1), logits, -np.inf)  # (..., N)
     # END SOLUTION
 
 
@@ -51,8 +53,8 @@ check("4.1", my_keep_top_k)
 # - `"softmax_topk"` (form B): a softmax over all, then cut;
 # - `"softmax_topk_renorm"` (form B′): as B, then divide by the sum.
 #
-# One token (N,) or a batch (T, N), as in 4.1. Exactly k experts have weight, even where logits are equal. You may call
-# your own `my_keep_top_k`.
+# One token (N,) or a batch (T, N), as in 4.1. Here k is one whole number. Exactly k experts have weight, even where logits
+# are equal. You may call your own `my_keep_top_k`.
 #
 # {{hints 4.2}}
 
@@ -92,32 +94,39 @@ my_logits = [0.0] * 8  # SOLUTION
 check("4.3", my_logits)
 
 # %% [markdown]
-# ## 4.4 Find the leak
+# ## 4.4 The leak, seen from outside
 #
 # {{about 4.4}}
 #
-# Four programs were given the same token, with k = 2. Below are the logits, and the weights that each of them computed.
-# One gate is sound, although its weights do not sum to 1. The others leak: experts that were not selected carry weight.
+# Four programs were given the same token, with k = 2. They do not show their weights. You only get a function: `layer`
+# takes what the N experts return for this token, an array of shape (N, d), and gives back y, of shape (d,): their sum,
+# weighted with the program's own weights.
 
 # %% name="given-4-4"
-print("logits      ", GIVEN_LOGITS)
-for number, weights in enumerate(by_four_gates(np.tile(GIVEN_LOGITS, (4, 1)), k=2), start=1):
-    print(f"program {number}   ", weights.round(3), f" sum {weights.sum():.3f}")
+outputs = np.array([[0.6, -0.2], [1.0, 0.5], [-0.4, 0.9], [0.3, 1.1], [-0.8, 0.1]])  # (N, d)
+print("logits", GIVEN_LOGITS)
+for number, layer in enumerate(given_layers(), start=1):
+    print(f"program {number}: y = {layer(outputs).round(3)}")
 
 # %% [markdown]
-# Their authors tested that weights are positive and at most 1, and found nothing. Write the test that was missing: for
-# each token of a batch, how much weight is on experts that are *not* selected? Exactly k are selected, even where logits
-# are equal. The check calls your function with the weights of all four programs.
+# One gate is sound, although its weights do not sum to 1. The others leak: experts that were not selected carry weight.
+# Their authors tested that weights are positive and at most 1, and found nothing. Nor does y show anything. But you may
+# hand over *any* outputs, for any d, as often as you like.
+#
+# Write the test that was missing: how much weight is on all the experts together that are *not* selected? Exactly k are
+# selected, those with the largest logits, of equal ones the lower index first. The check calls your function for one
+# token at a time, with all four programs and others, on fresh logits.
 #
 # {{hints 4.4}}
 
 
 # %% name="answer-4-4"
-def my_leak(logits, weights, k):
-    """logits (T, N), weights (T, N) -> (T,), the weight on the unselected experts of each token"""
+def my_leak(logits, k, layer):
+    """logits (N,); layer: a function, outputs (N, d) -> y (d,) -> the weight on the unselected experts, a number"""
     # BEGIN SOLUTION
-    unselected = np.isneginf(my_keep_top_k(logits, k))  # (T, N)
-    return np.where(unselected, weights, 0).sum(axis=-1)  # (T,)
+    weights = layer(np.eye(len(logits)))  # (N,): each expert returns a 1 in a place of its own
+    unselected = np.isneginf(my_keep_top_k(logits, k))  # (N,)
+    return weights[unselected].sum()
     # END SOLUTION
 
 
@@ -125,7 +134,7 @@ def my_leak(logits, weights, k):
 check("4.4", my_leak)
 
 # %% [markdown]
-# ## 4.5 Repair a router that cannot learn
+# ## 4.5 A lone expert that hears only itself
 #
 # {{about 4.5}}
 #
@@ -136,12 +145,15 @@ for largest in (0.52, 1.52, 5.2):
     print("logits", [-0.18, 0.30, largest, -0.26], "-> weights", stuck_gate([-0.18, 0.30, largest, -0.26]))
 
 # %% [markdown]
-# The weight never moves, so no slope of the loss can reach the router through it. Write a gate for one token that
-# has not this fault. Many repairs are right. The check measures by small steps that
+# The weight never moves, so no slope of the loss can reach the router through it. Form B would move, but with *every*
+# logit of the token. Write a gate for one token in which the chosen expert hears only itself. Many repairs are right.
+# For logits from −5 to 5 the check looks whether
 #
-# - one or two experts run, those with the largest logits, and all others have weight exactly 0;
-# - every weight is 0 or more, and the same logits always give the same weights;
-# - the weight of each expert that runs rises when its own logit rises.
+# - exactly one expert runs, the one with the largest logit (of equal ones the lower index), and all others have weight
+#   exactly 0;
+# - its weight lies strictly between 0 and 1, and the same logits always give the same weights;
+# - its weight rises when its own logit rises;
+# - its weight stays when the other logits move, as long as none of them passes it.
 #
 # {{hints 4.5}}
 
@@ -150,7 +162,10 @@ for largest in (0.52, 1.52, 5.2):
 def my_live_gate(logits):
     """logits (N,) -> weights (N,)"""
     # BEGIN SOLUTION
-    return my_gate(logits, 1, "softmax_topk")  # as Switch does: the probability stays as it is
+    best = logits.argmax()  # of equal logits the first
+    weights = np.zeros(len(logits))  # (N,)
+    weights[best] = 1 / (1 + np.exp(-logits[best]))  # a sigmoid needs no rival
+    return weights
     # END SOLUTION
 
 
@@ -159,8 +174,7 @@ check("4.5", my_live_gate)
 
 # %% [markdown]
 # Rising with the logit is what a gradient needs. It is not yet learning the right thing: with k = 1 the router hears
-# only whether the chosen expert helped, with k = 2 renormalised only which of the two was better. Lesson 07 takes that
-# up.
+# only whether the chosen expert helped, not whether another one would have been better. Lesson 07 takes that up.
 #
 # ## Where you stand
 

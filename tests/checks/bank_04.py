@@ -1,5 +1,7 @@
 """Answers to set 04: plausible wrong ones by the mistake that must be named, others that match none, and right ones."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -15,15 +17,37 @@ def order(h, k):
     return np.argsort(-h, axis=-1, kind="stable")[..., :k]
 
 
-def mask(h, k):
-    rank = np.argsort(order(h, h.shape[-1]), axis=-1)
-    return rank < k
+def ranks(h, axis=-1):
+    return np.argsort(np.argsort(-h, axis=axis, kind="stable"), axis=axis)
+
+
+def column(k):
+    return np.reshape(k, (*np.shape(k), 1))
+
+
+def mask(h, k, axis=-1):
+    return ranks(h, axis) < column(k)
 
 
 # --- 4.1 ----------------------------------------------------------------------------------------------------------
 
 
+def cut(h, kept):
+    return np.where(kept, h, -np.inf)
+
+
+def keep(h, k):
+    return cut(h, mask(h, k))
+
+
+def kth(h, k):
+    ks = np.broadcast_to(k, h.shape[:-1])
+    return np.take_along_axis(np.sort(h, axis=-1), h.shape[-1] - column(ks), axis=-1)
+
+
 def keep_by_index(logits, k):
+    if np.ndim(k):
+        return np.stack([keep_by_index(h, int(one)) for h, one in zip(logits, k, strict=True)])
     kept = np.full(logits.shape, -np.inf)
     chosen = order(logits, k)
     np.put_along_axis(kept, chosen, np.take_along_axis(logits, chosen, -1), -1)
@@ -31,51 +55,57 @@ def keep_by_index(logits, k):
 
 
 def keep_by_loop(logits, k):
-    def row(h):
+    def row(h, k):
         best = sorted(range(len(h)), key=lambda i: (-h[i], i))[:k]
         return [h[i] if i in best else -float("inf") for i in range(len(h))]
 
-    return row(logits) if logits.ndim == 1 else [row(h) for h in logits]
+    if logits.ndim == 1:
+        return row(logits, k)
+    return [row(h, one) for h, one in zip(logits, np.broadcast_to(k, len(logits)), strict=True)]
 
 
 def keep_in_place(logits, k):
-    np.put_along_axis(logits, np.argsort(-logits, axis=-1, kind="stable")[..., k:], -np.inf, -1)
+    logits[ranks(logits) >= column(k)] = -np.inf
     return logits
 
 
 def keep_in_torch(logits, k):
     h = torch.tensor(logits)
-    chosen = torch.sort(h, dim=-1, descending=True, stable=True).indices[..., :k]
-    return torch.full_like(h, -torch.inf).scatter(-1, chosen, h.gather(-1, chosen))
+    places = torch.argsort(torch.argsort(h, dim=-1, descending=True, stable=True), dim=-1)
+    return h.masked_fill(places >= torch.as_tensor(k).unsqueeze(-1), -torch.inf)
 
 
 def keep_by_repeated_argmax(logits, k):
     rest, kept = logits.copy(), np.full_like(logits, -np.inf)
-    for _ in range(k):
+    for i in range(np.max(k)):
         best = rest.argmax(-1)[..., None]
-        np.put_along_axis(kept, best, np.take_along_axis(logits, best, -1), -1)
+        wanted = i < column(k)
+        here = np.take_along_axis(kept, best, -1)
+        np.put_along_axis(kept, best, np.where(wanted, np.take_along_axis(logits, best, -1), here), -1)
         np.put_along_axis(rest, best, -np.inf, -1)
     return kept
 
 
+def keep_by_counting(logits, k):
+    """The rank of an expert is the number of those that come before it."""
+    i = np.arange(logits.shape[-1])
+    a, b = logits[..., :, None], logits[..., None, :]
+    before = ((b > a) | ((b == a) & (i[None, :] < i[:, None]))).sum(-1)
+    return cut(logits, before < column(k))
+
+
 def keep_with_a_bonus_for_odd_places(logits, k):
     """As an unstable sort might: of equal logits now the lower, now the higher index."""
-    chosen = order(logits + 1e-9 * (np.arange(logits.shape[-1]) % 2), k)
-    kept = np.full(logits.shape, -np.inf)
-    np.put_along_axis(kept, chosen, np.take_along_axis(logits, chosen, -1), -1)
-    return kept
+    return cut(logits, mask(logits + 1e-9 * (np.arange(logits.shape[-1]) % 2), k))
 
 
 def keep_last_of_the_tied(logits, k):
-    chosen = np.argsort(logits, axis=-1, kind="stable")[..., ::-1][..., :k]
-    kept = np.full(logits.shape, -np.inf)
-    np.put_along_axis(kept, chosen, np.take_along_axis(logits, chosen, -1), -1)
-    return kept
+    upwards = np.argsort(np.argsort(logits, axis=-1, kind="stable"), axis=-1)
+    return cut(logits, logits.shape[-1] - 1 - upwards < column(k))
 
 
 def keep_over_the_batch(logits, k):
-    flat = logits.reshape(-1)
-    return np.where(np.isin(np.arange(flat.size), order(flat, k)), flat, -np.inf).reshape(logits.shape)
+    return cut(logits, ranks(logits.reshape(-1)).reshape(logits.shape) < column(k))
 
 
 # --- 4.2 ----------------------------------------------------------------------------------------------------------
@@ -137,25 +167,42 @@ def gate_that_renormalises_twice(logits, k, form):
 # --- 4.4 ----------------------------------------------------------------------------------------------------------
 
 
-def leak_by_loop(logits, weights, k):
-    leaks = []
-    for h, w in zip(logits, weights, strict=True):
-        best = sorted(range(len(h)), key=lambda i: -h[i])[:k]
-        leaks.append(sum(w[i] for i in range(len(h)) if i not in best))
-    return leaks
+def revealed(logits, layer):
+    """The weights, one expert at a time."""
+    return np.array([float(layer(np.eye(len(logits))[:, [i]])[0]) for i in range(len(logits))])
 
 
-def leak_in_torch(logits, weights, k):
+def of_weights(measure):
+    """An answer that is `measure` of the weights and the mask of the selected."""
+    return lambda logits, k, layer: measure(layer(np.eye(len(logits))), mask(logits, k))
+
+
+def leak_by_loop(logits, k, layer):
+    best = sorted(range(len(logits)), key=lambda i: -logits[i])[:k]
+    total = 0.0
+    for i in range(len(logits)):
+        outputs = [[1.0 if i == j else 0.0] for j in range(len(logits))]
+        total += 0 if i in best else layer(outputs)[0]
+    return total
+
+
+def leak_in_torch(logits, k, layer):
     chosen = torch.topk(torch.tensor(logits), k).indices
-    return torch.tensor(weights).scatter(-1, chosen, 0).sum(-1)
+    weights = torch.tensor(layer(torch.eye(len(logits))))
+    return weights.scatter(-1, chosen, 0).sum()
 
 
-def leak_by_difference(logits, weights, k):
-    chosen = order(logits, k)
-    return weights.sum(-1) - np.take_along_axis(weights, chosen, -1).sum(-1)
+def leak_by_solving(logits, k, layer):
+    """Outputs at random tell the experts apart as well."""
+    outputs = np.random.default_rng(0).normal(size=(len(logits), len(logits)))
+    return np.linalg.solve(outputs.T, layer(outputs))[~mask(logits, k)].sum()
 
 
 # --- 4.5 ----------------------------------------------------------------------------------------------------------
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
 
 
 def one_hot(logits, value=1.0, best=None):
@@ -164,44 +211,45 @@ def one_hot(logits, value=1.0, best=None):
     return w
 
 
+def lone(score):
+    return lambda logits: one_hot(logits, score(logits.max()))
+
+
 def live_in_torch(logits):
-    p = torch.softmax(torch.tensor(logits), -1)
-    value, chosen = p.max(-1)
-    return torch.zeros_like(p).index_fill(-1, chosen, 1) * value
+    h = torch.tensor(logits)
+    return torch.nn.functional.one_hot(h.argmax(), len(h)) * torch.sigmoid(h.max())
 
 
-def negative_gate(logits):
-    return one_hot(logits, logits.max()) if logits.max() < 0 else gate(logits, 1, "softmax_topk")
+def divided_by_its_sum(logits):
+    w = one_hot(logits, sigmoid(logits.max()))
+    return w / w.sum()
 
 
 WRONG = {
     "4.1": {
+        "largest k": lambda logits, k: keep_by_index(logits, int(np.max(k))),
+        "smallest k": lambda logits, k: keep_by_index(logits, int(np.min(k))),
+        "first k": lambda logits, k: keep_by_index(logits, int(np.atleast_1d(k)[0])),
+        "last k": lambda logits, k: keep_by_index(logits, int(np.atleast_1d(k)[-1])),
         "masked with 0": lambda logits, k: np.where(mask(logits, k), logits, 0.0),
-        "more than k": lambda logits, k: np.where(
-            logits >= np.partition(logits, -k, axis=-1)[..., -k, None], logits, -np.inf
-        ),
-        "strictly above": lambda logits, k: np.where(
-            logits > np.sort(logits, -1)[..., -k : logits.shape[-1] - k + 1], logits, -np.inf
-        ),
+        "more than k": lambda logits, k: cut(logits, logits >= kth(logits, k)),
+        "strictly above": lambda logits, k: cut(logits, logits > kth(logits, k)),
         "last of the tied": keep_last_of_the_tied,
         "another of the tied": keep_with_a_bonus_for_odd_places,
-        "smallest": lambda logits, k: np.where(mask(-logits, k), logits, -np.inf),
-        "smallest by value": lambda logits, k: np.where(
-            logits <= np.partition(logits, k - 1, -1)[..., k - 1, None], logits, -np.inf
-        ),
-        "k cut": lambda logits, k: keep_by_index(logits, logits.shape[-1] - k),
-        "one too many": lambda logits, k: keep_by_index(logits, k + 1),
+        "smallest": lambda logits, k: cut(logits, mask(-logits, k)),
+        "order for rank": lambda logits, k: cut(logits, order(logits, None) < column(k)),
+        "k cut": lambda logits, k: keep(logits, logits.shape[-1] - k),
+        "one too many": lambda logits, k: cut(logits, ranks(logits) <= column(k)),
+        "one too few": lambda logits, k: cut(logits, ranks(logits) + 1 < column(k)),
         "k is 2": lambda logits, k: keep_by_index(logits, 2),
-        "of the probabilities": lambda logits, k: keep_by_index(softmax(logits), k),
+        "of the probabilities": lambda logits, k: keep(softmax(logits), k),
         "finite cut": lambda logits, k: np.where(mask(logits, k), logits, -1e9),
-        "along the tokens": lambda logits, k: (
-            keep_by_index(logits.T, k).T if logits.ndim > 1 else keep_by_index(logits, k)
-        ),
+        "along the tokens": lambda logits, k: cut(logits, mask(logits, k, axis=0)),
         "over the whole batch": keep_over_the_batch,
-        "only the kept": lambda logits, k: np.sort(logits, axis=-1)[..., ::-1][..., :k],
-        "indices": order,
+        "largest first": lambda logits, k: np.sort(keep(logits, k), axis=-1)[..., ::-1],
+        "ranks": lambda logits, k: ranks(logits),
         "mask": mask,
-        "softmax taken": lambda logits, k: gate(logits, k, "topk_softmax"),
+        "softmax taken": lambda logits, k: softmax(keep(logits, k)),
     },
     "4.2": {
         "masked with 0": broken_gate(topk_softmax=lambda h, m, **_: softmax(h * m)),
@@ -230,32 +278,50 @@ WRONG = {
         "shared out": [0.7, 0.7, 0.0, 0.0],
     },
     "4.4": {
-        "what is missing from 1": lambda logits, weights, k: 1 - weights.sum(-1),
-        "smallest weights": lambda logits, weights, k: np.sort(weights, -1)[:, : logits.shape[-1] - k].sum(-1),
-        "all weights": lambda logits, weights, k: weights.sum(-1),
-        "kept weight": lambda logits, weights, k: (weights * mask(logits, k)).sum(-1),
-        "number of experts": lambda logits, weights, k: np.count_nonzero(weights, axis=-1) - k,
-        "average": lambda logits, weights, k: (weights * ~mask(logits, k)).sum(-1) / (logits.shape[-1] - k),
-        "largest": lambda logits, weights, k: (weights * ~mask(logits, k)).max(-1),
-        "one number": lambda logits, weights, k: (weights * ~mask(logits, k)).sum(),
-        "expert by expert": lambda logits, weights, k: weights * ~mask(logits, k),
-        "ties left out": lambda logits, weights, k: (weights * (logits < np.sort(logits, -1)[:, -k, None])).sum(-1),
-        "1 minus the kept": lambda logits, weights, k: 1 - (weights * mask(logits, k)).sum(-1),
-        "number cut": lambda logits, weights, k: np.full(len(logits), logits.shape[-1] - k),
-        "mean over the tokens": lambda logits, weights, k: leak_by_difference(logits, weights, k).mean(),
-        "sum over the tokens": lambda logits, weights, k: (weights * ~mask(logits, k)).sum(0),
-        "should have been": lambda logits, weights, k: (softmax(logits) * ~mask(logits, k)).sum(-1),
+        "what is missing from 1": lambda logits, k, layer: 1 - layer(np.ones((len(logits), 1)))[0],
+        "1 minus the kept": of_weights(lambda w, selected: 1 - w[selected].sum()),
+        "smallest weights": lambda logits, k, layer: np.sort(revealed(logits, layer))[: len(logits) - k].sum(),
+        "all weights": lambda logits, k, layer: layer(np.ones((len(logits), 1))),
+        "kept weight": lambda logits, k, layer: layer(mask(logits, k)[:, None]),
+        "ties left out": lambda logits, k, layer: revealed(logits, layer)[logits < np.sort(logits)[-k]].sum(),
+        "average": of_weights(lambda w, selected: w[~selected].mean() if not selected.all() else 0),
+        "average (2)": of_weights(lambda w, selected: np.where(selected, 0, w).mean()),
+        "share": of_weights(lambda w, selected: w[~selected].sum() / w.sum()),
+        "largest": of_weights(lambda w, selected: (w * ~selected).max()),
+        "number of experts": of_weights(lambda w, selected: np.count_nonzero(w * ~selected)),
+        "number of experts (2)": lambda logits, k, layer: np.count_nonzero(revealed(logits, layer)) - k,
+        "number of experts (3)": lambda logits, k, layer: len(logits) - k,
+        "the weights": lambda logits, k, layer: layer(np.eye(len(logits))),
+        "expert by expert": lambda logits, k, layer: layer(np.diag(1.0 - mask(logits, k))),
+        "should have been": lambda logits, k, layer: (softmax(logits) * ~mask(logits, k)).sum(),
+        "logits as outputs": lambda logits, k, layer: layer(logits[:, None]),
+        "distance from form A": lambda logits, k, layer: np.abs(
+            revealed(logits, layer) - gate(logits, k, "topk_softmax")
+        ).sum(),
+        "distance from form B": lambda logits, k, layer: np.abs(
+            revealed(logits, layer) - gate(logits, k, "softmax_topk")
+        ).sum(),
     },
     "4.5": {
-        "still 1": lambda logits: softmax(np.where(mask(logits, 1), logits / 0.1, -np.inf)),
-        "constant": lambda logits: np.where(mask(logits, 2), 0.5, 0.0),
-        "random": lambda logits: one_hot(logits, softmax(logits).max() * GENERATOR.uniform(0.9, 1.1)),
-        "nothing runs": lambda logits: one_hot(logits, max(0.0, logits.max())),
-        "negative": negative_gate,
+        "form B": lambda logits: gate(logits, 1, "softmax_topk"),
+        "hears the others": lambda logits: one_hot(logits, sigmoid(logits.max() - logits.mean())),
+        "hears the others (2)": lambda logits: one_hot(logits, gate(logits, 2, "topk_softmax").max()),
+        "still 1": divided_by_its_sum,
+        "still 1 (2)": lambda logits: softmax(np.where(mask(logits, 1), logits / 0.1, -np.inf)),
+        "constant": lone(lambda h: 0.5),
+        "constant (2)": lone(lambda h: np.clip(h / 4 + 0.5, 0.01, 0.99)),
+        "random": lambda logits: one_hot(logits, sigmoid(logits.max()) * GENERATOR.uniform(0.9, 1.0)),
+        "nothing runs": lone(lambda h: max(0.0, h / 6)),
+        "negative": lone(np.tanh),
         "masked with 0": lambda logits: softmax(np.where(mask(logits, 1), logits, 0)),
-        "too many run": softmax,
-        "wrong expert": lambda logits: one_hot(logits, softmax(logits).max(), best=0 if logits.argmax() else 1),
-        "backwards": lambda logits: one_hot(logits, 1 - softmax(logits).max()),
+        "several run": lambda logits: gate(logits, 2, "topk_softmax"),
+        "several run (2)": softmax,
+        "equals run": lambda logits: np.where(logits == logits.max(), sigmoid(logits), 0),
+        "later of equals": lambda logits: one_hot(logits[::-1], sigmoid(logits.max()))[::-1],
+        "wrong expert": lambda logits: one_hot(logits, sigmoid(logits.max()), best=np.argmin(logits)),
+        "too large": lone(np.exp),
+        "too large (2)": lone(lambda h: 2 * sigmoid(h)),
+        "backwards": lone(lambda h: 1 - sigmoid(h)),
     },
 }
 
@@ -264,9 +330,10 @@ UNRECOGNISED = {
     "4.1": [
         lambda logits, k: logits,
         lambda logits, k: None,
-        lambda logits, k: keep_by_index(logits, k) + 0.01,
-        lambda logits, k: keep_by_index(logits, k)[..., ::-1],
-        lambda logits, k: keep_by_index(logits, k).astype(str).tolist(),
+        lambda logits, k: keep(logits, k) + 0.01,
+        lambda logits, k: keep(logits, k)[..., ::-1],
+        lambda logits, k: keep(logits, k).astype(str).tolist(),
+        lambda logits, k: keep_by_index(logits, int(np.mean(k))),
     ],
     "4.2": [
         lambda logits, k, form: logits,
@@ -286,16 +353,17 @@ UNRECOGNISED = {
         {"logits": [0, 0, 0]},
     ],
     "4.4": [
-        lambda logits, weights, k: None,
-        lambda logits, weights, k: np.zeros(len(logits)),
-        lambda logits, weights, k: weights[:, k:].sum(-1),
-        lambda logits, weights, k: "a leak",
-        lambda logits, weights, k: 2 * leak_by_difference(logits, weights, k),
+        lambda logits, k, layer: None,
+        lambda logits, k, layer: 0.0,
+        lambda logits, k, layer: layer(np.eye(len(logits)))[k:].sum(),
+        lambda logits, k, layer: "a leak",
+        lambda logits, k, layer: 2 * leak_by_loop(logits, k, layer),
+        lambda logits, k, layer: layer(np.arange(len(logits))[:, None]),
     ],
     "4.5": [
         lambda logits: None,
-        lambda logits: softmax(logits).max(),
-        lambda logits: [softmax(logits).max()],
+        lambda logits: sigmoid(logits).max(),
+        lambda logits: [sigmoid(logits).max()],
         lambda logits: np.full(len(logits), np.nan),
         lambda logits: "p",
     ],
@@ -303,13 +371,14 @@ UNRECOGNISED = {
 
 RIGHT = {
     "4.1": [
+        keep,
         keep_by_index,
         keep_by_loop,
         keep_in_place,
         keep_in_torch,
         keep_by_repeated_argmax,
-        lambda logits, k: np.where(mask(logits, k), logits, -np.inf),
-        lambda logits, k: np.float32(keep_by_index(logits, k)),
+        keep_by_counting,
+        lambda logits, k: np.float32(keep(logits, k)),
     ],
     "4.2": [gate, gate_in_torch, gate_by_loop, gate_that_renormalises_twice, gate_of_the_last_of_the_tied],
     "4.3": [
@@ -324,19 +393,24 @@ RIGHT = {
     "4.4": [
         leak_by_loop,
         leak_in_torch,
-        leak_by_difference,
-        lambda logits, weights, k: np.einsum("tn,tn->t", weights, ~mask(logits, k)),
+        leak_by_solving,
+        of_weights(lambda w, selected: w[~selected].sum()),
+        lambda logits, k, layer: layer(1.0 - mask(logits, k)[:, None]),
+        lambda logits, k, layer: [float(w) for w in layer(~mask(logits, k)[:, None])],
+        lambda logits, k, layer: revealed(logits, layer).sum() - revealed(logits, layer)[order(logits, k)].sum(),
+        lambda logits, k, layer: np.float32(of_weights(lambda w, selected: w @ ~selected)(logits, k, layer)),
     ],
     "4.5": [
-        lambda logits: gate(logits, 1, "softmax_topk"),
-        lambda logits: gate(logits, 2, "topk_softmax"),
-        lambda logits: gate(logits, 2, "softmax_topk_renorm"),
-        lambda logits: gate(logits, 2, "softmax_topk"),
-        lambda logits: one_hot(logits, 1 / (1 + np.exp(-logits.max()))),
-        lambda logits: one_hot(logits, np.exp(logits.max())),
-        lambda logits: 2.5 * gate(logits, 1, "softmax_topk"),
-        lambda logits: np.float32(gate(logits, 1, "softmax_topk")),
-        lambda logits: gate(logits, 1, "softmax_topk").tolist(),
+        lone(sigmoid),
+        lone(lambda h: 0.5 + np.arctan(h) / np.pi),
+        lone(lambda h: (h + 6) / 12),
+        lone(lambda h: (1 + np.tanh(h)) / 2),
+        lone(lambda h: (1 + math.erf(h / math.sqrt(2))) / 2),
+        lone(lambda h: np.exp(h - 5.5)),
+        lone(lambda h: 0.9 * softmax(np.array([h, 0.0]))[0]),
+        lambda logits: mask(logits, 1) * sigmoid(logits),
+        lambda logits: np.float32(one_hot(logits, sigmoid(logits.max()))),
+        lambda logits: one_hot(logits, sigmoid(logits.max())).tolist(),
         live_in_torch,
     ],
 }

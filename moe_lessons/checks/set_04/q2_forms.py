@@ -102,6 +102,7 @@ FORMS = FunctionQuestion(
         "For the other two: mark the selected experts, `kept = np.where(selected, softmax(logits), 0)`. One form returns `kept`, the other divides it by `kept.sum(axis=-1, keepdims=True)`.",
     ),
     idea="The three forms select the same experts and share the weight in the same ratio; the only difference is whether what was cut is handed to the experts that stay.",
+    takeaway="A configuration's norm_topk_prob is the whole difference between two of these forms, and a model must be run with the one it was trained with.",
     answer="my_gate",
     parameters=("logits", "k", "form"),
     stands_for=GATING,
@@ -138,7 +139,7 @@ FORMS = FunctionQuestion(
         lambda h, k, form: -np.sort(-routing.gate_weights(h, k, form), axis=-1) + 0.0,
     )
     + by_test(
-        "more than k: Where logits tie, more than k experts have weight. You compare with the k-th largest value, and several experts have it. Select k indices, as in 4.1.",
+        "more than k: Where logits tie, more than k experts have weight. You compare with the k-th largest value, and several experts have it. Compare ranks, as in 4.1.",
         with_ties_or_right,
     )
     + by_trace(

@@ -1,4 +1,7 @@
-"""Question 4.4: find the leak."""
+"""Question 4.4: the leak, seen from outside."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -6,96 +9,151 @@ from moe_lessons import routing
 from moe_lessons.checks.gates import draw_logits, kept_probabilities, masked_with_zero, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_04.q1_keep import GATING
+from moe_lessons.checks.values import plain, unbracketed, without_dust
 from moe_lessons.checks.verdicts import by_value
 
-# The token of which question 4.4 shows what four gates make.
+# The token of which question 4.4 shows what four programs make.
 GIVEN_LOGITS = np.array([-1.2, -0.4, -2.0, -0.7, -1.5])
+DUST = 1e-9  # a leak below this is what rounding leaves of sums and differences
+
+
+def hidden_layer(weights: np.ndarray) -> Callable[[Any], np.ndarray]:
+    """Return the layer that adds up experts' outputs (N, d) with weights (N,), which it does not show."""
+
+    def layer(outputs: Any) -> np.ndarray:
+        given = np.asarray(outputs, dtype=float)  # (N, d)
+        if given.ndim != 2 or len(given) != len(weights):
+            asked = f"outputs must be the outputs of {len(weights)} experts, of shape ({len(weights)}, d)"
+            raise ValueError(f"{asked}, got shape {given.shape}")
+        return weights @ given  # (d,)
+
+    return layer
+
+
+def given_layers() -> list[Callable[[Any], np.ndarray]]:
+    """Return the four programs' layers for the token that is shown, with k = 2."""
+    return [hidden_layer(weights) for weights in by_four_gates(GIVEN_LOGITS, 2)]
+
+
+class HiddenLayer:
+    """Makes a layer from its weights (N,), and takes no notes: it may be called as often as one likes."""
+
+    def __init__(self, entry: np.ndarray) -> None:
+        self.argument = hidden_layer(np.array(entry, dtype=float))
+
+    def noted(self) -> None:
+        """Return nothing."""
+
+    @staticmethod
+    def written(name: str, entry: Any) -> str:
+        """Return nothing: the learner does not see the weights."""
+        return ""
 
 
 def leak_cases(rng: np.random.Generator) -> list[tuple]:
-    """Logits (4, N), weights that four gates made of them, one a token, and k. Three of the gates leak.
+    """Logits (N,), k and the weights (N,) of a layer: of each of the four programs, and of a smaller one that leaks.
 
-    The last token of the last case has a tie at the border. There nothing is cut, so those that tie weigh the same,
-    and it does not matter which of them counts as selected.
+    Where there is a tie at the border, nothing is cut: those that tie weigh the same, and it does not matter which of
+    them counts as selected. Once k is 1, and once N, where nothing can leak.
     """
+    cases: list[tuple] = []
     # Where all logits are below 0, experts that are cut to 0 weigh more than those that are kept.
-    high, low, mixed = draw_logits(rng, 4, 6) + 2, draw_logits(rng, 4, 5) - 5, draw_logits(rng, 4, 8)
-    third, fourth = np.argsort(-mixed[3])[2:4]  # indices
-    mixed[3, fourth] = mixed[3, third]
-    return [(h, by_four_gates(h, k), k) for h, k in ((high, 2), (low, 2), (mixed, 3))]
+    for h, k in ((draw_logits(rng, 6) + 2, 2), (draw_logits(rng, 5) - 5, 2), (draw_logits(rng, 8), 3)):
+        cases += [(h, k, weights) for weights in (*by_four_gates(h, k), 0.6 * masked_with_zero(h, k))]
+    tied, single = draw_logits(rng, 7), draw_logits(rng, 4)  # (7,), (4,)
+    third, fourth = np.argsort(-tied)[2:4]  # indices
+    tied[fourth] = tied[third]
+    return [*cases, (tied, 3, routing.softmax(tied)), (single, 1, masked_with_zero(single, 1)),
+            (single, 4, routing.softmax(single))]  # fmt: skip
 
 
 def by_four_gates(h: np.ndarray, k: int) -> np.ndarray:
-    """Route each of four tokens by another gate. h (4, N). Returns weights (4, N).
+    """Return the weights (4, N) that four programs give to the experts with logits h (N,).
 
-    The gates: a mask of 0; an honest softmax_topk; a softmax of kept probabilities and zeros; nothing cut.
+    A mask of 0; an honest softmax_topk; a softmax of kept probabilities and zeros; nothing cut.
     """
-    kept = kept_probabilities(h, k)  # (4, N)
-    return np.stack([masked_with_zero(h, k)[0], kept[1], routing.softmax(kept)[2], routing.softmax(h)[3]])
+    kept = kept_probabilities(h, k)  # (N,)
+    return np.stack([masked_with_zero(h, k), kept, routing.softmax(kept), routing.softmax(h)])
 
 
-def leaked(h: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
-    """Return the weight on unselected experts for each token. h, weights (T, N). Returns (T,)."""
-    return np.where(selected_mask(h, k), 0, weights).sum(axis=-1)  # (T,)
+def of_weights(measure: Callable) -> Callable:
+    """Return the function of a case that is `measure` of the weights (N,) and of where experts are selected (N,)."""
+    return lambda h, k, weights: measure(weights, selected_mask(h, k))
 
 
-def smallest_weights(h: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
-    """Add up all but the k largest weights of each token. (T,)."""
-    return np.sort(weights, axis=-1)[:, :-k].sum(axis=-1)
+leaked = of_weights(lambda w, selected: w[~selected].sum())
 
 
-def below_the_kth(h: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
-    """Add up the weights where the logit is below the k-th largest: what ties with it is left out. (T,)."""
-    return np.where(h < np.sort(h, axis=-1)[:, -k, None], weights, 0).sum(axis=-1)
+def smallest_weights(h: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
+    """Add up all but the k largest weights."""
+    return np.sort(weights)[: len(weights) - k].sum()
 
 
-def too_many(h: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
-    """Count the experts with a weight beyond the k that should have one. (T,)."""
-    return (weights > 0).sum(axis=-1) - k
+def below_the_kth(h: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
+    """Add up the weights where the logit is below the k-th largest: what ties with it is left out."""
+    return weights[h < np.sort(h)[-k]].sum()
+
+
+def far_from(form: str) -> Callable:
+    """Return the function of a case that adds up how far the weights are from those of a sound gate."""
+    return lambda h, k, weights: np.abs(weights - routing.gate_weights(h, k, form)).sum()
 
 
 LEAK = FunctionQuestion(
-    **about("4.4", "Find the leak", "find the bug", "medium", points=2, minutes=8),
+    **about("4.4", "The leak, seen from outside", "find the bug", "medium", points=2, minutes=8),
     hints=(
-        "Which experts should have no weight is decided by the logits alone. Do not let the suspected weights decide it.",
-        "Mark the selected experts from the logits, as in 4.1. Then add up `weights` over the experts that are not marked, for each token.",
+        "You choose what the experts return. If only E3 returns something, y holds the weight of E3 and of nobody else.",
+        "d is yours to choose, too. With as many numbers as experts, each expert can have one of its own: what does y hold if `np.eye(len(logits))` are the outputs? Who is selected, the logits alone say.",
     ),
-    idea="A leak does not show in the sum, and not always in the order of the weights: compare the weights with an independent selection from the logits.",
+    idea="A layer is linear in what its experts return: outputs that tell the experts apart make y the weights themselves. Then compare with an independent selection from the logits.",
+    takeaway="A weighted sum cannot keep its weights secret: known outputs in the experts' places reveal any gate, so leaks can be tested for without reading the code.",
     answer="my_leak",
-    parameters=("logits", "weights", "k"),
+    parameters=("logits", "k", "layer"),
     stands_for=GATING,
+    when_raised="`layer` takes an array of shape (N, d): one row for each of the `len(logits)` experts. It returns y of shape (d,).",
     cases=leak_cases,
     reference=leaked,
+    helper=HiddenLayer,
+    read=lambda value, *_: without_dust(unbracketed(plain(value)), DUST),
     mistakes=by_value(
-        "what is missing from 1: You measured how far the weights are from summing to 1. A leaking gate sums to 1 all the same, and an honest one need not.",
-        lambda h, weights, k: 1 - weights.sum(axis=-1),
+        "what is missing from 1: You measured how far the weights are from summing to 1. A leaking gate may sum to 1, and an honest one need not.",
+        lambda h, k, weights: 1 - weights.sum(),
+        "1 minus the kept: 1 minus the kept weight is the leak only where the weights sum to 1. The second program's do not: what is missing there is no leak. Add up the weights of the unselected.",
+        of_weights(lambda w, selected: 1 - w[selected].sum()),
         "smallest weights: You took the k largest *weights* for the selected experts. Where all logits are below 0, a cut expert with logit 0 weighs more than a kept one. Only the logits tell who was selected.",
         smallest_weights,
-        "all weights: This is the sum of all weights. Count only the experts that should have none.",
-        lambda h, weights, k: weights.sum(axis=-1),
+        "all weights: This is the sum of all weights: what comes if every expert returns 1. Count only the experts that should have none.",
+        lambda h, k, weights: weights.sum(),
         "kept weight: This is the weight on the selected experts. Asked is the weight on the others.",
-        lambda h, weights, k: np.where(selected_mask(h, k), weights, 0).sum(axis=-1),
-        "number of experts: You counted experts. Asked is how much weight they carry.",
-        too_many,
-        "ties left out: You counted what lies below the k-th largest logit. Where another expert ties with the k-th, it is not selected either: select k by index, as in 4.1.",
+        of_weights(lambda w, selected: w[selected].sum()),
+        "ties left out: You counted what lies below the k-th largest logit. Where another expert ties with the k-th, it is not selected either: exactly k are, as in 4.1.",
         below_the_kth,
-        "1 minus the kept: 1 minus the kept weight is the leak only where the weights sum to 1. The second program's weights do not: what is missing there is no leak. Add up the weights of the unselected.",
-        lambda h, weights, k: 1 - np.where(selected_mask(h, k), weights, 0).sum(axis=-1),
-        "number cut: You counted the unselected experts. Asked is how much weight they carry.",
-        lambda h, weights, k: (~selected_mask(h, k)).sum(axis=-1),
-        "mean over the tokens: You averaged over the tokens. Asked is one number for each token.",
-        lambda h, weights, k: np.array(leaked(h, weights, k).mean()),
-        "sum over the tokens: You added up along the tokens (axis 0), which gives one number for each expert. Asked is one for each token: the last axis.",
-        lambda h, weights, k: np.where(selected_mask(h, k), 0, weights).sum(axis=0),
-        "average: This is the average over the unselected experts. Asked is their sum.",
-        lambda h, weights, k: leaked(h, weights, k) / (h.shape[-1] - k),
+        "average: This is an average. Asked is the sum over the unselected experts.",
+        (
+            of_weights(lambda w, selected: w[~selected].sum() / max(1, (~selected).sum())),
+            of_weights(lambda w, selected: w[~selected].sum() / len(w)),
+        ),
+        "share: You divided the leak by the sum of all weights. Asked is the weight itself; the weights need not sum to 1.",
+        of_weights(lambda w, selected: w[~selected].sum() / w.sum()),
         "largest: This is the largest single leak. Asked is the sum over the unselected experts.",
-        lambda h, weights, k: np.where(selected_mask(h, k), 0, weights).max(axis=-1),
-        "one number: You added up all tokens. Asked is one number for each token: sum over the last axis.",
-        lambda h, weights, k: np.array(leaked(h, weights, k).sum()),
-        "expert by expert: These are the leaks expert by expert. Add them up for each token.",
-        lambda h, weights, k: np.where(selected_mask(h, k), 0, weights),
-        "should have been: You added up the probabilities that were cut. Those are what the leaking experts had before, not what the given weights give them.",
-        lambda h, weights, k: leaked(h, routing.softmax(h), k),
+        of_weights(lambda w, selected: w[~selected].max(initial=0)),
+        "number of experts: You counted experts. Asked is how much weight they carry.",
+        (
+            lambda h, k, weights: (weights > 0).sum() - k,
+            of_weights(lambda w, selected: (w[~selected] > 0).sum()),
+            lambda h, k, weights: len(h) - k,
+        ),
+        "the weights: These are the weights, all of them: well found. Asked is one number, the sum over the experts that are not selected.",
+        lambda h, k, weights: weights,
+        "expert by expert: These are the leaks expert by expert. Add them up.",
+        of_weights(lambda w, selected: np.where(selected, 0, w)),
+        "should have been: You added up the probabilities that were cut. Those are what an honest softmax says, not what this layer does.",
+        lambda h, k, weights: leaked(h, k, routing.softmax(h)),
+        "logits as outputs: You fed the layer the logits as the experts' outputs. Then y mixes all experts, and no weight can be told from another.",
+        lambda h, k, weights: weights @ h,
+        "distance from form A: You compared with the weights of form A. A sound gate of form B differs from them, too, and a leak counts twice, with what the selected lack. Add up the weights of the unselected.",
+        far_from("topk_softmax"),
+        "distance from form B: You compared with the weights of form B. A sound gate of form A differs from them, too. Add up the weights of the unselected.",
+        far_from("softmax_topk"),
     ),
 )

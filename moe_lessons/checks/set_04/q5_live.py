@@ -1,4 +1,4 @@
-"""Question 4.5: repair a router that cannot learn."""
+"""Question 4.5: a lone expert that hears only itself."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,14 +7,15 @@ import numpy as np
 
 from moe_lessons import routing
 from moe_lessons.checks.forms import row
-from moe_lessons.checks.gates import masked_with_zero
+from moe_lessons.checks.gates import kept_probabilities, masked_with_zero
 from moe_lessons.checks.question import NO_ANSWER, CalledQuestion, Data, Reply, about
 from moe_lessons.checks.set_04.q1_keep import GATING
 from moe_lessons.checks.values import agree
 from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, by_test, weighed
 
-STEP, RESPONDS = 1e-3, 1e-4
-POINTS = 6  # at which the gate is called for each token
+RANGE = 5.0  # logits lie between minus this and this
+RISES, MOVES = 1e-15, 1e-9  # a smaller change of the weight is none
+POINTS = 7  # at which the gate is called for each token
 
 
 def stuck_gate(logits: Any) -> np.ndarray:
@@ -25,51 +26,64 @@ def stuck_gate(logits: Any) -> np.ndarray:
 
 
 def live_cases(rng: np.random.Generator) -> list[tuple]:
-    """Tokens of 4 to 7 experts with clear gaps, so that a small step changes no selection.
+    """Tokens of 3 to 7 experts, the best logit high, low and about 0; in the last one two share the first place.
 
-    Each comes twice, then with each of its two best logits a little lower and higher.
+    Each comes twice, then with its largest logit raised three times, then with the others lowered, and with them close.
     """
     cases: list[tuple] = []
-    for N, best in ((4, 0.4), (5, 1.2), (6, -3.0), (7, 0.6)):
-        below = np.cumsum(rng.uniform(0.2, 0.8, size=N - 1))  # (N - 1,)
-        h = rng.permutation(best - np.concatenate([[0], below])).round(2)  # (N,)
-        moved = [h + sign * STEP * one for one in np.eye(N)[np.argsort(-h)[:2]] for sign in (-1, 1)]
-        cases += [(point,) for point in (h, h, *moved)]
+    for N, best in ((4, 0.4), (5, 2.7), (6, -3.0), (7, 0.0), (3, 4.6), (5, 1.2)):
+        others = -RANGE + rng.uniform(0, best - 0.2 + RANGE, size=N - 1)  # (N - 1,)
+        h = rng.permutation([best, *others]).round(2)  # (N,)
+        if (N, best) == (5, 1.2):
+            h[rng.permutation(np.flatnonzero(h < best))[0]] = best
+        cases += [(point,) for point in points(h, rng)]
     return cases
 
 
-def token_found(h: np.ndarray, weights: list[Any]) -> dict[str, Any]:
-    """Return what a gate does with one token: its weights at h (twice), and how they move with the two best logits."""
-    now, again, *moved = weights  # (N,) each
-    pairs = zip(np.argsort(-h)[:2], moved[0::2], moved[1::2], strict=True)
-    slopes = np.array([(higher - lower)[i] / (2 * STEP) for i, lower, higher in pairs if now[i]])  # at most (2,)
-    running = np.flatnonzero(now)  # indices of the experts with a weight
-    return {"h": h, "now": now, "again": again, "slopes": slopes, "running": running, "many": running.size}
+def points(h: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return h (N,) twice, with its largest logit raised a little, more and much, with the others lower, and close."""
+    own = np.arange(h.size) == h.argmax()  # (N,)
+    best = h.max()
+    raised = [np.where(own, min(best + step, RANGE), h) for step in (0.1, 0.3, 2.0)]
+    close = best - rng.uniform(0.01, 0.2, size=h.size)  # (N,)
+    return [h, h.copy(), *raised, np.where(own, h, (h - RANGE) / 2), np.where(own, h, close)]
 
 
-def is_masked_with_zero(found: Facts) -> bool:
-    """Tell whether the weights are those of a gate that sets the cut logits to 0."""
-    return any(agree(found.now, masked_with_zero(found.h, k)) for k in (1, 2))
+def token_found(h: np.ndarray, weights: list[np.ndarray]) -> dict[str, Any]:
+    """Return what a gate does with one token: its weights at h (twice), when its best logit rises, the others move."""
+    best = int(h.argmax())
+    now, again, *_ = weights  # (N,) each
+    running = [np.flatnonzero(w) for w in weights]  # indices, at each point
+    own = np.array([w[best] for w in weights[1:]])  # (POINTS - 1,), the weight of the largest logit
+    return {
+        "h": h,
+        "now": now,
+        "again": again,
+        "counts": np.array([len(those) for those in running]),
+        "most": max(map(len, running)),
+        "lowest": min(w.min() for w in weights),
+        "runs": next((those for those in running if not np.array_equal(those, [best])), None),
+        "equals": np.flatnonzero(h == h.max()),
+        "own": own[:4],
+        "others": own[4:],
+        "largest": own.max(),
+        "lifts": np.diff(own[:4]),
+    }
 
 
-def runs_others(found: Facts) -> bool:
-    """Tell whether other experts run than those with the largest logits."""
-    return set(found.running) != set(np.argsort(-found.h)[: found.many])
+def is_of_form_b(found: Facts) -> bool:
+    """Tell whether the weight is the probability of the largest logit."""
+    return agree(found.now, kept_probabilities(found.h, 1))
 
 
-def stays_one(found: Facts) -> bool:
-    """Tell whether the only weight is 1."""
-    return found.many == 1 and abs(found.now.max() - 1) < 1e-9
-
-
-def is_stiff(found: Facts) -> bool:
-    """Tell whether a selected weight does not rise with its own logit."""
-    return not (found.slopes > RESPONDS).all()
+def hears_others(found: Facts) -> bool:
+    """Tell whether the weight moves when only other logits do."""
+    return np.abs(found.others - found.own[0]).max() > MOVES
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveQuestion(CalledQuestion):
-    """Any gate is right that runs one or two of the best experts and whose best weight grows with its logit."""
+    """Any gate is right that runs the best expert alone, with a weight that rises with its logit and hears no other."""
 
     mistakes: tuple[Mistake, ...]
 
@@ -85,21 +99,24 @@ class LiveQuestion(CalledQuestion):
             weights = [form.read(value) for value in values[start : start + POINTS]]
             if fault := next((found for found in weights if isinstance(found, Fault)), None):
                 return Verdict.of(fault)
-            verdict = weighed(Facts(**token_found(h, weights)), None, self.mistakes, "logits {h}: weights {now}")
+            verdict = weighed(Facts(**token_found(h, weights)), None, self.mistakes, REPORT)
             if not verdict.correct:
                 return verdict
         return Verdict(True)
 
 
-MOVES = "The selected weights move by {slopes} per unit of their own logits."
+REPORT = "logits {h}: weights {now}"
+RISING = "When its own logit rises by 0, 0.1 and more, the weight is {own}."
+DEAF = "At first the weight is {own[0]:.4f}. When only the others move, it is {others}."
 
 LIVE = LiveQuestion(
-    **about("4.5", "Repair a router that cannot learn", "find the bug", "hard", points=2, minutes=8),
+    **about("4.5", "A lone expert that hears only itself", "find the bug", "medium", points=2, minutes=8),
     hints=(
-        "Print the weights for some logits and for the same logits with the largest one raised a little. Which step makes them equal?",
-        "Either leave out that step for k = 1 (what does Switch do?), or keep two experts, so that dividing by the sum leaves a comparison.",
+        "A softmax, a sum, a mean, a lead over the second: each of them lets the others in. What can you make of one number alone, so that it lies between 0 and 1 and rises?",
+        "Lesson 04 has such a score, which each expert makes of its own logit: the one that DeepSeek-V3 uses. Give it to the selected expert, and leave out the division, which would make it 1 again.",
     ),
-    idea="The division by the sum removes the only number that is left. Keep the probability as it is, or keep a second expert to be compared with: then the weight answers to the logit, and a gradient can pass.",
+    idea="A score that is independent of the rivals, such as a sigmoid, needs nobody to be compared with. Divided by the sum of one, it would be 1 again.",
+    takeaway="Whatever is divided by the sum of the selected is 1 for k = 1: a router with one expert needs a score that stands alone, or a softmax that is left as it is.",
     answer="my_live_gate",
     parameters=("logits",),
     stands_for=GATING,
@@ -107,21 +124,31 @@ LIVE = LiveQuestion(
     mistakes=by_test(
         "random: Two calls with the same logits gave different weights. Noise can change which expert is chosen, but the chosen weight must answer to its logit by itself.",
         lambda found: not np.array_equal(found.now, found.again),
-        "nothing runs: No expert runs for this token: every weight is 0.",
-        lambda found: not found.many,
-        "negative: A weight is negative. A logit may be negative; a negative gate weight turns the expert's output round.",
-        lambda found: (found.now < 0).any(),
-        "masked with 0: The weight moves, but only because the cut experts carry weight too: their logits were set to 0. Mask with −∞, or set their weights to 0.",
-        is_masked_with_zero,
-        "too many run: {many} experts run. At most two may: the saving must stay.",
-        lambda found: found.many > 2,
-        "wrong expert: The experts that run are not those with the largest logits.",
-        runs_others,
-        f"backwards: A selected weight *falls* when its own logit rises. Training would push the wrong way.\n{MOVES}",
-        lambda found: (found.slopes < -RESPONDS).any(),
-        f"still 1: The chosen weight is still exactly 1, whatever its logit. One number divided by itself is 1, and a temperature, a scale or another softmax before the division changes nothing.\n{MOVES}",
-        lambda found: is_stiff(found) and stays_one(found),
-        f"constant: The weight of a selected expert is a constant: it does not move with its own logit.\n{MOVES}",
-        is_stiff,
+        "negative: A weight is negative, {lowest:.4f}. A logit may be negative; a negative gate weight turns the expert's output round.",
+        lambda found: found.lowest < 0,
+        "nothing runs: No expert runs: every weight is 0, for this token or when a logit has moved a little.",
+        lambda found: not found.counts.all(),
+        "masked with 0: The weight moves, but the cut experts carry weight too: their logits were set to 0. Mask with −∞, or set their weights to 0.",
+        lambda found: agree(found.now, masked_with_zero(found.h, 1)),
+        "equals run: Right but for ties: where logits are equal, several experts run. Exactly one may: the one with the lower index.",
+        lambda found: found.most > 1 and len(found.equals) > 1,
+        "several run: {most} experts run. Exactly one may, the one with the largest logit; the weight of every other is exactly 0.",
+        lambda found: found.most > 1,
+        "later of equals: Right but for ties: of equal logits you run the later one. The lower index comes first.",
+        lambda found: found.runs is not None and found.runs[0] in found.equals[1:],
+        "wrong expert: The expert that runs is not the one with the largest logit.",
+        lambda found: found.runs is not None,
+        f"still 1: The chosen weight is still 1, whatever its logit. One number divided by itself is 1, and a temperature, a scale, a sigmoid or another softmax before the division changes nothing.\n{RISING}",
+        lambda found: np.abs(found.own - 1).max() < 1e-6 and np.abs(found.lifts).max() <= RISES,
+        f"too large: The weight reaches {{largest:.4f}}. It must stay strictly below 1 for every logit from −5 to 5.\n{RISING}",
+        lambda found: found.largest >= 1,
+        f"form B: This is the probability, form B. It answers to its own logit, but also to all others: they are in the denominator. Asked is a weight that moves with its own logit alone.\n{DEAF}",
+        lambda found: is_of_form_b(found) and hears_others(found),
+        f"hears the others: The weight moves although its own logit stays: another number of this token's is in it (a sum, a mean, the lead over the second). Asked is a weight that moves with its own logit alone.\n{DEAF}",
+        hears_others,
+        f"backwards: The weight *falls* when its own logit rises. Training would push the wrong way.\n{RISING}",
+        lambda found: (found.lifts < -RISES).any(),
+        f"constant: The weight does not rise with its own logit, or not everywhere from −5 to 5.\n{RISING}",
+        lambda found: (found.lifts <= RISES).any(),
     ),
 )

@@ -49,7 +49,7 @@ def points(h: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     return [h, h.copy(), *raised, np.where(own, h, (h - RANGE) / 2), np.where(own, h, close)]
 
 
-def token_found(h: np.ndarray, weights: list[np.ndarray]) -> dict[str, Any]:
+def token_found(h: np.ndarray, weights: list[Any]) -> dict[str, Any]:
     """Return what a gate does with one token: its weights at h (twice), when its best logit rises, the others move."""
     best = int(h.argmax())
     now, again, *_ = weights  # (N,) each

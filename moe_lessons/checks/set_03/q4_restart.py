@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.checks.calls import AnswerRaised, call_answer
-from moe_lessons.checks.question import Data, FunctionQuestion, Reply, about
+from moe_lessons.checks.question import NO_ANSWER, Data, FunctionQuestion, Reply, about
 from moe_lessons.checks.values import agree, show, unbracketed
 from moe_lessons.checks.verdicts import Verdict, by_value
 
@@ -49,6 +49,7 @@ class RestartQuestion(FunctionQuestion):
         reply = super().probe(answer, data)
         return {**reply, "walked": [self._walk(answer, *walk) for walk in data["walks"]]}
 
+    @np.errstate(all="ignore")
     def _walk(self, answer: Any, tau: float, end: float, steps: int) -> dict[str, Any]:
         """Return the values of a walk as far as they are numbers, and the error that stopped it, if one did."""
         path: list[float] = []
@@ -66,8 +67,10 @@ class RestartQuestion(FunctionQuestion):
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the single calls; show where a wrong function walks to; then judge the walks."""
-        verdict = super().judge(data, reply)
-        stories = [walked_wrong(*pair) for pair in zip(data["walks"], reply["walked"], strict=True)]
+        verdict, walked = super().judge(data, reply), reply.get("walked", [])
+        if len(walked) != len(data["walks"]):  # only a forged reply can be so
+            return NO_ANSWER if verdict.correct else verdict
+        stories = [walked_wrong(*pair) for pair in zip(data["walks"], walked, strict=True)]
         wrong = next(filter(None, stories), "")
         if not verdict.correct:
             return replace(verdict, case="\n".join(filter(None, (verdict.case, wrong))))

@@ -92,7 +92,7 @@ def chose_among_equals(value: Any, h: np.ndarray, k: Any) -> bool:
 KEEP = FunctionQuestion(
     **about("4.1", "Keep k, another k for every token", "write it", "medium", points=2, minutes=8),
     hints=(
-        "A slice such as `[:k]` has one length for all rows. Give every expert a rank instead: 0 for the best of its token, 1 for the next. Then a token keeps the ranks below its k.",
+        "A slice of the first k has one length for all rows. Give every expert a rank instead: 0 for the best of its token, 1 for the next. Then a token keeps the ranks below its k.",
         'Sorting twice gives ranks: argsort says who comes first, `np.argsort(np.argsort(-logits, axis=-1, kind="stable"), axis=-1)` in which place each one is. A k for each token must stand beside them as a column, (T, 1).',
     ),
     idea="A rank for every expert, compared with its token's own k: no slice has to fit all rows, ties cannot let in more than k, and what is cut becomes −∞.",

@@ -256,8 +256,9 @@ class Remembering:
     last = None
 
     def __call__(self, tau, end, left):
-        self.last = power(lambda left: 1 / (left + (tau == self.last)))(tau, end, left)
-        return self.last
+        value = power(lambda left: 1 / (left + ((tau, end) == self.last)))(tau, end, left)
+        self.last = (value, end)
+        return value
 
 
 def next_by_loop(tau, end, left):

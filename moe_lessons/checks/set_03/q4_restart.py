@@ -104,7 +104,7 @@ RESTART = RestartQuestion(
         "All the ratios that are left multiply to `end / tau`, and there are as many as there are values to come. The one that is due now is a root of that.",
     ),
     idea="Equal ratios have no memory: of `left` steps to go, each is the `left`-th root of end/τ, wherever the run stands and however it came there.",
-    takeaway="A schedule that is a rule for the next value from the present state survives restarts and changed plans; one that counts steps from a start must save the count and the start.",
+    takeaway="A rule for the next value from the present one survives restarts and changed plans; a schedule that counts steps must save the count and the start.",
     answer="my_next",
     parameters=("tau", "end", "left"),
     cases=restart_cases,

@@ -27,7 +27,7 @@ APART = VariableQuestion(
         "Much must be cut: many experts that are nearly as good as the best. What happens with eight equal logits?",
     ),
     idea="Form A hands what was cut to the experts that stay. The more is cut, and the more of the rest one expert holds, the more its weight changes.",
-    takeaway="At ordinary logits the best two of 64 experts hold less than a fifth of the probability: there the form decides how large the layer's output is.",
+    takeaway="The best two of 64 experts with standard normal logits hold less than a fifth of the probability on average: there the form decides the output's size.",
     answer="my_logits",
     form=row(
         f"a list of logits, one finite number for each of at least {GIVEN_K} experts",

@@ -63,8 +63,8 @@ def leak_cases(rng: np.random.Generator) -> list[tuple]:
     tied, single = draw_logits(rng, 7), draw_logits(rng, 4)  # (7,), (4,)
     third, fourth = np.argsort(-tied)[2:4]  # indices
     tied[fourth] = tied[third]
-    return [*cases, (tied, 3, routing.softmax(tied)), (single, 1, masked_with_zero(single, 1)),
-            (single, 4, routing.softmax(single))]  # fmt: skip
+    one, all_four = masked_with_zero(single, 1), routing.softmax(single)  # (4,) each
+    return [*cases, (tied, 3, routing.softmax(tied)), (single, 1, one), (single, 4, all_four)]
 
 
 def by_four_gates(h: np.ndarray, k: int) -> np.ndarray:

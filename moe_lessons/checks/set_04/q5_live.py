@@ -116,7 +116,7 @@ LIVE = LiveQuestion(
         "Lesson 04 has such a score, which each expert makes of its own logit: the one that DeepSeek-V3 uses. Give it to the selected expert, and leave out the division, which would make it 1 again.",
     ),
     idea="A score that is independent of the rivals, such as a sigmoid, needs nobody to be compared with. Divided by the sum of one, it would be 1 again.",
-    takeaway="Whatever is divided by the sum of the selected is 1 for k = 1: a router with one expert needs a score that stands alone, or a softmax that is left as it is.",
+    takeaway="Whatever is divided by the sum of the selected is 1 for k = 1: a lone expert needs a score of its own, or a softmax that is left as it is.",
     answer="my_live_gate",
     parameters=("logits",),
     stands_for=GATING,

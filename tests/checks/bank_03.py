@@ -292,6 +292,9 @@ WRONG = {
         "wrong axis": quiet(lambda h, tau: (z := (h - h.max(axis=0)) / column(tau)) - log_sum(z, axis=0)),
         "mean subtracted": quiet(lambda h, tau: (z := (h - h.mean(-1, keepdims=True)) / column(tau)) - log_sum(z)),
         "rounded away": divided_in_float32,
+        "rounded away (2)": lambda h, tau: (
+            (z := h / np.asarray(tau, h.dtype)[..., None]) - logsumexp(z, axis=-1, keepdims=True)
+        ),
         "multiplied": lambda h, tau: (z := (h - row_max(h)) * column(tau)) - log_sum(z),
         "τ ignored": lambda h, tau: log_softmax(h, 1),
         "probabilities": lambda h, tau: exponentials_over_sum(gaps(h, tau)),

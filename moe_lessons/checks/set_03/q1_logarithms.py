@@ -106,6 +106,13 @@ def divided_first(h: np.ndarray, tau: Any) -> np.ndarray:
 
 
 @np.errstate(all="ignore")
+def divided_all(h: np.ndarray, tau: Any) -> np.ndarray:
+    """Divide by τ and subtract the whole log-sum-exp, all in the dtype of h."""
+    z = h / column(tau).astype(h.dtype)  # (..., N)
+    return z - (top(z) + np.log(np.exp(z - top(z)).sum(axis=-1, keepdims=True)))
+
+
+@np.errstate(all="ignore")
 def one_winner(h: np.ndarray, tau: Any) -> np.ndarray:
     """Return ln p, but where τ is small everything for the first of the largest."""
     hard = np.log(np.eye(h.shape[-1])[h.argmax(axis=-1)])  # (..., N)
@@ -180,7 +187,7 @@ LOGARITHMS = FunctionQuestion(
         "mean subtracted: You subtracted the mean. That leaves positive exponents, which overflow, and a row with −∞ has no mean. Subtract the maximum.",
         with_mean,
         "rounded away: Right except in float32, where you divided by τ before you subtracted: 0.9 / 0.000001 is 900000, which float32 stores in steps of 0.06. Subtract first: the gap is exact.",
-        divided_first,
+        (divided_first, divided_all),
         "multiplied: You multiplied the logits by τ. A small τ must sharpen: divide.",
         lambda h, tau: log_softmax(h, 1 / np.asarray(tau)),
         "τ ignored: These are the logarithms for τ = 1, whatever τ is.",

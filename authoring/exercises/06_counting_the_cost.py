@@ -4,48 +4,62 @@
 # {{questions}}, on [](lesson:06). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
-# You can check as often as you like. Stuck? Open a hint. Plain Python is enough. The course's own counts
-# (`moe_lessons.accounting`) are for 6.3 and 6.4; write 6.1 and 6.2 yourself.
+# You can check as often as you like. Stuck? Open a hint. Plain Python and a little numpy are enough. The course's own
+# counts (`moe_lessons.accounting`) are for 6.3 and 6.4; write 6.1 and 6.2 yourself.
 
 # %% name="setup" tags=["setup"]
 from dataclasses import replace
+
+import numpy as np
 
 from moe_lessons.accounting import PUBLISHED, flops_per_token, parameters_read, weight_bytes
 from moe_lessons.checks import check, progress
 
 # %% [markdown]
-# ## 6.1 Counts for a configuration
+# ## 6.1 Counts for a model of today
 #
 # {{about 6.1}}
 #
-# A decoder has `layers` layers of width `d`. Each layer has
+# In lesson 06 all layers of a model were alike. In many configurations of today they are not. A decoder has `layers`
+# layers of width `d`. Each has attention: four matrices of d × d. Then
 #
-# - attention: four matrices of d × d;
-# - a router: d × N;
-# - N experts with SwiGLU: three matrices of d × f each. A token meets k of them.
+# - the first `dense_layers` have **one dense SwiGLU**: three matrices of d × `d_ff_dense`. They have no router and no
+#   experts;
+# - the others have a **router**, d × N, and N **routed experts**, SwiGLUs of three matrices of d × `d_ff`. A token meets
+#   k of them. Beside them stand `shared` **shared experts** of the same width. The router does not know them; every token
+#   meets all of them.
 #
-# Beside the layers there are two matrices of vocab × d: the input embedding, in which a token looks up one row, and the
-# output head, a product with all rows. There are no biases. Leave the norms out.
+# Around the layers stand the input embedding, in which a token looks up one row, and the output head, a product with all
+# rows. Both are vocab × d. With `tied=False` they are two matrices. With `tied=True` **one matrix serves as both**. It is
+# stored once, and at the output it is a product as before.
 #
-# Return three numbers:
+# There are no biases. Leave the norms out. Return three numbers:
 #
-# - `total`: all parameters;
-# - `active`: the parameters that one token meets, the input embedding counted in full;
+# - `total`: all parameters that are stored;
+# - `active`: the parameters that one token meets, each counted once. Two embeddings count in full, both of them; a tied
+#   matrix counts in full, once;
 # - `FLOPs`: of one token's forward pass, 2 for each weight of a product. A lookup costs none. Leave the attention
 #   scores out.
+#
+# All sizes are whole numbers, k from 1 to N, `dense_layers` from 0 to layers − 1, `shared` from 0 on; `tied` is True or
+# False. Where `dense_layers` is 0, `d_ff_dense` means nothing, whatever it is.
 #
 # {{hints 6.1}}
 
 
 # %% name="answer-6-1"
-def my_counts(layers, d, vocab, N, k, f):
+def my_counts(layers, d, vocab, N, k, d_ff, shared=0, dense_layers=0, d_ff_dense=0, tied=False):
     """sizes of the model -> total, active, FLOPs"""
     # BEGIN SOLUTION
-    expert = 3 * d * f
-    always = layers * (4 * d * d + d * N) + vocab * d  # attention, routers, output head
-    total = always + layers * N * expert + vocab * d
-    active = always + layers * k * expert + vocab * d
-    return total, active, 2 * (active - vocab * d)
+    sparse_layers = layers - dense_layers
+    expert = 3 * d * d_ff
+    dense = dense_layers * 3 * d * d_ff_dense
+    head = vocab * d
+    always = layers * 4 * d * d + dense + sparse_layers * (d * N + shared * expert) + head
+    lookup = 0 if tied else vocab * d  # the tied matrix is the head
+    total = always + sparse_layers * N * expert + lookup
+    products = always + sparse_layers * k * expert
+    return total, products + lookup, 2 * products
     # END SOLUTION
 
 
@@ -53,35 +67,50 @@ def my_counts(layers, d, vocab, N, k, f):
 check("6.1", my_counts)
 
 # %% [markdown]
-# ## 6.2 How many experts a batch touches
+# ## 6.2 Uneven experts, touched
 #
 # {{about 6.2}}
 #
-# A batch of B tokens passes one layer. Each token chooses k *different* experts of N; all choices are equally likely,
-# and the tokens choose independently. An expert is touched if at least one token chooses it. Return the expected
-# *number* of experts touched: a formula, not a simulation.
+# A batch of B tokens passes one layer of N experts, and each token chooses k different ones. But the router has
+# favourites: `q` holds for each expert the probability that a token has it **among its k**. So q is an array of N
+# numbers from 0 to 1, both included, and they sum to k. The tokens choose independently of each other. `batch` is B, a
+# whole number from 1 on.
+#
+# An expert is touched if at least one token of the batch chooses it. Return the expected *number* of experts touched: a
+# formula, not a simulation.
 #
 # {{hints 6.2}}
 
 
 # %% name="answer-6-2"
-def my_touched(N, k, batch):
-    """N experts, k for each token, batch tokens -> expected number of experts touched"""
+def my_touched(q, batch):
+    """q (N,): each expert's chance to be among a token's k; batch tokens -> expected number of experts touched"""
     # BEGIN SOLUTION
-    missed_by_one = 1 - k / N
-    return N * (1 - missed_by_one**batch)
+    missed_by_all = (1 - q) ** batch  # (N,)
+    return (1 - missed_by_all).sum()
     # END SOLUTION
 
 
 # %%
 check("6.2", my_touched)
 
+# %% name="solution-6-2" tags=["solution"]
+favourites = np.array([1, 0.4, 0.2, 0.15, 0.1, 0.1, 0.05, 0])  # (N,), k = 2
+print("tokens, touched of 8 by an even router, and by one with favourites")
+for B in (1, 4, 16):
+    print(f"{B:>2} {my_touched(np.full(8, 2 / 8), B):5.2f} {my_touched(favourites, B):5.2f}")
+
 # %% [markdown]
+# Now print both for 4 tokens and k = 2: `np.full(8, 2 / 8)` and `np.array([1, 0.4, 0.2, 0.15, 0.1, 0.1, 0.05, 0])`. The
+# even router touches more, so its step reads more weights: the formula of the lesson is the most that independent tokens
+# read.
+#
 # ## 6.3 A model under two budgets
 #
 # {{about 6.3}}
 #
-# Design a model as in 6.1, with `vocab = 32_000`. It must
+# Design a model as in 6.1 with `vocab = 32_000`, all layers alike: no dense layers, no shared experts, not tied. All
+# experts are equally likely. It must
 #
 # 1. need at most **24 GB** (24·10⁹ bytes) for its weights, at 16 bits each;
 # 2. have at least **10 billion** parameters in all;
@@ -91,7 +120,7 @@ check("6.2", my_touched)
 # 6. have routers that cost at most **1 %** of the FLOPs of the k experts.
 #
 # At least 8 layers, and d at least 1024. Any design that keeps to this is right. Your functions from 6.1 and 6.2 tell
-# you most of what you need.
+# you most of what you need: `my_counts(layers, d, 32_000, N, k, d_ff)`, and `my_touched` with q = k/N for each expert.
 #
 # {{hints 6.3}}
 
@@ -106,11 +135,12 @@ my_design = {
 
 # %% name="solution-6-3" tags=["solution"]
 my_design = {"layers": 16, "d_model": 2048, "d_ff": 1024, "num_experts": 104, "top_k": 5}
-layers, d, f, N, k = my_design.values()
-total, active, flops = my_counts(layers, d, 32_000, N, k, f)
+layers, d, d_ff, N, k = my_design.values()
+total, active, flops = my_counts(layers, d, 32_000, N, k, d_ff)
 print(f"{2 * total / 1e9:.1f} GB, {total / 1e9:.1f} billion parameters, {flops / 1e9:.2f} GFLOPs")
-print(f"{layers * k * 3 * d * f / 1e6:.0f} million active expert weights")
-print(f"{100 * my_touched(N, k, 8) / N:.1f} % of the experts for 8 tokens, router {100 * N / (3 * k * f):.2f} %")
+print(f"{layers * k * 3 * d * d_ff / 1e6:.0f} million active expert weights")
+print(f"{100 * my_touched(np.full(N, k / N), 8) / N:.1f} % of the experts for 8 tokens")
+print(f"router: {100 * N / (3 * k * d_ff):.2f} % of the FLOPs of the k experts")
 
 # %%
 check("6.3", my_design)
@@ -122,7 +152,7 @@ check("6.3", my_design)
 #
 # The cell below computes a small figure: Mixtral 8x7B as it is, the same model with all eight experts running, and the
 # same model with one expert in each layer, a dense model of 7 billion parameters. "Read" are the bytes of weights that
-# one step reads for so many tokens at once, if they choose their experts as in 6.2.
+# one step reads for so many tokens at once, if all experts are equally likely and the tokens choose independently.
 
 # %% name="given-6-4"
 sparse = PUBLISHED["Mixtral 8x7B"].config

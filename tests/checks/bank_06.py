@@ -1,8 +1,7 @@
 """Answers to set 06: plausible wrong ones by the mistake that must be named, others that match none, and right ones."""
 
-import itertools
-import math
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -10,107 +9,140 @@ from torch import nn
 
 # --- 6.1 ----------------------------------------------------------------------------------------------------------
 
-
-def model_counts(layers, d, vocab, N, k, f, *, attention=4, matrices=3, routers=None, heads=2, tops=None):
-    """Count with changes: matrices of attention and expert, columns of an active router, embeddings, experts."""
-    router = d * N
-    fixed = layers * attention * d * d + heads * vocab * d
-    expert = layers * matrices * d * f
-    active = fixed + layers * d * (N if routers is None else routers) + (k if tops is None else tops) * expert
-    total = fixed + layers * router + N * expert
-    return total, active, 2 * (active - vocab * d)
+NAMES = ("layers", "d", "vocab", "N", "k", "d_ff", "shared", "dense_layers", "d_ff_dense", "tied")
 
 
-def right(*sizes):
-    return model_counts(*sizes)
+def model_counts(s, *, attention=4, matrices=3, dense_matrices=None):
+    """Count by hand the model whose sizes `s` holds, with other numbers of matrices."""
+    sparse, head = s.layers - s.dense_layers, s.vocab * s.d
+    expert = matrices * s.d * s.d_ff
+    fixed = s.layers * attention * s.d**2 + s.dense_layers * (dense_matrices or matrices) * s.d * s.d_ff_dense
+    fixed += sparse * (s.d * s.N + s.shared * expert)
+    lookup = 0 if s.tied else head
+    met = fixed + sparse * s.k * expert + head
+    return fixed + sparse * s.N * expert + head + lookup, met + lookup, 2 * met
 
 
-def changed(**changes):
-    return lambda layers, d, vocab, N, k, f: model_counts(layers, d, vocab, N, k, f, **changes)
+def of_sizes(formula):
+    """A function of the ten arguments from one of their namespace, with what it holds of the right parts."""
 
-
-def with_part(place, wrong):
-    """A right answer but for one part, which `wrong` computes from the sizes and the right parts."""
-
-    def answer(layers, d, vocab, N, k, f):
-        parts = list(right(layers, d, vocab, N, k, f))
-        parts[place] = wrong(layers, d, vocab, N, k, f, *parts)
-        return tuple(parts)
+    def answer(layers, d, vocab, N, k, d_ff, shared, dense_layers, d_ff_dense, tied):
+        values = (layers, d, vocab, N, k, d_ff, shared, dense_layers, d_ff_dense, bool(tied))
+        s = SimpleNamespace(**dict(zip(NAMES, values, strict=True)))
+        s.sparse, s.expert, s.head = layers - dense_layers, 3 * d * d_ff, vocab * d
+        s.dense = dense_layers * 3 * d * d_ff_dense
+        s.total, s.active, s.flops = model_counts(s)
+        return formula(s)
 
     return answer
 
 
+def other(s, **changes):
+    """The right counts for other sizes."""
+    return model_counts(SimpleNamespace(**{**vars(s), **changes}))
+
+
 def total(wrong):
-    return with_part(0, wrong)
+    return of_sizes(lambda s: (wrong(s), s.active, s.flops))
 
 
 def active(wrong):
-    return with_part(1, wrong)
+    return of_sizes(lambda s: (s.total, wrong(s), s.flops))
 
 
 def flops(wrong):
-    return with_part(2, wrong)
+    return of_sizes(lambda s: (s.total, s.active, wrong(s)))
 
 
-def counts_of_modules(layers, d, vocab, N, k, f):
+def n_copies(s, routers):
+    one = other(s, N=1, k=1)[0]
+    return s.N * (one if routers else one - s.sparse * s.d)
+
+
+def counts_of_modules(layers, d, vocab, N, k, d_ff, shared, dense_layers, d_ff_dense, tied):
     """Build the model of torch's modules, on no device, and count it."""
+
+    def swiglu(width):
+        return nn.ModuleList(
+            [nn.Linear(d, width, bias=False), nn.Linear(d, width, bias=False), nn.Linear(width, d, bias=False)]
+        )
+
+    def size(module):
+        return sum(p.numel() for p in module.parameters())
+
     with torch.device("meta"):
-        expert = nn.ModuleList([nn.Linear(d, f, bias=False), nn.Linear(d, f, bias=False), nn.Linear(f, d, bias=False)])
-        shared = nn.ModuleList([nn.Linear(d, d, bias=False) for _ in range(4)] + [nn.Linear(d, N, bias=False)])
+        attention, router = nn.ModuleList([nn.Linear(d, d, bias=False) for _ in range(4)]), nn.Linear(d, N, bias=False)
         # One that draws its numbers makes torch import for seconds.
         embed, head = nn.Embedding.from_pretrained(torch.empty(vocab, d)), nn.Linear(d, vocab, bias=False)
-    size = {name: sum(p.numel() for p in module.parameters()) for name, module in
-            (("expert", expert), ("shared", shared), ("embed", embed), ("head", head))}  # fmt: skip
-    stored = layers * (size["shared"] + N * size["expert"]) + size["embed"] + size["head"]
-    met = layers * (size["shared"] + k * size["expert"]) + size["embed"] + size["head"]
-    return {"total": stored, "active": met, "FLOPs": 2 * (met - size["embed"])}
+        expert, dense = size(swiglu(d_ff)), size(swiglu(d_ff_dense))
+    work = size(head)
+    stored = size(head) + (0 if tied else size(embed))
+    for layer in range(layers):
+        own = size(attention) + (dense if layer < dense_layers else size(router) + shared * expert)
+        work += own + (0 if layer < dense_layers else k * expert)
+        stored += own + (0 if layer < dense_layers else N * expert)
+    return {"total": stored, "active": work + (0 if tied else size(embed)), "FLOPs": 2 * work}
 
 
-def counts_by_loop(layers, d, vocab, N, k, f):
-    stored = met = 2 * vocab * d
+def counts_by_loop(layers, d, vocab, N, k, d_ff, shared, dense_layers, d_ff_dense, tied):
+    stored = met = vocab * d * (1 if tied else 2)
     work = 2 * vocab * d
-    for _ in range(layers):
-        for rows, columns, copies, running in [(d, d, 4, 4), (d, N, 1, 1), (d, f, 2 * N, 2 * k), (f, d, N, k)]:
+    dense = [(d, d, 4, 4), (d, d_ff_dense, 3, 3)]
+    sparse = [(d, d, 4, 4), (d, N, 1, 1), (d, d_ff, 3 * (N + shared), 3 * (k + shared))]
+    for layer in range(layers):
+        for rows, columns, copies, running in dense if layer < dense_layers else sparse:
             stored += rows * columns * copies
             met += rows * columns * running
             work += 2 * rows * columns * running
     return [stored, met, work]
 
 
-def counts_in_numpy(layers, d, vocab, N, k, f):
-    rows, columns = np.array([d, d, d, f, vocab]), np.array([d, N, f, d, d])
-    sizes = rows * columns
-    stored = np.array([4 * layers, layers, 2 * N * layers, N * layers, 2])
-    met = np.array([4 * layers, layers, 2 * k * layers, k * layers, 2])
-    return sizes @ stored, sizes @ met, 2.0 * (sizes @ met - vocab * d)
+def counts_in_numpy(*sizes):
+    layers, d, vocab, N, k, f, shared, dense, f_dense, tied = sizes
+    rows, columns = np.array([d, d, d, d, vocab]), np.array([d, N, f, f_dense, d])
+    times = np.array([4 * layers, layers - dense, 3 * (layers - dense), 3 * dense, 2 - tied])
+    stored, met, work = np.ones(5), np.ones(5), np.array([1, 1, 1, 1, 1 / (2 - tied)])
+    stored[2], met[2] = N + shared, k + shared
+    sizes = rows * columns * times
+    return sizes @ stored, sizes @ met, 2 * (sizes * met) @ work
+
+
+def counts_by_hand(s):
+    return s.total, s.active, s.flops
 
 
 # --- 6.2 ----------------------------------------------------------------------------------------------------------
 
 
-def touched(N, k, batch):
-    return N * (1 - (1 - k / N) ** batch)
+def touched(q, batch):
+    return sum(1 - (1 - chance) ** batch for chance in q)
 
 
-def touched_step_by_step(N, k, batch):
-    expected = 0.0
+def touched_step_by_step(q, batch):
+    chance = np.zeros(len(q))
     for _ in range(batch):
-        expected += (N - expected) * k / N  # of those still untouched, a token takes k/N
-    return expected
+        chance = chance + (1 - chance) * q  # of what is still untouched, a token takes q
+    return chance.sum()
 
 
-def touched_by_simulation(N, k, batch, draws=300):
-    rng = np.random.default_rng(N * batch)
-    return float(np.mean([len(set(np.argsort(rng.random((batch, N)))[:, :k].ravel())) for _ in range(draws)]))
+def touched_by_simulation(q, batch, draws=4000):
+    rng = np.random.default_rng(len(q) * batch)
+    batch = min(batch, 200)
+    return float(np.mean([(rng.random((batch, len(q))) < q).any(0).sum() for _ in range(draws // batch + 100)]))
 
 
-def touched_in_fractions(N, k, batch):
-    return N - N * Fraction(math.comb(N - 1, k), math.comb(N, k)) ** batch
+def touched_in_fractions(q, batch):
+    return sum((1 - (1 - Fraction(float(chance)).limit_denominator(1000)) ** batch for chance in q), Fraction(0))
 
 
-def touched_by_combinations(N, k, batch):
-    missed = math.comb(N - 1, k) / math.comb(N, k)
-    return sum(1 - missed**batch for _ in range(N))
+def touched_in_torch(q, batch):
+    missed = torch.log1p(-torch.tensor(q))
+    return -torch.expm1(batch * missed).sum()
+
+
+def spread_out(q):
+    """The chances if k choices were one."""
+    return q / np.sum(q)
 
 
 # --- 6.3 ----------------------------------------------------------------------------------------------------------
@@ -144,65 +176,89 @@ def claims(**changes):
 
 WRONG = {
     "6.1": {
-        "N copies of a model": total(
-            lambda layers, d, vocab, N, k, f, *_: N * right(layers, d, vocab, 1, 1, f)[0] - N * layers * d
+        "all layers alike": of_sizes(lambda s: other(s, shared=0, dense_layers=0, d_ff_dense=0, tied=False)),
+        "N copies of a model": total(lambda s: n_copies(s, False)),
+        "N copies of a model (2)": total(lambda s: n_copies(s, True)),
+        "two matrices": of_sizes(lambda s: model_counts(s, matrices=2)),
+        "two matrices in an expert": of_sizes(lambda s: model_counts(s, matrices=2, dense_matrices=3)),
+        "shared forgotten": of_sizes(lambda s: other(s, shared=0)),
+        "shared N times": total(
+            lambda s: s.total - s.sparse * (s.N + s.shared) * s.expert + s.sparse * s.N * (1 + s.shared) * s.expert
         ),
-        "N copies of a model and routers": total(
-            lambda layers, d, vocab, N, k, f, *_: N * right(layers, d, vocab, 1, 1, f)[0]
-        ),
-        "two matrices": changed(matrices=2),
-        "no router": total(lambda layers, d, vocab, N, k, f, all_, *_: all_ - layers * d * N),
-        "one router": total(lambda layers, d, vocab, N, k, f, all_, *_: all_ - layers * d * N + d * N),
-        "one router active": active(lambda layers, d, vocab, N, k, f, all_, met, _: met - layers * d * N + d * N),
-        "swapped": lambda *sizes: [right(*sizes)[place] for place in (1, 0, 2)],
-        "one embedding": changed(heads=1),
-        "no embeddings": changed(heads=0),
-        "one layer": lambda layers, d, vocab, N, k, f: right(1, d, vocab, N, k, f),
-        "embeddings in every layer": lambda layers, d, vocab, N, k, f: [
-            layers * n for n in right(1, d, vocab, N, k, f)
-        ],
-        "three attention matrices": changed(attention=3),
-        "one attention matrix": changed(attention=1),
-        "active as total": total(lambda *a: a[-2]),
-        "total as active": active(lambda *a: a[-3]),
-        "experts only": active(lambda layers, d, vocab, N, k, f, *_: 3 * k * layers * d * f),
-        "total times k/N": active(lambda layers, d, vocab, N, k, f, all_, *_: all_ / N * k),
-        "router of k": lambda layers, d, vocab, N, k, f: model_counts(layers, d, vocab, N, k, f, routers=k),
-        "active without input embedding": active(lambda layers, d, vocab, N, k, f, all_, met, _: met - d * vocab),
-        "no router active": changed(routers=0),
-        "one expert active": changed(tops=1),
-        "lookup counted": flops(lambda *a: 2 * a[-2]),
-        "one for each weight": flops(lambda *a: a[-1] / 2),
-        "active as FLOPs": flops(lambda *a: a[-2]),
-        "head left out": flops(lambda layers, d, vocab, N, k, f, *a: 2 * (a[-2] - 2 * vocab * d)),
-        "head counted once": flops(
-            lambda layers, d, vocab, N, k, f, *_: 2 * layers * (4 * d * d + d * N + 3 * k * d * f) + vocab * d
-        ),
-        "all experts run": flops(lambda layers, d, vocab, N, k, f, *a: 2 * (a[0] - vocab * d)),
-        "no router FLOPs": flops(
-            lambda layers, d, vocab, N, k, f, *_: model_counts(layers, d, vocab, N, k, f, routers=0)[2]
-        ),
-        "router of k FLOPs": flops(
-            lambda layers, d, vocab, N, k, f, *_: model_counts(layers, d, vocab, N, k, f, routers=k)[2]
-        ),
-        "training": flops(lambda *a: 3 * a[-1]),
+        "one shared": of_sizes(lambda s: other(s, shared=int(s.shared > 0))),
+        "shared in the dense layers": total(lambda s: s.total + s.dense_layers * s.shared * s.expert),
+        "router in the dense layers": total(lambda s: s.total + s.dense_layers * s.N * s.d),
+        "dense layers forgotten": of_sizes(lambda s: other(s, dense_layers=0)),
+        "experts in the dense layers": total(lambda s: s.total + s.dense_layers * (s.N + s.shared) * s.expert),
+        "experts in the dense layers (2)": total(lambda s: other(s, dense_layers=0)[0] + s.dense),
+        "dense of expert width": of_sizes(lambda s: other(s, d_ff_dense=s.d_ff)),
+        "no dense FFN": of_sizes(lambda s: other(s, d_ff_dense=0)),
+        "no attention in the dense layers": total(lambda s: s.total - 4 * s.dense_layers * s.d * s.d),
+        "attention of one layer": total(lambda s: s.total - 4 * s.layers * s.d * s.d + 4 * s.d * s.d),
+        "no router": total(lambda s: s.total - s.sparse * s.N * s.d),
+        "one router": total(lambda s: s.total - s.sparse * s.N * s.d + s.N * s.d),
+        "tied counted twice": of_sizes(lambda s: other(s, tied=False)),
+        "tied throughout": of_sizes(lambda s: other(s, tied=True)),
+        "tied turned round": of_sizes(lambda s: other(s, tied=not s.tied)),
+        "no head": total(lambda s: s.total - s.head),
+        "no embeddings": total(lambda s: s.total - (s.head if s.tied else 2 * s.head)),
+        "embeddings in every layer": total(lambda s: s.total + (s.layers - 1) * (1 if s.tied else 2) * s.head),
+        "three attention matrices": of_sizes(lambda s: model_counts(s, attention=3)),
+        "one attention matrix": of_sizes(lambda s: model_counts(s, attention=1)),
+        "swapped": of_sizes(lambda s: [s.active, s.total, s.flops]),
+        "active as total": total(lambda s: s.active),
+        "total as active": active(lambda s: s.total),
+        "experts only": active(lambda s: s.sparse * s.k * s.expert),
+        "experts only (2)": active(lambda s: s.sparse * (s.shared + s.k) * s.expert),
+        "total times k/N": active(lambda s: s.total / s.N * s.k),
+        "shared not active": active(lambda s: other(s, shared=0)[1]),
+        "shared by the share": active(lambda s: other(s, shared=s.shared * s.k / s.N)[1]),
+        "shared k times": active(lambda s: other(s, shared=s.shared * s.k)[1]),
+        "dense not active": active(lambda s: s.active - s.dense),
+        "dense by the share": active(lambda s: s.active - s.dense + s.dense * s.k / s.N),
+        "router of k": active(lambda s: s.active - s.sparse * s.d * (s.N - s.k)),
+        "active without input embedding": active(lambda s: s.active - (0 if s.tied else s.head)),
+        "tied counted twice, active": active(lambda s: s.active + (s.head if s.tied else 0)),
+        "no head active": active(lambda s: s.active - s.head),
+        "no router active": active(lambda s: s.active - s.sparse * s.d * s.N),
+        "one router active": active(lambda s: s.active - s.sparse * s.d * s.N + s.d * s.N),
+        "one expert active": active(lambda s: s.active - s.sparse * (s.k - 1) * s.expert),
+        "lookup counted": flops(lambda s: 2 * s.active),
+        "tied head left out": flops(lambda s: 2 * (s.active - s.vocab * s.d)),
+        "one for each weight": flops(lambda s: s.flops / 2),
+        "active as FLOPs": flops(lambda s: s.active),
+        "head left out": flops(lambda s: s.flops - 2 * s.head),
+        "head counted once": flops(lambda s: s.flops - s.head),
+        "all experts run": flops(lambda s: 2 * (s.total - (0 if s.tied else s.head))),
+        "no shared FLOPs": flops(lambda s: s.flops - 2 * s.sparse * s.shared * s.expert),
+        "no dense FLOPs": flops(lambda s: s.flops - 2 * s.dense),
+        "no router FLOPs": flops(lambda s: s.flops - 2 * s.sparse * s.d * s.N),
+        "router of k FLOPs": flops(lambda s: s.flops - 2 * s.sparse * s.d * (s.N - s.k)),
+        "training": flops(lambda s: 3 * s.flops),
     },
     "6.2": {
-        "added up": lambda N, k, batch: k * batch,
-        "added up to N": lambda N, k, batch: min(k * batch, N),
-        "with replacement": lambda N, k, batch: N - N * ((N - 1) / N) ** (batch * k),
-        "one choice each": lambda N, k, batch: touched(N, 1, batch),
-        "untouched": lambda N, k, batch: N - touched(N, k, batch),
-        "fraction": lambda N, k, batch: touched(N, k, batch) / N,
-        "fraction untouched": lambda N, k, batch: (1 - k / N) ** batch,
-        "percent": lambda N, k, batch: 100 * touched(N, k, batch) / N,
-        "batch ignored": lambda N, k, batch: k,
-        "all": lambda N, k, batch: N,
-        "all chosen": lambda N, k, batch: N * (k / N) ** batch,
-        "rounded": lambda N, k, batch: round(touched(N, k, batch)),
-        "all chosen, turned round": lambda N, k, batch: N - N * (k / N) ** batch,
-        "times k": lambda N, k, batch: k - k * (1 - k / N) ** batch,
-        "nothing": lambda N, k, batch: N * (1 - (1 - k // N) ** batch),
+        "even formula": lambda q, batch: len(q) * (1 - (1 - np.mean(q)) ** batch),
+        "added up": lambda q, batch: np.sum(q) * batch,
+        "added up to N": lambda q, batch: min(len(q), np.sum(q) * batch),
+        "not added up": lambda q, batch: [1 - (1 - chance) ** batch for chance in q],
+        "fraction": lambda q, batch: touched(q, batch) / len(q),
+        "fraction untouched": lambda q, batch: np.mean((1 - q) ** batch),
+        "percent": lambda q, batch: 100 * touched(q, batch) / len(q),
+        "batch ignored": lambda q, batch: sum(q),
+        "all": lambda q, batch: len(q),
+        "all that can be chosen": lambda q, batch: (q > 0).sum(),
+        "product": lambda q, batch: 1 - np.prod(1 - q) ** batch,
+        "product (2)": lambda q, batch: len(q) - len(q) * np.prod(1 - q) ** batch,
+        "rounded": lambda q, batch: round(float(touched(q, batch))),
+        "rounded, each expert": lambda q, batch: sum(round(1 - (1 - float(chance)) ** batch) for chance in q),
+        "untouched": lambda q, batch: len(q) - touched(q, batch),
+        "added up to 1": lambda q, batch: sum(min(1, batch * chance) for chance in q),
+        "all chosen": lambda q, batch: (q**batch).sum(),
+        "all chosen, turned round": lambda q, batch: len(q) - (q**batch).sum(),
+        "one choice each": lambda q, batch: touched(spread_out(q), batch),
+        "with replacement": lambda q, batch: touched(spread_out(q), batch * np.sum(q)),
+        "exponential": lambda q, batch: np.sum(1 - np.exp(-q * batch)),
+        "exactly once": lambda q, batch: sum(batch * chance * (1 - chance) ** (batch - 1) for chance in q),
         "simulated": touched_by_simulation,
     },
     "6.3": {
@@ -245,24 +301,24 @@ WRONG = {
 # Wrong in a way no list foresees: these must not be given a reason.
 UNRECOGNISED = {
     "6.1": [
-        lambda layers, d, vocab, N, k, f: right(layers, d, vocab, N, k, f)[0],
-        lambda layers, d, vocab, N, k, f: None,
-        lambda layers, d, vocab, N, k, f: (1.0, 2.0, 3.0),
-        lambda layers, d, vocab, N, k, f: ["a", "b", "c"],
-        lambda layers, d, vocab, N, k, f: {"total": right(layers, d, vocab, N, k, f)[0]},
-        total(lambda *a: 1.01 * a[-3]),
-        total(lambda *a: a[-3] + 1),
-        active(lambda *a: a[-2] - 1),
-        flops(lambda *a: a[-1] + 0.5),
+        of_sizes(lambda s: s.total),
+        of_sizes(lambda s: None),
+        of_sizes(lambda s: (1.0, 2.0, 3.0)),
+        of_sizes(lambda s: ["a", "b", "c"]),
+        of_sizes(lambda s: {"total": s.total}),
+        total(lambda s: 1.01 * s.total),
+        total(lambda s: s.total + 1),
+        active(lambda s: s.active - 1),
+        flops(lambda s: s.flops + 0.5),
     ],
     "6.2": [
-        lambda N, k, batch: None,
-        lambda N, k, batch: 1.01 * touched(N, k, batch),
-        lambda N, k, batch: touched(N, k, batch + 1),
-        lambda N, k, batch: [touched(N, k, batch)] * 2,
-        lambda N, k, batch: round(touched(N, k, batch), 2),
-        lambda N, k, batch: N * (1 - math.exp(-k * batch / N)),
-        lambda N, k, batch: "most",
+        lambda q, batch: None,
+        lambda q, batch: 1.01 * touched(q, batch),
+        lambda q, batch: touched(q, batch + 1),
+        lambda q, batch: [touched(q, batch)] * 2,
+        lambda q, batch: touched(q[:-1], batch),
+        lambda q, batch: np.sqrt(touched(q, batch)),
+        lambda q, batch: "most",
     ],
     "6.3": [
         None,
@@ -289,21 +345,21 @@ UNRECOGNISED = {
 
 RIGHT = {
     "6.1": [
-        lambda layers, d, vocab, N, k, f: right(layers, d, vocab, N, k, f),
+        of_sizes(counts_by_hand),
         counts_of_modules,
         counts_by_loop,
         counts_in_numpy,
-        lambda layers, d, vocab, N, k, f: torch.tensor(right(layers, d, vocab, N, k, f)),
-        lambda layers, d, vocab, N, k, f: torch.tensor(right(layers, d, vocab, N, k, f), dtype=torch.float32),
+        of_sizes(lambda s: torch.tensor(counts_by_hand(s))),
+        of_sizes(lambda s: torch.tensor(counts_by_hand(s), dtype=torch.float32)),
     ],
     "6.2": [
         touched,
         touched_step_by_step,
-        touched_by_combinations,
         touched_in_fractions,
-        lambda N, k, batch: -N * np.expm1(batch * np.log1p(-k / N)),
-        lambda N, k, batch: torch.tensor(touched(N, k, batch), dtype=torch.float64),
-        lambda N, k, batch: sum(k * (1 - k / N) ** b for b in itertools.islice(itertools.count(), batch)),
+        touched_in_torch,
+        lambda q, batch: len(q) - np.exp(batch * np.log(1 - q)).sum(),
+        lambda q, batch: sum(sum(chance * (1 - chance) ** b for b in range(batch)) for chance in q.tolist()),
+        lambda q, batch: np.float32(touched(q.astype(np.float32), batch)),
     ],
     "6.3": [
         design(16, 2048, 1024, 104, 5),

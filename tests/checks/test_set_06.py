@@ -6,6 +6,7 @@ import pytest
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.set_06.q1_counts import counts, counts_cases
+from moe_lessons.checks.set_06.q2_touched import touched, touched_cases
 from moe_lessons.checks.set_06.q3_design import DESIGN, VOCAB, design_found
 from moe_lessons.checks.set_06.q4_claims import ADVICE, allowed, figure
 from moe_lessons.checks.verdicts import Facts
@@ -96,15 +97,14 @@ def test_decimals_count_where_they_are_given():
 
 
 def test_two_things_of_three_are_called_two():
-    message = check("6.1", lambda layers, d, vocab, N, k, f: (1, 2)).message
+    message = check("6.1", lambda *sizes: (1, 2)).message
     assert "Your function returned 2: a number; a number." in message
 
 
 @pytest.mark.parametrize(("place", "part"), [(0, "total"), (1, "active"), (2, "FLOPs")])
 def test_a_count_that_is_wrong_by_one_is_wrong(place, part):
-    def off_by_one(layers, d, vocab, N, k, f):
-        fixed, expert = layers * (4 * d * d + d * N) + 2 * vocab * d, layers * 3 * d * f
-        numbers = [fixed + N * expert, fixed + k * expert, 2 * (fixed + k * expert - vocab * d)]
+    def off_by_one(*sizes):
+        numbers = list(counts(*map(int, sizes[:-1]), bool(sizes[-1])))
         numbers[place] += 1
         return numbers
 
@@ -122,7 +122,19 @@ def test_single_precision_holds_every_count_of_6_1():
 
 
 def test_a_named_mistake_is_not_followed_by_a_guess():
-    assert "rounded" not in check("6.2", lambda N, k, batch: N).message
+    assert "rounded" not in check("6.2", lambda q, batch: len(q)).message
+
+
+def test_the_draws_of_6_2_hold_the_hard_cases():
+    for seed in range(200):
+        cases = touched_cases(np.random.default_rng(seed))
+        for q, batch in cases:
+            k = round(q.sum())
+            assert q.sum() == pytest.approx(k)
+            assert 0 <= q.min() <= q.max() <= 1
+            assert touched(q, batch) <= len(q) * (1 - (1 - k / len(q)) ** batch) + 1e-9  # even is the most
+        assert sum(q.min() == 0 and q.max() == 1 for q, _ in cases) >= 4
+        assert touched(*cases[0]) == pytest.approx(2)  # one token touches k
 
 
 def test_rounded_numbers_pass_and_the_claims_of_the_exercise_do_not():

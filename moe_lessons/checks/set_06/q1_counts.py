@@ -1,14 +1,14 @@
-"""Question 6.1: counts for a configuration."""
+"""Question 6.1: counts for a model of today."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from moe_lessons.accounting import Attention, Config, active_breakdown, breakdown, flops_per_token
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import agree, stacked, unpack
-from moe_lessons.checks.verdicts import Fault, by_test, by_value
+from moe_lessons.checks.verdicts import Fault, by_formula, by_test
 
 COUNTING = tuple(
     f"accounting.{name}"
@@ -22,47 +22,92 @@ COUNTING = tuple(
         "layer_counts",
     )
 )
-SIZES, PARTS = ("layers", "d", "vocab", "N", "k", "f"), ("total", "active", "FLOPs")
+PARTS = ("total", "active", "FLOPs")
 
 
-def plain_decoder(layers: int, d: int, vocab: int, N: int, k: int, f: int) -> Config:
-    """Return the model of 6.1 and 6.3: attention of four (d, d) matrices, SwiGLU experts, two embeddings."""
-    attention = Attention(heads=1, kv_heads=1, head_size=d)
-    return Config(layers=layers, d_model=d, vocab=vocab, attention=attention, num_experts=N, top_k=k, d_ff=f)
+class Sizes(NamedTuple):
+    """The sizes of a decoder, in the order of the answer's arguments; without the last four all layers are alike."""
+
+    layers: int
+    d: int
+    vocab: int
+    N: int
+    k: int
+    d_ff: int
+    shared: int = 0
+    dense_layers: int = 0
+    d_ff_dense: int = 0
+    tied: bool = False
+
+    @property
+    def sparse(self) -> int:
+        """Return the number of layers with a router."""
+        return self.layers - self.dense_layers
+
+    @property
+    def expert(self) -> int:
+        """Return the weights of one expert."""
+        return 3 * self.d * self.d_ff
+
+    @property
+    def dense(self) -> int:
+        """Return the weights of all dense FFNs."""
+        return self.dense_layers * 3 * self.d * self.d_ff_dense
+
+    @property
+    def embedding(self) -> int:
+        """Return the weights of one matrix over the vocabulary."""
+        return self.vocab * self.d
 
 
-def without_norms(items: dict[str, int]) -> int:
-    """Return the sum of a breakdown but for the norms."""
+def decoder(s: Sizes) -> Config:
+    """Return the model of 6.1 and 6.3: attention of four (d, d) matrices, SwiGLU everywhere."""
+    attention = Attention(heads=1, kv_heads=1, head_size=s.d)
+    sizes = {"layers": s.layers, "d_model": s.d, "vocab": s.vocab, "attention": attention, "num_experts": s.N}
+    more = {"shared_experts": s.shared, "dense_layers": s.dense_layers, "dense_d_ff": s.d_ff_dense, "tied": s.tied}
+    return Config(**sizes, top_k=s.k, d_ff=s.d_ff, **more)
+
+
+def total(s: Sizes) -> int:
+    """Return all parameters but for the norms."""
+    items = breakdown(decoder(s))
     return sum(items.values()) - items["norms"]
 
 
-def counts(layers: int, d: int, vocab: int, N: int, k: int, f: int) -> tuple[int, int, int]:
+def active(s: Sizes) -> int:
+    """Return the parameters that one token meets, but for the norms."""
+    items = active_breakdown(decoder(s))
+    return sum(items.values()) - items["norms"]
+
+
+def flops(s: Sizes) -> int:
+    """Return the forward FLOPs of one token."""
+    return flops_per_token(decoder(s))
+
+
+def counts(*sizes: int) -> tuple[int, int, int]:
     """Return total and active parameters without norms, and the forward FLOPs of one token."""
-    config = plain_decoder(layers, d, vocab, N, k, f)
-    return without_norms(breakdown(config)), without_norms(active_breakdown(config)), flops_per_token(config)
+    s = Sizes(*sizes)
+    return total(s), active(s), flops(s)
+
+
+def of_sizes(formula: Callable[[Sizes], Any]) -> Callable[..., Any]:
+    """Return the function of a case that is `formula` of its sizes."""
+    return lambda *sizes: formula(Sizes(*sizes))
 
 
 def counts_cases(rng: np.random.Generator) -> list[tuple]:
-    """Three small models, whose routers still weigh enough to be missed."""
+    """Four small models whose routers still weigh enough to be missed: one with all layers alike, one for each switch.
+
+    The third has k = 1 and more than one shared expert, the last runs all N experts and shares none.
+    """
     cases = []
-    for layers in (2, 3, 5):
-        d, vocab, f = (int(rng.integers(low, high)) for low, high in ((24, 60), (100, 300), (30, 90)))
+    plans = ((2, 0, 0, False, 2), (4, 1, 1, True, 3), (5, 2, 3, False, 1), (3, 1, 0, True, 0))
+    for layers, dense_layers, shared, tied, k in plans:
+        d, vocab, d_ff, d_ff_dense = map(int, rng.integers((24, 100, 30, 100), (60, 300, 90, 300)))
         N = int(rng.integers(6, 17))
-        cases.append((layers, d, vocab, N, int(rng.integers(2, N // 2)), f))
+        cases.append(tuple(Sizes(layers, d, vocab, N, k or N, d_ff, shared, dense_layers, d_ff_dense, tied)))
     return cases
-
-
-def place(i: int) -> Callable[..., int]:
-    """Return the function that gives number i of the right counts."""
-    return lambda *sizes: counts(*sizes)[i]
-
-
-total_of, active_of, flops_of = map(place, range(3))
-
-
-def less(right: Callable, forgotten: Callable) -> Callable:
-    """Return the count that is right but for `forgotten(layers, d, vocab, N, k, f)`."""
-    return lambda *sizes: right(*sizes) - forgotten(*sizes)
 
 
 def total_and_active(value: Any) -> list:
@@ -74,7 +119,7 @@ def near_miss(value: Any, *sizes: int) -> Fault | None:
     """Find a count that is wrong by no more than rounding would explain: float32 holds all of these exactly."""
     for part, got, right in zip(PARTS, unpack(value, PARTS) or [], counts(*sizes), strict=True):
         if off := float(stacked(got)) - right:
-            case = ", ".join(f"{name} = {size}" for name, size in zip(SIZES, sizes, strict=True))
+            case = ", ".join(f"{name} = {size}" for name, size in zip(Sizes._fields, sizes, strict=True))
             return Fault(
                 None, f"{part}: near, but a count is exact. Expected {right}, yours is off by {off:+g}.", f"for {case}"
             )
@@ -82,86 +127,141 @@ def near_miss(value: Any, *sizes: int) -> Fault | None:
 
 
 COUNTS = FunctionQuestion(
-    **about("6.1", "Counts for a configuration", "write it", "easy", points=3, minutes=10),
+    **about("6.1", "Counts for a model of today", "write it", "medium", points=3, minutes=12),
     hints=(
-        "Write down one layer first: attention, router, one expert. How many of each does the layer store, and how many does one token meet? Then the layers, then the two embeddings.",
-        "Stored: layers · (4d² + dN + N·3df) + 2·vocab·d. For active parameters N·3df becomes k·3df, and nothing else changes. FLOPs: 2 for each active weight but those of the input embedding.",
+        "Write down one layer of each kind, dense and sparse: what does it store, and how much of that does one token meet? Then count the layers of each kind. What every token meets is the same in both counts.",
+        "A sparse layer stores N + shared experts, and a token meets k + shared of them; a dense one has no router. For the FLOPs begin with the products, not with the active parameters: is a tied matrix multiplied at the output?",
     ),
-    idea="Only the routed experts exist N times; a token meets k of them, and all the rest whole. A weight costs a multiplication and an addition, unless it is only looked up.",
+    idea="Only the routed experts are stored N times and met k times; whatever every token meets counts once in both. A matrix costs FLOPs where it is multiplied, however often it is used for looking up.",
+    takeaway="Before you compare the active counts of two models, ask of each whether the input embedding is in it: published ones differ. Tied or not, the head is multiplied.",
     answer="my_counts",
-    parameters=SIZES,
+    parameters=Sizes._fields,
     stands_for=COUNTING,
     cases=counts_cases,
     reference=counts,
     afterwards=near_miss,
     parts={
-        "total": by_value(
-            "N copies of a model: You multiplied the whole model by N. This is how 8×7B becomes 56B. Attention and embeddings exist once; only the experts exist N times.",
-            lambda layers, d, vocab, N, k, f: N * (total_of(layers, d, vocab, 1, 1, f) - layers * d),
-            "N copies of a model and routers: You multiplied attention and embeddings by N as well. They exist once; only the experts exist N times.",
-            lambda layers, d, vocab, N, k, f: N * total_of(layers, d, vocab, 1, 1, f),
-            "two matrices: Your experts have two matrices. A SwiGLU expert has three: W1 and W3 of d × f, W2 of f × d.",
-            less(total_of, lambda layers, d, vocab, N, k, f: layers * N * d * f),
-            "no router: The routers are missing: d·N weights in each layer.",
-            less(total_of, lambda layers, d, vocab, N, k, f: layers * d * N),
-            "one router: You counted one router for the whole model. Each layer has its own: d·N weights in each.",
-            less(total_of, lambda layers, d, vocab, N, k, f: (layers - 1) * d * N),
-            "one embedding: One of the two embeddings is missing: input embedding and output head are different matrices here.",
-            less(total_of, lambda layers, d, vocab, N, k, f: vocab * d),
-            "no embeddings: The two embeddings are missing: vocab · d weights each.",
-            less(total_of, lambda layers, d, vocab, N, k, f: 2 * vocab * d),
-            "one layer: You counted one layer.",
-            lambda layers, d, vocab, N, k, f: total_of(1, d, vocab, N, k, f),
-            "embeddings in every layer: You multiplied the embeddings by the number of layers too. The model has two of them in all.",
-            lambda layers, d, vocab, N, k, f: total_of(layers, d, vocab, N, k, f) + (layers - 1) * 2 * vocab * d,
+        "total": by_formula(
+            of_sizes,
+            "all layers alike: This is lesson 06's model: every layer has a router and N experts, and nothing else is there. Here some layers are dense, some experts are shared, and the embeddings may be tied.",
+            lambda s: total(Sizes(*s[:6])),
+            "N copies of a model: You multiplied the whole model by N. This is how 8×7B becomes 56B. Only the routed experts exist N times.",
+            (lambda s: s.N * (total(s._replace(N=1, k=1)) - s.sparse * s.d), lambda s: s.N * total(s._replace(N=1, k=1))),
+            "two matrices: Your experts and dense FFNs have two matrices. A SwiGLU has three: W1 and W3 of d × width, W2 of width × d.",
+            lambda s: total(s) - (s.sparse * (s.N + s.shared) * s.expert + s.dense) // 3,
+            "two matrices in an expert: Your experts have two matrices. A SwiGLU expert has three: W1 and W3 of d × d_ff, W2 of d_ff × d.",
+            lambda s: total(s) - s.sparse * (s.N + s.shared) * s.expert // 3,
+            "shared forgotten: The shared experts are missing, or you took them out of the N. Each sparse layer stores them beside its N routed ones.",
+            lambda s: total(s._replace(shared=0)),
+            "shared N times: You counted the shared experts N times. A sparse layer stores N routed experts and `shared` more: N + shared.",
+            lambda s: total(s) + s.sparse * (s.N - 1) * s.shared * s.expert,
+            "one shared: You counted one shared expert. There are `shared` of them in each sparse layer.",
+            lambda s: total(s._replace(shared=min(1, s.shared))),
+            "shared in the dense layers: You gave shared experts to the dense layers too. These have their one SwiGLU, and nothing beside it.",
+            lambda s: total(s) + s.dense_layers * s.shared * s.expert,
+            "router in the dense layers: You gave the dense layers a router. With one FFN there is nothing to choose: d·N weights in each of the layers − dense_layers others.",
+            lambda s: total(s) + s.dense_layers * s.d * s.N,
+            "dense layers forgotten: You gave every layer a router and experts. The first `dense_layers` have one SwiGLU of width d_ff_dense in their place.",
+            lambda s: total(s._replace(dense_layers=0)),
+            "experts in the dense layers: You gave the dense layers experts as well. They have one SwiGLU of width d_ff_dense instead.",
+            (
+                lambda s: total(s) + s.dense_layers * (s.N + s.shared) * s.expert,
+                lambda s: total(s._replace(dense_layers=0)) + s.dense,
+            ),
+            "dense of expert width: Your dense layers have the width of an expert. Theirs is d_ff_dense.",
+            lambda s: total(s._replace(d_ff_dense=s.d_ff)),
+            "no dense FFN: The dense layers have no FFN in your count. Each has a SwiGLU of width d_ff_dense: three matrices.",
+            lambda s: total(s) - s.dense,
+            "no attention in the dense layers: You counted attention in the sparse layers only. Every layer has it.",
+            lambda s: total(s) - s.dense_layers * 4 * s.d**2,
+            "attention of one layer: You counted attention once. Every layer has its own: 4·d² weights in each.",
+            lambda s: total(s) - (s.layers - 1) * 4 * s.d**2,
+            "no router: The routers are missing: d·N weights in each sparse layer.",
+            lambda s: total(s) - s.sparse * s.d * s.N,
+            "one router: You counted one router for the whole model. Each sparse layer has its own: d·N weights in each.",
+            lambda s: total(s) - (s.sparse - 1) * s.d * s.N,
+            "tied counted twice: Where `tied` is True, you counted two matrices over the vocabulary. One matrix serves as both, and is stored once.",
+            lambda s: total(s._replace(tied=False)),
+            "tied throughout: You counted one matrix over the vocabulary whatever `tied` says. Untied, input embedding and output head are two.",
+            lambda s: total(s._replace(tied=True)),
+            "tied turned round: You count one matrix where `tied` is False and two where it is True. Turn that round.",
+            lambda s: total(s._replace(tied=not s.tied)),
+            "no head: One matrix over the vocabulary is missing in each of your totals. Tied, one is stored; untied, two.",
+            lambda s: total(s) - s.embedding,
+            "no embeddings: The embeddings are missing. Tied, one matrix of vocab · d weights is stored; untied, two.",
+            lambda s: total(s) - (2 - s.tied) * s.embedding,
+            "embeddings in every layer: You multiplied the embeddings by the number of layers. The model has them once.",
+            lambda s: total(s) + (s.layers - 1) * (2 - s.tied) * s.embedding,
             "three attention matrices: Attention has a fourth matrix: queries, keys, values, and the output.",
-            less(total_of, lambda layers, d, vocab, N, k, f: layers * d * d),
+            lambda s: total(s) - s.layers * s.d**2,
             "one attention matrix: Attention has four matrices of d × d; you counted one.",
-            less(total_of, lambda layers, d, vocab, N, k, f: 3 * layers * d * d),
+            lambda s: total(s) - 3 * s.layers * s.d**2,
         ),
-        "active": by_value(
-            "total as active: This is the total. One token meets k experts of each layer.",
-            total_of,
-            "experts only: Only the k experts are counted. The token also meets attention, routers and embeddings.",
-            lambda layers, d, vocab, N, k, f: layers * k * 3 * d * f,
-            "total times k/N: You took k/N of everything. Only the routed experts shrink: attention, routers and embeddings work for every token.",
-            lambda layers, d, vocab, N, k, f: total_of(layers, d, vocab, N, k, f) * k / N,
+        "active": by_formula(
+            of_sizes,
+            "total as active: This is the total. One token meets k of the N routed experts in each sparse layer.",
+            total,
+            "experts only: Only the experts are counted. The token also meets attention, routers, dense layers and embeddings.",
+            (lambda s: s.sparse * s.k * s.expert, lambda s: s.sparse * (s.k + s.shared) * s.expert),
+            "total times k/N: You took k/N of everything. Only the routed experts shrink: all the rest works for every token.",
+            lambda s: total(s) * s.k / s.N,
+            "shared not active: The shared experts are missing among the active parameters. Every token meets them, and k routed ones besides.",
+            lambda s: active(s._replace(shared=0)),
+            "shared by the share: You took k/N of the shared experts too. The router does not choose them: every token meets each of them whole.",
+            lambda s: active(s) - s.sparse * s.shared * s.expert * (1 - s.k / s.N),
+            "shared k times: You counted the shared experts k times. A token meets k + shared experts in a sparse layer.",
+            lambda s: active(s) + s.sparse * (s.k - 1) * s.shared * s.expert,
+            "dense not active: The dense FFNs are missing among the active parameters. Every token meets them.",
+            lambda s: active(s) - s.dense,
+            "dense by the share: You took k/N of the dense FFNs too. They have no router: every token meets them whole.",
+            lambda s: active(s) - s.dense * (1 - s.k / s.N),
             "router of k: You shrank the router too. It scores all N experts, or it could not choose: d·N weights are active.",
-            less(active_of, lambda layers, d, vocab, N, k, f: layers * d * (N - k)),
-            "active without input embedding: The input embedding is missing. Some authors leave it out; here it was asked to count.",
-            less(active_of, lambda layers, d, vocab, N, k, f: vocab * d),
+            lambda s: active(s) - s.sparse * s.d * (s.N - s.k),
+            "active without input embedding: The input embedding is missing where it is not tied. Some authors leave it out; here it was asked to count.",
+            lambda s: active(s._replace(tied=True)),
+            "tied counted twice, active: Where `tied` is True, you counted the one matrix twice. The token uses it at both ends, but it is one set of weights.",
+            lambda s: active(s._replace(tied=False)),
+            "no head active: One matrix over the vocabulary is missing in each of your active counts. Tied, the token meets one; untied, two.",
+            lambda s: active(s) - s.embedding,
             "no router active: The routers are missing among the active parameters. They work for every token.",
-            less(active_of, lambda layers, d, vocab, N, k, f: layers * d * N),
-            "one router active: You counted one router for the whole model. A token meets one in each layer.",
-            less(active_of, lambda layers, d, vocab, N, k, f: (layers - 1) * d * N),
-            "one expert active: You counted one active expert. There are k.",
-            lambda layers, d, vocab, N, k, f: active_of(layers, d, vocab, N, 1, f),
+            lambda s: active(s) - s.sparse * s.d * s.N,
+            "one router active: You counted one router for the whole model. A token meets one in each sparse layer.",
+            lambda s: active(s) - (s.sparse - 1) * s.d * s.N,
+            "one expert active: You counted one active routed expert. There are k.",
+            lambda s: active(s._replace(k=1)),
         ),
-        "FLOPs": by_value(
-            "lookup counted: You counted the input embedding. A token looks up one row of it: nothing is multiplied.",
-            lambda layers, d, vocab, N, k, f: 2 * active_of(layers, d, vocab, N, k, f),
+        "FLOPs": by_formula(
+            of_sizes,
+            "lookup counted: Where the embeddings are not tied, you counted the input embedding. A token looks up one row of it: nothing is multiplied.",
+            lambda s: 2 * active(s),
+            "tied head left out: Untied it is right. Where `tied` is True you left the one matrix out, as a lookup. But it is the output head too: a product with all its rows.",
+            lambda s: 2 * (active(s) - s.embedding),
             "one for each weight: This is 1 for each weight. A weight costs a multiplication and an addition: 2.",
-            lambda layers, d, vocab, N, k, f: flops_of(layers, d, vocab, N, k, f) // 2,
-            "active as FLOPs: This is the number of active parameters. A weight costs 2 FLOPs, and the input embedding none.",
-            active_of,
-            "head left out: You left out both embeddings. The output head is a real product: d · vocab multiplications for each token.",
-            less(flops_of, lambda layers, d, vocab, N, k, f: 2 * vocab * d),
+            lambda s: flops(s) // 2,
+            "active as FLOPs: This is the number of active parameters. A weight costs 2 FLOPs where it is multiplied, and a lookup none.",
+            active,
+            "head left out: The output head is missing. It is a real product: d · vocab multiplications for each token.",
+            lambda s: flops(s) - 2 * s.embedding,
             "head counted once: The output head is doubled too: it is a product, 2 FLOPs for each of its weights.",
-            less(flops_of, lambda layers, d, vocab, N, k, f: vocab * d),
-            "all experts run: These are the FLOPs with all N experts running. k of them run.",
-            lambda layers, d, vocab, N, k, f: flops_of(layers, d, vocab, N, N, f),
-            "no router FLOPs: The routers are missing among the FLOPs. Each scores all N experts for every token: 2·d·N in each layer.",
-            less(flops_of, lambda layers, d, vocab, N, k, f: 2 * layers * d * N),
-            "router of k FLOPs: You shrank the router among the FLOPs. It scores all N experts, or it could not choose: 2·d·N in each layer.",
-            less(flops_of, lambda layers, d, vocab, N, k, f: 2 * layers * d * (N - k)),
+            lambda s: flops(s) - s.embedding,
+            "all experts run: These are the FLOPs with all N routed experts running. k of them run.",
+            lambda s: flops(s._replace(k=s.N)),
+            "no shared FLOPs: The shared experts are missing among the FLOPs. They run for every token.",
+            lambda s: flops(s._replace(shared=0)),
+            "no dense FLOPs: The dense FFNs are missing among the FLOPs. They run for every token.",
+            lambda s: flops(s) - 2 * s.dense,
+            "no router FLOPs: The routers are missing among the FLOPs. Each scores all N experts for every token: 2·d·N in each sparse layer.",
+            lambda s: flops(s) - 2 * s.sparse * s.d * s.N,
+            "router of k FLOPs: You shrank the router among the FLOPs. It scores all N experts, or it could not choose: 2·d·N in each sparse layer.",
+            lambda s: flops(s) - 2 * s.sparse * s.d * (s.N - s.k),
             "training: You counted 6 for each weight. That is a training step: forward 2, backward 4. Asked is the forward pass.",
-            lambda layers, d, vocab, N, k, f: 3 * flops_of(layers, d, vocab, N, k, f),
+            lambda s: 3 * flops(s),
         ),
     },
     mistakes=by_test(
         "swapped: Your total and active are swapped. Return all parameters first, then those that one token meets.",
-        lambda value, *sizes: all(map(agree, total_and_active(value), (active_of(*sizes), total_of(*sizes)))),
-        "active as total: This is the number of active parameters. All N experts are stored, dormant ones too.",
-        lambda value, *sizes: agree(total_and_active(value)[0], active_of(*sizes)),
+        lambda value, *sizes: all(map(agree, total_and_active(value), counts(*sizes)[1::-1])),
+        "active as total: This is the number of active parameters. All N routed experts are stored, dormant ones too.",
+        lambda value, *sizes: agree(total_and_active(value)[0], counts(*sizes)[1]),
     ),
 )

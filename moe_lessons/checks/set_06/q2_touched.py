@@ -1,89 +1,114 @@
-"""Question 6.2: how many experts a batch touches."""
+"""Question 6.2: how many experts a batch touches when some are liked more than others."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from moe_lessons.accounting import experts_touched
+from moe_lessons.checks.gates import selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_test, by_value
+from moe_lessons.checks.verdicts import by_formula, by_test, by_value
 
 
-def touched(N: int, k: int, batch: int) -> float:
-    """Return the expected number of experts that at least one of `batch` tokens selects."""
-    return N * experts_touched(N, k, batch)
+def touched(q: np.ndarray, batch: int) -> float:
+    """Return the expected number of experts that at least one token selects. q: (N,), each expert's chance."""
+    return float((1 - (1 - q) ** batch).sum())
+
+
+def uneven(rng: np.random.Generator, N: int, k: int) -> np.ndarray:
+    """Return chances q (N,) that sum to k, far from even: how often each is among the k of 200 noisy tokens.
+
+    With k above 1 one expert is chosen by all tokens, and one by none.
+    """
+    liked = 1.5 * rng.standard_normal(N)  # (N,)
+    if k > 1:
+        liked[rng.choice(N, 2, replace=False)] = -99, 99
+    return selected_mask(liked + rng.gumbel(size=(200, N)), k).mean(axis=0)  # (N,)
 
 
 def touched_cases(rng: np.random.Generator) -> list[tuple]:
-    """One token; a few, which touch some; many, which ask for more than N; a batch between."""
-    cases = [(int(rng.integers(8, 20)), 2, 1)]
-    for low, high in ((3, 6), (10, 16), (40, 60)):
-        N = int(rng.integers(24, 65))
-        cases.append((N, int(rng.integers(2, 7)), int(rng.integers(low, high))))
-    return cases
+    """One token; small and large batches; k = 1; all experts for every token; and an even router."""
+    sizes = [(int(rng.integers(low, high)), k, int(rng.integers(b, 2 * b))) for low, high, k, b in
+             ((8, 12, 3, 3), (12, 20, 4, 8), (6, 10, 2, 500), (7, 12, 1, 4))]  # fmt: skip
+    cases = [(uneven(rng, int(rng.integers(6, 10)), 2), 1), *((uneven(rng, N, k), batch) for N, k, batch in sizes)]
+    return [*cases, (np.ones(3), 4), (np.full(8, 0.25), int(rng.integers(3, 8)))]
 
 
-def within(room: Callable) -> Callable:
-    """Return the test whether a value is off by less than room(what is right); one token touches exactly k."""
+def of_chances(chance: Callable[[np.ndarray, int], np.ndarray]) -> Callable[..., Any]:
+    """Return the function of a case that adds up `chance` of q (N,), the batch B, over the experts."""
+    return lambda q, batch: chance(q, batch).sum()
 
-    def near(value: Any, N: int, k: int, batch: int) -> bool:
-        if not isinstance(value, np.ndarray) or value.ndim:
-            return False
-        right = touched(N, k, batch)
-        return abs(float(value) - right) < (1e-9 if batch == 1 else room(right))
 
-    return near
+def is_near(value: Any, q: np.ndarray, batch: int) -> bool:
+    """Tell whether a value is off by at most 5 %; where every expert is certain, by nothing."""
+    if not isinstance(value, np.ndarray) or value.ndim:
+        return False
+    room = 1e-9 if np.isin(q, (0, 1)).all() else 0.05 * touched(q, batch)
+    return abs(float(value) - touched(q, batch)) < room
 
 
 TOUCHED = FunctionQuestion(
-    **about("6.2", "How many experts a batch touches", "write it", "medium", points=2, minutes=7),
+    **about("6.2", "Uneven experts, touched", "write it", "medium", points=2, minutes=8),
     hints=(
-        "Look at one expert and one token. With what chance does the token *not* choose it? And with what chance do all B tokens not choose it?",
-        "One token leaves an expert out with probability 1 − k/N, and B independent tokens with (1 − k/N)^B. An expectation of a count is the sum of the chances: N times the rest to 1.",
+        "Look at one expert i. With what chance does one token *not* choose it? And with what chance do all tokens of the batch not choose it?",
+        "An expected number is a sum of chances, also where the experts of one token depend on each other. So add up, expert by expert, the rest to 1 of (1 − qᵢ)^B.",
     ),
-    idea="Count the experts that nobody chose: each of the N is missed by all B tokens with probability (1 − k/N)^B.",
+    idea="The expectation of a count is the sum of the chances of what is counted. Expert i is missed by all B tokens with probability (1 − qᵢ)^B, so Σ 1 − (1 − qᵢ)^B are touched.",
+    takeaway="For independent tokens 1 − (1 − k/N)^B is the upper end: a balanced router reads the most weights, and an uneven one pays with a queue at its favourites.",
     answer="my_touched",
-    parameters=("N", "k", "batch"),
-    stands_for=("accounting.experts_touched", "accounting.parameters_read"),
+    parameters=("q", "batch"),
     cases=touched_cases,
     reference=touched,
+    quiet=True,
     mistakes=by_value(
-        "added up: You added k for each token. Two tokens may choose the same expert, and it is touched once.",
-        lambda N, k, batch: batch * k,
-        "added up to N: You added k for each token, up to N. Two tokens may choose the same expert: some experts are chosen twice, and others still not at all.",
-        lambda N, k, batch: min(N, batch * k),
-        "with replacement: You let the k choices of one token fall on the same expert. A token's k experts are different: it misses an expert with probability 1 − k/N, not (1 − 1/N)^k.",
-        lambda N, k, batch: N * (1 - (1 - 1 / N) ** (k * batch)),
-        "one choice each: You took k = 1: each token chooses k experts, so it misses one with probability 1 − k/N.",
-        lambda N, k, batch: N * (1 - (1 - 1 / N) ** batch),
-        "untouched: These are the experts that no token chose. Take them from N.",
-        lambda N, k, batch: N * (1 - k / N) ** batch,
-        "fraction: This is the fraction of the experts. Asked is how many: times N.",
-        experts_touched,
+        "even formula: This is the lesson's formula, with the mean of q for k/N. It holds only where all experts are equally likely. Elsewhere it is too high: favourites are chosen again and again, so put each expert's own qᵢ into it.",
+        lambda q, batch: q.size * (1 - (1 - q.mean()) ** batch),
+        "added up: You added up the choices. Two tokens may choose the same expert, and it is touched once.",
+        lambda q, batch: batch * q.sum(),
+        "added up to N: You added up the choices, up to N. Two tokens may choose the same expert: some are chosen twice, and others still not at all.",
+        lambda q, batch: min(q.size, batch * q.sum()),
+        "not added up: These are the chances, one for each expert. The expected number is their sum.",
+        lambda q, batch: 1 - (1 - q) ** batch,
+        "fraction: This is the fraction of the experts. Asked is how many: the sum of the chances.",
+        lambda q, batch: touched(q, batch) / q.size,
         "fraction untouched: This is the fraction of experts that no token chose. Asked is how many are chosen.",
-        lambda N, k, batch: (1 - k / N) ** batch,
+        lambda q, batch: 1 - touched(q, batch) / q.size,
         "percent: This is in percent of the experts. Asked is how many experts.",
-        lambda N, k, batch: 100 * experts_touched(N, k, batch),
-        "batch ignored: You return k, whatever the batch is. Other tokens choose other experts.",
-        lambda N, k, batch: k,
+        lambda q, batch: 100 * touched(q, batch) / q.size,
+        "batch ignored: This is the sum of q, whatever the batch is. Other tokens choose other experts.",
+        lambda q, batch: q.sum(),
         "all: You return N, whatever the batch is. A small batch leaves experts out.",
-        lambda N, k, batch: N,
-        "all chosen: (k/N)^B is the chance that every token chooses an expert. One token is enough to touch it.",
-        lambda N, k, batch: N * (k / N) ** batch,
-        "all chosen, turned round: (k/N)^B is the chance that every token chooses an expert, and you took it from 1. An expert stays untouched if every token misses it: (1 − k/N)^B.",
-        lambda N, k, batch: N * (1 - (k / N) ** batch),
-        "times k: The chance in the brackets is right, and each of all N experts has it: times N, not k.",
-        lambda N, k, batch: k * experts_touched(N, k, batch),
-        "nothing: You return 0. Did you write k // N? That drops the fraction: k / N keeps it.",
-        lambda N, k, batch: 0,
+        lambda q, batch: q.size,
+        "all that can be chosen: You counted the experts whose qᵢ is above 0. That is right for an endless batch; a small one leaves some of them out.",
+        lambda q, batch: np.count_nonzero(q),
+        "product: You multiplied the chances of all experts. How many are touched is a sum over the experts: each one counts for itself.",
+        (lambda q, batch: 1 - np.prod((1 - q) ** batch), lambda q, batch: q.size * (1 - np.prod((1 - q) ** batch))),
         "rounded: You rounded to whole experts. An expectation need not be whole: return it as it is.",
-        lambda N, k, batch: np.rint(touched(N, k, batch)),
+        lambda q, batch: np.rint(touched(q, batch)),
+        "rounded, each expert: You rounded each expert's chance. Add the chances up as they are.",
+        lambda q, batch: np.rint(1 - (1 - q) ** batch).sum(),
+    )
+    + by_formula(
+        of_chances,
+        "untouched: These are the experts that no token chose. Take them from N.",
+        lambda q, batch: (1 - q) ** batch,
+        "added up to 1: You let the chances of the tokens add up, B·qᵢ, up to 1. But two tokens may both choose expert i: it is missed by all with probability (1 − qᵢ)^B.",
+        lambda q, batch: np.minimum(1, batch * q),
+        "all chosen: qᵢ^B is the chance that every token chooses expert i. One token is enough to touch it.",
+        lambda q, batch: q**batch,
+        "all chosen, turned round: qᵢ^B is the chance that every token chooses expert i, and you took it from 1. An expert stays untouched if every token misses it: (1 − qᵢ)^B.",
+        lambda q, batch: 1 - q**batch,
+        "one choice each: You made q sum to 1, as if a token chose one expert. q is right as it is: qᵢ is the chance that i is among the token's k.",
+        lambda q, batch: 1 - (1 - q / q.sum()) ** batch,
+        "with replacement: You made q sum to 1 and let each token draw k times. A token's k experts are different, and q already holds this: a token misses expert i with probability 1 − qᵢ.",
+        lambda q, batch: 1 - (1 - q / q.sum()) ** (batch * q.sum()),
+        "exponential: e^(−B·qᵢ) is near (1 − qᵢ)^B for small qᵢ only. Here some are large.",
+        lambda q, batch: 1 - np.exp(-batch * q),
+        "exactly once: These are the experts that exactly one token chose. Touched are also those that several chose.",
+        lambda q, batch: batch * q * (1 - q) ** (batch - 1),
     )
     + by_test(
-        ": Right to two decimals. Return it as it is: an expectation has more of them.",
-        within(lambda right: 0.006),
         "simulated: Near, but not equal. Did you simulate? Asked is a formula: what is the chance that one expert is missed by all?",
-        within(lambda right: 0.05 * right),
+        is_near,
     ),
 )

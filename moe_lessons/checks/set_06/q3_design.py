@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from moe_lessons.accounting import active_breakdown, breakdown, experts_touched, flops_per_token, layer_counts
+from moe_lessons.accounting import active_breakdown, experts_touched, layer_counts
 from moe_lessons.checks.forms import Fields, whole
 from moe_lessons.checks.question import Data, Reply, VariableQuestion, about
-from moe_lessons.checks.set_06.q1_counts import plain_decoder, without_norms
+from moe_lessons.checks.set_06.q1_counts import Sizes, decoder, flops, total
 from moe_lessons.checks.verdicts import Facts, Fault, Verdict, by_test, filled
 
 VOCAB = 32_000
@@ -23,13 +23,12 @@ MOST_GB, LEAST_BILLIONS, MOST_GFLOPS, LEAST_WORK, MOST_TOUCHED, MOST_ROUTER = 24
 
 def design_found(layers: int, d_model: int, d_ff: int, num_experts: int, top_k: int) -> dict[str, float]:
     """Return what the demands are about: billions of parameters, GFLOPs, millions of weights, shares in percent."""
-    config = plain_decoder(layers, d_model, VOCAB, num_experts, top_k, d_ff)
-    total = without_norms(breakdown(config))
+    sizes = Sizes(layers, d_model, VOCAB, num_experts, top_k, d_ff)
     return {
-        "gigabytes": 2 * total / 1e9,
-        "billions": total / 1e9,
-        "gflops": flops_per_token(config) / 1e9,
-        "work": active_breakdown(config)["routed experts"] / 1e6,
+        "gigabytes": 2 * total(sizes) / 1e9,
+        "billions": total(sizes) / 1e9,
+        "gflops": flops(sizes) / 1e9,
+        "work": active_breakdown(decoder(sizes))["routed experts"] / 1e6,
         "touched": 100 * experts_touched(num_experts, top_k, 8),
         "router": 100 * layer_counts(d_model, d_ff, num_experts, top_k).router_share,
     }
@@ -57,23 +56,24 @@ class DesignQuestion(VariableQuestion):
 DESIGN = DesignQuestion(
     **about("6.3", "A model under two budgets", "design an experiment", "medium", points=3, minutes=12),
     hints=(
-        "Take the demands in this order. Choose layers and d so that attention and head leave FLOPs for the experts. Then k·f from the active expert weights, N·f from the total. What remains is how finely you split: k and N up, f down.",
-        "With 16 layers and d = 2048, attention and head cost about 0.7 GFLOPs. k·f near 5000 then gives about 500 million active expert weights, and N about 20 times k gives a total a little above 10 billion. Now choose k: few and wide experts, or many and narrow ones?",
+        "Take the demands in this order. Choose layers and d so that attention and head leave FLOPs for the experts. Then k·d_ff from the active expert weights, N·d_ff from the total. What remains is how finely you split: k and N up, d_ff down.",
+        "With 16 layers and d = 2048, attention and head cost about 0.7 GFLOPs. k·d_ff near 5000 then gives about 500 million active expert weights, and N about 20 times k gives a total a little above 10 billion. Now choose k: few and wide experts, or many and narrow ones?",
     ),
-    idea="N·f sets the memory, k·f the FLOPs, k/N what a batch reads, and N/(k·f) what the router costs: four knobs, almost one for each demand.",
+    idea="N·d_ff sets the memory, k·d_ff the FLOPs, k/N what a batch reads, and N/(k·d_ff) what the router costs: four knobs, almost one for each demand.",
+    takeaway="More experts cost memory and hardly any compute, finer ones cost router: in a configuration look at N·d_ff and k·d_ff before you look at N and k.",
     answer="my_design",
     mistakes=by_test(
         f"memory: Too much to store. Memory holds all N experts, dormant or not; k plays no part in it. Yours: {{gigabytes:.4g}} GB at 16 bits; at most {MOST_GB}.",
         lambda found: found.gigabytes > MOST_GB,
-        f"too small: Too few parameters in all. N·f decides, and it costs no FLOPs while k·f stays. Yours: {{billions:.4g}} billion parameters; at least {LEAST_BILLIONS}.",
+        f"too small: Too few parameters in all. N·d_ff decides, and it costs no FLOPs while k·d_ff stays. Yours: {{billions:.4g}} billion parameters; at least {LEAST_BILLIONS}.",
         lambda found: found.billions < LEAST_BILLIONS,
-        f"compute: Too many FLOPs. They grow with layers · (4d² + 3dkf), and hardly with N. Yours: {{gflops:.4g}} GFLOPs for one token; at most {MOST_GFLOPS}.",
+        f"compute: Too many FLOPs. They grow with layers · (4d² + 3·d·k·d_ff), and hardly with N. Yours: {{gflops:.4g}} GFLOPs for one token; at most {MOST_GFLOPS}.",
         lambda found: found.gflops > MOST_GFLOPS,
-        f"too little work: The experts of one token do too little: layers · 3dkf. Yours: {{work:.4g}} million active expert weights; at least {LEAST_WORK}.",
+        f"too little work: The experts of one token do too little: layers · 3·d·k·d_ff. Yours: {{work:.4g}} million active expert weights; at least {LEAST_WORK}.",
         lambda found: found.work < LEAST_WORK,
         f"batch: A batch touches too many experts. Only k/N counts here: 1 − (1 − k/N)^8. Yours: {{touched:.4g}} % of the experts for 8 tokens; at most {MOST_TOUCHED}.",
         lambda found: found.touched > MOST_TOUCHED,
-        f"router: The router costs too much for such small experts: its share is dN / 3dkf, so finer experts make it grow. Yours: {{router:.4g}} % of the FLOPs of the k experts; at most {MOST_ROUTER}.",
+        f"router: The router costs too much for such small experts: its share is dN / (3·d·k·d_ff), so finer experts make it grow. Yours: {{router:.4g}} % of the FLOPs of the k experts; at most {MOST_ROUTER}.",
         lambda found: found.router > MOST_ROUTER,
     ),
 )

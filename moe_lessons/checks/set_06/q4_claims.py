@@ -146,6 +146,7 @@ CLAIMS = EntriesQuestion(
         "A, B and C divide two rows of one column; A asks what is *spared*. D and E divide two columns of one row. F and G speak of quality and of time.",
     ),
     idea="A saving needs a baseline, a batch is not a token, and a count of FLOPs or bytes is neither a time nor a quality.",
+    takeaway="When somebody says that a sparse model saves something, ask three things: of what, against which other model, and for how many tokens at once.",
     answer="my_figures",
     form=Fields(dict.fromkeys(ADVICE, Percent("a number in percent, or None"))),
     expected=allowed,

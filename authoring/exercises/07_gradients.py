@@ -4,8 +4,9 @@
 # {{questions}}, on [](lesson:07). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
-# You can check as often as you like. Stuck? Open a hint. In 7.1 to 7.5 your functions are given numpy arrays; return
-# arrays or tensors, whichever you like. 7.6 is torch. You may use what is imported below, and what you wrote yourself.
+# You can check as often as you like. Stuck? Open a hint. In 7.1, 7.2, 7.3 and 7.5 your functions are given numpy arrays;
+# return arrays or tensors, whichever you like. 7.6 is torch. You may use what is imported below, and what you wrote
+# yourself.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -16,22 +17,29 @@ from moe_lessons.checks.set_07 import GIVEN_A, GIVEN_LOGITS, delivered_gradients
 from moe_lessons.routing import gate_weights, log_sum_exp, softmax, top_k
 
 # %% [markdown]
-# ## 7.1 The Jacobian of the softmax
+# ## 7.1 The Jacobian of another gate
 #
 # {{about 7.1}}
 #
-# Every gradient below goes through a softmax. Return the matrix of its derivatives for one token: entry [i, j] says how
-# fast probability i rises when logit j rises, ∂pᵢ/∂hⱼ.
+# Many configurations of today score each expert by a sigmoid, and divide the scores by their sum. With all N experts
+# kept that is
+#
+# $$s_i = \frac{1}{1 + e^{-h_i}}, \qquad w_i = \frac{s_i}{s_1 + \dots + s_N}.$$
+#
+# Return the matrix of derivatives for one token: entry [i, j] says how fast **weight i** rises when **logit j** rises,
+# ∂wᵢ/∂hⱼ. The weight is in the row, the logit in the column. N is at least 2, and no logit is beyond ±6.
 #
 # {{hints 7.1}}
 
 
 # %% name="answer-7-1"
 def my_jacobian(logits):
-    """logits (N,) -> (N, N), entry [i, j] is the derivative of p_i with respect to logit j"""
+    """logits (N,) -> (N, N), entry [i, j] is the derivative of w_i with respect to logit j"""
     # BEGIN SOLUTION
-    p = softmax(logits)  # (N,)
-    return np.diag(p) - np.outer(p, p)
+    s = 1 / (1 + np.exp(-logits))  # (N,)
+    w = s / s.sum()  # (N,)
+    along_scores = (np.eye(len(s)) - w[:, None]) / s.sum()  # (N, N): how weight i moves with score j
+    return along_scores * (s * (1 - s))  # (N, N): each column times the slope of its score
     # END SOLUTION
 
 
@@ -39,60 +47,79 @@ def my_jacobian(logits):
 check("7.1", my_jacobian)
 
 # %% [markdown]
-# ## 7.2 Form A: who hears of the loss
+# Print the sums of your matrix's columns and of its rows, for any logits. The columns sum to 0, as for the softmax: what
+# one weight gains, the others lose. The rows do not. In a softmax they do, because raising all logits by the same amount
+# changes nothing. This gate knows where 0 is.
+#
+# ## 7.2 All the way to W_g and x
 #
 # {{about 7.2}}
 #
-# Form A, `topk_softmax`, takes the softmax over the k largest logits of a token. The output is y = Σ wᵢEᵢ(x) over the
-# selected experts. Let v = ∂L/∂y. The one number that the router can hear of expert i is aᵢ = v · Eᵢ(x), which is
-# ∂L/∂wᵢ: positive when a larger weight would make the loss larger.
+# A batch `x` of T tokens meets a router: the logits are h = x W_g. Form A, `topk_softmax`, takes the softmax over the k
+# largest logits of each token. For token t and expert i, `a[t, i]` is the slope of the loss along that weight, ∂L/∂w: a
+# number for *every* expert, also for those that were not selected. Which of them may enter is for you to say.
 #
-# Return ∂L/∂h for a batch of T tokens: for each token, one number for each of its N logits. `a` holds aᵢ for all experts,
-# also for those that were not selected; which of them may enter is for you to say. For each token exactly k experts are selected, for any k from 1 on. Of equal
-# logits the lower index comes first, and the selection counts as fixed: it carries no gradient.
+# Return two gradients of the one loss L, to which all tokens of the batch contribute:
+#
+# - ∂L/∂W_g, in the shape of `W_g`, (d, N);
+# - the part of ∂L/∂x that comes **through the router**, in the shape of `x`, (T, d). (Another part comes through the
+#   experts. Leave it out.)
+#
+# For each token exactly k experts are selected, k from 1 to N. Of equal logits the lower index comes first, and the
+# selection counts as fixed: it carries no gradient.
 #
 # {{hints 7.2}}
 
 
 # %% name="answer-7-2"
-def my_gradient_a(logits, a, k):
-    """logits (T, N), a (T, N), k -> dL/dh of form A, (T, N)"""
+def my_router_gradients(x, W_g, a, k):
+    """x (T, d), W_g (d, N), a (T, N), k -> dL/dW_g (d, N), and dL/dx through the router (T, d)"""
     # BEGIN SOLUTION
-    w = gate_weights(logits, k)  # (T, N), 0 for the unselected
-    return w * (a - (w * a).sum(axis=-1, keepdims=True))  # (T, N)
+    w = gate_weights(x @ W_g, k)  # (T, N), 0 for the unselected
+    g = w * (a - (w * a).sum(axis=-1, keepdims=True))  # (T, N), the slope along each logit
+    return x.T @ g, g @ W_g.T  # (d, N), (T, d)
     # END SOLUTION
 
 
 # %%
-check("7.2", my_gradient_a)
+check("7.2", my_router_gradients)
 
 # %% [markdown]
-# ## 7.3 Form B: a push without knowledge
+# ## 7.3 What form B's gradient tells of the experts
 #
 # {{about 7.3}}
 #
-# The same for form B, `softmax_topk`: the softmax runs over all N logits, and the k largest probabilities are kept as
-# they are. Inputs and selection are as in 7.2.
+# Now backwards. Somebody ran form B, `softmax_topk`: the softmax over all N logits, of which the k largest are kept as
+# they are. You have the logits (T, N) and the gradient `g` = ∂L/∂h (T, N) that came back, and k. You do not have the
+# experts, nor the aᵢ = v · Eᵢ(x). What can you find out about them?
+#
+# Return an array (T, N): aᵢ for each kept expert of each token, `np.nan` for each cut one. k is from 1 to N − 1, so at
+# least one expert is cut. Of equal logits the lower index is kept. No probability is below 0.0001, so you may divide by
+# it.
 #
 # {{hints 7.3}}
 
 
 # %% name="answer-7-3"
-def my_gradient_b(logits, a, k):
-    """logits (T, N), a (T, N), k -> dL/dh of form B, (T, N)"""
+def my_usefulness(logits, g, k):
+    """logits (T, N), g = dL/dh of form B (T, N), k -> a of the kept experts, nan for the cut ones (T, N)"""
     # BEGIN SOLUTION
     p = softmax(logits)  # (T, N)
-    selected = top_k(logits, k)[1]  # (T, k)
-    kept = np.zeros_like(a)  # (T, N)
-    np.put_along_axis(kept, selected, np.take_along_axis(a, selected, axis=-1), axis=-1)
-    return p * (kept - (p * kept).sum(axis=-1, keepdims=True))  # (T, N)
+    kept = np.zeros(logits.shape, dtype=bool)  # (T, N)
+    np.put_along_axis(kept, top_k(logits, k)[1], True, axis=-1)
+    per_p = g / p  # (T, N): a − s for the kept, −s for the cut
+    minus_s = np.where(kept, 0, per_p).sum(axis=-1, keepdims=True) / (~kept).sum(axis=-1, keepdims=True)  # (T, 1)
+    return np.where(kept, per_p - minus_s, np.nan)  # (T, N)
     # END SOLUTION
 
 
 # %%
-check("7.3", my_gradient_b)
+check("7.3", my_usefulness)
 
 # %% [markdown]
+# For form A there is no such way back: add the same number to all a of a token, and its ∂L/∂h is the same as before. There
+# the gradient compares the kept and never says how good they are.
+#
 # ## 7.4 Three routers, not as ordered
 #
 # {{about 7.4}}
@@ -153,23 +180,34 @@ check("7.4", my_diagnosis)
 # A column of zeros did not occur. It would have had two explanations that the gradient cannot tell apart: one renormalised
 # expert, whose weight is always 1, or a gate that was detached. Then you look at the weights.
 #
-# ## 7.5 The z-loss and its gradient
+# ## 7.5 The z-loss, with padding
 #
 # {{about 7.5}}
 #
 # The router z-loss (Zoph et al. 2022, arXiv:2202.08906) takes one number for each token, the log-sum-exp of its logits,
-# and returns the mean over the tokens of its square. Return this loss, without a coefficient, and its gradient with
-# respect to the logits. Both must be right for logits around 10000 and −10000 too.
+# and returns the mean over the tokens of its square. Its gradient is in the lesson's *deeper* part. But real batches are
+# filled up: texts differ in length, and the places behind a short one hold no token.
+#
+# So you get `logits` (T, N) and `mask` (T,), an array of booleans, True for a real token. A **padded row counts
+# nothing**, and it may hold **anything**: numbers, NaN, ∞, −∞ everywhere. Return
+#
+# - the loss: the mean over the *real* tokens of the squared log-sum-exp, without a coefficient;
+# - its gradient with respect to the logits, (T, N), exactly 0 in padded rows.
+#
+# At least one token is real. Both must be right for real logits around 10000 and −10000. In a real row some logits, never
+# all, may be −∞: a masked expert, which gets the gradient 0.
 #
 # {{hints 7.5}}
 
 
 # %% name="answer-7-5"
-def my_z_loss(logits):
-    """logits (T, N) -> the loss, one number, and its gradient (T, N)"""
+def my_z_loss(logits, mask):
+    """logits (T, N), mask (T,), True for a real token -> the loss, one number, and its gradient (T, N)"""
     # BEGIN SOLUTION
-    z = log_sum_exp(logits)  # (T,)
-    gradient = 2 * z[:, None] * softmax(logits) / len(logits)  # (T, N)
+    real = logits[mask]  # (n, N): from here on there is no padding
+    z = log_sum_exp(real)  # (n,)
+    gradient = np.zeros(logits.shape)  # (T, N)
+    gradient[mask] = 2 * z[:, None] * softmax(real) / len(real)
     return (z**2).mean(), gradient
     # END SOLUTION
 
@@ -178,42 +216,48 @@ def my_z_loss(logits):
 check("7.5", my_z_loss)
 
 # %% [markdown]
-# ## 7.6 Sparse forward, dense gradient
+# ## 7.6 Half-dense: two more may be heard
 #
 # {{about 7.6}}
 #
-# In 7.2 the unselected experts hear nothing, in 7.3 they are pushed blindly. Suppose you can afford to run all experts.
-# Then the router can hear of each of them, while the output stays that of top-k. Write a function of torch tensors for
-# one token: `logits` (N,), `outputs` (N, d), the outputs of **all** experts, and k. It returns y (d,). For v = ∂L/∂y, let
-# autograd find
+# In form A the unselected experts hear nothing. The estimator in the lesson's *deeper* part lets all N be heard, and so
+# all N must run. Here is something in between. The k best experts make the output. The next m run as well, but only so
+# that the router hears of them: they do not count in the output, and they do not learn. With m = 0 that is plain form A,
+# with k + m = N every expert is heard.
 #
-# - forward: y is the output of form A, Σ wᵢEᵢ over the k selected, and of nothing else;
-# - router: ∂L/∂hⱼ is that of a layer which runs all experts, pⱼ(aⱼ − Σ pᵢaᵢ) with the sum over all N;
-# - experts: ∂L/∂Eᵢ is wᵢv for the selected and 0 for the others, as in plain top-k.
+# Write a function of torch tensors for one token: `logits` (N,), `outputs` (N, d), k and m, where k ≥ 1, m ≥ 0 and
+# k + m ≤ N. It returns y (d,). For v = ∂L/∂y and aᵢ = v · Eᵢ, let autograd find
 #
-# The course's numpy functions cut the gradient off: use `torch.softmax`, `torch.topk` and the like. There are no ties here.
+# - forward: y is the output of form A with the **k** best, Σ wᵢEᵢ, and nothing else;
+# - router: ∂L/∂h is that of form A with the **k + m** best. With uᵢ for its weights it is uⱼ(aⱼ − Σ uᵢaᵢ), and 0 for all
+#   that are not heard;
+# - experts: ∂L/∂Eᵢ is wᵢv for the k selected, and exactly 0 for all others.
+#
+# `outputs` holds all N rows, to keep it simple; yours reads k + m of them, or gives the others no part. The course's numpy
+# functions cut the gradient off: use `torch.softmax`, `torch.topk` and the like. There are no ties here.
 #
 # {{hints 7.6}}
 
 
 # %% name="answer-7-6"
-def my_dense_estimator(logits, outputs, k):
-    """logits (N,), outputs (N, d), k; torch tensors -> y (d,)"""
+def my_estimator(logits, outputs, k, m):
+    """logits (N,), outputs (N, d), k, m; torch tensors -> y (d,)"""
     # BEGIN SOLUTION
-    p = torch.softmax(logits, dim=-1)  # (N,)
-    values, selected = logits.detach().topk(k)  # (k,) each
-    w = torch.zeros_like(p).scatter(-1, selected, torch.softmax(values, dim=-1))  # (N,), without a gradient
-    weights = w + (p - p.detach())  # (N,): the value of w, the derivative of p
-    return weights @ outputs  # (d,)
+    values, best = logits.topk(k + m)  # (k + m,) each, the best first
+    u = torch.softmax(values, dim=-1)  # (k + m,), what the router hears
+    w = torch.softmax(values[:k].detach(), dim=-1)  # (k,), without a gradient
+    w = torch.nn.functional.pad(w, (0, m))  # (k + m,), 0 for the m more
+    weights = w + (u - u.detach())  # (k + m,): the value of w, the derivative of u
+    return weights @ outputs[best]  # (d,)
     # END SOLUTION
 
 
 # %%
-check("7.6", my_dense_estimator)
+check("7.6", my_estimator)
 
 # %% [markdown]
-# You have written the straight-through estimator that MoE layers are often said to use. It needs every expert's output
-# for every token, so nothing is saved. Lesson 07 measures what it buys.
+# Lesson 07 measures what its estimator buys when all are heard. What two more buy, nobody has told you: it would take
+# the same experiment, with its control.
 #
 # ## Where you stand
 

@@ -163,7 +163,8 @@ class FunctionQuestion(CalledQuestion):
 
     `parts` names the entries of a tuple answer, in order, or gives the mistakes of each; empty means that the answer is
     a single value. A mistake is named when it shows in every case. A test among `mistakes` is called with the value,
-    what was noted, if anything is, and the case; in a question with parts, that of no part sees the whole answer.
+    what was noted, if anything is, and the case; in a question with parts, that of no part sees the whole answer, also
+    one that has not these parts.
     A test may return words for True: they say what was seen. `read` makes of a value (and its case) what is compared.
     `shown` says, of a value, what is right and the case, what is seen of a wrong value, in the place of `difference`.
     `afterwards` looks at right values, called as a test is: it returns a `Fault` or None.
@@ -188,7 +189,7 @@ class FunctionQuestion(CalledQuestion):
         if not isinstance(values, list) or len(values) != len(cases):
             return NO_ANSWER
         expected = [self.reference(*case) for case in cases]
-        if unfit := self._unfit(values):
+        if unfit := self._unfit(values, cases, reply):
             return unfit
         for part, got, wanted in self._columns(values, expected):
             came = [self._read(value, case) for value, case in zip(got, cases, strict=True)]
@@ -196,13 +197,15 @@ class FunctionQuestion(CalledQuestion):
                 return self._not_yet(part, came, wanted, cases, reply)
         return self._right(cases, reply)
 
-    def _unfit(self, values: list) -> Verdict | None:
+    def _unfit(self, values: list, cases: list[tuple], reply: Reply) -> Verdict | None:
         """Return a verdict on answers that have not the parts that were asked for, or None."""
         if not self.parts:
             return None
         wrong = next((value for value in values if unpack(value, self.parts) is None), values)
         if wrong is not values:
-            return Verdict(False, self._wrong_parts(wrong))
+            mistake, _ = self._recognised("", values, cases, reply)
+            found = self._wrong_parts(wrong)
+            return Verdict(False, mistake.why, mistake.name, found) if mistake else Verdict(False, found)
         lost = [value[0] for value in values if self.slopes and value[1] is None]
         return Verdict(False, f"Expected a torch tensor. Came {describe(lost[0])}. {ONLY_TENSORS}") if lost else None
 

@@ -27,30 +27,51 @@ def quotient(function, h, step=1e-5):
 # --- 7.1 ----------------------------------------------------------------------------------------------------------
 
 
+def sigmoid(h):
+    return 1 / (1 + np.exp(-h))
+
+
+def sigmoid_gate(h):
+    scores = sigmoid(h)
+    return scores / scores.sum()
+
+
+def in_torch(h):
+    scores = torch.sigmoid(h)
+    return scores / scores.sum()
+
+
 def jacobian_by_loop(logits):
-    p = softmax(logits)
-    N = len(p)
-    return [[p[i] * ((i == j) - p[j]) for j in range(N)] for i in range(N)]
+    scores = [1 / (1 + np.exp(-float(h))) for h in logits]
+    total, N = sum(scores), len(scores)
+    slopes = [score * (1 - score) for score in scores]
+    return [[slopes[j] * ((i == j) / total - scores[i] / total**2) for j in range(N)] for i in range(N)]
 
 
 def jacobian_by_autograd(logits):
-    return torch.autograd.functional.jacobian(lambda h: torch.softmax(h, -1), torch.tensor(logits))
+    return torch.autograd.functional.jacobian(in_torch, torch.tensor(logits))
 
 
 def jacobian_by_rows(logits):
     h = torch.tensor(logits, dtype=torch.float32, requires_grad=True)
-    p = torch.softmax(h, -1)
-    return torch.stack([torch.autograd.grad(entry, h, retain_graph=True)[0] for entry in p])
+    return torch.stack([torch.autograd.grad(weight, h, retain_graph=True)[0] for weight in in_torch(h)])
+
+
+def jacobian_by_matrices(logits):
+    scores, N = sigmoid(logits), len(logits)
+    outer = (np.eye(N) - np.outer(sigmoid_gate(logits), np.ones(N))) / scores.sum()
+    return outer @ np.diag(scores * (1 - scores))
 
 
 def gradient_of_the_sum(logits):
     h = torch.tensor(logits, requires_grad=True)
-    torch.softmax(h, -1).sum().backward()
+    in_torch(h).sum().backward()
     return h.grad
 
 
-def of_p(formula):
-    return lambda logits: formula(softmax(logits))
+def of_s(formula):
+    """A formula of s, w and the identity."""
+    return lambda logits: formula(sigmoid(logits), sigmoid_gate(logits), np.eye(len(logits)))
 
 
 # --- 7.2 and 7.3 --------------------------------------------------------------------------------------------------
@@ -62,136 +83,229 @@ def gate(h, k, form, selected=None):
     return e * selected / (e[selected].sum() if form == "A" else e.sum())
 
 
-def by_autograd(form, dtype=torch.float64, stable=True):
-    def answer(logits, a, k):
-        h = torch.tensor(logits, dtype=dtype, requires_grad=True)
-        chosen = h.sort(descending=True, stable=stable).indices[:k]
-        weights = torch.softmax(h[chosen], -1) if form == "A" else torch.softmax(h, -1)[chosen]
-        (weights * torch.tensor(a, dtype=dtype)[chosen]).sum().backward()
-        return h.grad
-
-    return answer
+def slopes_by_jacobian(h, a, k):
+    w = gate(h, k, "A")
+    return a @ (np.diag(w) - np.outer(w, w))
 
 
-def renormalised_by_autograd(logits, a, k):
-    h = torch.tensor(logits, requires_grad=True)
-    p = torch.softmax(h, -1) * torch.tensor(mask(logits, k))
-    ((p / p.sum()) @ torch.tensor(a)).backward()
-    return h.grad
+def with_selection(select):
+    def slopes(h, a, k):
+        chosen = select(h, a, k)
+        w = gate(h, k, "A", chosen)
+        return w * (a - w @ a)
+
+    return slopes
 
 
-def by_differences(form):
-    def answer(logits, a, k):
-        chosen = mask(logits, k)
-        return quotient(lambda h: gate(h, k, form, chosen) @ a, logits)
-
-    return answer
-
-
-def by_differences_selecting_anew(form, step=1e-5):
-    return lambda logits, a, k: quotient(lambda h: gate(h, k, form) @ a, logits, step)
-
-
-def by_jacobian(form):
-    def answer(logits, a, k):
-        chosen = mask(logits, k)
-        if form == "A":
-            w = gate(logits, k, "A")
-            return a @ (np.diag(w) - np.outer(w, w))
-        p = softmax(logits)
-        return np.einsum("i,ij->j", a * chosen, np.diag(p) - np.outer(p, p))
-
-    return answer
-
-
-def by_loop(form):
-    def answer(logits, a, k):
-        w, chosen = gate(logits, k, form), set(order(logits, k).tolist())
-        p = softmax(logits)
-        mean = sum(w[i] * a[i] for i in chosen)
-        result = []
-        for j in range(len(logits)):
-            share = w[j] if form == "A" else p[j]
-            result.append(float(share * ((a[j] if j in chosen else 0) - mean)))
-        return result
-
-    return answer
-
-
-def with_selection(form, select):
-    def answer(logits, a, k):
-        chosen = select(logits, a, k)
-        e = np.exp(logits)
-        front = e * chosen / e[chosen].sum() if form == "A" else e / e.sum()
-        return front * (chosen * a - front @ (chosen * a))
-
-    return answer
-
-
-def middle_of_the_tied(logits, a, k):
+def middle_of_the_tied(h, a, k):
     """As an unstable sort might: of equal logits neither the first nor the last."""
-    chosen = mask(logits, k)
-    tied = np.flatnonzero(logits == logits[order(logits, k)[-1]])
+    chosen = mask(h, k)
+    tied = np.flatnonzero(h == h[order(h, k)[-1]])
     if len(tied) > 1:
-        chosen = logits > logits[tied[0]]
+        chosen = h > h[tied[0]]
         chosen[tied[1]] = True
     return chosen
 
 
 def parts(formula):
-    """A wrong formula of p, w (form A), a and s (1 for the selected)."""
-    return lambda logits, a, k: formula(softmax(logits), gate(logits, k, "A"), a, mask(logits, k) * 1.0)
+    """A formula of p, w (form A), a and s (1 for the selected), for one token."""
+    return lambda h, a, k: formula(softmax(h), gate(h, k, "A"), a, mask(h, k) * 1.0)
 
 
-def masked_with_zero(logits, a, k, throughout=False):
-    chosen = mask(logits, k)
-    w = softmax(logits * chosen)
+def masked_with_zero(h, a, k, throughout=False):
+    chosen = mask(h, k)
+    w = softmax(h * chosen)
     g = w * (a - w @ a)
     return g if throughout else g * chosen
 
 
-def batched(answer):
-    """An answer about one token (h (N,), a (N,), k), called for each token of a batch."""
-    return lambda logits, a, k: np.stack([np.asarray(answer(*rows, k)) for rows in zip(logits, a, strict=True)])
+def each(slopes):
+    """Slopes of one token (h (N,), a (N,), k), for each token of a batch. (T, N)."""
+    return lambda h, a, k: np.stack([slopes(*rows, k) for rows in zip(h, a, strict=True)])
 
 
-def each_batched(answers):
-    if isinstance(answers, dict):
-        return {name: batched(answer) for name, answer in answers.items()}
-    return [batched(answer) for answer in answers]
+right_slopes = each(slopes_by_jacobian)
 
 
-def a_batch_at_once(logits, a, k):
-    chosen = np.argsort(-logits, axis=-1, kind="stable")[:, :k]
-    w = softmax(np.take_along_axis(logits, chosen, -1))
-    own = np.take_along_axis(a, chosen, -1)
-    gradient = np.zeros_like(logits)
-    np.put_along_axis(gradient, chosen, w * (own - (w * own).sum(-1, keepdims=True)), -1)
-    return gradient
+def carried(slopes):
+    """Slopes of one token, carried to W_g and x."""
 
-
-def b_batch_at_once(logits, a, k):
-    chosen = np.argsort(-logits, axis=-1, kind="stable")[:, :k]
-    p, kept = softmax(logits), np.zeros_like(a)
-    np.put_along_axis(kept, chosen, np.take_along_axis(a, chosen, -1), -1)
-    return p * (kept - np.einsum("tn,tn->t", p, kept)[:, None])
-
-
-def sum_over_the_batch(form):
-    def answer(logits, a, k):
-        chosen = np.stack([mask(h, k) for h in logits])
-        w = np.stack([gate(h, k, form) for h in logits])
-        return (w if form == "A" else softmax(logits)) * (chosen * a - np.sum(w * a))
+    def answer(x, W_g, a, k):
+        g = each(slopes)(x @ W_g, a, k)
+        return x.T @ g, g @ W_g.T
 
     return answer
 
 
-def a_batch_by_autograd(logits, a, k):
-    h = torch.tensor(logits, requires_grad=True)
+def first_from(wrong):
+    """What `wrong` makes of x, W_g and g for the matrix; the token's gradient is right."""
+    return lambda x, W_g, a, k: (wrong(x, W_g, g := right_slopes(x @ W_g, a, k)), g @ W_g.T)
+
+
+def second_from(wrong):
+    """What `wrong` makes of x, W_g and g for the token; the matrix's gradient is right."""
+    return lambda x, W_g, a, k: (x.T @ (g := right_slopes(x @ W_g, a, k)), wrong(x, W_g, g))
+
+
+def second_with(slopes):
+    """The matrix's gradient right, the token's from other slopes."""
+    return lambda x, W_g, a, k: (x.T @ right_slopes(x @ W_g, a, k), each(slopes)(x @ W_g, a, k) @ W_g.T)
+
+
+def chain_at_once(x, W_g, a, k):
+    h = x @ W_g
+    chosen = np.argsort(-h, axis=-1, kind="stable")[:, :k]
+    w = softmax(np.take_along_axis(h, chosen, -1))
+    own = np.take_along_axis(a, chosen, -1)
+    g = np.zeros_like(h)
+    np.put_along_axis(g, chosen, w * (own - (w * own).sum(-1, keepdims=True)), -1)
+    return np.einsum("td,tn->dn", x, g), np.einsum("tn,dn->td", g, W_g)
+
+
+def chain_by_loop(x, W_g, a, k):
+    dW, dx = np.zeros_like(W_g), []
+    for token, own in zip(x, a, strict=True):
+        g = slopes_by_jacobian(token @ W_g, own, k)
+        dW += np.outer(token, g)
+        dx.append(sum(g[j] * W_g[:, j] for j in range(len(g))))
+    return dW, dx
+
+
+def chain_by_autograd(dtype):
+    def answer(x, W_g, a, k):
+        x, W_g = (torch.tensor(t, dtype=dtype, requires_grad=True) for t in (x, W_g))
+        h = x @ W_g
+        chosen = h.detach().sort(dim=-1, descending=True, stable=True).indices[:, :k]
+        w = torch.softmax(h.gather(-1, chosen), -1)
+        (w * torch.tensor(a, dtype=dtype).gather(-1, chosen)).sum().backward()
+        return {"∂L/∂W_g": W_g.grad, "∂L/∂x": x.grad}
+
+    return answer
+
+
+def renormalised_by_autograd(x, W_g, a, k):
+    chosen = torch.tensor(np.stack([mask(h, k) for h in x @ W_g]))
+    x, W_g = (torch.tensor(t, requires_grad=True) for t in (x, W_g))
+    p = torch.softmax(x @ W_g, -1) * chosen
+    loss = (p / p.sum(-1, keepdim=True) * torch.tensor(a)).sum()
+    return torch.autograd.grad(loss, (W_g, x))
+
+
+def differences_selecting_anew(x, W_g, a, k, step=1e-5, anew=True):
+    chosen = np.stack([mask(h, k) for h in x @ W_g])
+
+    def loss(x, W_g):
+        h = x @ W_g
+        return sum(gate(h[t], k, "A", None if anew else chosen[t]) @ a[t] for t in range(len(h)))
+
+    def moved(array, of):
+        found = np.zeros_like(array)
+        for place in np.ndindex(array.shape):
+            up, down = array.copy(), array.copy()
+            up[place] += step
+            down[place] -= step
+            found[place] = (of(up) - of(down)) / (2 * step)
+        return found
+
+    return moved(W_g, lambda M: loss(x, M)), moved(x, lambda t: loss(t, W_g))
+
+
+def sum_over_the_batch(x, W_g, a, k):
+    w = np.stack([gate(h, k, "A") for h in x @ W_g])
+    g = w * (a - np.sum(w * a))
+    return x.T @ g, g @ W_g.T
+
+
+def lesson_cell(x, W_g, a, k):
+    """The lesson's formula of form A, for a batch."""
+    w = np.stack([gate(h, k, "A") for h in x @ W_g])
+    return w * ((w > 0) * a - (w * a).sum(-1, keepdims=True))
+
+
+def kept(h, k):
+    return np.stack([mask(row, k) for row in h])
+
+
+def usefulness(logits, g, k):
+    """a of the kept by the last cut column of each token, NaN for the cut."""
+    p, chosen = softmax(logits), kept(logits, k)
+    last = len(chosen[0]) - 1 - np.argmin(chosen[:, ::-1], axis=1)
+    s = -(g / p)[np.arange(len(g)), last]
+    return np.where(chosen, g / p + s[:, None], np.nan)
+
+
+def usefulness_by_the_kept(logits, g, k):
+    """Without a cut column: the kept lines alone determine s."""
+    p, chosen = softmax(logits), kept(logits, k)
+    s = (g * chosen).sum(1) / (1 - (p * chosen).sum(1))
+    return np.where(chosen, (g.T / p.T + s).T, np.nan)
+
+
+def usefulness_by_loop(logits, g, k):
+    rows = []
+    for h, own in zip(logits, g, strict=True):
+        p, chosen = softmax(h), set(order(h, k).tolist())
+        cut = next(j for j in range(len(h)) if j not in chosen)
+        s = -own[cut] / p[cut]
+        rows.append([own[i] / p[i] + s if i in chosen else float("nan") for i in range(len(h))])
+    return rows
+
+
+def usefulness_by_equations(logits, g, k):
+    """Solve the k lines of the kept for their a."""
+    found = np.full(logits.shape, np.nan)
+    for t, h in enumerate(logits):
+        chosen, p = np.sort(order(h, k)), softmax(h)
+        lines = np.diag(p[chosen]) - np.outer(p[chosen], p[chosen])
+        found[t, chosen] = np.linalg.solve(lines, g[t, chosen])
+    return found
+
+
+def usefulness_in_torch(logits, g, k):
+    h, g = torch.tensor(logits), torch.tensor(g)
     chosen = h.sort(dim=-1, descending=True, stable=True).indices[:, :k]
-    w = torch.softmax(h.gather(-1, chosen), -1)
-    (w * torch.tensor(a).gather(-1, chosen)).sum().backward()
-    return h.grad
+    ratio = g / torch.softmax(h, -1)
+    cut = torch.ones_like(h).scatter(-1, chosen, 0.0)
+    s = -(ratio * cut).sum(-1, keepdim=True) / cut.sum(-1, keepdim=True)
+    found = torch.full_like(h, torch.nan)
+    return found.scatter(-1, chosen, (ratio + s).gather(-1, chosen))
+
+
+def of_ratio(formula, cut=np.nan):
+    """A formula of g, p, s and w (form A), with something else for the cut."""
+
+    def answer(logits, g, k):
+        p, chosen = softmax(logits), kept(logits, k)
+        s = (g * chosen).sum(1, keepdims=True) / (1 - (p * chosen).sum(1, keepdims=True))
+        w = np.stack([gate(h, k, "A") for h in logits])
+        with np.errstate(all="ignore"):
+            found = formula(g, p, s, w)
+        return found if cut is None else np.where(chosen, found, cut(g, p, s) if callable(cut) else cut)
+
+    return answer
+
+
+def with_kept(select):
+    """The method right, the selection not."""
+
+    def answer(logits, g, k):
+        p, chosen = softmax(logits), np.stack([select(h, k) for h in logits])
+        s = np.stack([-(row / q)[~m][0] for row, q, m in zip(g, p, chosen, strict=True)])
+        return np.where(chosen, g / p + s[:, None], np.nan)
+
+    return answer
+
+
+def first_cut_undivided(logits, g, k):
+    p, chosen = softmax(logits), kept(logits, k)
+    s = -g[np.arange(len(g)), chosen.argmin(1)]
+    return np.where(chosen, g / p + s[:, None], np.nan)
+
+
+def gradient_again(logits, g, k, cut=True):
+    chosen = kept(logits, k)
+    again = softmax(logits) * (g * chosen - (softmax(logits) * g * chosen).sum(1, keepdims=True))
+    return again if cut else np.where(chosen, again, np.nan)
 
 
 # --- 7.5 ----------------------------------------------------------------------------------------------------------
@@ -202,68 +316,138 @@ def lse(h, axis=-1):
     return np.log(np.exp(h - top).sum(axis)) + top.squeeze(axis)
 
 
-def z_in_torch(logits):
+def z_in_torch(logits, mask):
     h = torch.tensor(logits, requires_grad=True)
-    loss = torch.logsumexp(h, -1).square().mean()
+    loss = torch.logsumexp(h[torch.tensor(mask)], -1).square().mean()
     loss.backward()
     return loss, h.grad
 
 
-def z_by_loop(logits):
+def z_by_loop(logits, mask):
     T, N = logits.shape
-    loss, gradient = 0.0, np.zeros((T, N))
+    loss, gradient, n = 0.0, np.zeros((T, N)), sum(mask)
     for t in range(T):
+        if not mask[t]:
+            continue
         top = max(logits[t])
         e = [np.exp(value - top) for value in logits[t]]
         z = top + np.log(sum(e))
-        loss += z * z / T
-        gradient[t] = [2 * z * value / sum(e) / T for value in e]
+        loss += z * z / n
+        gradient[t] = [2 * z * value / sum(e) / n for value in e]
     return {"loss": loss, "gradient": gradient}
 
 
-def z_by_logaddexp(logits):
-    z = np.logaddexp.reduce(logits, axis=1)
-    return np.mean(z**2), np.einsum("t,tn->tn", 2 * z / len(z), np.exp(logits - z[:, None]))
+def z_of(rows):
+    """Loss and gradient of rows that are all real."""
+    z = np.logaddexp.reduce(rows, axis=1)
+    return np.mean(z**2), np.einsum("t,tn->tn", 2 * z / len(z), np.exp(rows - z[:, None]))
+
+
+def z_by_logaddexp(logits, mask):
+    loss, rows = z_of(logits[mask])
+    gradient = np.zeros_like(logits)
+    gradient[mask] = rows
+    return loss, gradient
+
+
+def z_by_where(logits, mask):
+    """Padded rows become zeros before anything is computed, and leave the mean and the gradient afterwards."""
+    safe = np.where(mask[:, None], logits, 0)
+    top = safe.max(1, keepdims=True)
+    e = np.exp(safe - top)
+    z = np.where(mask, (np.log(e.sum(1, keepdims=True)) + top)[:, 0], 0)
+    return (z**2).sum() / mask.sum(), 2 * z[:, None] * (e / e.sum(1, keepdims=True)) / mask.sum()
+
+
+def z_by_index(logits, mask):
+    real = np.flatnonzero(mask)
+    loss, rows = z_of(logits[real])
+    return [loss, [rows[list(real).index(t)] if t in real else np.zeros(logits.shape[1]) for t in range(len(mask))]]
 
 
 def with_loss(formula):
-    """The given loss, beside the right gradient."""
-    return lambda logits: (formula(logits), z_by_logaddexp(logits)[1])
+    """What `formula` makes of the real rows as a loss, beside the right gradient."""
+    return lambda logits, mask: (formula(logits[mask]), z_by_logaddexp(logits, mask)[1])
+
+
+def with_all(formula):
+    """What `formula` makes of all rows and the mask as a loss, beside the right gradient."""
+    return lambda logits, mask: (formula(logits, mask), z_by_logaddexp(logits, mask)[1])
+
+
+def placed(rows, mask):
+    gradient = np.zeros((len(mask), rows.shape[1]))
+    gradient[mask] = rows
+    return gradient
 
 
 def with_gradient(formula):
-    """The right loss, beside a gradient made of z (T, 1), p (T, N) and T."""
-    return lambda logits: (z_by_logaddexp(logits)[0], formula(lse(logits)[:, None], softmax(logits), len(logits)))
+    """The right loss, beside a gradient made of z (n, 1), p (n, N), n and T."""
+
+    def answer(logits, mask):
+        real = logits[mask]
+        return z_of(real)[0], placed(formula(lse(real)[:, None], softmax(real), mask.sum(), len(mask)), mask)
+
+    return answer
 
 
-def naive_gradient(logits):
-    e = np.exp(logits)
-    return z_by_logaddexp(logits)[0], 2 * lse(logits)[:, None] * e / e.sum(1, keepdims=True) / len(logits)
+def with_rows(formula):
+    """The right loss, beside what `formula` makes of the right gradient and the mask."""
+    return lambda logits, mask: ((right := z_by_logaddexp(logits, mask))[0], formula(right[1], mask))
 
 
-def z_in_32_bits(logits):
+def naive_gradient(logits, mask):
+    e = np.exp(logits[mask])
+    rows = 2 * lse(logits[mask])[:, None] * e / e.sum(1, keepdims=True) / mask.sum()
+    return z_of(logits[mask])[0], placed(rows, mask)
+
+
+def naive_in_torch(logits, mask):
+    h = torch.tensor(logits, requires_grad=True)
+    loss = torch.log(torch.exp(h[torch.tensor(mask)]).sum(-1)).square().mean()
+    loss.backward()
+    return loss, h.grad
+
+
+def z_in_32_bits(logits, mask):
     h = torch.tensor(logits, dtype=torch.float32, requires_grad=True)
-    loss = torch.logsumexp(h, -1).square().mean()
+    loss = torch.logsumexp(h[torch.tensor(mask)], -1).square().mean()
     return loss, torch.autograd.grad(loss, h)[0]
 
 
-def naive_in_torch(logits):
-    h = torch.tensor(logits, requires_grad=True)
-    loss = torch.log(torch.exp(h).sum(-1)).square().mean()
+def z_where_in_torch(logits, mask):
+    """The loss is right; the gradient of what `where` did not choose is 0 · NaN."""
+    h, real = torch.tensor(logits, requires_grad=True), torch.tensor(mask)
+    loss = torch.where(real, torch.logsumexp(h, -1), 0.0).square().sum() / real.sum()
     loss.backward()
     return loss, h.grad
+
+
+def deeper_cell(logits, mask):
+    """The lesson's formula on all rows."""
+    h = torch.tensor(logits)
+    z = torch.logsumexp(h, -1)
+    return z.square().mean(), 2 / len(h) * z[:, None] * torch.softmax(h, -1)
+
+
+def times_mask(logits, mask):
+    """All rows are computed, and the padded ones multiplied by 0."""
+    h = torch.tensor(logits)
+    z, n = torch.logsumexp(h, -1) * torch.tensor(mask), mask.sum()
+    return z.square().sum() / n, 2 / n * z[:, None] * torch.softmax(h, -1)
 
 
 # --- 7.6 ----------------------------------------------------------------------------------------------------------
 
 
-def dense_weights(logits):
-    return torch.softmax(logits, -1)
-
-
-def sparse_weights(logits, k):
+def sparse(logits, k):
+    """Form A's weights with the k best."""
     values, chosen = logits.topk(k)
     return torch.zeros_like(logits).scatter(-1, chosen, torch.softmax(values, -1))
+
+
+def dense(logits):
+    return torch.softmax(logits, -1)
 
 
 def kept_probabilities(logits, k):
@@ -271,143 +455,193 @@ def kept_probabilities(logits, k):
     return p * (p >= p.topk(k).values[-1])
 
 
-def in_the_weights(logits, outputs, k):
-    p, w = dense_weights(logits), sparse_weights(logits, k)
-    return (w.detach() + p - p.detach()) @ outputs
+def selected(logits, k):
+    return (sparse(logits.detach(), k) > 0).float()
 
 
-def in_the_output(logits, outputs, k):
-    sparse = sparse_weights(logits.detach(), k) @ outputs
-    dense = dense_weights(logits) @ outputs.detach()
-    return sparse + dense - dense.detach()
+def through(attached):
+    """Value of form A with k, derivative of whatever `attached`(logits, k, m) gives, in the weights."""
+    return lambda logits, outputs, k, m: (
+        (sparse(logits, k).detach() + (u := attached(logits, k, m)) - u.detach()) @ outputs
+    )
 
 
-def by_a_loop(logits, outputs, k):
-    p, w, y = dense_weights(logits), sparse_weights(logits, k), 0
+in_the_weights = through(lambda logits, k, m: sparse(logits, k + m))
+
+
+def in_the_output(logits, outputs, k, m):
+    wide = sparse(logits, k + m) @ outputs.detach()
+    return sparse(logits.detach(), k) @ outputs + wide - wide.detach()
+
+
+def by_a_loop(logits, outputs, k, m):
+    w, u, y = sparse(logits, k), sparse(logits, k + m), 0
     for i in range(len(logits)):
-        y = y + w[i].detach() * outputs[i] + (p[i] - p[i].detach()) * outputs[i].detach()
+        y = y + w[i].detach() * outputs[i] + (u[i] - u[i].detach()) * outputs[i].detach()
     return y
+
+
+def by_masks(logits, outputs, k, m):
+    """With −∞ in the place of whatever is not heard."""
+    ranks = logits.detach().argsort(descending=True).argsort()
+    u = torch.softmax(logits.masked_fill(ranks >= k + m, -torch.inf), -1)
+    w = torch.softmax(logits.detach().masked_fill(ranks >= k, -torch.inf), -1)
+    return torch.einsum("n,nd->d", w, outputs) + torch.einsum("n,nd->d", u - u.detach(), outputs.detach())
 
 
 class Own(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits, outputs, k):
-        w = sparse_weights(logits, k)
-        ctx.save_for_backward(dense_weights(logits), w, outputs)
+    def forward(ctx, logits, outputs, k, m):
+        w = sparse(logits, k)
+        ctx.save_for_backward(sparse(logits, k + m), w, outputs)
         return w @ outputs
 
     @staticmethod
     def backward(ctx, v):
-        p, w, outputs = ctx.saved_tensors
+        u, w, outputs = ctx.saved_tensors
         a = outputs @ v
-        return p * (a - p @ a), w[:, None] * v, None
+        return u * (a - u @ a), w[:, None] * v, None, None
 
 
-def in_double(logits, outputs, k):
-    return in_the_weights(logits.double(), outputs.double(), k)
+def in_double(logits, outputs, k, m):
+    return in_the_weights(logits.double(), outputs.double(), k, m)
 
 
-def by_surrogate(logits, outputs, k):
-    """The dense gradient by a hand-made term that is 0 forwards."""
-    p = dense_weights(logits)
-    mixed = torch.einsum("n,nd->d", p - p.detach(), outputs.detach())
-    return torch.einsum("n,nd->d", sparse_weights(logits, k).detach(), outputs) + mixed
+def on_the_heard_alone(logits, outputs, k, m):
+    """Only the k + m that run are read."""
+    best = logits.detach().topk(k + m).indices
+    u, E = torch.softmax(logits[best], -1), outputs[best]
+    w = torch.softmax(logits.detach()[best[:k]], -1)
+    return w @ E[:k] + (u - u.detach()) @ E.detach()
 
 
-def less_attached_sparse(logits, outputs, k):
-    """Forward right; what is subtracted still carries form A's gradient."""
-    p, w = dense_weights(logits), sparse_weights(logits, k)
-    return (p - w + 2 * w.detach() - p.detach()) @ outputs
+def dense_gradient(logits, outputs, k, m):
+    """The lesson's deeper cell."""
+    values, chosen = torch.topk(logits.detach(), k)
+    mixed = torch.softmax(logits, dim=-1) @ outputs.detach()
+    return torch.softmax(values, dim=-1) @ outputs[chosen] + (mixed - mixed.detach())
 
 
-def dense_on_the_selected(logits, outputs, k):
-    w = sparse_weights(logits.detach(), k)
-    p, mine = dense_weights(logits), (w > 0).float()
-    a_part = outputs.detach()
-    kept = logits * mine + logits.detach() * (1 - mine)
-    q = torch.softmax(kept, -1)
-    return w @ outputs + (q - q.detach()) @ a_part + 0 * p.sum()
+def with_leaks(path):
+    """Output and router right; the experts' gradient is that of what `path`(logits, k, m) gives as weights."""
+    return lambda logits, outputs, k, m: (
+        in_the_weights(logits, outputs.detach(), k, m) + (leak := path(logits.detach(), k, m) @ outputs) - leak.detach()
+    )
 
 
 WRONG = {
     "7.1": {
-        "diagonal only": of_p(lambda p: np.diag(p) * (1 - p)),
-        "diagonal as a vector": of_p(lambda p: p - p**2),
-        "added": of_p(lambda p: np.diag(p) + p[:, None] * p),
-        "positive off the diagonal": of_p(lambda p: np.where(np.eye(len(p)) > 0, p * (1 - p), p[:, None] * p)),
-        "no diagonal term": of_p(lambda p: -np.outer(p, p)),
-        "outer product alone": of_p(lambda p: np.einsum("i,j->ij", p, p)),
-        "sign turned": of_p(lambda p: p[:, None] * (p - np.eye(len(p)))),
-        "outer product with 1 − p": of_p(lambda p: p[:, None] * (1 - p)),
-        "one factor off the diagonal": of_p(lambda p: np.diag(p * (2 - p)) - np.repeat(p[:, None], len(p), axis=1)),
-        "one factor off the diagonal (2)": of_p(lambda p: np.diag(p * (2 - p)) - np.repeat(p[None], len(p), 0)),
-        "not an outer product": of_p(lambda p: np.diag(p) - p**2),
+        "of the softmax": lambda logits: np.diag(p := softmax(logits)) - np.outer(p, p),
+        "transposed": lambda logits: jacobian_by_matrices(logits).T,
+        "diagonal only": lambda logits: jacobian_by_matrices(logits) * np.eye(len(logits)),
+        "diagonal as a vector": of_s(lambda s, w, one: (1 - w) * s * (1 - s) / s.sum()),
+        "sign turned": lambda logits: -np.array(jacobian_by_loop(logits)),
+        "the softmax's formula with w": of_s(lambda s, w, one: np.diag(w) - w[:, None] * w),
+        "the softmax's formula with s": of_s(lambda s, w, one: np.diag(s) - s[:, None] * s),
+        "not divided by the sum": of_s(lambda s, w, one: one * (s - s**2)),
+        "not divided by the sum (2)": of_s(lambda s, w, one: s - s**2),
+        "the sum held fixed": of_s(lambda s, w, one: one * (s - s**2) / s.sum()),
+        "the sum held fixed (2)": of_s(lambda s, w, one: w * (1 - s)),
         "of the logarithm": lambda logits: torch.autograd.functional.jacobian(
-            lambda h: torch.log_softmax(h, -1), torch.tensor(logits)
+            lambda h: torch.log(in_torch(h)), torch.tensor(logits)
         ),
-        "of the logarithm, turned": of_p(lambda p: np.eye(len(p)) - p.reshape(-1, 1)),
-        "no softmax": lambda logits: np.diag(logits) - np.outer(logits, logits),
+        "softmax of the sigmoids": lambda logits: torch.autograd.functional.jacobian(
+            lambda h: torch.softmax(torch.sigmoid(h), -1), torch.tensor(logits)
+        ),
+        "added": of_s(lambda s, w, one: (one + w[:, None]) * w * (1 - s)),
+        "no diagonal term": of_s(lambda s, w, one: -np.outer(w, w * (1 - s))),
+        "weight of the wrong expert": of_s(lambda s, w, one: (one - w[None]) * (w * (1 - s))[None]),
+        "1 − w throughout": of_s(lambda s, w, one: np.outer(1 - w, w * (1 - s))),
+        "no inner slope": of_s(lambda s, w, one: (one - w[:, None]) / s.sum()),
+        "not divided": of_s(lambda s, w, one: (one - w[:, None]) * s * (1 - s)),
+        "neither slope nor sum": of_s(lambda s, w, one: one - w[:, None]),
+        "half the slope": of_s(lambda s, w, one: (one - w[:, None]) * (1 - s) / s.sum()),
+        "half the slope (2)": of_s(lambda s, w, one: (one - w[:, None]) * (1 - s)),
+        "slope of w": of_s(lambda s, w, one: (one - w[:, None]) * (w - w**2) / s.sum()),
+        "slope of w (2)": of_s(lambda s, w, one: (one - w[:, None]) * (w - w**2)),
+        "divided by the sum twice": of_s(lambda s, w, one: (one - w[:, None]) * w * (1 - s) / s.sum()),
+        "slope of the wrong logit": of_s(lambda s, w, one: (one - w[:, None]) * (w * (1 - s))[:, None]),
         "gradient of the sum": gradient_of_the_sum,
     },
     "7.2": {
-        "dense": parts(lambda p, w, a, s: p * (a - (p * a).sum())),
-        "form B": by_autograd("B"),
-        "form B, cut": parts(lambda p, w, a, s: p * s * (a - (p * s * a).sum())),
-        "dense, cut": parts(lambda p, w, a, s: p * s * (a - (p * a).sum())),
-        "nothing subtracted": parts(lambda p, w, a, s: w * a),
-        "diagonal only": parts(lambda p, w, a, s: a * w * (1 - w)),
-        "plain mean": parts(lambda p, w, a, s: w * (a - a[s > 0].mean())),
-        "plain mean over all": parts(lambda p, w, a, s: w * (a - np.mean(a))),
-        "mean with probabilities": parts(lambda p, w, a, s: w * (a - (p * s) @ a)),
-        "mean over all": parts(lambda p, w, a, s: w * (a - p @ a)),
-        "probability in front": parts(lambda p, w, a, s: p * s * (a - w @ a)),
-        "probability in front of all": parts(lambda p, w, a, s: p * a - p * (w @ a)),
-        "probability in front, masked a": parts(lambda p, w, a, s: p * s * a - p * (w @ a)),
-        "no weight in front": parts(lambda p, w, a, s: np.where(s > 0, a - w @ a, 0)),
-        "mean given to the unselected": parts(lambda p, w, a, s: np.where(s > 0, w * (a - w @ a), -p * (w @ a))),
-        "sign turned": lambda logits, a, k: -by_jacobian("A")(logits, a, k),
-        "for the weights": parts(lambda p, w, a, s: np.where(s > 0, a, 0)),
-        "for the weights (2)": lambda logits, a, k: torch.tensor(a),
-        "masked with 0": masked_with_zero,
-        "masked with 0 throughout": lambda logits, a, k: masked_with_zero(logits, a, k, throughout=True),
-        "more than k": with_selection("A", lambda h, a, k: h >= np.sort(h)[-k]),
-        "last of the tied": with_selection("A", lambda h, a, k: mask(h[::-1], k)[::-1]),
-        "another of the tied": with_selection("A", middle_of_the_tied),
-        "difference across the tie": by_differences_selecting_anew("A"),
-        "k is 2": lambda logits, a, k: by_loop("A")(logits, a, 2),
-        "only the selected": lambda logits, a, k: by_jacobian("A")(logits, a, k)[order(logits, k)],
-        "only the selected (2)": lambda logits, a, k: by_jacobian("A")(logits, a, k)[mask(logits, k)],
-        "selected by a": with_selection("A", lambda h, a, k: mask(a, k)),
-        "selected by small a": with_selection("A", lambda h, a, k: mask(-a, k)),
-        "weights from a": lambda logits, a, k: by_loop("A")(a, a, k),
+        "only the logits": lesson_cell,
+        "dense": carried(parts(lambda p, w, a, s: p * (a - (p * a).sum()))),
+        "form B": carried(parts(lambda p, w, a, s: p * (s * a - (p * s * a).sum()))),
+        "form B, cut": carried(parts(lambda p, w, a, s: p * s * (a - (p * s * a).sum()))),
+        "dense, cut": carried(parts(lambda p, w, a, s: p * s * (a - (p * a).sum()))),
+        "nothing subtracted": carried(parts(lambda p, w, a, s: w * a)),
+        "diagonal only": carried(parts(lambda p, w, a, s: a * w * (1 - w))),
+        "plain mean": carried(parts(lambda p, w, a, s: w * (a - a[s > 0].mean()))),
+        "plain mean over all": carried(parts(lambda p, w, a, s: w * (a - np.mean(a)))),
+        "mean with probabilities": carried(parts(lambda p, w, a, s: w * (a - (p * s) @ a))),
+        "mean over all": carried(parts(lambda p, w, a, s: w * (a - p @ a))),
+        "probability in front": carried(parts(lambda p, w, a, s: p * s * (a - w @ a))),
+        "probability in front of all": carried(parts(lambda p, w, a, s: p * a - p * (w @ a))),
+        "probability in front of all (2)": carried(parts(lambda p, w, a, s: p * s * a - p * (w @ a))),
+        "no weight in front": carried(parts(lambda p, w, a, s: np.where(s > 0, a - w @ a, 0))),
+        "sign turned": carried(lambda h, a, k: -slopes_by_jacobian(h, a, k)),
+        "past the gate": carried(parts(lambda p, w, a, s: np.where(s > 0, a, 0))),
+        "past the gate (2)": carried(lambda h, a, k: a),
+        "the gate's weights": carried(parts(lambda p, w, a, s: w)),
+        "the gate's weights (2)": carried(parts(lambda p, w, a, s: p)),
+        "sum over the batch": sum_over_the_batch,
+        "masked with 0": carried(masked_with_zero),
+        "masked with 0 (2)": carried(lambda h, a, k: masked_with_zero(h, a, k, throughout=True)),
+        "weights from a": carried(lambda h, a, k: slopes_by_jacobian(a, a, k)),
+        "more than k": carried(with_selection(lambda h, a, k: h >= np.sort(h)[-k])),
+        "last of the tied": carried(with_selection(lambda h, a, k: mask(h[::-1], k)[::-1])),
+        "k is 2": carried(lambda h, a, k: slopes_by_jacobian(h, a, 2)),
+        "selected by a": carried(with_selection(lambda h, a, k: mask(a, k))),
+        "selected by small a": carried(with_selection(lambda h, a, k: mask(-a, k))),
+        "mean over the batch": lambda x, W_g, a, k: [part / len(x) for part in chain_at_once(x, W_g, a, k)],
+        "transposed": first_from(lambda x, W_g, g: g.T @ x),
+        "one for each token": first_from(lambda x, W_g, g: np.einsum("td,tn->tdn", x, g)),
+        "logits' gradient first": first_from(lambda x, W_g, g: g),
+        "another of the tied": carried(with_selection(middle_of_the_tied)),
+        "difference across the tie": differences_selecting_anew,
+        "mean over the batch, x": second_from(lambda x, W_g, g: g @ W_g.T / len(x)),
+        "transposed, x": second_from(lambda x, W_g, g: W_g @ g.T),
+        "added up over the tokens": second_from(lambda x, W_g, g: W_g @ g.sum(0)),
+        "added up over the tokens (2)": second_from(lambda x, W_g, g: np.tile(W_g @ g.sum(0), (len(x), 1))),
+        "logits' gradient": second_from(lambda x, W_g, g: g),
+        "sign turned, x": second_from(lambda x, W_g, g: -(W_g @ g.T).T),
+        "nothing for the token": second_from(lambda x, W_g, g: 0 * x),
+        "the gate's weights, x": second_with(parts(lambda p, w, a, s: w)),
+        "the gate's weights, x (2)": second_with(parts(lambda p, w, a, s: p)),
+        "past the gate, x": second_with(parts(lambda p, w, a, s: s * a)),
+        "past the gate, x (2)": second_with(lambda h, a, k: a),
+        "turned round": lambda x, W_g, a, k: chain_at_once(x, W_g, a, k)[::-1],
     },
     "7.3": {
-        "zero for the unselected": parts(lambda p, w, a, s: s * p * (a - (p * s) @ a)),
-        "form A": by_autograd("A"),
-        "dense": parts(lambda p, w, a, s: p * (a - p @ a)),
-        "own a for the unselected": parts(lambda p, w, a, s: p * (a - (p * s) @ a)),
-        "mean over all": parts(lambda p, w, a, s: p * (a * s - p @ a)),
-        "renormalised mean": parts(lambda p, w, a, s: p * (a * s - w @ a)),
-        "mean added": parts(lambda p, w, a, s: p * (a * s + (p * s) @ a)),
-        "renormalised mean added": parts(lambda p, w, a, s: p * (a * s + w @ a)),
-        "renormalised mean, cut": parts(lambda p, w, a, s: p * s * (a - w @ a)),
-        "no probability for the unselected": parts(lambda p, w, a, s: p * s * a - (p * s) @ a),
-        "no probability in front": parts(lambda p, w, a, s: a * s - (p * s) @ a),
-        "sign of the unselected": parts(lambda p, w, a, s: np.where(s > 0, p * (a - (p * s) @ a), p * ((p * s) @ a))),
-        "nothing subtracted": parts(lambda p, w, a, s: p * s * a),
-        "diagonal only": parts(lambda p, w, a, s: p * (1 - p) * s * a),
-        "sign turned": lambda logits, a, k: -by_jacobian("B")(logits, a, k),
-        "for the weights": parts(lambda p, w, a, s: s * a),
-        "for the weights (2)": lambda logits, a, k: a.tolist(),
-        "more than k": with_selection("B", lambda h, a, k: h >= np.sort(h)[-k]),
-        "last of the tied": with_selection("B", lambda h, a, k: mask(h[::-1], k)[::-1]),
-        "another of the tied": with_selection("B", middle_of_the_tied),
-        "difference across the tie": by_differences_selecting_anew("B", step=1e-3),
-        "k is 2": lambda logits, a, k: by_loop("B")(logits, a, 2),
-        "only the selected": lambda logits, a, k: by_jacobian("B")(logits, a, k)[order(logits, k)],
-        "only the selected (2)": lambda logits, a, k: by_jacobian("B")(logits, a, k)[mask(logits, k)],
-        "selected by a": with_selection("B", lambda h, a, k: mask(a, k)),
-        "selected by small a": with_selection("B", lambda h, a, k: mask(-a, k)),
+        "the formula the other way": gradient_again,
+        "the formula the other way (2)": lambda logits, g, k: gradient_again(logits, g, k, cut=False),
+        "form A, solved": of_ratio(lambda g, p, s, w: g / w),
+        "form A, solved (2)": of_ratio(lambda g, p, s, w: g / w, cut=0),
+        "zeros for the cut": lambda logits, g, k: np.nan_to_num(usefulness(logits, g, k)),
+        "zeros for the cut (2)": of_ratio(lambda g, p, s, w: g / p + s, cut=None),
+        "also the cut": of_ratio(lambda g, p, s, w: g / p + s, cut=lambda g, p, s: g / p),
+        "also the cut (2)": of_ratio(lambda g, p, s, w: g / p + s, cut=lambda g, p, s: -g / p),
+        "also the cut (3)": of_ratio(lambda g, p, s, w: g / p + s, cut=lambda g, p, s: g),
+        "s for the cut and the kept alike": of_ratio(lambda g, p, s, w: s + 0 * g),
+        "s for the cut and the kept alike (2)": of_ratio(lambda g, p, s, w: s, cut=None),
+        "g/p without s": of_ratio(lambda g, p, s, w: g / p),
+        "s subtracted": of_ratio(lambda g, p, s, w: g / p - s),
+        "w in place of p": of_ratio(lambda g, p, s, w: g / w + s),
+        "not divided by p": of_ratio(lambda g, p, s, w: g + s),
+        "not divided by p (2)": of_ratio(lambda g, p, s, w: g),
+        "s not divided": first_cut_undivided,
+        "s not divided (2)": lambda logits, g, k: np.where(
+            kept(logits, k), g / softmax(logits) + (g * kept(logits, k)).sum(1, keepdims=True), np.nan
+        ),
+        "s added up": lambda logits, g, k: np.where(
+            m := kept(logits, k), (r := g / softmax(logits)) - (r * ~m).sum(1, keepdims=True), np.nan
+        ),
+        "one s for the batch": of_ratio(lambda g, p, s, w: g / p + np.mean(s)),
+        "sign turned": lambda logits, g, k: -usefulness(logits, g, k),
+        "last of the tied": with_kept(lambda h, k: mask(h[::-1], k)[::-1]),
+        "kept and cut exchanged": of_ratio(lambda g, p, s, w: np.nan * g, cut=lambda g, p, s: g / p + s),
+        "k is 2": lambda logits, g, k: usefulness(logits, g, 2),
+        "something for the cut": of_ratio(lambda g, p, s, w: g / p + s, cut=1.0),
     },
     "7.4": {
         f"router {n}: {build}": {
@@ -419,93 +653,116 @@ WRONG = {
         if build != correct
     },
     "7.5": {
+        "padding counted": deeper_cell,
+        "padding counted (2)": with_all(lambda h, m: (lse(np.nan_to_num(h)) ** 2).mean()),
+        "divided by T": with_all(lambda h, m: (lse(h[m]) ** 2).sum() / len(m)),
+        "padding gets through": times_mask,
+        "padding gets through, divided by T": with_all(lambda h, m: (lse(h) ** 2 * m).mean()),
+        "the padding instead": with_all(lambda h, m: np.mean(lse(h[~m]) ** 2) if (~m).any() else np.nan),
+        "logits times 0": with_all(lambda h, m: (lse(h * m[:, None]) ** 2).mean()),
+        "logits times 0 (2)": with_all(lambda h, m: (lse(h * m[:, None]) ** 2).sum() / m.sum()),
+        "padding set to 0": with_all(lambda h, m: (lse(np.where(m[:, None], h, 0)) ** 2).mean()),
+        "padding set to 0 (2)": with_all(lambda h, m: (lse(np.where(m[:, None], h, 0)) ** 2).sum() / m.sum()),
+        "padding gets through (2)": with_all(lambda h, m: (lse(h)[m] ** 2 + 0 * h[~m].sum()).mean()),
         "not squared": with_loss(lambda h: lse(h).mean()),
         "sum over the tokens": with_loss(lambda h: (lse(h) ** 2).sum()),
         "one for each token": with_loss(lambda h: lse(h) ** 2),
-        "squared logits, summed": with_loss(lambda h: (h**2).sum(1).mean()),
-        "squared logits, averaged": with_loss(lambda h: (h * h).mean()),
+        "squared logits": with_loss(lambda h: (h**2).sum(1).mean()),
+        "squared logits (2)": with_loss(lambda h: (h * h).mean()),
         "square of the mean": with_loss(lambda h: np.mean(lse(h)) ** 2),
         "largest logit": with_loss(lambda h: (h.max(1) ** 2).mean()),
         "along the tokens": with_loss(lambda h: (lse(h, axis=0) ** 2).mean()),
         "over the whole batch": with_loss(lambda h: torch.logsumexp(torch.tensor(h).flatten(), 0) ** 2),
         "half": with_loss(lambda h: 0.5 * (lse(h) ** 2).mean()),
-        "divided by T·N": with_loss(lambda h: (lse(h) ** 2).sum() / h.size),
+        "mean over the experts": with_loss(lambda h: (lse(h) ** 2).sum() / h.size),
         "log of the mean": with_loss(
             lambda h: ((np.log(np.exp(h - h.max(1)[:, None]).mean(1)) + h.max(1)) ** 2).mean()
         ),
         "of the probabilities": with_loss(lambda h: (lse(softmax(h)) ** 2).mean()),
-        "base 2": with_loss(lambda h: (np.logaddexp2.reduce(h / np.log(2), axis=1) ** 2).mean()),
+        "base 2": with_loss(lambda h: ((lse(h) * np.log2(np.e)) ** 2).mean()),
         "coefficient included": with_loss(lambda h: (lse(h) ** 2).mean() / 1000),
         "maximum not added back": with_loss(lambda h: (np.log(np.exp(h - h.max(1, keepdims=True)).sum(1)) ** 2).mean()),
         "overflow": naive_in_torch,
-        "factor 2": with_gradient(lambda z, p, T: z * p / T),
-        "of the log-sum-exp": with_gradient(lambda z, p, T: p / T),
-        "log-sum-exp left out": with_gradient(lambda z, p, T: 2 / T * p),
-        "not divided by T": with_gradient(lambda z, p, T: 2 * z * p),
-        "gradient divided by T·N": with_gradient(lambda z, p, T: 2 * z * p / T / p.shape[1]),
-        "of the largest": with_gradient(lambda z, p, T: 2 * z * (p == p.max(1, keepdims=True)) / T),
-        "one for each token, gradient": with_gradient(lambda z, p, T: 2 * z[:, 0] / T),
-        "the same for all experts": with_gradient(lambda z, p, T: np.repeat(2 * z / T, p.shape[1], axis=1)),
-        "derivative of p": with_gradient(lambda z, p, T: 2 * z / T * (p - p**2)),
-        "of squared logits": lambda logits: (z_by_logaddexp(logits)[0], 2 * logits / len(logits)),
-        "mean log-sum-exp": with_gradient(lambda z, p, T: 2 * np.mean(z) * p / T),
-        "added up over the tokens": with_gradient(lambda z, p, T: 2 / T * (z * p).sum(0)),
-        "sign turned": with_gradient(lambda z, p, T: -2 / T * z * p),
+        "factor 2": with_gradient(lambda z, p, n, T: z * p / n),
+        "of the log-sum-exp": with_gradient(lambda z, p, n, T: p / n),
+        "log-sum-exp left out": with_gradient(lambda z, p, n, T: 2 / n * p),
+        "gradient divided by T": with_gradient(lambda z, p, n, T: 2 / T * z * p),
+        "not divided": with_gradient(lambda z, p, n, T: 2 * z * p),
+        "mean over the experts, gradient": with_gradient(lambda z, p, n, T: 2 * z * p / n / p.shape[1]),
+        "of the largest": with_gradient(lambda z, p, n, T: 2 * z * (p == p.max(1, keepdims=True)) / n),
+        "the same for all experts": with_gradient(lambda z, p, n, T: np.repeat(2 * z / n, p.shape[1], axis=1)),
+        "derivative of p": with_gradient(lambda z, p, n, T: 2 * z / n * (p - p**2)),
+        "mean log-sum-exp": with_gradient(lambda z, p, n, T: 2 * np.mean(z) * p / n),
+        "sign turned": with_gradient(lambda z, p, n, T: -2 / n * z * p),
+        "only the real rows": with_rows(lambda g, m: g[m]),
+        "added up over the tokens": with_rows(lambda g, m: g.sum(0)),
+        "one for each token, gradient": with_rows(lambda g, m: g[m].sum(1)),
+        "one for each token, gradient (2)": with_rows(lambda g, m: g.sum(1)),
         "overflow in the softmax": naive_gradient,
+        "padding not 0": z_where_in_torch,
+        "padding not 0 (2)": with_rows(lambda g, m: np.where(m[:, None], g, np.nan)),
+        "padding not 0 (3)": with_rows(lambda g, m: np.where(m[:, None], g, 0.1)),
         "32 bits": z_in_32_bits,
-        "turned round": lambda logits: z_by_logaddexp(logits)[::-1],
+        "turned round": lambda logits, mask: z_by_logaddexp(logits, mask)[::-1],
     },
     "7.6": {
-        "dense forward": lambda logits, outputs, k: dense_weights(logits) @ outputs,
-        "form B forward": lambda logits, outputs, k: kept_probabilities(logits, k) @ outputs,
-        "both added": lambda logits, outputs, k: (
-            sparse_weights(logits, k).detach() @ outputs + dense_weights(logits) @ outputs
+        "more in the output": lambda logits, outputs, k, m: sparse(logits, k + m) @ outputs,
+        "dense forward": lambda logits, outputs, k, m: dense(logits) @ outputs,
+        "form B forward": lambda logits, outputs, k, m: kept_probabilities(logits, k) @ outputs,
+        "form B forward (2)": lambda logits, outputs, k, m: kept_probabilities(logits, k + m) @ outputs,
+        "weights of the k + m": lambda logits, outputs, k, m: (sparse(logits, k + m) * selected(logits, k)) @ outputs,
+        "both added": lambda logits, outputs, k, m: (sparse(logits, k).detach() + sparse(logits, k + m)) @ outputs,
+        "both added (2)": lambda logits, outputs, k, m: (sparse(logits, k).detach() + dense(logits)) @ outputs,
+        "value cancelled": lambda logits, outputs, k, m: (
+            sparse(logits, k + m) @ outputs - (sparse(logits, k + m) @ outputs).detach()
         ),
-        "value cancelled": lambda logits, outputs, k: (
-            dense_weights(logits) @ outputs - (dense_weights(logits) @ outputs).detach()
+        "not weighted": lambda logits, outputs, k, m: outputs[logits.topk(k).indices].sum(0),
+        "equal weights": lambda logits, outputs, k, m: outputs[logits.topk(k).indices].mean(0),
+        "the wide less the sparse": lambda logits, outputs, k, m: (
+            (sparse(logits, k + m) - sparse(logits, k).detach()) @ outputs
         ),
-        "not weighted": lambda logits, outputs, k: outputs[logits.topk(k).indices].sum(0),
-        "equal weights": lambda logits, outputs, k: outputs[logits.topk(k).indices].mean(0),
-        "the dense less the sparse": lambda logits, outputs, k: (
-            (dense_weights(logits) - sparse_weights(logits, k).detach()) @ outputs
+        "the wide less the sparse (2)": lambda logits, outputs, k, m: (
+            (dense(logits) - sparse(logits, k).detach()) @ outputs
         ),
-        "not added up": lambda logits, outputs, k: sparse_weights(logits, k)[:, None] * outputs,
-        "all detached": lambda logits, outputs, k: in_the_weights(logits, outputs, k).detach(),
-        "nothing for the router": lambda logits, outputs, k: sparse_weights(logits, k).detach() @ outputs,
-        "form A's gradient": lambda logits, outputs, k: sparse_weights(logits, k) @ outputs,
-        "form B's gradient": lambda logits, outputs, k: (
-            (
-                sparse_weights(logits, k).detach()
-                + kept_probabilities(logits, k)
-                - kept_probabilities(logits, k).detach()
+        "not added up": lambda logits, outputs, k, m: sparse(logits, k)[:, None] * outputs,
+        "all detached": lambda *arguments: in_the_weights(*arguments).detach(),
+        "nothing for the router": lambda logits, outputs, k, m: sparse(logits, k).detach() @ outputs,
+        "dense": dense_gradient,
+        "dense (2)": through(lambda logits, k, m: dense(logits)),
+        "m ignored": lambda logits, outputs, k, m: sparse(logits, k) @ outputs,
+        "m ignored (2)": through(lambda logits, k, m: sparse(logits, k)),
+        "dense, cut": through(
+            lambda logits, k, m: dense(
+                logits * selected(logits, k + m) + logits.detach() * (1 - selected(logits, k + m))
             )
-            @ outputs
         ),
-        "both gradients": lambda logits, outputs, k: (
-            (sparse_weights(logits, k) + dense_weights(logits) - dense_weights(logits).detach()) @ outputs
+        "form B's gradient": through(lambda logits, k, m: kept_probabilities(logits, k + m)),
+        "form B's gradient (2)": through(lambda logits, k, m: kept_probabilities(logits, k)),
+        "outputs of the k alone": through(lambda logits, k, m: sparse(logits, k + m) * selected(logits, k)),
+        "only the selected hear": through(
+            lambda logits, k, m: sparse(
+                logits * selected(logits, k) + logits.detach() * (1 - selected(logits, k)), k + m
+            )
         ),
-        "less form A's": less_attached_sparse,
-        "past the softmax": lambda logits, outputs, k: (
-            (sparse_weights(logits, k).detach() + logits - logits.detach()) @ outputs
+        "only the m": through(lambda logits, k, m: sparse(logits, m)),
+        "both gradients": lambda logits, outputs, k, m: (
+            (sparse(logits, k) + (u := sparse(logits, k + m)) - u.detach()) @ outputs
         ),
-        "dense, cut": dense_on_the_selected,
-        "sign turned": lambda logits, outputs, k: (
-            (sparse_weights(logits, k).detach() + dense_weights(logits).detach() - dense_weights(logits)) @ outputs
+        "less that of the k": lambda logits, outputs, k, m: (
+            (2 * (w := sparse(logits, k)).detach() - w + (u := sparse(logits, k + m)) - u.detach()) @ outputs
         ),
-        "leak into the unselected": lambda logits, outputs, k: (
-            dense_weights(logits) @ outputs + ((sparse_weights(logits, k) - dense_weights(logits)) @ outputs).detach()
+        "past the softmax": through(lambda logits, k, m: logits),
+        "past the softmax (2)": through(lambda logits, k, m: logits * selected(logits, k + m)),
+        "sign turned": through(lambda logits, k, m: -sparse(logits, k + m)),
+        "leak into the m": lambda logits, outputs, k, m: (
+            (u := sparse(logits, k + m)) @ outputs + ((sparse(logits, k) - u) @ outputs).detach()
         ),
-        "nothing for the experts": lambda logits, outputs, k: in_the_weights(logits, outputs.detach(), k),
-        "both for the experts": lambda logits, outputs, k: (
-            sparse_weights(logits.detach(), k) @ outputs
-            + dense_weights(logits) @ outputs
-            - (dense_weights(logits) @ outputs).detach()
+        "nothing for the experts": lambda logits, outputs, k, m: in_the_weights(logits, outputs.detach(), k, m),
+        "both for the experts": lambda logits, outputs, k, m: (
+            sparse(logits.detach(), k) @ outputs + (u := sparse(logits, k + m) @ outputs) - u.detach()
         ),
-        "form B's for the experts": lambda logits, outputs, k: (
-            kept_probabilities(logits.detach(), k) @ outputs
-            + ((sparse_weights(logits, k) - kept_probabilities(logits, k)) @ outputs).detach()
-            + (dense_weights(logits) - dense_weights(logits).detach()) @ outputs.detach()
-        ),
+        "weights of the wider path": with_leaks(lambda logits, k, m: sparse(logits, k + m) * selected(logits, k)),
+        "form B's for the experts": with_leaks(lambda logits, k, m: kept_probabilities(logits, k)),
     },
 }
 
@@ -513,24 +770,29 @@ WRONG = {
 UNRECOGNISED = {
     "7.1": [
         lambda logits: None,
-        lambda logits: softmax(logits),
+        lambda logits: sigmoid_gate(logits),
         lambda logits: np.zeros((len(logits), len(logits))),
         lambda logits: 2 * np.array(jacobian_by_loop(logits)),
-        lambda logits: "p(1 - p)",
+        lambda logits: "s(1 - s)",
     ],
     "7.2": [
-        lambda logits, a, k: np.zeros(len(logits)),
-        lambda logits, a, k: 2 * by_jacobian("A")(logits, a, k),
-        lambda logits, a, k: by_jacobian("A")(logits, a, k)[::-1],
-        lambda logits, a, k: by_jacobian("A")(logits, a, k) + 0.01,
-        lambda logits, a, k: np.full(len(logits), np.nan),
-        lambda logits, a, k: 1e6 * by_jacobian("A")(logits, a, k),
+        lambda x, W_g, a, k: None,
+        lambda x, W_g, a, k: chain_at_once(x, W_g, a, k)[0],
+        lambda x, W_g, a, k: (np.zeros_like(W_g), np.zeros_like(x)),
+        lambda x, W_g, a, k: [2 * part for part in chain_at_once(x, W_g, a, k)],
+        lambda x, W_g, a, k: [part + 0.01 for part in chain_at_once(x, W_g, a, k)],
+        lambda x, W_g, a, k: (np.full(W_g.shape, np.nan), np.full(x.shape, np.nan)),
+        lambda x, W_g, a, k: 1.5 * lesson_cell(x, W_g, a, k),
+        second_from(lambda x, W_g, g: 2 * g @ W_g.T),
     ],
     "7.3": [
-        lambda logits, a, k: np.zeros(len(logits)),
-        lambda logits, a, k: by_jacobian("B")(logits, a, k) / 2,
-        lambda logits, a, k: by_jacobian("B")(logits, a, k) ** 2,
-        lambda logits, a, k: GENERATOR.normal(size=len(logits)),
+        lambda logits, g, k: None,
+        lambda logits, g, k: {"a": g},
+        lambda logits, g, k: np.full(g.shape, np.nan),
+        lambda logits, g, k: usefulness(logits, g, k) / 2,
+        lambda logits, g, k: usefulness(logits, g, k) ** 2,
+        lambda logits, g, k: np.where(kept(logits, k), GENERATOR.normal(size=g.shape), np.nan),
+        lambda logits, g, k: usefulness(logits, g, k)[0],
     ],
     "7.4": [
         "form B",
@@ -541,21 +803,22 @@ UNRECOGNISED = {
         {"router 1": 1, "router 2": 2, "router 3": 3},
     ],
     "7.5": [
-        lambda logits: None,
-        lambda logits: z_by_logaddexp(logits)[0],
-        lambda logits: (0.0, np.zeros_like(logits)),
+        lambda logits, mask: None,
+        lambda logits, mask: z_by_logaddexp(logits, mask)[0],
+        lambda logits, mask: (0.0, np.zeros_like(logits)),
+        lambda logits, mask: (np.nan, np.full(logits.shape, np.nan)),
         with_loss(lambda h: np.abs(lse(h)).mean()),
-        with_gradient(lambda z, p, T: 2 * z * p / T + 1),
-        lambda logits: (2 * z_by_logaddexp(logits)[1], z_by_logaddexp(logits)[0]),
+        with_gradient(lambda z, p, n, T: 2 * z * p / n + 1),
+        lambda logits, mask: (2 * z_by_logaddexp(logits, mask)[1], z_by_logaddexp(logits, mask)[0]),
     ],
     "7.6": [
-        lambda logits, outputs, k: None,
-        lambda logits, outputs, k: in_the_weights(logits, outputs, k).detach().numpy(),
-        lambda logits, outputs, k: 2 * in_the_weights(logits, outputs, k),
-        lambda logits, outputs, k: in_the_weights(logits, outputs, k)[None],
-        lambda logits, outputs, k: in_the_weights(2 * logits - logits.detach(), outputs, k),
-        lambda logits, outputs, k: in_the_weights(logits, 2 * outputs - outputs.detach(), k),
-        lambda logits, outputs, k: in_the_weights(logits, 2 * outputs.detach() - outputs, k),
+        lambda logits, outputs, k, m: None,
+        lambda *arguments: in_the_weights(*arguments).detach().numpy(),
+        lambda *arguments: 2 * in_the_weights(*arguments),
+        lambda *arguments: in_the_weights(*arguments)[None],
+        lambda logits, outputs, k, m: in_the_weights(2 * logits - logits.detach(), outputs, k, m),
+        lambda logits, outputs, k, m: in_the_weights(logits, 2 * outputs - outputs.detach(), k, m),
+        lambda logits, outputs, k, m: in_the_weights(logits, 2 * outputs.detach() - outputs, k, m),
     ],
 }
 
@@ -564,26 +827,28 @@ RIGHT = {
         jacobian_by_loop,
         jacobian_by_autograd,
         jacobian_by_rows,
-        lambda logits: quotient(softmax, logits),
-        of_p(lambda p: np.einsum("i,ij->ij", p, np.eye(len(p)) - p)),
-        lambda logits: -torch.outer(p := torch.softmax(torch.tensor(logits), -1), p) + torch.diag(p),
+        jacobian_by_matrices,
+        lambda logits: quotient(sigmoid_gate, logits),
+        of_s(lambda s, w, one: np.einsum("ij,j->ij", one - w[:, None], w * (1 - s))),
+        of_s(lambda s, w, one: (np.diag(w) - np.outer(w, w)) * (1 - s)),
     ],
     "7.2": [
-        by_jacobian("A"),
-        by_loop("A"),
-        by_autograd("A"),
-        by_autograd("A", dtype=torch.float32),
+        chain_at_once,
+        chain_by_loop,
+        carried(slopes_by_jacobian),
+        chain_by_autograd(torch.float64),
+        chain_by_autograd(torch.float32),
         renormalised_by_autograd,
-        by_differences("A"),
-        with_selection("A", lambda h, a, k: mask(h, k)),
+        lambda x, W_g, a, k: differences_selecting_anew(x, W_g, a, k, anew=False),
+        lambda x, W_g, a, k: [part.tolist() for part in chain_at_once(x, W_g, a, k)],
     ],
     "7.3": [
-        by_jacobian("B"),
-        by_loop("B"),
-        by_autograd("B"),
-        by_autograd("B", dtype=torch.float32),
-        by_differences("B"),
-        with_selection("B", lambda h, a, k: mask(h, k)),
+        usefulness,
+        usefulness_by_the_kept,
+        usefulness_by_loop,
+        usefulness_by_equations,
+        usefulness_in_torch,
+        of_ratio(lambda g, p, s, w: (g + p * s) / p),
     ],
     "7.4": [
         {"router 1": "form B", "router 2": "masked with 0", "router 3": "straight-through"},
@@ -591,15 +856,6 @@ RIGHT = {
         {"router 1": "form B", "router 2": "masked with 0", "router 3": "straight through"},
         {"router 1": "formB", "router 2": "masked  with  0", "router 3": "straight-through\n", "router 4": "?"},
     ],
-    "7.5": [z_in_torch, z_by_loop, z_by_logaddexp, lambda logits: list(z_in_torch(logits))],
-    "7.6": [in_the_weights, in_the_output, by_a_loop, Own.apply, in_double, by_surrogate],
+    "7.5": [z_in_torch, z_by_loop, z_by_logaddexp, z_by_where, z_by_index],
+    "7.6": [in_the_weights, in_the_output, by_a_loop, by_masks, Own.apply, in_double, on_the_heard_alone],
 }
-
-for answers in (WRONG, UNRECOGNISED, RIGHT):
-    answers.update({question: each_batched(answers[question]) for question in ("7.2", "7.3")})
-WRONG["7.2"]["sum over the batch"] = sum_over_the_batch("A")
-WRONG["7.3"]["sum over the batch"] = sum_over_the_batch("B")
-RIGHT["7.2"] += [a_batch_at_once, a_batch_by_autograd]
-RIGHT["7.3"] += [b_batch_at_once, lambda logits, a, k: b_batch_at_once(logits, a, k).tolist()]
-UNRECOGNISED["7.2"] += [lambda logits, a, k: None, lambda logits, a, k: a_batch_at_once(logits, a, k).sum(0)]
-UNRECOGNISED["7.3"] += [lambda logits, a, k: None, lambda logits, a, k: {"gradient": a}]

@@ -146,7 +146,10 @@ COUNTS = FunctionQuestion(
             "all layers alike: This is lesson 06's model: every layer has a router and N experts, and nothing else is there. Here some layers are dense, some experts are shared, and the embeddings may be tied.",
             lambda s: total(Sizes(*s[:6])),
             "N copies of a model: You multiplied the whole model by N. This is how 8×7B becomes 56B. Only the routed experts exist N times.",
-            (lambda s: s.N * (total(s._replace(N=1, k=1)) - s.sparse * s.d), lambda s: s.N * total(s._replace(N=1, k=1))),
+            (
+                lambda s: s.N * (total(s._replace(N=1, k=1)) - s.sparse * s.d),
+                lambda s: s.N * total(s._replace(N=1, k=1)),
+            ),
             "two matrices: Your experts and dense FFNs have two matrices. A SwiGLU has three: W1 and W3 of d × width, W2 of width × d.",
             lambda s: total(s) - (s.sparse * (s.N + s.shared) * s.expert + s.dense) // 3,
             "two matrices in an expert: Your experts have two matrices. A SwiGLU expert has three: W1 and W3 of d × d_ff, W2 of d_ff × d.",

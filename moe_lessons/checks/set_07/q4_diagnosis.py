@@ -7,7 +7,7 @@ import numpy as np
 from moe_lessons import routing
 from moe_lessons.checks.forms import Fields, Name
 from moe_lessons.checks.question import EntriesQuestion, about
-from moe_lessons.checks.set_07.q2_gradients import dense, gradient_a, gradient_b, with_parts, zero_for_the_cut
+from moe_lessons.checks.set_07.slopes import dense, gradient_a, gradient_b, with_parts, zero_for_the_cut
 from moe_lessons.checks.values import show
 from moe_lessons.checks.verdicts import Fault
 
@@ -57,12 +57,13 @@ def against(build: str, g: np.ndarray) -> str:
 
 
 DIAGNOSIS = EntriesQuestion(
-    **about("7.4", "Three routers, not as ordered", "find the bug", "medium", points=2, minutes=8),
+    **about("7.4", "Three routers, not as ordered", "find the bug", "medium", points=2, minutes=7),
     hints=(
         "First look for zeros: which builds leave some logits without any gradient, which leave none? Then look at the sum of what is not 0.",
-        "Your functions from 7.2 and 7.3 give the columns for form A and form B. Where no entry is 0, divide the column by p: in form B the unselected then agree with each other, in a dense gradient what is left is a minus one number.",
+        "Where no entry is 0, divide the column by p, as in 7.3: in form B the unselected then agree with each other, in a dense gradient what is left is a minus one number. And does what your function of 7.3 reads out of a column agree with the a that are given?",
     ),
     idea="Zeros tell whether unselected logits are reached at all; the sum tells whether the weights that move are tied to a constant total; the column divided by p tells whose outputs have entered.",
+    takeaway="To learn which gate a code base really has, ask autograd for ∂L/∂h of one token: its zeros, its sum and its ratio to p tell more than a function's name.",
     answer="my_diagnosis",
     form=Fields({router: Name(tuple(BUILDS)) for router in DELIVERED}),
     expected=lambda: DELIVERED,

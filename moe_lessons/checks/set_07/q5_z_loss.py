@@ -1,4 +1,4 @@
-"""Question 7.5: the z-loss and its gradient."""
+"""Question 7.5: the z-loss, with padding."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,22 +6,38 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
+from moe_lessons.checks.gates import naive_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_07.q1_jacobian import spread
-from moe_lessons.checks.set_07.q2_gradients import DESCENT
 from moe_lessons.checks.values import agree, is_floats, stacked, unpack
-from moe_lessons.checks.verdicts import by_formula, by_test, by_value
+from moe_lessons.checks.verdicts import by_formula, by_test, by_trace, by_value
 
 lse = routing.log_sum_exp  # (T, N) -> (T,)
 
 
 def z_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return a small batch; one token; a larger batch off 0; tokens with logits around 10⁴ and around −10⁴."""
-    near, one, shifted = (
+    """Return (h (T, N), mask (T,)): without padding; with numbers, and with no numbers, in padded rows; one real token.
+
+    Among the last three are tokens with logits around 10⁴ and −10⁴, and one with a masked expert.
+    """
+    plain, numbers, nothing, large, one = (
         np.stack([spread(rng, N, 1.5) + rng.uniform(-0.5, 0.5) + offset for _ in range(T)]).round(2)
-        for T, N, offset in ((3, 4, 0), (1, 5, 1), (5, 3, -2))
+        for T, N, offset in ((3, 4, 0), (5, 3, -2), (6, 4, 1), (4, 3, 0), (3, 5, 1))
     )
-    return [(near,), (one,), (shifted,), (near[:2] + np.array([[1e4], [-1e4]]),)]
+    nothing[[0, 3, 4]] = np.array([[np.nan], [-np.inf], [np.inf]])
+    nothing[2, 1] = -np.inf  # a masked expert of a real token
+    large[:2] += np.array([[1e4], [-1e4]])
+    large[2] = np.nan
+    one[:2] = np.array([[np.nan], [3.0]])
+    masks = ("TTT", "TFTTF", "FTTFFT", "TTFT", "FFT")
+    rows = zip((plain, numbers, nothing, large, one), masks, strict=True)
+    return [shuffled(rng, h, np.array([letter == "T" for letter in mask])) for h, mask in rows]
+
+
+def shuffled(rng: np.random.Generator, h: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return h (T, N) and mask (T,) with their rows in another order."""
+    order = rng.permutation(len(h))
+    return h[order], mask[order]
 
 
 def z_slope(h: np.ndarray) -> np.ndarray:
@@ -29,39 +45,64 @@ def z_slope(h: np.ndarray) -> np.ndarray:
     return 2 * lse(h)[:, None] * routing.softmax(h) / len(h)
 
 
-def z_loss_and_gradient(h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean squared log-sum-exp of h (T, N), and its gradient (T, N)."""
-    return np.array((lse(h) ** 2).mean()), z_slope(h)
+def z_loss_and_gradient(h: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean squared log-sum-exp of the real rows of h (T, N), and its gradient (T, N), 0 in padded rows."""
+    return np.array((lse(h[mask]) ** 2).mean()), on_all_rows(z_slope(h[mask]), mask)
+
+
+def on_all_rows(g: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the rows g (n, N) of the real tokens in their places, 0 in padded rows. (T, N)."""
+    whole = np.zeros((len(mask), g.shape[-1]))  # (T, N)
+    whole[mask] = g
+    return whole
+
+
+def of_real(formula: Callable) -> Callable[..., Any]:
+    """Return the function of a case that is `formula` of its real rows (n, N)."""
+
+    def of_case(h: np.ndarray, mask: np.ndarray) -> Any:
+        with np.errstate(all="ignore"):  # where a mistake does what it should not with −∞, or overflows
+            return formula(h[mask])
+
+    return of_case
+
+
+def with_z(formula: Callable) -> Callable[..., Any]:
+    """Return the function of a case that is `formula` of z (n, 1), p (n, N), n and T, 0 in padded rows. (T, N)."""
+    return lambda h, mask: on_all_rows(
+        formula(lse(h[mask])[:, None], routing.softmax(h[mask]), mask.sum(), len(mask)), mask
+    )
 
 
 @np.errstate(all="ignore")
-def naive_z_loss(h: np.ndarray) -> np.ndarray:
-    """Return the z-loss with exponentials that overflow: ∞ for large logits. A number."""
-    return (np.log(np.exp(h).sum(axis=-1)) ** 2).mean()
+def naive_lse(h: np.ndarray) -> np.ndarray:
+    """Return the log-sum-exp (T,) with exponentials that overflow: ∞ for large logits of h (T, N)."""
+    return np.log(np.exp(h).sum(axis=-1))
 
 
 @np.errstate(all="ignore")
-def naive_softmax(h: np.ndarray) -> np.ndarray:
-    """Return the softmax with exponentials that overflow: NaN for large logits. (T, N)."""
-    e = np.exp(h)  # (T, N)
-    return e / e.sum(axis=-1, keepdims=True)
+def times_mask(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return values (T, ...) times 1 for real tokens and 0 for padding: NaN where 0 meets NaN or ∞."""
+    return (values.T * mask).T
 
 
-def with_z(formula: Callable) -> Callable:
-    """Return the function of h that is `formula` of z (T, 1), p (T, N) and T."""
-    return lambda h: formula(lse(h)[:, None], routing.softmax(h), len(h))
+@np.errstate(all="ignore")
+def squares(h: np.ndarray) -> np.ndarray:
+    """Return the squared log-sum-exp of every row (T,), whatever it holds: NaN where it is not finite."""
+    top = h.max(axis=-1)  # (T,)
+    return (top + np.log(np.exp(h - top[:, None]).sum(axis=-1))) ** 2
 
 
-def is_turned(value: Any, h: np.ndarray) -> bool:
+def is_turned(value: Any, *case: Any) -> bool:
     """Tell whether gradient and loss came, in this order."""
-    loss, gradient = z_loss_and_gradient(h)
+    loss, gradient = z_loss_and_gradient(*case)
     return isinstance(value, list) and len(value) == 2 and agree(value[1], loss) and agree(value[0], gradient)
 
 
-def is_rounded(value: Any, h: np.ndarray) -> bool:
+def is_rounded(value: Any, *case: Any) -> bool:
     """Tell whether loss and gradient, in float32, are right to three digits."""
     came = unpack(value, ("loss", "gradient")) or [None, None]
-    return all(is_nearly(stacked(v), right) for v, right in zip(came, z_loss_and_gradient(h), strict=True))
+    return all(is_nearly(stacked(v), right) for v, right in zip(came, z_loss_and_gradient(*case), strict=True))
 
 
 def is_nearly(value: Any, right: np.ndarray) -> bool:
@@ -70,32 +111,66 @@ def is_nearly(value: Any, right: np.ndarray) -> bool:
     return bool(near and np.allclose(value, right, rtol=0, atol=2e-3 * np.abs(right).max()))
 
 
+def is_not_0_in_padding(value: Any, h: np.ndarray, mask: np.ndarray) -> bool:
+    """Tell whether the real rows of a gradient are right and some other row is not 0."""
+    if not is_floats(value, h.shape) or not agree(value[mask], z_slope(h[mask])):
+        return False
+    return not (value[~mask] == 0).all()
+
+
+def is_nan_of_padding(value: Any, h: np.ndarray, mask: np.ndarray) -> bool:
+    """Tell whether a loss is right where padded rows hold numbers, and NaN or infinite where they do not."""
+    if np.isfinite(h[~mask]).all():
+        return agree(value, z_loss_and_gradient(h, mask)[0])
+    return is_floats(value, ()) and not np.isfinite(value)
+
+
 Z_LOSS = FunctionQuestion(
-    **about("7.5", "The z-loss and its gradient", "write it", "medium", points=3, minutes=8),
+    **about("7.5", "The z-loss, with padding", "write it", "medium", points=2, minutes=7),
     hints=(
-        "One number for each token, z = log Σ exp(h): `log_sum_exp` gives it without overflow. The loss is the mean of z² over the tokens.",
-        "The derivative of z with respect to hⱼ is pⱼ, of z² it is 2z pⱼ. Then there is the 1/T of the mean. `z[:, None]` has the shape (T, 1), which fits the rows of p.",
+        "What is NaN times 0? A padded row has to be out of the way before anything is computed with it, not afterwards. And how many tokens does the mean divide by?",
+        "`logits[mask]` are the real rows alone: loss and gradient of these are the lesson's formula. Then a gradient of zeros in the shape of the logits, and `gradient[mask] = ...` puts the rows where they belong.",
     ),
-    idea="The log-sum-exp has the softmax as its derivative, so every logit of a token is pushed the same way, in proportion to its probability: the loss moves the whole row towards log-sum-exp 0.",
+    idea="Take the real rows out first: what is multiplied by 0 must be a number already. The mean divides by the number of real tokens, and each logit is pulled by 2z times its probability.",
+    takeaway="A mask that multiplies is safe for finite numbers only; in public code look whether padding is indexed away, zeroed after the fact, or silently counted in the mean.",
     answer="my_z_loss",
-    parameters=("logits",),
+    parameters=("logits", "mask"),
     stands_for=("losses.z_loss",),
-    when_raised="If it is about shapes: z has the shape (T,), the logits (T, N). `z[:, None]` makes it (T, 1).",
+    when_raised="If it is about shapes: z has the shape (T,), the logits (T, N). `z[:, None]` makes it (T, 1). If it is about NaN or ∞: padded rows may hold anything, and the course's functions refuse that, as the lesson's formula on all rows would not work. Take the real rows out first.",
     cases=z_cases,
     reference=z_loss_and_gradient,
     quiet=True,
     parts={
         "loss": by_value(
+            "padding counted: This is the lesson's formula over all rows. Padded rows count nothing: a NaN among them makes the mean NaN, a number among them shifts it. Take the real rows out first.",
+            (lambda h, mask: squares(h).mean(), lambda h, mask: squares(np.nan_to_num(h)).mean()),
+            "divided by T: You divided by T. The mean runs over the real tokens: divide by their number.",
+            lambda h, mask: squares(h[mask]).sum() / len(h),
+            "padding gets through, divided by T: Two things. Where padded rows hold NaN or ∞, your loss is NaN: some padded value is still computed with, and 0 · NaN is NaN. And where they hold numbers, you divided by T, not by the number of real tokens.",
+            lambda h, mask: times_mask(squares(h), mask).mean(),
+            "the padding instead: These are the padded rows. The mask is True for the real ones.",
+            lambda h, mask: squares(h[~mask]).sum() / max(1, (~mask).sum()) if not mask.all() else np.nan,
+            "logits times 0: You multiplied the logits of padded rows by 0. Where they are NaN or ∞ that is NaN; elsewhere the row becomes (0, …, 0), whose log-sum-exp is ln N. Take the real rows out.",
+            (
+                lambda h, mask: squares(times_mask(h, mask)).mean(),
+                lambda h, mask: squares(times_mask(h, mask)).sum() / mask.sum(),
+            ),
+            "padding set to 0: You set padded rows to 0. A row of zeros has the log-sum-exp ln N, not 0: it still counts. Take it out.",
+            (
+                lambda h, mask: squares(np.where(mask[:, None], h, 0)).mean(),
+                lambda h, mask: squares(np.where(mask[:, None], h, 0)).sum() / mask.sum(),
+            ),
+        )
+        + by_formula(
+            of_real,
             "not squared: This is the mean of the log-sum-exp. It has no smallest value: a router could lower it for ever by shifting all logits down. The loss is the mean of its *square*.",
             lambda h: lse(h).mean(),
             "sum over the tokens: You added up over the tokens. The loss is the mean: it must not grow with the batch.",
             lambda h: (lse(h) ** 2).sum(),
             "one for each token: These are the squares, one for each token. The loss is one number: their mean.",
             lambda h: lse(h) ** 2,
-            "squared logits, summed: This is the sum of h² over the experts, averaged over the tokens. The z-loss squares one number for each token, its log-sum-exp; it does not pull every logit to 0.",
-            lambda h: (h**2).sum(axis=-1).mean(),
-            "squared logits, averaged: This is the mean of h². The z-loss squares one number for each token, its log-sum-exp; it does not pull every logit to 0.",
-            lambda h: (h**2).mean(),
+            "squared logits: This is made of h², expert by expert. The z-loss squares one number for each token, its log-sum-exp; it does not pull every logit to 0.",
+            (lambda h: (h**2).sum(axis=-1).mean(), lambda h: (h**2).mean()),
             "square of the mean: You averaged first and squared afterwards: a token with +3 and one with −3 would cost nothing. Square each token's number, then average.",
             lambda h: lse(h).mean() ** 2,
             "largest logit: You squared the largest logit of each token. The log-sum-exp lies above it, by up to ln N.",
@@ -106,7 +181,7 @@ Z_LOSS = FunctionQuestion(
             lambda h: lse(h.ravel()) ** 2,
             "half: This is half the loss. There is no ½ in the definition: the mean of the squares.",
             lambda h: (lse(h) ** 2).mean() / 2,
-            "divided by T·N: You divided by T·N. There is one log-sum-exp for each token, so the mean divides by T.",
+            "mean over the experts: You divided by the number of experts too. There is one log-sum-exp for each token, so the mean divides by the number of real tokens.",
             lambda h: (lse(h) ** 2).mean() / h.shape[-1],
             "log of the mean: This is the log of the *mean* of the exponentials, ln N too low. The z-loss takes the log of their sum.",
             lambda h: ((lse(h) - np.log(h.shape[-1])) ** 2).mean(),
@@ -119,40 +194,56 @@ Z_LOSS = FunctionQuestion(
             "maximum not added back: You subtracted each row's largest logit before the exponential, and did not add it afterwards. log Σ exp(h) = max + log Σ exp(h − max).",
             lambda h: ((lse(h) - h.max(axis=-1)) ** 2).mean(),
             "overflow: Right for ordinary logits, not for a token with logits around 10000 and one around −10000. An exponential of 10000 is ∞. A row whose exponentials are all 0 has the log −∞: that happens around −10000, and also when one number is subtracted from the whole batch. Subtract *each row's own* largest logit first and add it afterwards, or use `log_sum_exp`.",
-            naive_z_loss,
+            lambda h: (naive_lse(h) ** 2).mean(),
+        )
+        + by_test(
+            "padding gets through: Right where padded rows hold numbers. Where they hold NaN or ∞, the loss is no number: some padded value is still computed with. If you multiply padded rows by 0: 0 · NaN is NaN, and so is 0 · ∞. Take the real rows out before anything else.",
+            is_nan_of_padding,
         ),
         "gradient": by_formula(
             with_z,
             "factor 2: Half of what it should be: the derivative of z² is 2z.",
-            lambda z, p, T: z * p / T,
+            lambda z, p, n, T: z * p / n,
             "of the log-sum-exp: This is the gradient of the mean of z, not of z². The factor 2z is missing.",
-            lambda z, p, T: p / T,
+            lambda z, p, n, T: p / n,
             "log-sum-exp left out: The factor z is missing: the derivative of z² is 2z times that of z. It sets how strong the pull is, and its sign.",
-            lambda z, p, T: 2 * p / T,
-            "not divided by T: The loss is a mean over T tokens, so each token's gradient is divided by T.",
-            lambda z, p, T: 2 * z * p,
-            "gradient divided by T·N: You divided by T·N. The loss is a mean over the tokens alone: divide by T.",
-            lambda z, p, T: 2 * z * p / p.size,
+            lambda z, p, n, T: 2 * p / n,
+            "gradient divided by T: You divided by T. The loss is a mean over the real tokens, so the gradient is divided by their number.",
+            lambda z, p, n, T: 2 * z * p / T,
+            "not divided: The loss is a mean over the real tokens, so each one's gradient is divided by their number.",
+            lambda z, p, n, T: 2 * z * p,
+            "mean over the experts, gradient: You divided by the number of experts too. The loss is a mean over the tokens alone.",
+            lambda z, p, n, T: 2 * z * p / n / p.shape[-1],
             "of the largest: You let only the largest logit move the log-sum-exp. Every logit does, in proportion to its probability.",
-            lambda z, p, T: 2 * z * np.eye(p.shape[-1])[p.argmax(axis=-1)] / T,
+            lambda z, p, n, T: 2 * z * np.eye(p.shape[-1])[p.argmax(axis=-1)] / n,
             "the same for all experts: Every expert of a token gets the same here. The derivative of the log-sum-exp with respect to hⱼ is the probability pⱼ.",
-            lambda z, p, T: 2 * z * np.ones_like(p) / T,
-            "derivative of p: You went on to differentiate the softmax, p(1 − p). The softmax *is* the derivative of the log-sum-exp: 2z p / T.",
-            lambda z, p, T: 2 * z * p * (1 - p) / T,
+            lambda z, p, n, T: 2 * z * np.ones_like(p) / n,
+            "derivative of p: You went on to differentiate the softmax, p(1 − p). The softmax *is* the derivative of the log-sum-exp: 2z p / n.",
+            lambda z, p, n, T: 2 * z * p * (1 - p) / n,
             "mean log-sum-exp: You used the mean of z over the batch for every token. Each token is pulled by its own z.",
-            lambda z, p, T: 2 * z.mean() * p / T,
+            lambda z, p, n, T: 2 * z.mean() * p / n,
+            "sign turned: Every sign is turned round. This is the direction of a descent step; the gradient is its opposite.",
+            lambda z, p, n, T: -2 * z * p / n,
+        )
+        + by_formula(
+            of_real,
+            "only the real rows: Right for the real tokens, but their rows stand alone. Return a row for each token, padded ones too, in the shape of the logits: (T, N).",
+            z_slope,
             "added up over the tokens: You added up over the tokens. Return one row for each token: (T, N).",
-            lambda z, p, T: (2 * z * p / T).sum(axis=0),
-            DESCENT,
-            lambda z, p, T: -2 * z * p / T,
+            lambda h: z_slope(h).sum(axis=0),
         )
         + by_value(
-            "one for each token, gradient: One number for each token. Every logit of a token has its own: 2z pⱼ / T, in the shape (T, N).",
-            lambda h: 2 * lse(h) / len(h),
-            "of squared logits: This is the gradient of h². The derivative of z² is 2z times the probability.",
-            lambda h: 2 * h / len(h),
+            "one for each token, gradient: One number for each token. Every logit of a token has its own, 2z pⱼ / n, in the shape (T, N).",
+            (
+                lambda h, mask: 2 * lse(h[mask]) / mask.sum(),
+                lambda h, mask: on_all_rows(2 * lse(h[mask])[:, None] / mask.sum(), mask)[:, 0],
+            ),
             "overflow in the softmax: The loss is right. In the gradient your softmax overflows: ∞/∞ around 10000, 0/0 around −10000. Use `softmax`, or subtract each row's largest logit before the exponential.",
-            lambda h: 2 * lse(h)[:, None] * naive_softmax(h) / len(h),
+            lambda h, mask: on_all_rows(2 * lse(h[mask])[:, None] * naive_softmax(h[mask]) / mask.sum(), mask),
+        )
+        + by_trace(
+            "padding not 0: The loss and the real rows of the gradient are right, but padded rows do not get 0. A row that was computed and then multiplied by 0, or that `where` did not choose, may still be NaN in the gradient. Begin with zeros, and write the real rows into them.",
+            is_not_0_in_padding,
         ),
     },
     mistakes=by_test(

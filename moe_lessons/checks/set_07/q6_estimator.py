@@ -1,4 +1,4 @@
-"""Question 7.6: a sparse forward pass with a dense gradient."""
+"""Question 7.6: a sparse forward pass whose router hears of a few experts more."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,113 +6,140 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
-from moe_lessons.checks.gates import through_softmax
+from moe_lessons.checks.gates import kept_probabilities, selected_mask, through_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_07.q1_jacobian import spread
-from moe_lessons.checks.set_07.q2_gradients import dense, form_a, form_b, with_parts
 from moe_lessons.checks.values import show, without_dust
-from moe_lessons.checks.verdicts import by_formula, by_trace
+from moe_lessons.checks.verdicts import Facts, by_formula, by_trace
 
 
 def estimator_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return tuples (h, outputs, k, v): logits (N,), outputs (N, d), v (d,), all float32, with clear gaps."""
+    """Return (h (N,), outputs (N, d), k, m, v (d,)), float32, with clear gaps.
+
+    Some experts are heard and some not; all are; none more than the selected; and one is selected, with and without m.
+    """
     cases = []
-    for N, d, k in ((4, 3, 2), (6, 2, 3), (5, 4, 1)):
+    for N, d, k, m in ((6, 3, 2, 2), (4, 2, 2, 2), (5, 4, 3, 0), (5, 3, 1, 2), (6, 4, 3, 1), (4, 3, 1, 0)):
         outputs = rng.normal(size=(N, d))  # (N, d)
         v = rng.choice([-1, 1], size=d) * rng.uniform(0.5, 1.5, size=d)  # (d,)
         outputs += np.outer(spread(rng, N, 2.0) - outputs @ v, v) / (v @ v)  # no two experts equally useful
-        cases.append((np.float32(spread(rng, N, 1.2)), np.float32(outputs), k, np.float32(v)))
+        cases.append((np.float32(spread(rng, N, 1.2)), np.float32(outputs), k, m, np.float32(v)))
     return cases
 
 
-def of_weights(formula: Callable) -> Callable:
-    """Return the function of a case that is `formula` of p, w (form A) (N,), the outputs (N, d) and v (d,)."""
-    return lambda h, outputs, k, v: formula(
-        routing.softmax(h.astype(float)), routing.gate_weights(h.astype(float), k), outputs, v
-    )
+def of_parts(formula: Callable[[Facts], Any]) -> Callable[..., Any]:
+    """Return the function of a case that is `formula` of its parts.
+
+    These are w, wide, narrow: form A of the k, the k + m and the m best; s, heard: 0/1 masks of the k and the k + m;
+    p, b, b_wide: the softmax over all, and kept of it; a = v·E_i; o: the outputs; v.
+    """
+
+    def of_case(h: np.ndarray, outputs: np.ndarray, k: int, m: int, v: np.ndarray) -> Any:
+        h, o = h.astype(float), outputs.astype(float)  # (N,), (N, d)
+        w, wide = routing.gate_weights(h, k), routing.gate_weights(h, k + m)  # (N,) each
+        narrow = routing.gate_weights(h, m) if m else 0 * h  # (N,)
+        masks = {"s": selected_mask(h, k) * 1.0, "heard": selected_mask(h, k + m) * 1.0}
+        kept = {"p": routing.softmax(h), "b": kept_probabilities(h, k), "b_wide": kept_probabilities(h, k + m)}
+        return formula(Facts(w=w, wide=wide, narrow=narrow, a=o @ v, o=o, v=v, **masks, **kept))
+
+    return of_case
 
 
-def for_router(formula: Callable) -> Callable:
-    """Return the function of a case that is `formula` of p, w, a and the 0/1 mask s, where a = v·E_i. (N,)."""
-    return lambda h, outputs, k, v: with_parts(formula)(h.astype(float), outputs.astype(float) @ v, k)
+def slope(c: Facts) -> np.ndarray:
+    """Return ∂L/∂h of form A with the k + m best. (N,)."""
+    return through_softmax(c.wide, c.a)
 
 
 def value_and_slopes(*case: Any) -> tuple:
-    """Return the output of top-k, form A (d,), the router's dense gradient (N,), and that of the outputs (N, d)."""
-    y, experts = of_weights(lambda p, w, o, v: w @ o), of_weights(lambda p, w, o, v: np.outer(w, v) + 0.0)
-    return tuple(np.float32(right(*case)) for right in (y, for_router(dense), experts))
+    """Return the output of form A with k (d,), the gradient of form A with k + m (N,), and that of the outputs (N, d)."""
+    formulas: tuple[Callable[[Facts], Any], ...] = (lambda c: c.w @ c.o, slope, lambda c: np.outer(c.w, c.v))
+    return tuple(np.float32(of_parts(formula)(*case) + 0.0) for formula in formulas)
 
 
 ESTIMATOR = FunctionQuestion(
-    **about("7.6", "Sparse forward, dense gradient", "write it", "hard", points=3, minutes=9),
+    **about("7.6", "Half-dense: two more may be heard", "write it", "hard", points=3, minutes=9),
     needs_torch="tensors",
     hints=(
-        "`t - t.detach()` has the value 0 and the gradient of t. Adding it to something changes the gradient and not the value.",
-        "Put the trick into the weights, not into the output: detached sparse weights, plus p − p detached. Then multiply by the outputs and add up. What do the outputs of unselected experts get, whose weight has the value 0?",
+        "`t - t.detach()` has the value 0 and the gradient of t. Adding it to something changes the gradient and not the value. Which two sets of weights do you need here?",
+        "Put the trick into the weights, not into the output: detached form A weights of the k, plus those of the k + m, minus the same detached. Then multiply by the outputs and add up. An expert whose weight has the value 0 gets exactly 0.",
     ),
-    idea="A weight can have the value of one formula and the derivative of another: w.detach() + p − p.detach(). The outputs are multiplied by its value, which is 0 for the unselected, so only experts that are in the output learn; the router hears of all of them.",
-    answer="my_dense_estimator",
-    parameters=("logits", "outputs", "k"),
-    stands_for=("estimators.straight_through",),
+    idea="A weight can have the value of one formula and the derivative of another: w.detach() + u − u.detach(), here with u = form A of the k + m best. The outputs are multiplied by its value, so only the k learn; the router compares k + m.",
+    takeaway="Hearing is a price list: each further expert that the router compares costs one forward pass of that expert, so between top-k and dense there is a step for every budget.",
+    answer="my_estimator",
+    parameters=("logits", "outputs", "k", "m"),
     when_raised="`logits` has the shape (N,), `outputs` (N, d), both float32 tensors; y has the shape (d,). The course's numpy functions refuse tensors that carry a gradient: use torch's own. If it is about an in-place operation: make a new tensor instead (`torch.where`, `masked_fill`, `scatter`).",
     slopes=("logits", "outputs"),
     cases=estimator_cases,
     reference=value_and_slopes,
     read=lambda value, *case: without_dust(value, 1e-6),
-    written=lambda h, outputs, k, v: f"logits {show(h)} and k = {k}",
+    written=lambda h, outputs, k, m, v: f"logits {show(h)}, k = {k} and m = {m}",
     parts={
         "y": by_formula(
-            of_weights,
-            "dense forward: The output is the dense mixture of all experts. It must be exactly that of top-k: only the gradient is the dense one's.",
-            lambda p, w, o, v: p @ o,
+            of_parts,
+            "more in the output: The output mixes all k + m experts. The m more are only heard: y must be exactly that of form A with the k best.",
+            lambda c: c.wide @ c.o,
+            "dense forward: The output is the dense mixture of all experts. It must be exactly that of form A with the k best.",
+            lambda c: c.p @ c.o,
             "form B forward: The output has form B's weights: probabilities that do not sum to 1. Asked is form A, the softmax over the selected logits.",
-            lambda p, w, o, v: (p * (w > 0)) @ o,
-            "both added: The output is the top-k output plus the dense one. Add the dense one and subtract it again, detached: its value then cancels, its gradient stays.",
-            lambda p, w, o, v: w @ o + p @ o,
-            "value cancelled: The output is 0: you subtracted a detached copy and left out the top-k output that should remain.",
-            lambda p, w, o, v: 0 * (p @ o),
+            (lambda c: c.b @ c.o, lambda c: c.b_wide @ c.o),
+            "weights of the k + m: The output has the k selected experts, with their weights among k + m, which do not sum to 1. Take the softmax over the k alone.",
+            lambda c: (c.s * c.wide) @ c.o,
+            "both added: The output is the one of the k plus the one of the k + m. Add the second and subtract it again, detached: its value then cancels, its gradient stays.",
+            (lambda c: (c.w + c.wide) @ c.o, lambda c: (c.w + c.p) @ c.o),
+            "value cancelled: The output is 0: you subtracted a detached copy and left out the output of the k that should remain.",
+            lambda c: 0 * (c.w @ c.o),
             "not weighted: The selected outputs are added up without their weights.",
-            lambda p, w, o, v: (w > 0) @ o,
+            lambda c: c.s @ c.o,
             "equal weights: Every selected expert has weight 1/k here. The weights are the softmax over the selected logits.",
-            lambda p, w, o, v: (w > 0) @ o / (w > 0).sum(),
-            "the dense less the sparse: The output is the dense mixture minus the top-k output. It is the dense mixture's own value that has to cancel: subtract the dense one, detached, and add the top-k output.",
-            lambda p, w, o, v: p @ o - w @ o,
+            lambda c: c.s @ c.o / c.s.sum(),
+            "the wide less the sparse: The output is a wider mixture minus the one of the k. It is the wider one's own value that has to cancel: subtract it, detached, and add the output of the k.",
+            (lambda c: (c.wide - c.w) @ c.o, lambda c: (c.p - c.w) @ c.o),
             "not added up: These are the weighted outputs expert by expert. Add them up: y has the shape (d,).",
-            lambda p, w, o, v: w[:, None] * o,
+            lambda c: c.w[:, None] * c.o,
         ),
         "∂L/∂logits": by_trace(
             "all detached: The output is right, but it is cut off from logits and outputs alike: nothing can be learned through it. Was everything detached, computed under `no_grad`, or made with `.item()` or numpy?",
             lambda slope, attached, *case: not attached,
         )
         + by_formula(
-            for_router,
-            "nothing for the router: The output is right, but no gradient reaches the logits: whatever depends on them is detached, or cancels. One copy of p must stay attached.",
-            lambda p, w, a, s: 0 * a,
-            "form A's gradient: The output is right, but the logits get form A's own gradient: 0 for every unselected expert. Detach the sparse weights, and let the dense p carry the gradient.",
-            form_a,
-            "form B's gradient: The output is right, but the logits get form B's gradient: only the selected outputs enter. In the dense mixture every expert's output counts, selected or not.",
-            form_b,
-            "both gradients: The logits get the dense gradient plus form A's own. The sparse weights are still attached: detach them.",
-            lambda p, w, a, s: through_softmax(p, a) + through_softmax(w, a),
-            "less form A's: The logits get the dense gradient minus form A's own. What you subtract must be detached.",
-            lambda p, w, a, s: through_softmax(p, a) - through_softmax(w, a),
-            "past the softmax: Each logit gets aⱼ itself: you passed the gradient straight to the logits. It has to go through the softmax, p.",
-            lambda p, w, a, s: a,
-            "dense, cut: The selected logits get the dense gradient, the unselected get 0. But they are the ones that should hear something: the dense gradient is pⱼ(aⱼ − Σ pᵢaᵢ) for every j.",
-            lambda p, w, a, s: s * through_softmax(p, a),
+            of_parts,
+            "nothing for the router: The output is right, but no gradient reaches the logits: whatever depends on them is detached, or cancels. One copy of the weights of the k + m must stay attached.",
+            lambda c: 0 * c.a,
+            "dense: The output is right. But the logits get the gradient of *all* N experts, as in the lesson's `dense_gradient`. Only the k + m best may be heard: the others do not run.",
+            lambda c: through_softmax(c.p, c.a),
+            "m ignored: The output is right, but the logits get form A's gradient with the k best, whatever m is. Detach these weights, and let form A of the k + m best carry the gradient.",
+            lambda c: through_softmax(c.w, c.a),
+            "dense, cut: The logits get the dense gradient, set to 0 outside the k + m. Asked is form A's: the softmax over the k + m alone, in front and in the mean.",
+            lambda c: c.heard * through_softmax(c.p, c.a),
+            "form B's gradient: The logits get form B's gradient: the softmax over all N is in it, so even unheard experts are pushed. Asked is form A's, with the k + m best.",
+            (lambda c: through_softmax(c.p, c.heard * c.a), lambda c: through_softmax(c.p, c.s * c.a)),
+            "outputs of the k alone: The weights are those of the k + m, but only the outputs of the k enter. The m more run as well: their aᵢ is what the router should hear.",
+            lambda c: through_softmax(c.wide, c.s * c.a),
+            "only the selected hear: The selected logits get the right gradient, the m others 0. They are the ones that should hear something.",
+            lambda c: c.s * slope(c),
+            "only the m: The logits get form A's gradient with the m best. k and m go together: the k + m best.",
+            lambda c: through_softmax(c.narrow, c.a),
+            "both gradients: The logits get the gradient of the k + m plus that of the k. The weights of the k are still attached: detach them.",
+            lambda c: slope(c) + through_softmax(c.w, c.a),
+            "less that of the k: The logits get the gradient of the k + m minus that of the k. What you subtract must be detached.",
+            lambda c: slope(c) - through_softmax(c.w, c.a),
+            "past the softmax: Each logit gets aⱼ itself: you passed the gradient straight to the logits. It has to go through the softmax over the k + m.",
+            (lambda c: c.a, lambda c: c.heard * c.a),
             "sign turned: The gradient of the logits has the wrong sign. Do you subtract the attached copy and add the detached one? Turn them round.",
-            lambda p, w, a, s: -through_softmax(p, a),
+            lambda c: -slope(c),
         ),
         "∂L/∂outputs": by_formula(
-            of_weights,
-            "leak into the unselected: Output and router are right. But the experts get the dense gradient pᵢv: experts that did not run would be trained too, and those that ran have pᵢ in place of their weight. Take the dense path with detached outputs, or put the trick into the weights.",
-            lambda p, w, o, v: np.outer(p, v),
-            "nothing for the experts: Output and router are right, but no gradient reaches the outputs: the experts could not learn. The selected ones must get wᵢv; detach the outputs in the dense path alone.",
-            lambda p, w, o, v: 0 * np.outer(w, v),
-            "both for the experts: Output and router are right. But the experts get wᵢv from the sparse path and pᵢv from the dense path as well. Detach the outputs in the dense path.",
-            lambda p, w, o, v: np.outer(w + p, v),
+            of_parts,
+            "leak into the m: Output and router are right. But the experts get the gradient of the k + m: the m others would be trained too, and the k have another weight. Take the wider path with detached outputs, or put the trick into the weights.",
+            lambda c: np.outer(c.wide, c.v),
+            "nothing for the experts: Output and router are right, but no gradient reaches the outputs: the experts could not learn. The selected ones must get wᵢv; detach the outputs in the wider path alone.",
+            lambda c: 0 * np.outer(c.w, c.v),
+            "both for the experts: Output and router are right. But the experts get wᵢv from the path of the k and theirs from the wider path as well. Detach the outputs in the wider path.",
+            lambda c: np.outer(c.w + c.wide, c.v),
+            "weights of the wider path: Output and router are right. But the selected experts get v times their weight among the k + m. It must be the weight that they have in the output.",
+            lambda c: np.outer(c.s * c.wide, c.v),
             "form B's for the experts: Output and router are right. But the selected experts get pᵢv, not wᵢv: their gradient must go with the weight that they have in the output.",
-            lambda p, w, o, v: np.outer(p * (w > 0), v),
+            lambda c: np.outer(c.b, c.v),
         ),
     },
 )

@@ -1,0 +1,153 @@
+"""Question 7.3: what form B's gradient tells of the experts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.gates import dot, selected_mask
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.set_07.q1_jacobian import spread
+from moe_lessons.checks.set_07.slopes import gradient_b, last_of_the_tied
+from moe_lessons.checks.values import agree, is_floats
+from moe_lessons.checks.verdicts import by_formula, by_test, by_value
+
+
+def inversion_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (h (T, N), g (T, N), k) with clear gaps: k = 2, 3, 1 and N − 1, and one token with a tie at the border."""
+    sizes = ((3, 4, 1.2, 0, 2), (2, 6, 1.5, 3, 3), (4, 5, 1.2, -2, 1), (4, 3, 1.0, 0, 2))
+    batches = [(np.stack([spread(rng, N, wide) + moved for _ in range(T)]), k) for T, N, wide, moved, k in sizes]
+    tied = rng.permutation([1.2, 0.4, 0.4, 0.4, -0.7])[None]  # (1, N), one place for three of 0.4
+    return [(h, gradient_b(h, usefulness(rng, h.shape), k), k) for h, k in (*batches, (tied, 2))]
+
+
+def usefulness(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a (T, N), clearly apart within each row, for which Σ pᵢaᵢ is unlikely to be near 0."""
+    T, N = shape
+    return np.stack([spread(rng, N, 2.0) + rng.choice([-1, 1]) for _ in range(T)])
+
+
+def with_sum(formula: Callable) -> Callable[..., Any]:
+    """Return the function of a case that is `formula` of p, g, s = Σ pᵢaᵢ (T, 1), the 0/1 mask m and w of form A."""
+
+    def of_case(h: np.ndarray, g: np.ndarray, k: int) -> Any:
+        p, m = routing.softmax(h), selected_mask(h, k)  # (T, N) each
+        s = -dot(1 - m, g) / dot(1 - m, p)  # (T, 1): the same from any cut column
+        with np.errstate(all="ignore"):  # where a mistake divides by a weight of 0
+            return formula(p, g, s, m.astype(float), routing.gate_weights(h, k))
+
+    return of_case
+
+
+def for_kept(formula: Callable) -> Callable[..., Any]:
+    """Return the function of a case that is `formula` for the kept experts and NaN for the cut ones. (T, N)."""
+    return with_sum(lambda p, g, s, m, w: np.where(m > 0, formula(p, g, s, m, w), np.nan))
+
+
+def own(p: np.ndarray, g: np.ndarray, s: np.ndarray, m: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Return g / p + s: a of the kept experts. (T, N)."""
+    return g / p + s
+
+
+usefulness_found = for_kept(own)
+
+
+def first_cut(m: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return p of each token's first cut expert. (T, 1)."""
+    return np.take_along_axis(p, m.argmin(axis=-1, keepdims=True), axis=-1)
+
+
+def is_tied(h: np.ndarray) -> bool:
+    """Tell whether a token has equal logits. h (T, N)."""
+    return bool((np.diff(np.sort(h)) == 0).any())
+
+
+def filled(value: Any, h: np.ndarray, g: np.ndarray, k: int, mask: np.ndarray) -> bool:
+    """Tell whether a value has numbers exactly where `mask` (T, N) is True, NaN elsewhere."""
+    return is_floats(value, h.shape) and np.array_equal(np.isfinite(value), mask)
+
+
+def is_right_where_kept(value: Any, h: np.ndarray, g: np.ndarray, k: int) -> bool:
+    """Tell whether the kept experts' numbers are right."""
+    m = selected_mask(h, k)  # (T, N)
+    return is_floats(value, h.shape) and agree(value[m], usefulness_found(h, g, k)[m])
+
+
+INVERSION = FunctionQuestion(
+    **about("7.3", "What form B's gradient tells of the experts", "write it", "medium", points=2, minutes=8),
+    hints=(
+        "Write down what form B gives a kept logit, and what it gives a cut one. Two things are unknown for each token: the aᵢ, and one number that stands in both lines. One of the lines holds that number alone.",
+        "Let s = Σ pᵢaᵢ over the kept. A cut logit shows −pⱼ·s, so any cut column gives s. A kept one shows pᵢ(aᵢ − s), so aᵢ is what is left when you undo that. p is the softmax over all N.",
+    ),
+    idea="Every cut column shows the same number, −s, times its own p. With s the kept lines can be solved: aᵢ = gᵢ/pᵢ + s. Nothing of the cut experts' own a is in g.",
+    takeaway="What a gradient can be solved for is what it knows: form B hands over the usefulness of every kept expert, and of all the cut ones together nothing.",
+    answer="my_usefulness",
+    parameters=("logits", "g", "k"),
+    when_raised="`logits` and `g` have the shape (T, N), `k` is one number. A number for each token, such as a sum over experts with `axis=-1, keepdims=True`, has the shape (T, 1), which fits the rows. A mask of (T, N) booleans and `np.where` keep everything at (T, N).",
+    cases=inversion_cases,
+    reference=usefulness_found,
+    quiet=True,
+    mistakes=by_value(
+        "the formula the other way: You put g where the lesson's formula has a. That takes a gradient of the gradient; asked is the way back: from g to the a that it was made of.",
+        (
+            with_sum(lambda p, g, s, m, w: p * (m * g - dot(p, m * g))),
+            for_kept(lambda p, g, s, m, w: p * (g - dot(p, m * g))),
+        ),
+        "form A, solved: You inverted form A's line, gᵢ/wᵢ. There the a are known up to a common number only; and these are gradients of form B, made with p.",
+        (for_kept(lambda p, g, s, m, w: g / w), with_sum(lambda p, g, s, m, w: np.where(m > 0, g / w, 0))),
+        "zeros for the cut: The kept are right. For the cut experts g/p + s is −s + s = 0, whatever their a is: that 0 says nothing about them. Put `np.nan` there.",
+        with_sum(lambda p, g, s, m, w: m * own(p, g, s, m, w)),
+        "also the cut: You give the cut experts numbers too. Their columns hold −pⱼ·s and nothing of their own a. Put `np.nan` there.",
+        (
+            with_sum(lambda p, g, s, m, w: np.where(m > 0, own(p, g, s, m, w), g / p)),
+            with_sum(lambda p, g, s, m, w: np.where(m > 0, own(p, g, s, m, w), -g / p)),
+            with_sum(lambda p, g, s, m, w: np.where(m > 0, own(p, g, s, m, w), g)),
+            with_sum(lambda p, g, s, m, w: np.where(m > 0, own(p, g, s, m, w), 2 * s)),
+        ),
+        "s for the cut and the kept alike: You return s itself: the number that all cut columns share. It is needed, but each kept expert has its own aᵢ = gᵢ/pᵢ + s.",
+        (
+            with_sum(lambda p, g, s, m, w: s + 0 * p),
+            for_kept(lambda p, g, s, m, w: s + 0 * p),
+            with_sum(lambda p, g, s, m, w: s),
+        ),
+    )
+    + by_formula(
+        for_kept,
+        "g/p without s: This is gᵢ/pᵢ = aᵢ − s. The number s = Σ pᵢaᵢ has still to be added; the cut columns show it.",
+        lambda p, g, s, m, w: g / p,
+        "s subtracted: s has the wrong sign: gᵢ/pᵢ = aᵢ − s, and a cut column divided by its p is −s.",
+        lambda p, g, s, m, w: g / p - s,
+        "w in place of p: You divided by the weights of form A, a softmax over the kept. Form B's factor is p, the softmax over all N.",
+        (lambda p, g, s, m, w: g / w + s, lambda p, g, s, m, w: g / w - s),
+        "not divided by p: gᵢ has still the factor pᵢ: gᵢ = pᵢ(aᵢ − s).",
+        (lambda p, g, s, m, w: g + s, lambda p, g, s, m, w: g, lambda p, g, s, m, w: (g + s) / p),
+        "s not divided: What you took for s has still a probability in front. A cut column is −pⱼ·s, and all cut columns together are −s·Σ pⱼ: divide.",
+        (
+            lambda p, g, s, m, w: g / p + s * dot(1 - m, p),
+            lambda p, g, s, m, w: g / p + s * dot(1 - m, p) / dot(1 - m, 1 + 0 * p),
+            lambda p, g, s, m, w: g / p + s * np.where(m > 0, np.inf, p).min(axis=-1, keepdims=True),
+            lambda p, g, s, m, w: g / p + s * np.where(m > 0, -np.inf, p).max(axis=-1, keepdims=True),
+            lambda p, g, s, m, w: g / p + s * first_cut(m, p),
+            lambda p, g, s, m, w: g / p + s * first_cut(m[..., ::-1], p[..., ::-1]),
+        ),
+        "s added up: You added up s over the cut columns. Each of them shows the same s: one is enough, or their mean.",
+        lambda p, g, s, m, w: g / p + s * dot(1 - m, 1 + 0 * p),
+        "one s for the batch: You used one s for all tokens. Each token has its own: Σ pᵢaᵢ over its kept experts.",
+        (lambda p, g, s, m, w: g / p + s.mean(), lambda p, g, s, m, w: g / p + s[0]),
+        "sign turned: Every sign is turned round.",
+        lambda *parts: -own(*parts),
+    )
+    + by_test(
+        "last of the tied: Right but for ties: of equal logits you take the later ones for kept. That comes from sorting upwards and reading from the end. The lower index comes first.",
+        lambda value, h, g, k: (
+            filled(value, h, g, k, last_of_the_tied(h, k)) and (is_tied(h) or is_right_where_kept(value, h, g, k))
+        ),
+        "kept and cut exchanged: The numbers stand at the cut experts and the NaN at the kept ones. g tells about the kept.",
+        lambda value, h, g, k: filled(value, h, g, k, ~selected_mask(h, k)),
+        "k is 2: You take two experts for kept, whatever k is.",
+        lambda value, h, g, k: filled(value, h, g, k, selected_mask(h, 2)),
+        "something for the cut: The kept are right. But the cut experts have numbers too, and g knows nothing of theirs: put `np.nan` there.",
+        lambda value, h, g, k: is_right_where_kept(value, h, g, k) and bool(np.isfinite(value).all()),
+    ),
+)

@@ -20,8 +20,8 @@ from moe_lessons.checks import check, progress
 #
 # {{about 6.1}}
 #
-# In lesson 06 all layers of a model were alike. In many configurations of today they are not. A decoder has `layers`
-# layers of width `d`. Each has attention: four matrices of d × d. Then
+# In Mixtral all layers are alike. In many configurations of today they are not. A decoder has `layers` layers of width
+# `d`. Each has attention: four matrices of d × d. Then
 #
 # - the first `dense_layers` have **one dense SwiGLU**: three matrices of d × `d_ff_dense`. They have no router and no
 #   experts;

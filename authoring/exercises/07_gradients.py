@@ -233,7 +233,7 @@ check("7.5", my_z_loss)
 #   that are not heard;
 # - experts: ∂L/∂Eᵢ is wᵢv for the k selected, and exactly 0 for all others.
 #
-# `outputs` holds all N rows, to keep it simple; yours reads k + m of them, or gives the others no part. The course's numpy
+# `outputs` holds all N rows to keep it simple, but only k + m of them may have a part in any of this. The course's numpy
 # functions cut the gradient off: use `torch.softmax`, `torch.topk` and the like. There are no ties here.
 #
 # {{hints 7.6}}

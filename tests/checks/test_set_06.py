@@ -103,8 +103,11 @@ def test_two_things_of_three_are_called_two():
 
 @pytest.mark.parametrize(("place", "part"), [(0, "total"), (1, "active"), (2, "FLOPs")])
 def test_a_count_that_is_wrong_by_one_is_wrong(place, part):
-    def off_by_one(*sizes):
-        numbers = list(counts(*map(int, sizes[:-1]), bool(sizes[-1])))
+    def off_by_one(layers, d, vocab, N, k, d_ff, shared, dense_layers, d_ff_dense, tied):
+        sparse, expert, head = layers - dense_layers, 3 * d * d_ff, vocab * d
+        fixed = layers * 4 * d * d + dense_layers * 3 * d * d_ff_dense + sparse * (d * N + shared * expert) + head
+        stored, met = fixed + sparse * N * expert, fixed + sparse * k * expert
+        numbers = [stored + (not tied) * head, met + (not tied) * head, 2 * met]
         numbers[place] += 1
         return numbers
 

@@ -133,7 +133,7 @@ COUNTS = FunctionQuestion(
         "A sparse layer stores N + shared experts, and a token meets k + shared of them; a dense one has no router. For the FLOPs begin with the products, not with the active parameters: is a tied matrix multiplied at the output?",
     ),
     idea="Only the routed experts are stored N times and met k times; whatever every token meets counts once in both. A matrix costs FLOPs where it is multiplied, however often it is used for looking up.",
-    takeaway="Before you compare the active counts of two models, ask of each whether the input embedding is in it: published ones differ. Tied or not, the head is multiplied.",
+    takeaway="Before you compare the active counts of two models, ask of each whether the input embedding is in it: published ones differ in that.",
     answer="my_counts",
     parameters=Sizes._fields,
     stands_for=COUNTING,

@@ -63,7 +63,7 @@ DIAGNOSIS = EntriesQuestion(
         "Where no entry is 0, divide the column by p, as in 7.3: in form B the unselected then agree with each other, in a dense gradient what is left is a minus one number. And does what your function of 7.3 reads out of a column agree with the a that are given?",
     ),
     idea="Zeros tell whether unselected logits are reached at all; the sum tells whether the weights that move are tied to a constant total; the column divided by p tells whose outputs have entered.",
-    takeaway="To learn which gate a code base really has, ask autograd for ∂L/∂h of one token: its zeros, its sum and its ratio to p tell more than a function's name.",
+    takeaway="To learn which gate a code base really has, ask autograd for ∂L/∂h of one token: its zeros, its sum and its ratio to p tell more than a name.",
     answer="my_diagnosis",
     form=Fields({router: Name(tuple(BUILDS)) for router in DELIVERED}),
     expected=lambda: DELIVERED,

@@ -64,7 +64,7 @@ ESTIMATOR = FunctionQuestion(
         "Put the trick into the weights, not into the output: detached form A weights of the k, plus those of the k + m, minus the same detached. Then multiply by the outputs and add up. An expert whose weight has the value 0 gets exactly 0.",
     ),
     idea="A weight can have the value of one formula and the derivative of another: w.detach() + u − u.detach(), here with u = form A of the k + m best. The outputs are multiplied by its value, so only the k learn; the router compares k + m.",
-    takeaway="Hearing is a price list: each further expert that the router compares costs one forward pass of that expert, so between top-k and dense there is a step for every budget.",
+    takeaway="Hearing has a price: each further expert that the router compares must run once, so between top-k and dense there is a step for every budget.",
     answer="my_estimator",
     parameters=("logits", "outputs", "k", "m"),
     when_raised="`logits` has the shape (N,), `outputs` (N, d), both float32 tensors; y has the shape (d,). The course's numpy functions refuse tensors that carry a gradient: use torch's own. If it is about an in-place operation: make a new tensor instead (`torch.where`, `masked_fill`, `scatter`).",

@@ -127,8 +127,7 @@ def touched_step_by_step(q, batch):
 
 def touched_by_simulation(q, batch, draws=4000):
     rng = np.random.default_rng(len(q) * batch)
-    batch = min(batch, 200)
-    return float(np.mean([(rng.random((batch, len(q))) < q).any(0).sum() for _ in range(draws // batch + 100)]))
+    return float(np.mean([(rng.random((batch, len(q))) < q).any(0).sum() for _ in range(draws // batch + 60)]))
 
 
 def touched_in_fractions(q, batch):

@@ -247,7 +247,6 @@ WRONG = {
         "all": lambda q, batch: len(q),
         "all that can be chosen": lambda q, batch: (q > 0).sum(),
         "product": lambda q, batch: 1 - np.prod(1 - q) ** batch,
-        "product (2)": lambda q, batch: len(q) - len(q) * np.prod(1 - q) ** batch,
         "rounded": lambda q, batch: round(float(touched(q, batch))),
         "rounded, each expert": lambda q, batch: sum(round(1 - (1 - float(chance)) ** batch) for chance in q),
         "untouched": lambda q, batch: len(q) - touched(q, batch),

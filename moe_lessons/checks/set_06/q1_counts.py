@@ -62,10 +62,19 @@ class Sizes(NamedTuple):
 
 def decoder(s: Sizes) -> Config:
     """Return the model of 6.1 and 6.3: attention of four (d, d) matrices, SwiGLU everywhere."""
-    attention = Attention(heads=1, kv_heads=1, head_size=s.d)
-    sizes = {"layers": s.layers, "d_model": s.d, "vocab": s.vocab, "attention": attention, "num_experts": s.N}
-    more = {"shared_experts": s.shared, "dense_layers": s.dense_layers, "dense_d_ff": s.d_ff_dense, "tied": s.tied}
-    return Config(**sizes, top_k=s.k, d_ff=s.d_ff, **more)
+    return Config(
+        layers=s.layers,
+        d_model=s.d,
+        vocab=s.vocab,
+        attention=Attention(heads=1, kv_heads=1, head_size=s.d),
+        num_experts=s.N,
+        top_k=s.k,
+        d_ff=s.d_ff,
+        shared_experts=s.shared,
+        dense_layers=s.dense_layers,
+        dense_d_ff=s.d_ff_dense,
+        tied=s.tied,
+    )
 
 
 def total(s: Sizes) -> int:
@@ -85,7 +94,7 @@ def flops(s: Sizes) -> int:
     return flops_per_token(decoder(s))
 
 
-def counts(*sizes: int) -> tuple[int, int, int]:
+def counts(*sizes: Any) -> tuple[int, int, int]:
     """Return total and active parameters without norms, and the forward FLOPs of one token."""
     s = Sizes(*sizes)
     return total(s), active(s), flops(s)

@@ -82,7 +82,7 @@ TOUCHED = FunctionQuestion(
         "all that can be chosen: You counted the experts whose qᵢ is above 0. That is right for an endless batch; a small one leaves some of them out.",
         lambda q, batch: np.count_nonzero(q),
         "product: You multiplied the chances of all experts. How many are touched is a sum over the experts: each one counts for itself.",
-        (lambda q, batch: 1 - np.prod((1 - q) ** batch), lambda q, batch: q.size * (1 - np.prod((1 - q) ** batch))),
+        lambda q, batch: 1 - np.prod((1 - q) ** batch),
         "rounded: You rounded to whole experts. An expectation need not be whole: return it as it is.",
         lambda q, batch: np.rint(touched(q, batch)),
         "rounded, each expert: You rounded each expert's chance. Add the chances up as they are.",

@@ -47,8 +47,8 @@ def my_jacobian(logits):
 check("7.1", my_jacobian)
 
 # %% [markdown]
-# Print the sums of your matrix's columns and of its rows, for any logits. The columns sum to 0, as for the softmax: what
-# one weight gains, the others lose. The rows do not. In a softmax they do, because raising all logits by the same amount
+# Print the sums of your matrix's columns and of its rows, for a few logits. The columns sum to 0, as for the softmax: what
+# one weight gains, the others lose. The rows need not. In a softmax they do, because raising all logits by the same amount
 # changes nothing. This gate knows where 0 is.
 #
 # ## 7.2 All the way to W_g and x

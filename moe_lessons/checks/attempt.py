@@ -97,20 +97,25 @@ def _unfit(question: Question, answer: Any) -> str:
     if not question.parameters:
         return "Expected values, not a function. Call it first?" if inspect.isroutine(answer) else ""
     wanted = f"{question.answer}({', '.join(question.parameters)})"
-    if not callable(answer):
-        return f"Expected the function {wanted}, not called: came {describe(plain(answer))}."
-    if inspect.isclass(answer):
+    is_class, kind = inspect.isclass(answer), question.asks_for
+    if not (is_class if kind == "class" else callable(answer)):
+        return f"Expected the {kind} {wanted}, not called: came {describe(plain(answer))}."
+    if is_class and kind != "class":
         return f"Expected the function {wanted}, came the class {answer.__name__}."
-    original = _unwrapped(answer)
-    if str(getattr(original, "__module__", "")).split(".")[0] == "moe_lessons":
+    if original := next(filter(_is_own, inspect.getmro(answer) if is_class else (_unwrapped(answer),)), None):
         return f"This is the course's `{getattr(original, '__name__', original)}`. Write {wanted} yourself."
     try:
         inspect.signature(answer).bind(*question.parameters)
     except TypeError:
-        return f"Expected a function to call as {wanted}; yours is {question.answer}{inspect.signature(answer)}."
+        return f"Expected a {kind} to call as {wanted}; yours is {question.answer}{inspect.signature(answer)}."
     except Exception:  # built-in functions that tell nothing of their arguments, or an odd `__signature__`
         return ""
     return ""
+
+
+def _is_own(original: Any) -> bool:
+    """Tell whether a function or a class is the course's."""
+    return str(getattr(original, "__module__", "")).split(".")[0] == "moe_lessons"
 
 
 def _unwrapped(answer: Any) -> Any:
@@ -128,7 +133,7 @@ def _reference_blocked(question: Question, answer: Any) -> Iterator[None]:
         module_name, _, function = name.rpartition(".")
         module = importlib.import_module(f"moe_lessons.{module_name}")
         original = getattr(module, function)
-        for space in (vars(module), getattr(_unwrapped(answer), "__globals__", {})):
+        for space in (vars(module), *_spaces(answer)):
             for key in [key for key, value in space.items() if value is original]:
                 restore.append((space, key, original))
                 space[key] = _blocked(function)
@@ -137,6 +142,12 @@ def _reference_blocked(question: Question, answer: Any) -> Iterator[None]:
     finally:
         for space, key, original in restore:
             space[key] = original
+
+
+def _spaces(answer: Any) -> list[dict[str, Any]]:
+    """Return the names that an answer's code sees: a function's, or those of each method of a class."""
+    functions = filter(inspect.isfunction, vars(answer).values()) if inspect.isclass(answer) else [_unwrapped(answer)]
+    return [getattr(function, "__globals__", {}) for function in functions]
 
 
 def _blocked(name: str) -> Callable[..., None]:

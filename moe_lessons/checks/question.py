@@ -41,6 +41,7 @@ class Question:
     function, empty for a variable. `stands_for` names the package's functions that would be the answer.
     `when_raised` is shown beside an error of the learner's code. Without `random_inputs`, every draw is the same.
     `needs_torch` has torch loaded before the answer's time counts; "optimiser" also what a first training step loads.
+    The `parameters` of a class, where `asks_for` says so, are those that make an instance of it.
     `probed_with` names the fields that `probe` uses: all that a sandbox is told.
     """
 
@@ -60,8 +61,9 @@ class Question:
     seconds: float = 5.0
     random_inputs: bool = True
     needs_torch: Literal["", "tensors", "optimiser"] = ""
+    asks_for: Literal["function", "class"] = "function"
 
-    probed_with: ClassVar[tuple[str, ...]] = ("id", "answer", "parameters", "stands_for", "when_raised")
+    probed_with: ClassVar[tuple[str, ...]] = ("id", "answer", "parameters", "stands_for", "when_raised", "asks_for")
 
     @property
     def set(self) -> str:

@@ -155,7 +155,13 @@ class Shell:
 
 
 def is_stub(value: Any) -> bool:
-    """Tell what an untouched exercise holds: `...`, or a function with no more in it than NotImplementedError."""
+    """Tell what an untouched exercise holds: `...`, a function with no more in it than NotImplementedError.
+
+    Or a class with no functions but such.
+    """
+    if inspect.isclass(value):
+        methods = [method for method in vars(value).values() if isinstance(method, types.FunctionType)]
+        return bool(methods) and all(map(is_stub, methods))
     if not isinstance(value, types.FunctionType):
         return untouched(value)
     steps = {step.opname for step in dis.get_instructions(value)}
@@ -239,9 +245,11 @@ def _guarded(node: ast.stmt, answers: frozenset[str]) -> ast.stmt:
 
 def _stub_name(node: ast.stmt) -> str | None:
     """Return the name that a statement gives to a stub, or None when it is no stub."""
-    if isinstance(node, ast.FunctionDef):
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
-        return node.name if all(map(_does_nothing, body)) else None
+        methods = isinstance(node, ast.ClassDef)
+        empty = (_does_nothing(part) or (methods and _stub_name(part)) for part in body)
+        return node.name if all(empty) else None
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _only_dots(node.value):
         return node.targets[0].id
     return None

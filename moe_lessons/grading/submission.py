@@ -21,7 +21,7 @@ CHECKED = re.compile(r"""\bcheck\(\s*["'](\w[\w.]{0,20})["']""")
 IMPORTED = re.compile(r"^[ \t]*from[ \t]+moe_lessons\.checks[ \t]+import[ \t][^\n]*\bcheck\b", re.MULTILINE)
 TITLE = re.compile(r"\s*#[ \t]*Exercises (\d\dr?)\b")
 ENOUGH = 2  # of evidence: less may be chance
-NAMED = re.compile(r"^[ \t]*(?:def[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=(?!=))", re.MULTILINE)
+NAMED = re.compile(r"^[ \t]*(?:(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=(?!=))", re.MULTILINE)
 
 
 class Unreadable(Exception):
@@ -189,7 +189,7 @@ def _weights(cells: tuple[str, ...], questions: Collection[Question]) -> Counter
     explained = {question.answer for question in questions if question.id in checked}
     weight: Counter[str] = Counter()
     for question in questions:
-        telling = question.answer.startswith("my_") and question.answer not in explained
+        telling = question.answer.lower().startswith("my") and question.answer not in explained
         tells = question.id in checked or telling
         weight[question.set] += 2 * (question.id in checked) + (tells and question.answer in named)
     return +weight

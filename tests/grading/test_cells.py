@@ -43,12 +43,37 @@ def refuses(x):
     raise NotImplementedError
 
 
-@pytest.mark.parametrize("value", [..., [..., ...], {"a": ...}, stub])
+class StubClass:
+    """A class whose methods are to be written"""
+
+    def __init__(self, d):
+        """d"""
+        raise NotImplementedError
+
+    def forward(self, x):
+        raise NotImplementedError
+
+
+class BegunClass(StubClass):
+    def __init__(self, d):
+        self.d = d
+
+    def forward(self, x):
+        raise NotImplementedError
+
+
+class EmptyClass:
+    pass
+
+
+@pytest.mark.parametrize("value", [..., [..., ...], {"a": ...}, stub, StubClass])
 def test_stubs_are_told(value):
     assert is_stub(value)
 
 
-@pytest.mark.parametrize("value", [begun, refuses, lambda x: x, None, 0, [1, ...], {}, len, is_stub])
+@pytest.mark.parametrize(
+    "value", [begun, refuses, lambda x: x, None, 0, [1, ...], {}, len, is_stub, int, BegunClass, EmptyClass]
+)
 def test_attempts_are_told(value):
     assert not is_stub(value)
 
@@ -60,6 +85,25 @@ def test_a_stub_does_not_take_the_place_of_an_attempt(notebook, cells):
     for number, cell in enumerate(cells):
         assert run(notebook, cell, number) == []
     assert notebook.answer("f")(1) == 2
+
+
+CLASS = "class f:\n    size = 1\n    def g(self, x):\n        return x + self.size"
+STUB_CLASS = (
+    'class f:\n    """A module"""\n    def g(self, x):\n        """x -> y"""\n        raise NotImplementedError'
+)
+
+
+@pytest.mark.parametrize("cells", [[CLASS, STUB_CLASS], [STUB_CLASS, CLASS, STUB_CLASS], [CLASS, "class f:\n    pass"]])
+def test_a_stub_of_a_class_does_not_take_the_place_of_an_attempt(notebook, cells):
+    for number, cell in enumerate(cells):
+        assert run(notebook, cell, number) == []
+    assert notebook.answer("f")().g(1) == 2
+
+
+def test_a_class_that_is_only_begun_does(notebook):
+    run(notebook, CLASS, 1)
+    run(notebook, STUB_CLASS + "\n    def h(self):\n        return 3", 2)
+    assert notebook.answer("f")().h() == 3
 
 
 def test_of_several_attempts_the_last_counts_even_a_wrong_one(notebook):

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -28,9 +29,13 @@ GIVEN = {
     "3.4": {"a": 2.0, "b": 1.0, "n": 3},
     "4.2": {"logits": RNG.normal(size=(3, 2)), "selected": np.eye(3, 2, dtype=bool), "my_keep_top_k": len},
     "5.1": {"z": RNG.normal(size=4)},
-    "5.3": {"x": RNG.normal(size=(3, 4)), "selected": PAIRS, "weights": PAIRS / 4, "experts": [np.tanh], "i": 0},
-    "5.4": {"W1": torch.ones(3, 4, 5), "i": 0, "rows": torch.ones(6, 4), "sizes": [1, 2, 3]},
-    "5.5": {"r": 0, "y": np.zeros((9, 2)), "tokens": np.array([0, 0])},
+    "5.2": {"i": 0, "back": np.zeros(12), "rows": np.ones(12), "flat": np.ones(12)},
+    "5.3": {"x": RNG.normal(size=(3, 4)), "selected": PAIRS, "weights": PAIRS / 4, "experts": [np.tanh], "i": 0,
+            "left": PAIRS / 4},
+    "5.4": {"W1": torch.ones(4, 15), "W2": torch.ones(15, 4), "mine": slice(5), "rows": torch.ones(6, 4),
+            "sizes": [1, 2, 3]},
+    "5.5": {"r": 0, "k": 2},
+    "5.6": {"x": torch.ones(3, 4), "p": torch.ones(3, 5), "self": SimpleNamespace(top_k=2)},
     "7.1": {"w": np.array([0.5, 0.5])},
     "7.5": {"gradient": np.zeros((3, 2))},
     "7.6": {"t": torch.ones(3)},

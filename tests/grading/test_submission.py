@@ -72,6 +72,7 @@ def test_the_set_is_told_by_checks_then_by_names():
     assert ids('check("1.1", f)') == ["1.1", "1.2", "1.3", "1.4", "1.5"]
     assert ids("check( '4.2' ,g)", "my_logits = 3")[0] == "4.1"
     assert ids("def my_expert(x):\n    return x\nmy_layer: int = 3")[0] == "5.1"
+    assert ids("class MyRouter(torch.nn.Module):\n    pass", "my_layer = 3")[0] == "5.1"
 
 
 def test_one_foreign_check_does_not_change_the_set():
@@ -106,6 +107,7 @@ def test_a_second_set_is_noted_and_a_borrowed_helper_is_not():
         (*IMPORTS, "example = 3"),
         ("import moe_lessons", "my_logits = 3"),
         (*IMPORTS, "my_layer == my_expert"),
+        ("class MyRouter:\n    pass",),
     ],
 )
 def test_what_may_be_chance_is_no_evidence(cells):

@@ -1,4 +1,4 @@
-"""Question 5.1: an expert."""
+"""Question 5.1: an expert from a checkpoint."""
 
 import math
 from collections.abc import Callable
@@ -14,10 +14,10 @@ LAYER = tuple(f"layer.{name}" for name in ("MoELayer", "Experts", "feed_forward"
 
 
 def expert_cases(rng: np.random.Generator) -> list[tuple]:
-    """Several tokens, one token, and an expert that is narrower than its input. Returns (x, W1, W2, W3) of each."""
+    """Several tokens, one token, and an expert that is narrower than its input. Returns (x, W13, W2) of each."""
     cases = []
-    for T, d, f in ((4, 3, 5), (1, 4, 6), (6, 5, 2)):
-        shapes = ((T, d), (d, f), (f, d), (d, f))
+    for T, d, d_ff in ((4, 3, 5), (1, 4, 6), (6, 5, 2)):
+        shapes = ((T, d), (d, 2 * d_ff), (d_ff, d))
         cases.append(tuple(rng.normal(size=shape).round(1) + 0.05 for shape in shapes))
     return cases
 
@@ -42,27 +42,57 @@ def tanh_gelu(z: np.ndarray) -> np.ndarray:
     return 0.5 * z * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
 
 
-def with_hidden(hidden: Callable) -> Callable:
-    """Return the expert whose hidden layer is hidden(x W1, x W3): (T, d) of x (T, d), W1 (d, f), W2 (f, d), W3 (d, f)."""
-    return lambda x, W1, W2, W3: hidden(x @ W1, x @ W3) @ W2
+def interleaved(W13: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns 0, 2, 4, … and 1, 3, 5, … of W13 (d, 2·d_ff). (d, d_ff) each."""
+    return W13[:, 0::2], W13[:, 1::2]
 
 
-swiglu = with_hidden(lambda a, b: silu(a) * b)
+def halves(W13: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the second half of the columns of W13 (d, 2·d_ff). (d, d_ff) each."""
+    first, second = np.hsplit(W13, 2)  # (d, d_ff) each
+    return first, second
+
+
+def with_hidden(hidden: Callable, parted: Callable = interleaved) -> Callable:
+    """Return the expert whose hidden layer is hidden(x W1, x W3), of the two matrices that parted(W13) finds."""
+
+    def expert(x: np.ndarray, W13: np.ndarray, W2: np.ndarray) -> np.ndarray:
+        W1, W3 = parted(W13)  # (d, d_ff) each
+        return hidden(x @ W1, x @ W3) @ W2  # (T, d)
+
+    return expert
+
+
+def gated(gate: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the hidden layer of SwiGLU, silu(gate) times the other factor, same shape."""
+    return silu(gate) * other
+
+
+swiglu = with_hidden(gated)
 
 EXPERT = FunctionQuestion(
-    **about("5.1", "An expert", "write it", "easy", points=1, minutes=6),
+    **about("5.1", "An expert from a checkpoint", "write it", "easy", points=1, minutes=5),
     hints=(
-        "Two products go from width d to width f: `x @ W1` and `x @ W3`. The first of them passes through silu.",
-        "silu(z) is z times sigmoid(z), which is `z / (1 + np.exp(-z))`. Multiply the two branches entry by entry (`*`), then `@ W2` leads back to width d.",
+        "`W13[:, 0::2]` takes every second column, beginning with column 0; the others begin with column 1. Or multiply first: the columns of `x @ W13` lie as those of W13 do.",
+        "Name the gate's columns W1 and the others W3, (d, d_ff) each; then it is (silu(x W1) * x W3) W2. silu(z) is z times sigmoid(z), which is `z / (1 + np.exp(-z))`.",
     ),
-    idea="One branch carries numbers and the other decides how much of each passes; W2 brings the result back to the width d of the token, so that the outputs of several experts can be added.",
+    idea="Two matrices stored as one are still two: first find out which column belongs to which. Then the formula is the lesson's.",
+    takeaway="Interleaved or in halves, the shape is the same: a checkpoint read in the wrong layout runs without an error, and only the outputs tell.",
     answer="my_expert",
-    parameters=("x", "W1", "W2", "W3"),
+    parameters=("x", "W13", "W2"),
     stands_for=LAYER,
-    when_raised="Go through the shapes: x (T, d), W1 and W3 (d, f), so both branches are (T, f), and W2 (f, d) leads back. Nothing is transposed (torch's nn.Linear stores the transpose). The product of the branches is entry by entry, and comes before W2.",
+    when_raised="Go through the shapes: x (T, d), W13 (d, 2·d_ff), so gate and other factor are (T, d_ff) each, and W2 (d_ff, d) leads back. Nothing is transposed. The two are multiplied entry by entry, before W2.",
     cases=expert_cases,
     reference=swiglu,
     mistakes=by_value(
+        "halves: You took the first half of W13's columns for the gate and the second half for the other factor, `W13[:, :d_ff]` and `W13[:, d_ff:]`. Some models are stored so. Here the columns alternate: 0, 2, 4, … are the gate's.",
+        with_hidden(gated, halves),
+        "halves, gate last: You cut W13 into two halves, with the gate second. Here the columns alternate: 0, 2, 4, … are the gate's, and 1, 3, 5, … the other factor's.",
+        with_hidden(lambda a, b: a * silu(b), halves),
+        "cut by rows: You cut W13 into pieces along its rows, as a reshape to (2, d, d_ff) does: numbers of one column end up in different columns. The two matrices are columns of W13: all d rows, every second column.",
+        with_hidden(gated, lambda W13: W13.reshape(2, len(W13), -1)),
+        "gate on the other branch: Your silu is on the odd columns. The gate's columns are 0, 2, 4, …: silu belongs on them.",
+        with_hidden(lambda a, b: a * silu(b)),
         "ReLU: You used ReLU. SwiGLU's activation is silu(z) = z · sigmoid(z): smooth, and a little below 0 for negative z.",
         with_hidden(lambda a, b: np.maximum(a, 0) * b),
         "sigmoid: You used the sigmoid alone: that is the older GLU. silu is z · sigmoid(z); the factor z is missing.",
@@ -73,29 +103,27 @@ EXPERT = FunctionQuestion(
         with_hidden(lambda a, b: tanh_gelu(a) * b),
         "sign: The sigmoid is the wrong way round: your silu is z / (1 + e^z). It should be z / (1 + e^-z), which passes large positive z.",
         with_hidden(lambda a, b: a * sigmoid(-a) * b),
-        "softmax: You used a softmax where the sigmoid belongs. In a softmax the f hidden units compete; the sigmoid looks at each alone.",
+        "softmax: You used a softmax where the sigmoid belongs. In a softmax the d_ff hidden units compete; the sigmoid looks at each alone.",
         with_hidden(lambda a, b: a * routing.softmax(a) * b),
-        "no activation: You multiplied the branches without silu.",
+        "no activation: You multiplied the two factors without silu.",
         with_hidden(lambda a, b: a * b),
-        "gate on the other branch: Your silu is on x W3. It belongs on x W1; x W3 is the branch that stays as it is.",
-        with_hidden(lambda a, b: a * silu(b)),
-        "both activated: You applied silu to both branches. x W3 stays as it is.",
+        "both activated: You applied silu to both factors. Only the gate, the even columns, passes through silu.",
         with_hidden(lambda a, b: silu(a) * silu(b)),
-        "activated product: You multiplied the branches first and applied silu to the product. silu belongs on x W1 alone.",
+        "activated product: You multiplied the two factors first and applied silu to the product. silu belongs on the gate alone.",
         with_hidden(lambda a, b: silu(a * b)),
-        "plain ReLU expert: This is the older expert, ReLU(x W1) W2. SwiGLU has a second branch, x W3, and silu in place of ReLU.",
+        "plain ReLU expert: This is the older expert, with ReLU and one factor. SwiGLU has two: silu of the even columns, times the odd ones.",
         with_hidden(lambda a, b: np.maximum(a, 0)),
-        "silu after W2: You applied silu to the result, after W2. It belongs on x W1, before the branches are multiplied.",
-        lambda x, W1, W2, W3: silu(((x @ W1) * (x @ W3)) @ W2),
-        "W3 forgotten: This is silu(x W1) W2. The second branch, x W3, is not in it.",
+        "silu after W2: You applied silu to the result, after W2. It belongs on the gate, before the factors are multiplied.",
+        lambda x, W13, W2: silu(with_hidden(lambda a, b: a * b)(x, W13, W2)),
+        "other factor forgotten: This is silu of the gate, times W2. The other factor, the odd columns, is not in it.",
         with_hidden(lambda a, b: silu(a)),
-        "added: You added the branches. The gate multiplies: silu(x W1) * (x W3).",
+        "added: You added the two factors. The gate multiplies: silu(x W1) * (x W3).",
         with_hidden(lambda a, b: silu(a) + b),
-        "W2 forgotten: This is the hidden layer, of width f. W2 leads back to width d.",
-        lambda x, W1, W2, W3: silu(x @ W1) * (x @ W3),
+        "W2 forgotten: This is the hidden layer, of width d_ff. W2 leads back to width d.",
+        lambda x, W13, W2: gated(*(x @ W for W in interleaved(W13))),
         "with residual: You added x. The residual connection is around the whole layer, not part of an expert: k experts would add x k times, weighted.",
-        lambda x, W1, W2, W3: x + swiglu(x, W1, W2, W3),
+        lambda x, W13, W2: x + swiglu(x, W13, W2),
         "tokens as columns: The numbers are right, but your result is (d, T). Tokens are rows: (T, d).",
-        lambda x, W1, W2, W3: swiglu(x, W1, W2, W3).T,
+        lambda x, W13, W2: swiglu(x, W13, W2).T,
     ),
 )

@@ -1,4 +1,4 @@
-"""Question 5.3: the sparse forward."""
+"""Question 5.3: the sparse forward, with dropped assignments."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from moe_lessons import routing
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_05.q1_expert import LAYER
-from moe_lessons.checks.set_05.q2_dispatch import stable_order
+from moe_lessons.checks.set_05.q2_selected import stable_order
 from moe_lessons.checks.values import agree, describe, plain, stacked
 from moe_lessons.checks.verdicts import Facts, Fault, always, by_test, by_value
 
@@ -20,15 +20,40 @@ def routed(rng: np.random.Generator, T: int, N: int, k: int) -> tuple[np.ndarray
     return selected, weights
 
 
-def sparse_cases(rng: np.random.Generator) -> list[tuple]:
-    """x, selected, weights, and matrices (N, d, d) that make the experts.
+def lost(rng: np.random.Generator, T: int, k: int) -> np.ndarray:
+    """Draw which choices were dropped: none of one token's, one's first, one's last, all of one's. Booleans (T, k)."""
+    drop = rng.random((T, k)) < 0.2  # (T, k)
+    none, first, last, *every = rng.permutation(T)[:4]
+    drop[[none, first, last]] = False
+    drop[first, 0] = drop[last, -1] = drop[every] = True
+    return drop
 
-    In the second case experts stay empty, always the last, and there are more of them than tokens.
+
+def thinned(rng: np.random.Generator, T: int, N: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Route T tokens and drop some of their choices. Returns selected, with −1 for those, and weights, (T, k) each."""
+    selected, weights = routed(rng, T, N, k)
+    return np.where(lost(rng, T, k), -1, selected), weights
+
+
+def shows_choices(selected: np.ndarray) -> bool:
+    """Tell whether an expert is first choice of one and later choice of another, and some expert first choice of two."""
+    first, later = selected[selected[:, 0] >= 0, 0], selected[:, 1:]  # (tokens,), (T, k - 1)
+    return bool(np.isin(first, later).any() and np.bincount(first).max() > 1)
+
+
+def sparse_cases(rng: np.random.Generator) -> list[tuple]:
+    """x, selected with −1 for what was dropped, weights, and matrices (N, d, d) that make the experts.
+
+    In the first case a layer that goes choice by choice shows. In the second experts stay empty, always the last, and
+    there are more of them than tokens; nobody loses all.
     """
     cases = []
-    for T, d, N, k, idle in ((6, 2, 4, 2, 0), (3, 4, 12, 3, 1), (9, 3, 5, 1, 0)):
+    for T, d, N, k, idle in ((8, 2, 4, 2, 0), (3, 4, 12, 3, 1), (9, 3, 5, 1, 0), (7, 2, 3, 3, 0)):
         x, matrices = rng.normal(size=(T, d)).round(1) + 0.05, rng.normal(size=(N, d, d))
-        cases.append((x, *routed(rng, T, N - idle, k), matrices))
+        selected, weights = thinned(rng, T, N - idle, k)
+        while not cases and not shows_choices(selected):
+            selected, weights = thinned(rng, T, N - idle, k)
+        cases.append((x, selected, weights, matrices))
     return cases
 
 
@@ -42,19 +67,37 @@ def summed(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.einsum("tk,tkd->td", weights, rows.reshape(*weights.shape, -1))
 
 
+def left(selected: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weights with 0 for what was dropped. selected, weights (T, k). (T, k)."""
+    return np.where(selected >= 0, weights, 0)
+
+
+def rescaled(selected: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weights that are left, divided by their sum; 0 where none is. selected, weights (T, k). (T, k)."""
+    kept = left(selected, weights)  # (T, k)
+    total = kept.sum(axis=1, keepdims=True)  # (T, 1)
+    return kept / np.where(total > 0, total, 1)
+
+
+def unguarded(selected: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the same without the guard: NaN where nothing is left. selected, weights (T, k). (T, k)."""
+    every = (selected < 0).all(axis=1, keepdims=True)  # (T, 1)
+    return np.where(every, np.nan, rescaled(selected, weights))
+
+
 def sparse(x: np.ndarray, selected: np.ndarray, weights: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Return the weighted sum of each token's k expert outputs. (T, d)."""
-    return summed(choices(x, selected, matrices), weights)
+    """Return the weighted sum of the expert outputs that each token has left. (T, d)."""
+    return summed(choices(x, selected, matrices), rescaled(selected, weights))
 
 
 def with_weights(rule: Callable) -> Callable:
     """Return the layer that uses rule(selected, weights), (T, k) of (T, k), for its weights."""
-    return lambda x, s, w, M: sparse(x, s, rule(s, w), M)
+    return lambda x, s, w, M: summed(choices(x, s, M), rule(s, w))
 
 
 def with_rows(wrong: Callable) -> Callable:
-    """Return the layer that is wrong(the weighted outputs (T·k, d) by assignment, their order (T·k,), weights)."""
-    return lambda x, s, w, M: wrong(w.reshape(-1, 1) * choices(x, s, M), stable_order(s), w)
+    """Return the layer that is wrong(the weighted outputs (T·k, d) by assignment, selected (T, k))."""
+    return lambda x, s, w, M: wrong(rescaled(s, w).reshape(-1, 1) * choices(x, s, M), s)
 
 
 class RowCountingExperts:
@@ -89,12 +132,13 @@ def rows_fault(
     y: Any, calls: list[tuple[int, np.ndarray]], x: np.ndarray, selected: np.ndarray, *_: Any
 ) -> Fault | None:
     """Say which rows were computed in vain, or in too many calls; None when all is well."""
-    rows = sum(len(given) for _, given in calls)
-    if rows == selected.size and len(calls) == len({index for index, _ in calls}):
+    rows, needed = sum(len(given) for _, given in calls), int((selected >= 0).sum())
+    if rows == needed and len(calls) == len({index for index, _ in calls}):
         return None
-    found = Facts(calls=calls, x=x, selected=selected, rows=rows)
+    found = Facts(calls=calls, x=x, selected=selected, rows=rows, needed=needed)
     mistake = next(mistake for mistake in IN_VAIN if mistake.seen(found))
-    seen = f"T = {len(x)}, k = {selected.shape[1]}: {rows} rows computed in {len(calls)} calls; needed are T·k = {selected.size} rows, in {len(set(selected.ravel()))} calls"
+    busy = len(set(selected[selected >= 0]))
+    seen = f"T = {len(x)}, k = {selected.shape[1]}: {rows} rows computed in {len(calls)} calls; {selected.size - needed} of T·k = {selected.size} choices were dropped, so needed are {needed} rows, in {busy} calls"
     return Fault(mistake.name, mistake.why, seen)
 
 
@@ -104,11 +148,22 @@ def choice_by_choice(found: Facts) -> bool:
     return all(any(i == index and agree(given, rows) for i, rows in wanted) for index, given in found.calls)
 
 
+def computes_the_dropped(found: Facts) -> bool:
+    """Tell whether one expert computes as many rows too many as choices were dropped, and the others none."""
+    given = np.repeat([index for index, _ in found.calls], [len(rows) for _, rows in found.calls])  # (rows,)
+    kept = found.selected[found.selected >= 0]  # (needed,)
+    spare = np.bincount(given, minlength=kept.max() + 1)  # (N,) at most
+    spare[: kept.max() + 1] -= np.bincount(kept)
+    return spare.max() == found.selected.size - found.needed > 0 and np.count_nonzero(spare) == 1
+
+
 IN_VAIN = by_test(
     "dense: y is right, but every expert that you call computes all T tokens, and what a token did not select is thrown away (or multiplied by 0). Give each expert only the rows that selected it.",
-    lambda found: found.rows > found.selected.size and all(agree(given, found.x) for _, given in found.calls),
-    ": y is right, but the number of rows that the experts computed is not T·k.",
-    lambda found: found.rows != found.selected.size,
+    lambda found: found.rows > found.needed and all(agree(given, found.x) for _, given in found.calls),
+    "dropped computed: y is right, but an expert computes rows for the choices that were dropped, and they are thrown away (or multiplied by 0). An index of −1 is no expert: `experts[-1]` is the last one. Leave those rows out before the call.",
+    computes_the_dropped,
+    ": y is right, but the number of rows that the experts computed is not the number of choices that are left.",
+    lambda found: found.rows != found.needed,
     "row by row: y is right and no row is computed in vain, but your experts get one row at a time. One product with many rows is much faster than many products with one: gather all rows of an expert, and call it once.",
     lambda found: all(len(given) == 1 for _, given in found.calls),
     "choice by choice: y is right and no row is computed in vain, but you go through the choices one after the other, and an expert that is first choice for some and second for others is called for each. Gather its rows of all choices, and call it once.",
@@ -117,55 +172,61 @@ IN_VAIN = by_test(
     always,
 )
 
+AS_THE_LAST = "−1 as the last expert: You took −1 for an index: in Python it is the last entry, so the last expert ran for every dropped choice. Leave out what is −1 before you gather rows or call experts."
+
 SPARSE = FunctionQuestion(
-    **about("5.3", "The sparse forward", "write it", "hard", points=3, minutes=10),
+    **about("5.3", "The sparse forward, with dropped assignments", "write it", "hard", points=3, minutes=9),
     hints=(
-        "For one expert i, `tokens, slots = np.nonzero(selected == i)` finds its tokens and which of their choices it is. `x[tokens]` are its rows, `weights[tokens, slots]` their weights.",
-        "Start with `y = np.zeros_like(x)`. For each expert with rows: `y[tokens] += weights[tokens, slots][:, None] * experts[i](x[tokens])`. The `None` makes one weight a row of one.",
+        "First the weights: `np.where(selected >= 0, weights, 0)` has a 0 for what was dropped. Divide by the sum of each row, but where that is 0 divide by 1. Then go expert by expert: `tokens, slots = np.nonzero(selected == i)` never finds a −1.",
+        "Start with `y = np.zeros_like(x)`. For each expert with rows: `y[tokens] += left[tokens, slots][:, None] * experts[i](x[tokens])`, where `left` are the new weights. The `None` makes one weight a row of one.",
     ),
-    idea="Gather the rows that selected an expert, run it once on all of them, and add its weighted outputs to the tokens they came from: T·k rows in all, however many experts there are.",
+    idea="A dropped choice is no row and no weight: it is left out of the gathering, and out of the sum that the other weights are divided by. A token without any row keeps the 0 that y began with.",
+    takeaway="−1 is a valid index in Python: a mark for “no expert” that nobody masks runs the last expert, and raises nothing.",
     answer="my_sparse_forward",
     parameters=("x", "selected", "weights", "experts"),
     stands_for=LAYER,
-    when_raised="selected and weights are (T, k), with one column for each choice, not for each expert: weights[t, j] belongs to expert selected[t, j]. To multiply rows (r, d) by r weights, give those the shape (r, 1).",
+    when_raised="selected and weights are (T, k), with one column for each choice, not for each expert: weights[t, j] belongs to expert selected[t, j], and where that is −1 to none. `bincount` refuses a −1, and a sorted list begins with all of them: leave them out first. To multiply rows (r, d) by r weights, give those the shape (r, 1).",
+    quiet=True,
     cases=sparse_cases,
     reference=sparse,
     helper=RowCountingExperts,
     afterwards=rows_fault,
     mistakes=by_value(
-        "unweighted: You added the outputs of the selected experts without their weights.",
-        with_weights(lambda s, w: np.ones_like(w)),
-        "mean: You averaged the outputs of the selected experts. Each counts with its own weight.",
-        with_weights(lambda s, w: np.full_like(w, 1 / w.shape[1])),
-        "divided by k: The weighted sum is right up to a factor: you divided it by k. The weights already say how much each counts.",
-        with_weights(lambda s, w: w / w.shape[1]),
-        "renormalised: You divided the weights by their sum. They are used as they come: whether they are renormalised was the gate's decision.",
-        with_weights(lambda s, w: w / w.sum(axis=1, keepdims=True)),
-        "first choice only: Only each token's first choice is in y. All k count.",
-        with_weights(lambda s, w: w * np.eye(w.shape[1])[0]),
+        "weights as they came: You used the weights that are left as they are: that is the lesson's layer. Here they are divided by their sum, token by token, because something was dropped after they were made.",
+        with_weights(left),
+        "divided before the drop: You divided the weights by the sum of all k. The dropped ones count nothing: divide by the sum of those that are left.",
+        with_weights(lambda s, w: left(s, w) / w.sum(axis=1, keepdims=True)),
+        "0 / 0: y is right but for the tokens that lost all their choices: there the sum of the weights is 0, and 0 / 0 is no number. Their y is 0.",
+        with_weights(unguarded),
+        "x for the lost: A token that lost all its choices comes out as x. The layer returns 0 for it; that x is kept is the residual connection's work, outside this layer.",
+        lambda x, s, w, M: np.where((s < 0).all(axis=1, keepdims=True), x, sparse(x, s, w, M)),
+        AS_THE_LAST,
+        (with_weights(lambda s, w: w), lambda x, s, w, M: sparse(x, s % len(M), w, M)),
+        "unweighted: You added the outputs of the experts that are left without their weights.",
+        with_weights(lambda s, w: left(s, np.ones_like(w))),
+        "mean: You averaged the outputs of the experts that are left. Each counts with its own weight.",
+        with_weights(lambda s, w: rescaled(s, np.ones_like(w))),
+        "divided by the number left: You divided by *how many* choices are left. Divide by the sum of their weights.",
+        with_weights(lambda s, w: left(s, w) / np.maximum((s >= 0).sum(axis=1, keepdims=True), 1)),
+        "softmax of the weights: You put the weights that are left through a softmax. They are weights already: divide each by their sum.",
+        with_weights(lambda s, w: rescaled(s, np.exp(w))),
+        "incomplete tokens lost: A token that lost one choice has lost all of them in your layer. The choices that are left still run.",
+        with_weights(lambda s, w: np.where((s < 0).any(axis=1, keepdims=True), 0, rescaled(s, w))),
+        "first choice only: Only each token's first choice is in y. All that are left count.",
+        with_weights(lambda s, w: rescaled(s, w) * np.eye(w.shape[1])[0]),
         "last choice only: Only each token's last choice is in y. Does a later choice replace the earlier ones? Add with `+=`.",
-        with_weights(lambda s, w: w * np.eye(w.shape[1])[-1]),
+        with_weights(lambda s, w: rescaled(s, w) * np.eye(w.shape[1])[-1]),
         "overwritten: Each token keeps the output of one expert only, the one with the highest index. Either y is assigned (`=`) where it should be added to (`+=`), or one `y[tokens] += ...` names a token twice: then only the last counts. `np.add.at` adds them all.",
-        with_weights(lambda s, w: np.where(s == s.max(axis=1, keepdims=True), w, 0)),
-        "first choice's weight: You used the first choice's weight for every choice. Choice j has weights[t, j].",
-        with_weights(lambda s, w: np.broadcast_to(w[:, :1], w.shape)),
-        "weights not sorted: The outputs are right, but they have each other's weights: the rows are sorted by expert, the weights still by token. Sort them with the same order.",
-        with_weights(lambda s, w: w.ravel()[np.argsort(stable_order(s))].reshape(w.shape)),
+        with_weights(lambda s, w: np.where(s == s.max(axis=1, keepdims=True), rescaled(s, w), 0)),
         "weighted inputs: You multiplied the input by the weight. The weight multiplies the output: experts are not linear, so that is not the same.",
-        lambda x, s, w, M: np.tanh(w[..., None] * np.einsum("td,tkde->tke", x, M[s])).sum(axis=1),
-        "not sent back: You added up neighbours in the sorted order. There, a token's k rows lie far apart: bring each row back to its token (`order // k`) first.",
-        with_rows(lambda rows, order, w: summed(rows[order], np.ones_like(w))),
-        "all experts: You added up all N experts without weights. Each token has k of them.",
+        lambda x, s, w, M: np.tanh(rescaled(s, w)[..., None] * np.einsum("td,tkde->tke", x, M[s])).sum(axis=1),
+        "all experts: You added up all N experts without weights. Each token has k of them at most.",
         lambda x, s, w, M: np.tanh(x @ M).sum(axis=0),
         "with residual: You added x. The residual connection is outside this layer.",
         lambda x, s, w, M: x + sparse(x, s, w, M),
         "not added: These are the weighted outputs choice by choice. Add them up: y is (T, d).",
-        with_rows(lambda rows, order, w: rows.reshape(*w.shape, -1)),
-        "still rows: These are the T·k weighted rows, sorted by expert. Add each token's k rows: y is (T, d), and row r belongs to token `order[r] // k`.",
-        with_rows(lambda rows, order, w: rows[order]),
-        "still rows, unweighted: These are the experts' T·k rows, sorted by expert. Give each its weight and add each token's k rows: y is (T, d), and row r belongs to token `order[r] // k`.",
-        with_rows(lambda rows, order, w: (rows / w.reshape(-1, 1))[order]),
-        "rows by token: These are the T·k weighted rows, token by token. Add up the k rows of each token: y is (T, d).",
-        with_rows(lambda rows, order, w: rows),
+        with_rows(lambda rows, s: rows.reshape(*s.shape, -1)),
+        "still rows: These are the weighted rows, sorted by expert. Add each token's rows: y is (T, d), and row r belongs to token `order[r] // k`.",
+        with_rows(lambda rows, s: rows[stable_order(s)][(s < 0).sum() :]),
     ),
 )

@@ -1,4 +1,4 @@
-"""Question 5.4: the trap in a slow layer."""
+"""Question 5.4: the same trap, in columns."""
 
 import math
 from collections.abc import Callable
@@ -21,28 +21,36 @@ NOT_LOOKED_AT = {"slow": [], "some": False, "large": False}
 
 
 def slow_cases(rng: np.random.Generator) -> list[tuple]:
-    """Rows (R, d), sizes (N,) with zeros among them, W1 (N, d, f), W2 (N, f, d), and v = ∂L/∂y (R, d)."""
+    """Rows (R, d), sizes (N,) with zeros among them, W1 (d, N·d_ff), W2 (N·d_ff, d), and v = ∂L/∂y (R, d)."""
     cases = []
-    for N, d, f in ((12, 24, 40), (20, 16, 28)):
+    for N, d, d_ff in ((12, 24, 40), (20, 16, 28)):
         sizes = np.clip(rng.multinomial(ROWS, np.full(N - 1, 1 / (N - 1))), 0, MOST_ROWS)  # (N - 1,)
         sizes = np.insert(sizes, rng.integers(N), 0)  # (N,), one at least is empty
-        shapes = ((sizes.sum(), d), (N, d, f), (N, f, d), (sizes.sum(), d))
+        shapes = ((sizes.sum(), d), (d, N * d_ff), (N * d_ff, d), (sizes.sum(), d))
         # Eighths: float32 computes x W1 exactly, so that no rounding decides on which side of ReLU's kink it lies.
         rows, W1, W2, v = (np.round(8 * rng.normal(size=shape)) / 8 for shape in shapes)
         cases.append((rows, sizes, W1, W2, v))
     return cases
 
 
+def by_expert(W1: np.ndarray, W2: np.ndarray, N: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return views of the matrices of each expert, (N, d, d_ff) and (N, d_ff, d), of W1 (d, N·d_ff) and W2 (N·d_ff, d)."""
+    d = len(W1)
+    return W1.reshape(d, N, -1).transpose(1, 0, 2), W2.reshape(N, -1, d)
+
+
 def loop_values(rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, W2: np.ndarray, v: np.ndarray) -> dict:
     """Return y (R, d) of the ReLU experts and the gradients of Σ y·v to rows, W1 and W2."""
     y, by_rows, by_W1, by_W2 = np.zeros_like(rows), np.zeros_like(rows), np.zeros_like(W1), np.zeros_like(W2)
+    matrices, slopes = by_expert(W1, W2, len(sizes)), by_expert(by_W1, by_W2, len(sizes))
     ends = np.cumsum(sizes)  # (N,)
-    for i, (start, end) in enumerate(zip(ends - sizes, ends, strict=True)):
-        part, before = rows[start:end], rows[start:end] @ W1[i]  # (r, d), (r, f)
-        hidden = np.maximum(before, 0)  # (r, f)
-        y[start:end] = hidden @ W2[i]  # (r, d)
-        slope = (before > 0) * (v[start:end] @ W2[i].T)  # (r, f)
-        by_rows[start:end], by_W1[i], by_W2[i] = slope @ W1[i].T, part.T @ slope, hidden.T @ v[start:end]
+    for start, end, A, B, by_A, by_B in zip(ends - sizes, ends, *matrices, *slopes, strict=True):
+        part, before = rows[start:end], rows[start:end] @ A  # (r, d), (r, d_ff)
+        hidden = np.maximum(before, 0)  # (r, d_ff)
+        y[start:end] = hidden @ B  # (r, d)
+        slope = (before > 0) * (v[start:end] @ B.T)  # (r, d_ff)
+        by_rows[start:end] = slope @ A.T  # (r, d)
+        by_A[:], by_B[:] = part.T @ slope, hidden.T @ v[start:end]  # (d, d_ff), (d_ff, d)
     return {"y": y, "rows": by_rows, "W1": by_W1, "W2": by_W2}
 
 
@@ -137,10 +145,10 @@ def worst_entry(value: Any, expected: np.ndarray, name: str) -> str:
     return f"{name}[{', '.join(map(str, place))}]: expected {expected[place]:.4f}, came {value[place]:.4f}; {wrong} of {far.size} numbers are off"
 
 
-def relu_experts(rows: np.ndarray, W1: np.ndarray, W2: np.ndarray, of_row: np.ndarray, relu: bool = True) -> np.ndarray:
-    """Return ReLU(row W1) W2, or without ReLU row W1 W2, each row with the matrices of its expert. (R, d)."""
-    hidden = np.einsum("rd,rdf->rf", rows, W1[of_row])  # (R, f)
-    return np.einsum("rf,rfd->rd", np.maximum(hidden, 0) if relu else hidden, W2[of_row])  # (R, d)
+def relu_experts(rows: np.ndarray, A: np.ndarray, B: np.ndarray, of_row: np.ndarray, relu: bool = True) -> np.ndarray:
+    """Return ReLU(row A_i) B_i, or without ReLU row A_i B_i, each row with the matrices of its expert i. (R, d)."""
+    hidden = np.einsum("rd,rdf->rf", rows, A[of_row])  # (R, d_ff)
+    return np.einsum("rf,rfd->rd", np.maximum(hidden, 0) if relu else hidden, B[of_row])  # (R, d)
 
 
 def equal_parts(R: int, N: int) -> list[np.ndarray]:
@@ -149,29 +157,31 @@ def equal_parts(R: int, N: int) -> list[np.ndarray]:
     return [np.repeat(np.arange(N), sizes), np.arange(R) // math.ceil(R / N)]
 
 
-def values_found(
-    layer: dict, rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, W2: np.ndarray, v: np.ndarray
-) -> dict:
+def mistaken(rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, W2: np.ndarray) -> dict:
+    """Return what y would be by mistake. (R, d) each."""
+    N = len(sizes)
+    (A, B), of_row = by_expert(W1, W2, N), np.repeat(np.arange(N), sizes)  # (N, d, d_ff), (N, d_ff, d), (R,)
+    return {
+        "linear": relu_experts(rows, A, B, of_row, relu=False),
+        "in_equal_parts": [relu_experts(rows, A, B, parts) for parts in equal_parts(len(rows), N)],
+        "reshaped": relu_experts(rows, W1.reshape(A.shape), B, of_row),
+    }
+
+
+def values_found(layer: dict, *case: np.ndarray) -> dict:
     """Return facts about y and the gradients: which is the first that is wrong, and what y would be by mistake."""
-    right, of_row = loop_values(rows, sizes, W1, W2, v), np.repeat(np.arange(len(sizes)), sizes)  # (R,)
+    right = loop_values(*case)
     wrong = next((name for name in right if not agree(layer[name], right[name])), "")
     unreached = [name for name in GRADIENTS if layer[name] is None or isinstance(layer[name], Opaque)]
     lost = "" if wrong == "y" else ", ".join(unreached)
     place = "y" if wrong == "y" else f"the gradient to {wrong}, at "
-    return {
-        "y": layer["y"],
-        "right": right["y"],
-        "linear": relu_experts(rows, W1, W2, of_row, relu=False),
-        "in_equal_parts": [relu_experts(rows, W1, W2, parts) for parts in equal_parts(len(rows), len(sizes))],
-        "wrong": wrong,
-        "lost": lost,
-        "seen": worst_entry(layer[wrong], right[wrong], place) if wrong and not lost else "",
-    }
+    seen = worst_entry(layer[wrong], right[wrong], place) if wrong and not lost else ""
+    return {"y": layer["y"], "right": right["y"], "wrong": wrong, "lost": lost, "seen": seen, **mistaken(*case[:4])}
 
 
 def sizes_found(layer: dict, rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray) -> dict:
     """Return facts about the backward: gradients of full size, then the largest tensor of all."""
-    (R, d), (N, _, f), shape = rows.shape, W1.shape, tuple(map(int, layer["largest"]))
+    (R, d), N, width, shape = rows.shape, len(sizes), W1.shape[1], tuple(map(int, layer["largest"]))
     full, numbers = dict(zip(GRADIENTS[1:], map(int, layer["full"]), strict=True)), math.prod(shape)
     slow = [name for name, count in full.items() if count > MOST_FULL]
     if slow:
@@ -182,8 +192,8 @@ def sizes_found(layer: dict, rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray
         "slow": slow,
         "some": any(full[name] < np.count_nonzero(sizes) for name in slow),
         "large": not slow and numbers > W1.size,
-        "per_row": numbers == R * d * f,
-        "dense": numbers in (R * N * f, R * N * d),
+        "per_row": numbers == R * W1.size // N,
+        "dense": numbers in (R * width, R * N * d),
         "seen": seen,
     }
 
@@ -210,17 +220,18 @@ class TrapQuestion(PropertyQuestion):
 RIGHT = "Values and gradients are right"
 
 TRAP = TrapQuestion(
-    **about("5.4", "The trap in a slow layer", "find the bug", "hard", points=2, minutes=8),
+    **about("5.4", "The same trap, in columns", "find the bug", "hard", points=2, minutes=8),
     needs_torch="tensors",
     hints=(
-        "The forward is not the problem. Ask what the backward of `W1[i]` must return: a gradient with the shape of W1, whatever i is. How many of those does the loop cause?",
-        "Take the weights apart once, before the loop, in a way whose backward is one step: as `rows.split(sizes)` does with the rows. Look for the tensor method that returns all slices along an axis at once.",
+        "The forward is not the problem. Ask what the backward of `W1[:, mine]` must return: a gradient with the shape of W1, whichever columns were taken. How many of those does the loop cause? And what does `W2[mine]` cause?",
+        "Take both matrices apart once, before the loop, in a step whose backward is one step: as `rows.split(sizes)` does with the rows. Such a split also takes one size for all pieces, and an axis: columns are axis 1.",
     ),
-    idea="Autograd answers every `W1[i]` with a full-size gradient of zeros around one slice, and adds them all up: N times N. `W1.unbind(0)` gives all slices in one step, and its backward stacks their gradients once.",
+    idea="Autograd answers every slice with a full-size gradient of zeros around one expert's part, and adds them all up: N times N. Cutting all parts in one step (`W1.split(d_ff, dim=1)`, or a view that puts the experts on an axis of their own) has a backward of one step, which joins their gradients once.",
+    takeaway="Whatever takes a part out of a large tensor inside a loop, by row or by column, pays for the whole tensor in the backward, every turn.",
     answer="my_layer",
     parameters=("rows", "sizes", "W1", "W2"),
     stands_for=LAYER,
-    when_raised="`rows.split(sizes)` gives one piece of rows for each expert, also for those with none: its k-th piece goes with the k-th matrices. Your layer is called with float32 tensors and run backward.",
+    when_raised="W1 and W2 are matrices: `unbind(0)`, or a loop over W1, gives their single rows, not the experts. Expert i owns d_ff columns of W1 and d_ff rows of W2, with d_ff = W1.shape[1] // len(sizes). `rows.split(sizes)` gives one piece of rows for each expert, also for those with none. Your layer is called with float32 tensors and run backward.",
     seconds=20,
     cases=slow_cases,
     measured=layer_found,
@@ -234,6 +245,8 @@ TRAP = TrapQuestion(
         lambda found: agree(found.y, np.maximum(found.right, 0)),
         "equal parts: You gave every expert equally many rows. How many each has is in `sizes`, which you did not use.",
         lambda found: any(agree(found.y, wrong) for wrong in found.in_equal_parts),
+        "reshaped to (N, d, d_ff): You gave W1 the shape (N, d, d_ff) at once. A reshape goes row by row, and a row of W1 holds d_ff numbers of *every* expert: so they got each other's. First (d, N, d_ff), then move the axis of the experts to the front.",
+        lambda found: agree(found.y, found.reshaped),
         "gradient lost: y is right, but no gradient reaches {lost}, so training would get nothing there. `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(...)` and numpy all cut the way back.",
         lambda found: found.lost,
         ": y is right, but the gradient to {wrong} is not.",
@@ -242,9 +255,9 @@ TRAP = TrapQuestion(
         lambda found: found.some,
         "one weight mended: One weight is mended; {slow[0]} still gets a full-size gradient from every expert.",
         lambda found: len(found.slow) == 1 and not found.some,
-        f"a full gradient per expert: {RIGHT}, and the trap is still there. Whatever takes one expert out of the whole weight (`W1[i]`, `W1[i:i+1]`, `select`, `index_select`, or `unbind` anew for each expert) makes, in the backward, a gradient of the *whole* weight's size that is 0 but for that expert. Take all experts apart once, in one step.",
+        f"a full gradient per expert: {RIGHT}, and the trap is still there. Whatever takes one expert out of the whole weight (`W1[:, a:b]`, `narrow`, `index_select`, `split` anew for each expert, or `tensor_split`, which takes slices inside) makes, in the backward, a gradient of the *whole* weight's size that is 0 but for that expert. Take all experts apart once, in one step.",
         lambda found: len(found.slow) == 2 and not found.some,
-        f"a weight per row: {RIGHT}, and no expert makes a full-size gradient, but you copy a whole weight matrix for every row (`W1[expert_of_row]`).",
+        f"a weight per row: {RIGHT}, and no expert makes a full-size gradient, but you copy a whole expert's matrix for every row.",
         lambda found: found.large and found.per_row,
         f"every expert for every row: {RIGHT}, and no expert makes a full-size gradient, but now every expert computes every row.",
         lambda found: found.large and found.dense,

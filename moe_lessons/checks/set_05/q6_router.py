@@ -1,0 +1,354 @@
+"""Question 5.6: a router as a module."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.attempt import described
+from moe_lessons.checks.calls import AnswerRaised, Called, asked_with, each_called
+from moe_lessons.checks.gates import kept_probabilities, masked_with_zero, through_softmax
+from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
+from moe_lessons.checks.set_05.q1_expert import LAYER, sigmoid
+from moe_lessons.checks.values import agree, describe, difference, plain, stacked, unpack
+from moe_lessons.checks.verdicts import Facts, Fault, by_test
+
+PARTS, FLOAT32 = ("logits", "selected", "weights"), "torch.float32"
+CLEAR = 0.01  # between any two logits of a token: no rounding of float32 decides who is selected
+NEAR = 0.05  # of the largest number: bfloat16 has two to three digits
+
+
+def router_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (d, N, k, bias, W_g, b, x, v): rows, a batch of them, a single token with k = 1, and k = N.
+
+    v is ∂L/∂weights. x is in eighths: bfloat16 holds it exactly.
+    """
+    cases = []
+    for d, N, k, bias, shape in (
+        (5, 7, 3, False, (4,)),
+        (3, 6, 2, True, (2, 3)),
+        (4, 5, 1, True, ()),
+        (6, 3, 3, False, (2, 1, 4)),
+    ):
+        gap = 0.0
+        while gap < CLEAR:
+            W_g, b = 1.5 * rng.normal(size=(d, N)) / d**0.5, bias * rng.normal(size=N)  # (d, N), (N,)
+            x = np.round(8 * rng.normal(size=(*shape, d))) / 8  # (..., d)
+            gap = np.diff(np.sort(x @ W_g + b, axis=-1)).min()
+        cases.append((d, N, k, bias, W_g, b, x, rng.normal(size=(*shape, k))))
+    return cases
+
+
+# --- in the probe: what the module holds and does --------------------------------------------------------------------
+
+
+def called_module(answer: Callable, parameters: tuple[str, ...], case: tuple) -> Called:
+    """Make a module, look at its parameters, set them, and run it on x in float32 and in bfloat16."""
+    import torch
+
+    d, N, k, bias, W_g, b, *arrays = case
+    asked = (d, N, k, True)[: 3 + bias]
+    x, v = (torch.tensor(a, dtype=torch.float32) for a in arrays)  # (..., d), (..., k)
+    try:
+        with torch.enable_grad():
+            module = answer(*asked)
+            found = parameters_of(module)
+            if found["shapes"] == expected_shapes(d, N, bias) and set(found["formats"]) == {FLOAT32}:
+                set_parameters(module, {"W_g": W_g, "bias": b})
+                found["float32"] = run(module, x, v)
+                found["bfloat16"] = run_or_error(module, x.bfloat16(), v)
+    except Exception as error:
+        raise AnswerRaised(asked_with((*parameters[: len(asked)], "x"), (*asked, x))) from error
+    return Called(found, [])
+
+
+def parameters_of(module: Any) -> dict[str, Any]:
+    """Return the shapes and formats of a module's parameters, and which of W_g and bias are tensors but no parameters."""
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        return {"shapes": None, "formats": [], "tensors": []}
+    named = dict(module.named_parameters())
+    shapes = {name: str(tuple(parameter.shape)) for name, parameter in named.items()}
+    formats = [str(parameter.dtype) for parameter in named.values()]
+    others = [name for name in ("W_g", "bias") if name not in named and torch.is_tensor(getattr(module, name, None))]
+    return {"shapes": shapes, "formats": formats, "tensors": others}
+
+
+def set_parameters(module: Any, values: dict[str, np.ndarray]) -> None:
+    """Copy values into the parameters of these names."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(torch.tensor(values[name]))
+
+
+def run(module: Any, x: Any, v: Any) -> dict[str, Any]:
+    """Run a module on x. Return what came, in which formats, and the gradients of Σ weights·v to the parameters."""
+    returned = module(x)
+    parts = dict(returned) if isinstance(returned, dict) else {}
+    if isinstance(returned, (tuple, list)) and len(returned) == len(PARTS):
+        parts = dict(zip(PARTS, returned, strict=True))
+    formats = [str(getattr(parts.get(name), "dtype", "")) for name in PARTS]
+    return {"returned": plain(returned), "formats": formats, "slopes": slopes(module, parts.get("weights"), v)}
+
+
+def run_or_error(module: Any, x: Any, v: Any) -> dict[str, Any]:
+    """Run a module on x; if it raises, return the error in words."""
+    try:
+        return run(module, x, v)
+    except Exception as error:
+        return {"raised": described(error)}
+
+
+def slopes(module: Any, weights: Any, v: Any) -> dict[str, Any]:
+    """Return the gradients of Σ weights·v to the parameters that it reaches."""
+    import torch
+
+    leaves = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    if not torch.is_tensor(weights) or not weights.requires_grad or weights.shape != v.shape or not leaves:
+        return {}
+    found = torch.autograd.grad((weights * v).sum(), list(leaves.values()), allow_unused=True)
+    return {name: plain(slope) for name, slope in zip(leaves, found, strict=True) if slope is not None}
+
+
+# --- in the judge: what it should hold and do ------------------------------------------------------------------------
+
+
+def expected_shapes(d: int, N: int, bias: bool) -> dict[str, str]:
+    """Return the shapes of the parameters by name, as text."""
+    return {"W_g": f"({d}, {N})"} | ({"bias": f"({N},)"} if bias else {})
+
+
+def expected_values(k: int, bias: bool, W_g: np.ndarray, b: np.ndarray, x: np.ndarray, v: np.ndarray) -> dict:
+    """Return logits, selected and weights in form B, and the gradients of Σ weights·v to W_g and bias."""
+    h = x @ W_g + b  # (..., N)
+    selected = np.argsort(-h, axis=-1)[..., :k]  # (..., k)
+    p, v_all = routing.softmax(h), np.zeros_like(h)  # (..., N) each
+    np.put_along_axis(v_all, selected, v, axis=-1)
+    v_h = through_softmax(p, v_all).reshape(-1, h.shape[-1])  # (T, N)
+    found = {"logits": h, "selected": selected, "weights": np.take_along_axis(p, selected, axis=-1)}
+    found |= {"W_g": x.reshape(-1, x.shape[-1]).T @ v_h}  # (d, N)
+    return found | ({"bias": v_h.sum(axis=0)} if bias else {})
+
+
+def written(shapes: dict[str, str] | None) -> str:
+    """Write names and shapes of parameters on one line."""
+    return ", ".join(f"{name} {shape}" for name, shape in (shapes or {}).items()) or "none"
+
+
+MISFITS = by_test(
+    "no module: What your class makes is no `torch.nn.Module`. Derive it: `class MyRouter(torch.nn.Module)`, with `super().__init__()` first.",
+    lambda found: found.shapes is None,
+    "not a parameter: {first} is a tensor, but no parameter: training would not move it, and `load_state_dict` does not find it. Wrap it in `torch.nn.Parameter(...)`.",
+    lambda found: found.first,
+    "bias always there: A parameter `bias` is there although none was asked for. Make it only if bias is True; else `self.bias = None`.",
+    lambda found: set(found.shapes) - set(found.right) == {"bias"},
+    "bias missing: With bias=True the module has a second parameter, `bias` (N,), which is added to the logits.",
+    lambda found: set(found.right) - set(found.shapes) == {"bias"},
+    "other names: The parameters have other names. `load_state_dict` finds them by name: they are W_g and, with bias=True, bias. (A `torch.nn.Linear` has names of its own, and its weight is (N, d).)",
+    lambda found: set(found.shapes) != set(found.right),
+    "transposed: W_g is (N, d), as in `torch.nn.Linear`. Asked is (d, N): then the logits are x W_g.",
+    lambda found: found.shapes["W_g"] == found.turned,
+    ": The parameters do not have the shapes that were asked for.",
+    lambda found: found.shapes != found.right,
+    ": The parameters are not float32: {formats}.",
+    lambda found: set(found.formats) != {FLOAT32},
+)
+
+
+def misfit(value: dict, d: int, N: int, bias: bool) -> Fault | None:
+    """Say what is wrong with the parameters of a module, or nothing."""
+    right = expected_shapes(d, N, bias)
+    first = next((name for name in value["tensors"] if name in right), "")
+    found = Facts(**value, right=right, first=first, turned=f"({N}, {d})")
+    mistake = next((mistake for mistake in MISFITS if mistake.seen(found)), None)
+    if mistake is None:
+        return None
+    why = mistake.why.format(first=first, formats=", ".join(found.formats))
+    asked = f"for d_model = {d}, num_experts = {N}, bias = {bias}"
+    return Fault(mistake.name, why, f"parameters: expected {written(right)}, came {written(found.shapes)}, {asked}")
+
+
+def parts_of(ran: dict) -> dict[str, Any] | None:
+    """Return what a run gave, by name, with the gradients; None if it is not three things."""
+    came = unpack(ran.get("returned"), PARTS)
+    if came is None:
+        return None
+    return dict(zip(PARTS, map(stacked, came), strict=True)) | {
+        name: ran["slopes"].get(name) for name in ("W_g", "bias")
+    }
+
+
+def first_wrong(came: dict, right: dict) -> str:
+    """Return the name of the first part that is not right, or nothing."""
+    return next((name for name in right if not agree(came[name], right[name])), "")
+
+
+def near(value: Any, right: np.ndarray) -> bool:
+    """Tell whether a value is right up to what bfloat16 rounds."""
+    close = isinstance(value, np.ndarray) and value.shape == right.shape
+    return bool(close and np.abs(value - right).max() < NEAR * np.abs(right).max())
+
+
+def half_found(ran: dict, right: dict) -> dict[str, Any]:
+    """Return facts about the run with x in bfloat16: the error, the first wrong part, whether rounding explains it."""
+    came = parts_of(ran)
+    if came is None:
+        return {"raised": str(ran.get("raised", "")), "half_wrong": "logits", "rough": False, "half_seen": ""}
+    wrong = first_wrong(came, right)
+    flipped = not agree(came["selected"], right["selected"])
+    rough = near(came["logits"], right["logits"]) and (flipped or near(came["weights"], right["weights"]))
+    seen = f"x in bfloat16: {said(wrong, came, right)}" if wrong else ""
+    return {"raised": "", "half_wrong": wrong, "rough": bool(wrong) and rough, "half_seen": seen}
+
+
+def said(wrong: str, came: dict, right: dict) -> str:
+    """Say how a part differs from what is right."""
+    if wrong not in PARTS and came[wrong] is None:
+        return f"no gradient reaches {wrong}"
+    what = wrong if wrong in PARTS else f"the gradient of the weighted sum of the weights to {wrong}"
+    return difference(came[wrong], right[wrong], what, guess=False)
+
+
+def router_found(
+    value: dict, d: int, N: int, k: int, bias: bool, W_g: np.ndarray, b: np.ndarray, x: np.ndarray, v: np.ndarray
+) -> dict | Fault:
+    """Return facts about a module: of its run in float32, then of that in bfloat16."""
+    if fault := misfit({name: value[name] for name in ("shapes", "formats", "tensors")}, d, N, bias):
+        return fault
+    came, right = parts_of(value["float32"]), expected_values(k, bias, W_g, b, x, v)
+    if came is None:
+        what = describe(value["float32"]["returned"])
+        return Fault(None, f"Expected three things: {', '.join(PARTS)}. Your module returned {what}.")
+    wrong, half = first_wrong(came, right), half_found(value["bfloat16"], right)
+    formats = [*value["float32"]["formats"], *value["bfloat16"].get("formats", [])]
+    other = next((f for f in (*formats[::3], *formats[2::3]) if f != FLOAT32), "")
+    seen = said(wrong, came, right) if wrong else half["raised"] or half["half_seen"]
+    case = f"d_model = {d}, num_experts = {N}, top_k = {k}, bias = {bias}, x of shape {x.shape}"
+    plainly = x @ W_g  # (..., N)
+    found = {"came": came, "right": right, "wrong": wrong, "other": other, "seen": seen, "case": case}
+    return found | half | {"h": right["logits"], "plainly": plainly, "k": k}
+
+
+def is_it(part: str, formula: Callable[[Facts], Any]) -> Callable[[Facts], bool]:
+    """Return the test whether a part is what a formula gives."""
+    return lambda found: agree(found.came[part], formula(found))
+
+
+def picked(formula: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts], bool]:
+    """Return the test whether the weights are formula(logits), (..., N), at the selected experts."""
+    return is_it("weights", lambda found: np.take_along_axis(formula(found.h), found.right["selected"], axis=-1))
+
+
+def softmax_along(axis: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the softmax along another axis; of a single token, the only one."""
+    return lambda h: np.exp(h) / np.exp(h).sum(axis=axis if h.ndim > 1 else -1, keepdims=True)
+
+
+def is_flat(found: Facts) -> bool:
+    """Tell whether all three are right but for the leading axes, which are made one."""
+    if found.wrong not in ("", *PARTS):
+        return False
+    rows = {name: found.right[name].reshape(-1, found.right[name].shape[-1]) for name in PARTS}
+    return all(agree(found.came[name], rows[name]) or agree(found.came[name], found.right[name]) for name in PARTS)
+
+
+def is_reordered(found: Facts) -> bool:
+    """Tell whether the three came in another order."""
+    came = [found.came[name] for name in PARTS]
+    return any(all(agree(a, found.right[b]) for a, b in zip(order, PARTS, strict=True)) for order in permutations(came))
+
+
+def is_unsorted(found: Facts) -> bool:
+    """Tell whether each token has the right experts in some order."""
+    chosen, right = found.came["selected"], found.right["selected"]
+    shaped = isinstance(chosen, np.ndarray) and chosen.shape == right.shape
+    return shaped and found.wrong in ("", "selected") and agree(np.sort(chosen, axis=-1), np.sort(right, axis=-1))
+
+
+def is_cut_off(found: Facts) -> bool:
+    """Tell whether the values are right and no gradient reaches W_g."""
+    return found.wrong == "W_g" and (found.came["W_g"] is None or not np.any(found.came["W_g"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterQuestion(PropertyQuestion):
+    """A module class is right whose parameters, results and gradients are, also for tokens in bfloat16."""
+
+    def probe(self, answer: Any, data: Data) -> Reply:
+        """Make a module for each case and run it."""
+        calls = each_called(lambda case: called_module(answer, self.parameters, case), data["cases"])
+        return {"values": [call.value for call in calls], "changed": []}
+
+
+ROUTER = RouterQuestion(
+    **about("5.6", "A router as a module", "write it", "medium", points=3, minutes=10),
+    needs_torch="tensors",
+    asks_for="class",
+    hints=(
+        "Begin with the lesson's Router and change two things: x becomes float32 first (`x.float()`), and the softmax is over all N logits, before anything is cut.",
+        "With the probabilities p of all experts: `weights, selected = p.topk(self.top_k)`, since the largest probabilities belong to the largest logits. No division follows. Softmax and top-k both work along the last axis, however many stand before it.",
+    ),
+    idea="A module is its parameters, by name and shape, and what it computes from them. Form B is a softmax over all N, of which the k largest are handed on as they are.",
+    takeaway="Many models run in bfloat16 and keep the router in float32; and the names and shapes in a checkpoint never say which form its gate has.",
+    answer="MyRouter",
+    parameters=("d_model", "num_experts", "top_k", "bias"),
+    stands_for=(*LAYER, "layer.Router", "layer.gate_selected"),
+    when_raised="x is (…, d) with any leading shape, also a single token (d,): the experts are the last axis, −1. W_g is (d, N), so the logits are `x @ W_g`.",
+    cases=router_cases,
+    measured=router_found,
+    right=lambda found: not (found.wrong or found.half_wrong or found.other),
+    mistakes=by_test(
+        "formats mixed: In float32 all is right, but with x in bfloat16 your module raises: torch multiplies numbers of one format only, and W_g is float32. Make x float32 first: `x.float()`.",
+        lambda found: not found.wrong and found.raised,
+        "computed in bfloat16: In float32 all is right; with x in bfloat16 your numbers have two or three digits only. Either the scores are computed in bfloat16, or the results are turned into it. Make x float32 first, `x.float()`, and stay there.",
+        lambda found: not found.wrong and found.rough,
+        ": The numbers are right, but not their format: logits and weights come back as float32, whatever x is; yours are {other}.",
+        lambda found: not found.wrong and not found.half_wrong and found.other,
+        "gradient cut: The weights are right, but no gradient reaches W_g, so the router would never learn. `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(...)` and numpy all cut the way back.",
+        is_cut_off,
+        ": The numbers are right, but the gradient of the weights to {wrong} is not.",
+        lambda found: found.wrong in ("W_g", "bias"),
+        "another order: All three are right, but they come in another order. Return logits, selected, weights.",
+        lambda found: found.wrong in PARTS and is_reordered(found),
+        "flattened: The numbers are right, but the leading axes of x are gone: you made rows of all tokens. The leading shape stays: x (2, 3, d) gives logits (2, 3, N).",
+        is_flat,
+        "bias not added: The bias is a parameter, and it is not in the logits: h = x W_g + bias.",
+        is_it("logits", lambda found: found.plainly),
+        "probabilities as logits: Your first result is the softmax. Return the logits before it: balancing losses need them.",
+        is_it("logits", lambda found: routing.softmax(found.h)),
+        "worst experts: You selected the experts with the smallest logits.",
+        is_it("selected", lambda found: np.argsort(found.h, axis=-1)[..., : found.k]),
+        "a mask: `selected` is a mask over all experts. Asked are the indices of the k selected ones, best first: (…, k).",
+        is_it("selected", lambda found: (kept_probabilities(found.h, found.k) > 0).astype(int)),
+        "not best first: Each token has the right experts, but not the best one first.",
+        is_unsorted,
+        "form A: The weights of each token sum to 1: a softmax over the k kept logits, form A, as in the lesson's Router; or divided by their sum, form B′, which is the same function. Asked is form B: a softmax over all N logits, of which k are kept as they are.",
+        is_it("weights", lambda found: routing.softmax(np.take_along_axis(found.h, found.right["selected"], axis=-1))),
+        "not cut: These are the probabilities of all N experts. Asked are those of the k selected: (…, k), in the order of `selected`.",
+        is_it("weights", lambda found: routing.softmax(found.h)),
+        "full width: The weights are right, but with a place for all N experts. Asked are those of the k selected: (…, k), in the order of `selected`.",
+        is_it("weights", lambda found: kept_probabilities(found.h, found.k)),
+        "logits as weights: The weights are the selected logits. A softmax over all N makes probabilities of them.",
+        picked(lambda h: h),
+        "sigmoid: You used the sigmoid of each logit: experts then do not compete. Form B has a softmax over all N.",
+        picked(sigmoid),
+        "masked with 0: Before the softmax you set the cut logits to 0, which is not the same as to leave them. Form B: first the softmax, over the logits as they are.",
+        lambda found: agree(
+            found.came["weights"],
+            np.take_along_axis(masked_with_zero(found.h, found.k), found.right["selected"], axis=-1),
+        ),
+        "softmax over the tokens: Your softmax goes along the tokens: they compete for an expert. The experts compete for a token: `dim=-1`.",
+        picked(softmax_along(0)),
+        "softmax over the tokens: Your softmax goes along the tokens: they compete for an expert. The experts compete for a token: `dim=-1`.",
+        picked(softmax_along(-2)),
+        "softmax over everything: One softmax for all tokens together. Each token has its own: `dim=-1`.",
+        picked(softmax_along(None)),
+    ),
+    report="{seen}\nfor {case}",
+)

@@ -104,7 +104,7 @@ assert np.array_equal(found, EXAMPLE)
 # Return y (T, d).
 #
 # - A dropped choice counts nothing. No expert runs for it. There is a number at its place in `weights`, which means
-#   nothing.
+#   nothing. (All numbers in `weights` are above 0.)
 # - The weights that a token has left are divided by *their* sum. (DeepSpeed's top-k gate divides so late, too: lesson 04,
 #   *deeper*.)
 # - y is the sum of the outputs of the experts that the token has left, each times its new weight.
@@ -140,8 +140,8 @@ check("5.3", my_sparse_forward)
 # {{about 5.4}}
 #
 # This layer is right. Its rows are sorted by expert already: the first `sizes[0]` rows are for the first expert, and so
-# on. The matrices of all N experts lie in two large ones. W1 (d, N·d_ff) holds them side by side: expert i has the columns
-# i·d_ff to (i + 1)·d_ff. W2 (N·d_ff, d) holds them one below the other: expert i has the rows i·d_ff to (i + 1)·d_ff.
+# on. The matrices of all N experts lie in two large ones. W1 (d, N·d_ff) holds them side by side: expert i has the d_ff
+# columns from i·d_ff on. W2 (N·d_ff, d) holds them one below the other: expert i has the d_ff rows from i·d_ff on.
 
 
 # %% name="given-5-4"
@@ -252,20 +252,20 @@ check("5.5", my_combine_backward)
 #
 # {{about 5.6}}
 #
-# Write the router of a model that works in bfloat16, a format of 16 bits with two to three digits. Its routers are kept
-# in float32 all the same. It is a class `MyRouter`, derived from `torch.nn.Module`. The names and the shapes of its
-# parameters are part of the question: the check copies numbers of its own into them, by name.
+# A model works in bfloat16, a number format of 16 bits with two to three digits. Its router is kept in float32 all the
+# same, because small differences decide whom it chooses. Write this router: a class `MyRouter`, derived from
+# `torch.nn.Module`. The names and shapes of its parameters are part of the question: the check copies numbers of its own
+# into them, by name.
 #
 # - `MyRouter(d_model, num_experts, top_k, bias=False)` has a parameter `W_g` (d, N). With `bias=True`, and only then, it
 #   has a second one, `bias` (N,). Both are float32. Which numbers they begin with is up to you.
-# - It is called on a tensor x (…, d), float32 or bfloat16, with any shape before the d: (T, d), (B, T, d), a single token
-#   (d,). N and d are different numbers.
-# - It returns three tensors, and all of the shape before the d stays: `logits` (…, N), which are x W_g plus the bias if
-#   there is one; `selected` (…, k), the indices of the k largest logits, best first; `weights` (…, k), the weights of
-#   those, in the same order.
-# - The weights are those of **form B**: a softmax over all N logits, of which the k selected are kept as they are. They
-#   need not sum to 1.
-# - Everything is computed in float32, also for x in bfloat16, and `logits` and `weights` come back as float32.
+# - It is called on a tensor x (…, d), float32 or bfloat16. Before the d there may be any shape: (T, d), (B, T, d), or a
+#   single token (d,). N and d are different numbers.
+# - It returns three tensors, in which that shape stays: `logits` (…, N), which are x W_g, plus the bias if there is one;
+#   `selected` (…, k), the indices of the k largest logits, best first; and `weights` (…, k), in the same order.
+# - The weights are those of **form B** (lesson 04): a softmax over all N logits, of which the k selected are kept as they
+#   are. They need not sum to 1.
+# - All is computed in float32, also for x in bfloat16. `logits` and `weights` come back as float32.
 # - The gradient of the weights reaches W_g and the bias.
 #
 # {{hints 5.6}}

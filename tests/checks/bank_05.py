@@ -289,15 +289,6 @@ def padded(x, selected, weights, experts):
     return y
 
 
-def in_halves(x, selected, weights, experts):
-    y, left = np.zeros_like(x), of_the_left(selected, weights)
-    for i, expert in enumerate(experts):
-        tokens, slots = np.nonzero(selected == i)
-        for half in np.array_split(np.arange(len(tokens)), 2):
-            y[tokens[half]] += left[tokens[half], slots[half], None] * expert(x[tokens[half]])
-    return y
-
-
 def sparse_that_assigns(x, selected, weights, experts):
     y, left = np.zeros_like(x), of_the_left(selected, weights)
     for i, expert in enumerate(experts):
@@ -560,7 +551,6 @@ UNRECOGNISED = {
         lambda x, selected, weights, experts: sparse(x, selected, weights[:, ::-1], experts)[::-1],
         lambda x, selected, weights, experts: sparse(x, selected, weights, experts[::-1]),
         padded,
-        in_halves,
     ],
     "5.5": [
         lambda outputs, order, weights, v: None,

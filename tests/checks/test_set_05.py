@@ -381,6 +381,11 @@ def test_only_the_asked_rows_in_one_call_each_have_no_fault():
     one_by_one = [(0, x[:1]), (1, x[:1]), (1, x[1:]), (2, x[1:])]
     assert rows_fault(None, one_by_one, x, selected).name == "row by row"
     assert rows_fault(None, [*good, (2, x[1:])], x, selected).name is None
+    three, thrice = np.array([[1.0], [2.0], [3.0]]), np.array([[1, -1], [1, 0], [1, -1]])
+    halves = [(0, three[1:2]), (1, three[:1]), (1, three[1:])]
+    assert rows_fault(None, halves, three, thrice).name is None
+    assert rows_fault(None, [(0, three[1:2]), (1, three)], three, thrice) is None
+    assert rows_fault(None, [(0, three[1:2]), (1, three), (1, three[::2])], three, thrice).name == "dropped computed"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

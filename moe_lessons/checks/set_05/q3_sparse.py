@@ -166,7 +166,7 @@ IN_VAIN = by_test(
     lambda found: found.rows != found.needed,
     "row by row: y is right and no row is computed in vain, but your experts get one row at a time. One product with many rows is much faster than many products with one: gather all rows of an expert, and call it once.",
     lambda found: all(len(given) == 1 for _, given in found.calls),
-    "choice by choice: y is right and no row is computed in vain, but you go through the choices one after the other, and an expert that is first choice for some and second for others is called for each. Gather its rows of all choices, and call it once.",
+    "choice by choice: y is right and no row is computed in vain, but an expert that is first choice for some and second for others is called once for the first choices and once more for the second. Gather its rows of all choices, and call it once.",
     choice_by_choice,
     ": y is right and no row is computed in vain, but an expert was called more than once. Gather all its rows first.",
     always,

@@ -14,7 +14,7 @@ from moe_lessons.checks.gates import kept_probabilities, masked_with_zero, throu
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
 from moe_lessons.checks.set_05.q1_expert import LAYER, sigmoid
 from moe_lessons.checks.values import agree, describe, difference, plain, stacked, unpack
-from moe_lessons.checks.verdicts import Facts, Fault, by_test
+from moe_lessons.checks.verdicts import Facts, Fault, by_test, by_trace
 
 PARTS, FLOAT32 = ("logits", "selected", "weights"), "torch.float32"
 CLEAR = 0.01  # between any two logits of a token: no rounding of float32 decides who is selected
@@ -252,10 +252,8 @@ def softmax_along(axis: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 def is_flat(found: Facts) -> bool:
     """Tell whether all three are right but for the leading axes, which are made one."""
-    if found.wrong not in ("", *PARTS):
-        return False
     rows = {name: found.right[name].reshape(-1, found.right[name].shape[-1]) for name in PARTS}
-    return all(agree(found.came[name], rows[name]) or agree(found.came[name], found.right[name]) for name in PARTS)
+    return found.wrong in PARTS and all(agree(found.came[name], rows[name]) for name in PARTS)
 
 
 def is_reordered(found: Facts) -> bool:
@@ -265,10 +263,10 @@ def is_reordered(found: Facts) -> bool:
 
 
 def is_unsorted(found: Facts) -> bool:
-    """Tell whether each token has the right experts in some order."""
+    """Tell whether each token has the right experts in another order, and not just all N of them."""
     chosen, right = found.came["selected"], found.right["selected"]
-    shaped = isinstance(chosen, np.ndarray) and chosen.shape == right.shape
-    return shaped and found.wrong in ("", "selected") and agree(np.sort(chosen, axis=-1), np.sort(right, axis=-1))
+    shaped = isinstance(chosen, np.ndarray) and chosen.shape == right.shape != found.h.shape
+    return found.wrong == "selected" and shaped and agree(np.sort(chosen, axis=-1), np.sort(right, axis=-1))
 
 
 def is_cut_off(found: Facts) -> bool:
@@ -316,8 +314,14 @@ ROUTER = RouterQuestion(
         lambda found: found.wrong in ("W_g", "bias"),
         "another order: All three are right, but they come in another order. Return logits, selected, weights.",
         lambda found: found.wrong in PARTS and is_reordered(found),
+    )
+    + by_trace(
         "flattened: The numbers are right, but the leading axes of x are gone: you made rows of all tokens. The leading shape stays: x (2, 3, d) gives logits (2, 3, N).",
         is_flat,
+        "not best first: Each token has the right experts, but not the best one first.",
+        is_unsorted,
+    )
+    + by_test(
         "bias not added: The bias is a parameter, and it is not in the logits: h = x W_g + bias.",
         is_it("logits", lambda found: found.plainly),
         "probabilities as logits: Your first result is the softmax. Return the logits before it: balancing losses need them.",
@@ -326,8 +330,6 @@ ROUTER = RouterQuestion(
         is_it("selected", lambda found: np.argsort(found.h, axis=-1)[..., : found.k]),
         "a mask: `selected` is a mask over all experts. Asked are the indices of the k selected ones, best first: (…, k).",
         is_it("selected", lambda found: (kept_probabilities(found.h, found.k) > 0).astype(int)),
-        "not best first: Each token has the right experts, but not the best one first.",
-        is_unsorted,
         "form A: The weights of each token sum to 1: a softmax over the k kept logits, form A, as in the lesson's Router; or divided by their sum, form B′, which is the same function. Asked is form B: a softmax over all N logits, of which k are kept as they are.",
         is_it("weights", lambda found: routing.softmax(np.take_along_axis(found.h, found.right["selected"], axis=-1))),
         "not cut: These are the probabilities of all N experts. Asked are those of the k selected: (…, k), in the order of `selected`.",

@@ -235,7 +235,7 @@ def my_combine_backward(outputs, order, weights, v):
     """outputs (T·k, d), order (T·k,), weights (T, k), v (T, d) -> dL/dweights (T, k), dL/doutputs (T·k, d)"""
     # BEGIN SOLUTION
     v_rows = v[order // weights.shape[1]]  # (T·k, d): v of each row's token
-    to_weights = np.zeros_like(weights)  # (T, k)
+    to_weights = np.empty_like(weights)  # (T, k)
     to_weights.ravel()[order] = (outputs * v_rows).sum(axis=1)  # (T·k,), each sent back to its assignment
     return to_weights, weights.ravel()[order, None] * v_rows
     # END SOLUTION

@@ -47,7 +47,7 @@ def sparse_cases(rng: np.random.Generator) -> list[tuple]:
     In the first case a layer that goes choice by choice shows. In the second experts stay empty, always the last, and
     there are more of them than tokens; nobody loses all.
     """
-    cases = []
+    cases: list[tuple] = []
     for T, d, N, k, idle in ((8, 2, 4, 2, 0), (3, 4, 12, 3, 1), (9, 3, 5, 1, 0), (7, 2, 3, 3, 0)):
         x, matrices = rng.normal(size=(T, d)).round(1) + 0.05, rng.normal(size=(N, d, d))
         selected, weights = thinned(rng, T, N - idle, k)

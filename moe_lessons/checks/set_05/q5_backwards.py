@@ -51,9 +51,11 @@ def to_outputs(
     return weights.ravel()[order, None] * v[tokens(order, *weights.shape)]
 
 
-def backwards(*case: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def backwards(
+    outputs: np.ndarray, order: np.ndarray, weights: np.ndarray, v: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradients of combine, to the weights (T, k) and to the outputs (T·k, d)."""
-    return to_weights(*case), to_outputs(*case)
+    return to_weights(outputs, order, weights, v), to_outputs(outputs, order, weights, v)
 
 
 def dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -173,6 +173,7 @@ for tau in (1, 0.1, 0.01):
 # So far only the logits were rounded. In a model that is stored in bfloat16, x and `W_g` are too, before the product.
 # Does it help to compute their product in 64 bits?
 
+
 # %%
 def moved_by_inputs(seed, T=2000, d=256, N=64):
     """Of 100 tokens, those whose pair changes where x and W_g were stored in bfloat16; and those with two equal logits"""

@@ -393,13 +393,13 @@ my_control = ...  # a number; 1 is equal, below 1 the sparse layer is better
 compare(my_control, np.median(multiples(*PAIRS[0], ONE_MAP, 400)), within="20 %")
 for task in (ONE_MAP, NO_CLUSTERS):
     show_pairs(task)
-line = []  # linear regression on the tasks of the study
+linear = []  # errors of linear regression on the study's tasks with one map
 for seed in worth_it.SEEDS:
-    (x, y), (test_x, test_y) = (tensors(part) for part in clustered_regression(seed=seed, own_maps=False))  # (T, d) each
-    rest = test_x @ torch.linalg.lstsq(x, y).solution - test_y  # (T, d)
-    line.append(float(rest.square().mean() / test_y.var(dim=0).mean()))
-won = (np.array(line) < errors("dense, equal FLOPs", ONE_MAP)).sum()
-print(f"linear regression on one map: {np.median(line):.3f}, less than dense, equal FLOPs after 400 steps in {won} of 8")
+    seen, unseen = (tensors(part) for part in clustered_regression(seed=seed, own_maps=False))  # (T, d) twice, each
+    off = unseen[0] @ torch.linalg.lstsq(*seen).solution - unseen[1]  # (T, d)
+    linear.append(float(off.square().mean() / unseen[1].var(dim=0).mean()))
+won = (np.array(linear) < errors("dense, equal FLOPs", ONE_MAP)).sum()
+print(f"linear regression, one map: {np.median(linear):.3f}; below dense, equal FLOPs after 400 steps in {won} of 8")
 assert won == 6
 for steps in worth_it.LENGTHS:
     by_flops, by_total = ({t: multiples(*PAIRS[i], t, steps) for t in worth_it.TASKS} for i in (0, 1))

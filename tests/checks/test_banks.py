@@ -81,6 +81,8 @@ def test_a_question_has_all_it_needs(question):
     assert len(by_kind["RIGHT"][question.id]) >= 3
     assert len(question.hints) == 2
     assert question.idea
+    assert 8 <= len(question.takeaway.split()) <= 35
+    assert question.takeaway != question.idea
     assert question.points > 0
     assert question.minutes > 0
     assert question.difficulty in ("easy", "medium", "hard")

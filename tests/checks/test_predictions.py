@@ -73,7 +73,7 @@ def test_without_a_prediction_the_cell_shows_nothing_but_the_request(notebook):
     (fold,) = shown.outputs
     assert fold.data["text/plain"] == ""
     html = fold.data["text/html"]
-    assert html.startswith("<style>.jp-NotebookPanel .moe-withheld { display: none }</style><details ")
+    assert html.startswith("<style>.jp-NotebookPanel .moe-withheld { display: none } ")
     assert "<pre>Computed: 1.246.\nratio 1.246\n</pre><b>1.246</b><pre>1.246</pre></details>" in html
     assert " open" not in html
 

@@ -22,8 +22,11 @@ def estimator_cases(rng: np.random.Generator) -> list[tuple]:
     for N, d, k, m in ((6, 3, 2, 2), (4, 2, 2, 2), (5, 4, 3, 0), (5, 3, 1, 2), (6, 4, 3, 1), (4, 3, 1, 0)):
         outputs = rng.normal(size=(N, d))  # (N, d)
         v = rng.choice([-1, 1], size=d) * rng.uniform(0.5, 1.5, size=d)  # (d,)
-        outputs += np.outer(spread(rng, N, 2.0) - outputs @ v, v) / (v @ v)  # no two experts equally useful
-        cases.append((np.float32(spread(rng, N, 1.2)), np.float32(outputs), k, m, np.float32(v)))
+        h, a = spread(rng, N, 1.2), spread(rng, N, 2.0)  # (N,) each: no two experts equally useful
+        best, far = h.argmax(), np.abs(a).argmax()
+        a[[best, far]] = a[[far, best]]  # so that no gradient is a small difference of large numbers
+        outputs += np.outer(a - outputs @ v, v) / (v @ v)
+        cases.append((np.float32(h), np.float32(outputs), k, m, np.float32(v)))
     return cases
 
 

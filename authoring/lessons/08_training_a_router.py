@@ -176,7 +176,7 @@ my_gap_overlapping = ...  # "stay" or "grow"
 # %% [markdown]
 # The next cell trains 18 routers, all at once, in about ten seconds.
 
-# %% name="run-z" tags=["12 s"]
+# %% name="run-z" tags=["7 s"]
 coefficients = (0.0, 0.001, 0.01)
 long = label_runs([Setting(noise_std=s, z_loss_coef=c, seed=seed)
                    for s in (1.0, 1 / 3) for c in coefficients for seed in range(3)],
@@ -238,7 +238,7 @@ assert max(np.ptp(accuracies[:3]), np.ptp(accuracies[3:])) < 0.005
 # > the domains? We start with prototypes of different size (`prototype_scale`, the standard deviation of the first
 # > $W_g$), train for 2,000 steps, and look at the directions once more (about ten seconds).
 
-# %% name="run-scale" tags=["7 s"]
+# %% name="run-scale" tags=["5 s"]
 scales = (0.0, 0.1, 1.0, 3.0)
 started = label_runs([Setting(noise_std=s, prototype_scale=scale, seed=seed)
                       for s in (1.0, 1 / 3) for scale in scales for seed in range(3)],
@@ -269,7 +269,7 @@ assert min(cosines[1.0, 3.0]) > 0.95 > 0.75 > max(cosines[1 / 3, 3.0])
 # First in the plane, where everything can be drawn: four clusters, four experts, k = 1 in form B. We record it twice
 # from the same first $W_g$: once with labels, as above, and once end to end. Three seeds (about five seconds).
 
-# %% name="run-films" tags=["6 s"]
+# %% name="run-films" tags=["5 s"]
 films = {}
 for seed in tqdm(range(3), desc="films"):
     for way in ("with labels", "end to end"):
@@ -451,7 +451,7 @@ for name in layers:
 # Lesson 04 left this open. There, form B was worse than A, behind a *frozen* router and with linear experts. Here is
 # the whole square: A and B, trained and frozen, k = 2 (15 more layers, about 10 seconds).
 
-# %% name="run-forms" tags=["6 s"]
+# %% name="run-forms" tags=["8 s"]
 square = {"k = 2, B": ("softmax_topk", False), "k = 2, A, frozen": ("topk_softmax", True),
           "k = 2, B, frozen": ("softmax_topk", True)}  # fmt: skip
 for name, (form, frozen) in tqdm(square.items(), desc="five layers each"):
@@ -486,7 +486,7 @@ assert saved.min() > 0.25
 # seeds of five. Shall we believe it? We asked for a cost and found a gain, so let five new seeds decide (10 layers,
 # some 6 seconds).
 
-# %% name="run-again"
+# %% name="run-again" tags=["6 s"]
 again = {"A, new": "topk_softmax", "B, new": "softmax_topk"}
 for name, form in tqdm(again.items(), desc="five layers each"):
     results[name] = regression_runs(2, form, range(5, 10), steps=400)
@@ -514,7 +514,7 @@ assert difference("B, all ten", "A, all ten")[2] < 0.004 < difference("k = 2, B,
 # %% name="predict-schedule" tags=["predict"]
 my_winner = ...  # "hot", "mild", "1" or "0.25"
 
-# %% name="run-schedules" tags=["5 s"]
+# %% name="run-schedules" tags=["9 s"]
 schedules = {"hot": (4, 0.25), "mild": (1, 0.25), "0.25": (0.25, 0.25)}
 
 
@@ -543,7 +543,7 @@ assert hot > one > mild > quarter
 # But we chose 0.25 after trying several values on these very seeds, which flatters it. So, five new seeds again (10
 # layers, some 6 seconds; τ = 1 is there already, as "A, new").
 
-# %% name="run-schedules-again"
+# %% name="run-schedules-again" tags=["6 s"]
 for name in tqdm(("mild", "0.25"), desc="five layers each"):
     results[f"{name}, new"] = scheduled(name, range(5, 10))
 paired("mild, new", "A, new")
@@ -638,7 +638,7 @@ for name in ("k = 2, A", "k = 1, B"):
 # Experts can absorb a factor c on the layer's output, in principle (lesson 04). We train k = 2, form B, with it: from
 # the same weights, and with the last matrices divided by c, so from the same outputs (20 layers, some 15 seconds).
 
-# %% name="deeper-factor-cell" tags=["10 s", "deeper"]
+# %% name="deeper-factor-cell" tags=["11 s", "deeper"]
 for same in ("weights", "outputs"):
     for label, c in (("1/16", 1 / 16), ("16", 16.0)):
         name = f"same {same}, c = {label}"

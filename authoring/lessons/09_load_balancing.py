@@ -167,7 +167,7 @@ for tokens in (64, 256, 2048, 65536):
 my_dead_uneven = ...  # a number from 0 to 7
 my_dead_fair = ...
 
-# %% name="run-baselines" tags=["8 s"]
+# %% name="run-baselines" tags=["7 s"]
 base = {}
 for name in tqdm(("fair", "none", "top_2"), desc="baselines"):
     base |= balancing_runs.run(name)
@@ -402,7 +402,7 @@ my_noise = ...  # "enough" or "not enough"
 # The next cell trains 80 more layers: five methods with 16 coefficients in all, five seeds. About 20 seconds on a quiet
 # machine.
 
-# %% name="run-table" tags=["16 s"]
+# %% name="run-table" tags=["28 s"]
 rest = {name: method for name, method in METHODS.items() if (name, 0.0) not in base}
 results = base | balancing_runs.run_all(rest, progress=partial(tqdm, desc="methods"))
 assert len(results) - len(base) == 16
@@ -530,7 +530,7 @@ assert results["importance_load", 0.1].entropy[-1].max() < results["switch", 0.1
 #
 # But these runs also chose the coefficients. So, five fresh seeds (about 6 seconds):
 
-# %% name="fresh-seeds" tags=["8 s"]
+# %% name="fresh-seeds" tags=["9 s"]
 fresh = {}
 for name, tried in tqdm([("none", (0.0,)), ("switch", (0.1, 1.0)), ("importance_load", (0.01,))], desc="fresh seeds"):
     fresh |= balancing_runs.run(name, range(5, 10), coefficients=tried)
@@ -547,7 +547,7 @@ assert difference(("importance_load", 0.01), ("switch", 0.1), fresh).max() > 0
 #
 # And the missing control: a fair start *with* the loss. Ten fresh seeds, 600 steps (about 10 seconds):
 
-# %% name="fair-with-loss" tags=["11 s"]
+# %% name="fair-with-loss" tags=["12 s"]
 both = {"fair": METHODS["fair"], "fair_switch": replace(METHODS["switch"], label="fair, Switch loss", start=0.0)}
 fresh |= balancing_runs.run("fair", range(5, 15), 600, methods=both)
 fresh |= balancing_runs.run("fair_switch", range(5, 15), 600, (0.1,), methods=both)

@@ -238,7 +238,7 @@ assert computed[1:].sum() == 0
 # %% name="predict-dead" tags=["predict"]
 my_dead_with_capacity = ...  # from 0 to 7, a mean over five runs, such as 3.4
 
-# %% name="run-capacity" tags=["10 s"]
+# %% name="run-capacity" tags=["14 s"]
 methods = balancing_runs.METHODS | capacity_runs.METHODS
 for name in tqdm(("none", "capacity", "capacity_in_training"), desc="capacity"):
     results |= balancing_runs.run(name, methods=methods)
@@ -291,7 +291,7 @@ assert capacity_runs.drop_rates(results["capacity", 1.25], 1.25)[-1].min() > 0.2
 # counts as a guess of 0. What drops cost in a deep model is not measured.) With $c = 2$ even
 # the softening is small. What if a Switch loss evens out the loads at the same time? (Some 6 seconds.)
 
-# %% name="run-switch-capacity" tags=["11 s"]
+# %% name="run-switch-capacity" tags=["10 s"]
 results |= balancing_runs.run("switch", coefficients=(0.1,))
 for name in tqdm(("fair", "switch_capacity"), desc="Switch loss"):
     results |= balancing_runs.run(name, methods=methods)
@@ -565,7 +565,7 @@ def scoped(parts, mixed, seed, lr=0.3, steps=200):
     return mutual_information(label.numpy(), expert, base=2), max_violation(expert_load(expert[:, None], 4))
 
 
-# %% name="run-scope" tags=["8 s"]
+# %% name="run-scope" tags=["7 s"]
 settings = ((1, False, 0.3), (4, False, 0.3), (32, False, 0.3), (32, True, 0.3), (1, False, 1.0), (32, True, 1.0))
 found = {}
 for parts, mixed, lr in tqdm(settings, desc="scopes"):
@@ -700,7 +700,7 @@ assert violations[99] < 0.5 * violations[0]
 #
 # 1,200 steps instead of 300, some 9 seconds.
 
-# %% name="deeper-wait-cell" tags=["14 s", "deeper"]
+# %% name="deeper-wait-cell" tags=["12 s", "deeper"]
 longer = {}
 for name, u in tqdm((("none", (0.0,)), ("bias", (0.001,))), desc="1,200 steps"):
     longer |= balancing_runs.run(name, steps=1200, coefficients=u, methods=methods)

@@ -135,7 +135,7 @@ print(f"I(domain; expert | token) = {metrics.mutual_information(domain, expert, 
 # and arithmetic generated. A tokenizer with 1,000 pieces is trained on the spot. Documents are split first, into
 # *train*, *selection* (to choose) and *report*. About ten seconds.
 
-# %%
+# %% name="prepare" tags=["7 s"]
 for _ in tqdm(range(1), desc="text and tokenizer"):
     task = text.prepare()
 V, domains = len(task.token_bytes), task.domains
@@ -197,7 +197,7 @@ print(f"{history.steps_done} of {STEPS} steps; training loss {history.losses['ta
 # each counts as one sample. **Aggregate**: the share of each domain's tokens that an expert serves (Muennighoff et
 # al. 2024, arXiv:2409.02060, Eq. 7). If it did not care, at even load, that would be k/N = 2/8.
 
-# %%
+# %% name="record-routes" tags=["10 s"]
 models = {"before training": untrained, "after training": model}
 routes = {stage: sp.record(m, task.report.ids) for stage, m in tqdm(models.items(), desc="routing")}
 apart = {}  # stage -> by how much the domains differ in each layer
@@ -293,7 +293,7 @@ my_layer = ...  # 1, 2, 3 or 4
 # domain: a strict line to beat, but too much to take off. The second deals them out, token by token, among the
 # sequences that share it; the bits minus its mean are the **excess** (without a token: minus the first's).
 
-# %%
+# %% name="choose-layer" tags=["12 s"]
 on_selection = sp.record(model, task.selection.ids)
 choosing = [sp.information(c, sp.labels_of(task.selection), "domain", "token", draws=20)["excess"]
             for c in tqdm(on_selection.selected, desc="selection")]  # fmt: skip
@@ -505,7 +505,7 @@ my_costlier_layer = ...  # "first" or "last"
 # %% [markdown]
 # Experts off one by one in the first, the last and the chosen layer, on 200 sequences: about 20 seconds.
 
-# %%
+# %% name="switch-off" tags=["16 s"]
 some = sp.some_of(task.report, 200)
 whole = np.array(sp.loss_by_domain(model, some))  # (domains,)
 rise = {layer: np.zeros((8, 4)) for layer in sorted({0, best, 3})}  # layer -> (N, domains)

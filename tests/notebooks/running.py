@@ -2,7 +2,6 @@
 
 import json
 import os
-from datetime import datetime
 from pathlib import Path
 
 import nbformat
@@ -56,13 +55,29 @@ _sendto = socket.socket.sendto
 socket.socket.sendto = _guarded_sendto
 """
 
+# Runs before the first cell, too: counts what the processor works for each, however busy the machine is.
+METER = """
+import os
+
+
+def _meter(now=os.times):
+    work = get_ipython().work = []  # CPU seconds of the cells that ran; of the one that runs, less the time it began
+    get_ipython().events.register("pre_run_cell", lambda _: work.append(-sum(now()[:4])))
+    get_ipython().events.register("post_run_cell", lambda _: work.append(work.pop() + sum(now()[:4])))
+
+
+_meter()
+del os, _meter
+"""
+
 # Runs after the last cell.
 LOADED = """
 import json
 import sys
 
 ours = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "moe_lessons"]
-print(json.dumps({"modules": ours, "loaded_torch": "torch" in sys.modules}))
+work = get_ipython().work[:-1]
+print(json.dumps({"modules": ours, "loaded_torch": "torch" in sys.modules, "work": work}))
 """
 
 
@@ -71,23 +86,14 @@ def run(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout: int 
     scripts = work / "ipython" / "profile_default" / "startup"
     scripts.mkdir(parents=True, exist_ok=True)
     (scripts / "00-no-network.py").write_text(REFUSE_NETWORK, encoding="utf-8")
-    (scripts / "01-promises.py").write_text(startup(notebook), encoding="utf-8")
+    (scripts / "01-meter.py").write_text(METER, encoding="utf-8")
+    (scripts / "02-promises.py").write_text(startup(notebook), encoding="utf-8")
     env = {**os.environ, "IPYTHONDIR": str(work / "ipython"), "MOE_LESSONS_HOME": str(work / "progress"),
            "MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # fmt: skip
     client = NotebookClient(notebook, timeout=timeout, allow_errors=True, kernel_name="python3",
                             resources={"metadata": {"path": str(folder)}})  # fmt: skip
     client.execute(env=env)
-    for cell in notebook.cells:
-        cell.metadata["seconds"] = _seconds(cell.metadata.get("execution", {}))
     return notebook
-
-
-def _seconds(times: dict) -> float:
-    """Return how long a cell ran, from the times that its kernel reported."""
-    if "iopub.status.busy" not in times or "iopub.status.idle" not in times:
-        return 0.0
-    busy, idle = (datetime.fromisoformat(times[f"iopub.status.{state}"]) for state in ("busy", "idle"))
-    return (idle - busy).total_seconds()
 
 
 def executed(path: Path, shared: Path) -> nbformat.NotebookNode:
@@ -103,12 +109,20 @@ def executed_once(notebook: nbformat.NotebookNode, path: Path, shared: Path, nam
         notebook.cells.append(nbformat.v4.new_code_cell(LOADED))
         result = run(notebook, path.parent, shared / name)
         result.metadata.update(json.loads(result.cells.pop().outputs[0].text))
+        ran = (cell for cell in result.cells if cell.get("execution_count"))
+        for cell, seconds in zip(ran, result.metadata.pop("work"), strict=True):
+            cell.metadata["seconds"] = seconds
         return result
 
     copy = nbformat.read(once(notebook, name, noted, shared), as_version=4)
     ran = iter([cell for cell in copy.cells if cell.cell_type == "code"])
-    copy.cells = [next(ran) if cell.cell_type == "code" else cell for cell in notebook.cells]
+    copy.cells = [_renamed(next(ran), cell.id) if cell.cell_type == "code" else cell for cell in notebook.cells]
     return copy
+
+
+def _renamed(cell: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+    cell.id = name
+    return cell
 
 
 def printed(notebook: nbformat.NotebookNode) -> str:

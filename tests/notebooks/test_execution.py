@@ -18,15 +18,6 @@ WITHOUT_TORCH = ("00_", "01", "02", "03", "04")  # 00b shows one torch gradient 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory, worker_id):
-    """Return a folder that all workers of this run see."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "executed"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
 def by_name(paths):
     return [pytest.param(path, id=path.stem) for path in paths]
 

@@ -262,7 +262,7 @@ class Experts(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the sizes, as torch prints modules."""
-        return f"N={self.num_experts}, d={self.d_model}, f={self.d_ff}, {self.activation}, {self.storage}"
+        return f"N={self.num_experts}, d={self.d_model}, d_ff={self.d_ff}, {self.activation}, {self.storage}"
 
 
 class MoELayer(nn.Module):

@@ -439,7 +439,7 @@ def test_a_layer_within_a_model_keeps_its_keys():
 def test_small_experts_are_stacked_and_large_ones_separate():
     assert Experts(64, 128, 2).storage == "stacked"
     assert Experts(1, SMALL_MATRIX + 1, 2).storage == "separate"
-    assert "N=2, d=64, f=128, relu, stacked" in repr(Experts(64, 128, 2))
+    assert "N=2, d=64, d_ff=128, relu, stacked" in repr(Experts(64, 128, 2))
 
 
 # --- what it costs ------------------------------------------------------------------------------------------------

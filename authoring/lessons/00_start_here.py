@@ -59,7 +59,7 @@ GatingVisualizer()
 
 # %% [markdown]
 # You should see that the temperature changes the probabilities and the weights, from nearly all on one expert to nearly
-# equal shares. And the active experts: could they change, for other numbers than these? Remember your bet: lesson 03
+# equal shares. And the active experts: could they change, for other numbers than these? Note your bet: lesson 03
 # settles it.
 #
 # > **Note** If you see numbers here but no sliders above, the notebook is being shown without a running kernel (on a web
@@ -75,8 +75,8 @@ GatingVisualizer()
 # - Cells marked ***deeper*** stand at the end. The lesson makes sense without them.
 # - A **quiz** closes the lesson. Answers are folded: click the triangle.
 #
-# Try a prediction now. How many of the 671 billion parameters of DeepSeek-V3 does one token use (DeepSeek-AI 2024,
-# arXiv:2412.19437)?
+# Try a prediction now. DeepSeek-V3 holds 671 billion parameters (DeepSeek-AI 2024, arXiv:2412.19437). How
+# many of them take part in the computation for one token? A guess is welcome.
 
 # %% name="predict-active" tags=["predict"]
 my_billions = ...  # a number, in billions

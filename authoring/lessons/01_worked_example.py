@@ -88,8 +88,8 @@ for i in range(4):
 #
 # $$p_i = \frac{e^{h_i}}{\sum_j e^{h_j}}$$
 #
-# E3 leads with 0.52, and E2 is second with 0.30. Dividing $e^{0.52}$ by $e^{0.30}$ leaves $e^{0.52-0.30}$: E3 is 1.246
-# times as likely as E2.
+# E3 leads with 0.52, and E2 is second with 0.30: $e^{0.52} = 1.682$ against $e^{0.30} = 1.350$, both divided by the sum
+# over all four.
 #
 # **Predict.** The logit of E1 is raised from −0.18 to 2, so that E1 leads by far. How many times as likely as E2 is E3
 # then?
@@ -116,7 +116,8 @@ print(f"E3 : E2 as it was {p[2] / p[1]:.3f}, with E1 at 2 {p_raised[2] / p_raise
 assert round(p[2] / p[1], 3) == round(p_raised[2] / p_raised[1], 3) == 1.246
 
 # %% [markdown]
-# E1 takes from both in the same proportion: only the sum below the fraction has grown, and it cancels. The softmax
+# E1 takes from both in the same proportion: only the sum below the fraction has grown, and it cancels. Dividing $e^{0.52}$
+# by $e^{0.30}$ leaves $e^{0.52-0.30}$. The softmax
 # **turns a gap between logits into a ratio of probabilities**, whatever the others score.
 #
 # > **Myth: "the softmax amplifies: who scores 1.7 times as high gets even more than 1.7 times the probability."** Here

@@ -170,7 +170,7 @@ Live(
 # %% [markdown]
 # You should see, in this order:
 #
-# 1. The stored logits move, and with them max and LSE; no exponential, bar or dot does.
+# 1. The stored logits move, and with them max and LSE (the logarithm of the sum, below); no exponential, bar or dot does.
 # 2. Going up, the naive form gives up at a shift of 86 (the picture computes in float32). Going down, it has nothing but
 #    zeros to divide from −107, and from −103 its numbers are visibly wrong.
 
@@ -376,7 +376,7 @@ assert 0.9 < H.mean() / np.log(8) < 0.97
 # Near ln N: it starts out nearly undecided, though not quite. Below is the entropy of every one of the 1000 tokens. The slider
 # multiplies `W_g`, and with it every logit.
 #
-# **Before you move it:** which of the three lines of text will not change above 0? Then find the scale at which the mean
+# **Before you move it:** which of the picture's three lines of text will stay the same at every scale above 0? Then find the scale at which the mean
 # entropy is half of ln 8. What happens at 0?
 
 # %% name="picture-entropy"

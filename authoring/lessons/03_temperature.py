@@ -37,7 +37,7 @@ holds = {}  # which of the sentences below turn out to be true
 # - **b** Raising τ never lowers the entropy.
 # - **c** Noise is added to the logits, and the sum is divided by τ: a higher τ makes the choice more random.
 # - **d** There are routers without noise in which τ decides which experts run.
-# - **e** Whatever a router does at a fixed τ, another `W_g` does without τ.
+# - **e** Whatever a router without noise or bias does at a fixed τ, another `W_g` does without τ.
 #
 # **Predict.** Which of them hold? Type their letters in one word, such as `"ac"`. The cells below measure each, and the
 # end of the lesson settles the bet.
@@ -50,10 +50,10 @@ my_true_ones = ...  # letters, in the order of the alphabet
 #
 # Take the token of lesson 01, with its logits −0.18, 0.30, 0.52, −0.26. At τ = 1, E3 is 1.246 times as likely as E2.
 #
-# **Predict.** At τ = 0.25, how many times as likely as E2 is E3?
+# **Predict.** At which τ is E3 twice as likely as E2?
 
 # %% name="predict-half" tags=["predict"]
-my_ratio = ...  # a number
+my_tau = ...  # a number
 
 
 # %%
@@ -63,15 +63,15 @@ def tempered(h, tau):
     return e / e.sum(axis=-1, keepdims=True)  # (..., N)
 
 
-compare(my_ratio, tempered(h, 0.25)[2] / tempered(h, 0.25)[1])
-for tau in (0.25, 0.5, 1, 2):
+compare(my_tau, (h[2] - h[1]) / np.log(2), within="10 %")
+for tau in (0.25, (h[2] - h[1]) / np.log(2), 0.5, 1, 2):
     p = tempered(h, tau)  # (N,)
-    print(f"τ = {tau:<4}  p3/p2 = {p[2] / p[1]:.3f}   e^(0.22/τ) = {np.exp(0.22 / tau):.3f}")
+    print(f"τ = {tau:<5.3g}  p3/p2 = {p[2] / p[1]:.3f}   e^(0.22/τ) = {np.exp(0.22 / tau):.3f}")
     assert np.allclose(p, softmax(h, tau))
 
 # %% [markdown]
-# A quarter of τ makes every gap four times as large, so it raises every ratio to the fourth power: $1.246^4 = 2.41$. In
-# general
+# The gap divided by τ must be ln 2: τ = 0.22/ln 2. A quarter of τ makes every gap four times as large, so it raises
+# every ratio to the fourth power: $1.246^4 = 2.41$. In general
 #
 # $$p_i = \frac{e^{h_i/\tau}}{\sum_j e^{h_j/\tau}}, \qquad \frac{p_i}{p_j} = e^{(h_i - h_j)/\tau}.$$
 #
@@ -251,7 +251,7 @@ assert round(np.mean(moved["(h + noise)/τ", 1])) == 71
 # ## A bias on the scores
 #
 # Noise is one thing that can be added to scores. Another is a **bias**: one number per expert. DeepSeek-V3
-# (arXiv:2412.19437) selects the best of $\text{sigmoid}(h_i) + b_i$ (within its best groups of experts, which we leave out). The loss does not train this b. A simple rule
+# (arXiv:2412.19437) selects the best of $\text{sigmoid}(h_i) + b_i$ (within its best groups, left out here). The loss does not train this b. A simple rule
 # raises it for experts that get too few tokens (lesson 10). There is no chance in it.
 #
 # Put a τ into that: select the two best of $\text{sigmoid}(h_i/\tau) + b_i$, of 16 experts. The biases have a standard
@@ -291,8 +291,8 @@ assert 0.6 < np.mean(against_1["sigmoid(h/τ) + b", 4]) / 100 < 0.75
 # last row are the controls: no bias, or a bias inside the division, and nothing moves. The rule for noise and bias is
 # one: **τ reaches the choice through what is added after the division.** Dividing changes the gaps between the scores,
 # and what is added stays as large as it was. At τ = 4 all sigmoids are near one half, so the biases decide. At τ = 0.25
-# many are near 1, and again the biases decide. (A sum over scores is such an addition, too: DeepSeek-V3 scores a group
-# of experts by the sum of its best two.)
+# many are near 1, and again the biases decide. (A sum over scores adds, too: DeepSeek-V3 scores a group by the
+# sum of its best two.)
 #
 # DeepSeek-V3 has no τ. But a larger or smaller `W_g` does the same to it, until its rule has moved b again. So its choice
 # hangs on the scale of the logits.
@@ -452,7 +452,7 @@ else:
 # <details><summary>Answer</summary>
 #
 # (b). Dividing by τ keeps the order, so (a) and (c) fail: top-k sees nothing but the order. (In a model the
-# weights change what the *next* layer sees, so further up other experts may run.)
+# *next* layer then sees another x.)
 #
 # </details>
 #
@@ -583,7 +583,7 @@ assert max(gaps[name] for name in same) < 1e-5
 assert min(gap for name, gap in gaps.items() if name not in same) > 0.01
 
 # %% [markdown] name="deeper-rate-right" tags=["deeper"]
-# It is η/τ². One 1/τ is in your slope (a step of `W_g` moves h/τ by less), the other one comes in because V is τ times
+# With η for your rate, it is η/τ². One 1/τ is in your slope (a step of `W_g` moves h/τ by less), the other one comes in because V is τ times
 # smaller than `W_g`, so equal steps must be, too. Adam cancels the first: there it is η/τ.
 #
 # So **a constant τ is a starting scale and a learning rate under another name, if nothing else acts before the
@@ -596,7 +596,7 @@ assert min(gap for name, gap in gaps.items() if name not in same) > 0.01
 # A popular recipe lowers τ step by step in training. Three shapes: *linear* (equal differences), *geometric* (equal
 # ratios) and *cosine* (half a wave, flat at both ends).
 #
-# **Predict.** From 4 to 0.25 in five steps, geometric. What is the third value?
+# **Predict.** From 4 to 0.25 in five values, geometric. What is the third value?
 
 # %% name="predict-middle" tags=["predict", "deeper"]
 my_third = ...  # a number

@@ -278,7 +278,7 @@ Live(
 
 # %% [markdown]
 # You should see a wide band at scale 1: under B some tokens get far more weight than others. It narrows at a small
-# scale (every token gets about k/N) and at a large k (about 1); a large scale narrows it from k = 2 on, and most at k = 4. At
+# scale (every token gets about k/N) and at a large k (about 1); the largest scale narrows it from k = 2 on, and most at k = 4. At
 # k = N nothing is cut, and all forms are the plain softmax.
 #
 # ## Is the output too small?
@@ -305,8 +305,8 @@ assert np.allclose(y_B, p[[2, 1]].sum() * y_A)
 # OLMoE and DeepSeek-V2 are trained this way.
 #
 # What does hurt is to **change the form afterwards**: a model that was trained with B and is run in form A writes too
-# much, for each token by another factor. (A *deeper* cell measures it in a single layer; beside a
-# residual stream it can cost far less.)
+# much, for each token by another factor. (A *deeper* cell measures it in a single layer. Beside a
+# residual stream it may cost less.)
 #
 # ## Only one expert
 #
@@ -376,8 +376,7 @@ visualizer
 # %% [markdown]
 # You should see that k changes who is active, never a logit or a probability. In A and B′ whoever stays gets more when
 # fewer stay; in B each keeps what it had. At k = 5 nothing is cut, and all three agree. At k = 1 the weight is 1 in A,
-# and equals the probability in B. The slider scales one frozen sample; the button draws another. At noise 1, `code`
-# nearly always keeps Code, while the second place often changes hands.
+# and equals the probability in B. The slider scales one frozen sample; the button draws another.
 #
 # > **Note: how many experts do models keep?** Many texts say one or two. As published: Switch 1 of up to 2,048,
 # > ST-MoE 2 of 64, Mixtral 2 of 8, gpt-oss-120b 4 of 128, DeepSeekMoE-16B 6 of 64, OLMoE 8 of 64, Qwen3-30B-A3B 8 of

@@ -330,6 +330,8 @@ Live(
 )
 
 # %% name="race-baselines"
+for N, rows in medians.items():
+    print(f"N = {N}, in limits:", *(f"{name} {t / rows[LIMIT]:.1f}" for name, t in rows.items()), sep="  ")
 print(f"top-2 of 8: all 8 take {medians[8][ALL] / medians[8]['by_slices']:.2f} times as long as by_slices, "
       f"one dense FFN {medians[8][ONE] / medians[8]['by_slices']:.2f} times")  # fmt: skip
 assert medians[8][ONE] < medians[8]["by_slices"] < medians[8][ALL]
@@ -341,7 +343,7 @@ assert medians[32]["by_expert"] > 1.1 * medians[8]["by_expert"]
 assert max(medians[32]["by_slices"], medians[32]["Experts (package)"]) < medians[32]["by_expert"]
 
 # %% [markdown]
-# You should see (on our machine each time): `by_token` takes over three times as long as `by_slices`. With k = N the time
+# You should see (on our machine each time): `by_token` takes by far the longest. With k = N the time
 # grows with N, as the work does. `by_expert` grows too, though its work does not, and at N = 32 the two that gather and
 # add *once* are faster. (What they take above 1: *deeper*.)
 #
@@ -444,7 +446,7 @@ assert uneven < 1.5
 
 # %% [markdown]
 # The same rows, in fewer and longer slices: on one processor uneven loads hardly matter at this size. An expert without rows
-# gets a gradient of zeros. (It may move all the same: *deeper*.)
+# gets a gradient of zeros. (Under Adam, which remembers earlier gradients, it may move all the same: *deeper*.)
 #
 # **What one processor does not show.** Large models keep their experts on many machines.
 #

@@ -328,7 +328,7 @@ assert 0.3 < (errors("dense, equal total") / errors("dense, equal FLOPs")).mean(
 
 # %% [markdown]
 # After 400 steps the sparse layer is ahead of the large dense one in all eight seeds, by about 15 %, at a quarter of
-# its FLOPs. With the softmax first it is behind in seven of eight (*deeper*). (With k = 1 the weight is the probability.)
+# its FLOPs. With the softmax first (form B) it is behind in seven of eight (*deeper*). (With k = 1 the weight is the probability.)
 #
 # Is it sparsity that wins? **k = 8 is a control**: all experts run, nothing is sparse, and parameters and FLOPs are those of
 # the large dense layer. **Constant gates** are another: all eight experts run, each with the weight 1/8, without a router.
@@ -377,7 +377,7 @@ assert [(multiples(*PAIRS[4], OWN, n) < 1).sum() for n in worth_it.LENGTHS] == [
 # At equal FLOPs k = 2 has less than a third of the error, at both lengths. Against equal total parameters it is ahead
 # too. But so is k = 8, where nothing is sparse, and so are constant gates, where nothing is chosen: after 400 steps by as
 # much as k = 8, after 1,000 by half as much. So it takes neither sparsity nor a router to beat the large dense layer:
-# eight averaged experts are such a layer, with another starting size and step (lesson 04). Of *them* k = 2 is ahead by
+# eight experts with fixed weights are a dense layer, started and scaled in another way. Of *them* k = 2 is ahead by
 # 3 % after 400 steps, in seven of eight seeds, and by 15 % after 1,000, for a quarter of the FLOPs.
 #
 # We chose the task. Now take away what we planted. **Control 1**: the same tokens in the same clusters, but **one map**
@@ -399,7 +399,9 @@ for seed in worth_it.SEEDS:
     off = unseen[0] @ torch.linalg.lstsq(*seen).solution - unseen[1]  # (T, d)
     linear.append(float(off.square().mean() / unseen[1].var(dim=0).mean()))
 won = (np.array(linear) < errors("dense, equal FLOPs", ONE_MAP)).sum()
-print(f"linear regression, one map: {np.median(linear):.3f}; below dense, equal FLOPs after 400 steps in {won} of 8")
+few, many = (np.median(errors(name, ONE_MAP)) for name in ("dense, equal FLOPs", "sparse, k = 2"))
+print(f"errors, one map, 400 steps: dense, equal FLOPs {few:.3f}, linear regression {np.median(linear):.3f} "
+      f"(lower in {won} of 8), sparse, k = 2 {many:.3f}")  # fmt: skip
 assert won == 6
 for steps in worth_it.LENGTHS:
     by_flops, by_total = ({t: multiples(*PAIRS[i], t, steps) for t in worth_it.TASKS} for i in (0, 1))
@@ -417,8 +419,8 @@ assert (errors("dense, equal FLOPs", NO_CLUSTERS, 1000) > 0.1).sum() == 1
 # map is nearly linear, SwiGLU has no linear part, and linear regression does better (last line). Against equal total
 # parameters the lead is gone: level with the dense layer, and behind constant gates in every seed.
 #
-# **Without clusters** no gain at equal FLOPs holds, and with as many parameters the dense layer is far better. (One of
-# the dense runs of 1,000 steps went astray at its learning rate: hence medians.)
+# **Without clusters** no gain at equal FLOPs holds, and with as many parameters the dense layer is far better. (One
+# dense run of 1,000 steps went astray: hence medians.)
 #
 # So sparsity pays where tokens fall into **groups that a router can tell apart and that need different maps**.
 #
@@ -472,7 +474,7 @@ Live(
 
 # %% [markdown]
 # You should see, with own maps: none, in any coin. Control 1: none in FLOPs; for the same parameters k = 8 is better.
-# Control 2: the square is better for half a per cent more FLOPs, a quarter of the parameters and less time. So the
+# Control 2: `dense, equal FLOPs` is better for half a per cent more FLOPs, a quarter of the parameters and less time. So the
 # answer changes with the task and with the coin.
 #
 # ## An honest answer
@@ -508,7 +510,7 @@ assert round(3 * tokens_a_second["OLMoE"] / tokens_a_second["dense"]) == 2
 #    stored, and trained with all their gradients.
 # 4. Finer experts multiply the choices. They pay with a larger router, smaller products and more rows to move.
 # 5. After 400 and after 1,000 steps the sparse layer won at equal FLOPs where clusters had their own maps; with one map
-#    for all against a weak rival; not without clusters. At equal total parameters it was ahead, level, behind. Where it
+#    for all against a weak rival; not without clusters. At equal total parameters it was ahead, level and behind. Where it
 #    was ahead, so were layers that choose nothing, at four times its FLOPs. Of two sizes, only the larger turned fewer FLOPs into less
 #    time.
 #

@@ -187,7 +187,8 @@ Live(
 
 # %% [markdown]
 # You should see that `a of E1` moves only the lowest panel, as long as E1 is cut. At the tie E1 is kept (the lower index
-# wins), and all panels know it. At k = 1 the panel of A and B′ is empty.
+# wins), and all panels know it. At k = 1 the panel of A and B′ is empty. (All panels take $a$ from the sliders; in the
+# table each form has its own.)
 #
 # ## One expert, two experts
 #
@@ -282,7 +283,7 @@ assert (middles @ W_start).argmax(dim=1)[:7].tolist() == list(range(7))
 assert (middles @ W_start)[7].argmin() == 7
 
 # %% [markdown]
-# Each group's favourite is on the diagonal, but group 8 would ask E8 last. The whole training, in form A:
+# Each group's favourite is on the diagonal, but group 8's. The whole training, in form A:
 
 
 # %% name="one-loop"
@@ -310,7 +311,7 @@ assert np.mean(losses[-20:]) < 0.6 * np.mean(losses[:20])
 
 # %% [markdown]
 # A router has **found** E8 if in the end it selects E8 for at least half of E8's tokens. One run is no evidence:
-# `blind_spot.run` trains like this in 32 worlds, the same for each gate. `fair start` is the null: form A, E8's logit near
+# `blind_spot.run` trains like this in 32 worlds, the same for each gate. `fair start` is for comparison: form A, E8's logit near
 # 0. The 95 % interval holds the true rates that fit such a count.
 #
 # **Predict.** Adam, 300 steps. In how many of 32 runs does form A find E8? And form B, whose gradient at E8 knows
@@ -396,7 +397,7 @@ for name, result in harmful.items():
 
 # %% [markdown]
 # Form B lifts the harmful E8 exactly as it lifted the perfect one, to the last digit, until tokens begin to ask it. Then
-# its $a_8$ enters, and the loss decides: the perfect one stays, the harmful one goes. Straight-through differs from the
+# its $a_8$ enters, and the loss decides: the perfect one stays, the harmful one goes, in some worlds before the next measurement. Straight-through differs from the
 # first step on: it has judged E8 *before* anyone asks.
 #
 # > **Myth: "a method that brings a forgotten expert back knows that it is good."** Right is: form B gets it asked. Its
@@ -409,7 +410,7 @@ shown = results | {"top_k_b, harmful": B}
 Live(lambda step: blind_spot_svg(shown, step), step=slider("training step", 0, 0, 300, 10))
 
 # %% [markdown]
-# You should see straight-through before gate B. Both rows of gate B get their first tokens at about one time, then part: the harmful E8 never has many. Gate A stays at 0.
+# You should see straight-through before gate B. Both rows of gate B get their first tokens at about one time, then part: the harmful E8 never has many.
 #
 # ## In how many settings?
 #
@@ -420,9 +421,9 @@ Live(lambda step: blind_spot_svg(shown, step), step=slider("training step", 0, 0
 #
 # Three more remedies, each for form A:
 #
-# - **balance loss** (lesson 09): some multiple of a second loss, which raises the logits of whoever is used little;
+# - **balance loss** (lesson 09): a multiple of a second loss that raises the logits of the little used;
 # - **noise**, in training: normal, on every logit;
-# - **random choice**, in training: with some probability a token's two experts are drawn blindly.
+# - **random choice**, in training: now and then a token's two experts are drawn blindly.
 #
 # **Predict.** Form B, straight-through, these three with several coefficients: does any of them bring E8 back in most
 # worlds in *all* nine settings? (New worlds, from a file.)
@@ -440,7 +441,9 @@ for length, rows in found.items():
     print(f"worlds of 32 that found E8 after {length} steps\n{blind_spot_study.table(rows)}\n")
 control = [trial for trial in study["trials"] if trial["opposite"]]
 asked, kept = ([t for t in control if t["asked"]["300"]], [t for t in control if "1" in t["found"]["300"]])
-print(f"the harmful E8, start −4, 300 steps: asked in {len(asked)} of {len(control)} trials, found in {len(kept)}:")
+print(
+    f"the harmful E8, start −4, 300 steps: asked in {len(asked)} of {len(control)} trials (rows × settings), found in {len(kept)}:"
+)
 for t in kept:
     print(
         f"  {t['method']} {t['coefficient']}, {t['optimizer']} {t['learning_rate']}, {t['found']['300'].count('1')} worlds"
@@ -469,7 +472,7 @@ assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 # (weight decay, which we left out, would pull E8's logit back towards 0).
 #
 # **Under Adam**, at its one rate, form B, straight-through, the balance loss and random choice bring E8 back in most worlds from every
-# start; noise only where it is large enough for the gap. **Under SGD** it hangs on rate and start. From −6 at rate 1
+# start; noise where it is large enough. **Under SGD** it hangs on rate and start. From −6 at rate 1
 # nothing does, not even straight-through, which knows that E8 is right. From −6 at rate 10 random
 # choice alone does. (Stronger coefficients: 300 steps only.)
 #
@@ -516,7 +519,7 @@ assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 #
 # <details><summary>Answer</summary>
 #
-# (b). If it lifts the harmful one just as fast, it is blind. (a) and (c) do not show why it brings back.
+# (b). If it lifts the harmful one just as fast, it is blind. (a) and (c) show no reason.
 #
 # </details>
 #
@@ -558,8 +561,7 @@ assert walked[0] == walked[1] == walked[2] > 2 * walked[3]
 assert round(walked[0], 2) == 1.40
 
 # %% [markdown] name="deeper-z-loss" tags=["deeper"]
-# The loss falls to less than half at a single point; before it the ground is flat. Gradient descent feels slopes; a wall
-# has none.
+# The loss falls to less than half at a single point; before it the ground is flat. Gradient descent feels slopes.
 #
 # ## Deeper: the z-loss
 #

@@ -28,22 +28,21 @@ from moe_lessons.widgets.live import Live, choice, slider
 # %% [markdown]
 # ## A gap is a ratio, wherever it lies
 #
-# In lesson 01 a gap of 0.22 made E3 1.25 times as likely. Below are four pairs of logits. The first is three times the
-# second in all of them but one.
+# In lesson 01 a gap of 0.22 made E3 1.25 times as likely. Below are four pairs of logits: A (3, 1), B (103, 101),
+# C (0.3, 0.1) and D (30, 10). In A the first expert is 7.39 times as likely as the second.
 #
-# **Predict.** In which pair is the first expert's lead the *smallest*: A (3, 1), B (103, 101), C (0.3, 0.1) or
-# D (30, 10)?
+# **Predict.** And in D: how many digits has that number before its point?
 
 # %% name="predict-pair" tags=["predict"]
-my_pair = ...  # "A", "B", "C" or "D"
+my_digits = ...  # a whole number
 
 # %%
 pairs = {"A": (3.0, 1.0), "B": (103.0, 101.0), "C": (0.3, 0.1), "D": (30.0, 10.0)}
 lead = {name: np.exp(first - second) for name, (first, second) in pairs.items()}
-compare(my_pair, min(lead, key=lead.get))
+compare(my_digits, len(str(int(lead["D"]))))
 print("       logits     ratio of logits    gap    ratio of probabilities")
 for name, (first, second) in pairs.items():
-    print(f"{name}  {first:6.1f} {second:6.1f} {first / second:12.2f} {first - second:12.1f} {lead[name]:18.4g}")
+    print(f"{name}  {first:6.1f} {second:6.1f} {first / second:12.2f} {first - second:12.1f} {lead[name]:18,.2f}")
 assert lead["A"] == lead["B"]
 assert lead["C"] < 1.25
 

@@ -189,13 +189,14 @@ assert 0.005 < route(x, W_g, k=2, temperature=0.05).weights[1] < 0.015
 # sigmoid or a cube in between: they rise, so they keep the order. Only the weights move. At τ = 0.05 the second expert
 # costs as much to run as the first and gets 1 % of the weight.
 #
-# (Keeping the order is true on paper. In a computer two small probabilities can round to the same number. So code
-# selects on the logits. Exercise 3.5 lets you build such a case; numbers with fewer bits have [](lesson:02b).)
+# (On paper. In a computer two small probabilities can round to one number, so code selects on the logits: exercise 3.5
+# and [](lesson:02b).)
 #
-# Chance does change the selection: noise on the scores. Add Gaussian noise (standard deviation 1) to the logits,
-# and divide the *sum* by τ. At τ = 1, 71 % of the tokens below get another pair of experts than without noise.
+# Chance does change the selection: noise on the scores. Add Gaussian noise (standard deviation 1), either to the logits,
+# and divide the *sum* by τ, or to h/τ. At τ = 1 both are one: 71 % of the tokens below get another pair of experts than
+# without noise. Divided as a sum, it stays so.
 #
-# **Predict.** How many per cent at τ = 4?
+# **Predict.** With the noise added to h/τ: how many per cent at τ = 4?
 
 # %% name="predict-noise" tags=["predict"]
 my_percent = ...  # a number from 0 to 100
@@ -229,7 +230,7 @@ for seed in range(5):
     for name, way in ways.items():
         for tau in (0.25, 1, 4, 16):
             moved.setdefault((name, tau), []).append(per_cent(way(logits, noise, tau), logits))
-compare(my_percent, np.mean(moved["(h + noise)/τ", 4]), "%", within="10 %")
+compare(my_percent, np.mean(moved["h/τ + noise", 4]), "%", within="10 %")
 print("per cent of tokens with another pair than by h: mean of 5 seeds ± the farthest seed")
 print(f"{'selected by':<15}" + "".join(f"{f'τ = {tau}':>12}" for tau in (0.25, 1, 4, 16)))
 for name in ways:

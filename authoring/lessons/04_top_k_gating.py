@@ -136,17 +136,17 @@ Live(
 # Mixtral appears twice: two programs for the same trained model, one with form A and one with B′. Is one of them
 # wrong? A looks at the kept logits only. In B and B′ all four go into the softmax.
 #
-# **Predict.** The worked example, k = 2. The logit of E1, which is cut, rises from −0.18 to 0.10; E1 stays cut. In which
-# forms does the weight of E3 change? (a) in none (b) in B (c) in B and B′ (d) in all three
+# **Predict.** The worked example, k = 2, form B: E3 has the weight .363. The logit of E1, which is cut, rises from −0.18
+# to 0.10; E1 stays cut. Which weight has E3 then?
 
 # %% name="predict-cut-logit" tags=["predict"]
-my_forms = ...  # "a", "b", "c" or "d"
+my_weight_of_E3 = ...  # a number
 
 # %%
 nearer = np.array([0.10, *h[1:]])  # (N,): E1 nearly kept
 rows = {form: (gate_weights(h, 2, form), gate_weights(nearer, 2, form)) for form in GATE_FORMS}  # (N,) twice each
 felt = [form for form, (before, after) in rows.items() if not np.isclose(before[2], after[2])]
-compare(my_forms, "abcd"[len(felt)])
+compare(my_weight_of_E3, rows["softmax_topk"][1][2])
 for form, (before, after) in rows.items():
     print(f"{form:<20} weights {before.round(4)}  sum {before.sum():.4f};  E3 with E1 at 0.10: {after[2]:.4f}")
 many = 2 * np.random.default_rng(1).normal(size=(1000, 8))  # (T, N)

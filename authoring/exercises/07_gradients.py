@@ -26,20 +26,20 @@ from moe_lessons.routing import gate_weights, log_sum_exp, softmax, top_k
 #
 # $$s_i = \frac{1}{1 + e^{-h_i}}, \qquad w_i = \frac{s_i}{s_1 + \dots + s_N}.$$
 #
-# Return the matrix of derivatives for one token: entry [i, j] says how fast **weight i** rises when **logit j** rises,
-# ∂wᵢ/∂hⱼ. The weight is in the row, the logit in the column. N is at least 2, and no logit is beyond ±6.
+# Your function gets the **scores** s of one token, (N,), each strictly between 0 and 1. It does not get the logits h
+# behind them. Return the derivatives with respect to the **logits** all the same: entry [i, j] says how fast **weight i**
+# rises when **logit j** rises, ∂wᵢ/∂hⱼ. The weight is in the row, the logit in the column. N is at least 2.
 #
 # {{hints 7.1}}
 
 
 # %% name="answer-7-1"
-def my_jacobian(logits):
-    """logits (N,) -> (N, N), entry [i, j] is the derivative of w_i with respect to logit j"""
+def my_jacobian(scores):
+    """scores s (N,) -> (N, N), entry [i, j] is the derivative of w_i with respect to h_j, the logit of score j"""
     # BEGIN SOLUTION
-    s = 1 / (1 + np.exp(-logits))  # (N,)
-    w = s / s.sum()  # (N,)
-    along_scores = (np.eye(len(s)) - w[:, None]) / s.sum()  # (N, N): how weight i moves with score j
-    return along_scores * (s * (1 - s))  # (N, N): each column times the slope of its score
+    w = scores / scores.sum()  # (N,)
+    along_scores = (np.eye(len(w)) - w[:, None]) / scores.sum()  # (N, N): how weight i moves with score j
+    return along_scores * (scores * (1 - scores))  # (N, N): each column times the slope of its score
     # END SOLUTION
 
 
@@ -47,7 +47,7 @@ def my_jacobian(logits):
 check("7.1", my_jacobian)
 
 # %% [markdown]
-# Print the sums of your matrix's columns and of its rows, for a few logits. The columns sum to 0, as for the softmax: what
+# Print the sums of your matrix's columns and of its rows, for a few scores. The columns sum to 0, as for the softmax: what
 # one weight gains, the others lose. The rows need not. In a softmax they do, because raising all logits by the same amount
 # changes nothing. This gate knows where 0 is.
 #

@@ -31,9 +31,17 @@ def sigmoid(h):
     return 1 / (1 + np.exp(-h))
 
 
-def sigmoid_gate(h):
-    scores = sigmoid(h)
+def logits_of(scores):
+    """The logits h (N,) behind the scores."""
+    return np.log(scores) - np.log1p(-scores)
+
+
+def shares(scores):
     return scores / scores.sum()
+
+
+def sigmoid_gate(h):
+    return shares(sigmoid(h))
 
 
 def in_torch(h):
@@ -41,37 +49,41 @@ def in_torch(h):
     return scores / scores.sum()
 
 
-def jacobian_by_loop(logits):
-    scores = [1 / (1 + np.exp(-float(h))) for h in logits]
+def jacobian_by_loop(scores):
+    scores = scores.tolist()
     total, N = sum(scores), len(scores)
     slopes = [score * (1 - score) for score in scores]
     return [[slopes[j] * ((i == j) / total - scores[i] / total**2) for j in range(N)] for i in range(N)]
 
 
-def jacobian_by_autograd(logits):
-    return torch.autograd.functional.jacobian(in_torch, torch.tensor(logits))
+def jacobian_by_autograd(scores):
+    return torch.autograd.functional.jacobian(in_torch, torch.tensor(logits_of(scores)))
 
 
-def jacobian_by_rows(logits):
-    h = torch.tensor(logits, dtype=torch.float32, requires_grad=True)
+def jacobian_by_rows(scores):
+    h = torch.tensor(scores, dtype=torch.float32).logit().requires_grad_()
     return torch.stack([torch.autograd.grad(weight, h, retain_graph=True)[0] for weight in in_torch(h)])
 
 
-def jacobian_by_matrices(logits):
-    scores, N = sigmoid(logits), len(logits)
-    outer = (np.eye(N) - np.outer(sigmoid_gate(logits), np.ones(N))) / scores.sum()
+def jacobian_by_matrices(scores):
+    outer = (np.eye(len(scores)) - np.outer(shares(scores), np.ones(len(scores)))) / scores.sum()
     return outer @ np.diag(scores * (1 - scores))
 
 
-def gradient_of_the_sum(logits):
-    h = torch.tensor(logits, requires_grad=True)
+def jacobian_by_two_steps(scores):
+    """Finite differences in the scores, times the slope of each."""
+    return quotient(shares, scores) * scores * (1 - scores)
+
+
+def gradient_of_the_sum(scores):
+    h = torch.tensor(logits_of(scores), requires_grad=True)
     in_torch(h).sum().backward()
     return h.grad
 
 
 def of_s(formula):
     """A formula of s, w and the identity."""
-    return lambda logits: formula(sigmoid(logits), sigmoid_gate(logits), np.eye(len(logits)))
+    return lambda scores: formula(scores, shares(scores), np.eye(len(scores)))
 
 
 # --- 7.2 and 7.3 --------------------------------------------------------------------------------------------------
@@ -531,28 +543,32 @@ def with_leaks(path):
 
 WRONG = {
     "7.1": {
-        "of the softmax": lambda logits: np.diag(p := softmax(logits)) - np.outer(p, p),
-        "transposed": lambda logits: jacobian_by_matrices(logits).T,
-        "diagonal only": lambda logits: jacobian_by_matrices(logits) * np.eye(len(logits)),
+        "of the softmax": lambda scores: quotient(softmax, scores, 1e-6),  # the lesson's cell
+        "of the softmax (2)": lambda scores: np.diag(p := softmax(logits_of(scores))) - np.outer(p, p),
+        "a sigmoid of the scores": lambda scores: quotient(sigmoid_gate, scores),  # that cell with the gate of 7.1
+        "a sigmoid of the scores (2)": lambda scores: quotient(shares, sigmoid(scores)) * scores * (1 - scores),
+        "transposed": lambda scores: jacobian_by_matrices(scores).T,
+        "diagonal only": lambda scores: jacobian_by_matrices(scores) * np.eye(len(scores)),
         "diagonal as a vector": of_s(lambda s, w, one: (1 - w) * s * (1 - s) / s.sum()),
-        "sign turned": lambda logits: -np.array(jacobian_by_loop(logits)),
+        "sign turned": lambda scores: -np.array(jacobian_by_loop(scores)),
         "the softmax's formula with w": of_s(lambda s, w, one: np.diag(w) - w[:, None] * w),
         "the softmax's formula with s": of_s(lambda s, w, one: np.diag(s) - s[:, None] * s),
         "not divided by the sum": of_s(lambda s, w, one: one * (s - s**2)),
         "not divided by the sum (2)": of_s(lambda s, w, one: s - s**2),
         "the sum held fixed": of_s(lambda s, w, one: one * (s - s**2) / s.sum()),
         "the sum held fixed (2)": of_s(lambda s, w, one: w * (1 - s)),
-        "of the logarithm": lambda logits: torch.autograd.functional.jacobian(
-            lambda h: torch.log(in_torch(h)), torch.tensor(logits)
+        "of the logarithm": lambda scores: torch.autograd.functional.jacobian(
+            lambda h: torch.log(in_torch(h)), torch.tensor(logits_of(scores))
         ),
-        "softmax of the sigmoids": lambda logits: torch.autograd.functional.jacobian(
-            lambda h: torch.softmax(torch.sigmoid(h), -1), torch.tensor(logits)
+        "softmax of the sigmoids": lambda scores: torch.autograd.functional.jacobian(
+            lambda h: torch.softmax(torch.sigmoid(h), -1), torch.tensor(logits_of(scores))
         ),
         "added": of_s(lambda s, w, one: (one + w[:, None]) * w * (1 - s)),
         "no diagonal term": of_s(lambda s, w, one: -np.outer(w, w * (1 - s))),
         "weight of the wrong expert": of_s(lambda s, w, one: (one - w[None]) * (w * (1 - s))[None]),
         "1 − w throughout": of_s(lambda s, w, one: np.outer(1 - w, w * (1 - s))),
-        "no inner slope": of_s(lambda s, w, one: (one - w[:, None]) / s.sum()),
+        "derivative by the scores": of_s(lambda s, w, one: (one - w[:, None]) / s.sum()),
+        "derivative by the scores (2)": lambda scores: quotient(shares, scores),  # the lesson's cell with s / sum(s)
         "not divided": of_s(lambda s, w, one: (one - w[:, None]) * s * (1 - s)),
         "neither slope nor sum": of_s(lambda s, w, one: one - w[:, None]),
         "half the slope": of_s(lambda s, w, one: (one - w[:, None]) * (1 - s) / s.sum()),
@@ -769,11 +785,11 @@ WRONG = {
 # Wrong in a way no list foresees: these must not be given a reason.
 UNRECOGNISED = {
     "7.1": [
-        lambda logits: None,
-        lambda logits: sigmoid_gate(logits),
-        lambda logits: np.zeros((len(logits), len(logits))),
-        lambda logits: 2 * np.array(jacobian_by_loop(logits)),
-        lambda logits: "s(1 - s)",
+        lambda scores: None,
+        lambda scores: shares(scores),
+        lambda scores: np.zeros((len(scores), len(scores))),
+        lambda scores: 2 * np.array(jacobian_by_loop(scores)),
+        lambda scores: "s(1 - s)",
     ],
     "7.2": [
         lambda x, W_g, a, k: None,
@@ -828,7 +844,8 @@ RIGHT = {
         jacobian_by_autograd,
         jacobian_by_rows,
         jacobian_by_matrices,
-        lambda logits: quotient(sigmoid_gate, logits),
+        jacobian_by_two_steps,
+        lambda scores: quotient(sigmoid_gate, logits_of(scores)),
         of_s(lambda s, w, one: np.einsum("ij,j->ij", one - w[:, None], w * (1 - s))),
         of_s(lambda s, w, one: (np.diag(w) - np.outer(w, w)) * (1 - s)),
     ],

@@ -60,7 +60,7 @@ def value_and_slopes(*case: Any) -> tuple:
 
 
 ESTIMATOR = FunctionQuestion(
-    **about("7.6", "Half-dense: two more may be heard", "write it", "hard", points=3, minutes=9),
+    **about("7.6", "Half-dense: two more may be heard", "write it", "medium", points=3, minutes=9),
     needs_torch="tensors",
     hints=(
         "`t - t.detach()` has the value 0 and the gradient of t. Adding it to something changes the gradient and not the value. Which two sets of weights do you need here?",

@@ -263,6 +263,8 @@ check("5.5", my_combine_backward)
 #   single token (d,). N and d are different numbers.
 # - It returns three tensors, in which that shape stays: `logits` (…, N), which are x W_g, plus the bias if there is one;
 #   `selected` (…, k), the indices of the k largest logits, best first; and `weights` (…, k), in the same order.
+# - Select **on the logits**. They may lie hundreds apart: then several probabilities are 0 in float32, and no longer tell
+#   which expert is better.
 # - The weights are those of **form B** (lesson 04): a softmax over all N logits, of which the k selected are kept as they
 #   are. They need not sum to 1.
 # - All is computed in float32, also for x in bfloat16. `logits` and `weights` come back as float32.
@@ -290,8 +292,8 @@ class MyRouter(torch.nn.Module):
         logits = x.float() @ self.W_g  # (…, N)
         if self.bias is not None:
             logits = logits + self.bias
-        weights, selected = logits.softmax(dim=-1).topk(self.top_k)  # (…, k) each
-        return logits, selected, weights
+        selected = logits.topk(self.top_k).indices  # (…, k)
+        return logits, selected, logits.softmax(dim=-1).gather(-1, selected)
         # END SOLUTION
 
 

@@ -151,20 +151,31 @@ def scores(self, x):
     return h if self.bias is None else h + self.bias
 
 
+def chosen(h, k, rule=lambda h: h.softmax(dim=-1)):
+    """Logits, the k selected by them, and a rule's weights of these."""
+    selected = h.topk(k).indices
+    return h, selected, rule(h).gather(-1, selected)
+
+
 def route(self, x):
-    h = scores(self, x)
-    weights, selected = h.softmax(dim=-1).topk(self.top_k)
-    return h, selected, weights
+    return chosen(scores(self, x), self.top_k)
+
+
+def selected_by(rule):
+    """The router that selects by a rule of the logits: what it keeps is the largest."""
+
+    def forward(self, x):
+        h = scores(self, x)
+        weights, selected = rule(h).topk(self.top_k)
+        return h, selected, weights
+
+    return router(forward)
 
 
 def weighed_by(rule):
     """The router whose weights are a rule of the logits, at the selected experts."""
 
-    def forward(self, x):
-        h, selected, _ = route(self, x)
-        return h, selected, rule(h).gather(-1, selected)
-
-    return router(forward)
+    return router(lambda self, x: chosen(scores(self, x), self.top_k, rule))
 
 
 def after(rule):
@@ -183,6 +194,11 @@ def pasted_router(self, x):
 
 def mixed_formats(self, x):
     h = x @ self.W_g
+    return chosen(h if self.bias is None else h + self.bias, self.top_k)
+
+
+def mixed_and_selected_on_probabilities(self, x):
+    h = x @ self.W_g
     h = h if self.bias is None else h + self.bias
     weights, selected = h.softmax(-1).topk(self.top_k)
     return h, selected, weights
@@ -191,7 +207,7 @@ def mixed_formats(self, x):
 def in_the_tokens_format(self, x):
     h = x @ self.W_g.to(x.dtype)
     h = h if self.bias is None else h + self.bias.to(x.dtype)
-    weights, selected = h.softmax(-1).topk(self.top_k)
+    h, selected, weights = chosen(h, self.top_k)
     return h.float(), selected, weights.float()
 
 
@@ -252,7 +268,7 @@ class OwnRouter(torch.nn.Module):
 class InDouble(Base):
     def forward(self, x):
         h = x.double() @ self.W_g.double() + (0 if self.bias is None else self.bias.double())
-        weights, selected = h.softmax(-1).topk(self.top_k)
+        h, selected, weights = chosen(h, self.top_k)
         return h.float(), selected, weights.float()
 
 
@@ -338,15 +354,27 @@ def by_index(h, selected, weights):
 
 
 def without_adding(self, x):
-    h = x.float() @ self.W_g
-    weights, selected = h.softmax(-1).topk(self.top_k)
-    return h, selected, weights
+    return chosen(x.float() @ self.W_g, self.top_k)
 
 
 def smallest(self, x):
-    h, p = scores(self, x), scores(self, x).softmax(-1)
-    weights, selected = p.topk(self.top_k, largest=False)
-    return h, selected, weights
+    h = scores(self, x)
+    selected = h.topk(self.top_k, largest=False).indices
+    return h, selected, h.softmax(-1).gather(-1, selected)
+
+
+def without_subtracting(h):
+    return h.exp() / h.exp().sum(-1, keepdim=True)
+
+
+def by_masked_argmax(self, x):
+    """One expert after the other, the chosen one struck out."""
+    h, left, selected = scores(self, x), scores(self, x).detach(), []
+    for _ in range(self.top_k):
+        selected.append(left.argmax(-1, keepdim=True))
+        left = left.scatter(-1, selected[-1], -torch.inf)
+    selected = torch.cat(selected, -1)
+    return h, selected, (h - h.logsumexp(-1, keepdim=True)).exp().gather(-1, selected)
 
 
 WRONG = {
@@ -392,7 +420,15 @@ WRONG = {
         "masked with 0": after(masked_with_zero),
         "softmax over the tokens": weighed_by(lambda h: h.softmax(0)),
         "softmax over the tokens (2)": weighed_by(lambda h: h.softmax(max(-2, -h.ndim))),
+        "softmax over the tokens (3)": selected_by(lambda h: h.softmax(0)),
+        "softmax over the tokens (4)": selected_by(lambda h: h.softmax(max(-2, -h.ndim))),
         "softmax over everything": weighed_by(over_everything),
+        "softmax over everything (2)": selected_by(over_everything),
+        "selected on probabilities": selected_by(lambda h: h.softmax(-1)),
+        "selected on probabilities (2)": router(mixed_and_selected_on_probabilities),
+        "selected on probabilities (3)": selected_by(lambda h: (h - h.logsumexp(-1, keepdim=True)).exp()),
+        "overflow": weighed_by(without_subtracting),
+        "overflow (2)": selected_by(without_subtracting),
         "no module": NoModule,
         "not a parameter": module(with_plain_bias),
         "not a parameter (2)": module(with_plain_matrix),
@@ -445,6 +481,7 @@ RIGHT = {
         router(mask_and_restore),
         OwnRouter,
         InDouble,
+        router(by_masked_argmax),
         after(Named),
         after(lambda *parts: dict(zip(Named._fields, parts, strict=True))),
         after(lambda h, selected, weights: [h, selected.int(), weights]),

@@ -17,7 +17,7 @@ from moe_lessons.checks.set_05.q2_selected import chosen, dispatch, selections
 from moe_lessons.checks.set_05.q3_sparse import SPARSE, RowCountingExperts, rows_fault, sparse, sparse_cases
 from moe_lessons.checks.set_05.q4_trap import MOST_FULL, MOST_ROWS, loop_values, slow_cases
 from moe_lessons.checks.set_05.q5_backwards import backwards, combine_cases, combined
-from moe_lessons.checks.set_05.q6_router import CLEAR, expected_values, router_cases
+from moe_lessons.checks.set_05.q6_router import CLEAR, FAR, expected_values, router_cases
 
 SEEDS = range(20)
 
@@ -229,7 +229,8 @@ def test_the_router_and_its_gradients_are_those_of_torch(seed):
         assert torch.equal(torch.tensor(x).bfloat16().double(), torch.tensor(x))  # nothing is rounded
         leaves = [torch.tensor(array, requires_grad=True) for array in (W_g, b)]
         logits = torch.tensor(x) @ leaves[0] + leaves[1]
-        weights, selected = logits.softmax(-1).topk(k)
+        selected = logits.topk(k).indices
+        weights = logits.softmax(-1).gather(-1, selected)
         slopes = torch.autograd.grad((weights * torch.tensor(v)).sum(), leaves)
         expected = expected_values(k, True, W_g, b, x, v)
         found = [logits.detach(), selected, weights.detach(), *slopes]
@@ -237,6 +238,13 @@ def test_the_router_and_its_gradients_are_those_of_torch(seed):
             np.testing.assert_allclose(expected[name], value, atol=1e-12, err_msg=name)
         assert np.diff(np.sort(expected["logits"], axis=-1)).min() >= CLEAR
         assert bias == b.any()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_in_one_draw_the_probabilities_no_longer_tell_who_is_better_and_the_logits_do(seed):
+    *_, W_g, b, x, _ = router_cases(np.random.default_rng(seed))[0]
+    p = torch.tensor(x @ W_g + b, dtype=torch.float32).softmax(-1)  # (T, N)
+    assert ((p > 0).sum(dim=-1) == 1).tolist() == [False] * (len(p) - FAR) + [True] * FAR
 
 
 @pytest.mark.parametrize("cut", ["tensor_split", "chunk"])
@@ -289,8 +297,8 @@ def router():
 
             def forward(self, x):
                 h = x.float() @ self.W_g + (0 if self.bias is None else self.bias)
-                weights, selected = rule(h).topk(self.top_k)
-                return h, selected, weights
+                selected = h.topk(self.top_k).indices
+                return h, selected, rule(h).gather(-1, selected)
 
         return MyRouter
 

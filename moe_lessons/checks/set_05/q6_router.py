@@ -10,7 +10,7 @@ import numpy as np
 from moe_lessons import routing
 from moe_lessons.checks.attempt import described
 from moe_lessons.checks.calls import AnswerRaised, Called, asked_with, each_called
-from moe_lessons.checks.gates import kept_probabilities, masked_with_zero, through_softmax
+from moe_lessons.checks.gates import kept_probabilities, masked_with_zero, naive_softmax, selected_mask, through_softmax
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
 from moe_lessons.checks.set_05.q1_expert import LAYER, sigmoid
 from moe_lessons.checks.values import agree, describe, difference, plain, stacked, unpack
@@ -19,25 +19,31 @@ from moe_lessons.checks.verdicts import Facts, Fault, by_test, by_trace
 PARTS, FLOAT32 = ("logits", "selected", "weights"), "torch.float32"
 CLEAR = 0.01  # between any two logits of a token: no rounding of float32 decides who is selected
 NEAR = 0.05  # of the largest number: bfloat16 has two to three digits
+FAR, TIMES, AHEAD = 3, 256, 0.5  # so many tokens, times so much: their best expert is then 128 ahead, or more
+LOST = 1e-50  # a probability so small is 0 in float32, where the least number is above 1e-45
 
 
 def router_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (d, N, k, bias, W_g, b, x, v): rows, a batch of them, a single token with k = 1, and k = N.
 
-    v is ∂L/∂weights. x is in eighths: bfloat16 holds it exactly.
+    v is ∂L/∂weights. x is in eighths: bfloat16 holds it exactly. In the rows the last FAR tokens have logits so far
+    apart that in float32 all probabilities but one are 0.
     """
     cases = []
     for d, N, k, bias, shape in (
-        (5, 7, 3, False, (4,)),
+        (5, 7, 3, False, (5,)),
         (3, 6, 2, True, (2, 3)),
         (4, 5, 1, True, ()),
         (6, 3, 3, False, (2, 1, 4)),
     ):
-        gap = 0.0
-        while gap < CLEAR:
+        clear = False
+        while not clear:
             W_g, b = 1.5 * rng.normal(size=(d, N)) / d**0.5, bias * rng.normal(size=N)  # (d, N), (N,)
             x = np.round(8 * rng.normal(size=(*shape, d))) / 8  # (..., d)
-            gap = np.diff(np.sort(x @ W_g + b, axis=-1)).min()
+            gaps = np.diff(np.sort(x @ W_g + b, axis=-1))  # (..., N − 1), the last of each is the best expert's
+            clear = gaps.min() >= CLEAR and (cases or gaps[-FAR:, -1].min() >= AHEAD)
+        if not cases:
+            x[-FAR:] *= TIMES
         cases.append((d, N, k, bias, W_g, b, x, rng.normal(size=(*shape, k))))
     return cases
 
@@ -245,9 +251,39 @@ def picked(formula: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts], boo
     return is_it("weights", lambda found: np.take_along_axis(formula(found.h), found.right["selected"], axis=-1))
 
 
-def softmax_along(axis: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the softmax along another axis; of a single token, the only one."""
-    return lambda h: np.exp(h) / np.exp(h).sum(axis=axis if h.ndim > 1 else -1, keepdims=True)
+def along(axis: Any) -> Callable[[Facts], bool]:
+    """Return the test whether the weights are of a softmax along another axis, selected by the logits or by itself."""
+
+    def of_softmax(found: Facts) -> bool:
+        p = naive_softmax(found.h, found.h.max(axis=axis_of(found), keepdims=True), axis_of(found))  # (..., N)
+        by_logits = np.take_along_axis(p, found.right["selected"], axis=-1)  # (..., k)
+        return any(agree(found.came["weights"], w) for w in (by_logits, np.sort(p, axis=-1)[..., ::-1][..., : found.k]))
+
+    def axis_of(found: Facts) -> Any:
+        return axis if found.h.ndim > 1 else -1  # a single token has only one
+
+    return of_softmax
+
+
+def by_probability(found: Facts) -> bool:
+    """Tell whether the wrong experts are those whose probabilities are 0 in float32, as are those of the right ones.
+
+    It does so where there are such; elsewhere, whether the module is right in float32.
+    """
+    p, (chosen, right) = routing.softmax(found.h), (selected["selected"] for selected in (found.came, found.right))
+    if not (np.take_along_axis(p, right, axis=-1) < LOST).any():
+        return not found.wrong
+    shaped = isinstance(chosen, np.ndarray) and chosen.shape == right.shape
+    if found.wrong != "selected" or not shaped or not np.isin(chosen, range(p.shape[-1])).all():
+        return False
+    came = np.take_along_axis(p, chosen.astype(int), axis=-1)  # (..., k)
+    return bool(((chosen == right) | (came < LOST) & (np.take_along_axis(p, right, axis=-1) < LOST)).all())
+
+
+def is_overflow(found: Facts) -> bool:
+    """Tell whether the logits are right and some weights are no numbers."""
+    weights = found.came["weights"]
+    return found.wrong in PARTS[1:] and isinstance(weights, np.ndarray) and bool(np.isnan(weights).any())
 
 
 def is_flat(found: Facts) -> bool:
@@ -290,7 +326,7 @@ ROUTER = RouterQuestion(
     asks_for="class",
     hints=(
         "Begin with the lesson's Router and change two things: x becomes float32 first (`x.float()`), and the softmax is over all N logits, before anything is cut.",
-        "With the probabilities p of all experts: `weights, selected = p.topk(self.top_k)`, since the largest probabilities belong to the largest logits. No division follows. Softmax and top-k both work along the last axis, however many stand before it.",
+        "Select on the logits: `selected = logits.topk(self.top_k).indices`. With the probabilities p of all experts, the weights are `p.gather(-1, selected)`; no division follows. Softmax and top-k both work along the last axis, however many stand before it.",
     ),
     idea="A module is its parameters, by name and shape, and what it computes from them. Form B is a softmax over all N, of which the k largest are handed on as they are.",
     takeaway="Many models run in bfloat16 and keep the router in float32; and the names and shapes in a checkpoint never say which form its gate has.",
@@ -316,6 +352,14 @@ ROUTER = RouterQuestion(
         lambda found: found.wrong in PARTS and is_reordered(found),
     )
     + by_trace(
+        "overflow: Some of your weights are no numbers. Logits may lie far from 0, and e^h is ∞ above 88 in float32. Take `torch.softmax`, or subtract the largest logit first.",
+        is_overflow,
+    )
+    + by_test(
+        "selected on probabilities: You selected by the probabilities. Where logits lie far apart, several probabilities are 0 in float32, and no longer tell which expert is better; the logits do. Select on the logits, then take the probabilities of the selected.",
+        by_probability,
+    )
+    + by_trace(
         "flattened: The numbers are right, but the leading axes of x are gone: you made rows of all tokens. The leading shape stays: x (2, 3, d) gives logits (2, 3, N).",
         is_flat,
         "not best first: Each token has the right experts, but not the best one first.",
@@ -329,7 +373,7 @@ ROUTER = RouterQuestion(
         "worst experts: You selected the experts with the smallest logits.",
         is_it("selected", lambda found: np.argsort(found.h, axis=-1)[..., : found.k]),
         "a mask: `selected` is a mask over all experts. Asked are the indices of the k selected ones, best first: (…, k).",
-        is_it("selected", lambda found: (kept_probabilities(found.h, found.k) > 0).astype(int)),
+        is_it("selected", lambda found: selected_mask(found.h, found.k).astype(int)),
         "form A: The weights of each token sum to 1: a softmax over the k kept logits, form A, as in the lesson's Router; or divided by their sum, form B′, which is the same function. Asked is form B: a softmax over all N logits, of which k are kept as they are.",
         is_it("weights", lambda found: routing.softmax(np.take_along_axis(found.h, found.right["selected"], axis=-1))),
         "not cut: These are the probabilities of all N experts. Asked are those of the k selected: (…, k), in the order of `selected`.",
@@ -346,11 +390,9 @@ ROUTER = RouterQuestion(
             np.take_along_axis(masked_with_zero(found.h, found.k), found.right["selected"], axis=-1),
         ),
         "softmax over the tokens: Your softmax goes along the tokens: they compete for an expert. The experts compete for a token: `dim=-1`.",
-        picked(softmax_along(0)),
-        "softmax over the tokens: Your softmax goes along the tokens: they compete for an expert. The experts compete for a token: `dim=-1`.",
-        picked(softmax_along(-2)),
+        (along(0), along(-2)),
         "softmax over everything: One softmax for all tokens together. Each token has its own: `dim=-1`.",
-        picked(softmax_along(None)),
+        along(None),
     ),
     report="{seen}\nfor {case}",
 )

@@ -196,6 +196,9 @@ WRONG = {
         "attention of one layer": total(lambda s: s.total - 4 * s.layers * s.d * s.d + 4 * s.d * s.d),
         "no router": total(lambda s: s.total - s.sparse * s.N * s.d),
         "one router": total(lambda s: s.total - s.sparse * s.N * s.d + s.N * s.d),
+        "router scores the shared": of_sizes(
+            lambda s: np.array(model_counts(s)) + s.sparse * s.d * s.shared * np.array([1, 1, 2])
+        ),
         "tied counted twice": of_sizes(lambda s: other(s, tied=False)),
         "tied throughout": of_sizes(lambda s: other(s, tied=True)),
         "tied turned round": of_sizes(lambda s: other(s, tied=not s.tied)),
@@ -237,6 +240,8 @@ WRONG = {
     },
     "6.2": {
         "even formula": lambda q, batch: len(q) * (1 - (1 - np.mean(q)) ** batch),
+        "q in the place of k": lambda q, batch: touched(q / len(q), batch),
+        "q in the place of k (2)": lambda q, batch: sum(len(q) * (1 - (1 - k / len(q)) ** batch) for k in q),
         "added up": lambda q, batch: np.sum(q) * batch,
         "added up to N": lambda q, batch: min(len(q), np.sum(q) * batch),
         "not added up": lambda q, batch: [1 - (1 - chance) ** batch for chance in q],

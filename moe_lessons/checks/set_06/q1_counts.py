@@ -192,6 +192,8 @@ COUNTS = FunctionQuestion(
             lambda s: total(s) - s.sparse * s.d * s.N,
             "one router: You counted one router for the whole model. Each sparse layer has its own: d·N weights in each.",
             lambda s: total(s) - (s.sparse - 1) * s.d * s.N,
+            "router scores the shared: Your routers have a column for each shared expert too. The router does not know them: it is d × N, whatever `shared` is.",
+            lambda s: total(s) + s.sparse * s.d * s.shared,
             "tied counted twice: Where `tied` is True, you counted two matrices over the vocabulary. One matrix serves as both, and is stored once.",
             lambda s: total(s._replace(tied=False)),
             "tied throughout: You counted one matrix over the vocabulary whatever `tied` says. Untied, input embedding and output head are two.",

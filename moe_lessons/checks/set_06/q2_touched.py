@@ -63,6 +63,11 @@ TOUCHED = FunctionQuestion(
     mistakes=by_value(
         "even formula: This is the lesson's formula, with the mean of q for k/N. It holds only where all experts are equally likely. Elsewhere it is too high: favourites are chosen again and again, so put each expert's own qᵢ into it.",
         lambda q, batch: q.size * (1 - (1 - q.mean()) ** batch),
+        "q in the place of k: This is the lesson's formula with qᵢ in the place of k, divided by N. But qᵢ is one expert's probability already: it stands in the place of k/N.",
+        (
+            lambda q, batch: (1 - (1 - q / q.size) ** batch).sum(),
+            lambda q, batch: q.size * (1 - (1 - q / q.size) ** batch).sum(),
+        ),
         "added up: You added up the choices. Two tokens may choose the same expert, and it is touched once.",
         lambda q, batch: batch * q.sum(),
         "added up to N: You added up the choices, up to N. Two tokens may choose the same expert: some are chosen twice, and others still not at all.",

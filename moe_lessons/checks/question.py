@@ -382,13 +382,14 @@ class EntriesQuestion(VariableQuestion):
     """The learner fills in a dict of names, which `form` reads; each must be the one in `expected()`.
 
     `same(came, right)` tells whether an entry is right. `against(entry, name)` refutes the first that is wrong; with
-    `lists_others`, the others are named after it.
+    `lists_others`, the others are named after it; with `counts_right`, only how many are right.
     """
 
     expected: Callable[[], dict[str, Any]]
     same: Callable[[Any, Any], bool] = operator.eq
     against: Callable[[str, Any], Fault]
     lists_others: bool = True
+    counts_right: bool = False
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Read the dict, refute the first wrong entry."""
@@ -399,6 +400,8 @@ class EntriesQuestion(VariableQuestion):
         if not wrong:
             return Verdict(True)
         also = neither(wrong[1:]) if self.lists_others else ""
+        if self.counts_right:
+            also = f"Right so far: {len(expected) - len(wrong)} of {len(expected)}."
         return replace(Verdict.of(self.against(wrong[0], named[wrong[0]])), remark=also)
 
 

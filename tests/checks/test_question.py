@@ -181,6 +181,8 @@ def test_the_first_wrong_entry_is_refuted_and_the_others_are_named():
     assert (
         "'C': expected one of 'up', 'down'. Came 'left'." in judged(question, {"A": "up", "B": "up", "C": "left"}).why
     )
+    counted = replace(question, counts_right=True)
+    assert judged(counted, {"A": "up", "B": "Down", "C": "up"}).message == "B is not down.\nRight so far: 1 of 3."
     same = replace(question, same=lambda name, right: name == right or right == "up")
     assert judged(same, {"A": "down", "B": "up", "C": "down"}).correct
     assert not judged(same, {"A": "down", "B": "up", "C": "up"}).correct

@@ -68,5 +68,5 @@ DIAGNOSIS = EntriesQuestion(
     form=Fields({router: Name(tuple(BUILDS)) for router in DELIVERED}),
     expected=lambda: DELIVERED,
     against=is_not,
-    lists_others=False,
+    counts_right=True,
 )

@@ -263,8 +263,8 @@ check("5.5", my_combine_backward)
 #   single token (d,). N and d are different numbers.
 # - It returns three tensors, in which that shape stays: `logits` (…, N), which are x W_g, plus the bias if there is one;
 #   `selected` (…, k), the indices of the k largest logits, best first; and `weights` (…, k), in the same order.
-# - Select **on the logits**. They may lie hundreds apart: then several probabilities are 0 in float32, and no longer tell
-#   which expert is better.
+# - Select **on the logits**. They may lie hundreds apart, and as far from 0: then several probabilities are 0 in float32,
+#   and no longer tell which expert is better.
 # - The weights are those of **form B** (lesson 04): a softmax over all N logits, of which the k selected are kept as they
 #   are. They need not sum to 1.
 # - All is computed in float32, also for x in bfloat16. `logits` and `weights` come back as float32.

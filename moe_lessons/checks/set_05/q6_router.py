@@ -29,7 +29,7 @@ def router_cases(rng: np.random.Generator) -> list[tuple]:
     v is ∂L/∂weights. x is in eighths: bfloat16 holds it exactly. In the rows the last FAR tokens have logits so far
     apart that in float32 all probabilities but one are 0.
     """
-    cases = []
+    cases: list[tuple] = []
     for d, N, k, bias, shape in (
         (5, 7, 3, False, (5,)),
         (3, 6, 2, True, (2, 3)),
@@ -41,7 +41,7 @@ def router_cases(rng: np.random.Generator) -> list[tuple]:
             W_g, b = 1.5 * rng.normal(size=(d, N)) / d**0.5, bias * rng.normal(size=N)  # (d, N), (N,)
             x = np.round(8 * rng.normal(size=(*shape, d))) / 8  # (..., d)
             gaps = np.diff(np.sort(x @ W_g + b, axis=-1))  # (..., N − 1), the last of each is the best expert's
-            clear = gaps.min() >= CLEAR and (cases or gaps[-FAR:, -1].min() >= AHEAD)
+            clear = gaps.min() >= CLEAR and (len(cases) > 0 or gaps[-FAR:, -1].min() >= AHEAD)
         if not cases:
             x[-FAR:] *= TIMES
         cases.append((d, N, k, bias, W_g, b, x, rng.normal(size=(*shape, k))))

@@ -111,13 +111,18 @@ def my_combine(x, probs, share, experts):
 check("1.3", my_combine)
 
 # %% [markdown]
-# ## 1.4 Win without being the most aligned
+# ## 1.4 Win as the least aligned
 #
 # {{about 1.4}}
 #
-# Below are a token and the prototypes of E1 and E2. Find a prototype for E3, two numbers, so that E3 gets the largest
-# logit although another expert's prototype makes a smaller angle with the token. Any answer with this property is right.
-# You can look for it in the compass: the token and the first two arrows are set, the third is yours to drag.
+# Below are a token and the prototypes of E1 and E2. Find a prototype for E3, two numbers, such that
+#
+# - E3 gets the largest logit of the three;
+# - E3 is the **least** aligned of the three: its angle with the token is larger than E1's and larger than E2's;
+# - it is **at most 3** long.
+#
+# Any answer with these properties is right. You can look for it in the compass: the token and the first two arrows are
+# set, the third is yours to drag, and the table shows length, angle and logit.
 #
 # {{hints 1.4}}
 
@@ -126,7 +131,7 @@ print("token:", GIVEN_TOKEN, "  E1:", GIVEN_PROTOTYPES[:, 0], "  E2:", GIVEN_PRO
 PrototypeCompass(token=GIVEN_TOKEN.tolist(), prototypes=[*GIVEN_PROTOTYPES.T.tolist(), [0.5, 0.5]], k=1)
 
 # %% name="answer-1-4"
-my_prototype = [3.0, 0.0]  # SOLUTION
+my_prototype = [2.5, -1.5]  # SOLUTION
 
 # %%
 check("1.4", my_prototype)

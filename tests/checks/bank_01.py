@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 
+from moe_lessons.checks.set_01 import GIVEN_PROTOTYPES
 from moe_lessons.data import worked_example
 
 
@@ -253,10 +254,20 @@ WRONG = {
     "1.4": {
         "zero vector": [0.0, 0.0],
         "points away": [-1.0, 0.5],
+        "scaled copy": (GIVEN_PROTOTYPES[:, 1] * 3).tolist(),
+        "scaled copy (2)": 2.4 * GIVEN_PROTOTYPES[:, 0],
+        "scaled copy (3)": (0.9 * GIVEN_PROTOTYPES[:, 1]).tolist(),
         "most aligned": [2.0, 1.0],
+        "second best aligned": [3.0, 0.0],
+        "second best aligned (2)": [0.6, 2.9],
         "tie": [2.6, -2.6],
+        "too long": [5.0, -4.0],
+        "too long (2)": [2.5, -2.0],
         "aligned but short": [0.2, 0.1],
+        "turned too far": [-1.0, 2.8],
+        "turned too far (2)": [1.9, -2.0],
         "too short": [1.0, 0.0],
+        "too short (2)": [1.5, -1.0],
     },
     "1.5": {
         "ratio of 0.9": scaled(factor=-np.log(0.9) / 0.22),
@@ -348,7 +359,14 @@ RIGHT = {
     ],
     "1.2": [logged(right_back), back_by_loop, back_in_torch, back_in_place],
     "1.3": [shared(), down_the_list, in_torch, by_mask],
-    "1.4": [[3, 0], np.array([1.0, 2.0]), torch.tensor([2.5, -1.0]), (0.0, 3.0), np.float32([3.0, 3.0]), [1e6, 1e6]],
+    "1.4": [
+        [2.5, -1.5],
+        np.array([0.0, 3.0]),
+        torch.tensor([2.3, -1.4]),
+        (0.1, 2.9),
+        np.float32([2.2, -1.5]),
+        [0, 2.7],
+    ],
     "1.5": [
         scaled(),
         scaled_computed(),

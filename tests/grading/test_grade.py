@@ -250,7 +250,7 @@ def test_a_second_set_in_a_notebook_is_noted(sandbox, tmp_path):
         f"%%capture\n!pip install nothing\nimport math\n{hostile.LOGITS}",
         f"%%time\n%matplotlib inline\n{hostile.LOGITS}",
         f"import asyncio\nawait asyncio.sleep(0)\n{hostile.LOGITS}",
-        f"r = check('1.4', [3.0, 0.0])\nassert r.points == 2\n{hostile.LOGITS}",
+        f"r = check('1.4', [2.5, -1.5])\nassert r.points == 2\n{hostile.LOGITS}",
         f"h = display(1, display_id=True)\nh.update(2)\n{hostile.LOGITS}",
     ],
 )

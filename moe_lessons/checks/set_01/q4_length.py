@@ -23,28 +23,35 @@ GIVEN_TOKEN = np.array([2.0, 1.0])
 GIVEN_PROTOTYPES = np.array([[1.0, 0.2], [0.6, 1.2]])
 OTHER_LOGITS, OTHER_ANGLES = GIVEN_TOKEN @ GIVEN_PROTOTYPES, angles(GIVEN_TOKEN, GIVEN_PROTOTYPES)  # (2,) each
 NEAR = 1e-9  # logits that differ by less of the best count as equal
+LONGEST = 3.0
+# From this angle on, in degrees, even the longest prototype does not beat the best of the others.
+TOO_FAR = float(np.degrees(np.arccos(OTHER_LOGITS.max() / (LONGEST * np.linalg.norm(GIVEN_TOKEN)))))
 
 
 def prototype_found(w: np.ndarray) -> dict[str, Any]:
-    """Return logit and angle of a prototype w (2,), and how they compare with the best of the others."""
+    """Return length, logit and angle of a prototype w (2,), and how they compare with those of the others."""
     logit, best, angle = float(GIVEN_TOKEN @ w), OTHER_LOGITS.max(), float(angles(GIVEN_TOKEN, w[:, None])[0])
-    aligned = angle <= OTHER_ANGLES.min() + 1e-3
+    length = float(np.linalg.norm(w))
     return {
         "logit": logit,
         "lead": logit / best - 1,
         "wins": logit / best > 1 + NEAR,
         "angle": angle,
-        "aligned": aligned,
+        "aligned": angle <= OTHER_ANGLES.min() + 1e-3,
+        "least": angle > OTHER_ANGLES.max() + 1e-3,
+        "length": length,
+        "fits": length <= LONGEST * (1 + NEAR),
+        "copied": bool((angles(w, GIVEN_PROTOTYPES) < 0.1).any()),
     }
 
 
 PROTOTYPE = VariableQuestion(
-    **about("1.4", "Win without being the most aligned", "build a counterexample", "medium", points=2, minutes=6),
+    **about("1.4", "Win as the least aligned", "build a counterexample", "medium", points=2, minutes=6),
     hints=(
-        "The logit is |x|·|c|·cos(angle), where c is the prototype. You must lose on the angle. What is left to win with?",
-        "Pick any direction at 20° to 60° from x, then make the vector longer until its logit passes the others.",
+        "The logit is |x|·|c|·cos(angle), where c is the prototype. You must have the worst angle of the three, so length has to make up for it. Which of the given angles must you pass?",
+        "Turn the vector until its angle with x is a little more than E2's, say 57°, on either side of x. Then make it longer, up to 3, until its logit passes E1's.",
     ),
-    idea="A dot product rewards length as well as direction, so a long prototype beats a better aligned short one.",
+    idea="A dot product rewards length as well as direction, so a long prototype wins from the worst angle of all. But length pays for the cosine only so far: the more you turn, the longer it must be.",
     takeaway="Where the columns of a router differ in length, a table of cosines between tokens and columns does not tell who was chosen: read the logits.",
     answer="my_prototype",
     form=Numbers(
@@ -56,20 +63,28 @@ PROTOTYPE = VariableQuestion(
         ),
     ),
     measured=prototype_found,
-    right=lambda found: found.wins and not found.aligned,
+    right=lambda found: found.wins and found.least and found.fits,
     mistakes=by_test(
         "points away: It points away from the token: its logit is not even positive.",
         lambda found: found.logit < 0,
-        "most aligned: It wins, but no other prototype is better aligned. Turn it away from x, and see what must grow.",
-        lambda found: found.wins,
+        "scaled copy: This is a given prototype, made longer or shorter, as in the lesson. That keeps its angle, and yours must be larger than both. Give E3 a direction of its own.",
+        lambda found: found.copied,
         "tie: A tie: the lower index wins it, and yours is the last. Go a little beyond.",
         lambda found: abs(found.lead) <= NEAR,
-        "aligned but short: Well aligned, but too short: it loses. And the task is to win with a worse angle.",
+        "most aligned: It wins, but no other prototype is better aligned. Yours must be the *least* aligned of the three: turn it away from x, and see what must grow.",
+        lambda found: found.wins and found.aligned,
+        "second best aligned: It wins, and E1 is better aligned. But E2's angle is larger than yours, and you must have the largest of the three. Turn it further.",
+        lambda found: found.wins and not found.least,
+        f"too long: It wins from the largest angle, but it is {{length:.2f}} long, and {LONGEST:g} is the limit. Shorten it. If it then loses, turn it a little nearer to x.",
+        lambda found: found.wins,
+        "aligned but short: Well aligned, but too short: it loses. And the task is to win with the largest angle of the three.",
         lambda found: found.aligned,
-        "too short: It is not the most aligned, as asked, but it does not win: its logit is too small.",
+        f"turned too far: It is the least aligned, as asked. But at {{angle:.1f}}° even a prototype of length {LONGEST:g} loses: turn it nearer to x, not further than you must.",
+        lambda found: found.angle >= TOO_FAR,
+        "too short: It does not win: its logit is too small. Turn it to an angle a little larger than E2's, and make it longer.",
         always,
     ),
-    report=f"Your logit: {{logit:.3f}} (the others: {', '.join(f'{h:.3f}' for h in OTHER_LOGITS)}). Your angle: {{angle:.1f}}° (the others: {', '.join(f'{a:.1f}°' for a in OTHER_ANGLES)}).",
+    report=f"Your logit: {{logit:.3f}} (the others: {', '.join(f'{h:.3f}' for h in OTHER_LOGITS)}). Your angle: {{angle:.1f}}° (the others: {', '.join(f'{a:.1f}°' for a in OTHER_ANGLES)}). Your length: {{length:.2f}} (at most {LONGEST:g}).",
 )
 
 # Logits of the worked example's token, its gap between E3 and E2, and the factor that makes the weight of E3 0.9.

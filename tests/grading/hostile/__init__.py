@@ -17,7 +17,7 @@ SETUP = "import numpy as np\nfrom moe_lessons import routing\nfrom moe_lessons.c
 LOGITS = "def my_logits(x, weight, bias):\n    return x @ weight.T + bias"
 WRONG = "def my_logits(x, weight, bias):\n    return 2 * (x @ weight.T) + bias"
 STUB = "def my_logits(x, weight, bias):\n    raise NotImplementedError"
-PROTOTYPE = "my_prototype = [3.0, 0.0]"
+PROTOTYPE = "my_prototype = [2.5, -1.5]"
 CHECKS = 'check("1.1", my_logits)\ncheck("1.4", my_prototype)'
 FULL = (1, 2)
 

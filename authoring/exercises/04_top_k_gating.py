@@ -81,14 +81,18 @@ check("4.2", my_gate)
 #
 # {{about 4.3}}
 #
-# "Whether one renormalises is a detail: the weights hardly change." Break this claim. With **k = 2**, find logits of one
-# token, for as many experts as you like, such that form A and form B give some expert weights that differ by **more than
-# 0.2**. Any logits with this property are right. Give them as a list.
+# "Whether one renormalises is a detail: the weights hardly change." "No, form A and form B are worlds apart." Show that
+# for one and the same token it depends on k. Find its logits, for **6 or more** experts, such that
+#
+# - with **k = 2**, form A and form B give some expert weights that differ by **more than 0.2**;
+# - with **k = 4**, no expert's weights in the two forms differ by 0.05 or more: **less than 0.05** for each.
+#
+# Any logits with both properties are right. Give them as a list. To try some, call your `my_gate` in a cell of your own.
 #
 # {{hints 4.3}}
 
 # %% name="answer-4-3"
-my_logits = [0.0] * 8  # SOLUTION
+my_logits = [0.0] * 4 + [-5.0] * 2  # SOLUTION
 
 # %%
 check("4.3", my_logits)

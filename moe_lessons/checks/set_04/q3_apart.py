@@ -1,4 +1,4 @@
-"""Question 4.3: logits for which the gate form matters."""
+"""Question 4.3: logits for which the gate form matters with one k, and not with another."""
 
 from typing import Any
 
@@ -9,47 +9,69 @@ from moe_lessons.checks.forms import row
 from moe_lessons.checks.question import VariableQuestion, about
 from moe_lessons.checks.verdicts import always, by_test
 
-DIFFERENCE, GIVEN_K = 0.2, 2
+SMALL_K, LARGE_K, FEWEST = 2, 4, 6
+MORE, LESS = 0.2, 0.05
+LESSON = np.array([0.3, 0.2, 0.19, 0.16, 0.15])  # (5,), the lesson's probabilities
 
 
-def both_gates(h: np.ndarray) -> dict[str, Any]:
-    """Return what two gate forms make of logits h (N,)."""
-    w_a, w_b = routing.gate_weights(h, GIVEN_K), routing.gate_weights(h, GIVEN_K, "softmax_topk")  # (N,) each
-    selected, kept = w_b > 0, float(w_b.sum())
-    apart = float(np.abs(w_a - w_b).max())
-    return {"h": h, "apart": apart, "kept": kept, "cut": 1 - kept, "in_a": w_a[selected], "in_b": w_b[selected]}
+def both_gates(h: np.ndarray, k: int) -> tuple[float, float, np.ndarray, np.ndarray]:
+    """Return the largest difference of a weight, the kept mass, and the weights (k,) of two gate forms. h (N,)."""
+    w_a, w_b = routing.gate_weights(h, k), routing.gate_weights(h, k, "softmax_topk")  # (N,) each
+    kept = routing.top_k(h, k)[1]  # (k,)
+    return float(np.abs(w_a - w_b).max()), float(w_b.sum()), w_a[kept], w_b[kept]
+
+
+def apart_found(h: np.ndarray) -> dict[str, Any]:
+    """Return what two gate forms make of logits h (N,), with a small and a large k; where N < k, all are kept."""
+    apart, kept, in_a, in_b = both_gates(h, min(SMALL_K, h.size))
+    apart_4, kept_4, _, _ = both_gates(h, min(LARGE_K, h.size))
+    lesson = h.size == LESSON.size and np.allclose(np.sort(routing.softmax(h)), np.sort(LESSON), atol=1e-4)
+    return {
+        "h": h,
+        "apart": apart,
+        "cut": 1 - kept,
+        "in_a": in_a,
+        "in_b": in_b,
+        "apart_4": apart_4,
+        "cut_4": 1 - kept_4,
+        "lesson": lesson,
+    }
 
 
 APART = VariableQuestion(
     **about("4.3", "Logits for which the form matters", "build a counterexample", "medium", points=2, minutes=6),
     hints=(
-        "In A the weight is p divided by the kept mass m, in B it is p itself. So the difference is the weight in A times 1 − m.",
-        "Much must be cut: many experts that are nearly as good as the best. What happens with eight equal logits?",
+        "In A the weight is p divided by the kept mass m, in B it is p itself. So the difference is the weight in A times 1 − m. How large must m be for two experts, and how large for four?",
+        "The best two must hold little, the best four nearly everything. So the third and the fourth are about as good as the best two, and what comes behind them?",
     ),
-    idea="Form A hands what was cut to the experts that stay. The more is cut, and the more of the rest one expert holds, the more its weight changes.",
+    idea="Form A hands what was cut to the experts that stay, so all that counts is the mass that k experts keep: where the first two hold half and the first four nearly all, k decides whether the form matters.",
     takeaway="The best two of 64 experts with standard normal logits hold less than a fifth of the probability on average: there the form decides the output's size.",
     answer="my_logits",
     form=row(
-        f"a list of logits, one finite number for each of at least {GIVEN_K} experts",
-        least=GIVEN_K,
+        f"a list of logits, one finite number for each of at least {FEWEST} experts",
+        least=SMALL_K,
         unlike=by_test(
             ": Not every number is finite: {value}. Give finite logits.",
             lambda h: not np.isfinite(h).all(),
         ),
     ),
-    measured=both_gates,
-    right=lambda found: found.apart > DIFFERENCE,
+    measured=apart_found,
+    right=lambda found: found.h.size >= FEWEST and found.apart > MORE and found.apart_4 < LESS,
     mistakes=by_test(
-        "nothing cut: With two experts and k = 2 nothing is cut, so both forms are the plain softmax. Add experts.",
-        lambda found: found.h.size == GIVEN_K,
+        f"the lesson's row: This is the row of the lesson. It has five experts, where {FEWEST} are asked for. And with k = {LARGE_K} its forms still differ by {{apart_4:.3f}}, because {{cut_4:.2f}} is cut: what must the experts behind the fourth hold?",
+        lambda found: found.lesson,
         "probabilities: These sum to 1: are they probabilities? Give logits, from which the softmax makes probabilities.",
         lambda found: abs(found.h.sum() - 1) < 1e-6 and (found.h > 0).all(),
-        "too little cut: The two best hold so much that only {cut:.3f} is cut, and no weight can change by more than what is cut.",
-        lambda found: found.cut <= DIFFERENCE,
-        "too few equals: Equal logits are a good beginning: both forms share evenly, A 1/2 each. What does B give, and how does that depend on N?",
+        f"too few experts: At least {FEWEST} experts are asked for, and you give fewer. With four, k = {LARGE_K} cuts nothing at all.",
+        lambda found: found.h.size < FEWEST,
+        f"all equal: With equal logits, k = {LARGE_K} cuts 1 − {LARGE_K}/N of the probability, {{cut_4:.2f}} here, and the forms differ by {{apart_4:.3f}}. Not all experts can be alike: which ones should hold next to nothing?",
         lambda found: np.ptp(found.h) < 1e-9,
-        "shared out: Enough is cut ({cut:.3f}), but no single expert gets enough of it: A hands out what is cut in proportion to the weights.",
+        f"too little cut: Here k = {SMALL_K} cuts only {{cut:.3f}}, and no weight can change by more than what is cut. The third and the fourth must hold more.",
+        lambda found: found.cut <= MORE,
+        f"shared out: With k = {SMALL_K} enough is cut ({{cut:.3f}}), but no single expert gets enough of it: A hands out what is cut in proportion to the weights.",
+        lambda found: found.apart <= MORE,
+        f"too much cut with k = {LARGE_K}: Right for k = {SMALL_K}. But k = {LARGE_K} still cuts {{cut_4:.3f}}, and the forms differ by {{apart_4:.3f}}. What comes behind the fourth must hold less.",
         always,
     ),
-    report="Largest difference {apart:.3f}. The two kept experts hold {kept:.3f} of the probability; their weights are {in_a} in A and {in_b} in B.",
+    report=f"Largest difference with k = {SMALL_K}: {{apart:.3f}} ({{cut:.3f}} of the probability is cut; the weights are {{in_a}} in A and {{in_b}} in B). With k = {LARGE_K}: {{apart_4:.3f}} ({{cut_4:.3f}} is cut).",
 )

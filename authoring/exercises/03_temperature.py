@@ -20,8 +20,8 @@ from moe_lessons.routing import softmax, top_k
 # {{about 3.1}}
 #
 # A loss wants ln p, not p. Write the *logarithm* of the softmax with temperature: for one token, h of shape (N,), and
-# for a batch, h of shape (T, N). In a batch `tau` may be a number, or an array of shape (T,): one temperature for each
-# token. Every entry must be right to four digits (near 0 to four decimals)
+# for a batch, h of shape (T, N). In a batch `tau` may be a number, or an array of shape (T,) with the dtype of h: one
+# temperature for each token. Every entry must be right to four digits (near 0 to four decimals)
 #
 # - for every τ down to 0.000001, and for logits of ±10000. Then ln p can be as low as −20 billion, but it is a number:
 #   only a mask has −∞;

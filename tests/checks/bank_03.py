@@ -72,6 +72,12 @@ def divided_in_float32(h, tau):
     return z - row_max(z) - log_sum(z - row_max(z))
 
 
+def divided_as_numpy_does(h, tau):
+    """A number becomes an array of float64 here, one τ each stays float32."""
+    z = h / np.expand_dims(tau, -1)
+    return z - row_max(z) - log_sum(z - row_max(z))
+
+
 def log_softmax_by_loops(h, tau):
     taus = np.broadcast_to(tau, len(np.atleast_2d(h)))
     rows = []
@@ -295,6 +301,15 @@ WRONG = {
         "rounded away (2)": lambda h, tau: (
             (z := h / np.asarray(tau, h.dtype)[..., None]) - logsumexp(z, axis=-1, keepdims=True)
         ),
+        "rounded away (3)": divided_as_numpy_does,
+        "rounded away (4)": lambda h, tau: (z := h / np.expand_dims(tau, -1)) - logsumexp(z, axis=-1, keepdims=True),
+        "rounded away, τ across": quiet(lambda h, tau: (z := h / tau - row_max(h / tau)) - log_sum(z)),
+        "rounded away, τ across (2)": lambda h, tau: log_softmax_of_scipy(h / tau, axis=-1),
+        "rounded away, log of the softmax": quiet(lambda h, tau: np.log(softmax(h / np.expand_dims(tau, -1)))),
+        "rounded away, log of the softmax (2)": quiet(
+            lambda h, tau: np.log(softmax(h / np.asarray(tau, h.dtype)[..., None]))
+        ),
+        "rounded away, log of the softmax, τ across": quiet(lambda h, tau: np.log(softmax(h / tau))),
         "multiplied": lambda h, tau: (z := (h - row_max(h)) * column(tau)) - log_sum(z),
         "τ ignored": lambda h, tau: log_softmax(h, 1),
         "probabilities": lambda h, tau: exponentials_over_sum(gaps(h, tau)),

@@ -16,10 +16,9 @@ def log_cases(rng: np.random.Generator) -> list[tuple]:
     """Pairs of logits and τ: easy ones, then masks, rows far apart, exact ties, float32 gaps as small as τ, and a τ each.
 
     Where each token has a τ of its own, there are as many tokens as experts: a τ for each expert fits there as well.
+    An array τ has the dtype of the logits: float64 would lift float32 logits, and there dividing first loses nothing.
     """
     apart = np.array([[1e4], [-1e4], [0.0]]) + rng.normal(size=(3, 4)).round(2)  # (3, 4)
-    near = 0.9 - 1e-6 * rng.uniform(0.2, 2.5, size=(3, 4))  # (3, 4)
-    near[:, 0] = -0.5
     return [
         (rng.normal(size=4).round(2), round(float(rng.uniform(0.4, 0.8)), 2)),
         (rng.normal(size=(3, 5)).round(2), round(float(rng.uniform(1.5, 3)), 1)),
@@ -28,9 +27,17 @@ def log_cases(rng: np.random.Generator) -> list[tuple]:
         (apart, 0.5),
         (rng.permutation([1e4, 9999.5, 0.0, -3.2, -1e4]), 1e-6),
         (tied(rng), 1e-6),
-        (near.astype(np.float32), 1e-6),
+        (near(rng, 3, 4), 1e-6),
         (masked(rng, 4, 4), rng.permutation([1e-6, 1e-3, 0.5, 2.0])),
+        (near(rng, 4, 4), rng.permutation(np.float32([5e-7, 1e-6, 2e-6, 4e-6]))),
     ]
+
+
+def near(rng: np.random.Generator, T: int, N: int) -> np.ndarray:
+    """Return float32 logits (T, N), all but the first of a row near 0.9, with gaps of some millionths."""
+    h = 0.9 - 1e-6 * rng.uniform(0.2, 2.5, size=(T, N))  # (T, N)
+    h[:, 0] = -0.5
+    return h.astype(np.float32)
 
 
 def masked(rng: np.random.Generator, T: int, N: int) -> np.ndarray:
@@ -98,18 +105,37 @@ def across(of: Callable) -> Callable:
     return lambda h, tau: of((h - top(h)) / np.asarray(tau))
 
 
-@np.errstate(all="ignore")
-def divided_first(h: np.ndarray, tau: Any) -> np.ndarray:
-    """Divide by τ, round to the dtype of h, and only then subtract the maximum."""
-    z = h / column(tau).astype(h.dtype)  # (..., N)
+def less_top(z: np.ndarray) -> np.ndarray:
+    """Return ln p of logits z (..., N) that are divided already: subtract the maximum, then the logarithm of the sum."""
     return logs(z - top(z))
 
 
-@np.errstate(all="ignore")
-def divided_all(h: np.ndarray, tau: Any) -> np.ndarray:
-    """Divide by τ and subtract the whole log-sum-exp, all in the dtype of h."""
-    z = h / column(tau).astype(h.dtype)  # (..., N)
+def less_all(z: np.ndarray) -> np.ndarray:
+    """Return ln p of logits z (..., N) that are divided already: subtract the whole log-sum-exp at once."""
     return z - (top(z) + np.log(np.exp(z - top(z)).sum(axis=-1, keepdims=True)))
+
+
+def log_last(z: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the finished softmax of z (..., N)."""
+    return log_of_softmax(z - top(z))
+
+
+def divided_first(*ways: Callable, across: bool = False) -> tuple[Callable, ...]:
+    """Return functions of (h, τ) that divide h by τ and then go on in one of these ways.
+
+    The division is once done in the dtype of h, and once as numpy does it, where a number τ in an array is float64.
+    With `across`, experts get a τ where tokens have one.
+    """
+
+    def of(way: Callable, lifted: bool) -> Callable:
+        @np.errstate(all="ignore")
+        def ln_p(h: np.ndarray, tau: Any) -> np.ndarray:
+            by = np.asarray(tau) if across else column(tau)  # (N,) or (..., 1)
+            return way(h / (by if lifted else by.astype(h.dtype)))
+
+        return ln_p
+
+    return tuple(of(way, lifted) for way in ways for lifted in (False, True))
 
 
 @np.errstate(all="ignore")
@@ -146,7 +172,7 @@ def has_floor(value: Any, h: np.ndarray, tau: Any) -> bool:
 
 
 LOGARITHMS = FunctionQuestion(
-    **about("3.1", "Log-probabilities at any temperature", "write it", "medium", points=2, minutes=8),
+    **about("3.1", "Log-probabilities at any temperature", "write it", "medium", points=2, minutes=10),
     hints=(
         "ln p is the logarithm of a quotient: e^z over a sum, with z = h/τ. Write it as a difference first. Which part of it then needs no exponential at all?",
         "ln p = g − ln Σ e^g, where g are the gaps to the largest logit of the row, divided by τ. One τ for each token has to stand as a column: `np.expand_dims(tau, -1)` makes (T, 1) of (T,).",
@@ -187,7 +213,13 @@ LOGARITHMS = FunctionQuestion(
         "mean subtracted: You subtracted the mean. That leaves positive exponents, which overflow, and a row with −∞ has no mean. Subtract the maximum.",
         with_mean,
         "rounded away: Right except in float32, where you divided by τ before you subtracted: 0.9 / 0.000001 is 900000, which float32 stores in steps of 0.06. Subtract first: the gap is exact.",
-        (divided_first, divided_all),
+        divided_first(less_top, less_all),
+        "rounded away, τ across: Two things. You divided by τ before you subtracted, and in float32 that rounds the gaps away: subtract first. And where each token has its own τ, yours went to the experts, from left to right: make τ a column, (T, 1).",
+        divided_first(less_top, less_all, across=True),
+        "rounded away, log of the softmax: Two things. You divided by τ before you subtracted, and in float32 that rounds the gaps away: subtract first. And the logarithm came last, where a small p is stored as 0 already: do not leave the log.",
+        divided_first(log_last),
+        "rounded away, log of the softmax, τ across: Three things. Dividing before you subtract rounds the gaps away in float32. The logarithm came last, where a small p is stored as 0 already: do not leave the log. And where each token has its own τ, yours went to the experts: make τ a column, (T, 1).",
+        divided_first(log_last, across=True),
         "multiplied: You multiplied the logits by τ. A small τ must sharpen: divide.",
         lambda h, tau: log_softmax(h, 1 / np.asarray(tau)),
         "τ ignored: These are the logarithms for τ = 1, whatever τ is.",

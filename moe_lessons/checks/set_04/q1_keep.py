@@ -90,7 +90,7 @@ def chose_among_equals(value: Any, h: np.ndarray, k: Any) -> bool:
 
 
 KEEP = FunctionQuestion(
-    **about("4.1", "Keep k, another k for every token", "write it", "medium", points=2, minutes=8),
+    **about("4.1", "Keep k, another k for every token", "write it", "medium", points=2, minutes=10),
     hints=(
         "A slice of the first k has one length for all rows. Give every expert a rank instead: 0 for the best of its token, 1 for the next. Then a token keeps the ranks below its k.",
         'Sorting twice gives ranks: argsort says who comes first, `np.argsort(np.argsort(-logits, axis=-1, kind="stable"), axis=-1)` in which place each one is. A k for each token must stand beside them as a column, (T, 1).',
@@ -100,7 +100,7 @@ KEEP = FunctionQuestion(
     answer="my_keep_top_k",
     parameters=("logits", "k"),
     stands_for=GATING,
-    when_raised="A slice `[:k]` needs one whole number k, and one for all tokens. Where k is (T,), it belongs beside the (T, N) logits as a column, (T, 1): `np.expand_dims(k, -1)` makes it one, and serves a single k, too.",
+    when_raised="In a batch, `[:k]` and `logits[best]` take rows, which are tokens: the experts are on the last axis. Even there a slice, `[..., :k]`, needs one whole number k for all tokens. Where k is (T,), it belongs beside the (T, N) logits as a column, (T, 1): `np.expand_dims(k, -1)` makes it one, and serves a single k, too.",
     cases=keep_cases,
     reference=kept_of_each,
     mistakes=by_value(

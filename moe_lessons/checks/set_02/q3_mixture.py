@@ -26,7 +26,7 @@ def of_the_best(p: np.ndarray, outputs: np.ndarray) -> np.ndarray:
 
 
 MIXTURE = FunctionQuestion(
-    **about("2.3", "The dense mixture", "write it", "easy", points=1, minutes=4),
+    **about("2.3", "The dense mixture", "write it", "easy", points=1, minutes=3),
     hints=(
         "Name the axes: p is t n, outputs is t n d. Which letters does the result keep, and which one is summed over?",
         "In `np.einsum`, letters that are missing right of `->` are summed over. Both inputs stand left of it, separated by a comma.",

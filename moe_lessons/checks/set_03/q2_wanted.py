@@ -79,7 +79,7 @@ class TemperatureQuestion(PropertyQuestion):
 
 
 WANTED_ENTROPY = TemperatureQuestion(
-    **about("3.2", "The temperature for a wanted entropy", "write it", "medium", points=3, minutes=9),
+    **about("3.2", "The temperature for a wanted entropy", "write it", "medium", points=3, minutes=11),
     hints=(
         "The entropy grows with τ and never turns back. So a τ that gives too little is too low, one that gives too much is too high: halve the interval between them, again and again.",
         "Search over u = ln τ, from `np.log(np.ptp(h)) - 12` to `np.log(np.ptp(h)) + 12`: what is a low τ depends on the gaps. `brentq(f, a, b)` finds where f changes its sign. For the entropy use `from scipy.special import entr` and `entr(p).sum()`: a hand-written p ln p is NaN at p = 0.",

@@ -3,8 +3,9 @@
 #
 # {{questions}}. **Which of the ideas so far does it take?** No question says. Letters: the table in [](lesson:00).
 #
-# The questions are short, and no cell to copy answers them. Write your answer where you see `...`, run that cell, then
-# the `check` cell below it. You can check as often as you like. Stuck? Open a hint.
+# The questions are short, and no cell to copy answers them. One of them uses the short optional lesson [](lesson:02b).
+# Write your answer where you see `...`, run that cell, then the `check` cell below it. You can check as often as you
+# like. Stuck? Open a hint.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -189,7 +190,7 @@ check("4r.5", my_two_logits)
 # | B | E2's column of `W_g` is multiplied by 3 |
 # | C | every column of `W_g` is multiplied by 3 |
 # | D | the residual stream is multiplied by 100; x is its RMSNorm, as always |
-# | E | here noise is added to the logits, the sum divided by τ; τ rises from 1 to 4, with the same noise |
+# | E | here noise is added to the logits, and the sum is divided by τ; the choice and the softmax both take the result; τ rises from 1 to 4, with the same noise |
 # | F | here the best two are those of sigmoid(h/τ) + b, with a fixed bias b for each expert; τ rises from 1 to 4 |
 # | G | the softmax is taken over all logits, then cut, and the two that stay are divided by their sum |
 #

@@ -3,7 +3,7 @@
 #
 # {{questions}}. **Which of the ideas so far does it take?** No question says. Letters: the table in [](lesson:00).
 #
-# The questions are short, and no cell to copy answers them. One of them uses the short optional lesson [](lesson:02b).
+# The questions are short, and no cell to copy answers them. One uses [](lesson:02b), which is short and optional.
 # Write your answer where you see `...`, run that cell, then the `check` cell below it. You can check as often as you
 # like. Stuck? Open a hint.
 

@@ -29,7 +29,7 @@ def log_cases(rng: np.random.Generator) -> list[tuple]:
         (tied(rng), 1e-6),
         (near(rng, 3, 4), 1e-6),
         (masked(rng, 4, 4), rng.permutation([1e-6, 1e-3, 0.5, 2.0])),
-        (near(rng, 4, 4), rng.permutation(np.float32([5e-7, 1e-6, 2e-6, 4e-6]))),
+        (near(rng, 4, 4), rng.permutation(np.array([5e-7, 1e-6, 2e-6, 4e-6], dtype=np.float32))),
     ]
 
 

@@ -193,7 +193,7 @@ assert 0.005 < route(x, W_g, k=2, temperature=0.05).weights[1] < 0.015
 # and [](lesson:02b).)
 #
 # Chance does change the selection: noise on the scores. Add Gaussian noise (standard deviation 1), either to the logits,
-# and divide the *sum* by τ, or to h/τ. At τ = 1 both are one: 71 % of the tokens below get another pair of experts than
+# and divide the *sum* by τ, or to h/τ. At τ = 1 both are one: of tokens with 8 experts 71 % get another pair of experts than
 # without noise. Divided as a sum, it stays so.
 #
 # **Predict.** With the noise added to h/τ: how many per cent at τ = 4?
@@ -365,8 +365,7 @@ assert (np.abs(won["Gumbel"] - p) < margin).all()
 assert (np.abs(won["Gauss"] - p)[:, [0, 1, 3]] > margin[[0, 1, 3]]).all()
 
 # %% [markdown]
-# As often as the softmax says, and so for every expert. Gaussian noise of the same size misses E1, E2 and E4 in every
-# seed. Taking the largest with Gumbel noise *is* a draw from the softmax: the **Gumbel-max trick** (why: under *deeper*).
+# As often as the softmax says, and so for every expert. Gaussian noise of the same size misses E1, E2 and E4. Taking the largest with Gumbel noise *is* a draw from the softmax: the **Gumbel-max trick** (why: under *deeper*).
 # Here the word temperature earns its name. At a low τ a draw nearly always takes the best, at a high τ anything.
 #
 # A chat model draws its next word in this way. Logits for six words, made up, with ten draws at each τ; beside them

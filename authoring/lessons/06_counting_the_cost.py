@@ -491,7 +491,7 @@ assert round(3 * tokens_a_second["OLMoE"] / tokens_a_second["dense"]) == 2
 
 # %% [markdown]
 # Right is: the same FLOPs, but more memory, more bytes for a batch, more time at small sizes. In return
-# our toy got about what a dense layer of all those parameters reached, **where groups needed maps of their own**.
+# our toy got about what a dense layer of all those parameters reached, **where tokens came in clusters**.
 #
 # What did people measure on real models?
 #

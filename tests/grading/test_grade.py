@@ -12,9 +12,10 @@ from moe_lessons.checks import questions
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.question import FunctionQuestion
 from moe_lessons.checks.set_10 import right_measures
-from moe_lessons.grading.grade import grade_submission
+from moe_lessons.grading.grade import _torch, grade_submission
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.session import probing_class
+from moe_lessons.grading.submission import Submission
 
 ROOT = Path(__file__).parents[2]
 SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
@@ -307,3 +308,16 @@ def test_a_question_whose_probe_the_worker_has_not_got_is_the_teachers_error():
     object.__setattr__(own, "id", "1.P")
     with pytest.raises(ValueError, match=r"1\.P: its probe must be"):
         probing_class(own)
+
+
+@pytest.mark.parametrize(
+    ("cell", "question", "loaded"),
+    [
+        ("x = 1", "1.1", ""),
+        ("import torch", "1.1", "tensors"),
+        ("x = 1", "5.4", "tensors"),
+        ("x = 1", "8.2", "optimiser"),
+    ],
+)
+def test_as_much_of_torch_is_loaded_as_is_needed(cell, question, loaded):
+    assert _torch(Submission((cell, "y = 2")), [questions()[question]]) == loaded

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# **How does this course work?** The largest language models use only a part of their parameters for each token. A small
-# piece, the **router**, chooses which. This course shows how it chooses: first on paper, then in code, then in a model
-# that you train on your own computer. What it claims is shown by a cell that you can run, change and break; facts from
-# papers name their source.
+# **How does this course work?** Many of the largest language models use only a part of their parameters for each token.
+# A small piece, the **router**, chooses which. This course shows how it chooses: first on paper, then in code, then in
+# a model that you train on your own computer. What it claims is shown by a cell that you can run, change and break;
+# most facts from papers name their source.
 #
 # You will be able to
 #
@@ -30,7 +30,8 @@ else:
     print(report())
 
 # %% [markdown]
-# A line that begins with `!` needs mending, and says how. (torch is listed but not loaded: the first lessons do without.)
+# A line that begins with `!` needs mending, and says how. (torch is listed but not loaded: the first lessons do
+# without.)
 #
 # ## A first look at a router
 #
@@ -62,8 +63,8 @@ GatingVisualizer()
 # equal shares. And the active experts: could they change, for other numbers than these? Note your bet: lesson 03
 # settles it.
 #
-# > **Note** If you see numbers here but no sliders above, the notebook is being shown without a running kernel (on a web
-# > page, say), or the kernel was restarted: run the cells again.
+# > **Note** If you see numbers here but no sliders above, the notebook is being shown without a running kernel (on a
+# > web page, say), or the kernel was restarted: run the cells again.
 #
 # ## The parts of a lesson
 #
@@ -95,9 +96,9 @@ assert (round(total), 36 < active < 38) == (671, True)
 # ## Exercises and verdicts
 #
 # From lesson 01 on, each lesson has a notebook in the folder `exercises/`. You write **in place of
-# `raise NotImplementedError` or `...`**, run that cell, then the `check(...)` cell below it. The verdict is one of four: *not
-# attempted yet*, *your code raised*, *not yet* (with what came, what was expected and, where the check recognises it,
-# the mistake behind it), or *correct*.
+# `raise NotImplementedError` or `...`**, run that cell, then the `check(...)` cell below it. The verdict is one of
+# four: *not attempted yet*, *your code raised*, *not yet* (with what came, what was expected and, where the check
+# recognises it, the mistake behind it), or *correct*.
 
 # %%
 from moe_lessons.checks import check
@@ -138,15 +139,15 @@ progress()
 # | y | output, the sum of w_i E_i(x) over S | as x |
 # | f_i, P_i, α | share of assignments that expert i gets, mean probability of expert i, strength of the balance loss | from 0 to 1; above 0 |
 #
-# In text and pictures experts are counted from 1: E1, E2, and so on. In code they are indices and begin at 0, so **E3 is
-# index 2**. Logarithms are natural, and information is measured in nats, unless bits are named.
+# In text and pictures experts are counted from 1: E1, E2, and so on. In code they are indices and begin at 0, so **E3
+# is index 2**. Logarithms are natural, and information is measured in nats, unless bits are named.
 #
 # ## The map
 #
 # {{map}}
 #
-# Minutes: first the core, which makes sense alone, then the cells marked *deeper*. Formulas, gate forms and usual settings
-# stand on [one sheet to print](../docs/cheat_sheet.html).
+# Minutes: first the core, which makes sense alone, then the cells marked *deeper*. Formulas, gate forms and usual
+# settings stand on [one sheet to print](../docs/cheat_sheet.html).
 
 # %% [markdown]
 # ## Recap

@@ -116,9 +116,9 @@ print(f"E3 : E2 as it was {p[2] / p[1]:.3f}, with E1 at 2 {p_raised[2] / p_raise
 assert round(p[2] / p[1], 3) == round(p_raised[2] / p_raised[1], 3) == 1.246
 
 # %% [markdown]
-# E1 takes from both in the same proportion: only the sum below the fraction has grown, and it cancels. Dividing $e^{0.52}$
-# by $e^{0.30}$ leaves $e^{0.52-0.30}$. The softmax
-# **turns a gap between logits into a ratio of probabilities**, whatever the others score.
+# E1 takes from both in the same proportion: only the sum below the fraction has grown, and it cancels. Dividing
+# $e^{0.52}$ by $e^{0.30}$ leaves $e^{0.52-0.30}$. The softmax **turns a gap between logits into a ratio of
+# probabilities**, whatever the others score.
 #
 # > **Myth: "the softmax amplifies: who scores 1.7 times as high gets even more than 1.7 times the probability."** Here
 # > the ratio came out smaller. And add 1 to every logit: the ratio of the scores changes, no probability does.
@@ -261,12 +261,13 @@ print(f"the router itself: {W_g.size} multiplications, whatever k is")
 #
 # ## What a column means
 #
-# Column i of `W_g` has the same width as `x`, so you can see it as a point in the same space: the **prototype** $c_i$ of
-# expert i. (Not to be confused with its gate weight $w_i$, a single number.) A dot product measures two things at once:
+# Column i of `W_g` has the same width as `x`, so you can see it as a point in the same space: the **prototype** $c_i$
+# of expert i. (Not to be confused with its gate weight $w_i$, a single number.) A dot product measures two things at
+# once:
 #
 # $$h_i = x \cdot c_i = |x|\,|c_i|\,\cos(\text{angle between them})$$
 #
-# A small angle helps. So does length.
+# A small angle helps. So does length, below 90°.
 
 # %%
 lengths = np.linalg.norm(W_g, axis=0)  # (N,)
@@ -279,8 +280,8 @@ for i in range(4):
 # %% [markdown]
 # Here E3 wins because it points most nearly the way of the token. It is the shortest of the four.
 #
-# > **Myth: "the router picks the expert most similar to the token."** You can be sure only when all prototypes are equally long. Two
-# > lines break it: make E2's column three times as long.
+# > **Myth: "the router picks the expert most similar to the token."** You can be sure only when all prototypes are
+# > equally long. Two lines break it: make E2's column three times as long.
 
 # %%
 W_long = W_g * np.array([1, 3, 1, 1])  # (d, N): E2's column, same direction, three times the length
@@ -305,9 +306,9 @@ compass = PrototypeCompass()
 compass
 
 # %% [markdown]
-# You should see regions shaped like slices of a cake, all meeting at the centre. Here a longer arrow gets a wider slice. E1
-# wins from about (1.4, 1.6) on. Scaling x scales every logit alike, so the winner stays, and the gaps grow: the gate gets
-# more decided. On a border the two logits are equal.
+# You should see regions shaped like slices of a cake, all meeting at the centre. Here a longer arrow gets a wider
+# slice. E1 wins from about (1.4, 1.6) on. Scaling x scales every logit alike, so the winner stays, and the gaps grow:
+# the gate gets more decided. On a border the two logits are equal.
 #
 # The next cell checks the second of these with the numbers now in the compass, and the first with those it began with.
 
@@ -423,7 +424,7 @@ for with_context in (False, True):
 # - **Sufficiency.** The layers before it are trained together with it, so they can place tokens where straight cuts
 #   suffice. This is an argument, not a proof; no cell of this course compares it with a deeper router.
 # - **Stability.** It has few numbers, and they change while the experts change under it.
-# - **Interpretability.** You can read a column as a prototype, as you just did.
+# - **Interpretability.** You can read columns, compared with each other, as prototypes.
 
 # %%
 #          d_model  num_experts  top_k  width inside an expert
@@ -436,7 +437,8 @@ for name, (d, N, top_k, width) in models.items():
     print(f"{name:<14}{d:>8}{N:>13}{top_k:>7}{router / active_experts:>19.3%}")
 
 # %% [markdown]
-# (Sizes: Jiang et al. 2024, arXiv:2401.04088, and Muennighoff et al. 2024, arXiv:2409.02060.) The router costs a small fraction of the experts that it chooses.
+# (Sizes: Jiang et al. 2024, arXiv:2401.04088, and Muennighoff et al. 2024, arXiv:2409.02060.) The router costs a small
+# fraction of the experts that it chooses.
 #
 # Configuration files name these parameters, or nearly so: `d_model` (our d), `num_experts` (N), `top_k` (k). A fourth
 # is `bias`: whether a learned number is added to each logit. Most published routers have none. That is a habit and no
@@ -449,7 +451,8 @@ for name, (d, N, top_k, width) in models.items():
 #    their probabilities divided by their own sum are the gate weights.
 # 2. A **gap** between logits is a **ratio** between probabilities. The ratio of two logits means nothing.
 # 3. $y = \sum_{i \in S} w_i E_i(x)$. Half of the expert work was saved, compared with running all four.
-# 4. A logit grows with the length of the prototype as well as with alignment, so a long one can beat a better aligned.
+# 4. A logit above 0 grows with the length of the prototype as well as with alignment, so a long one can beat a better
+#    aligned.
 # 5. x is the normalised hidden state of one token, in its context. One matrix is cheap and readable.
 #
 # **What this lesson cannot tell you:** whether a choice is *good*. Our `W_g` was made up. How a router learns which
@@ -524,13 +527,14 @@ assert np.isclose(1 / (1 + np.exp(-gap)), w[2])
 # ## Deeper: adding one vector to every prototype
 #
 # Add the same vector v to every column. Every logit grows by the same number $x \cdot v$, so no probability changes. So
-# many different matrices are the same router. Can training drift from one to another? Not plain gradient descent through a
-# softmax gate: the columns of its gradient add up to zero (lesson 07 shows why).
+# many different matrices are the same router. Can training drift from one to another? Not plain gradient descent
+# through a softmax gate: the columns of its gradient add up to zero (lesson 07 shows why).
 #
 # **Adam** (Kingma and Ba 2014, arXiv:1412.6980), the usual way to train such models, can. It goes downhill like plain
 # descent, but divides each entry of the gradient by that entry's own usual size. (In the cell `m` is a running mean of
 # the gradient, `v` of its square.) After this division the columns need not add up to zero any more. Below, both train
-# the same small router for 500 steps; `drift` is how far the mean column has moved. Lesson 07 meets a loss that holds it.
+# the same small router for 500 steps; `drift` is how far the mean column has moved. Lesson 07 meets a loss that holds
+# it.
 
 # %% name="deeper-shift-cell" tags=["deeper"]
 v = np.array([5.0, -2.0, 1.0])  # (d,)

@@ -53,7 +53,8 @@ assert lead["C"] < 1.25
 #
 # $$\frac{p_i}{p_j} = e^{h_i - h_j}$$
 #
-# So a factor on all logits is not harmless, as a shift is. It multiplies every gap, which raises every ratio to a power:
+# So a factor on all logits is not harmless, as a shift is. It multiplies every gap, which raises every ratio to a
+# power:
 
 # %%
 h = np.array([3.0, 1.0, 0.0, -1.0])  # (N,)
@@ -87,8 +88,8 @@ for N in (2, 4, 8, 64, 256):
     assert np.isclose(share_of_first(needed, N), 0.5)
 
 # %% [markdown]
-# The rival is not the runner-up but *everybody else together*: $p_1 = 1 / (1 + (N - 1)\,e^{-\text{gap}})$. What counts as
-# a large gap grows with N, like its logarithm.
+# The rival is not the runner-up but *everybody else together*: $p_1 = 1 / (1 + (N - 1)\,e^{-\text{gap}})$. What counts
+# as a large gap grows with N, like its logarithm.
 #
 # ## The level is lost
 #
@@ -130,8 +131,8 @@ with np.errstate(all="ignore"):  # numpy would warn: that is the subject here
         print("logits", logits, "  exponentials", np.exp(logits), "  probabilities", naive_softmax(np.array(logits)))
 
 # %% [markdown]
-# `inf` means: larger than any number of this format; ∞/∞ is no number (`nan`). Far below zero all exponentials become 0,
-# and 0/0 is none either. How soon that happens depends on the format: lesson 02b, which you can read at any time.
+# `inf` means: larger than any number of this format; ∞/∞ is no number (`nan`). Far below zero all exponentials become
+# 0, and 0/0 is none either. How soon that happens depends on the format: lesson 02b, which you can read at any time.
 #
 # The cure is the shift itself, used on purpose: subtract the largest logit first. Then no exponent is above 0, and the
 # sum is at least 1.
@@ -169,9 +170,10 @@ Live(
 # %% [markdown]
 # You should see, in this order:
 #
-# 1. The stored logits move, and with them max and LSE (the logarithm of the sum, below); no exponential, bar or dot does.
-# 2. Going up, the naive form gives up at a shift of 86 (the picture computes in float32). Going down, it has nothing but
-#    zeros to divide from −107, and from −103 its numbers are visibly wrong.
+# 1. The stored logits move, and with them max and LSE (the logarithm of the sum, below); no exponential, bar or dot
+#    does.
+# 2. Going up, the naive form gives up at a shift of 86 (the picture computes in float32). Going down, it has nothing
+#    but zeros to divide from −107, and from −103 its numbers are visibly wrong.
 
 
 # %%
@@ -241,10 +243,10 @@ assert log_sum_exp([0.0, -100.0, -100.0, -100.0]) < 1e-12
 # - what the router **says**: its largest probability;
 # - whether it is **right**: whether that expert's group is the one that the token was drawn from.
 #
-# For exactly this task the softmax is the true probability of each group. (The groups are equally frequent, the noise has
-# variance 1 in every entry and the centres are equally long, so the log-ratio of two groups is $x\cdot(c_i - c_j)$.) On
-# average it says 0.82, and it is right for 82 % of the tokens. Then we multiply `W_g` by 3, and, for comparison, by 1/3.
-# No first choice changes.
+# For exactly this task the softmax is the true probability of each group. (The groups are equally frequent, the noise
+# has variance 1 in every entry and the centres are equally long, so the log-ratio of two groups is $x\cdot(c_i -
+# c_j)$.) On average it says 0.82, and it is right for 82 % of the tokens. Then we multiply `W_g` by 3, and, for
+# comparison, by 1/3. No first choice changes.
 #
 # **Predict.** With `W_g` × 3, what is the mean of the largest probability, in per cent?
 
@@ -290,14 +292,15 @@ for scale in (1, 3):
     print(f"W_g × {scale}: stated {np.mean(sure, axis=0)[0]:.1%}, right {np.mean(sure, axis=0)[1]:.1%}")
 
 # %% [markdown]
-# Right is: a gate probability is a **share of the weight**. How much of the output that is depends on the expert's output, too. Nobody tells a router in training which expert is right,
-# and the number also sets how loud the expert is. Whether training still ends at a scale that makes it a confidence is
-# not measured here. Our toy has a truth only because we planted one.
+# Right is: a gate probability is a **share of the weight**. How much of the output that is depends on the expert's
+# output, too. Nobody tells a router in training which expert is right, and the number also sets how loud the expert is.
+# Whether training still ends at a scale that makes it a confidence is not measured here. Our toy has a truth only
+# because we planted one.
 #
 # ## All experts at once: the dense mixture
 #
-# The plainest use of these shares lets every expert work: $y = \sum_{i=1}^{N} p_i\,E_i(x)$. Here for the token of lesson
-# 01, beside its top-2 output.
+# The plainest use of these shares lets every expert work: $y = \sum_{i=1}^{N} p_i\,E_i(x)$. Here for the token of
+# lesson 01, beside its top-2 output.
 
 # %%
 x, W_g = worked_example()  # (d,), (d, N)
@@ -322,8 +325,8 @@ print(f"together they hold {p[p < 0.01].sum() / T:.0%} of all the weight")
 # why the next lessons select.
 #
 # > **Note** Some texts call this dense mixture "Soft MoE". Puigcerver et al. 2023 (arXiv:2308.00951) gave that name to
-# > something else: there each *expert* receives weighted averages of all tokens. In the dense mixture each token goes to
-# > the experts unmixed; only their outputs are averaged.
+# > something else: there each *expert* receives weighted averages of all tokens. In the dense mixture each token goes
+# > to the experts unmixed; only their outputs are averaged.
 #
 # ## Many tokens, a fresh router
 #
@@ -372,18 +375,19 @@ print(
 assert 0.9 < H.mean() / np.log(8) < 0.97
 
 # %% [markdown]
-# Near ln N: it starts out nearly undecided, though not quite. Below is the entropy of every one of the 1000 tokens. The slider
-# multiplies `W_g`, and with it every logit.
+# Near ln N: it starts out nearly undecided, though not quite. Below is the entropy of every one of the 1000 tokens. The
+# slider multiplies `W_g`, and with it every logit.
 #
-# **Before you move it:** which of the picture's three lines of text will stay the same at every scale above 0? Then find the scale at which the mean
-# entropy is half of ln 8. What happens at 0?
+# **Before you move it:** which of the picture's three lines of text will stay the same at every scale above 0? Then
+# find the scale at which the mean entropy is half of ln 8. What happens at 0?
 
 # %% name="picture-entropy"
 Live(lambda scale: entropy_svg(h_fresh, scale), scale=slider("scale of W_g", 1.0, 0.0, 10.0, 0.1))
 
 # %% [markdown]
 # You should see the heap leave the right edge, spread over the whole axis, then pile up at 0. The mean is one half of
-# ln 8 near a scale of 4.3, and not one first choice changes. At 0 all logits tie. Is that one lucky router? Five of them:
+# ln 8 near a scale of 4.3, and not one first choice changes. At 0 all logits tie. Is that one lucky router? Five of
+# them:
 
 
 # %%
@@ -432,8 +436,8 @@ plt.show()
 # You should see empty axes at first. With your lines: a curve that starts on the dashed line, at scale 0, falls all the
 # way, more than half of it before a scale of 5, and is below 0.2 at 30.
 #
-# > **Myth: "a low entropy shows that the router has learned to specialise."** Two lines: take the untrained router times
-# > 30.
+# > **Myth: "a low entropy shows that the router has learned to specialise."** Two lines: take the untrained router
+# > times 30.
 
 # %%
 print(f"untrained router × 30: entropy {entropy(30 * h_fresh).mean() / np.log(8):.1%} of ln 8")
@@ -444,7 +448,8 @@ print(
 assert entropy(30 * h_fresh).mean() < 0.1 * np.log(8)
 
 # %% [markdown]
-# Right is: entropy tells how decided a router is, not whether it decides well. Compare it only at equal N, and beside an untrained router of the same scale.
+# Right is: entropy tells how decided a router is, not whether it decides well. Compare it only at equal N, and beside
+# an untrained router of the same scale.
 #
 # ## Recap
 #
@@ -453,7 +458,7 @@ assert entropy(30 * h_fresh).mean() < 0.1 * np.log(8)
 # 2. Subtract the largest logit, and no exponential overflows. LSE lies between max and max + ln N.
 # 3. A probability is a share of the weight. Scaling `W_g` by a factor above 0 changes it, with the same choices.
 # 4. The dense mixture $\sum_i p_i E_i(x)$ runs all N experts, however small their shares.
-# 5. A fresh router's entropy is near ln N; a larger scale lowers it, and teaches it nothing.
+# 5. Drawn as torch draws it, a fresh router's entropy is near ln N; a larger scale lowers it, and teaches it nothing.
 #
 # **What this lesson cannot tell you:** how large the logits of a *trained* router are, or ought to be. That is what
 # training decides (lessons 07 and 08).
@@ -475,17 +480,18 @@ assert entropy(30 * h_fresh).mean() < 0.1 * np.log(8)
 #
 # <details><summary>Answer</summary>
 #
-# (a): it is exact. (b) makes all logits above 80 equal, so it changes the probabilities. (c) leaves a token whose shares
-# sum to 0.
+# (a): it is exact. (b) makes all logits above 80 equal, so it changes the probabilities. (c) leaves a token whose
+# shares sum to 0.
 #
 # </details>
 #
-# **3. Router A has a mean entropy of 0.3 nats, router B of 1.9, both with N = 8. What follows?** (a) A is trained better
-# (b) A is right more often (c) A gives its first choices larger shares
+# **3. Router A has a mean entropy of 0.3 nats, router B of 1.9, both with N = 8. What follows?** (a) A is trained
+# better (b) A is right more often (c) A gives its first choices larger shares
 #
 # <details><summary>Answer</summary>
 #
-# (c). (a): A may be an untrained router with a large scale. (b): scaling by a factor above 0 changes the entropy, and no choice.
+# (c). (a): A may be an untrained router with a large scale. (b): scaling by a factor above 0 changes the entropy, and
+# no choice.
 #
 # </details>
 #
@@ -529,8 +535,8 @@ assert route(tokens, zeros, k=2).selected.tolist() == [[0, 1]] * len(tokens)
 # noise in training, which breaks the ties.
 #
 # > **Myth: "standard initialisation ensures that all experts get tokens."** Compare the mean probability of each expert
-# > with its share of first choices, and that with throwing a fair die of N faces. Tokens first without, then with a part
-# > that they all share. Everything is divided by the fair share, so 1 is fair.
+# > with its share of first choices, and that with throwing a fair die of N faces. Tokens first without, then with a
+# > part that they all share. Everything is divided by the fair share, so 1 is fair.
 
 
 # %% name="deeper-myth-cell" tags=["deeper"]

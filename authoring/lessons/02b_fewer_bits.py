@@ -2,8 +2,8 @@
 # # 02b · Numbers with fewer bits (optional)
 #
 # **Can a router change its mind because its numbers are short?** Large models store most numbers in 16 bits. On paper
-# the softmax has one answer. Here you see where a format gives another one, which of these faults the stable form cures,
-# and which it cannot.
+# the softmax has one answer. Here you see where a format gives another one, which of these faults the stable form
+# cures, and which it cannot.
 #
 # You will be able to
 #
@@ -25,9 +25,10 @@ from moe_lessons.widgets.live import Live, choice, slider
 # %% [markdown]
 # ## Range and steps
 #
-# A floating-point number is a sign, some significant bits (binary digits, from the first 1 on), and a power of two. More bits for the power: a wider range.
-# More significant bits: finer steps. numpy knows float16, float32 and float64. bfloat16, which most language models are
-# trained in, is float32 with its lower half cut off: the same range, and 8 significant bits.
+# A floating-point number is a sign, some significant bits (binary digits, from the first 1 on), and a power of two.
+# More bits for the power: a wider range. More significant bits: finer steps. numpy knows float16, float32 and float64.
+# bfloat16, which most language models are trained in, is float32 with its lower half cut off: the same range, and 8
+# significant bits.
 #
 # **Predict.** With 8 significant bits, numbers from 128 (2 to the 7) to 256 lie how far apart?
 
@@ -76,9 +77,9 @@ Live(
 # You should see, in this order:
 #
 # 1. Going up, the naive form **overflows** at a shift of 86 in float32 and of 8 in float16. In float16 at 8 each
-#    exponential still fits but their sum does not; a finite number over ∞ is 0, so the shares sum to 0 and nothing warns
-#    you. Going down, the exponentials **underflow**: there is nothing but zeros from −107 in float32, from −21 in float16. Before
-#    that, from −103 and −16, the shares are visibly wrong. Silent wrong numbers are worse than `nan`.
+#    exponential still fits but their sum does not; a finite number over ∞ is 0, so the shares sum to 0 and nothing
+#    warns you. Going down, the exponentials **underflow**: there is nothing but zeros from −107 in float32, from −21 in
+#    float16. Before that, from −103 and −16, the shares are visibly wrong. Silent wrong numbers are worse than `nan`.
 # 2. The stable form cures both, and not the third: **rounding**. Near 120 bfloat16 stores steps of 0.5, so small gaps
 #    are gone before the softmax begins.
 
@@ -124,17 +125,17 @@ assert [p[-1].round(3) for p in (softmax(large), softmax(stored), softmax(lowere
 ]
 
 # %% [markdown]
-# More than a third of the probability is gone; small logits keep it. Right is: the stable form cures what happens
-# *inside* the softmax. What came in rounded stays rounded.
+# More than a third of the probability is gone; small logits keep it. Right is: the stable form cures overflow and empty
+# sums. What came in rounded stays rounded.
 #
 # ## The selection
 #
-# Does it matter *who* is chosen? Different logits that are stored as equal ones tie, and a tie is broken by index, not by
-# merit. Two ways lead there. Rounding makes **logits** tie. And underflow makes **probabilities** tie: far below the best,
-# all are 0. So, two counts, each with the choices of the exact logits as its baseline.
+# Does it matter *who* is chosen? Different logits that are stored as equal ones tie, and a tie is broken by index, not
+# by merit. Two ways lead there. Rounding makes **logits** tie. And underflow makes **probabilities** tie: far below the
+# best, all are 0. So, two counts, each with the choices of the exact logits as its baseline.
 #
-# **Predict.** 64 experts, standard normal logits, k = 2. Stored in bfloat16 in place of 64 bits: of 100 tokens, how many
-# get another pair?
+# **Predict.** 64 experts, standard normal logits, k = 2. Stored in bfloat16 in place of 64 bits: of 100 tokens, how
+# many get another pair?
 
 # %% name="predict-flips" tags=["predict"]
 my_flips = ...  # tokens of 100
@@ -191,12 +192,12 @@ assert min(changed) > 0
 assert max(tied) == 0
 
 # %% [markdown]
-# No ties, and other pairs all the same: rounded inputs put close scores into another order, and no format of the product
-# brings it back.
+# No ties, and other pairs all the same: rounded inputs put close scores into another order, and no format of the
+# product brings it back.
 #
-# > **Note** Three remedies are in use. Routers compute in float32 while the rest of the model stays in bfloat16 (Fedus et
-# > al. 2021, arXiv:2101.03961, whose run in bfloat16 alone diverged). A *z-loss* in training keeps logits small, where
-# > numbers lie close together: that is the reason Zoph et al. give for it. And selecting on logits.
+# > **Note** Three remedies are in use. Routers compute in float32 while the rest of the model stays in bfloat16 (Fedus
+# > et al. 2021, arXiv:2101.03961, whose run in bfloat16 alone diverged). A *z-loss* in training keeps logits small,
+# > where numbers lie close together: that is the reason Zoph et al. give for it. And selecting on logits.
 #
 # ## Recap
 #
@@ -207,7 +208,7 @@ assert max(tied) == 0
 #    probabilities by underflow. And rounded inputs put scores into another order without a tie. Select on logits, and
 #    compute them in float32 from `x` and `W_g` on.
 #
-# **What this lesson cannot tell you:** whether a *trained* model gets worse by it. Here logits are random, and we counted
-# changes, not losses.
+# **What this lesson cannot tell you:** whether a *trained* model gets worse by it. Here logits are random, and we
+# counted changes, not losses.
 #
 # The code you used: [](module:precision). Lesson 03 goes on where lesson 02 ended.

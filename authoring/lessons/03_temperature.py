@@ -37,7 +37,7 @@ holds = {}  # which of the sentences below turn out to be true
 # - **b** Raising τ never lowers the entropy.
 # - **c** Noise is added to the logits, and the sum is divided by τ: a higher τ makes the choice more random.
 # - **d** There are routers without noise in which τ decides which experts run.
-# - **e** Whatever a router without noise or bias does at a fixed τ, another `W_g` does without τ.
+# - **e** Whatever a router computes from h/τ at a fixed τ, another `W_g` computes without τ.
 #
 # **Predict.** Which of them hold? Type their letters in one word, such as `"ac"`. The cells below measure each, and the
 # end of the lesson settles the bet.
@@ -132,9 +132,9 @@ Live(
 # You should see that p and weight change, and the marks under *kept* never do. Only E2 has a hill. In the tie with
 # k = 1, E1 is kept: of equal logits the lower index comes first, at every τ.
 #
-# At the top of the hill the mean logit $\bar h = \sum_j p_j h_j$ (each logit weighted by its probability) equals E2's own,
-# 0.30. That is no accident. Raising τ pulls every $h_i/\tau$ towards 0, a large one most. But the softmax knows only
-# differences. So what counts is who loses more *than the average*. First in numbers: τ goes from 1 to 1.01.
+# At the top of the hill the mean logit $\bar h = \sum_j p_j h_j$ (each logit weighted by its probability) equals E2's
+# own, 0.30. That is no accident. Raising τ pulls every $h_i/\tau$ towards 0, a large one most. But the softmax knows
+# only differences. So what counts is who loses more *than the average*. First in numbers: τ goes from 1 to 1.01.
 
 # %% name="see-slope"
 p, p_after = tempered(h, 1.0), tempered(h, 1.01)  # (N,) each
@@ -147,13 +147,13 @@ assert np.allclose(100 * (p_after - p), p * (mean_logit - h), rtol=0.1)
 assert round(p[2] * (mean_logit - h[2]), 3) == -0.116
 
 # %% [markdown]
-# Read the row of E3: its logit is 0.320 above the mean. Times its p that is −0.116, the **slope**: per unit of τ. τ rose
-# by 0.01, so p changes by about a hundredth of the slope. In general
+# Read the row of E3: its logit is 0.320 above the mean. Times its p that is −0.116, the **slope**: per unit of τ. τ
+# rose by 0.01, so p changes by about a hundredth of the slope. In general
 #
 # $$\frac{\partial p_i}{\partial \tau} = \frac{p_i\,(\bar h - h_i)}{\tau^2}.$$
 #
-# Experts with a logit above the mean give, those below receive. The mean itself falls as τ rises. At a low τ it lies above
-# 0.30, and E2 receives. It passes 0.30 on its way, and from then on E2 gives, too.
+# Experts with a logit above the mean give, those below receive. The mean itself falls as τ rises. At a low τ it lies
+# above 0.30, and E2 receives. It passes 0.30 on its way, and from then on E2 gives, too.
 #
 # And the entropy? In the picture it climbs from 0 to ln 4. Could other logits make it turn back? Here are 200 random
 # routers for each of five seeds, at 100 temperatures.
@@ -174,7 +174,8 @@ assert holds["b"]
 #
 # ## Does it explore?
 #
-# > **Myth: "a higher temperature makes the router explore other experts."** Take the worked example at 200 temperatures.
+# > **Myth: "a higher temperature makes the router explore other experts."** Take the worked example at 200
+# > temperatures.
 
 # %%
 runs = {tau: route(x, W_g, k=2, temperature=tau) for tau in np.geomspace(0.001, 1000, 200)}
@@ -192,9 +193,9 @@ assert 0.005 < route(x, W_g, k=2, temperature=0.05).weights[1] < 0.015
 # (On paper. In a computer two small probabilities can round to one number, so code selects on the logits: exercise 3.5
 # and [](lesson:02b).)
 #
-# Chance does change the selection: noise on the scores. Add Gaussian noise (standard deviation 1), either to the logits,
-# and divide the *sum* by τ, or to h/τ. At τ = 1 both are one: of tokens with 8 experts 71 % get another pair of experts than
-# without noise. Divided as a sum, it stays so.
+# Chance does change the selection: noise on the scores. Add Gaussian noise (standard deviation 1), either to the
+# logits, and divide the *sum* by τ, or to h/τ. At τ = 1 both are one: of tokens with 8 experts 71 % get another pair of
+# experts than without noise. Divided as a sum, it stays so.
 #
 # **Predict.** With the noise added to h/τ: how many per cent at τ = 4?
 
@@ -245,15 +246,16 @@ assert round(np.mean(moved["(h + noise)/τ", 1])) == 71
 
 # %% [markdown]
 # Noise first, τ after: noise explores, and **τ still changes nothing**, for it divides noise and gaps alike. Only noise
-# added *after* the division counts for more as τ rises, up to blind choice. So ask of any "temperature for exploration":
-# where is the noise? (The noisy router of Shazeer et al. 2017, arXiv:1701.06538, adds it to the logits. A τ after that
-# would change no choice.)
+# added *after* the division counts for more as τ rises, up to blind choice. So ask of any "temperature for
+# exploration": where is the noise? (The noisy router of Shazeer et al. 2017, arXiv:1701.06538, adds it to the logits. A
+# τ after that would change no choice.)
 #
 # ## A bias on the scores
 #
 # Noise is one thing that can be added to scores. Another is a **bias**: one number per expert. DeepSeek-V3
-# (arXiv:2412.19437) selects the best of $\text{sigmoid}(h_i) + b_i$ (within its best groups, left out here). The loss does not train this b. A simple rule
-# raises it for experts that get too few tokens (lesson 10). There is no chance in it.
+# (arXiv:2412.19437) selects the best of $\text{sigmoid}(h_i) + b_i$ (within its best groups, left out here). The loss
+# does not train this b. A simple rule raises it for experts that get too few tokens (lesson 10). There is no chance in
+# it.
 #
 # Put a τ into that: select the two best of $\text{sigmoid}(h_i/\tau) + b_i$, of 16 experts. The biases have a standard
 # deviation of 0.1.
@@ -295,7 +297,7 @@ assert 0.6 < np.mean(against_1["sigmoid(h/τ) + b", 4]) / 100 < 0.75
 # many are near 1, and again the biases decide. (A sum over scores adds, too: DeepSeek-V3 scores a group by the
 # sum of its best two.)
 #
-# DeepSeek-V3 has no τ. But a larger or smaller `W_g` does the same to it, until its rule has moved b again. So its choice
+# DeepSeek-V3 has no τ. But a larger or smaller `W_g` does the same to it (its rule then moves b, too). So its choice
 # hangs on the scale of the logits.
 #
 # ## A threshold in place of k
@@ -365,8 +367,9 @@ assert (np.abs(won["Gumbel"] - p) < margin).all()
 assert (np.abs(won["Gauss"] - p)[:, [0, 1, 3]] > margin[[0, 1, 3]]).all()
 
 # %% [markdown]
-# As often as the softmax says, and so for every expert. Gaussian noise of the same size misses E1, E2 and E4. Taking the largest with Gumbel noise *is* a draw from the softmax: the **Gumbel-max trick** (why: under *deeper*).
-# Here the word temperature earns its name. At a low τ a draw nearly always takes the best, at a high τ anything.
+# As often as the softmax says, and so for every expert. Gaussian noise of the same size misses E1, E2 and E4. Taking
+# the largest with Gumbel noise *is* a draw from the softmax: the **Gumbel-max trick** (why: under *deeper*). Here the
+# word temperature earns its name. At a low τ a draw nearly always takes the best, at a high τ anything.
 #
 # A chat model draws its next word in this way. Logits for six words, made up, with ten draws at each τ; beside them
 # the words a *router* would select if they were experts, with k = 2.
@@ -384,7 +387,7 @@ for tau in (0.2, 1.0, 5.0):
 
 # %% [markdown]
 # Same formula, different last step. A chat model *draws*, so τ decides what comes out. A router takes the top k, as
-# "greedy" decoding takes the top word. Whoever knows τ from chat models expects of it what only a draw can do.
+# "greedy" decoding takes the top word. Whoever knows τ from chat models expects of it what top-k by logits cannot do.
 #
 # ## τ and W_g
 #
@@ -410,10 +413,10 @@ assert holds["e"]
 # constant τ adds no router that was not there before.
 #
 # And in training? There too it is only another start and another learning rate for `W_g`, on a condition: nothing else
-# acts on `W_g` or h *before* the division. Three things may: **weight decay**, which makes every number of `W_g` a little
-# smaller at each step; a **z-loss**, a penalty on large logits (lesson 07); and noise on h. Then their strengths have to
-# change as well. A *deeper* cell works it out, also for Adam. A τ that *changes* during training ("annealing") is another
-# matter: its usual shapes are in a *deeper* cell, what they do in training is in lesson 08.
+# acts on `W_g` or h *before* the division. Three things may: **weight decay**, which makes every number of `W_g` a
+# little smaller at each step; a **z-loss**, a penalty on large logits (lesson 07); and noise on h. Then they have to
+# change as well. A *deeper* cell works it out, also for Adam. A τ that *changes* during training ("annealing") is
+# another matter: its usual shapes are in a *deeper* cell, what they do in training is in lesson 08.
 #
 # ## The bet
 
@@ -434,20 +437,20 @@ else:
 #
 # 1. τ → 0 leaves the largest logit (ties share), τ → ∞ makes all equal, and the entropy only rises. A probability
 #    rises where its logit is below the mean logit, and falls where it is above.
-# 2. For a given x, τ changes no top-k choice by the logits. It changes the choice where something is added after the division,
-#    such as a bias, and the number of experts where a threshold on p decides.
+# 2. For a given x, τ changes no top-k choice by the logits. It changes the choice where something is added after the
+#    division, such as a bias, and the number of experts where a threshold on p decides.
 # 3. Noise changes a choice. τ counts for it only if the noise comes after the division.
 # 4. The largest of h/τ + Gumbel noise is a draw from the softmax. A chat model draws; a router takes the top k.
 # 5. A constant τ is `W_g` divided by τ. In training it is another start and another rate, if nothing else acts before
 #    the division.
 #
-# **What this lesson cannot tell you:** whether exploring is worth it, and whether annealing helps. Both need a router in
-# training (lesson 08).
+# **What this lesson cannot tell you:** whether exploring is worth it, and whether annealing helps. Both need a router
+# in training (lesson 08).
 #
 # ## Quiz
 #
-# **1. A router with k = 2, without noise and bias, gets one x at τ = 1 and at τ = 3. What differs?** (a) which experts run
-# (b) their weights (c) both
+# **1. A router with k = 2, without noise and bias, gets one x at τ = 1 and at τ = 3. What differs?** (a) which experts
+# run (b) their weights (c) both
 #
 # <details><summary>Answer</summary>
 #
@@ -503,10 +506,10 @@ for tau in (0.25, 1.0, 4.0):
 # %% [markdown] name="deeper-race" tags=["deeper"]
 # ## Deeper: why Gumbel noise is the right noise
 #
-# Turn it round: the largest $h_i/\tau + G_i$ has the smallest $e^{-h_i/\tau - G_i} = e^{-h_i/\tau} \cdot (-\ln U_i)$. And
-# −ln U is a waiting time: that of an alarm clock which rings at a constant rate. Multiplied by $e^{-h_i/\tau}$ it rings at
-# rate $e^{h_i/\tau}$. Of several such clocks, each is the first with a chance in proportion to its rate. That is the
-# softmax.
+# Turn it round: the largest $h_i/\tau + G_i$ has the smallest $e^{-h_i/\tau - G_i} = e^{-h_i/\tau} \cdot (-\ln U_i)$.
+# And −ln U is a waiting time: that of an alarm clock which rings at a constant rate. Multiplied by $e^{-h_i/\tau}$ it
+# rings at rate $e^{h_i/\tau}$. Of several such clocks, each is the first with a chance in proportion to its rate. That
+# is the softmax.
 
 # %% name="deeper-race-cell" tags=["deeper"]
 rates = np.exp(h / 0.5)  # (N,)
@@ -518,9 +521,9 @@ for seed in range(3):
 # %% [markdown] name="deeper-training" tags=["deeper"]
 # ## Deeper: a constant τ in training
 #
-# You train `W_g` with τ = 2 by gradient descent with learning rate 0.4: after each step, $W_g - 0.4\, \partial L/\partial
-# W_g$ is the new $W_g$. Someone else starts at $V = W_g/2$, has no temperature, and wants the same router as you after
-# every step.
+# You train `W_g` with τ = 2 by gradient descent with learning rate 0.4: after each step, $W_g - 0.4\, \partial
+# L/\partial W_g$ is the new $W_g$. Someone else starts at $V = W_g/2$, has no temperature, and wants the same router as
+# you after every step.
 #
 # **Predict.** Which learning rate do they need?
 
@@ -528,8 +531,8 @@ for seed in range(3):
 my_rate = ...  # a number
 
 # %% [markdown] name="deeper-rate" tags=["deeper"]
-# The loss below is a number for each expert and token, weighted by p. Its slopes are taken by small steps, so no formula
-# is needed. Four things may be added:
+# The loss below is a number for each expert and token, weighted by p. Its slopes are taken by small steps, so no
+# formula is needed. Four things may be added:
 #
 # - **weight decay**: each step also takes the same small share off every number of `W_g`;
 # - **noise** on h, before the division;
@@ -583,12 +586,13 @@ assert max(gaps[name] for name in same) < 1e-5
 assert min(gap for name, gap in gaps.items() if name not in same) > 0.01
 
 # %% [markdown] name="deeper-rate-right" tags=["deeper"]
-# With η for your rate, it is η/τ². One 1/τ is in your slope (a step of `W_g` moves h/τ by less), the other one comes in because V is τ times
-# smaller than `W_g`, so equal steps must be, too. Adam cancels the first: there it is η/τ.
+# With η for your rate, it is η/τ². One 1/τ is in your slope (a step of `W_g` moves h/τ by less), the other one comes in
+# because V is τ times smaller than `W_g`, so equal steps must be, too. Adam cancels the first: there it is η/τ.
 #
 # So **a constant τ is a starting scale and a learning rate under another name, if nothing else acts before the
-# division.** If something does, its strength must change too: weight decay in the loss times τ², noise divided by τ. For the z-loss
-# no strength will do: it must be given h/τ. (Gradient clipping sees the slopes, and must change with them.)
+# division.** If something does, its strength must change too: weight decay in the loss times τ², noise divided by τ.
+# For the z-loss no strength will do: it must be given h/τ. (Gradient clipping sees the slopes, and must change with
+# them.)
 
 # %% [markdown] name="deeper-schedules" tags=["deeper"]
 # ## Deeper: a τ that falls

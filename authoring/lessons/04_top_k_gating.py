@@ -79,7 +79,7 @@ print("e to the 0 is", np.exp(0.0), "  e to the −∞ is", np.exp(-np.inf))
 # Right is: the *weights* of cut experts are zero. So set logits to −∞ before the softmax, or weights to 0 after it.
 #
 # Leaked weight goes one of two ways. Either all N experts must run, and the saving is gone; or only k run, and that
-# share of the output is missing. How large is it? 1,000 tokens with random logits (standard deviation 1), two kept:
+# share of the weight is missing. How large is it? 1,000 tokens with random logits (standard deviation 1), two kept:
 
 
 # %%
@@ -136,8 +136,8 @@ Live(
 # Mixtral appears twice: two programs for the same trained model, one with form A and one with B′. Is one of them
 # wrong? A looks at the kept logits only. In B and B′ all four go into the softmax.
 #
-# **Predict.** The worked example, k = 2, form B: E3 has the weight .363. The logit of E1, which is cut, rises from −0.18
-# to 0.10; E1 stays cut. Which weight has E3 then?
+# **Predict.** The worked example, k = 2, form B: E3 has the weight .363. The logit of E1, which is cut, rises from
+# −0.18 to 0.10; E1 stays cut. Which weight has E3 then?
 
 # %% name="predict-cut-logit" tags=["predict"]
 my_weight_of_E3 = ...  # a number
@@ -191,8 +191,8 @@ assert np.isclose(softmax([1.0, 0.0])[0], np.e / (np.e + 1))
 # - `routed_scaling_factor`: a constant that multiplies the weights in the end.
 # - `n_group` and `topk_group`: the experts lie in groups (of machines), and a token chooses only within its best
 #   groups. This restricts the choice, not the sharing.
-# - `scoring_func`: *softmax*, or a **sigmoid** for each expert alone, $s_i = 1/(1 + e^{-h_i})$. Then the kept scores are
-#   divided by their sum.
+# - `scoring_func`: *softmax*, or a **sigmoid** for each expert alone, $s_i = 1/(1 + e^{-h_i})$. Then the kept scores
+#   are divided by their sum.
 #
 # An empty place means that there is no such key: the program decides, and you have to read it.
 #
@@ -228,8 +228,8 @@ assert np.allclose(sigmoid_gate(h - 20, 2), gate_weights(h, 2), atol=1e-8)
 
 # %% [markdown]
 # A sigmoid sees the level. For high logits all scores are near 1, and the shares near equal; for low ones a sigmoid is
-# all but $e^{h}$, and the weights come near those of A. (DeepSeek-V3 chooses by $s_i$ plus a bias, lessons 03 and 10; the
-# weights are without it.)
+# all but $e^{h}$, and the weights come near those of A. (DeepSeek-V3 chooses by $s_i$ plus a bias, lessons 03 and 10;
+# the weights are without it.)
 #
 # ## How much is kept
 #
@@ -257,8 +257,8 @@ for N, k in ((8, 1), (8, 2), (64, 2), (64, 8)):
     assert (N, k) != (64, 2) or max(cells[1]) < 0.2
 
 # %% [markdown]
-# At scale 1 the best two of 64 hold less than a fifth. The table shows three things that decide: how many you keep, of how
-# many, and how large the logits are. (Independent normal logits are a stand-in for a router's.)
+# At scale 1 the best two of 64 hold less than a fifth. The table shows three things that decide: how many you keep, of
+# how many, and how large the logits are. (Independent normal logits are a stand-in for a router's.)
 #
 # **Question for the picture:** is the weight that form B hands out the same for every token? With 8 experts, which
 # scales and which k make the band narrow? Where do all three forms agree?
@@ -278,8 +278,8 @@ Live(
 
 # %% [markdown]
 # You should see a wide band at scale 1: under B some tokens get far more weight than others. It narrows at a small
-# scale (every token gets about k/N) and at a large k (about 1); the largest scale narrows it from k = 2 on, and most at k = 4. At
-# k = N nothing is cut, and all forms are the plain softmax.
+# scale (every token gets about k/N) and at a large k (about 1); the largest scale narrows it from k = 2 on, and most at
+# k = 4. At k = N nothing is cut, and all forms are the plain softmax.
 #
 # ## Is the output too small?
 #
@@ -297,9 +297,9 @@ assert np.allclose(y_B, p[[2, 1]].sum() * y_A)
 # %% [markdown]
 # Right is: the same direction, times the kept mass. Two things are in that factor. Its *mean* is a constant, such as
 # `routed_scaling_factor`. Experts can absorb a constant, in principle: they are learned and can be larger. In practice
-# it is a starting size and a learning rate, as τ was for `W_g` (lesson 03). With a factor of 16 the layer's output begins
-# 16 times as large, beside the residual stream that it is added to, and the same step of the experts' weights moves it 16
-# times as far. Lesson 08 trains with 1/16 and with 16 in a *deeper* cell, and measures what that costs.
+# it is a starting size and a learning rate, as τ was for `W_g` (lesson 03). With a factor of 16 the layer's output
+# begins 16 times as large, beside the residual stream that it is added to, and the same step of the experts' weights
+# moves it 16 times as far. Lesson 08 trains with 1/16 and with 16 in a *deeper* cell, and measures what that costs.
 #
 # What *changes* from token to token says something: where the router is unsure, the layer writes more softly. Switch,
 # OLMoE and DeepSeek-V2 are trained this way.
@@ -326,14 +326,14 @@ print(f"{'sigmoid':<20} weight of E3: {sigmoid_gate(h, 1)[2]:.3f} -> {sigmoid_ga
 # %% [markdown]
 # One number divided by itself is 1. Wherever the kept weights are divided by their sum, a single weight is exactly 1,
 # and its slope exactly 0: whatever the loss says about the expert's work, none of it reaches the router through the
-# gate. Such a router stays as it began, unless something else pushes it. In B the weight is $p_i$, and it moves. That is
-# why Switch does not renormalise. Lesson 07 follows these slopes into the router.
+# gate. Such a router stays as it began, unless something else pushes it. In B the weight is $p_i$, and it moves. That
+# is why Switch does not renormalise. Lesson 07 follows these slopes into the router.
 #
 # ## Equal logits
 #
-# Routers have been started at `W_g = 0`. Then all logits tie, and the rule for ties decides for everyone. The course's rule
-# is: **the lower index comes first**. Another program finds the k best of 8 in its own way: it sorts the logits upwards,
-# equals staying in their order, and takes the last k, `np.argsort(h, kind="stable")[-k:]`.
+# Routers have been started at `W_g = 0`. Then all logits tie, and the rule for ties decides for everyone. The course's
+# rule is: **the lower index comes first**. Another program finds the k best of 8 in its own way: it sorts the logits
+# upwards, equals staying in their order, and takes the last k, `np.argsort(h, kind="stable")[-k:]`.
 #
 # **Predict.** Which expert does that program choose for k = 1?
 
@@ -351,8 +351,8 @@ assert counts.tolist() == [1000, 1000, 0, 0, 0, 0, 0, 0]
 assert from_the_end.tolist() == [6, 7]
 
 # %% [markdown]
-# The same weights, and no token goes to the same expert in both programs. Neither rule is a law: `torch.topk` promises no
-# order among equals, nor does `np.argsort` without `kind="stable"`. (Numbers with fewer bits make ties common:
+# The same weights, and no token goes to the same expert in both programs. Neither rule is a law: `torch.topk` promises
+# no order among equals, nor does `np.argsort` without `kind="stable"`. (Numbers with fewer bits make ties common:
 # [](lesson:02b).) Shazeer et al. started with zeros, too, but with noise on top, which spreads the tokens (*deeper*).
 #
 # ## The Gating Network Visualizer
@@ -388,7 +388,7 @@ visualizer
 # 2. A (cut, softmax) and B′ (softmax, cut, divide) are one function. B (softmax, cut) keeps the probabilities. The two
 #    bugs of the beginning: a mask of 0, and a second softmax over probabilities.
 # 3. The kept mass depends on k, N and the size of the logits, and varies from token to token. In B it scales the
-#    output. That is no flaw; but a model has to be run in the form that it was trained with.
+#    output. That is no bug; but a model has to be run in the form that it was trained with.
 # 4. With k = 1 a renormalised weight is always 1, with slope 0. Ties go by a rule you must know: here, the lower index.
 # 5. `norm_topk_prob` tells B from B′, `scoring_func` softmax from sigmoid, `routed_scaling_factor` is a constant on the
 #    weights, and `n_group`, `topk_group` restrict the choice.
@@ -407,9 +407,9 @@ visualizer
 #
 # </details>
 #
-# **2. You load OLMoE, trained with form B, into code that renormalises. What happens in its first sparse layer?** (a) nothing, the ratio between
-# experts is the same (b) the layer's outputs become too large, by a factor that varies from token to token (c) other
-# experts are selected
+# **2. You load OLMoE, trained with form B, into code that renormalises. What happens in its first sparse layer?** (a)
+# nothing, the ratio between experts is the same (b) the layer's outputs become too large, by a factor that varies from
+# token to token (c) other experts are selected
 #
 # <details><summary>Answer</summary>
 #
@@ -439,8 +439,8 @@ visualizer
 # ## Deeper: a first look at noise
 #
 # In training Shazeer et al. add a random number to every logit, drawn anew for every token and expert. Its size is
-# learned, too: $H_i = (xW_g)_i + \varepsilon_i \cdot \mathrm{softplus}\big((xW_{noise})_i\big)$, with $\varepsilon_i$ standard
-# normal and $\mathrm{softplus}(z) = \ln(1 + e^z)$, which is always positive. Both matrices start at zero.
+# learned, too: $H_i = (xW_g)_i + \varepsilon_i \cdot \mathrm{softplus}\big((xW_{noise})_i\big)$, with $\varepsilon_i$
+# standard normal and $\mathrm{softplus}(z) = \ln(1 + e^z)$, which is always positive. Both matrices start at zero.
 #
 # Noise is for training only. **Left on when the model is used**, the same token can go to other experts from one pass
 # to the next. We send 2,000 tokens through a random router twice (N = 8, d = 16) and count.
@@ -469,16 +469,16 @@ for size in (0.0, 0.1, np.log(2)):
         assert size < 0.5 or min(moved) > 0.4
 
 # %% [markdown] name="deeper-noise-right" tags=["deeper"]
-# Without noise none moves: that is the baseline. At the starting size about half of the tokens or more do. What noise is
-# *for* comes in lesson 09.
+# Without noise none moves: that is the baseline. At the starting size about half of the tokens or more do. What noise
+# is *for* comes in lesson 09.
 
 # %% [markdown] name="deeper-change" tags=["deeper"]
 # ## Deeper: what it costs to change the form
 #
 # Layers with 8 experts and k = 2 were trained, router and experts together, in form A or in form B (the task is that of
-# lesson 08), for 400 and for 1,200 steps, with ten seeds. Then each was tested in both forms. The control: the output in
-# the other form times the best constant, found on the training tokens.
-# `python -m moe_lessons.experiments.changed_form` does it again.
+# lesson 08), for 400 and for 1,200 steps, with ten seeds. Then each was tested in both forms. The control: the output
+# in the other form times the best constant, found on the training tokens. `python -m
+# moe_lessons.experiments.changed_form` does it again.
 
 # %% name="deeper-change-cell" tags=["deeper"]
 table = load_results()

@@ -48,7 +48,8 @@ Picture(block_svg([0, 0.7, 0, 0.3]))  # gate weights of four experts
 
 # %% [markdown]
 # You should see that x is not the token's embedding. It is norm(r) *after* attention, so the router sees context, and
-# the experts get the same x. What the layer returns is *added* to r: where it returns zeros, the token passes unchanged.
+# the experts get the same x. What the layer returns is *added* to r: where it returns zeros, the token passes
+# unchanged.
 #
 # ## The router, from scratch
 #
@@ -115,9 +116,9 @@ assert expert(x, W1, W2).tolist() == [3.0, -1.0]
 #
 # $$E(x) = \big(\mathrm{silu}(x W_1) \odot x W_3\big)\, W_2$$
 #
-# A **FLOP** is one multiplication or one addition. Each number of a matrix costs one of each per token: two FLOPs. Forward
-# that is **4·d·d_ff** for ReLU (two matrices) and **6·d·d_ff** for SwiGLU. The backward pass makes two products for each
-# one forward.
+# A **FLOP** is one multiplication or one addition. Each number of a matrix costs one of each per token: two FLOPs.
+# Forward that is **4·d·d_ff** for ReLU (two matrices) and **6·d·d_ff** for SwiGLU. The backward pass makes two products
+# for each one forward.
 #
 # ## The layer, in plain loops
 #
@@ -228,8 +229,8 @@ for version in (by_expert, by_slices):
 # Only rounding (float64). Now the way of every row.
 #
 # **Question for the picture:** go through the steps 1 to 4. Whose lines does step 4 retrace? Then: what do the loads
-# sum to when you change N or the seed? Which settings make all loads equal, whatever the seed? Which make sure that some
-# expert is empty?
+# sum to when you change N or the seed? Which settings make all loads equal, whatever the seed? Which make sure that
+# some expert is empty?
 
 
 # %% name="picture-dispatch"
@@ -251,18 +252,18 @@ Live(
 
 # %% [markdown]
 # You should see that step 4 sends each row back to where step 2 took it from. The loads always sum to T·k. With
-# k = N = 3 every expert gets every token: all loads are T, the dense mixture of lesson 02. With T·k below N someone must
-# stay empty, a dashed box (T = 2, N = 8).
+# k = N = 3 every expert gets every token: all loads are T, the dense mixture of lesson 02. With T·k below N someone
+# must stay empty, a dashed box (T = 2, N = 8).
 #
 # ## The race
 #
 # A training step cannot do without the **active matrix products**: T·k rows times two matrices forward, and four
 # products of that size backward. We time just these six, on one large block of rows, with the matrices of one expert:
-# our limit. To be fair, all versions run in turns, in changing order: a machine that slows down then slows all alike. You
-# will see medians and quartiles, of forward plus backward, on one thread.
+# our limit. To be fair, all versions run in turns, in changing order: a machine that slows down then slows all alike.
+# You will see medians and quartiles, of forward plus backward, on one thread.
 #
-# Three more run: the package's `Experts`, which sorts as `by_slices` does; `by_slices` with k = N, every expert on every
-# token; and one dense FFN of an expert's size.
+# Three more run: the package's `Experts`, which sorts as `by_slices` does; `by_slices` with k = N, every expert on
+# every token; and one dense FFN of an expert's size.
 #
 # **Predict.** 1,024 tokens, 8 experts, k = 2, d = 128, d_ff = 256. How many times the limit does `by_token` take?
 
@@ -344,8 +345,8 @@ assert max(medians[32]["by_slices"], medians[32]["Experts (package)"]) < medians
 
 # %% [markdown]
 # You should see (on our machine each time): `by_token` takes by far the longest. With k = N the time
-# grows with N, as the work does. `by_expert` grows too, though its work does not, and at N = 32 the two that gather and
-# add *once* are faster. (What they take above 1: *deeper*.)
+# grows with N, as the work does. `by_expert` grows too, though its matrix products do not, and at N = 32 the two that
+# gather and add *once* are faster. (What they take above 1: *deeper*.)
 #
 # > **Myth: "top-2 of 8 makes the layer four times faster."** Four is N/k. Faster than *what*? See the last line.
 #
@@ -419,9 +420,9 @@ for N in (8, 32):
 
 # %% [markdown]
 # Right is: N indexings make N gradients of full size, nearly all zeros, which are then added up: N times the bytes of
-# `w`, however few the tokens. `unbind` is one operation; its gradient is `w` once. So: **unbind before the loop, or keep
-# one parameter per expert.** A test of outputs, or of the forward time, never finds this. `x[t]` in a loop is the same
-# trap: `by_expert` walks into it, and copies all of y at each turn. Both grow with N.
+# `w`, however few the tokens. `unbind` is one operation; its gradient is `w` once. So: **unbind before the loop, or
+# keep one parameter per expert.** A test of outputs, or of the forward time, never finds this. `x[t]` in a loop is the
+# same trap: `by_expert` walks into it, and copies all of y at each turn. Both grow with N.
 #
 # ## Uneven loads, empty experts
 #
@@ -444,8 +445,8 @@ print(f"all to two takes {uneven:.2f} times as long as even")
 assert uneven < 1.5
 
 # %% [markdown]
-# The same rows, in fewer and longer slices: on one processor uneven loads hardly matter at this size. An expert without rows
-# gets a gradient of zeros. (Under Adam, which remembers earlier gradients, it may move all the same: *deeper*.)
+# The same rows, in fewer and longer slices: on one processor uneven loads hardly matter at this size. An expert without
+# rows gets a gradient of zeros. (Under Adam, which remembers earlier gradients, it may move all the same: *deeper*.)
 #
 # **What one processor does not show.** Large models keep their experts on many machines.
 #
@@ -515,8 +516,8 @@ assert (c.d_model, c.d_ff, c.num_experts, c.top_k) == (7168, 2048, 256, 8)
 #
 # </details>
 #
-# **2. 16 experts, k = 4. Against which layer does yours do a quarter of the expert work?** (a) a dense FFN of one expert's
-# width (b) all 16 experts run for every token (c) the same layer with k = 1
+# **2. 16 experts, k = 4. Against which layer does yours do a quarter of the expert work?** (a) a dense FFN of one
+# expert's width (b) all 16 experts run for every token (c) the same layer with k = 1
 #
 # <details><summary>Answer</summary>
 #
@@ -604,8 +605,8 @@ assert any(moved for moved, _, _ in found["embedding and norm(r)"])
 # %% [markdown] name="deeper-inputs-reading" tags=["deeper"]
 # This norm divides a token by a positive number. So without it the same experts win; but their weights then depend on
 # how long r has grown. (A norm with a learned factor per entry could change the choice; W_g can take such factors in.)
-# An embedding is the same everywhere: so are its experts. Concatenated, h is the sum of two scores, one of the token and
-# one of its context: 2d rows in W_g, twice the router's FLOPs.
+# An embedding is the same everywhere: so are its experts. Concatenated, h is the sum of two scores, one of the token
+# and one of its context: 2d rows in W_g, twice the router's FLOPs.
 #
 # ## Deeper: the package's layer
 #
@@ -659,9 +660,9 @@ for N in (8, 32):
     assert bare["by_slices, width 1"] < 0.4 * bare["by_slices"]
 
 # %% [markdown] name="deeper-apart-reading" tags=["deeper"]
-# From the first to the second: shorter products, more matrices to read and write. From the second to the third: sorting,
-# copying rows, autograd's bookkeeping, and stacking N gradients into one. A loop of N turns with a whole slice each is a
-# small part. (On a GPU the products are so fast that starting 2N of them counts.)
+# From the first to the second: shorter products, more matrices to read and write. From the second to the third:
+# sorting, copying rows, autograd's bookkeeping, and stacking N gradients into one. A loop of N turns with a whole slice
+# each is a small part. (On a GPU the products are so fast that starting 2N of them counts.)
 #
 # ## Deeper: all slices in one call
 #
@@ -701,8 +702,8 @@ assert ratio[32, 64] < ratio[256, 1024]
 #
 # ## Deeper: the router's share of the time
 #
-# Its share of the FLOPs is small. And of the seconds? We time the router alone (scores, top-k, softmax, and backward), the
-# sorting alone, and the whole layer of the package.
+# Its share of the FLOPs is small. And of the seconds? We time the router alone (scores, top-k, softmax, and backward),
+# the sorting alone, and the whole layer of the package.
 
 
 # %% name="deeper-router-time-cell" tags=["deeper"]
@@ -748,5 +749,5 @@ for name, make, decay in (("SGD", SGD, 0), ("SGD, decay 0.1", SGD, 0.1), ("Adam"
     assert (idle > 0) == (name != "SGD")
 
 # %% [markdown] name="deeper-idle-reading" tags=["deeper"]
-# Plain SGD leaves them. A weight decay pulls on every weight. Adam's step is made of averages of *earlier* gradients too,
-# which do not vanish at once; both averages are kept for all N experts, busy or not.
+# Plain SGD leaves them. A weight decay pulls on every weight. Adam's step is made of averages of *earlier* gradients
+# too, which do not vanish at once; both averages are kept for all N experts, busy or not.

@@ -74,8 +74,8 @@ assert twice.active == 2 * 36 + 3 * 8 == 96
 #
 # $$\text{stored} = N \cdot 3\,d\,d_{\text{ff}} + dN, \qquad \text{active} = k \cdot 3\,d\,d_{\text{ff}} + dN.$$
 #
-# (A ReLU expert has two matrices: 2 in place of the 3.) Each active weight costs two FLOPs a token, a multiplication and
-# an addition.
+# (A ReLU expert has two matrices: 2 in place of the 3.) Each active weight costs two FLOPs a token, a multiplication
+# and an addition.
 #
 # ## A whole model
 #
@@ -110,7 +110,7 @@ print(f"eight whole models would hold all that is no expert seven times more: {7
 #
 # ## Saved, against what?
 #
-# With N = 8 and k = 2, k/N = 1/4 of the experts run. N/k = 4 is how many times more is stored than used.
+# With N = 8 and k = 2, k/N = 1/4 of the experts run. N/k = 4 is how many times more experts are stored than used.
 #
 # > **Myth: "MoE saves 75 % of the work."** Of which work?
 
@@ -163,9 +163,9 @@ print(f"Mixtral at 16 bits: {weights:.1f} GB")
 assert 93 < weights < 94
 
 # %% [markdown]
-# You should see that one token takes roughly as long as reading does, and far longer than its share of a full block: the
-# processor waits for **bytes**. With 64 tokens arithmetic is the larger part. The weights are fetched once for all of
-# them. A server therefore gathers many tokens. In an MoE layer that helps less: of B tokens an expert gets B·k/N on
+# You should see that one token takes roughly as long as reading does, and far longer than its share of a full block:
+# the processor waits for **bytes**. With 64 tokens arithmetic alone takes longer than reading. One fetch can serve all
+# of them. A server therefore gathers many tokens. In an MoE layer that helps less: of B tokens an expert gets B·k/N on
 # average. For 64 tokens an expert, N = 256 and k = 8 need a batch of 2,048.
 #
 # > **Myth: "dormant experts cost no memory traffic."** True for one token. Each further token takes its own k.
@@ -328,14 +328,15 @@ assert 0.3 < (errors("dense, equal total") / errors("dense, equal FLOPs")).mean(
 
 # %% [markdown]
 # After 400 steps the sparse layer is ahead of the large dense one in all eight seeds, by about 15 %, at a quarter of
-# its FLOPs. With the softmax first (form B) it is behind in seven of eight (*deeper*). (With k = 1 the weight is the probability.)
+# its FLOPs. With the softmax first (form B) it is behind in seven of eight (*deeper*). (With k = 1 the weight is the
+# probability.)
 #
-# Is it sparsity that wins? **k = 8 is a control**: all experts run, nothing is sparse, and parameters and FLOPs are those of
-# the large dense layer. **Constant gates** are another: all eight experts run, each with the weight 1/8, without a router.
-# And does it last?
+# Is it sparsity that wins? **k = 8 is a control**: all experts run, nothing is sparse, and parameters and FLOPs are
+# those of the large dense layer. **Constant gates** are another: all eight experts run, each with the weight 1/8,
+# without a router. And does it last?
 #
-# In the next table a row is a pair of layers. The first row says: after 400 steps `sparse, k = 2` had 0.28 of the error of
-# `dense, equal FLOPs` (median of eight seeds, from 0.27 to 0.30), and less error in 8 of 8.
+# In the next table a row is a pair of layers. The first row says: after 400 steps `sparse, k = 2` had 0.28 of the error
+# of `dense, equal FLOPs` (median of eight seeds, from 0.27 to 0.30), and less error in 8 of 8.
 
 
 # %% name="pairs"
@@ -375,10 +376,10 @@ assert [(multiples(*PAIRS[4], OWN, n) < 1).sum() for n in worth_it.LENGTHS] == [
 
 # %% [markdown]
 # At equal FLOPs k = 2 has less than a third of the error, at both lengths. Against equal total parameters it is ahead
-# too. But so is k = 8, where nothing is sparse, and so are constant gates, where nothing is chosen: after 400 steps by as
-# much as k = 8, after 1,000 by half as much. So it takes neither sparsity nor a router to beat the large dense layer:
-# eight experts with fixed weights are a dense layer, started and scaled in another way. Of *them* k = 2 is ahead by
-# 3 % after 400 steps, in seven of eight seeds, and by 15 % after 1,000, for a quarter of the FLOPs.
+# too. But so is k = 8, where nothing is sparse, and so are constant gates, where nothing is chosen: after 400 steps by
+# as much as k = 8, after 1,000 by half as much. So it takes neither sparsity nor a router to beat the large dense
+# layer: eight experts with fixed weights are a dense layer, started and scaled in another way. Of *them* k = 2 is ahead
+# by 3 % after 400 steps, in seven of eight seeds, and by 15 % after 1,000, for a quarter of the FLOPs.
 #
 # We chose the task. Now take away what we planted. **Control 1**: the same tokens in the same clusters, but **one map**
 # for all: no cluster needs a treatment of its own. **Control 2**: no clusters either, one cloud of tokens and one map.
@@ -422,7 +423,7 @@ assert (errors("dense, equal FLOPs", NO_CLUSTERS, 1000) > 0.1).sum() == 1
 # **Without clusters** no gain at equal FLOPs holds, and with as many parameters the dense layer is far better. (One
 # dense run of 1,000 steps went astray: hence medians.)
 #
-# So sparsity pays where tokens fall into **groups that a router can tell apart and that need different maps**.
+# So here sparsity's gain is sure only where tokens fell into **groups that needed different maps**.
 #
 # ## Paid in seconds
 #
@@ -474,8 +475,8 @@ Live(
 
 # %% [markdown]
 # You should see, with own maps: none, in any coin. Control 1: none in FLOPs; for the same parameters k = 8 is better.
-# Control 2: `dense, equal FLOPs` is better for half a per cent more FLOPs, a quarter of the parameters and less time. So the
-# answer changes with the task and with the coin.
+# Control 2: `dense, equal FLOPs` is better for half a per cent more FLOPs, a quarter of the parameters and less time.
+# So the answer changes with the task and with the coin.
 #
 # ## An honest answer
 #
@@ -495,24 +496,24 @@ assert round(3 * tokens_a_second["OLMoE"] / tokens_a_second["dense"]) == 2
 #
 # What did people measure on real models?
 #
-# - Switch (Fedus et al. 2021, arXiv:2101.03961): pre-training up to 7 times faster than T5's "with the same computational
-#   resources". *From its abstract; "up to" is the best case.*
-# - OLMoE (arXiv:2409.02060): the quality of a dense model with equal active parameters, for about 3 times fewer FLOPs, but
-#   only about 2 times less time, because each token takes longer. *At second hand.*
+# - Switch (Fedus et al. 2021, arXiv:2101.03961): pre-training up to 7 times faster than T5's "with the same
+#   computational resources". *From its abstract; "up to" is the best case.*
+# - OLMoE (arXiv:2409.02060): the quality of a dense model with equal active parameters, for about 3 times fewer FLOPs,
+#   but only about 2 times less time, because each token takes longer. *At second hand.*
 #
 # ## Recap
 #
-# 1. Stored: $N \cdot 3\,d\,d_{\text{ff}} + dN$. Active: k in place of the first N. Only the FFNs are multiplied, so 8x7B
-#    is 46.7 billion.
+# 1. Stored: $N \cdot 3\,d\,d_{\text{ff}} + dN$. Active: k in place of the first N. Only the FFNs are multiplied, so
+#    8x7B is 46.7 billion.
 # 2. k/N and N/k compare with running all experts. Against one FFN of expert size, k experts cost k times as much. Every
 #    saving needs a baseline.
 # 3. With uniform, independent choices a batch of B touches $1 - (1 - k/N)^B$ of the experts. Sleeping experts must be
 #    stored, and trained with all their gradients.
 # 4. Finer experts multiply the choices. They pay with a larger router, smaller products and more rows to move.
 # 5. After 400 and after 1,000 steps the sparse layer won at equal FLOPs where clusters had their own maps; with one map
-#    for all against a weak rival; not without clusters. At equal total parameters it was ahead, level and behind. Where it
-#    was ahead, so were layers that choose nothing, at four times its FLOPs. Of two sizes, only the larger turned fewer FLOPs into less
-#    time.
+#    for all against a weak rival; not without clusters. At equal total parameters it was ahead, level and behind. Where
+#    it was ahead, so were layers that choose nothing, at four times its FLOPs. Of two sizes, only the larger turned
+#    fewer FLOPs into less time.
 #
 # **What this lesson cannot tell you:** whether a sparse *language model* is worth it for you. One tiny layer on
 # invented tasks, with clusters far apart, shows what sparsity can do, not how often text is like that.
@@ -578,9 +579,9 @@ for name, model in PUBLISHED.items():
 
 # %% [markdown] name="deeper-conventions-read" tags=["deeper"]
 # All agree, because we chose for each the convention that fits. Two of the five leave the input embedding out of
-# "active": a token only looks up one row of it. For gpt-oss that is 5.1 against 5.7 billion. By the ratio, which counts all embeddings, gpt-oss stores the most for what it
-# uses.
-# The percentage is the router's FLOPs against those of the k experts.
+# "active": a token only looks up one row of it. For gpt-oss that is 5.1 against 5.7 billion. By the ratio, which counts
+# all embeddings, gpt-oss stores the most for what it uses. The percentage is the router's FLOPs against those of the k
+# experts.
 
 # %% [markdown] name="deeper-bills" tags=["deeper"]
 # ## Deeper: three more bills
@@ -666,5 +667,5 @@ for steps in worth_it.LENGTHS:
 
 # %% [markdown] name="deeper-choices-read" tags=["deeper"]
 # With 0.16 all fail, so the range is wide enough above. Where the lowest rate was best, as for k = 1, a lower one might
-# do better still. With the softmax first the sparse layer is *behind* the dense one with equal total after 400 steps, and
-# about level after 1,000: a detail of the gate can decide such a comparison.
+# do better still. With the softmax first the sparse layer is *behind* the dense one with equal total after 400 steps,
+# and about level after 1,000: a detail of the gate can decide such a comparison.

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # 07 · Gradients through a router
 #
-# **Can a router learn that an expert it never asked would have done better?** It learns what its logits hear from the loss.
+# **Can a router learn that an expert it never asked would have done better?** It learns what its logits hear from the
+# loss.
 #
 # You will be able to
 #
@@ -13,9 +14,9 @@
 #
 # **Before:** lessons 02, 04 and 05. **Time:** {{minutes}}.
 #
-# Which of these do you believe? (1) An expert that a token did not choose hears nothing through this token's output. (2) The logit
-# of a cut expert hears nothing. (3) The router learns which expert is best. (4) A method that brings a forgotten expert
-# back knows that it is good.
+# Which of these do you believe? (1) An expert that a token did not choose hears nothing through this token's output.
+# (2) The logit of a cut expert hears nothing. (3) The router learns which expert is best. (4) A method that brings a
+# forgotten expert back knows that it is good.
 
 # %% name="setup" tags=["setup"]
 from dataclasses import replace
@@ -83,8 +84,8 @@ assert np.allclose(jacobian, np.diag(p) - np.outer(p, p), atol=1e-9)
 assert np.allclose(jacobian.sum(axis=0), 0, atol=1e-9)
 
 # %% [markdown]
-# Each column sums to 0, and so does every gradient that comes through a softmax over these logits: they are moved against
-# each other. And a router that is sure has hardly any slope left: it is **saturated**.
+# Each column sums to 0, and so does every gradient that comes through a softmax over these logits: they are moved
+# against each other. And a router that is sure has hardly any slope left: it is **saturated**.
 #
 # ## What each logit hears
 #
@@ -123,19 +124,19 @@ assert (by_autograd(h, "softmax_topk")[[0, 3]] > 0).all()
 assert (by_autograd(h, "topk_softmax")[[0, 3]] == 0).all()
 
 # %% [markdown]
-# Form A raises E2, lowers E3 (descent goes against the sign), and tells E1 nothing. Times the token, that is the gradient
-# of $W_g$: E2's prototype moves towards x, E3's away. Form B does tell E1 something, and it is *wrong*. With the slopes
-# put into the sum, and S for the kept experts:
+# Form A raises E2, lowers E3 (descent goes against the sign), and tells E1 nothing. Times the token, that is the
+# gradient of $W_g$: E2's prototype moves towards x, E3's away. Form B does tell E1 something, and it is *wrong*. With
+# the slopes put into the sum, and S for the kept experts:
 #
 # | form | $\partial L/\partial h_j$ for a kept expert | for a cut expert |
 # |---|---|---|
 # | A, B′ | $w_j \left(a_j - \sum_{i \in S} w_i a_i\right)$ | 0 |
 # | B | $p_j \left(a_j - \sum_{i \in S} p_i a_i\right)$ | $-p_j \sum_{i \in S} p_i a_i$ |
 #
-# A kept expert is compared with an average: better than it (a smaller $a$), and descent raises the logit.
+# A kept expert is compared with that sum (in A an average): below it, descent raises the logit.
 #
-# > **Myth: "the logit of a cut expert hears nothing."** So it is in A and B′, not in B. (Of the expert's own weights the
-# > sentence is true: they see $\partial L/\partial E_i = w_i v$.)
+# > **Myth: "the logit of a cut expert hears nothing."** So it is in A and B′, not in B. (Of the expert's own weights
+# > the sentence is true: they see $\partial L/\partial E_i = w_i v$.)
 #
 # B's last formula holds no $E_j$. We replace E1 a thousand times and ask torch.
 
@@ -164,10 +165,11 @@ assert np.allclose(by_hand(h, "softmax_topk_renorm"), by_hand(h, "topk_softmax")
 assert max(heard) == min(heard) > 0
 
 # %% [markdown]
-# Whatever E1 is, its logit hears one number, $\sum_S p_i a_i = y \cdot v$: would the loss fall if the whole output shrank? If so, all cut logits rise; if not, they fall.
+# Whatever E1 is, its logit hears one number, $\sum_S p_i a_i = y \cdot v$: would the loss fall if the whole output
+# shrank? If so, all cut logits rise; if not, they fall.
 #
 # If all experts ran (last line), E1's quality would count. This is **straight-through**: the output of
-# top-k, the gradient of the softmax over all N. It must run all N experts, so it saves nothing.
+# top-k, the gradient of the softmax over all N. It must run all N experts, so it saves nothing forward.
 #
 # **Question for the picture:** E1 is cut. Move `a of E1` from end to end: in which panels does anything change? Then
 # raise `h of E1` to 0.30, the logit of E2. And which panel is empty at k = 1?
@@ -184,17 +186,17 @@ Live(
 )
 
 # %% [markdown]
-# You should see that `a of E1` moves only the lowest panel, as long as E1 is cut. At the tie E1 is kept (the lower index
-# wins), and all panels know it. At k = 1 the panel of A and B′ is empty. (All panels take $a$ from the sliders; in the
-# table each form has its own.)
+# You should see that `a of E1` moves only the lowest panel, as long as E1 is cut. At the tie E1 is kept (the lower
+# index wins), and all panels know it. At k = 1 the panel of A and B′ is empty. (All panels take $a$ from the sliders;
+# in the table each form has its own.)
 #
 # ## One expert, two experts
 #
 # **k = 1.** In A and B′ the router hears nothing (lesson 04). In B a chosen expert gets $p_i (1 - p_i)\, a_i$: if it
 # helps at all, it is raised. **k = 2.** In A and B′ kept expert i gets $w_i w_j (a_i - a_j)$, where j is the other.
 #
-# > **Myth: "the router learns which expert is best."** Two kept experts that help, two that do harm, and the gradient at
-# > the perfect E1 for every k:
+# > **Myth: "the router learns which expert is best."** Two kept experts that help, two that do harm, and the gradient
+# > at the perfect E1 for every k:
 
 # %%
 weights = softmax(h[[2, 1]])  # (k,)
@@ -209,8 +211,8 @@ assert by_hand(h, "softmax_topk", 1)[2] < 0 < by_hand(h, "softmax_topk", 1)[0]
 assert by_hand(h, "topk_softmax", 2)[0] == 0 > by_hand(h, "topk_softmax", 3)[0]
 
 # %% [markdown]
-# Right is: in A and B′ it learns which of *the kept* is better. That all of them are bad, it does not learn. And E1, third
-# by its logit, hears something from k = 3 on.
+# Right is: in A and B′ it learns which of *the kept* is better. That all of them are bad, it does not learn. And E1,
+# third by its logit, hears something from k = 3 on.
 #
 # ## How large the gradient is
 #
@@ -249,14 +251,14 @@ assert 2.6 < ways["in full"][1] / ways["one step of 8"][1] < 3
 
 # %% [markdown]
 # In one step of eight: the mean gradient falls to 1/8, the root of the mean square to √(1/8), so Adam's way to about
-# 1/√8. The last lines matter next: in B and straight-through, all that a cut logit hears is multiplied by its own $p_j$.
-# Under SGD it hardly moves. Under Adam it moves like any other, if nothing larger comes its way.
+# 1/√8. The last lines matter next: in B and straight-through, all that a cut logit hears is multiplied by its own
+# $p_j$. Under SGD it hardly moves. Under Adam it moves like any other, if nothing larger comes its way.
 #
 # ## The blind spot, measured
 #
 # An expert that no token keeps is in the router's **blind spot**. We build a world with one. Its tokens come in **8
-# groups**. Of its **8 frozen experts**, $E_i$ is exactly right for group i. The router, which alone learns, knows seven of
-# the groups. **E8 is hidden**: its logit is −4 for every token, so nobody asks it.
+# groups**. Of its **8 frozen experts**, $E_i$ is exactly right for group i. The router, which alone learns, knows seven
+# of the groups. **E8 is hidden**: its logit is −4 for every token, so nobody asks it.
 
 # %% name="one-world"
 torch.manual_seed(0)
@@ -309,7 +311,8 @@ assert np.mean(losses[-20:]) < 0.6 * np.mean(losses[:20])
 
 # %% [markdown]
 # A router has **found** E8 if in the end it selects E8 for at least half of E8's tokens. One run is no evidence:
-# `blind_spot.run` trains like this in 32 worlds, the same for each gate. `fair start` is for comparison: form A, E8's logit near
+# `blind_spot.run` trains like this in 32 worlds, the same for each gate. `fair start` is for comparison: form A, E8's
+# logit near
 # 0. The 95 % interval holds the true rates that fit such a count.
 #
 # **Predict.** Adam, 300 steps. Form A cannot find E8, whose logit hears 0. In how many of 32 runs does form B find it,
@@ -392,9 +395,9 @@ for name, result in harmful.items():
     print(f"    E8's distance from the cut: as with the perfect E8 up to step {result.steps[same].max()}")
 
 # %% [markdown]
-# Form B lifts the harmful E8 exactly as it lifted the perfect one, to the last digit, until tokens begin to ask it. Then
-# its $a_8$ enters, and the loss decides: the perfect one stays, the harmful one goes, in some worlds before the next measurement. Straight-through differs from the
-# first step on: it has judged E8 *before* anyone asks.
+# Form B lifts the harmful E8 exactly as it lifted the perfect one, to the last digit, until tokens begin to ask it.
+# Then its $a_8$ enters, and the loss decides: the perfect one stays, the harmful one is held near the cut.
+# Straight-through differs from the first step on: it has judged E8 *before* anyone asks.
 #
 # > **Myth: "a method that brings a forgotten expert back knows that it is good."** Right is: form B gets it asked. Its
 # > worth is heard after that.
@@ -406,14 +409,15 @@ shown = results | {"top_k_b, harmful": B}
 Live(lambda step: blind_spot_svg(shown, step), step=slider("training step", 0, 0, 300, 10))
 
 # %% [markdown]
-# You should see straight-through before gate B. Both rows of gate B get their first tokens at about one time, then part: the harmful E8 never has many.
+# You should see straight-through before gate B. Both rows of gate B get their first tokens at about one time, then
+# part: the harmful E8 never has many.
 #
 # ## In how many settings?
 #
 # The next table holds nine settings: Adam (rate 0.02) and SGD (rates 1 and 10), each with E8's first logit
-# at −2, −4 and −6. A number is how many of 32 worlds found E8. A made-up row, `30 25 10   31 0 0   0 0 0   3 of 9`, would
-# say: Adam 30, 25 and 10 from the three starts; SGD at rate 1 31 from −2; else none. In three settings most worlds found
-# it (the interval lies above a half).
+# at −2, −4 and −6. A number is how many of 32 worlds found E8. A made-up row, `30 25 10   31 0 0   0 0 0   3 of 9`,
+# would say: Adam 30, 25 and 10 from the three starts; SGD at rate 1 31 from −2; else none. In three settings most
+# worlds found it (the interval lies above a half).
 #
 # Three more remedies, each for form A:
 #
@@ -464,20 +468,20 @@ assert max(both["noise 0.69"]["adam", 0.02, -2]) < 10 < 30 < min(both["noise 2.8
 assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 
 # %% [markdown]
-# **In all nine, at both lengths:** form A finds E8 in no world. A gradient of exactly 0 moves nothing under any optimiser
-# (weight decay, which we left out, would pull E8's logit back towards 0).
+# **In all nine, at both lengths:** form A finds E8 in no world. A gradient of exactly 0 moves nothing under any
+# optimiser (weight decay, which we left out, would pull E8's logit back towards 0).
 #
-# **Under Adam**, at its one rate, form B, straight-through, the balance loss and random choice bring E8 back in most worlds from every
-# start; noise where it is large enough. **Under SGD** it hangs on rate and start. From −6 at rate 1
-# nothing does, not even straight-through, which knows that E8 is right. From −6 at rate 10 random
-# choice alone does. (Stronger coefficients: 300 steps only.)
+# **Under Adam**, at its one rate, form B, straight-through, the balance loss and random choice bring E8 back in most
+# worlds from every start; noise where it is large enough. **Under SGD** it hangs on rate and start. From −6 at rate 1
+# nothing does, not even straight-through, which knows that E8 is right. From −6 at rate 10 random choice alone does.
+# (Stronger coefficients: 300 steps only.)
 #
 # So a remedy's number hangs on the column: straight-through has 32 and 0. Random choice, at its largest coefficient, is
 # behind in no column; it pays by trying blindly for ever. And part of form B's lead is the gate itself
 # (`fair start` and `gate B, fair start`: after 300 steps 21, 24, 22 worlds against 32, 31, 32).
 #
-# The last lines are the control. A harmful E8 that was asked did not stay, but for a few worlds of the strongest balance
-# loss.
+# The last lines are the control. A harmful E8 that was asked was not found, but for a few worlds of the strongest
+# balance loss.
 
 # %% [markdown]
 # ## Recap
@@ -486,18 +490,18 @@ assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 #    $a_i$ times the slope of the gate.
 # 2. A cut expert's logit hears exactly 0 in A and B′. In B it hears $-p_j\, (y \cdot v)$: whether the output should
 #    shrink, and nothing about the expert. k = 1 renormalised hears nothing; k = 2 compares two.
-# 3. A kept expert receives $w_i v$, about 1/k of v. Adam removes a constant factor of the gradient, such as the tiny
-#    $p_j$ of a cut logit; SGD does not.
+# 3. A kept expert receives $w_i v$, in A on average 1/k of v. Adam all but removes a small, slowly changing factor,
+#    such as the $p_j$ of a cut logit; SGD does not.
 # 4. **Can a router learn that an expert it never asked would have done better?** Not before it is asked. In A and B′
-#    its logit hears nothing; form B moves it blindly (here up); chance tries it. Once it is asked, the loss decides whether it
-#    stays. Only straight-through knows before: it runs all experts.
-# 5. Form A never found the hidden expert. In these steps no remedy found it in all nine settings: optimiser, rate, start
-#    and coefficient decide.
+#    its logit hears nothing; form B moves it blindly (here up); chance tries it. Once it is asked, its worth is heard.
+#    Of these only straight-through knows before: it runs all experts.
+# 5. Form A never found the hidden expert. In these steps no remedy found it in all nine settings: optimiser, rate,
+#    start and coefficient decide.
 #
 # Of the four sentences, (1) is true, and (2) in A and B′. The others are false.
 #
-# **What this lesson cannot tell you:** what the blind spot costs in a large model. Our experts were frozen, one hidden on
-# purpose.
+# **What this lesson cannot tell you:** what the blind spot costs in a large model. Our experts were frozen, one hidden
+# on purpose.
 #
 # ## Quiz
 #
@@ -510,8 +514,8 @@ assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 #
 # </details>
 #
-# **2. A remedy brings the hidden expert back in 32 of 32 runs. Which run tells whether it knew that the expert is good?**
-# (a) the same with more seeds (b) the same with a harmful expert in its place (c) the same with more steps
+# **2. A remedy brings the hidden expert back in 32 of 32 runs. Which run tells whether it knew that the expert is
+# good?** (a) the same with more seeds (b) the same with a harmful expert in its place (c) the same with more steps
 #
 # <details><summary>Answer</summary>
 #
@@ -519,12 +523,12 @@ assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 #
 # </details>
 #
-# **3. From −4 form B finds E8 under Adam, not under SGD at rate 1. Why?** (a) SGD sees other tokens (b) what a cut logit
-# hears is multiplied by its own small probability (c) its gradient is another one
+# **3. From −4 form B finds E8 under Adam, not under SGD at rate 1. Why?** (a) SGD sees other tokens (b) what a cut
+# logit hears is multiplied by its own small probability (c) its gradient is another one
 #
 # <details><summary>Answer</summary>
 #
-# (b). Under Adam the factor cancels. Tokens (a) and gradient (c) are the same in both.
+# (b). Under Adam the factor cancels. Tokens (a) are the same, and at the start the gradient (c).
 #
 # </details>
 #
@@ -539,7 +543,8 @@ assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 # %% [markdown] name="deeper-tie" tags=["deeper"]
 # ## Deeper: a wall
 #
-# The logit of E1 is moved by hand, up to the tie with E2 at 0.30 and beyond (form A, k = 2). With E1 cut the loss is 1.40.
+# The logit of E1 is moved by hand, up to the tie with E2 at 0.30 and beyond (form A, k = 2). With E1 cut the loss is
+# 1.40.
 #
 # **Predict.** Just after the tie, is it about `1.40`, or clearly `lower`?
 
@@ -593,8 +598,8 @@ assert softmax(starts["sure, +10"]).max() > 0.999
 assert softmax(after).max() < 0.3
 
 # %% [markdown] name="deeper-z-loss-sides" tags=["deeper"]
-# Under plain descent every LSE reaches 0. The gradient is proportional to $p_j$, so the largest logit moves most. From above 0 the logits are
-# drawn together; *up* from −10 they are torn apart.
+# Under plain descent every LSE reaches 0. The gradient is proportional to $p_j$, so the largest logit moves most. From
+# above 0 the logits are drawn together; *up* from −10 they are torn apart.
 #
 # > **Myth: "the z-loss prevents saturation."** What does it charge a router that is sure, and one that is undecided?
 
@@ -604,7 +609,7 @@ for row in ([0.0, -100.0, -100.0, -100.0], [5.0, 5.0, 5.0, 5.0]):
 assert z_loss(torch.tensor([[0.0, -100.0, -100.0, -100.0]])) == 0
 
 # %% [markdown] name="deeper-straight-through" tags=["deeper"]
-# Right is: it works on one side only. Above LSE 0 it flattens, at 0 it does nothing, below 0 it sharpens.
+# Right is, under plain descent: above LSE 0 it flattens, at 0 it does nothing, below 0 it sharpens.
 #
 # ## Deeper: a straight-through estimator in four lines
 #
@@ -629,8 +634,8 @@ for name, y in (("ours", dense_gradient(logits, E, 2)), ("estimators.py", straig
     assert gradient[0] < 0
 
 # %% [markdown] name="deeper-code-bases" tags=["deeper"]
-# > **Myth: "MoE layers use a straight-through estimator."** Then the router's gradient would change with the weights of a
-# > cut expert.
+# > **Myth: "MoE layers use a straight-through estimator."** Then the router's gradient would change with the weights of
+# > a cut expert.
 
 
 # %% name="deeper-code-bases-cell" tags=["deeper"]
@@ -657,8 +662,9 @@ print("seeds of 20 in which it is the same as before:", {name: sum(seeds) for na
 assert [sum(seeds) for seeds in same.values()] == [20, 0]
 
 # %% [markdown] name="deeper-default" tags=["deeper"]
-# Right is: in the code that we read (DeepSpeed, Megatron, MegaBlocks, gpt-oss, DeepSeek, most in `transformers`) autograd
-# differentiates the *kept weights* alone. Phi-MoE (SparseMixer) writes its own backward, but reads no cut expert either.
+# Right is: in the code that we read (DeepSpeed, Megatron, MegaBlocks, gpt-oss, DeepSeek, most in `transformers`)
+# autograd differentiates the *kept weights* alone. Phi-MoE (SparseMixer) writes its own backward, but reads no cut
+# expert either.
 #
 # ## Deeper: two more remedies
 #

@@ -347,6 +347,7 @@ def setting(folder, what):
     return found["schema"]["properties"][what[1]]["default"]
 
 
+@pytest.mark.slow
 @needs_make
 def test_make_lab_saves_widgets_with_the_notebook_whatever_the_set_up_wrote(copy):
     pretend_ready(copy)
@@ -355,6 +356,7 @@ def test_make_lab_saves_widgets_with_the_notebook_whatever_the_set_up_wrote(copy
     assert (code, setting(copy, WIDGETS), setting(copy, NEWS)) == (0, True, "false"), printed
 
 
+@pytest.mark.slow
 @needs_make
 def test_make_lab_leaves_the_users_own_settings_alone(copy):
     pretend_ready(copy)

@@ -42,6 +42,7 @@ def agrees(found, worlds, count):
     return low <= shipped_high and shipped_low <= high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trial",
     [

@@ -28,6 +28,7 @@ def test_the_file_holds_every_case_with_every_seed():
                 assert len(row["plain"]) == len(row["scaled"]) == len(SEEDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", FORMS)
 @pytest.mark.parametrize("name", ["plain", "scaled"])
 def test_a_fresh_run_agrees_with_the_file(fresh, run, name):

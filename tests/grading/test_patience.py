@@ -54,6 +54,7 @@ def spin():
         pass
 
 
+@pytest.mark.slow
 @linux
 def test_standing_in_line_is_not_counted():
     one = min(os.sched_getaffinity(0))
@@ -74,6 +75,7 @@ def test_sleeping_is_counted():
         assert clock.spent() > 0.9 * 0.5
 
 
+@pytest.mark.slow
 @linux
 def test_a_process_gains_nothing_from_children_that_stand_in_each_others_way():
     code = "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n        while True: pass\ntime.sleep(60)"
@@ -122,6 +124,7 @@ def test_the_kernels_own_signal_says_that_time_was_up(send):
     assert (ended, code) == ("timed out" if send == signal.SIGXCPU else "killed", -send)
 
 
+@pytest.mark.slow
 @linux
 def test_a_loop_is_timed_out_by_its_own_seconds_whatever_else_runs(monkeypatch):
     monkeypatch.setattr(patience, "MOST", 100.0)  # of another dozen processes it has seen no end in 30 seconds

@@ -154,6 +154,7 @@ def test_frames_pass_through_a_socket_and_its_end_is_noticed():
             wire.send(ours, [0] * 100_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [b"", b"\0", wire.HEAD.pack(100) + b"{"], ids=["nothing", "a byte", "half a frame"])
 def test_while_a_frame_is_not_whole_the_watch_goes_on(sent):
     class Seen(Exception):

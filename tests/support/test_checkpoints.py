@@ -260,6 +260,7 @@ def test_other_first_weights_under_the_same_seed_are_told_of_and_go_on(path):
     assert same(straight, later)
 
 
+@pytest.mark.slow
 def test_another_process_with_the_same_code_goes_on(path):
     """Fingerprints hold from one day to the next: no address, no order of a set, no line number in them."""
     code = f"""

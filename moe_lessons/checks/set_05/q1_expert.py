@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import expit
 
 from moe_lessons import routing
 from moe_lessons.checks.gates import normal_cdf
@@ -22,14 +23,9 @@ def expert_cases(rng: np.random.Generator) -> list[tuple]:
     return cases
 
 
-def sigmoid(z: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + e^-z), same shape."""
-    return 1 / (1 + np.exp(-z))
-
-
 def silu(z: np.ndarray) -> np.ndarray:
     """Return z · sigmoid(z), same shape."""
-    return z * sigmoid(z)
+    return z * expit(z)
 
 
 def gelu(z: np.ndarray) -> np.ndarray:
@@ -96,13 +92,13 @@ EXPERT = FunctionQuestion(
         "ReLU: You used ReLU. SwiGLU's activation is silu(z) = z · sigmoid(z): smooth, and a little below 0 for negative z.",
         with_hidden(lambda a, b: np.maximum(a, 0) * b),
         "sigmoid: You used the sigmoid alone: that is the older GLU. silu is z · sigmoid(z); the factor z is missing.",
-        with_hidden(lambda a, b: sigmoid(a) * b),
+        with_hidden(lambda a, b: expit(a) * b),
         "GELU: You used GELU: that is GEGLU, a relative. silu is z · sigmoid(z).",
         with_hidden(lambda a, b: gelu(a) * b),
         "GELU by tanh: You used GELU, in its approximation by tanh: that is GEGLU, a relative. silu is z · sigmoid(z).",
         with_hidden(lambda a, b: tanh_gelu(a) * b),
         "sign: The sigmoid is the wrong way round: your silu is z / (1 + e^z). It should be z / (1 + e^-z), which passes large positive z.",
-        with_hidden(lambda a, b: a * sigmoid(-a) * b),
+        with_hidden(lambda a, b: a * expit(-a) * b),
         "softmax: You used a softmax where the sigmoid belongs. In a softmax the d_ff hidden units compete; the sigmoid looks at each alone.",
         with_hidden(lambda a, b: a * routing.softmax(a) * b),
         "no activation: You multiplied the two factors without silu.",

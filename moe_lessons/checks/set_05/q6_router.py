@@ -6,13 +6,14 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from moe_lessons import routing
 from moe_lessons.checks.attempt import described
 from moe_lessons.checks.calls import AnswerRaised, Called, asked_with, each_called
 from moe_lessons.checks.gates import kept_probabilities, masked_with_zero, naive_softmax, selected_mask, through_softmax
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
-from moe_lessons.checks.set_05.q1_expert import LAYER, sigmoid
+from moe_lessons.checks.set_05.q1_expert import LAYER
 from moe_lessons.checks.values import agree, describe, difference, plain, stacked, unpack
 from moe_lessons.checks.verdicts import Facts, Fault, by_test, by_trace
 
@@ -383,7 +384,7 @@ ROUTER = RouterQuestion(
         "logits as weights: The weights are the selected logits. A softmax over all N makes probabilities of them.",
         picked(lambda h: h),
         "sigmoid: You used the sigmoid of each logit: experts then do not compete. Form B has a softmax over all N.",
-        picked(sigmoid),
+        picked(expit),
         "masked with 0: Before the softmax you set the cut logits to 0, which is not the same as to leave them. Form B: first the softmax, over the logits as they are.",
         lambda found: agree(
             found.came["weights"],

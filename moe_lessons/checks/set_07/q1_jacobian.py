@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import expit, logit
 
 from moe_lessons import routing
 from moe_lessons.checks.question import FunctionQuestion, about
@@ -25,17 +26,7 @@ def jacobian_cases(rng: np.random.Generator) -> list[tuple]:
         spread(rng, 3, 1.0) - 3,
         spread(rng, 6, 5.0),
     )
-    return [(sigmoid(h).round(4),) for h in logits]
-
-
-def sigmoid(h: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + e^−h), same shape."""
-    return 1 / (1 + np.exp(-h))
-
-
-def logits_of(s: np.ndarray) -> np.ndarray:
-    """Return the logits whose sigmoids are s, same shape."""
-    return np.log(s / (1 - s))
+    return [(expit(h).round(4),) for h in logits]
 
 
 def of_gate(formula: Callable) -> Callable:
@@ -77,9 +68,9 @@ JACOBIAN = FunctionQuestion(
     reference=jacobian,
     mistakes=by_value(
         "of the softmax: This is diag(p) − p pᵀ with p a softmax, the matrix of the lesson. Here the weights are scores divided by their sum, without an exponential, and the scores are sigmoids: they have another slope.",
-        (softmax_jacobian, lambda s: softmax_jacobian(logits_of(s))),
+        (softmax_jacobian, lambda s: softmax_jacobian(logit(s))),
         "a sigmoid of the scores: You took the sigmoid of what you are given. Those are the scores already: each is the sigmoid of its logit.",
-        (lambda s: jacobian(sigmoid(s)), lambda s: along_scores(sigmoid(s)) * s * (1 - s)),
+        (lambda s: jacobian(expit(s)), lambda s: along_scores(expit(s)) * s * (1 - s)),
         "transposed: Right but for the order: entry [i, j] is ∂wᵢ/∂hⱼ, the weight in the row and the logit in the column. The softmax's matrix is symmetric, this one is not.",
         lambda s: jacobian(s).T,
         "diagonal only: The diagonal is right, the rest is 0. But each weight moves with *every* logit: they share one sum.",

@@ -37,37 +37,45 @@ def diagnosis(key):
     return re.sub(r" \(\d\)$", "", key)
 
 
-def entries(kind):
-    """Return (question id, expected mistake or number, answer) for every answer of one kind."""
-    found = []
-    for bank in BANKS:
-        for question, answers in getattr(bank, kind).items():
-            named = answers.items() if isinstance(answers, dict) else enumerate(answers)
-            marks = [pytest.mark.slow] if question in TRAINING else []
-            found += [
-                pytest.param(question, name, answer, id=f"{question}-{name}", marks=marks) for name, answer in named
-            ]
-    return found
+def of_each_question(kind):
+    """Return a test for each question: its id, and its answers of one kind by mistake or number."""
+    banks = {question: answers for bank in BANKS for question, answers in getattr(bank, kind).items()}
+    return [
+        pytest.param(
+            question,
+            answers if isinstance(answers, dict) else dict(enumerate(answers)),
+            id=question,
+            marks=[pytest.mark.slow] if question in TRAINING else [],
+        )
+        for question, answers in banks.items()
+    ]
 
 
-@pytest.mark.parametrize(("question", "mistake", "answer"), entries("WRONG"))
-def test_a_known_mistake_is_named(question, mistake, answer, bank_seed):
-    result = check(question, answer, seed=bank_seed)
-    assert (result.status, result.mistake) == (Status.NOT_YET, diagnosis(mistake)), result.message
+def misjudged(question, answers, seed, status, mistake_of):
+    """Return the result of each answer that did not get this status, `mistake_of` its name, and points or words."""
+    points = questions()[question].points if status == Status.CORRECT else 0
+    results = {name: check(question, answer, seed=seed) for name, answer in answers.items()}
+    return {
+        name: result
+        for name, result in results.items()
+        if (result.status, result.mistake, result.points) != (status, mistake_of(name), points)
+        or not (points or result.message)
+    }
 
 
-@pytest.mark.parametrize(("question", "number", "answer"), entries("UNRECOGNISED"))
-def test_an_unknown_mistake_is_not_given_a_reason(question, number, answer, bank_seed):
-    result = check(question, answer, seed=bank_seed)
-    assert (result.status, result.mistake) == (Status.NOT_YET, None), result.message
-    assert result.message
+@pytest.mark.parametrize(("question", "answers"), of_each_question("WRONG"))
+def test_known_mistakes_are_named(question, answers, bank_seed):
+    assert misjudged(question, answers, bank_seed, Status.NOT_YET, diagnosis) == {}
 
 
-@pytest.mark.parametrize(("question", "number", "answer"), entries("RIGHT"))
-def test_a_right_answer_passes_however_it_is_written(question, number, answer, bank_seed):
-    result = check(question, answer, seed=bank_seed)
-    assert result.status == Status.CORRECT, result.message
-    assert result.points == questions()[question].points
+@pytest.mark.parametrize(("question", "answers"), of_each_question("UNRECOGNISED"))
+def test_unknown_mistakes_are_not_given_a_reason(question, answers, bank_seed):
+    assert misjudged(question, answers, bank_seed, Status.NOT_YET, lambda _: None) == {}
+
+
+@pytest.mark.parametrize(("question", "answers"), of_each_question("RIGHT"))
+def test_right_answers_pass_however_they_are_written(question, answers, bank_seed):
+    assert misjudged(question, answers, bank_seed, Status.CORRECT, lambda _: None) == {}
 
 
 @pytest.mark.parametrize("question", questions().values(), ids=list(questions()))

@@ -46,22 +46,23 @@ def balance_of_layers(logits: Tensor, selected: Tensor) -> Tensor:
     Unlike `load_balancing_loss` it checks nothing and leaves no token out: for experiments that train many routers.
     """
     N = logits.shape[-1]
-    P = torch.softmax(logits, dim=-1).mean(dim=-2)  # (..., N)
+    P = torch.softmax(_wide(logits), dim=-1).mean(dim=-2)  # (..., N)
     chosen = selected.flatten(-2)  # (..., T·k)
     counts = torch.zeros_like(P).scatter_add(-1, chosen, torch.ones_like(chosen, dtype=P.dtype))  # (..., N)
     f = counts / chosen.shape[-1]  # (..., N): counts have no gradient
     return N * (f * P).sum(dim=-1)  # (...)
 
 
-def z_loss(logits: Tensor) -> Tensor:
+def z_loss(logits: Tensor, mask: Tensor | None = None) -> Tensor:
     """Return the router z-loss, without its coefficient: the mean over tokens of LSE(h)², LSE(h) = log Σ_j exp(h_j).
 
     It fixes what softmax leaves free, the common shift of the logits. Gradient: ∂L/∂h_tj = (2/T) LSE_t p_tj.
-    logits: (..., N), floating; −∞ masks an expert. Returns a scalar in nats² (float32, or float64 for float64 logits).
-    Raises ValueError for NaN or +∞ logits, a row of −∞ only, and an empty batch.
+    logits: (..., N), floating; −∞ masks an expert. mask: (...) booleans, True for a real token; T counts these alone.
+    Returns a scalar in nats² (float32, or float64 for float64 logits).
+    Raises ValueError for NaN or +∞ logits, a row of −∞ only, another shape of mask, and when no token is left.
     Source: Zoph et al. 2022 (arXiv:2202.08906), Eq. 5.
     """
-    return torch.logsumexp(_tokens(logits), dim=-1).square().mean()
+    return torch.logsumexp(_tokens(logits, mask), dim=-1).square().mean()
 
 
 def cv_squared(values: Tensor) -> Tensor:

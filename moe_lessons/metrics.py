@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from moe_lessons.support.validation import float_array, number_within, positive_number, refuse, whole_number
+from moe_lessons.support.validation import as_array, float_array, number_within, positive_number, refuse, whole_number
 
 SUM_TOLERANCE = 1e-3  # probabilities rounded to three digits, or computed in bfloat16, still pass
 MOST_CELLS = 50_000_000  # of a count table: more would fill the memory
@@ -45,7 +45,8 @@ def expert_load(selected: Any, num_experts: int, mask: Any = None) -> np.ndarray
     Raises ValueError for bad indices, another shape of mask, and when no assignment is left.
     """
     chosen = _selection("selected", selected, num_experts)  # (T, k)
-    counted = chosen.ravel() if mask is None else chosen[_assignment_mask(mask, np.shape(selected))]  # (assignments,)
+    shape = as_array("selected", selected).shape
+    counted = chosen.ravel() if mask is None else chosen[_assignment_mask(mask, shape)]  # (assignments,)
     return np.bincount(counted, minlength=num_experts) / counted.size
 
 
@@ -209,8 +210,9 @@ def saturation(selected: Any, final: Any) -> float:
     selections agree on k/N. Raises ValueError for different shapes or bad indices.
     Source: Muennighoff et al. 2024 (OLMoE, arXiv:2409.02060), Eq. 5.
     """
-    if np.shape(selected) != np.shape(final):
-        raise refuse("final.shape", np.shape(final), f"the shape of selected, {np.shape(selected)}")
+    shape, last = as_array("selected", selected).shape, as_array("final", final).shape
+    if shape != last:
+        raise refuse("final.shape", last, f"the shape of selected, {shape}")
     now, then = _selection("selected", selected), _selection("final", final)  # (T, k)
     return float((now[:, :, None] == then[:, None, :]).any(axis=-1).mean())
 
@@ -237,7 +239,8 @@ def consecutive_repetition(first_choice: Any, sequence: Any, num_experts: int) -
     Source: Jiang et al. 2024 (Mixtral, arXiv:2401.04088), Table 5.
     """
     _, s = _codes(first_choice=first_choice, sequence=sequence)
-    first = _selection("first_choice", np.asarray(first_choice)[:, None], num_experts)[:, 0]  # (T,)
+    choices = as_array("first_choice", first_choice)  # (T,)
+    first = _selection("first_choice", choices[:, None], num_experts)[:, 0]  # (T,)
     order = np.argsort(s, kind="stable")
     first, s = first[order], s[order]
     neighbours = s[1:] == s[:-1]  # (T − 1,)
@@ -355,7 +358,7 @@ def _loads(load: Any) -> np.ndarray:
 
 def _selection(name: str, selected: Any, num_experts: int | None = None) -> np.ndarray:
     """Return expert indices as (T, k) int64: from 0 to N − 1 (any, if N is not given), each once in a row."""
-    array = np.asarray(selected)
+    array = as_array(name, selected)
     if array.dtype.kind not in "iu" or array.ndim < 2 or array.size == 0:
         raise refuse(name, selected, "whole numbers, (…, k), with at least one token; (T, 1) for one expert a token")
     chosen = array.reshape(-1, array.shape[-1]).astype(np.int64)  # (T, k)
@@ -370,7 +373,7 @@ def _selection(name: str, selected: Any, num_experts: int | None = None) -> np.n
 
 def _one_a_token(name: str, labels: Any, selected: Any) -> np.ndarray:
     """Return labels (T,) from as many labels, or from (...) beside `selected` (..., k), and in its order."""
-    array, lead = np.asarray(labels), np.shape(selected)[:-1]
+    array, lead = as_array(name, labels), as_array("selected", selected).shape[:-1]
     if array.shape not in (lead, (math.prod(lead),)):
         raise refuse(f"{name}.shape", array.shape, f"{lead}: labels, one a token")
     return array.ravel()
@@ -378,7 +381,7 @@ def _one_a_token(name: str, labels: Any, selected: Any) -> np.ndarray:
 
 def _assignment_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Return booleans (T, k) from a mask (…) or (…, k), where `shape` is (…, k)."""
-    array = np.asarray(mask)
+    array = as_array("mask", mask)
     if array.dtype != bool or array.shape not in (shape, shape[:-1]) or not array.any():
         raise refuse("mask", mask, f"booleans of shape {shape[:-1]} or {shape}, one of them True")
     return np.broadcast_to(array.reshape((*shape[:-1], -1)), shape).reshape(-1, shape[-1])
@@ -388,7 +391,7 @@ def _codes(**labels: Any) -> list[np.ndarray]:
     """Return every array of labels (T,) as codes 0, 1, …; None stands for one label all over."""
     length, cells, coded = None, 1, []
     for name, label in labels.items():
-        array = np.zeros(length or 0, dtype=int) if label is None else np.asarray(label)
+        array = np.zeros(length or 0, dtype=int) if label is None else as_array(name, label)
         if array.ndim != 1 or array.dtype.kind not in "biuUST" or array.size == 0:
             raise refuse(name, label, "integers or strings, (T,), with at least one token")
         length = array.size if length is None else length

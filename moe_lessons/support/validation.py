@@ -13,6 +13,24 @@ def refuse(name: str, value: object, expected: str) -> ValueError:
     return ValueError(f"{name} = {shown}: expected {expected}")
 
 
+def as_array(name: str, value: Any) -> np.ndarray:
+    """Return what a learner has at hand as an array: lists, columns of tables, tensors, lists of tensors.
+
+    Of a tensor the numbers count alone: its gradient is left behind, bfloat16, which numpy has not, becomes float32.
+    """
+    if isinstance(value, list | tuple) and any(hasattr(part, "detach") for part in value):
+        value = [as_array(name, part) for part in value]
+    elif hasattr(value, "detach"):  # a tensor; torch itself is not imported for this
+        if "strided" not in str(value.layout):
+            raise refuse(name, value, "a dense tensor: to_dense() makes one")
+        value = value.detach().cpu()
+        value = value.float() if "bfloat16" in str(value.dtype) else value
+    try:
+        return np.asarray(value)
+    except Exception:  # ragged rows, or an object that cannot be converted
+        raise refuse(name, value, "an array of numbers, every row of the same length") from None
+
+
 def float_array(
     name: str,
     value: Any,
@@ -25,11 +43,8 @@ def float_array(
 
     `allow` says entry by entry which numbers are legal, `expected` says it in words. `kinds`: of numpy's dtypes.
     """
-    try:
-        array, masked = np.asarray(value), np.ma.is_masked(value)
-    except Exception:  # ragged rows, or an object that cannot be converted
-        raise refuse(name, value, "an array of numbers, every row of the same length") from None
-    if masked:  # numpy would go on with what stands behind the mask
+    array = as_array(name, value)
+    if np.ma.is_masked(value):  # numpy would go on with what stands behind the mask
         raise refuse(name, value, "an array without masked entries")
     if array.dtype.kind not in kinds:
         raise refuse(name, value, f"an array of real numbers, not of dtype {array.dtype}")

@@ -23,10 +23,9 @@ from moe_lessons.routing import softmax, top_k
 # for a batch, h of shape (T, N). In a batch `tau` may be a number, or an array of shape (T,) with the dtype of h: one
 # temperature for each token. Every entry must be right to four digits (near 0 to four decimals)
 #
-# - for every τ down to 0.000001, and for logits of ±10000. Then ln p can be as low as −20 billion, but it is a number:
-#   only a mask has −∞;
+# - for logits of ±10000 at a τ of 0.000001. Then ln p is as low as −20 billion, but it is a number: only a mask has −∞;
 # - when a logit is −∞ (that is the mask: its ln p is −∞; no row is all −∞);
-# - in float32, where two logits may differ by as little as τ.
+# - when τ is as small as the gap between two logits: in float32 0.000001 near 1, in float64 10⁻¹¹ near 9000.
 #
 # {{hints 3.1}}
 

@@ -148,9 +148,44 @@ def difference(value: Any, expected: Any, part: str = "", guess: bool = True) ->
         remark = f" ({value.dtype}: was something rounded, or stored in an array of whole numbers?)" if whole else ""
         row, value, expected = _first_wrong_row(value, np.asarray(expected))
         if show(plain(expected)) == show(value) and value.size:
-            remark = f" (they differ by up to {np.abs(value - expected).max():.2g}; dtype {value.dtype})"
+            remark = f" (they differ by up to {_furthest(value, expected):.2g}; dtype {value.dtype})"
         return f"{what}{row}expected {show(plain(expected))}, came {show(value)}{remark}"
     return f"{what}expected {describe(plain(expected))}, came {describe(value)}{MISSING if value is None else ''}"
+
+
+def _furthest(value: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest distance between two equal-shaped arrays, where equal infinities are at 0 from each other."""
+    with np.errstate(invalid="ignore"):  # ∞ − ∞
+        gaps = np.abs(np.subtract(value, expected, dtype=float))
+    return float(np.nan_to_num(gaps, nan=0.0, posinf=np.inf).max())
+
+
+def by_digits(value: Any, fine: float) -> Any:
+    """Return numbers on a scale where equal steps are equal shares of what is above `fine` in size; others unchanged.
+
+    Compared on it, a number far below the largest must have its own digits right.
+    """
+    array = np.asarray(value) if isinstance(value, (float, np.generic)) else stacked(value)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        return array
+    return np.asarray(np.sign(array) * np.log1p(np.abs(array, dtype=float) / fine))
+
+
+def from_digits(scaled: Any, fine: float) -> Any:
+    """Undo `by_digits`."""
+    return np.asarray(np.sign(scaled) * fine * np.expm1(np.abs(scaled))) if isinstance(scaled, np.ndarray) else scaled
+
+
+def difference_by_digits(scaled: Any, expected: np.ndarray, fine: float) -> str:
+    """Say what was expected and what came of numbers on `by_digits`' scale: the first row that differs there."""
+    if not isinstance(scaled, np.ndarray) or scaled.shape != expected.shape:
+        return difference(from_digits(scaled, fine), from_digits(expected, fine))
+    rows = zip(scaled, expected, strict=True) if scaled.ndim > 1 else ()
+    room = TOLERANCE * np.abs(expected[np.isfinite(expected)]).max(initial=0)
+    wrong = next((row for row in rows if not np.allclose(*row, rtol=0, atol=room)), (scaled, expected))
+    came, right = (from_digits(row, fine) for row in wrong)
+    alike = f" (they differ by up to {_furthest(came, right):.2g})" if show(came) == show(right) else ""
+    return f"expected {show(right)}, came {show(came)}{alike}"
 
 
 def _first_wrong_row(value: np.ndarray, expected: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:

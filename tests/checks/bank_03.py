@@ -94,8 +94,12 @@ def log_softmax_in_torch(h, tau):
 
 
 def log_softmax_by_logaddexp(h, tau):
-    z = np.asarray(h, dtype=np.float64) / column(tau)
+    z = gaps(h, tau)
     return z - np.logaddexp.reduce(z, axis=-1, keepdims=True)
+
+
+def in_float64(h, tau):
+    return np.asarray(h, dtype=np.float64) / column(tau)
 
 
 def log_softmax_in_place(h, tau):
@@ -303,6 +307,8 @@ WRONG = {
         ),
         "rounded away (3)": divided_as_numpy_does,
         "rounded away (4)": lambda h, tau: (z := h / np.expand_dims(tau, -1)) - logsumexp(z, axis=-1, keepdims=True),
+        "rounded away (5)": lambda h, tau: log_softmax_of_scipy(in_float64(h, tau), axis=-1),
+        "rounded away (6)": lambda h, tau: (z := in_float64(h, tau)) - np.logaddexp.reduce(z, axis=-1, keepdims=True),
         "rounded away, τ across": quiet(lambda h, tau: (z := h / tau - row_max(h / tau)) - log_sum(z)),
         "rounded away, τ across (2)": lambda h, tau: log_softmax_of_scipy(h / tau, axis=-1),
         "rounded away, log of the softmax": quiet(lambda h, tau: np.log(softmax(h / np.expand_dims(tau, -1)))),

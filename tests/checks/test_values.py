@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from moe_lessons.checks.values import Opaque, agree, describe, plain, show, unbracketed, unpack, without_dust
+from moe_lessons.checks.values import (
+    Opaque,
+    agree,
+    by_digits,
+    describe,
+    difference,
+    difference_by_digits,
+    from_digits,
+    plain,
+    show,
+    unbracketed,
+    unpack,
+    without_dust,
+)
 
 
 @pytest.mark.parametrize(
@@ -154,3 +167,28 @@ def test_dust_is_taken_off_floating_point_numbers_alone():
     assert without_dust(np.array([1e-8, 2.0, -1e-5]), 1e-6).tolist() == [0, 2, -1e-5]
     assert without_dust(np.array([0, 3]), 5).tolist() == [0, 3]
     assert without_dust(None, 1) is None
+
+
+def test_numbers_that_look_alike_are_told_apart_also_beside_infinities():
+    right = np.array([0.5, -np.inf, np.nan])
+    for value, gap in (([0.500001, -np.inf, np.nan], "1e-06"), ([0.5, -np.inf, np.nan], "0")):
+        assert f"differ by up to {gap};" in difference(np.array(value), right)
+    assert "differ" not in difference(np.array([0.5, np.inf, np.nan]), right)
+
+
+def test_on_a_scale_of_digits_a_tiny_number_counts_beside_a_large_one():
+    right = np.array([[1e6, -1e-4], [0.0, -np.inf]])
+    for value, fine in (([[1e6, -1.01e-4], [0, -np.inf]], False), ([[1e6, -1e-4], [-1e-12, -np.inf]], True)):
+        assert agree(by_digits(np.array(value), 1e-6), by_digits(right, 1e-6)) is fine
+    assert from_digits(by_digits(right, 1e-6), 1e-6) == pytest.approx(right)
+    assert [by_digits(value, 1e-6) for value in (None, "2")] == [None, "2"]
+    assert [by_digits(value, 1.0).shape for value in (0.5, np.float64(0.5), np.array(0.5))] == [()] * 3
+
+
+def test_what_differs_on_a_scale_of_digits_is_shown_in_the_numbers_themselves():
+    right, wrong = np.array([[1.0, 2.0], [0.1, 1e-6]]), np.array([[1.0, 2.0], [0.1, 2e-6]])
+    scaled = [by_digits(values, 1e-9) for values in (wrong, right)]
+    assert difference_by_digits(*scaled, 1e-9) == "expected [0.1, 1e-06], came [0.1, 2e-06]"
+    near = by_digits(right[0] + 1e-5, 1e-9)
+    assert difference_by_digits(near, scaled[1][0], 1e-9).endswith("(they differ by up to 1e-05)")
+    assert difference_by_digits(None, scaled[1], 1e-9).endswith("came None (is a `return` missing?)")

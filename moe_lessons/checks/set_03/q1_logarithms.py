@@ -5,18 +5,20 @@ from typing import Any
 
 import numpy as np
 
+from moe_lessons.checks import values
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.values import is_floats, show, stacked
+from moe_lessons.checks.values import is_floats
 from moe_lessons.checks.verdicts import by_test, by_value
 
 FINE = 1e-2  # ln p nearer to 0 than this is compared by its decimals, not by its digits
 
 
 def log_cases(rng: np.random.Generator) -> list[tuple]:
-    """Pairs of logits and τ: easy ones, then masks, rows far apart, exact ties, float32 gaps as small as τ, and a τ each.
+    """Pairs of logits and τ: easy ones, then masks, rows far apart, exact ties, gaps as small as τ, and a τ each.
 
     Where each token has a τ of its own, there are as many tokens as experts: a τ for each expert fits there as well.
-    An array τ has the dtype of the logits: float64 would lift float32 logits, and there dividing first loses nothing.
+    An array τ has the dtype of the logits: float64 would lift float32 logits. One pair has float64 logits with gaps so
+    small that dividing first rounds them away there, too: a more exact dtype does not stand for the idea.
     """
     apart = np.array([[1e4], [-1e4], [0.0]]) + rng.normal(size=(3, 4)).round(2)  # (3, 4)
     return [
@@ -28,6 +30,7 @@ def log_cases(rng: np.random.Generator) -> list[tuple]:
         (rng.permutation([1e4, 9999.5, 0.0, -3.2, -1e4]), 1e-6),
         (tied(rng), 1e-6),
         (near(rng, 3, 4), 1e-6),
+        (9000.5 + 1e-11 * rng.permutation([-1.6, -0.9, -0.4, 0.0]), 1e-11),
         (masked(rng, 4, 4), rng.permutation([1e-6, 1e-3, 0.5, 2.0])),
         (near(rng, 4, 4), rng.permutation(np.array([5e-7, 1e-6, 2e-6, 4e-6], dtype=np.float32))),
     ]
@@ -55,16 +58,8 @@ def tied(rng: np.random.Generator) -> np.ndarray:
 
 
 def by_digits(value: Any, *_: Any) -> Any:
-    """Return numbers on a scale where equal steps are equal shares: an entry of −0.7 counts beside one of −10 million."""
-    array = stacked(value)
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        return array
-    return np.sign(array) * np.log1p(np.abs(array, dtype=float) / FINE)
-
-
-def from_digits(scaled: Any) -> Any:
-    """Undo `by_digits`."""
-    return np.sign(scaled) * FINE * np.expm1(np.abs(scaled)) if isinstance(scaled, np.ndarray) else scaled
+    """Return ln p on the scale on which it is compared: an entry of −0.7 counts beside one of −10 million."""
+    return values.by_digits(value, FINE)
 
 
 def column(tau: Any) -> np.ndarray:
@@ -115,6 +110,11 @@ def less_all(z: np.ndarray) -> np.ndarray:
     return z - (top(z) + np.log(np.exp(z - top(z)).sum(axis=-1, keepdims=True)))
 
 
+def less_reduced(z: np.ndarray) -> np.ndarray:
+    """Return ln p of logits z (..., N) that are divided already: as `less_all`, added up one logit after the other."""
+    return z - np.logaddexp.reduce(z, axis=-1, keepdims=True)
+
+
 def log_last(z: np.ndarray) -> np.ndarray:
     """Return the logarithm of the finished softmax of z (..., N)."""
     return log_of_softmax(z - top(z))
@@ -123,19 +123,24 @@ def log_last(z: np.ndarray) -> np.ndarray:
 def divided_first(*ways: Callable, across: bool = False) -> tuple[Callable, ...]:
     """Return functions of (h, τ) that divide h by τ and then go on in one of these ways.
 
-    The division is once done in the dtype of h, and once as numpy does it, where a number τ in an array is float64.
+    The division is done in the dtype of h, as numpy does it, where a number τ in an array is float64, and in float64.
     With `across`, experts get a τ where tokens have one.
     """
 
-    def of(way: Callable, lifted: bool) -> Callable:
+    def of(way: Callable, lifted: Callable) -> Callable:
         @np.errstate(all="ignore")
         def ln_p(h: np.ndarray, tau: Any) -> np.ndarray:
             by = np.asarray(tau) if across else column(tau)  # (N,) or (..., 1)
-            return way(h / (by if lifted else by.astype(h.dtype)))
+            return way(np.divide(*lifted(h, by)))
 
         return ln_p
 
-    return tuple(of(way, lifted) for way in ways for lifted in (False, True))
+    lifts = (
+        lambda h, by: (h, by.astype(h.dtype)),
+        lambda h, by: (h, by),
+        lambda h, by: (h.astype(float), by),
+    )
+    return tuple(of(way, lifted) for way in ways for lifted in lifts)
 
 
 @np.errstate(all="ignore")
@@ -164,7 +169,7 @@ def has_floor(value: Any, h: np.ndarray, tau: Any) -> bool:
     """Tell whether scaled values are ln p, kept from falling below the smallest of them by a maximum or a small number."""
     if not is_floats(value, h.shape) or np.isneginf(value[np.isneginf(h)]).any():
         return False
-    came, right = from_digits(value), log_softmax(h, tau)  # (..., N) each
+    came, right = values.from_digits(value, FINE), log_softmax(h, tau)  # (..., N) each
     least = came.min()
     lost = np.isneginf(came) & (h.dtype == np.float32)  # (..., N), a number too small for float32
     ways = np.maximum(right, least), np.logaddexp(right, least)  # (..., N) each
@@ -186,7 +191,7 @@ LOGARITHMS = FunctionQuestion(
     cases=log_cases,
     reference=lambda h, tau: by_digits(log_softmax(h, tau)),
     read=by_digits,
-    shown=lambda got, right, h, tau: seen(from_digits(got), from_digits(right)),
+    shown=lambda got, right, h, tau: values.difference_by_digits(got, right, FINE),
     mistakes=by_value(
         "log of the softmax: Right, until a probability is too small for a float: then it is stored as 0, and its logarithm is −∞. Only a masked expert may have −∞. The logarithm cannot come last: ln of e^g is g, so take it before the exponential is lost.",
         lambda h, tau: log_of_softmax(gaps_to(top(h), h, tau)),
@@ -212,13 +217,13 @@ LOGARITHMS = FunctionQuestion(
         lambda h, tau: logs(gaps_to(top(h, axis=0), h, tau), axis=0),
         "mean subtracted: You subtracted the mean. That leaves positive exponents, which overflow, and a row with −∞ has no mean. Subtract the maximum.",
         with_mean,
-        "rounded away: Right except in float32, where you divided by τ before you subtracted: 0.9 / 0.000001 is 900000, which float32 stores in steps of 0.06. Subtract first: the gap is exact.",
-        divided_first(less_top, less_all),
-        "rounded away, τ across: Two things. You divided by τ before you subtracted, and in float32 that rounds the gaps away: subtract first. And where each token has its own τ, yours went to the experts, from left to right: make τ a column, (T, 1).",
-        divided_first(less_top, less_all, across=True),
-        "rounded away, log of the softmax: Two things. You divided by τ before you subtracted, and in float32 that rounds the gaps away: subtract first. And the logarithm came last, where a small p is stored as 0 already: do not leave the log.",
+        "rounded away: Right except where logits are nearly alike and τ is as small as their gaps: you divided before you subtracted. 0.9 / 0.000001 is 900000, which float32 stores in steps of 0.06; float64 only puts that off. Subtract first: the gap is exact.",
+        divided_first(less_top, less_all, less_reduced),
+        "rounded away, τ across: Two things. You divided by τ before you subtracted, and where logits are nearly alike that rounds the gaps away: subtract first. And where each token has its own τ, yours went to the experts, from left to right: make τ a column, (T, 1).",
+        divided_first(less_top, less_all, less_reduced, across=True),
+        "rounded away, log of the softmax: Two things. You divided by τ before you subtracted, and where logits are nearly alike that rounds the gaps away: subtract first. And the logarithm came last, where a small p is stored as 0 already: do not leave the log.",
         divided_first(log_last),
-        "rounded away, log of the softmax, τ across: Three things. Dividing before you subtract rounds the gaps away in float32. The logarithm came last, where a small p is stored as 0 already: do not leave the log. And where each token has its own τ, yours went to the experts: make τ a column, (T, 1).",
+        "rounded away, log of the softmax, τ across: Three things. Dividing before you subtract rounds small gaps away. The logarithm came last, where a small p is stored as 0 already: do not leave the log. And where each token has its own τ, yours went to the experts: make τ a column, (T, 1).",
         divided_first(log_last, across=True),
         "multiplied: You multiplied the logits by τ. A small τ must sharpen: divide.",
         lambda h, tau: log_softmax(h, 1 / np.asarray(tau)),
@@ -242,13 +247,3 @@ LOGARITHMS = FunctionQuestion(
         has_floor,
     ),
 )
-
-
-def seen(got: Any, right: np.ndarray) -> str:
-    """Say what was expected and what came, with the row in which they differ first."""
-    if not isinstance(got, np.ndarray) or got.shape != right.shape:
-        return ""
-    rows = zip(np.atleast_2d(got), np.atleast_2d(right), strict=True)
-    pairs = [(mine, wanted) for mine, wanted in rows if not np.allclose(by_digits(mine), by_digits(wanted), rtol=5e-5)]
-    mine, wanted = (pairs or [(got, right)])[0]
-    return f"expected {show(wanted)}, came {show(mine)}"

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 from scipy.special import entr, logsumexp, rel_entr
+from scipy.stats import entropy as entropy_of_scipy
 
 # --- 2.1 ----------------------------------------------------------------------------------------------------------
 
@@ -18,6 +19,11 @@ def softmax(h):
 def merged(largest, total):
     top = largest.max(0)
     return top + np.log((total * np.exp(largest - top)).sum(0))
+
+
+def lessons_entropy(h):
+    """Lesson 02's cell: the entropy of softmax(h)."""
+    return logsumexp(h, axis=-1) - (softmax(h) * h).sum(axis=-1)
 
 
 def from_zero(largest, total):
@@ -334,6 +340,13 @@ WRONG = {
         "flat, ln T": lambda p: -(p[p > 0] * np.log(p[p > 0])).sum() / np.log(len(p)),
         "all the used": lambda p: entr(p).sum(-1) / np.log(np.count_nonzero(p)),
         "keepdims": lambda p: entr(p).sum(-1, keepdims=True) / np.log(p.shape[-1]),
+        "softmax again": lambda p: lessons_entropy(p) / np.log(p.shape[-1]),
+        "softmax again (2)": lambda p: lessons_entropy(p),
+        "floor": lambda p: -(p * np.log(p + 1e-4)).sum(-1) / np.log(p.shape[-1]),
+        "floor (2)": lambda p: -(p * np.log(p + 1e-6)).sum(-1) / np.log(p.shape[-1]),
+        "floor (3)": lambda p: -(p * np.log(p + 1e-8)).sum(-1) / np.log(p.shape[-1]),
+        "floor (4)": lambda p: entr(np.clip(p, 1e-5, 1)).sum(-1) / np.log(p.shape[-1]),
+        "floor (5)": lambda p: entr(p + 1e-3).sum(-1) / np.log(p.shape[-1]),
     },
     "2.6": {
         "transposed": lambda x, H, N: made(logits_of(H, N), x).T,
@@ -439,6 +452,7 @@ RIGHT = {
         lambda p: entr(p).sum(-1) / np.log(p.shape[-1]),
         lambda p: -np.nansum(p * np.log2(p), axis=-1) / np.log2(p.shape[-1]),
         lambda p: -(p * np.log(p + 1e-9)).sum(-1) / np.log(p.shape[-1]),
+        lambda p: entropy_of_scipy(p, axis=-1) / np.log(p.shape[-1]),
         lambda p: torch.special.entr(torch.tensor(p)).sum(-1) / math.log(p.shape[-1]),
         lambda p: -np.where(p > 0, p * np.log(p), 0).sum(-1) / np.log(p.shape[-1]),
     ],

@@ -6,20 +6,21 @@ import numpy as np
 from scipy.special import entr
 
 from moe_lessons import metrics, routing
+from moe_lessons.checks import values
 from moe_lessons.checks.forms import Numbers
 from moe_lessons.checks.question import FunctionQuestion, PropertyQuestion, about
-from moe_lessons.checks.values import stacked
 from moe_lessons.checks.verdicts import Facts, Fault, by_test, by_value
 
 
 def entropy_cases(rng: np.random.Generator) -> list[tuple]:
-    """One token, a batch with a certain and an even row, a batch of batches; probabilities of 0 in each."""
+    """One token, a batch with a certain, an even and a nearly certain row, a batch of batches; zeros in each."""
     cases = []
     for shape in ((5,), (4, 6), (2, 3, 4)):
         weights = rng.uniform(0.05, 1, size=shape)
         weights[..., 1] = 0
         cases.append(weights / weights.sum(axis=-1, keepdims=True))
     cases[1][0], cases[1][1] = np.eye(6)[2], 1 / 6
+    cases[1][3] = rng.permutation([1 - 2e-5, 1.2e-5, 8e-6, 0, 0, 0])  # 1.5 in ten thousand of ln 6
     return [(p,) for p in cases]
 
 
@@ -45,11 +46,25 @@ def over_support(p: np.ndarray) -> np.ndarray:
         return nats(p) / np.log((p > 0).sum(axis=-1))
 
 
-def in_float32(value: Any, p: np.ndarray) -> Any:
-    """Return floating-point arrays in float32: a tiny number added inside the logarithm is no mistake."""
-    value = stacked(value)
-    is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
-    return value.astype(np.float32) if is_float else value
+FINE = 1e-5  # a share nearer to 0 than this is compared by its decimals, not by its digits
+
+
+def by_digits(value: Any, *_: Any) -> Any:
+    """Return shares on the scale on which they are compared: what 10⁻⁹ inside the logarithm does is no mistake there."""
+    return values.by_digits(value, FINE)
+
+
+def with_floor(p: np.ndarray, floor: float) -> list[np.ndarray]:
+    """Return shares whose logarithms are kept from −∞ by a small number: added, or as the least that p may be. (...)."""
+    added, least, most = p + floor, np.maximum(p, floor), np.log(p.shape[-1])
+    ways = (p, added), (added, added), (p, least), (least, least)
+    return [-(weight * np.log(inside)).sum(axis=-1) / most for weight, inside in ways]
+
+
+def has_floor(value: Any, p: np.ndarray) -> bool:
+    """Tell whether the values are right, but for a small number inside the logarithm."""
+    floors = 10.0 ** -np.arange(1, 9)
+    return any(values.agree(value, by_digits(share)) for floor in floors for share in with_floor(p, floor))
 
 
 NAN = "nan comes from 0·log 0: numpy takes log 0 = −∞, and 0·(−∞) is no number. Such an expert adds 0"
@@ -68,8 +83,9 @@ ENTROPY = FunctionQuestion(
     when_raised="A batch holds a row for each token. A loop over p, as in the toolbox, goes over the tokens there, and `p[p > 0]` throws all rows together. Keep the shape of p, replace the zeros, and sum over the experts, which are on the last axis: `axis=-1`.",
     cases=entropy_cases,
     quiet=True,
-    reference=entropy_share,
-    read=in_float32,
+    reference=lambda p: by_digits(entropy_share(p)),
+    read=by_digits,
+    shown=lambda got, right, p: values.difference_by_digits(got, right, FINE),
     mistakes=by_value(
         f"0 log 0: {NAN} to the entropy.",
         lambda p: naive_nats(p) / np.log(p.shape[-1]),
@@ -111,6 +127,12 @@ ENTROPY = FunctionQuestion(
         lambda p: nats(p) / np.log((p > 0).sum()),
         "keepdims: The right numbers, with an axis of length 1 left at the end. Leave `keepdims=True` out: one number for each token.",
         lambda p: entropy_share(p)[..., None],
+        "softmax again: This is the entropy of softmax(p). The lesson's `entropy` takes logits and makes the probabilities itself; p holds probabilities already.",
+        (lambda p: entropy_share(routing.softmax(p)), lambda p: nats(routing.softmax(p))),
+    )
+    + by_test(
+        "floor: A small number inside the logarithm does away with the nan, but it counts as probability. Of a nearly decided token it is a visible part of all the entropy there is. Leave the zeros out instead: such an expert adds 0.",
+        has_floor,
     ),
 )
 

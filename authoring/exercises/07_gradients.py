@@ -26,9 +26,10 @@ from moe_lessons.routing import gate_weights, log_sum_exp, softmax, top_k
 #
 # $$s_i = \frac{1}{1 + e^{-h_i}}, \qquad w_i = \frac{s_i}{s_1 + \dots + s_N}.$$
 #
-# Your function gets the **scores** s of one token, (N,), each strictly between 0 and 1. It does not get the logits h
-# behind them. Return the derivatives with respect to the **logits** all the same: entry [i, j] says how fast **weight i**
-# rises when **logit j** rises, ∂wᵢ/∂hⱼ. The weight is in the row, the logit in the column. N is at least 2.
+# Your function gets the **scores** s of one token, (N,) in float64, each strictly between 0 and 1. It does not get the
+# logits h behind them. Return the derivatives with respect to the **logits** all the same: entry [i, j] says how fast
+# **weight i** rises when **logit j** rises, ∂wᵢ/∂hⱼ. The weight is in the row, the logit in the column. N is at least 2.
+# Every entry must be right to three digits, however small: a score may be as near to 1 as 1 − 10⁻¹¹.
 #
 # {{hints 7.1}}
 

@@ -24,6 +24,11 @@ def quotient(function, h, step=1e-5):
     return np.stack([(function(h + step * e) - function(h - step * e)) / (2 * step) for e in np.eye(len(h))], -1)
 
 
+def forward_quotient(function, h, step):
+    """Differences to one side."""
+    return np.stack([(function(h + step * e) - function(h)) / step for e in np.eye(len(h))], -1)
+
+
 # --- 7.1 ----------------------------------------------------------------------------------------------------------
 
 
@@ -61,6 +66,7 @@ def jacobian_by_autograd(scores):
 
 
 def jacobian_by_rows(scores):
+    """In float32, where a score near 1 is 1."""
     h = torch.tensor(scores, dtype=torch.float32).logit().requires_grad_()
     return torch.stack([torch.autograd.grad(weight, h, retain_graph=True)[0] for weight in in_torch(h)])
 
@@ -578,6 +584,10 @@ WRONG = {
         "divided by the sum twice": of_s(lambda s, w, one: (one - w[:, None]) * w * (1 - s) / s.sum()),
         "slope of the wrong logit": of_s(lambda s, w, one: (one - w[:, None]) * (w * (1 - s))[:, None]),
         "gradient of the sum": gradient_of_the_sum,
+        "digits lost": lambda scores: quotient(sigmoid_gate, logits_of(scores)),  # the lesson's cell, by way of logits
+        "digits lost (2)": jacobian_by_rows,
+        "digits lost (3)": lambda scores: forward_quotient(sigmoid_gate, logits_of(scores), 1e-6),
+        "digits lost (4)": lambda scores: jacobian_by_matrices(np.clip(scores, 1e-7, 1 - 1e-7)),
     },
     "7.2": {
         "only the logits": lesson_cell,
@@ -842,10 +852,8 @@ RIGHT = {
     "7.1": [
         jacobian_by_loop,
         jacobian_by_autograd,
-        jacobian_by_rows,
         jacobian_by_matrices,
         jacobian_by_two_steps,
-        lambda scores: quotient(sigmoid_gate, logits_of(scores)),
         of_s(lambda s, w, one: np.einsum("ij,j->ij", one - w[:, None], w * (1 - s))),
         of_s(lambda s, w, one: (np.diag(w) - np.outer(w, w)) * (1 - s)),
     ],

@@ -1,14 +1,19 @@
 """Question 7.1: the Jacobian of another gate."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit
 
 from moe_lessons import routing
+from moe_lessons.checks import values
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import is_floats
 from moe_lessons.checks.verdicts import by_formula, by_test, by_value
+
+SATURATED = 1 - 1e-11  # a score with few digits left between it and 1
+FINE = 1e-18  # a derivative above this is compared by its digits, however small it is
 
 
 def spread(rng: np.random.Generator, N: int, wide: float) -> np.ndarray:
@@ -18,7 +23,7 @@ def spread(rng: np.random.Generator, N: int, wide: float) -> np.ndarray:
 
 
 def jacobian_cases(rng: np.random.Generator) -> list[tuple]:
-    """Scores of two experts, of five, of four near 1, of three near 0, and of six from nearly 0 to nearly 1."""
+    """Scores of two experts, of five, of five near 1, one of them saturated, of three near 0, of six from 0 to 1."""
     logits = (
         spread(rng, 2, 0.8),
         spread(rng, 5, 1.5),
@@ -26,7 +31,14 @@ def jacobian_cases(rng: np.random.Generator) -> list[tuple]:
         spread(rng, 3, 1.0) - 3,
         spread(rng, 6, 5.0),
     )
-    return [(expit(h).round(4),) for h in logits]
+    scores = [expit(h).round(4) for h in logits]
+    scores[2] = np.append(scores[2], SATURATED)
+    return [(s,) for s in scores]
+
+
+def by_digits(value: Any, *_: Any) -> Any:
+    """Return derivatives on the scale on which they are compared, where a tiny one counts beside a large one."""
+    return values.by_digits(value, FINE)
 
 
 def of_gate(formula: Callable) -> Callable:
@@ -54,8 +66,16 @@ jacobian = with_slopes(quotient_rule)  # (N,) -> (N, N)
 along_scores = with_slopes(quotient_rule, lambda s, w: 1 / s.sum())  # (N,) -> (N, N): ∂w_i/∂s_j
 
 
+def lost_digits(value: Any, s: np.ndarray) -> bool:
+    """Tell whether values are right to three digits, but for derivatives by the logit of a saturated score."""
+    if not is_floats(value, (s.size, s.size)):
+        return False
+    came, right = values.from_digits(value, FINE), jacobian(s)  # (N, N) each
+    return bool(np.allclose(came[:, s < SATURATED], right[:, s < SATURATED], rtol=1e-3, atol=1e-7))
+
+
 JACOBIAN = FunctionQuestion(
-    **about("7.1", "The Jacobian of another gate", "write it", "medium", points=2, minutes=6),
+    **about("7.1", "The Jacobian of another gate", "write it", "medium", points=2, minutes=8),
     hints=(
         "Two steps lie between logit j and weight i. A logit moves its own score only: what is the slope of the sigmoid, written in the score itself? A score moves all weights, for it is in the sum: what does the quotient rule say of sᵢ / Σ s?",
         "When sⱼ rises, wᵢ changes by (δᵢⱼ − wᵢ) / Σ s, where δᵢⱼ is 1 on the diagonal and 0 elsewhere. When hⱼ rises, sⱼ changes by sⱼ(1 − sⱼ). Multiply; i runs down the rows (`w[:, None]`), j along them.",
@@ -65,7 +85,9 @@ JACOBIAN = FunctionQuestion(
     answer="my_jacobian",
     parameters=("scores",),
     cases=jacobian_cases,
-    reference=jacobian,
+    reference=lambda s: by_digits(jacobian(s)),
+    read=by_digits,
+    shown=lambda got, right, s: values.difference_by_digits(got, right, FINE),
     mistakes=by_value(
         "of the softmax: This is diag(p) − p pᵀ with p a softmax, the matrix of the lesson. Here the weights are scores divided by their sum, without an exponential, and the scores are sigmoids: they have another slope.",
         (softmax_jacobian, lambda s: softmax_jacobian(logit(s))),
@@ -128,6 +150,8 @@ JACOBIAN = FunctionQuestion(
     )
     + by_test(
         "gradient of the sum: Zeros, one for each logit: is that the gradient of the *sum* of the weights? The sum is always 1, so no logit moves it. Take each weight by itself: N of them, N derivatives each.",
-        lambda value, s: is_floats(value, s.shape) and (np.abs(value) < 1e-6).all(),
+        lambda value, s: is_floats(value, s.shape) and (np.abs(values.from_digits(value, FINE)) < 1e-6).all(),
+        "digits lost: Right, but for the column of a score near 1: there the derivatives are tiny, and yours have lost their digits. So it goes with differences of weights, in float32, and behind a clip. No difference is needed: the slope of the sigmoid follows from the score that you are given.",
+        lost_digits,
     ),
 )

@@ -267,7 +267,8 @@ WRONG = {
         "turned too far": [-1.0, 2.8],
         "turned too far (2)": [1.9, -2.0],
         "too short": [1.0, 0.0],
-        "too short (2)": [1.5, -1.0],
+        "right angle, too short": [1.5, -1.0],
+        "right angle, too short (2)": [0.1, 2.0],
     },
     "1.5": {
         "ratio of 0.9": scaled(factor=-np.log(0.9) / 0.22),

@@ -81,6 +81,8 @@ PROTOTYPE = VariableQuestion(
         lambda found: found.aligned,
         f"turned too far: It is the least aligned, as asked. But at {{angle:.1f}}° even a prototype of length {LONGEST:g} loses: turn it nearer to x, not further than you must.",
         lambda found: found.angle >= TOO_FAR,
+        "right angle, too short: Its angle is the largest, as asked, and will do. It is only too short: keep the direction, and make it longer.",
+        lambda found: found.least and found.fits,
         "too short: It does not win: its logit is too small. Turn it to an angle a little larger than E2's, and make it longer.",
         always,
     ),

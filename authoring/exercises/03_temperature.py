@@ -5,13 +5,14 @@
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Use numpy (torch and scipy work too). In 3.1 the course's own
-# `softmax` is off limits; afterwards you may use it, or yours.
+# `softmax` is off limits; afterwards you may use what the first cell imports.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
 from scipy.optimize import brentq
 
 from moe_lessons.checks import check, progress
+from moe_lessons.metrics import entropy
 from moe_lessons.routing import softmax, top_k
 
 # %% [markdown]
@@ -49,7 +50,8 @@ check("3.1", my_log_softmax)
 #
 # How high must τ be for the softmax of h/τ to have a given entropy? There is no formula. But here the largest logit is
 # alone at the top, and then there is exactly one answer. Find it to within 0.0001 nats of entropy. `target` is in nats,
-# above 0 and below ln N; the logits differ, by hundredths or by hundreds.
+# above 0 and below ln N; the logits differ, by hundredths or by hundreds. `entropy(p)` gives the entropy of probabilities
+# in nats, `brentq(f, a, b)` the number between a and b at which a function f changes its sign.
 #
 # {{hints 3.2}}
 
@@ -60,9 +62,7 @@ def my_temperature(h, target):
 
     # BEGIN SOLUTION
     def too_much(u):
-        p = softmax(h, np.exp(u))  # (N,)
-        p = p[p > 0]
-        return -(p * np.log(p)).sum() - target
+        return entropy(softmax(h, np.exp(u))) - target
 
     middle = np.log(np.ptp(h))
     return np.exp(brentq(too_much, middle - 12, middle + 12))
@@ -123,12 +123,10 @@ for name, rest in rests.items():
     print(f"{name:<10} {so_far.round(2)} stop {rest.round(2)}")
 
 # %% [markdown]
-# Program 1 starts the schedule anew, and τ jumps up. Program 2 begins at the present value, uses it twice, and then
-# falls too fast. Write the rule that needs neither the start nor the number of values so far: from the present
-# temperature, the end, and how many values are still to come *after* the present one, return the next.
-#
-# `left` is a whole number, at least 1, and the last of the values to come is the end itself. Called again and again
-# with its own answers, from wherever, your function must go on by equal ratios. The end may also lie above τ.
+# Program 1 starts anew, and τ jumps up. Program 2 uses the present value twice, and then falls too fast. Write a rule
+# that needs neither the start nor the number of values so far: from the present temperature, the end, and how many
+# values (`left`, at least 1) are still to come *after* the present one, return the next. The last of them is the end.
+# Called again and again with its own answers, it must go on by equal ratios. The end may also lie above τ.
 #
 # {{hints 3.4}}
 

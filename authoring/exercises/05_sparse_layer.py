@@ -9,25 +9,23 @@
 # torch tensors go in and come out.
 
 # %% name="setup" tags=["setup"]
-import time
-
 import numpy as np
 import torch
 
 from moe_lessons.checks import check, progress
-from moe_lessons.checks.set_05 import full_size_gradients
+from moe_lessons.checks.set_05 import report
 
 # %% [markdown]
 # ## 5.1 An expert from a checkpoint
 #
 # {{about 5.1}}
 #
-# A checkpoint is a file with the trained numbers of a model. You want to run one of its experts, a SwiGLU feed-forward
-# network: (silu(x W1) * x W3) W2. Here silu(z) = z · sigmoid(z), and `*` multiplies entry by entry.
+# You want to run an expert from a file of trained numbers, a checkpoint. It is a SwiGLU feed-forward network:
+# (silu(x W1) * x W3) W2. Here silu(z) = z · sigmoid(z), and `*` multiplies entry by entry.
 #
-# The file does not hold W1 and W3. It holds one matrix `W13` (d, 2·d_ff), in which their columns alternate. Columns 0, 2,
-# 4, … are those of W1, the gate, which passes through silu. Columns 1, 3, 5, … are those of W3, the other factor. (gpt-oss
-# stores them in this order. What it computes from them differs a little from SwiGLU; leave that aside.)
+# The file holds W1 and W3 in one matrix `W13` (d, 2·d_ff), in which their columns alternate. Columns 0, 2, 4, … are those
+# of W1, the gate, which passes through silu. Columns 1, 3, 5, … are those of W3, the other factor. (gpt-oss stores them
+# in this order, and computes something a little different from them.)
 #
 # {{hints 5.1}}
 
@@ -68,7 +66,7 @@ for number, expert in enumerate(EXAMPLE.ravel()):
 #   experts with index 1 and 4.
 #
 # Now go the other way. You have only `order`, `offsets` and `k`: return `selected` (T, k), as it was before. In the
-# example that is `EXAMPLE`.
+# example that is `EXAMPLE`. A start: `np.repeat(np.arange(N), np.diff(offsets))` lists the expert of each sorted row.
 #
 # {{hints 5.2}}
 
@@ -77,7 +75,8 @@ for number, expert in enumerate(EXAMPLE.ravel()):
 def my_selected(order, offsets, k):
     """order (T·k,), offsets (N + 1,), k -> selected (T, k)"""
     # BEGIN SOLUTION
-    experts = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))  # (T·k,), of the sorted rows
+    N = len(offsets) - 1
+    experts = np.repeat(np.arange(N), np.diff(offsets))  # (T·k,), of the sorted rows
     selected = np.empty_like(order)  # (T·k,)
     selected[order] = experts
     return selected.reshape(-1, k)  # (T, k)
@@ -97,16 +96,15 @@ assert np.array_equal(found, EXAMPLE)
 #
 # {{about 5.3}}
 #
-# Now the layer behind the router, in a model that drops. Some experts were full, so some choices were dropped (lesson 10
-# says how). Where `selected` (T, k) holds −1, there is no expert. Elsewhere `weights[t, j]` belongs to expert
-# `selected[t, j]`. `experts` is a list of N functions: `experts[i]` takes rows (r, d) and returns rows (r, d).
+# Now the layer behind the router. Some experts were full, so some choices were dropped (lesson 10 says how): there
+# `selected` (T, k) holds −1. Elsewhere `weights[t, j]` belongs to expert `selected[t, j]`. `experts` is a list of N
+# functions: `experts[i]` takes rows (r, d) and returns rows (r, d).
 #
 # Return y (T, d).
 #
 # - A dropped choice counts nothing. No expert runs for it. There is a number at its place in `weights`, which means
 #   nothing. (All numbers in `weights` are above 0.)
-# - The weights that a token has left are divided by *their* sum. (DeepSpeed's top-k gate divides so late, too: lesson 04,
-#   *deeper*.)
+# - The weights that a token has left are divided by *their* sum.
 # - y is the sum of the outputs of the experts that the token has left, each times its new weight.
 # - A token that lost all its k choices gets y = 0.
 #
@@ -155,24 +153,10 @@ def slow_layer(rows, sizes, W1, W2):
 
 
 # %% [markdown]
-# Now give it the same number of rows with more and more experts. The number of multiplications stays the same.
-
+# `report` gives it the same 256 rows with more and more experts: the number of multiplications stays the same. It times
+# forward and backward, and counts the gradients of full size that the backward makes.
 
 # %% name="given-5-4-report"
-def report(layer, R=256, d=64, d_ff=128):
-    """Print, for growing N, the time of forward and backward, and how many full-size gradients the backward makes."""
-    for N in (8, 16, 32):
-        rows, sizes = torch.randn(R, d), [R // N] * N
-        W1, W2 = torch.randn(d, N * d_ff, requires_grad=True), torch.randn(N * d_ff, d, requires_grad=True)
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            layer(rows, sizes, W1, W2).sum().backward()
-            times.append(1000 * (time.perf_counter() - start))
-        full = full_size_gradients(layer(rows, sizes, W1, W2), W1, W2)
-        print(f"N = {N:2}: {min(times):5.1f} ms; gradients as large as W1: {full[0]}, as large as W2: {full[1]}")
-
-
 report(slow_layer)
 
 # %% [markdown]
@@ -252,23 +236,20 @@ check("5.5", my_combine_backward)
 #
 # {{about 5.6}}
 #
-# A model works in bfloat16, a number format of 16 bits with two to three digits. Its router is kept in float32 all the
-# same, because small differences decide whom it chooses. Write this router: a class `MyRouter`, derived from
-# `torch.nn.Module`. The names and shapes of its parameters are part of the question: the check copies numbers of its own
-# into them, by name.
+# A model works in bfloat16, a number format of 16 bits with two to three digits. Its router stays in float32, because
+# small differences decide whom it chooses. Write it: a class `MyRouter`, derived from `torch.nn.Module`. The check copies
+# numbers of its own into the parameters, by name.
 #
 # - `MyRouter(d_model, num_experts, top_k, bias=False)` has a parameter `W_g` (d, N). With `bias=True`, and only then, it
 #   has a second one, `bias` (N,). Both are float32. Which numbers they begin with is up to you.
 # - It is called on a tensor x (…, d), float32 or bfloat16. Before the d there may be any shape: (T, d), (B, T, d), or a
-#   single token (d,). N and d are different numbers.
-# - It returns three tensors, in which that shape stays: `logits` (…, N), which are x W_g, plus the bias if there is one;
-#   `selected` (…, k), the indices of the k largest logits, best first; and `weights` (…, k), in the same order.
-# - Select **on the logits**. They may lie hundreds apart, and as far from 0: then several probabilities are 0 in float32,
-#   and no longer tell which expert is better.
+#   single token (d,). That shape stays in what it returns.
+# - It returns three tensors: `logits` (…, N), which are x W_g, plus the bias if there is one; `selected` (…, k), the
+#   indices of the k largest **logits**, best first; and `weights` (…, k), in the same order. (Logits may lie hundreds
+#   apart: then several probabilities are 0, and no longer tell which expert is better.)
 # - The weights are those of **form B** (lesson 04): a softmax over all N logits, of which the k selected are kept as they
-#   are. They need not sum to 1.
+#   are. Their gradient reaches W_g and the bias.
 # - All is computed in float32, also for x in bfloat16. `logits` and `weights` come back as float32.
-# - The gradient of the weights reaches W_g and the bias.
 #
 # {{hints 5.6}}
 

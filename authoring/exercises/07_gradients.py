@@ -92,7 +92,11 @@ check("7.2", my_router_gradients)
 #
 # Now backwards. Somebody ran form B, `softmax_topk`: the softmax over all N logits, of which the k largest are kept as
 # they are. You have the logits (T, N) and the gradient `g` = ∂L/∂h (T, N) that came back, and k. You do not have the
-# experts, nor the aᵢ = v · Eᵢ(x). What can you find out about them?
+# experts, nor the aᵢ = v · Eᵢ(x). What can you find out about them? With p for the softmax over all N logits, lesson 07
+# has
+#
+# $$g_i = p_i\,(a_i - s) \text{ for a kept } i, \qquad g_j = -p_j\, s \text{ for a cut } j, \qquad
+# s = \sum_{i \text{ kept}} p_i\, a_i.$$
 #
 # Return an array (T, N): aᵢ for each kept expert of each token, `np.nan` for each cut one. k is from 1 to N − 1, so at
 # least one expert is cut. Of equal logits the lower index is kept. No probability is below 0.0001, so you may divide by
@@ -131,10 +135,11 @@ check("7.3", my_usefulness)
 
 # %% name="given-7-4"
 gradients = delivered_gradients()  # router -> (N,)
-print("expert   logit       a   " + "   ".join(gradients))
+p = softmax(GIVEN_LOGITS)  # (N,)
+print("expert   logit       a       p   " + "   ".join(gradients))
 for i in range(len(GIVEN_LOGITS)):
     row = "   ".join(f"{g[i]:>8.4f}" for g in gradients.values())
-    print(f"E{i + 1}     {GIVEN_LOGITS[i]:>6.1f}  {GIVEN_A[i]:>6.1f}   {row}")
+    print(f"E{i + 1}     {GIVEN_LOGITS[i]:>6.1f}  {GIVEN_A[i]:>6.1f}  {p[i]:.4f}   {row}")
 
 # %% [markdown]
 # Each team built one of these. Name it.
@@ -154,8 +159,7 @@ for i in range(len(GIVEN_LOGITS)):
 # {{hints 7.4}}
 
 # %% name="try-7-4"
-p = softmax(GIVEN_LOGITS)  # (N,)
-print("p =", p.round(4))  # try things here
+print((gradients["router 1"] / p).round(4))  # try things here
 
 # %% name="answer-7-4"
 my_diagnosis = {
@@ -186,8 +190,8 @@ check("7.4", my_diagnosis)
 # {{about 7.5}}
 #
 # The router z-loss (Zoph et al. 2022, arXiv:2202.08906) takes one number for each token, the log-sum-exp of its logits,
-# and returns the mean over the tokens of its square. Its gradient is in the lesson's *deeper* part. But real batches are
-# filled up: texts differ in length, and the places behind a short one hold no token.
+# and returns the mean over the tokens of its square. Its gradient at logit j of token t is 2/T · LSE_t · p_tj. But real
+# batches are filled up: texts differ in length, and the places behind a short one hold no token.
 #
 # So you get `logits` (T, N) and `mask` (T,), an array of booleans, True for a real token. A **padded row counts
 # nothing**, and it may hold **anything**: numbers, NaN, ∞, −∞ everywhere. Return
@@ -221,10 +225,11 @@ check("7.5", my_z_loss)
 #
 # {{about 7.6}}
 #
-# In form A the unselected experts hear nothing. The estimator in the lesson's *deeper* part lets all N be heard, and so
-# all N must run. Here is something in between. The k best experts make the output. The next m run as well, but only so
-# that the router hears of them: they do not count in the output, and they do not learn. With m = 0 that is plain form A,
-# with k + m = N every expert is heard.
+# In form A the unselected experts hear nothing. In the lesson's straight-through estimator (*deeper*) all N are heard, and
+# so all N must run. Here is something in between. The k best experts make the output. The next m run as well, but only
+# so that the router hears of them: they do not count in the output, and they do not learn. With m = 0 that is form A.
+#
+# The tool is the lesson's: for a tensor t, `t - t.detach()` is 0 forwards and has the gradient of t.
 #
 # Write a function of torch tensors for one token: `logits` (N,), `outputs` (N, d), k and m, where k ≥ 1, m ≥ 0 and
 # k + m ≤ N. It returns y (d,). For v = ∂L/∂y and aᵢ = v · Eᵢ, let autograd find
@@ -234,8 +239,8 @@ check("7.5", my_z_loss)
 #   that are not heard;
 # - experts: ∂L/∂Eᵢ is wᵢv for the k selected, and exactly 0 for all others.
 #
-# `outputs` holds all N rows to keep it simple, but only k + m of them may have a part in any of this. The course's numpy
-# functions cut the gradient off: use `torch.softmax`, `torch.topk` and the like. There are no ties here.
+# `outputs` holds all N rows, but only k + m of them may have a part in any of this. Use `torch.softmax`, `torch.topk` and
+# the like: the course's numpy functions cut the gradient off. There are no ties.
 #
 # {{hints 7.6}}
 

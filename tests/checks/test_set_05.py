@@ -11,11 +11,10 @@ from torch.nn import functional
 from moe_lessons import layer
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_05 import full_size_gradients
 from moe_lessons.checks.set_05.q1_expert import expert_cases, gelu, interleaved, silu, swiglu, tanh_gelu
 from moe_lessons.checks.set_05.q2_selected import chosen, dispatch, selections
 from moe_lessons.checks.set_05.q3_sparse import SPARSE, RowCountingExperts, rows_fault, sparse, sparse_cases
-from moe_lessons.checks.set_05.q4_trap import MOST_FULL, MOST_ROWS, loop_values, slow_cases
+from moe_lessons.checks.set_05.q4_trap import MOST_FULL, MOST_ROWS, full_size_gradients, loop_values, report, slow_cases
 from moe_lessons.checks.set_05.q5_backwards import backwards, combine_cases, combined
 from moe_lessons.checks.set_05.q6_router import CLEAR, FAR, expected_values, router_cases
 
@@ -77,6 +76,13 @@ def counts(layer, N=12, d=4, d_ff=6):
     torch.manual_seed(0)
     rows, W1, W2 = (torch.randn(shape, requires_grad=True) for shape in ((2 * N, d), (d, N * d_ff), (N * d_ff, d)))
     return full_size_gradients(layer(rows, [2] * N, W1, W2), W1, W2)
+
+
+def test_the_report_has_a_line_for_each_number_of_experts(capsys):
+    report(lambda rows, sizes, W1, W2: rows @ W1 @ W2, R=32, d=4, d_ff=4)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:6] for line in lines] == ["N =  8", "N = 16", "N = 32"]
+    assert all(line.endswith("gradients as large as W1: 1, as large as W2: 1") for line in lines)
 
 
 @pytest.mark.parametrize("take", ONE_BY_ONE.values(), ids=ONE_BY_ONE)

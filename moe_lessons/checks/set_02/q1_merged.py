@@ -69,7 +69,7 @@ def quietly(formula: Callable) -> Callable:
 
 
 MERGED = FunctionQuestion(
-    **about("2.1", "Several machines, one softmax", "write it", "medium", points=2, minutes=9),
+    **about("2.1", "Several machines, one softmax", "write it", "medium", points=2, minutes=10),
     hints=(
         "Each machine has measured its exponentials from its own largest logit. What must a sum be multiplied by, to be measured from the largest logit of all?",
         "`top = largest.max(axis=0)` is the largest logit of each token. `np.exp(largest - top)` turns every machine's sum into that measure. Then add the sums, take the logarithm, and remember what had been subtracted.",

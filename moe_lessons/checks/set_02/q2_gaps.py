@@ -3,26 +3,7 @@
 import numpy as np
 
 from moe_lessons.checks.question import ValuesQuestion, about
-from moe_lessons.checks.verdicts import Mistake, by_value
-
-
-def gap_mistakes(ratio: float) -> tuple[Mistake, ...]:
-    """Return the mistakes that are made with the gap of any ratio: its natural logarithm is asked for."""
-    return by_value(
-        f"ratio itself: That is the ratio to one rival, {ratio}. The gap is its natural logarithm.",
-        lambda: ratio,
-        "near: Near: two decimals, please, rounded.",
-        lambda: np.round(np.log(ratio), 1),
-        "near: Near: two decimals, please, rounded and not cut off.",
-        lambda: np.trunc(100 * np.log(ratio)) / 100,
-        "base 2: That is the logarithm to base 2. The softmax uses e, so take the natural one.",
-        lambda: np.log2(ratio),
-        "base 10: That is the logarithm to base 10. The softmax uses e, so take the natural one.",
-        lambda: np.log10(ratio),
-        "sign: The right size, but this gap puts the others in front.",
-        lambda: -np.log(ratio),
-    )
-
+from moe_lessons.checks.verdicts import by_value
 
 GAPS = ValuesQuestion(
     **about("2.2", "Which gap does it take?", "predict a number", "easy", points=2, minutes=6),
@@ -35,13 +16,23 @@ GAPS = ValuesQuestion(
     answer="gaps",
     expected=lambda: {
         "three quarters of 64": np.log(189),
-        "two against thirty": np.log(135),
         "halved": 2 / 3,
         "room at a gap of 3": np.floor(np.exp(3)),
     },
     parts={
-        "three quarters of 64": gap_mistakes(189)
-        + by_value(
+        "three quarters of 64": by_value(
+            "ratio itself: That is the ratio to one rival, 189. The gap is its natural logarithm.",
+            lambda: 189.0,
+            "near: Near: two decimals, please, rounded.",
+            lambda: np.round(np.log(189), 1),
+            "near: Near: two decimals, please, rounded and not cut off.",
+            lambda: np.trunc(100 * np.log(189)) / 100,
+            "base 2: That is the logarithm to base 2. The softmax uses e, so take the natural one.",
+            lambda: np.log2(189),
+            "base 10: That is the logarithm to base 10. The softmax uses e, so take the natural one.",
+            lambda: np.log10(189),
+            "sign: The right size, but this gap puts the others in front.",
+            lambda: -np.log(189),
             "one half: That is the lesson's gap for one *half*, ln 63. E1 is to hold three quarters here: three times as much as the 63 others together.",
             lambda: np.log(63),
             "itself a rival: Near, but you counted E1 among its own rivals: there are 63 others.",
@@ -54,19 +45,6 @@ GAPS = ValuesQuestion(
             lambda: np.log(0.75 * 64),
             "four times: You took E1 for four times the others together. It has three quarters, they have one quarter.",
             lambda: np.log(4 * 63),
-        ),
-        "two against thirty": gap_mistakes(135)
-        + by_value(
-            "one in front: You gave one expert all of the 0.9. Two share it: each has 0.45.",
-            lambda: np.log(270),
-            "two to one rival: That is ln 9, as if one stood against one. Each of the two has 0.45, each of the thirty 0.1/30.",
-            lambda: np.log(9),
-            "twenty-eight others: There are 30 others beside the two, 32 experts in all.",
-            lambda: np.log(9 * 28 / 2),
-            "ratio of numbers: That is ln 15, where each side would hold one half. The two are to hold nine times what the thirty hold.",
-            lambda: np.log(15),
-            "ten to one: You took 0.9 for ten times 0.1.",
-            lambda: np.log(150),
         ),
         "halved": by_value(
             "share halved: You halved the probability. The gap is halved, so the *ratio* 4 becomes its square root.",
@@ -109,7 +87,6 @@ GAPS = ValuesQuestion(
     },
     advice={
         "three quarters of 64": "E1 has three times what the 63 others have together. How many times as much as one of them?",
-        "two against thirty": "What does each of the two hold, what does each of the thirty? Their ratio is e to the gap.",
         "halved": "0.8 and 0.2: which ratio, and which gap? Halve the gap, and go back to a share.",
         "room at a gap of 3": "E1 outweighs each other expert e³ times. How many of them weigh as much as E1? It is a whole number.",
     },

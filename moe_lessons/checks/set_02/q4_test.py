@@ -161,7 +161,7 @@ def refusing_good(value: Any, noted: list, d: int, entry: tuple) -> bool:
 
 
 TEST = FunctionQuestion(
-    **about("2.4", "The test that was missing", "find the bug", "medium", points=2, minutes=9),
+    **about("2.4", "The test that was missing", "find the bug", "medium", points=2, minutes=10),
     hints=(
         "The cell above shows the way in its last line. You need no right answer to compare with: the router itself must say the same of a token alone and in company.",
         "Route `x = np.random.normal(size=(8, d))` once as a whole, then each `x[t : t + 1]` by itself, and put those rows together. `np.allclose` compares them with the first result.",

@@ -190,9 +190,9 @@ def hits(h: np.ndarray, found: Facts) -> bool:
 
 
 ROUTER = PropertyQuestion(
-    **about("2.6", "A router as undecided as you like", "build a counterexample", "hard", points=3, minutes=11),
+    **about("2.6", "A router as undecided as you like", "build a counterexample", "hard", points=3, minutes=9),
     hints=(
-        "Two steps. First find logits h of entropy H: let E1 have logit s and all others 0. At s = 0 the entropy is ln N, and it falls towards 0 as s grows, so halve an interval (or `from scipy.optimize import brentq`).",
+        "Two steps. First find logits h of entropy H: let E1 have logit s and all others 0. At s = 0 the entropy is ln N, and it falls towards 0 as s grows: `brentq` finds the s between 0 and 50.",
         "Then find a W_g with x W_g = h. Try the outer product of x and h, and see by which factor its logits are too large.",
     ),
     idea="The entropy of a router for one token can be set at will by the size of the gaps: W_g = outer(x, h) / (x·x) gives exactly the logits h. So an entropy says nothing about how good a router is.",

@@ -177,7 +177,7 @@ def has_floor(value: Any, h: np.ndarray, tau: Any) -> bool:
 
 
 LOGARITHMS = FunctionQuestion(
-    **about("3.1", "Log-probabilities at any temperature", "write it", "medium", points=2, minutes=10),
+    **about("3.1", "Log-probabilities at any temperature", "write it", "medium", points=2, minutes=11),
     hints=(
         "ln p is the logarithm of a quotient: e^z over a sum, with z = h/τ. Write it as a difference first. Which part of it then needs no exponential at all?",
         "ln p = g − ln Σ e^g, where g are the gaps to the largest logit of the row, divided by τ. One τ for each token has to stand as a column: `np.expand_dims(tau, -1)` makes (T, 1) of (T,).",

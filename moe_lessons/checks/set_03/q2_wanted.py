@@ -79,16 +79,16 @@ class TemperatureQuestion(PropertyQuestion):
 
 
 WANTED_ENTROPY = TemperatureQuestion(
-    **about("3.2", "The temperature for a wanted entropy", "write it", "medium", points=3, minutes=11),
+    **about("3.2", "The temperature for a wanted entropy", "write it", "medium", points=3, minutes=10),
     hints=(
         "The entropy grows with τ and never turns back. So a τ that gives too little is too low, one that gives too much is too high: halve the interval between them, again and again.",
-        "Search over u = ln τ, from `np.log(np.ptp(h)) - 12` to `np.log(np.ptp(h)) + 12`: what is a low τ depends on the gaps. `brentq(f, a, b)` finds where f changes its sign. For the entropy use `from scipy.special import entr` and `entr(p).sum()`: a hand-written p ln p is NaN at p = 0.",
+        "Search over u = ln τ, from `np.log(np.ptp(h)) - 12` to `np.log(np.ptp(h)) + 12`: what is a low τ depends on the gaps. `brentq(f, a, b)` finds where f changes its sign.",
     ),
     idea="A quantity that only grows meets each value in between exactly once, so bisection cannot fail; the spread of the logits sets the scale of τ.",
     takeaway="A τ says nothing without the spread of its logits: the same entropy may take τ = 0.01 or τ = 100, so compare routers by their entropy.",
     answer="my_temperature",
     parameters=("h", "target"),
-    when_raised="If it is about NaN: p ln p is NaN at p = 0, where it should be 0; use scipy.special.entr. If it is about signs: the function must be below 0 at one end of the interval and above 0 at the other. What counts as a small τ depends on the gaps between the logits.",
+    when_raised="If it is about NaN: p ln p is NaN at p = 0, where it should be 0; `entropy`, which the first cell imports, knows that. If it is about signs: the function must be below 0 at one end of the interval and above 0 at the other. What counts as a small τ depends on the gaps between the logits.",
     cases=entropy_cases,
     measured=temperature_found,
     right=lambda found: found.off <= CLOSE,

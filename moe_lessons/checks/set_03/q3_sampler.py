@@ -230,7 +230,7 @@ def farthest(counts: list[np.ndarray], shares: list[np.ndarray], cases: list[tup
 
 
 SAMPLER = SamplerQuestion(
-    **about("3.3", "k different experts by Gumbel noise", "write it", "medium", points=3, minutes=9),
+    **about("3.3", "k different experts by Gumbel noise", "write it", "medium", points=3, minutes=10),
     hints=(
         "The largest noisy logit is a draw from the softmax. Take it away: the noises of the others have not changed. What is the largest of *them* a draw from?",
         "So the noise is drawn once, `rng.gumbel(size=(n, len(h)))`, and added to h/τ. Of each row you need the indices of the k largest sums, the largest first. `np.argsort` sorts upwards.",

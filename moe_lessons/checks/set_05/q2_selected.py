@@ -75,7 +75,7 @@ def columns_first(experts: np.ndarray, order: np.ndarray, k: int) -> np.ndarray:
 SELECTED = FunctionQuestion(
     **about("5.2", "Who chose whom, from the sorted list", "write it", "medium", points=2, minutes=6),
     hints=(
-        "First a list with the expert of each sorted row: expert i stands there `offsets[i + 1] - offsets[i]` times. `np.repeat` makes it, and an expert without rows comes 0 times.",
+        "The start is right also for an expert without rows: it comes `offsets[i + 1] - offsets[i]` times, which is 0 then. What is left is the order: which assignment does sorted row r belong to?",
         "Row r of that list is assignment order[r]: put it *there*, with the index on the left of the equals sign. Then cut the T·k entries into rows of k: number t·k + j is choice j of token t.",
     ),
     idea="offsets says whose a sorted row is, order says where it came from: write each row's expert to the place that order names. `back[order] = rows` undoes `rows = flat[order]`.",

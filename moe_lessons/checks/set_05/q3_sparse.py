@@ -175,7 +175,7 @@ IN_VAIN = by_test(
 AS_THE_LAST = "−1 as the last expert: You took −1 for an index: in Python it is the last entry, so the last expert ran for every dropped choice. Leave out what is −1 before you gather rows or call experts."
 
 SPARSE = FunctionQuestion(
-    **about("5.3", "The sparse forward, with dropped assignments", "write it", "hard", points=3, minutes=9),
+    **about("5.3", "The sparse forward, with dropped assignments", "write it", "hard", points=3, minutes=10),
     hints=(
         "First the weights: `np.where(selected >= 0, weights, 0)` has a 0 for what was dropped. Divide by the sum of each row, but where that is 0 divide by 1. Then go expert by expert: `tokens, slots = np.nonzero(selected == i)` never finds a −1.",
         "Start with `y = np.zeros_like(x)`. For each expert with rows: `y[tokens] += left[tokens, slots][:, None] * experts[i](x[tokens])`, where `left` are the new weights. The `None` makes one weight a row of one.",

@@ -1,6 +1,7 @@
 """Question 5.4: the same trap, in columns."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -116,6 +117,21 @@ def full_size_gradients(y: Any, *weights: Any) -> list[int]:
     return [backward.full(weight) for weight in weights]
 
 
+def report(layer: Callable, R: int = 256, d: int = 64, d_ff: int = 128) -> None:
+    """Print for growing N the milliseconds of a layer, forward and backward, and its full-size gradients. R rows (R, d)."""
+    import torch
+
+    for N in (8, 16, 32):
+        rows, sizes, times = torch.randn(R, d), [R // N] * N, []
+        W1, W2 = torch.randn(d, N * d_ff, requires_grad=True), torch.randn(N * d_ff, d, requires_grad=True)
+        for _ in range(5):
+            start = time.perf_counter()
+            layer(rows, sizes, W1, W2).sum().backward()
+            times.append(1000 * (time.perf_counter() - start))
+        full = full_size_gradients(layer(rows, sizes, W1, W2), W1, W2)
+        print(f"N = {N:2}: {min(times):5.1f} ms; gradients as large as W1: {full[0]}, as large as W2: {full[1]}")
+
+
 def measured_layer(answer: Callable, parameters: tuple[str, ...], case: tuple) -> Called:
     """Run a learner's layer forward and backward. Of it come y, the gradients, and what the backward made."""
     import torch
@@ -220,7 +236,7 @@ class TrapQuestion(PropertyQuestion):
 RIGHT = "Values and gradients are right"
 
 TRAP = TrapQuestion(
-    **about("5.4", "The same trap, in columns", "find the bug", "hard", points=2, minutes=8),
+    **about("5.4", "The same trap, in columns", "find the bug", "hard", points=2, minutes=7),
     needs_torch="tensors",
     hints=(
         "The forward is not the problem. Ask what the backward of `W1[:, mine]` must return: a gradient with the shape of W1, whichever columns were taken. How many of those does the loop cause? And what does `W2[mine]` cause?",

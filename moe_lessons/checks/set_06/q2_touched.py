@@ -48,7 +48,7 @@ def is_near(value: Any, q: np.ndarray, batch: int) -> bool:
 
 
 TOUCHED = FunctionQuestion(
-    **about("6.2", "Uneven experts, touched", "write it", "medium", points=2, minutes=8),
+    **about("6.2", "Uneven experts, touched", "write it", "medium", points=2, minutes=5),
     hints=(
         "Look at one expert i. With what chance does one token *not* choose it? And with what chance do all tokens of the batch not choose it?",
         "An expected number is a sum of chances, also where the experts of one token depend on each other. So add up, expert by expert, the rest to 1 of (1 − qᵢ)^B.",

@@ -75,10 +75,10 @@ def is_right_where_kept(value: Any, h: np.ndarray, g: np.ndarray, k: int) -> boo
 
 
 INVERSION = FunctionQuestion(
-    **about("7.3", "What form B's gradient tells of the experts", "write it", "medium", points=2, minutes=8),
+    **about("7.3", "What form B's gradient tells of the experts", "write it", "medium", points=2, minutes=7),
     hints=(
-        "Write down what form B gives a kept logit, and what it gives a cut one. Two things are unknown for each token: the aᵢ, and one number that stands in both lines. One of the lines holds that number alone.",
-        "Let s = Σ pᵢaᵢ over the kept. A cut logit shows −pⱼ·s, so any cut column gives s. A kept one shows pᵢ(aᵢ − s), so aᵢ is what is left when you undo that. p is the softmax over all N.",
+        "Two things are unknown for each token: the aᵢ, and s, which stands in both formulas. One of the formulas holds s alone.",
+        "Any cut column gives s: its g, divided by its p, with the sign turned. With s the other formula can be solved for aᵢ.",
     ),
     idea="Every cut column shows the same number, −s, times its own p. With s the kept lines can be solved: aᵢ = gᵢ/pᵢ + s. Nothing of the cut experts' own a is in g.",
     takeaway="What a gradient can be solved for is what it knows: form B hands over the usefulness of every kept expert, and of all the cut ones together nothing.",

@@ -60,10 +60,10 @@ def value_and_slopes(*case: Any) -> tuple:
 
 
 ESTIMATOR = FunctionQuestion(
-    **about("7.6", "Half-dense: two more may be heard", "write it", "medium", points=3, minutes=9),
+    **about("7.6", "Half-dense: two more may be heard", "write it", "medium", points=3, minutes=8),
     needs_torch="tensors",
     hints=(
-        "`t - t.detach()` has the value 0 and the gradient of t. Adding it to something changes the gradient and not the value. Which two sets of weights do you need here?",
+        "Adding `t - t.detach()` to something changes the gradient and not the value. Which two sets of weights do you need here, one for the value and one for the gradient?",
         "Put the trick into the weights, not into the output: detached form A weights of the k, plus those of the k + m, minus the same detached. Then multiply by the outputs and add up. An expert whose weight has the value 0 gets exactly 0.",
     ),
     idea="A weight can have the value of one formula and the derivative of another: w.detach() + u − u.detach(), here with u = form A of the k + m best. The outputs are multiplied by its value, so only the k learn; the router compares k + m.",

@@ -157,26 +157,26 @@ assert wrong.sum(axis=-1).round(2).tolist() == [2.61, 1.39]
 # %% [markdown]
 # ## 3. exp and log
 #
-# Softmax gives expert i a share proportional to $e^{h_i}$. With logits 1 and 0, E1 is $e^1 / e^0 = 2.72$ times as
+# Softmax gives expert i a share proportional to $e^{h_i}$. With logits 2 and 0, E1 is $e^2 / e^0 = 7.39$ times as
 # likely as E2.
 #
-# **Predict.** Both logits rise by 3, to 4 and 3. How many times as likely as E2 is E1 now?
+# **Predict.** With logits 4 and 3, how many times as likely as E2 is E1?
 
 # %% name="predict-ratio" tags=["predict"]
 predicted_ratio = ...  # type a number here, then run the next cell
 
 # %% name="see-ratio"
-ratio = {pair: np.divide(*softmax(pair)) for pair in ((1.0, 0.0), (4.0, 3.0), (2.0, 0.0))}
+ratio = {pair: np.divide(*softmax(pair)) for pair in ((2.0, 0.0), (4.0, 3.0), (1.0, 0.0))}
 compare(predicted_ratio, ratio[4.0, 3.0], unit="times")
 for (first, second), times in ratio.items():
     print(f"logits {first:.0f} and {second:.0f}, gap {first - second:.0f}: {times:.2f} times as likely")
 print(f"2.72 squared is {np.e**2:.2f}")
-assert round(ratio[1.0, 0.0], 2) == 2.72
+assert (round(ratio[1.0, 0.0], 2), round(ratio[2.0, 0.0], 2)) == (2.72, 7.39)
 assert np.isclose(ratio[4.0, 3.0], ratio[1.0, 0.0])
 assert np.isclose(ratio[2.0, 0.0], ratio[1.0, 0.0] ** 2)
 
 # %% [markdown]
-# Adding 3 to both multiplies both exponentials by $e^3$, which cancels. Adding to the *gap* multiplies the ratio:
+# Logits 4 and 3 are 1 and 0 with 3 added to both: both exponentials are multiplied by $e^3$, which cancels. Adding to the *gap* multiplies the ratio:
 # $e^{a+b} = e^a e^b$. In general
 #
 # $$\frac{p_i}{p_j} = e^{\,h_i - h_j}, \qquad h_i - h_j = \ln \frac{p_i}{p_j} .$$

@@ -351,8 +351,8 @@ assert share_lost(0.0, 0) == 0
 #
 # The vector x is not a word, and not the token's entry in a table of word vectors. A transformer carries one vector per
 # token through its layers, the residual stream. In each layer, attention mixes in what the other tokens say; the result
-# is added to the stream; a normalisation follows; and *that* is x, for the router and for the experts alike. (Mixtral's
-# published code does it in this order.) Two consequences can be seen at once.
+# is added to the stream; a normalisation follows; and *that* is x, for the router and for the experts alike. (So in
+# `modeling_mixtral.py` of the library `transformers`.) Two consequences can be seen at once.
 #
 # **A larger stream is not a larger x.** A common normalisation, RMSNorm, divides by the root of the mean square, and
 # then multiplies each entry by a learned number, its gain. Doubling the stream changes nothing.
@@ -441,8 +441,8 @@ for name, (d, N, top_k, width) in models.items():
 # fraction of the experts that it chooses.
 #
 # Configuration files name these parameters, or nearly so: `d_model` (our d), `num_experts` (N), `top_k` (k). A fourth
-# is `bias`: whether a learned number is added to each logit. Most published routers have none. That is a habit and no
-# law: the published code of gpt-oss has one.
+# is `bias`: whether a learned number is added to each logit. Mixtral's and OLMoE's routers have none. That is a habit and
+# no law: gpt-oss has one (`gpt_oss/torch/model.py` in its repository).
 
 # %% [markdown]
 # ## Recap

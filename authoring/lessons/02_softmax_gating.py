@@ -243,9 +243,9 @@ assert log_sum_exp([0.0, -100.0, -100.0, -100.0]) < 1e-12
 # - what the router **says**: its largest probability;
 # - whether it is **right**: whether that expert's group is the one that the token was drawn from.
 #
-# For exactly this task the softmax is the true probability of each group. (The groups are equally frequent, the noise
-# has variance 1 in every entry and the centres are equally long, so the log-ratio of two groups is $x\cdot(c_i -
-# c_j)$.) On average it says 0.82, and it is right for 82 % of the tokens. Then we multiply `W_g` by 3, and, for
+# For exactly this task the softmax is the true probability of each group: how many times as likely one group is as
+# another depends on the difference of their two logits alone. (That holds for groups that are equally frequent, equally
+# spread and equally far from 0.) On average it says 0.82, and it is right for 82 % of the tokens. Then we multiply `W_g` by 3, and, for
 # comparison, by 1/3. No first choice changes.
 #
 # **Predict.** With `W_g` × 3, what is the mean of the largest probability, in per cent?

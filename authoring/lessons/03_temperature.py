@@ -1,13 +1,13 @@
 # %% [markdown]
 # # 03 · Temperature
 #
-# **Does a higher temperature make the router explore other experts?** Many texts say so. The temperature τ divides the
-# logits before the softmax. That is easy to write down. What follows from it takes a little longer.
+# **Does a higher temperature make the router explore other experts?** The temperature τ divides the logits before the
+# softmax. That is easy to write down. What follows from it takes a little longer.
 #
 # You will be able to
 #
 # 1. say what τ does to the probabilities, at both ends and in between;
-# 2. find out for a given router whether τ changes which experts run, or how many, or only their weights;
+# 2. find out for a given router what τ changes: which experts run, how many, or with what weights;
 # 3. say what τ does to a router with noise;
 # 4. draw samples with Gumbel noise, and compare a chat model's next word with a router's choice;
 # 5. tell what a constant τ and `W_g` have to do with each other.

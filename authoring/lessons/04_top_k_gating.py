@@ -129,9 +129,9 @@ Live(
 #
 # | form | name in the code | what it does | where it is used |
 # |---|---|---|---|
-# | A | `topk_softmax` | cut, then softmax over what is kept | Shazeer et al. 2017; the published code of gpt-oss; Mistral's own code for Mixtral |
+# | A | `topk_softmax` | cut, then softmax over what is kept | Shazeer et al. 2017; gpt-oss (its `model.py`); Mistral's own code for Mixtral (`mistral_inference/moe.py`) |
 # | B | `softmax_topk` | softmax over all, then cut | Switch (Fedus et al. 2021, arXiv:2101.03961); OLMoE (Muennighoff et al. 2024, arXiv:2409.02060) |
-# | B′ | `softmax_topk_renorm` | as B, then divide by the sum ("renormalise") | Mixtral in the library `transformers`; DeepSpeed's top-2 |
+# | B′ | `softmax_topk_renorm` | as B, then divide by the sum ("renormalise") | Mixtral in the library `transformers` (`modeling_mixtral.py`); DeepSpeed's top-2 (`sharded_moe.py`) |
 #
 # Mixtral appears twice: two programs for the same trained model, one with form A and one with B′. Is one of them
 # wrong? A looks at the kept logits only. In B and B′ all four go into the softmax.
@@ -178,7 +178,7 @@ assert np.isclose(softmax([1.0, 0.0])[0], np.e / (np.e + 1))
 #
 # ## What a configuration says
 #
-# Which form does a model use? Its configuration file tells, if you know the names. Four files:
+# Which form does a model use? Its configuration file, `config.json`, tells, if you know the names. Four files:
 #
 # | | `scoring_func` | `norm_topk_prob` | `routed_scaling_factor` | `n_group`, `topk_group` |
 # |---|---|---|---|---|
@@ -302,7 +302,7 @@ assert np.allclose(y_B, p[[2, 1]].sum() * y_A)
 # moves it 16 times as far. Lesson 08 trains with 1/16 and with 16 in a *deeper* cell, and measures what that costs.
 #
 # What *changes* from token to token says something: where the router is unsure, the layer writes more softly. Switch,
-# OLMoE and DeepSeek-V2 are trained this way.
+# OLMoE and DeepSeek-V2 use this form.
 #
 # What does hurt is to **change the form afterwards**: a model that was trained with B and is run in form A writes too
 # much, for each token by another factor. (A *deeper* cell measures it in a single layer. Beside a
@@ -380,7 +380,8 @@ visualizer
 #
 # > **Note: how many experts do models keep?** Many texts say one or two. As published: Switch 1 of up to 2,048,
 # > ST-MoE 2 of 64, Mixtral 2 of 8, gpt-oss-120b 4 of 128, DeepSeekMoE-16B 6 of 64, OLMoE 8 of 64, Qwen3-30B-A3B 8 of
-# > 128, DeepSeek-V3 8 of 256. (Well-known models, not a census.)
+# > 128, DeepSeek-V3 8 of 256. (In this order arXiv:2101.03961, 2202.08906, 2401.04088, 2508.10925, 2401.06066,
+# > 2409.02060, 2505.09388, 2412.19437. Well-known models, not a census.)
 #
 # ## Recap
 #
@@ -502,7 +503,7 @@ for row in (row for row in table if row["trained"] != row["run"]):
 #
 # A and B′ are equal as long as nothing happens between cutting and dividing. Suppose E2 is full, and the token loses
 # it (lesson 10). Whoever divides *before* that is left with less than 1; whoever divides *after* gives E3 everything.
-# DeepSpeed's top-k gate divides after.
+# DeepSpeed's top-k gate (`topkgating` in `sharded_moe.py`) divides after.
 
 # %% name="deeper-drop-cell" tags=["deeper"]
 is_free = np.array([1, 0, 1, 1])  # (N,): E2 has no place left

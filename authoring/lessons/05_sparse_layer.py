@@ -53,7 +53,7 @@ Picture(block_svg([0, 0.7, 0, 0.3]))  # gate weights of four experts
 #
 # ## The router, from scratch
 #
-# A router is one matrix: scores, top-k, and a softmax over the kept logits. Most have no bias.
+# A router is one matrix: scores, top-k, and a softmax over the kept logits. Ours has no bias (lesson 01).
 
 
 # %%
@@ -111,7 +111,7 @@ assert expert(x, W1, W2).tolist() == [3.0, -1.0]
 # %% [markdown]
 # On paper: 2·(1, 0) + 1·(1, −1) + 0·(2, 2) = (3, −1). The third hidden unit was −1, and the ReLU closed it.
 #
-# Many models use **SwiGLU** (Shazeer 2020, arXiv:2002.05202): a third matrix, and
+# Mixtral and OLMoE use **SwiGLU** (Shazeer 2020, arXiv:2002.05202): a third matrix, and
 # $\mathrm{silu}(z) = z / (1 + e^{-z})$ in place of the ReLU (by hand: *deeper*):
 #
 # $$E(x) = \big(\mathrm{silu}(x W_1) \odot x W_3\big)\, W_2$$
@@ -265,10 +265,8 @@ Live(
 # Three more run: the package's `Experts`, which sorts as `by_slices` does; `by_slices` with k = N, every expert on
 # every token; and one dense FFN of an expert's size.
 #
-# **Predict.** 1,024 tokens, 8 experts, k = 2, d = 128, d_ff = 256. How many times the limit does `by_token` take?
-
-# %% name="predict-race" tags=["predict"]
-my_times_the_limit = ...  # a number
+# We race with 1,024 tokens, 8 experts, k = 2, d = 128, d_ff = 256. First the limit itself, and what a single small
+# product takes.
 
 
 # %%
@@ -295,6 +293,19 @@ def products_only(x, W1, W2, selected, weights):
 
     return run
 
+
+case = draw(8, 1024)
+row, matrix = case[0][:1].detach(), case[1][0].detach()  # (1, d), (d, d_ff)
+timed = interleaved({"limit": products_only(*case), "small": lambda: [row @ matrix for _ in range(1000)]})
+limit, small = (1000 * spread(seconds).median for seconds in timed.values())  # ms, and µs a product
+print(f"the limit, six large products: {limit:.1f} ms; one row times one matrix: {small:.1f} µs")
+
+# %% [markdown]
+# **Predict.** `by_token` multiplies the same numbers row by row: 2,048 rows, six small products each. How many times the
+# limit does it take?
+
+# %% name="predict-race" tags=["predict"]
+my_times_the_limit = ...  # a number
 
 # %% name="race" tags=["10 s"]
 LIMIT, ALL, ONE = "products only", "by_slices, k = N", "one dense FFN"

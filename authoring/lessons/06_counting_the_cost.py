@@ -129,12 +129,12 @@ assert 0.72 < whole < layer.saved_against_all_experts < 0.7501
 # ## Bytes
 #
 # Sleeping experts must be stored all the same: the next token may want them. At 16 bits a weight is 2 bytes, so Mixtral
-# needs 93 GB for its weights alone.
+# needs 93 GB.
 #
 # And reading costs time. A model that writes text handles one new token at a time: every active weight is fetched from
 # memory for 2 FLOPs. Does the processor work then, or wait? Measure two speeds: of reading a matrix of 268
 # MB, more than caches hold, and of arithmetic, with a matrix of 1 MB that stays in the cache. Each predicts how long B
-# tokens take with the large matrix. (Some seconds.)
+# tokens take with the large matrix.
 
 # %% name="bytes"
 n = 8192
@@ -143,30 +143,35 @@ tokens = {B: torch.randn(B, n) for B in (1, 4, 16, 64)}  # (B, d) each
 
 
 def same_flops(x):
-    """As many FLOPs as x (64, n) times W has, with the small matrix: x (64, 512)"""
+    """As many FLOPs as x (B, n) times W has, with the small matrix: x (B, 512)"""
     for _ in range((n // 512) ** 2):
         torch.matmul(x, small)
 
 
 work = {"read": W.sum, "compute": partial(same_flops, tokens[64][:, :512].contiguous())}
 work |= {B: partial(torch.matmul, x, W) for B, x in tokens.items()}
+work |= {f"cached {B}": partial(same_flops, tokens[B][:, :512].contiguous()) for B in (1, 16)}
 ms = {name: 1000 * np.median(seconds) for name, seconds in interleaved(work, rounds=5).items()}
 print(f"read {4 * n * n / 1e6 / ms['read']:.0f} GB a second, compute {2 * 64 * n * n / 1e6 / ms['compute']:.0f} GFLOPs")
 for B in tokens:
     print(f"B = {B:>2}: reading alone {ms['read']:5.1f} ms, arithmetic alone {ms['compute'] * B / 64:5.1f} ms, "
           f"measured {ms[B]:6.1f} ms")  # fmt: skip
+gain = {"the large matrix": 16 * ms[1] / ms[16], "the cached one": 16 * ms["cached 1"] / ms["cached 16"]}
+print("a token of 16 costs less than one alone:", ", ".join(f"{name} {g:.1f} times" for name, g in gain.items()))
 assert ms["read"] / 3 < ms[1] < 2 * ms["read"]
 assert ms[1] > 3 * ms["compute"] / 64
 assert ms[64] > 2 * ms[1]
+assert gain["the large matrix"] > 2 * gain["the cached one"]
 weights = accounting.weight_bytes(mixtral, 16) / 1e9
 print(f"Mixtral at 16 bits: {weights:.1f} GB")
 assert 93 < weights < 94
 
 # %% [markdown]
 # You should see that one token takes roughly as long as reading does, and far longer than its share of a full block:
-# the processor waits for **bytes**. With 64 tokens arithmetic alone takes longer than reading. One fetch can serve all
-# of them. A server therefore gathers many tokens. In an MoE layer that helps less: of B tokens an expert gets B·k/N on
-# average. For 64 tokens an expert, N = 256 and k = 8 need a batch of 2,048.
+# the processor waits for **bytes**. With 64 tokens arithmetic alone takes longer than reading. One fetch can serve all:
+# per token 16 cost far less than one. (The control: with a matrix in the cache they gain little.) So
+# a server gathers many tokens. In an MoE layer that helps less: of B tokens an expert gets B·k/N. For 64 an expert, N =
+# 256 and k = 8 need a batch of 2,048.
 #
 # > **Myth: "dormant experts cost no memory traffic."** True for one token. Each further token takes its own k.
 #

@@ -343,7 +343,7 @@ for result in results.values():
 # Even with a fair start some runs overlook it. Form B and straight-through bring it back in nearly
 # every run. (Do not compare B's loss: its weights do not sum to 1.)
 #
-# **Draw it yourself:** your run of form A, its loss and $W_g$. Write a line in place of the dots, twice.
+# **Draw it yourself:** your run of form A, its loss and $W_g$. Two lines are missing.
 
 # %% name="draw-run"
 import matplotlib.pyplot as plt
@@ -372,8 +372,8 @@ plt.show()
 # Did form B know that E8 is good? The **control**: the same worlds, but E8 now says the *opposite* of what is right for
 # its group.
 #
-# **Predict.** In how many of 32 runs does form B now *ask* the harmful E8 (at one of 31 measurements, one of
-# its tokens selects it)? And in how many has it found E8 in the end?
+# **Predict.** In how many of 32 runs does form B now *ask* the harmful E8 (at some measurement, one of its tokens selects
+# it)? And in how many has it found E8 in the end?
 
 # %% name="predict-harmful" tags=["predict"]
 my_asked = ...  # 0 to 32
@@ -415,28 +415,28 @@ Live(lambda step: blind_spot_svg(shown, step), step=slider("training step", 0, 0
 # ## In how many settings?
 #
 # The next table holds nine settings: Adam (rate 0.02) and SGD (rates 1 and 10), each with E8's first logit
-# at −2, −4 and −6. A number is how many of 32 worlds found E8. A made-up row, `30 25 10   31 0 0   0 0 0   3 of 9`,
-# would say: Adam 30, 25 and 10 from the three starts; SGD at rate 1 31 from −2; else none. In three settings most
+# at −2, −4 and −6. A number is how many of 32 worlds found E8. A made-up row, `29 25 10   28 0 0   0 0 0   3 of 9`,
+# would say: Adam 29, 25, 10 from the three starts; SGD at rate 1 28 from −2. In three settings most
 # worlds found it (the interval lies above a half).
 #
 # Three more remedies, each for form A:
 #
-# - **balance loss** (lesson 09): a multiple of a second loss that raises the logits of the little used;
-# - **noise**, in training: normal, on every logit;
-# - **random choice**, in training: now and then a token's two experts are drawn blindly.
+# - **balance loss** (lesson 09): $+\,\alpha N \sum_i f_i P_i$; it raises the logits of the little used;
+# - **noise**, in training: $h_i + \sigma \varepsilon_i$, with $\varepsilon_i$ standard normal;
+# - **random choice**, in training: with chance $\rho$ a token's two experts are drawn blindly.
 #
-# **Predict.** Form B, straight-through, these three with several coefficients: does any of them bring E8 back in most
-# worlds in *all* nine settings? (New worlds, from a file.)
+# **Predict.** Form B, straight-through, these three with several coefficients (α, σ, ρ): in how many of the nine settings
+# does the best of them bring E8 back in most worlds? (New worlds, from a file.)
 
 # %% name="predict-settings" tags=["predict"]
-my_guess = ...  # "yes" or "no"
+my_best = ...  # 0 to 9
 
 # %% name="many-settings"
 study = blind_spot_study.load_results()
 core = ("fair", "top_k_a", "top_k_b", "balance", "noise", "random", "straight_through")
 found = {length: blind_spot_study.counts(study, length, core) for length in (300, 900)}
 hidden = [row for rows in found.values() for row in rows.values() if len(row) == 9]
-compare(my_guess, "yes" if max(map(blind_spot_study.most, hidden)) == 9 else "no")
+compare(my_best, max(map(blind_spot_study.most, hidden)))
 for length, rows in found.items():
     print(f"worlds of 32 that found E8 after {length} steps\n{blind_spot_study.table(rows)}\n")
 control = [trial for trial in study["trials"] if trial["opposite"]]
@@ -468,8 +468,8 @@ assert max(both["noise 0.69"]["adam", 0.02, -2]) < 10 < 30 < min(both["noise 2.8
 assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 
 # %% [markdown]
-# **In all nine, at both lengths:** form A finds E8 in no world. A gradient of exactly 0 moves nothing under any
-# optimiser (weight decay, which we left out, would pull E8's logit back towards 0).
+# **At both lengths:** no row has all nine, and form A finds E8 in no world. A gradient of exactly 0 moves nothing under
+# any optimiser (weight decay, left out here, would pull E8's logit back towards 0).
 #
 # **Under Adam**, at its one rate, form B, straight-through, the balance loss and random choice bring E8 back in most
 # worlds from every start; noise where it is large enough. **Under SGD** it hangs on rate and start. From −6 at rate 1
@@ -662,9 +662,9 @@ print("seeds of 20 in which it is the same as before:", {name: sum(seeds) for na
 assert [sum(seeds) for seeds in same.values()] == [20, 0]
 
 # %% [markdown] name="deeper-default" tags=["deeper"]
-# Right is: in the code that we read (DeepSpeed, Megatron, MegaBlocks, gpt-oss, DeepSeek, most in `transformers`)
-# autograd differentiates the *kept weights* alone. Phi-MoE (SparseMixer) writes its own backward, but reads no cut
-# expert either.
+# Right is: in the code that we read (DeepSpeed's `sharded_moe.py`, the `router.py` of Megatron and MegaBlocks, the
+# `model.py` of gpt-oss and DeepSeek-V3) autograd differentiates the *kept weights* alone. Phi-MoE
+# (`modeling_phimoe.py` in `transformers`) writes its own backward, but reads no cut expert.
 #
 # ## Deeper: two more remedies
 #

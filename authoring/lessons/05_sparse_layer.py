@@ -265,8 +265,7 @@ Live(
 # Three more run: the package's `Experts`, which sorts as `by_slices` does; `by_slices` with k = N, every expert on
 # every token; and one dense FFN of an expert's size.
 #
-# We race with 1,024 tokens, 8 experts, k = 2, d = 128, d_ff = 256. First the limit itself, and what a single small
-# product takes.
+# We race with 1,024 tokens, 8 experts, k = 2, d = 128, d_ff = 256. First the limit itself, and what a single row takes.
 
 
 # %%
@@ -294,15 +293,23 @@ def products_only(x, W1, W2, selected, weights):
     return run
 
 
+# %% name="limit-alone"
 case = draw(8, 1024)
-row, matrix = case[0][:1].detach(), case[1][0].detach()  # (1, d), (d, d_ff)
-timed = interleaved({"limit": products_only(*case), "small": lambda: [row @ matrix for _ in range(1000)]})
-limit, small = (1000 * spread(seconds).median for seconds in timed.values())  # ms, and µs a product
-print(f"the limit, six large products: {limit:.1f} ms; one row times one matrix: {small:.1f} µs")
+alone = [a.detach().requires_grad_() for a in (case[0][:1], case[1][0], case[2][0])]  # (1, d), (d, d_ff), (d_ff, d)
+
+
+def hundred_rows():
+    for _ in range(100):
+        torch.autograd.grad(expert(*alone).sum(), alone)
+
+
+timed = interleaved({"limit": products_only(*case), "rows": hundred_rows})
+limit, rows = (1000 * spread(seconds).median for seconds in timed.values())  # ms
+print(f"the limit: {limit:.1f} ms for all 2,048 rows")
+print(f"one row alone through one expert, forward and backward: {rows / 100:.3f} ms")
 
 # %% [markdown]
-# **Predict.** `by_token` multiplies the same numbers row by row: 2,048 rows, six small products each. How many times the
-# limit does it take?
+# **Predict.** `by_token` takes the same 2,048 rows one by one. How many times the limit does it take?
 
 # %% name="predict-race" tags=["predict"]
 my_times_the_limit = ...  # a number

@@ -157,8 +157,8 @@ COUNTS = FunctionQuestion(
             "sparse layers alone: You put the number of sparse layers in the place of `layers`, and the dense ones are gone. They are layers, too: each has attention, and one SwiGLU of width d_ff_dense.",
             (
                 lambda s: total(s) - s.dense - s.dense_layers * 4 * s.d**2,
-                lambda s: total(Sizes(s.sparse, *s[1:6])),
-                lambda s: total(Sizes(s.sparse, *s[1:6], tied=s.tied)),
+                lambda s: total(Sizes(*s[:6])._replace(layers=s.sparse)),
+                lambda s: total(Sizes(*s[:6])._replace(layers=s.sparse, tied=s.tied)),
             ),
             "N copies of a model: You multiplied the whole model by N. This is how 8×7B becomes 56B. Only the routed experts exist N times.",
             (

@@ -422,10 +422,10 @@ Live(lambda step: blind_spot_svg(shown, step), step=slider("training step", 0, 0
 # Three more remedies, each for form A:
 #
 # - **balance loss** (lesson 09): $+\,\alpha N \sum_i f_i P_i$; it raises the logits of the little used;
-# - **noise**, in training: $h_i + \sigma \varepsilon_i$, with $\varepsilon_i$ standard normal;
-# - **random choice**, in training: with chance $\rho$ a token's two experts are drawn blindly.
+# - **noise**, in training: $h_i + \sigma \xi_i$, with $\xi_i$ standard normal;
+# - **random choice**, in training: with chance $\varepsilon$ a token's two experts are drawn blindly.
 #
-# **Predict.** Form B, straight-through, these three with several coefficients (α, σ, ρ): in how many of the nine settings
+# **Predict.** Form B, straight-through, these three with several coefficients (α, σ, ε): in how many of the nine settings
 # does the best of them bring E8 back in most worlds? (New worlds, from a file.)
 
 # %% name="predict-settings" tags=["predict"]

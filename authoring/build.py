@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from course import Course, Questions, is_review, read_lesson, read_review
+from course import Course, Questions, kind_of, read_lesson, read_standalone
 from fields import fill_readme
 from ipynb import exercise_notebooks, lesson_notebook, refuse_file_name
 from percent import SourceError
@@ -88,8 +88,8 @@ def _notebooks_of(path: Path, course: Course) -> dict[str, str]:
         if course.has_map and path.stem not in {lesson.stem for lesson in course.lessons.values()}:
             read_lesson(path)  # raises what is wrong with it
         return {f"notebooks/{path.stem}.ipynb": lesson_notebook(text, course, number)}
-    if course.has_map and is_review(path):
-        read_review(path)  # raises what is wrong with it
+    if course.has_map and kind_of(path):
+        read_standalone(path)  # raises what is wrong with it
     texts = exercise_notebooks(text, course, number)
     return {f"{folder}/{path.stem}.ipynb": text for folder, text in zip(FOLDERS[1:], texts, strict=True)}
 

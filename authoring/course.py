@@ -2,7 +2,8 @@
 
 A lesson says all of it in its first cell: `# # 05 · The sparse layer`, its question in bold (`**How …?**`) and
 `**Time:** {{minutes}}`, which `minutes.py` computes. The minutes of exercises are the sum of their questions'. A mixed
-review is an exercise set without a lesson, `04r_review.py` behind lesson 04, and says its title and question as well.
+review, `04r_review.py` behind lesson 04, and a project, `11p_closing_project.py`, are exercise sets without a lesson, and
+say their title and question as well.
 """
 
 import re
@@ -20,6 +21,7 @@ Questions = Callable[[], Mapping[str, Any]]
 
 FOLDERS = {"lesson": "notebooks", "exercises": "exercises", "solutions": "solutions"}
 NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+WITHOUT_LESSON = {"r": "review", "p": "project"}  # by the letter behind the number
 MAP_HEAD = "| lesson | question | time | exercises |\n|---|---|---|---|"
 
 README_MAP = re.compile(r"(<!-- the map: [^>]*-->\n).*?(<!-- end of the map -->)", re.DOTALL)
@@ -39,8 +41,8 @@ class Lesson(NamedTuple):
     minutes: Minutes
 
 
-class Review(NamedTuple):
-    """What a mixed review says of itself."""
+class Standalone(NamedTuple):
+    """What an exercise set without a lesson says of itself: a mixed review, or a project."""
 
     stem: str
     number: str
@@ -77,15 +79,15 @@ class Course:
         return lessons
 
     @cached_property
-    def reviews(self) -> dict[str, Review]:
-        """Every mixed review by its number, as `lessons`."""
-        reviews = {}
-        for path in sorted(self.root.glob("authoring/exercises/[!.]*r_*.py")):
-            if is_review(path):
+    def standalone(self) -> dict[str, Standalone]:
+        """Every mixed review and project by its number, as `lessons`."""
+        sets = {}
+        for path in sorted(self.root.glob("authoring/exercises/[!.]*.py")):
+            if kind_of(path):
                 with suppress(SourceError, UnicodeDecodeError):
-                    review = read_review(path)
-                    reviews[review.number] = review
-        return reviews
+                    one = read_standalone(path)
+                    sets[one.number] = one
+        return sets
 
     def amount(self, number: str) -> str:
         """Return "five questions, about 35 minutes" for the exercises of a lesson. Raises ValueError if it has none."""
@@ -110,8 +112,8 @@ class Course:
     def map(self, notebooks: str, exercises: str, here: str = "") -> str:
         """Return the table of lessons; lessons lie under `notebooks`, and `here` is the one that holds the map."""
         rows = {number: self._row(lesson, notebooks, exercises, here) for number, lesson in self.lessons.items()}
-        rows |= {number: self._review(review, exercises) for number, review in self.reviews.items()}
-        return "\n".join([MAP_HEAD, *(rows[number] for number in sorted(rows))])
+        rows |= {number: self._alone(one, exercises) for number, one in self.standalone.items()}
+        return "\n".join([MAP_HEAD, *(rows[number] for number in sorted(rows, key=_place))])
 
     def _row(self, lesson: Lesson, notebooks: str, exercises: str, here: str) -> str:
         name, asked = f"{lesson.number} {lesson.title}", self.asked(lesson.number)
@@ -119,16 +121,16 @@ class Course:
         practice = f"[{_minutes(asked):g} min]({exercises}{lesson.stem}.ipynb)" if asked else ""
         return f"| {link} | {lesson.question} | {lesson.minutes.short} min | {practice} |".replace("|  |", "| |")
 
-    def _review(self, review: Review, exercises: str) -> str:
-        minutes = f"[{_minutes(self.asked(review.number)):g} min]({exercises}{review.stem}.ipynb)"
-        return f"| {review.number} {review.title} | {review.question} | | {minutes} |"
+    def _alone(self, one: Standalone, exercises: str) -> str:
+        minutes = f"[{_minutes(self.asked(one.number)):g} min]({exercises}{one.stem}.ipynb)"
+        return f"| {one.number} {one.title} | {one.question} | | {minutes} |"
 
     def address(self, kind: str, name: str, folder: str) -> tuple[str, str]:
         """Return a usual text and the address, seen from `folder`, of a link such as `lesson:05` or `module:layer`."""
         if kind == "module":
             path = self._module(name)
             return path, f"../{path}"
-        known: Mapping[str, Lesson | Review] = {**self.lessons, **({} if kind == "lesson" else self.reviews)}
+        known: Mapping[str, Lesson | Standalone] = {**self.lessons, **({} if kind == "lesson" else self.standalone)}
         if name not in known or (kind != "lesson" and not self.asked(name)):
             raise ValueError(f"no {kind} {name} in this course")
         file, target = f"{known[name].stem}.ipynb", FOLDERS[kind]
@@ -155,17 +157,23 @@ def read_lesson(path: Path) -> Lesson:
     return Lesson(path.stem, number, *found, minutes(read_cells(text, TAGS)))
 
 
-def is_review(path: Path) -> bool:
-    """Tell whether an exercise source is a mixed review, by its name: 04r_review.py."""
-    return path.stem.partition("_")[0].endswith("r")
+def kind_of(path: Path) -> str | None:
+    """Return "review" or "project" for an exercise source without a lesson, by its name: 04r_review.py; else None."""
+    return WITHOUT_LESSON.get(path.stem.partition("_")[0][2:])
 
 
-def read_review(path: Path) -> Review:
-    """Return what a review's first cell says of it. Raises SourceError where something is missing."""
+def read_standalone(path: Path) -> Standalone:
+    """Return what the first cell of a review or a project says of it. Raises SourceError where something is missing."""
     number, found = path.stem.partition("_")[0], _opening(path.stem, path.read_text(encoding="utf-8-sig"))
     if not found:
-        raise SourceError(1, f"a review begins with `# # Exercises {number} · Title` and `**its question?**`")
-    return Review(path.stem, number, *found)
+        begin = f"`# # Exercises {number} · Title` and `**its question?**`"
+        raise SourceError(1, f"a {kind_of(path)} begins with {begin}")
+    return Standalone(path.stem, number, *found)
+
+
+def _place(number: str) -> tuple[str, int]:
+    """Return where a row stands in the map: a lesson, a second one of its number, the review, the project."""
+    return number[:2], ["", "b", *WITHOUT_LESSON].index(number[2:])
 
 
 def _opening(stem: str, text: str, more: str = "") -> tuple[str, str] | None:

@@ -654,7 +654,8 @@ if as_ours:
 # - Exercises: [](exercises:11).
 # - The code you used: [](module:experiments/specialisation) and
 #   [](module:metrics).
-# - This is the last lesson so far.
+# - Then a short mixed review of lessons 08 to 11: [](exercises:11r).
+# - At the end, a training run with a fault that you find: the closing project, [](exercises:11p).
 
 # %% [markdown] name="deeper-tokens" tags=["deeper"]
 # ## Deeper: which tokens tell the domain?

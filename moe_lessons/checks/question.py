@@ -29,6 +29,7 @@ from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, told, we
 
 Data = dict[str, Any]
 Reply = dict[str, Any]
+SET_NUMBER = r"\d\d[rp]?"  # an exercise set: of a lesson, or a mixed review, 04r, or a project, 11p
 NO_ANSWER = Verdict(False, "What came back is no answer to what was asked.")  # only a forged reply can be so
 
 
@@ -67,13 +68,13 @@ class Question:
 
     @property
     def set(self) -> str:
-        """Return the number of the exercise set, as its file begins: "01"; "04r" of a review."""
+        """Return the number of the exercise set, as its file begins: "01"; "04r" of a review, "11p" of a project."""
         return set_name(self.id.split(".")[0])
 
     @property
-    def is_review(self) -> bool:
-        """Tell whether it belongs to a mixed review, which has no lesson of its own."""
-        return self.set.endswith("r")
+    def kind_of_set(self) -> Literal["lesson", "review", "project"]:
+        """Return what its set belongs to: a lesson, or a mixed review or a project, which have no lesson of their own."""
+        return "review" if self.set.endswith("r") else "project" if self.set.endswith("p") else "lesson"
 
     def made_ready(self) -> "Question":
         """Load what the question needs, before anybody's time counts; return the question."""

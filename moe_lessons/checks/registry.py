@@ -9,8 +9,9 @@ from moe_lessons.checks.question import Question
 
 
 def modules() -> list[str]:
-    """Return the names of the modules that list questions, in order."""
-    names = sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name.startswith("set_"))
+    """Return the names of the modules that list questions, in order: of a lesson, of its review, of its project."""
+    found = (m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name.startswith("set_"))
+    names = sorted(found, key=lambda name: (name[:6], ("", "r", "p").index(name[6:])))
     return [f"moe_lessons.checks.{name}" for name in names]
 
 

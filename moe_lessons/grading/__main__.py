@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from moe_lessons.checks.question import set_name
+from moe_lessons.checks.question import SET_NUMBER, set_name
 from moe_lessons.grading import batch, questions, sandbox
 from moe_lessons.grading.feedback import feedback_name, feedback_page
 from moe_lessons.grading.learners import classes_in
@@ -129,7 +129,7 @@ def _write(outputs: Outputs, results: Results, passed_over: list[str]) -> None:
 
 def _write_moodle(outputs: Outputs, sheets: dict[str, bytes]) -> None:
     """Write a worksheet for each set; those of a run about other sets go, so that none is taken for one of these."""
-    one = re.compile(re.escape(outputs.csv.stem) + r"-moodle(-\d\dr?)?\.csv")
+    one = re.compile(re.escape(outputs.csv.stem) + rf"-moodle(-{SET_NUMBER})?\.csv")
     new = {outputs.beside(f"-moodle-{name}.csv" if len(sheets) > 1 else "-moodle.csv"): sheets[name] for name in sheets}
     for path in outputs.csv.parent.iterdir():
         if one.fullmatch(path.name) and path not in new:

@@ -81,7 +81,8 @@ def _help(question: Question) -> str:
         f"<details><summary>Hint {i}</summary><p>{prose(hint)}</p></details>"
         for i, hint in enumerate(question.hints, start=1)
     )
-    lesson = f"the lessons up to {question.set[:-1]}" if question.is_review else f"lesson {question.set}"
+    own = question.kind_of_set == "lesson"
+    lesson = f"lesson {question.set}" if own else f"the lessons up to {question.set[:-1]}"
     return f'<p class="faint">Where to look: {escape(lesson)}, and these hints.</p>{hints}'
 
 

@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from moe_lessons.checks.question import SET_NUMBER
+
 # "Ann Lee_1234_assignsubmission_file_" is a folder, or the beginning of a file name: "download all submissions".
 MOODLE = re.compile(r"(?P<name>[^_]+)_(?P<id>\d+)_assignsubmission_file_?")
 # "leeann_LATE_567_8901_04_top_k_gating-1.ipynb": name, late or not, person, attachment, the learner's own file name.
 CANVAS = re.compile(r"(?P<name>[^\W_]+)(?:_LATE)?_(?P<id>\d+)_\d+_.")
 # The course's own name of an exercise notebook, at the end of a file name, with what browsers add to it.
-EXERCISE = re.compile(r"[ _-]*\d\dr?_[a-z_]+(?:-\d+|\s?\(\d+\))?$")
+EXERCISE = re.compile(rf"[ _-]*{SET_NUMBER}_[a-z_]+(?:-\d+|\s?\(\d+\))?$")
 # Words that name a piece of work, and no person. So do numbers such as "04", unless a whole class has numbers.
 WORK = re.compile(
     "(?:assignment|attempt|authoring|backup|code|copy|corrected|data|doc|draft|ex|exercise|extra|figure|final|first|"
@@ -18,7 +20,7 @@ WORK = re.compile(
     "submission|submitted|task|test|third|tmp|try|unit|v|version|week|work)s?"
 )
 MOST_LEVELS = 8  # of folders in folders that are looked at
-SLUG, NUMBER = re.compile(r"\d\dr?_[a-z_]+"), re.compile(r"\d{1,2}r?")
+SLUG, NUMBER = re.compile(rf"{SET_NUMBER}_[a-z_]+"), re.compile(r"\d{1,2}[rp]?")
 
 Folder = dict[str, "Folder | None"]  # what is in it, by name; a notebook holds None
 

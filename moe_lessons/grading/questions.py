@@ -16,7 +16,7 @@ from moe_lessons.support.validation import refuse
 
 Questions = dict[str, Question]
 
-ID = re.compile(r"\d+r?\.\w+")
+ID = re.compile(r"\d+[rp]?\.\w+")
 
 
 def chosen(sets: list[str], private: Path | None = None) -> Questions:

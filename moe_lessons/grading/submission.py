@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from moe_lessons.checks import registry
-from moe_lessons.checks.question import Question
+from moe_lessons.checks.question import SET_NUMBER, Question
 
 MOST_BYTES = 20 * 2**20
 MOST_CELLS, MOST_CHARACTERS = 1000, 2**20
 CHECKED = re.compile(r"""\bcheck\(\s*["'](\w[\w.]{0,20})["']""")
 IMPORTED = re.compile(r"^[ \t]*from[ \t]+moe_lessons\.checks[ \t]+import[ \t][^\n]*\bcheck\b", re.MULTILINE)
-TITLE = re.compile(r"\s*#[ \t]*Exercises (\d\dr?)\b")
+TITLE = re.compile(rf"\s*#[ \t]*Exercises ({SET_NUMBER})\b")
 ENOUGH = 2  # of evidence: less may be chance
 NAMED = re.compile(r"^[ \t]*(?:(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=(?!=))", re.MULTILINE)
 

@@ -131,6 +131,17 @@ def test_a_review_has_a_row_of_its_own_behind_its_lesson_and_can_be_linked(revie
     assert "**Which one?** one question, about 4 minutes." in reviewed.sources("exercises/01r_review.ipynb")
 
 
+def test_a_project_stands_behind_the_review_of_its_number(reviewed):
+    reviewed.questions = reviewed.questions | {"1p.1": SimpleNamespace(set="01p", minutes=50)}
+    reviewed.write("authoring/exercises/01p_project.py", REVIEW.replace("01r · Review", "01p · Project"))
+    assert reviewed.build() == 0
+    rows = [line for line in readme(reviewed).splitlines() if line.startswith("| ")][1:]
+    assert [row.split()[1].lstrip("[") for row in rows] == ["00", "01", "01r", "01p"]
+    assert rows[3] == "| 01p Project | Which one? | | [50 min](exercises/01p_project.ipynb) |"
+    reviewed.write("authoring/exercises/01p_project.py", REVIEW)
+    assert reviewed.build() == 1
+
+
 @pytest.mark.parametrize("change", [("01r ·", "01 ·"), ("**Which", "Which"), ("one?", "one")])
 def test_a_review_that_does_not_say_what_it_is_is_named(reviewed, capsys, change):
     reviewed.write("authoring/exercises/01r_review.py", REVIEW.replace(*change))

@@ -204,7 +204,8 @@ def test_each_number_of_a_dict_has_its_own_mistakes():
     assert [judged(roomy, {"a": a, "b": b}).correct for a, b in ((1.09, 2), (1, 2.09))] == [True, False]
 
 
-def test_a_review_is_a_set_of_its_own():
+def test_a_review_and_a_project_are_sets_of_their_own():
     question = replace(ask(reference=lambda x: x), id="4r.1")
-    assert (question.set, question.is_review) == ("04r", True)
-    assert (replace(question, id="10.2").set, replace(question, id="10.2").is_review) == ("10", False)
+    assert (question.set, question.kind_of_set) == ("04r", "review")
+    others = [replace(question, id=id) for id in ("10.2", "11p.1", "4p.1")]
+    assert [(one.set, one.kind_of_set) for one in others] == [("10", "lesson"), ("11p", "project"), ("04p", "project")]

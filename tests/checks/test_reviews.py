@@ -23,14 +23,14 @@ from moe_lessons.checks.set_07r.q5_size import gradient
 from moe_lessons.checks.set_07r.q6_bill import BILLS
 from moe_lessons.estimators import straight_through
 
-REVIEWS = ("04r", "07r")
+REVIEWS = ("04r", "07r", "11r")
 
 
 @pytest.mark.parametrize("name", REVIEWS)
 def test_a_review_has_six_short_questions_and_something_to_keep_of_each(name):
     asked = [question for question in questions().values() if question.set == name]
     assert len(asked) == 6
-    assert all(question.is_review and question.minutes <= 4 for question in asked)
+    assert all(question.kind_of_set == "review" and question.minutes <= 4 for question in asked)
     assert all(10 <= len(question.takeaway.split()) <= 30 for question in asked)
     assert not any("lesson" in text.lower() for q in asked for text in (*q.hints, q.idea, q.takeaway, q.title))
 

@@ -13,6 +13,7 @@ from moe_lessons.grading.learners import Learner, classes_in, learner, learners
         ("ann.ipynb", Learner("ann")),
         ("ann_04_top_k_gating.ipynb", Learner("ann")),
         ("ann_04r_review.ipynb", Learner("ann")),
+        ("ann_11p_closing_project.ipynb", Learner("ann")),
         ("Ann Lee - 04_top_k_gating (2).ipynb", Learner("Ann Lee")),
         ("04_top_k_gating.ipynb", Learner("04_top_k_gating")),
         ("Ann Lee_1234_assignsubmission_file_/x.ipynb", Learner("Ann Lee", moodle="1234")),

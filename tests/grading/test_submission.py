@@ -144,10 +144,11 @@ def test_the_title_is_read_from_the_first_line_of_a_text():
         "See # Exercises 05",
         "## Exercises 06",
         "# Exercises 04r · Review",
+        "# Exercises 11p · Closing project",
         7,
     ]
     cells = [{"cell_type": "markdown", "source": text} for text in texts] + [{"cell_type": "code", "source": "x = 1"}]
-    assert parse(json.dumps({"cells": cells}).encode()).titled == {"03", "04", "04r"}
+    assert parse(json.dumps({"cells": cells}).encode()).titled == {"03", "04", "04r", "11p"}
 
 
 @pytest.mark.parametrize("cells", [(), ("print(1)",), ('check("99.1", a)',), ("x == my_expert",)])

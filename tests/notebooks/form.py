@@ -15,13 +15,15 @@ from checked import words
 from moe_lessons.checks import questions
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET, REVIEW = (
+NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET, REVIEW, PROJECT, ALONE = (
     "every notebook",
     "every lesson",
     "every lesson from 01 on",
     "a lesson with exercises",
     "every exercise set",
     "a review, the set 04r",
+    "a project, the set 11p",
+    "a review or a project",
 )
 LONGEST = 40  # minutes of a core
 STILL_LONG = {"08": 45, "09": 45, "10": 55, "11": 55}  # to be cut
@@ -77,13 +79,16 @@ class Page:
     def is_one_of(self, kind: str) -> bool:
         """Tell whether a rule for `kind` is about this page."""
         asked = any(question.set == self.number for question in questions().values())
+        exercises, letter = self.path.parent.name == "exercises", self.number[2:]
         return {
             NOTEBOOK: True,
             LESSON: self.is_lesson,
             TAUGHT: self.is_lesson and not self.number.startswith("00"),
             PRACTISED: self.is_lesson and asked,
-            SET: self.path.parent.name == "exercises",
-            REVIEW: self.path.parent.name == "exercises" and self.number.endswith("r"),
+            SET: exercises,
+            REVIEW: exercises and letter == "r",
+            PROJECT: exercises and letter == "p",
+            ALONE: exercises and letter in ("r", "p"),
         }[kind]
 
 
@@ -114,7 +119,7 @@ def rule(kind: str, words: str) -> Callable[[Check], Check]:
 def table() -> str:
     """Return all rules as the table in CONTRIBUTING; a kind is named at its first rule."""
     rows = []
-    for kind in (NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET, REVIEW):
+    for kind in (NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET, REVIEW, PROJECT, ALONE):
         first, *more = (rule.words for rule in RULES if rule.kind == kind)
         rows += [f"| {kind} | {first} |", *(f"| | {words} |" for words in more)]
     return "\n".join(["| of | is asked |", "|---|---|", *rows])
@@ -180,7 +185,7 @@ def minutes_of(number: str) -> float:
 
 
 def rows(number: str) -> Iterator[tuple[str, str]]:
-    """Yield the names of both maps and the row of a lesson or a review in them, or ""."""
+    """Yield the names of both maps and the row of a lesson, a review or a project in them, or ""."""
     start = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4)
     for name, text in (("README", (ROOT / "README.md").read_text("utf-8")), ("lesson 00", Page(ROOT, start).text)):
         yield name, next((row for row in text.splitlines() if re.match(rf"\|\s*\[?{number}\b", row)), "")
@@ -295,9 +300,16 @@ def unnamed(page: Page) -> Iterator[str]:
     yield from re.findall(r"[^\n]*\blesson\b[^\n]*", asked, re.IGNORECASE)
 
 
-@rule(REVIEW, "a row in both maps, and a link from the lesson whose number it has")
+@rule(PROJECT, "45 to 60 minutes in all")
+def an_hour_at_most(page: Page) -> Iterator[str]:
+    if not 45 <= (minutes := minutes_of(page.number)) <= 60:
+        yield f"{minutes:g} minutes"
+
+
+@rule(ALONE, "a row in both maps, and a link from a lesson of its number")
 def led_to(page: Page) -> Iterator[str]:
     yield from (f"the map in {name}: {row or 'no row'}" for name, row in rows(page.number) if page.path.name not in row)
-    (path,) = (ROOT / "notebooks").glob(f"{page.number[:2]}_*.ipynb")
-    if f"](../exercises/{page.path.name})" not in Page(path, nbformat.read(path, as_version=4)).section("Next"):
-        yield f"no link in {path.name}"
+    lessons = (ROOT / "notebooks").glob(f"{page.number[:2]}*.ipynb")
+    nexts = [Page(path, nbformat.read(path, as_version=4)).section("Next") for path in lessons]
+    if not any(f"](../exercises/{page.path.name})" in text for text in nexts):
+        yield f"no link in a lesson {page.number[:2]}"

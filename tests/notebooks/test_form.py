@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from checked import Course, questions
 from course import read_lesson
-from form import ANSWERS, REVIEW, ROOT, RULES, Page, table
+from form import ANSWERS, PROJECT, REVIEW, ROOT, RULES, Page, table
 from ipynb import lesson_notebook
 
 PAGES = [
@@ -203,8 +203,17 @@ def test_broken_control_a_review_that_is_long_tells_its_lessons_or_is_led_to_by_
     assert [len(faults(name, review("05r_other.ipynb"))) for name in ("brief", "led_to")] == [1, 3]
 
 
+def test_broken_control_a_project_that_is_short_is_found():
+    page = next(page for page in PAGES if page.is_one_of(PROJECT))
+    assert faults("an_hour_at_most", page) == []
+    assert faults("led_to", page) == []
+    short = Page(page.path.with_name("04r_review.ipynb"), page.notebook)
+    assert faults("an_hour_at_most", short) == ["20 minutes"]
+
+
 def test_every_rule_has_a_broken_control():
-    assert {rule.faults.__name__ for rule in RULES} == {*BREAKS, "checks", "records", "brief", "unnamed", "led_to"}
+    others = {"checks", "records", "brief", "unnamed", "an_hour_at_most", "led_to"}
+    assert {rule.faults.__name__ for rule in RULES} == {*BREAKS, *others}
 
 
 def test_the_lesson_types_the_worked_example_that_the_package_holds():

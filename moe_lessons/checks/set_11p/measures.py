@@ -1,0 +1,118 @@
+"""Seven measures of a log, the range of the healthy runs, and where a case lies: what the questions of 11p share."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from moe_lessons.experiments.case_files import FAULTS, Kind, healthy_logs, open_log
+from moe_lessons.metrics import max_violation
+
+LATE = 10  # frames at the end, over which a measure is taken
+ROOM = 0.02  # a range is widened by its own width, and by this at least
+PLACES = ("lower", "as healthy", "higher")
+
+Log = dict[str, Any]
+
+
+def max_vio(log: Log) -> float:
+    """Return MaxVio of each late frame and layer, then the mean."""
+    return float(np.mean(max_violation(log["counts"][-LATE:])))
+
+
+def pooled_max_vio(log: Log) -> float:
+    """Return MaxVio of the loads of all layers, added expert by expert, in each late frame, then the mean."""
+    return float(np.mean(max_violation(log["counts"][-LATE:].sum(axis=1))))
+
+
+def counted(log: Log) -> float:
+    """Return how many tokens a layer counts for each real one, in each late frame and layer, then the mean."""
+    return float((log["counts"][-LATE:].sum(axis=-1) / log["real"][-LATE:, None]).mean())
+
+
+def entropy_lost(log: Log) -> float:
+    """Return the entropy of the first frame less that of the late ones, mean over layers, in nats."""
+    return float(log["entropy"][0].mean() - log["entropy"][-LATE:].mean())
+
+
+def bias_path(log: Log) -> float:
+    """Return how far a bias went in the last LATE steps from frame to frame, to and fro; mean over experts and layers."""
+    return float(np.abs(np.diff(log["bias"][-LATE - 1 :], axis=0)).sum(axis=0).mean())
+
+
+def gain(log: Log) -> float:
+    """Return by what share the test error is lower than the training error, means over the late frames."""
+    return float(1 - log["test error"][-LATE:].mean() / log["training error"][-LATE:].mean())
+
+
+def hidden_loss(log: Log) -> float:
+    """Return the mean balance loss of the layers, each computed alone, less the logged one; mean over the late frames."""
+    return float((alone(log).mean(axis=-1) - log["balance"][-LATE:]).mean())
+
+
+def alone(log: Log) -> np.ndarray:
+    """Return N Σ f_i P_i of each late frame and layer (late, layers)."""
+    counts, P = log["counts"][-LATE:], log["P"][-LATE:]  # (late, layers, N) each
+    f = counts / counts.sum(axis=-1, keepdims=True)  # (late, layers, N)
+    return counts.shape[-1] * (f * P).sum(axis=-1)
+
+
+MEASURES: dict[str, Callable[[Log], float]] = {
+    "MaxVio": max_vio,
+    "pooled MaxVio": pooled_max_vio,
+    "counted": counted,
+    "entropy lost": entropy_lost,
+    "bias path": bias_path,
+    "gain": gain,
+    "hidden loss": hidden_loss,
+}
+# What a fault does to a measure, whatever else follows from it.
+SIGNS = {
+    "renormalised k = 1": ("entropy lost", "lower"),
+    "pooled loss": ("hidden loss", "higher"),
+    "noise left on": ("gain", "lower"),
+    "frozen bias": ("bias path", "lower"),
+    "mask lost": ("counted", "higher"),
+}
+
+
+def measured(log: Log) -> dict[str, float]:
+    """Return all measures of a log."""
+    return {name: measure(log) for name, measure in MEASURES.items()}
+
+
+@cache
+def of_case(case: int) -> dict[str, float]:
+    """Return the measures of a case."""
+    return measured(open_log(case))
+
+
+@cache
+def healthy(balanced_by: str) -> dict[str, tuple[float, float]]:
+    """Return the lowest and the highest value of each measure among the healthy runs with this recipe."""
+    rows = [measured(log) for log in healthy_logs(balanced_by)]
+    return {name: (min(row[name] for row in rows), max(row[name] for row in rows)) for name in MEASURES}
+
+
+def place(value: float, low: float, high: float) -> str:
+    """Say where a value lies: "higher" or "lower" only if it is outside by more than the range is wide, and than ROOM."""
+    room = max(high - low, ROOM)
+    return PLACES[1 + (value > high + room) - (value < low - room)]
+
+
+def places(found: dict[str, float], balanced_by: str) -> dict[str, str]:
+    """Return where each measure of a run lies."""
+    return {name: place(value, *healthy(balanced_by)[name]) for name, value in found.items()}
+
+
+def diagnosed(found: dict[str, float], balanced_by: str) -> str | None:
+    """Return the fault that the measures of a run show, or None: what counts too much first, for it moves others."""
+    where = places(found, balanced_by)
+    order = ("mask lost", *(fault for fault in FAULTS if fault != "mask lost"))
+    return next((fault for fault in order if where[SIGNS[fault][0]] == SIGNS[fault][1]), None)
+
+
+def kind_shown(log: Log) -> Kind:
+    """Return the kind of a run as its log shows it."""
+    return Kind(log["balanced by"], diagnosed(measured(log), log["balanced by"]))

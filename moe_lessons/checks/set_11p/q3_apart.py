@@ -1,0 +1,50 @@
+"""Question 11p.3: which measures set a case apart from the healthy runs."""
+
+from moe_lessons.checks.forms import Name
+from moe_lessons.checks.question import about
+from moe_lessons.checks.set_11p.case_question import CaseQuestion, with_case
+from moe_lessons.checks.set_11p.measures import MEASURES, PLACES, ROOM, healthy, of_case, places
+from moe_lessons.checks.verdicts import Fault
+from moe_lessons.experiments.case_files import kind_of
+
+
+def apart(case: int) -> dict[str, str]:
+    """Return where each measure of a case lies, beside the healthy runs with its recipe."""
+    return places(of_case(case), kind_of(case).balanced_by)
+
+
+def beside(measure: str, case: int) -> str:
+    """Write a measure of a case beside the range of the healthy runs."""
+    recipe = kind_of(case).balanced_by
+    low, high = healthy(recipe)[measure]
+    return f"In case {case} {measure} is {of_case(case)[measure]:.2f}; in the healthy runs that are balanced by a {recipe} it goes from {low:.2f} to {high:.2f}"
+
+
+def against(measure: str, name: str, case: int) -> Fault:
+    """Refute where somebody puts a measure, with its numbers."""
+    low, high = healthy(kind_of(case).balanced_by)[measure]
+    value, right, room = of_case(case)[measure], apart(case)[measure], max(high - low, ROOM)
+    seen = f"{beside(measure, case)}, which makes the limits {low - room:.2f} and {high + room:.2f}."
+    head = f"{measure!r} is not {name!r}."
+    if right == "as healthy":
+        inside = low <= value <= high
+        why = "It lies inside the range." if inside else "It is outside the range, but by less than what six runs may differ by."
+        return Fault("chance for a sign", f"{head} {why}", seen)
+    if name == "as healthy":
+        return Fault("sign overlooked", f"{head} It is outside by more than the range is wide.", seen)
+    return Fault("turned round", f"{head} Compare your number with both ends of the range.", seen)
+
+
+APART = CaseQuestion(
+    **about("11p.3", "What sets your run apart", "read a log", "medium", points=1, minutes=6),
+    hints=(
+        "Run your two functions on the log of your case and on the five healthy logs. For each measure you get one number and five; the five tell what chance does.",
+        "Take the five logs of `healthy_logs(open_log(CASE)['balanced by'])`: with `low` and `high` the ends of the five, and the larger of high − low and 0.02 as room on both sides, is your number outside?",
+    ),
+    idea="A number is high or low beside what sound runs give, not by itself. Five runs are few: so leave as much room again as they need.",
+    takeaway="Keep a handful of runs that you trust: a fault is told from chance by their spread, not by a feeling for the number.",
+    answer="my_signs",
+    form=with_case({measure: Name(PLACES) for measure in MEASURES}),
+    expected=apart,
+    against=against,
+)

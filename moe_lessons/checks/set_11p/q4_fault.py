@@ -1,0 +1,70 @@
+"""Question 11p.4: which fault it is, and the measure that tells."""
+
+from moe_lessons.checks.forms import Name
+from moe_lessons.checks.question import about
+from moe_lessons.checks.set_11p.case_question import CaseQuestion, with_case
+from moe_lessons.checks.set_11p.measures import MEASURES, SIGNS
+from moe_lessons.checks.set_11p.q3_apart import apart, beside
+from moe_lessons.checks.verdicts import Fault
+from moe_lessons.experiments.case_files import FAULTS, kind_of
+
+WOULD = {
+    "renormalised k = 1": "With a weight of always 1 the router hears nothing of the task, so it does not grow surer: hardly any entropy would be lost",
+    "pooled loss": "A loss of all layers together would be lower than what the layers have alone, as long as they lean differently",
+    "noise left on": "With noise in evaluation, too, the test error would lose what it gains by having none",
+    "frozen bias": "A bias that is frozen does not move",
+    "mask lost": "If padding were counted, there would be more counted tokens than real ones",
+}
+NO_SUCH_PART = {
+    ("pooled loss", "bias"): "This run is balanced by a bias. Its balance loss is written down and not trained with: pooled or not, it could do no harm.",
+    ("frozen bias", "loss"): "This run is balanced by a loss. Its bias is 0 all the time because nothing uses it; so it is in the healthy runs with this recipe.",
+}
+CLUES = {
+    "MaxVio": "Uneven loads come of several faults, and of none: they are a symptom.",
+    "pooled MaxVio": "Even loads of all layers together say nothing of each layer.",
+    "counted": "It tells whether padding is counted.",
+    "entropy lost": "It tells whether the router grew surer.",
+    "bias path": "It tells whether a bias still moves.",
+    "gain": "Two faults lower the gain: ask which of them explains the rest, too.",
+    "hidden loss": "It tells whether the logged loss is that of the layers.",
+}
+
+
+def against(entry: str, name: str, case: int) -> Fault:
+    """Refute a fault, or a measure as the one that tells it, with the numbers of the case."""
+    return against_fault(name, case) if entry == "fault" else against_clue(name, case)
+
+
+def against_fault(fault: str, case: int) -> Fault:
+    """Refute a fault with the measure that would show it."""
+    recipe = kind_of(case).balanced_by
+    head, measure = f"Case {case} is not {fault!r}.", SIGNS[fault][0]
+    if (fault, recipe) in NO_SUCH_PART:
+        return Fault(fault, f"{head} {NO_SUCH_PART[fault, recipe]}")
+    if apart(case)[measure] == SIGNS[fault][1]:  # the gain, of a run that counts its padding
+        more = "But look at what is counted: a training error over padding, which is easy, is no measure beside this test error."
+        return Fault(fault, f"{head} True, that would lower the gain. {more}", f"{beside('counted', case)}.")
+    return Fault(fault, f"{head} {WOULD[fault]}.", f"{beside(measure, case)}.")
+
+
+def against_clue(measure: str, case: int) -> Fault:
+    """Refute a measure as the one that tells the fault."""
+    why = CLUES[measure]
+    if apart(case)[measure] == "as healthy":
+        why = f"It is as in healthy runs here, so it shows no fault. {why}"
+    return Fault("clue", f"'clue' is not {measure!r}. {why} Which measure would show this fault, even if all else were sound?")
+
+
+FAULT = CaseQuestion(
+    **about("11p.4", "Which fault is it?", "find the bug", "medium", points=2, minutes=5),
+    hints=(
+        "For each of the five: which of the seven measures must change if the program has this fault, whatever happens else? Then look at which did.",
+        "A gradient of zero leaves the router as unsure as it was. A pooled loss is below the layers' own. Noise takes away what evaluation gains, and so does padding in the training error. A frozen bias goes no way at all. Padding makes more counted tokens than real ones.",
+    ),
+    idea="Each fault has a measure that it must move; a symptom such as uneven loads has several causes. The fault is what explains every sign.",
+    takeaway="Go from the suspicion to the number that it must move, and look there: the loudest symptom is shared by many faults.",
+    answer="my_diagnosis",
+    form=with_case({"fault": Name(FAULTS), "clue": Name(tuple(MEASURES))}),
+    expected=lambda case: {"fault": kind_of(case).fault, "clue": SIGNS[str(kind_of(case).fault)][0]},
+    against=against,
+)

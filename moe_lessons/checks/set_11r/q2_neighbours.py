@@ -1,0 +1,60 @@
+"""Question 11r.2: how often neighbours agree by chance, when all that is known of the loads is their spread."""
+
+from moe_lessons.checks.question import ValuesQuestion, about
+from moe_lessons.checks.verdicts import by_value
+
+N, CV, SHARE = 16, 0.8, 0.2
+PAIR_LOG = {"experts": N, "cv": CV, "share": SHARE}
+BY_LOADS = (1 + CV**2) / N  # Σ load²: the mean square is the squared mean and the variance
+NEEDED = (N * SHARE - 1) ** 0.5
+
+
+NEIGHBOURS = ValuesQuestion(
+    **about("11r.2", "Neighbours that agree", "predict a number", "hard", points=1, minutes=4),
+    hints=(
+        "Two tokens that choose without looking at each other agree on expert i with probability load_i². Add that up over the experts. What has the sum of squares to do with the spread?",
+        "The mean of load² is the mean load squared, 1/N², plus the variance, which is CV²/N². There are N experts: Σ load² = (1 + CV²)/N. Put in the numbers, and solve for CV.",
+    ),
+    idea="What two tokens agree on by chance is Σ load² = (1 + CV²)/N: uneven loads alone make neighbours agree.",
+    takeaway="1/N is the baseline of a balanced router only: before neighbours that agree mean anything, take the agreement that uneven loads give for nothing.",
+    answer="my_agreement",
+    expected=lambda: {"by chance": BY_LOADS, "times": SHARE / BY_LOADS, "cv for all of it": NEEDED},
+    tolerance={"by chance": 0.00051, "times": 0.01, "cv for all of it": 0.0051},
+    advice={
+        "by chance": "Two independent tokens both choose expert i with probability load_i². Write the sum of the squares with the mean load, 1/N, and the variance.",
+        "times": "Divide what was measured by what the loads alone give.",
+        "cv for all of it": "Set (1 + CV²)/N equal to the measured share, and solve for CV.",
+    },
+    parts={
+        "by chance": by_value(
+            "even loads: 1/N is what an even router gives. These loads are uneven, and that lifts the chance.",
+            lambda: 1 / N,
+            "CV not squared: The variance is the *square* of CV times the mean.",
+            lambda: (1 + CV) / N,
+            "spread alone: The spread is one part. Even loads agree sometimes, too: add 1/N.",
+            lambda: CV**2 / N,
+            "squares lost: You multiplied 1/N by CV. Agreement is a sum of squares of loads: mean squared and variance.",
+            (lambda: CV / N, lambda: (1 - CV**2) / N),
+            "one expert: This is one expert's part. Add up all N.",
+            lambda: (1 + CV**2) / N**2,
+            "percent: This is percent. Asked is a share from 0 to 1.",
+            lambda: 100 * BY_LOADS,
+        ),
+        "times": by_value(
+            "beside 1/N: You compared with 1/N. The loads alone give more than that.",
+            lambda: SHARE * N,
+            "difference: This is a difference. Asked is how many times as often.",
+            lambda: SHARE - BY_LOADS,
+            "upside down: This is chance divided by what was measured.",
+            lambda: BY_LOADS / SHARE,
+        ),
+        "cv for all of it": by_value(
+            "squared: This is CV². Take the root.",
+            lambda: NEEDED**2,
+            "1 forgotten: Even loads, with CV 0, give 1/N already: subtract that first.",
+            lambda: (N * SHARE) ** 0.5,
+            "in proportion: Twice the agreement does not need twice the CV: CV enters squared, beside a 1.",
+            lambda: CV * SHARE / BY_LOADS,
+        ),
+    },
+)

@@ -1,0 +1,87 @@
+"""Question 11r.3: one balance loss from the sums of several parts of a batch."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import by_formula
+
+
+def part_cases(rng: np.random.Generator) -> list[tuple]:
+    """Counts (parts, N), mean probabilities (parts, N) and tokens (parts,): parts of unequal size, k 1, 2 and 3."""
+    return [draw_parts(rng, *sizes) for sizes in ((3, 5, 1), (4, 6, 2), (2, 7, 3))]
+
+
+def draw_parts(rng: np.random.Generator, parts: int, N: int, k: int) -> tuple[np.ndarray, ...]:
+    """Draw parts that lean to different experts; one expert is idle in the first."""
+    tokens = rng.permutation(np.array([12, 31, 55, 90])[:parts])  # (parts,)
+    counts = np.zeros((parts, N), dtype=int)
+    lean = rng.normal(size=(parts, N))  # (parts, N)
+    lean[0, rng.integers(N)] = -np.inf
+    for part, T in enumerate(tokens):
+        chosen = np.argsort(-(lean[part] + rng.gumbel(size=(T, N))), axis=1)[:, :k]  # (T, k)
+        counts[part] = np.bincount(chosen.ravel(), minlength=N)
+    return counts, rng.dirichlet(np.full(N, 2.0), size=parts), tokens
+
+
+def whole(counts: np.ndarray, P: np.ndarray, tokens: np.ndarray) -> float:
+    """Return N Σ f_i P_i of the batch that the parts make up."""
+    f, mean = counts.sum(axis=0) / counts.sum(), tokens @ P / tokens.sum()  # (N,) each
+    return float(len(f) * f @ mean)
+
+
+def with_shares(formula: Callable[[np.ndarray, np.ndarray, np.ndarray], object]) -> Callable[..., object]:
+    """Return the answer that a formula of each part's shares (parts, N), of P (parts, N) and of tokens (parts,) gives."""
+    return lambda counts, P, tokens: formula(counts / counts.sum(axis=1, keepdims=True), P, tokens)
+
+
+def with_all(formula: Callable[[np.ndarray, np.ndarray, np.ndarray], object]) -> Callable[..., object]:
+    """Return the answer that a formula of the batch's shares f (N,), of P (parts, N) and of tokens (parts,) gives."""
+    return lambda counts, P, tokens: formula(counts.sum(axis=0) / counts.sum(), P, tokens)
+
+
+PARTS = FunctionQuestion(
+    **about("11r.3", "One loss from four machines", "write it", "medium", points=1, minutes=4),
+    hints=(
+        "The balance loss of the whole batch needs f and P of the whole batch. How do you get each of them from the parts? The parts are not equally large.",
+        "Counts just add up: `counts.sum(axis=0) / counts.sum()` is f. A mean over all tokens is `tokens @ P / tokens.sum()`. Multiply these two, add up, times N.",
+    ),
+    idea="f and P are means over tokens: put them together over the parts first, weighted by tokens, and multiply after that.",
+    takeaway="A loss with the scope of the whole batch costs one small sum over the machines: N numbers each, instead of a loss for each part.",
+    answer="my_whole_loss",
+    parameters=("counts", "P", "tokens"),
+    cases=part_cases,
+    reference=whole,
+    mistakes=(
+        *by_formula(
+            with_shares,
+            "mean of the parts' losses: You computed a loss for each part and averaged. That asks every part to be balanced; asked is the loss of the whole batch, in which parts may lean.",
+            lambda f, P, tokens: len(P[0]) * (f * P).sum(axis=1).mean(),
+            "weighted mean of the parts' losses: You computed a loss for each part and averaged by size. A product of means is not a mean of products: put f and P together first.",
+            lambda f, P, tokens: len(P[0]) * tokens @ (f * P).sum(axis=1) / tokens.sum(),
+            "sum of the parts' losses: You added up the losses of the parts. Asked is one loss, of the batch that they make up.",
+            lambda f, P, tokens: len(P[0]) * (f * P).sum(),
+            "parts weigh alike: You took plain means over the parts. A part with more tokens counts for more, in f and in P.",
+            lambda f, P, tokens: len(P[0]) * f.mean(axis=0) @ P.mean(axis=0),
+        ),
+        *by_formula(
+            with_all,
+            "P unweighted: f is right. But you took the plain mean of P over the parts: it is a mean over tokens, and the parts are not equally large.",
+            lambda f, P, tokens: len(f) * f @ P.mean(axis=0),
+            "P added: You added up P over the parts. It is a mean: weigh it by the tokens and divide.",
+            (lambda f, P, tokens: len(f) * f @ P.sum(axis=0), lambda f, P, tokens: len(f) * f @ (tokens @ P)),
+            "without N: The factor N is missing: at balance the loss is 1.",
+            lambda f, P, tokens: f @ (tokens @ P) / tokens.sum(),
+        ),
+        *by_formula(
+            lambda formula: lambda counts, P, tokens: (
+                len(P[0]) * formula(counts, tokens) @ (tokens @ P) / tokens.sum()
+            ),
+            "divided by tokens: You divided the counts by the tokens. Each token makes k assignments; f are shares that sum to 1.",
+            lambda counts, tokens: counts.sum(axis=0) / tokens.sum(),
+            "counts for shares: f are shares: divide the counts by their sum.",
+            lambda counts, tokens: counts.sum(axis=0),
+        ),
+    ),
+)

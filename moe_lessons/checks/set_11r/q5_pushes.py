@@ -1,0 +1,66 @@
+"""Question 11r.5: where a balance loss pushes two tokens, and where a bias pushes all."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from moe_lessons.checks.forms import Fields, Name
+from moe_lessons.checks.question import EntriesQuestion, about
+from moe_lessons.checks.verdicts import Fault
+
+WAYS = ("up", "down")
+PUSHED = ("loss, token a", "loss, token b", "bias")
+
+
+class Given(NamedTuple):
+    """The loads of the batch f (N,), and the probabilities of two of its tokens p (2, N)."""
+
+    f: np.ndarray
+    p: np.ndarray
+
+
+def two_tokens() -> Given:
+    """Return what is given: token a prefers the fullest expert, token b the emptiest."""
+    return Given(
+        np.array([0.40, 0.30, 0.20, 0.10]),
+        np.array([[0.70, 0.10, 0.15, 0.05], [0.05, 0.10, 0.15, 0.70]]),
+    )
+
+
+def compared_with() -> np.ndarray:
+    """Return what each load is compared with: Σ f p of each token, and the mean load. (3,)."""
+    f, p = two_tokens()
+    return np.array([*(p @ f), f.mean()])
+
+
+def expected() -> dict[str, dict[str, str]]:
+    """Return the way of each logit or bias: up where the load is below what it is compared with."""
+    return {
+        f"E{i + 1}": {name: WAYS[int(load > least)] for name, least in zip(PUSHED, compared_with(), strict=True)}
+        for i, load in enumerate(two_tokens().f)
+    }
+
+
+def against(expert: str, came: dict[str, str]) -> Fault:
+    """Refute the first wrong entry of one expert."""
+    part = next(part for part in PUSHED if came[part] != expected()[expert][part])
+    load, least = two_tokens().f[int(expert[1:]) - 1], compared_with()[PUSHED.index(part)]
+    why = f"The bias compares the load, {load:.2f}, with the mean load of all experts, {least:.2f}. It knows of no token."
+    if part != "bias":
+        why = f"Its load is {load:.2f}. The gradient compares that with the mean of f under *this token's* p, Σ f p = {least:.3f}, not with 1/N = 0.25."
+    return Fault(f"{expert}: {part} {came[part]}", f"{expert!r}, {part}: not {came[part]!r}. {why}")
+
+
+PUSHES = EntriesQuestion(
+    **about("11r.5", "Two ways to push", "choose what holds", "medium", points=1, minutes=3),
+    hints=(
+        "What does each of them compare a load with? The bias looks at all tokens alike. The loss goes through the softmax of one token, in which what one logit gains the others lose.",
+        "The bias: mean load against load. The loss $N \\sum f_i P_i$ has $\\partial L/\\partial h_j \\propto p_j (f_j - \\sum f_i p_i)$, and a step goes against it. Compute $\\sum f_i p_i$ for each token: logits of experts with less load than that go up.",
+    ),
+    idea="The loss moves a token away from where it leans, to whatever is less loaded than that; the bias moves every token alike, away from what is above the mean.",
+    takeaway="For one token a balance loss can raise an expert that is too full and lower one that is too empty: only its sum over the tokens balances.",
+    answer="my_pushes",
+    form=Fields({f"E{i + 1}": Fields(dict.fromkeys(PUSHED, Name(WAYS))) for i in range(4)}),
+    expected=expected,
+    against=against,
+)

@@ -1,0 +1,77 @@
+"""Question 11r.6: the most that a choice can tell."""
+
+import numpy as np
+
+from moe_lessons.checks.question import ValuesQuestion, about
+from moe_lessons.checks.verdicts import by_value
+
+EXPERTS, DOMAINS = 16, 4
+COLLAPSED = np.array([0.97, 0.01, 0.01, 0.01])  # (N,)
+
+
+def bits(p: np.ndarray) -> float:
+    """Return the entropy of p (N,) in bits."""
+    return float(-(p * np.log2(p)).sum())
+
+
+COMMON, RARE = 0.9, 0.1  # shares of the text that two domains have
+UNEVEN = bits(np.array([COMMON, RARE]))
+MOST = bits(COLLAPSED)
+
+
+BITS = ValuesQuestion(
+    **about("11r.6", "The most that a choice can tell", "predict a number", "medium", points=1, minutes=3),
+    hints=(
+        "Information about a class cannot be more than there is to know of the class, nor more than there is to know of the choice. Which of the two is smaller?",
+        "Both are entropies in bits: of the domains, and of the loads. For even ones that is log₂ of how many; for uneven ones −Σ p log₂ p. Take the smaller one of the two. And what is left to tell about the domain when the token is known and the token alone decides?",
+    ),
+    idea="I(domain; expert) is at most the entropy of the domains and at most that of the loads: who always chooses the same tells nothing.",
+    takeaway="A collapsed router cannot be specialised in anything, and a class that hardly varies cannot be told by anyone: compare bits with the smaller entropy.",
+    answer="my_most_bits",
+    expected=lambda: {"even": np.log2(DOMAINS), "collapsed": MOST, "rare domain": UNEVEN, "hash, given the token": 0.0},
+    tolerance=0.0051,
+    advice={
+        "even": "How much is there to know of four equally frequent domains, and how much of an even choice among 16? The smaller one limits.",
+        "collapsed": "How uncertain is the choice itself? Its entropy in bits: −Σ load log₂ load.",
+        "rare domain": "How uncertain is a domain that is 90 to 10? Its entropy in bits.",
+        "hash, given the token": "Given the token, a hash router's choice is fixed. What can something fixed tell?",
+    },
+    parts={
+        "even": by_value(
+            "of the choice: A choice among 16 has so many bits. But there is less than that to know of the domain.",
+            lambda: np.log2(EXPERTS),
+            "nats: This is in nats. A bit is log₂.",
+            lambda: np.log(DOMAINS),
+            "both together: That is what both hold together. What they can have in common is at most the smaller one.",
+            lambda: np.log2(EXPERTS) + np.log2(DOMAINS),
+            "number of domains: This is a number of domains. It takes log₂ of that in bits to name one.",
+            lambda: float(DOMAINS),
+        ),
+        "collapsed": by_value(
+            "of the domains: There is so much to know of the domains. But this choice hardly ever differs: it cannot say that much.",
+            lambda: np.log2(DOMAINS),
+            "nats: This is in nats. A bit is log₂.",
+            lambda: MOST * np.log(2),
+            "nothing: The choice does differ in 3 tokens of 100. A little can be told.",
+            lambda: 0.0,
+            "the favourite alone: This is E1's part of the sum. The three others have theirs.",
+            lambda: -0.97 * np.log2(0.97),
+            "the others alone: This is the part of the three others. E1 has one, too.",
+            lambda: -0.03 * np.log2(0.01),
+        ),
+        "rare domain": by_value(
+            "one bit: That would be two equally frequent domains. Of 90 to 10 less is unknown.",
+            lambda: 1.0,
+            "nats: This is in nats. A bit is log₂.",
+            lambda: UNEVEN * np.log(2),
+            "the rare part alone: This is the rare domain's part of the sum. The common one has a part, too.",
+            lambda: -RARE * np.log2(RARE),
+            "surprise of the rare one: This is what one token of the rare domain tells. On average over all tokens it is less.",
+            lambda: -np.log2(RARE),
+        ),
+        "hash, given the token": by_value(
+            "as without the token: That may be so without the token. Within one and the same token its choice never differs.",
+            (lambda: np.log2(DOMAINS), lambda: np.log2(EXPERTS)),
+        ),
+    },
+)

@@ -1,0 +1,198 @@
+"""Answers to the review 11r: plausible wrong ones by the mistake that must be named, others, and right ones."""
+
+import math
+
+import numpy as np
+import torch
+
+# --- 11r.1 --------------------------------------------------------------------------------------------------------
+
+
+def room(fullest=416, factor=1.625, dropped=1.95):
+    return {"fullest": fullest, "factor": factor, "dropped at least": dropped}
+
+
+# --- 11r.2 --------------------------------------------------------------------------------------------------------
+
+
+def agreement(chance=0.1025, times=1.951, cv=1.483):
+    return {"by chance": chance, "times": times, "cv for all of it": cv}
+
+
+# --- 11r.3 --------------------------------------------------------------------------------------------------------
+
+
+def total(counts):
+    return counts.sum(axis=0) / counts.sum()
+
+
+def by_loops(counts, P, tokens):
+    N, value = len(counts[0]), 0.0
+    for i in range(N):
+        f = sum(row[i] for row in counts) / sum(map(sum, counts))
+        mean = sum(t * row[i] for t, row in zip(tokens, P, strict=True)) / sum(tokens)
+        value += N * f * mean
+    return value
+
+
+def in_torch(counts, P, tokens):
+    f = torch.tensor(counts).sum(0) / counts.sum()
+    w = torch.tensor(tokens) / tokens.sum()
+    return counts.shape[1] * torch.einsum("i,p,pi->", f.double(), w.double(), torch.tensor(P))
+
+
+# --- 11r.4 and 11r.5 ----------------------------------------------------------------------------------------------
+
+ROWS = {
+    "A": "even start",
+    "B": "equal tuning",
+    "C": "per served token",
+    "D": "given the token",
+    "E": "dice",
+    "F": "longer training",
+}
+
+
+def controls(**changed):
+    return ROWS | changed
+
+
+WAYS = {"E1": "ddd", "E2": "udd", "E3": "udu", "E4": "uuu"}
+NAMES = ("loss, token a", "loss, token b", "bias")
+
+
+def pushes(**changed):
+    words = {"u": "up", "d": "down"}
+    return {e: dict(zip(NAMES, map(words.get, ways), strict=True)) for e, ways in (WAYS | changed).items()}
+
+
+# --- 11r.6 --------------------------------------------------------------------------------------------------------
+
+
+def most(even=2, collapsed=0.242, rare=0.469, hashed=0):
+    return {"even": even, "collapsed": collapsed, "rare domain": rare, "hash, given the token": hashed}
+
+
+WRONG = {
+    "11r.1": {
+        "tokens counted once": room(fullest=208),
+        "excess alone": room(fullest=160),
+        "mean": room(fullest=256),
+        "times MaxVio of all": room(fullest=5120),
+        "times MaxVio of all (2)": room(fullest=2560),
+        "MaxVio itself": room(factor=0.625),
+        "places": room(factor=416),
+        "with k": room(factor=3.25),
+        "with k (2)": room(factor=0.8125),
+        "factor 1": room(factor=1),
+        "share of the expert": room(dropped=100 * 160 / 416),
+        "MaxVio in percent": room(dropped=62.5),
+        "every expert as full": room(dropped=100 * (1 - 1 / 1.625) * 32),
+        "of the tokens": room(dropped=3.9),
+        "nothing": room(dropped=0),
+        "share, not percent": room(dropped=0.0195),
+        "all of the fullest": room(dropped=5.08),
+    },
+    "11r.2": {
+        "even loads": agreement(chance=1 / 16),
+        "CV not squared": agreement(chance=1.8 / 16),
+        "spread alone": agreement(chance=0.04),
+        "squares lost": agreement(chance=0.05),
+        "squares lost (2)": agreement(chance=0.36 / 16),
+        "one expert": agreement(chance=1.64 / 256),
+        "percent": agreement(chance=10.25),
+        "beside 1/N": agreement(times=3.2),
+        "difference": agreement(times=0.0975),
+        "upside down": agreement(times=0.5125),
+        "squared": agreement(cv=2.2),
+        "1 forgotten": agreement(cv=math.sqrt(3.2)),
+        "in proportion": agreement(cv=0.8 * 0.2 / 0.1025),
+    },
+    "11r.3": {
+        "mean of the parts' losses": lambda counts, P, tokens: np.mean(
+            [len(c) * (c / c.sum()) @ p for c, p in zip(counts, P, strict=True)]
+        ),
+        "weighted mean of the parts' losses": lambda counts, P, tokens: np.average(
+            [len(c) * (c / c.sum()) @ p for c, p in zip(counts, P, strict=True)], weights=tokens
+        ),
+        "sum of the parts' losses": lambda counts, P, tokens: sum(
+            len(c) * (c / c.sum()) @ p for c, p in zip(counts, P, strict=True)
+        ),
+        "parts weigh alike": lambda counts, P, tokens: P.shape[1]
+        * (counts / counts.sum(axis=1)[:, None]).mean(axis=0)
+        @ P.mean(axis=0),
+        "P unweighted": lambda counts, P, tokens: P.shape[1] * total(counts) @ P.mean(axis=0),
+        "P added": lambda counts, P, tokens: P.shape[1] * total(counts) @ P.sum(axis=0),
+        "P added (2)": lambda counts, P, tokens: P.shape[1] * total(counts) @ (P * tokens[:, None]).sum(axis=0),
+        "without N": lambda counts, P, tokens: total(counts) @ (tokens @ P) / tokens.sum(),
+        "divided by tokens": lambda counts, P, tokens: P.shape[1]
+        * (counts.sum(axis=0) / tokens.sum())
+        @ (tokens @ P)
+        / tokens.sum(),
+        "counts for shares": lambda counts, P, tokens: P.shape[1] * counts.sum(axis=0) @ (tokens @ P) / tokens.sum(),
+    },
+    "11r.4": {
+        "A: longer training": controls(A="longer training"),
+        "B: dice": controls(B="dice"),
+        "C: given the token": controls(C="given the token"),
+        "D: per served token": controls(D="per served token"),
+        "E: even start": controls(E="even start"),
+        "F: equal tuning": controls(F="equal tuning"),
+    },
+    "11r.5": {
+        "E2: loss, token a down": pushes(E2="ddd"),
+        "E3: loss, token b up": pushes(E3="uuu"),
+        "E2: bias up": pushes(E2="udu"),
+        "E1: loss, token a up": pushes(E1="udd"),
+        "E3: bias down": pushes(E3="udd"),
+    },
+    "11r.6": {
+        "of the choice": most(even=4),
+        "nats": most(even=math.log(4)),
+        "both together": most(even=6),
+        "of the domains": most(collapsed=2),
+        "nats (2)": most(collapsed=0.168),
+        "nothing": most(collapsed=0),
+        "the favourite alone": most(collapsed=0.0426),
+        "the others alone": most(collapsed=0.199),
+        "one bit": most(rare=1),
+        "nats (3)": most(rare=0.325),
+        "the rare part alone": most(rare=0.332),
+        "surprise of the rare one": most(rare=3.32),
+        "as without the token": most(hashed=2),
+        "as without the token (2)": most(hashed=4),
+    },
+}
+
+UNRECOGNISED = {
+    "11r.1": [room(fullest=300), room(factor=1.7), room(dropped=2.5)],
+    "11r.2": [agreement(chance=0.2), agreement(times=1.5), agreement(cv=1)],
+    "11r.3": [
+        lambda counts, P, tokens: 1.0,
+        lambda counts, P, tokens: np.ones(counts.shape[1]),
+        lambda counts, P, tokens: P.max(),
+    ],
+    "11r.4": [{}, controls(A="noise"), dict(list(ROWS.items())[:5]), list(ROWS.values())],
+    "11r.5": [pushes() | {"E1": "up"}, {"E1": pushes()["E1"]}, ["up"] * 4],
+    "11r.6": [most(even=3), most(collapsed=0.5), most(rare=0.6), most(hashed=1)],
+}
+
+RIGHT = {
+    "11r.1": [room(), room(np.float32(416), 13 / 8, 1.953125), room(416.0, 1.63, 2.0)],
+    "11r.2": [agreement(), agreement(1.64 / 16, 0.2 / (1.64 / 16), math.sqrt(2.2)), agreement(0.103, 1.95, 1.48)],
+    "11r.3": [
+        by_loops,
+        in_torch,
+        lambda counts, P, tokens: counts.shape[1]
+        * (counts.sum(0) * np.average(P, axis=0, weights=tokens)).sum()
+        / counts.sum(),
+        lambda counts, P, tokens: [counts.shape[1] * total(counts) @ np.average(P, axis=0, weights=tokens)][0],
+    ],
+    "11r.4": [controls(), controls(E="Dice"), dict(reversed(list(ROWS.items())))],
+    "11r.5": [
+        pushes(),
+        {e: {n: w.upper() for n, w in ways.items()} for e, ways in pushes().items()},
+        dict(reversed(list(pushes().items()))),
+    ],
+    "11r.6": [most(), most(math.log2(4), 0.24, 0.47, 0.0), most(np.array(2), np.float64(0.2419), 0.469, 0)],
+}

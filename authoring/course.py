@@ -2,8 +2,8 @@
 
 A lesson says all of it in its first cell: `# # 05 · The sparse layer`, its question in bold (`**How …?**`) and
 `**Time:** {{minutes}}`, which `minutes.py` computes. The minutes of exercises are the sum of their questions'. A mixed
-review, `04r_review.py` behind lesson 04, and a project, `11p_closing_project.py`, are exercise sets without a lesson, and
-say their title and question as well.
+review, `04r_review.py` behind lesson 04, and a project, `11p_closing_project.py`, are exercise sets without a lesson,
+and say their title and question as well.
 """
 
 import re

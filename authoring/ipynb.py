@@ -25,7 +25,7 @@ _FILE_NAME = re.compile(r"\d\d[brp]?_[a-z0-9]+(_[a-z0-9]+)*\.py")
 
 
 def refuse_file_name(name: str) -> None:
-    """Raise SourceError for a source not named like 01_worked_example.py, 00b_toolbox.py, 04r_review.py or 11p_project.py."""
+    """Raise SourceError for a source not named like 01_worked_example.py, 00b_…, 04r_review.py or 11p_project.py."""
     if not _FILE_NAME.fullmatch(name):
         raise SourceError(
             1, "file name: expected NN_slug.py, or NNb_, NNr_ for a review, NNp_ for a project (a-z, 0-9 and _)"

@@ -73,7 +73,7 @@ class Question:
 
     @property
     def kind_of_set(self) -> Literal["lesson", "review", "project"]:
-        """Return what its set belongs to: a lesson, or a mixed review or a project, which have no lesson of their own."""
+        """Return whether its set is that of a lesson, or a mixed review or a project, which have none of their own."""
         return "review" if self.set.endswith("r") else "project" if self.set.endswith("p") else "lesson"
 
     def made_ready(self) -> "Question":

@@ -1,7 +1,7 @@
 """The case files of the closing project: logs and checkpoints of training runs, as plain arrays. numpy.
 
-There are CASES open cases, each with one of FAULTS, and HEALTHY sound runs for each recipe. RUNS is all that
-`faulty_runs` trains and writes. Which fault a case has stands in no file: `kind_of` decides it by dealing the kinds out.
+There are CASES open cases, each with one of FAULTS, and HEALTHY sound runs for each recipe; `faulty_runs` trains and
+writes them. Which fault a case has stands in no file: `kind_of` decides it by dealing the kinds out.
 Letters: F frames of a log, N experts, d width.
 """
 
@@ -81,10 +81,10 @@ def checkpoint_of(run: int) -> dict[str, np.ndarray]:
 def open_log(case: int) -> dict[str, Any]:
     """Return the log of a case, a frame every EVERY steps. Raises ValueError for another number than 1 to CASES.
 
-    "balanced by": "loss" or "bias". "step" (F,). "real" (F,): real tokens in the batch of that step. "counts" (F, layers, N):
-    the load as the run counted it. "P" (F, layers, N): mean probabilities. "entropy" (F, layers), in nats. "balance"
-    (F,): the balance loss, which a run with a bias computes, too. "bias" (F, layers, N). "training error" (F,): the mean
-    since the last frame. "test error" (F,): on the same held-out tokens, in evaluation.
+    "balanced by": "loss" or "bias". "step" (F,). "real" (F,): real tokens in the batch of that step. "counts"
+    (F, layers, N): the load as the run counted it. "P" (F, layers, N): mean probabilities. "entropy" (F, layers), in
+    nats. "balance" (F,): the balance loss, which a run with a bias computes, too. "bias" (F, layers, N). "training
+    error" (F,): the mean since the last frame. "test error" (F,): on the same held-out tokens, in evaluation.
     """
     return log_of(whole_number("case", case, least=1, most=CASES) - 1)
 

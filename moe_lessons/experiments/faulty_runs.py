@@ -5,9 +5,9 @@ cores. What a fault is stands in `PARTS`: one small function in the place of ano
 file; `case_files` says how it is decided, and reads the logs without torch.
 
 The task is a clustered regression on sequences of unequal length, filled up with padding. All tokens have a part in
-common, along which the routers of both layers lean at the start, in opposite directions; so a run has something to balance.
-k = 1 in form B (the weight is the probability), noise on the logits in training, and one of two recipes: a balance loss in each
-layer, or a bias in each layer. Letters: B sequences, L places, d width, N experts, F frames of the log.
+common, along which the routers of both layers lean at the start, in opposite directions: there is something to balance.
+k = 1 in form B (the weight is the probability), noise on the logits in training, and one of two recipes: a balance loss
+in each layer, or a bias in each layer. Letters: B sequences, L places, d width, N experts, F frames of the log.
 """
 
 import io
@@ -47,8 +47,8 @@ class Batch(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """What a model did with a batch: y (B, L, d), and of both layers the logits (layers, B, L, N) with noise if there was
-    any, the selected expert and its weight (layers, B, L), the counted loads (layers, N), and the balance loss."""
+    """What a model did with a batch: y (B, L, d), and of both layers the logits (layers, B, L, N), with noise if there
+    was any, the selected expert and its weight (layers, B, L), the counted loads (layers, N), and the balance loss."""
 
     y: Tensor
     logits: Tensor
@@ -201,7 +201,7 @@ def train_run(kind: Kind, seed: int, steps: int = STEPS) -> tuple[Model, dict[st
 
 
 def trained_on(model: Model, rng: np.random.Generator, steps: int) -> dict[str, np.ndarray]:
-    """Train a model for so many steps on fresh batches and return the log: a frame every EVERY steps, from step 0 on."""
+    """Train a model for so many steps on fresh batches; return the log, a frame every EVERY steps, from step 0 on."""
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     held_out, frames, errors = draw_batch(np.random.default_rng(99), 64), [], []
     for step in range(steps + 1):
@@ -273,7 +273,7 @@ def run_from(weights: dict[str, np.ndarray], kind: Kind, seed: int) -> Run:
 
 
 def open_run(case: int, seed: int = 0) -> Run:
-    """Return the run of a case, 1 to CASES, from its checkpoint. seed: of the batch. Raises ValueError for another case."""
+    """Return the run of a case, 1 to CASES, from its checkpoint. seed: of the batch. ValueError for another case."""
     kind = case_files.kind_of(case)
     return run_from(case_files.checkpoint_of(case - 1), kind, seed)
 

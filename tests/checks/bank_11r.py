@@ -118,17 +118,16 @@ WRONG = {
         "sum of the parts' losses": lambda counts, P, tokens: sum(
             len(c) * (c / c.sum()) @ p for c, p in zip(counts, P, strict=True)
         ),
-        "parts weigh alike": lambda counts, P, tokens: P.shape[1]
-        * (counts / counts.sum(axis=1)[:, None]).mean(axis=0)
-        @ P.mean(axis=0),
+        "parts weigh alike": lambda counts, P, tokens: (
+            P.shape[1] * (counts / counts.sum(axis=1)[:, None]).mean(axis=0) @ P.mean(axis=0)
+        ),
         "P unweighted": lambda counts, P, tokens: P.shape[1] * total(counts) @ P.mean(axis=0),
         "P added": lambda counts, P, tokens: P.shape[1] * total(counts) @ P.sum(axis=0),
         "P added (2)": lambda counts, P, tokens: P.shape[1] * total(counts) @ (P * tokens[:, None]).sum(axis=0),
         "without N": lambda counts, P, tokens: total(counts) @ (tokens @ P) / tokens.sum(),
-        "divided by tokens": lambda counts, P, tokens: P.shape[1]
-        * (counts.sum(axis=0) / tokens.sum())
-        @ (tokens @ P)
-        / tokens.sum(),
+        "divided by tokens": lambda counts, P, tokens: (
+            P.shape[1] * (counts.sum(axis=0) / tokens.sum()) @ (tokens @ P) / tokens.sum()
+        ),
         "counts for shares": lambda counts, P, tokens: P.shape[1] * counts.sum(axis=0) @ (tokens @ P) / tokens.sum(),
     },
     "11r.4": {
@@ -183,9 +182,9 @@ RIGHT = {
     "11r.3": [
         by_loops,
         in_torch,
-        lambda counts, P, tokens: counts.shape[1]
-        * (counts.sum(0) * np.average(P, axis=0, weights=tokens)).sum()
-        / counts.sum(),
+        lambda counts, P, tokens: (
+            counts.shape[1] * (counts.sum(0) * np.average(P, axis=0, weights=tokens)).sum() / counts.sum()
+        ),
         lambda counts, P, tokens: [counts.shape[1] * total(counts) @ np.average(P, axis=0, weights=tokens)][0],
     ],
     "11r.4": [controls(), controls(E="Dice"), dict(reversed(list(ROWS.items())))],

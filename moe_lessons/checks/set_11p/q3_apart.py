@@ -28,7 +28,11 @@ def against(measure: str, name: str, case: int) -> Fault:
     head = f"{measure!r} is not {name!r}."
     if right == "as healthy":
         inside = low <= value <= high
-        why = "It lies inside the range." if inside else "It is outside the range, but by less than what six runs may differ by."
+        why = (
+            "It lies inside the range."
+            if inside
+            else "It is outside the range, but by less than what another healthy run may be."
+        )
         return Fault("chance for a sign", f"{head} {why}", seen)
     if name == "as healthy":
         return Fault("sign overlooked", f"{head} It is outside by more than the range is wide.", seen)
@@ -38,10 +42,10 @@ def against(measure: str, name: str, case: int) -> Fault:
 APART = CaseQuestion(
     **about("11p.3", "What sets your run apart", "read a log", "medium", points=1, minutes=6),
     hints=(
-        "Run your two functions on the log of your case and on the five healthy logs. For each measure you get one number and five; the five tell what chance does.",
-        "Take the five logs of `healthy_logs(open_log(CASE)['balanced by'])`: with `low` and `high` the ends of the five, and the larger of high − low and 0.02 as room on both sides, is your number outside?",
+        "Run your two functions on the log of your case and on the eight healthy logs. For each measure you get one number and eight; the eight tell what chance does.",
+        "Take the eight logs of `healthy_logs(open_log(CASE)['balanced by'])`: with low and high the ends of the eight, and the larger of high − low and 0.02 as room on both sides, is your number outside?",
     ),
-    idea="A number is high or low beside what sound runs give, not by itself. Five runs are few: so leave as much room again as they need.",
+    idea="A number is high or low beside what sound runs give, not by itself. Eight runs are few: so leave as much room again as they need.",
     takeaway="Keep a handful of runs that you trust: a fault is told from chance by their spread, not by a feeling for the number.",
     answer="my_signs",
     form=with_case({measure: Name(PLACES) for measure in MEASURES}),

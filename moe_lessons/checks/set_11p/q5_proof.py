@@ -63,7 +63,13 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     has = [fault_in(entry) == fault for entry in entries]
     alarms = [entry for entry, f, h in zip(entries, found, has, strict=True) if f and not h]
     missed = [entry for entry, f, h in zip(entries, found, has, strict=True) if h and not f]
-    known = {"case": case, "fault": fault, "right": found == has, "found": found, "turned": [not f for f in found] == has}
+    known = {
+        "case": case,
+        "fault": fault,
+        "right": found == has,
+        "found": found,
+        "turned": [not f for f in found] == has,
+    }
     proves = next((g for g in FAULTS if found == [fault_in(entry) == g for entry in entries]), None)
     told_of = {"alarms": ", ".join(map(named, alarms)), "missed": ", ".join(map(named, missed))}
     return Facts(**known, **told_of, proves=proves, wrongly={(fault_in(e), e["balanced by"]) for e in alarms})
@@ -115,11 +121,15 @@ class ProofQuestion(CalledQuestion):
             return Verdict.of(fault)
         cases = {one["case"] for one in read}
         if len(cases) > 1:
-            return Verdict(False, f"Expected the number of one case in every answer. Came {', '.join(map(str, sorted(cases)))}.")
+            return Verdict(
+                False, f"Expected the number of one case in every answer. Came {', '.join(map(str, sorted(cases)))}."
+            )
         known = facts([one["found"] for one in read], entries, cases.pop())
         if known.right:
             return Verdict(True, seen=f"Case {known.case}.", remark=remark_on_changes(reply["changed"]))
-        return replace(told(next(m for m in MISTAKES if m.seen(known)), known), remark=remark_on_changes(reply["changed"]))
+        return replace(
+            told(next(m for m in MISTAKES if m.seen(known)), known), remark=remark_on_changes(reply["changed"])
+        )
 
 
 PROOF = ProofQuestion(

@@ -46,7 +46,10 @@ def against(entry: str, name: object, case: int) -> Fault:
         return Fault(f"repair: {name}", f"In case {case} the repair is not {name!r}. {why}")
     fault = str(kind_of(case).fault)
     if name:
-        return Fault("trained for nothing", f"'train on' is not True in case {case}. Was anything wrong while the run *trained*? The weights are those of a sound run.")
+        return Fault(
+            "trained for nothing",
+            f"'train on' is not True in case {case}. Was anything wrong while the run *trained*? The weights are those of a sound run.",
+        )
     return Fault("mended too early", f"'train on' is not False in case {case}. {LASTING.format(left=LEFT[fault])}")
 
 

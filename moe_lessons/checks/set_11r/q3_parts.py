@@ -75,9 +75,7 @@ PARTS = FunctionQuestion(
             lambda f, P, tokens: f @ (tokens @ P) / tokens.sum(),
         ),
         *by_formula(
-            lambda formula: lambda counts, P, tokens: (
-                len(P[0]) * formula(counts, tokens) @ (tokens @ P) / tokens.sum()
-            ),
+            lambda formula: lambda counts, P, tokens: len(P[0]) * formula(counts, tokens) @ (tokens @ P) / tokens.sum(),
             "divided by tokens: You divided the counts by the tokens. Each token makes k assignments; f are shares that sum to 1.",
             lambda counts, tokens: counts.sum(axis=0) / tokens.sum(),
             "counts for shares: f are shares: divide the counts by their sum.",

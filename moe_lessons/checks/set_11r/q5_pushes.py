@@ -45,7 +45,9 @@ def against(expert: str, came: dict[str, str]) -> Fault:
     """Refute the first wrong entry of one expert."""
     part = next(part for part in PUSHED if came[part] != expected()[expert][part])
     load, least = two_tokens().f[int(expert[1:]) - 1], compared_with()[PUSHED.index(part)]
-    why = f"The bias compares the load, {load:.2f}, with the mean load of all experts, {least:.2f}. It knows of no token."
+    why = (
+        f"The bias compares the load, {load:.2f}, with the mean load of all experts, {least:.2f}. It knows of no token."
+    )
     if part != "bias":
         why = f"Its load is {load:.2f}. The gradient compares that with the mean of f under *this token's* p, Σ f p = {least:.3f}, not with 1/N = 0.25."
     return Fault(f"{expert}: {part} {came[part]}", f"{expert!r}, {part}: not {came[part]!r}. {why}")

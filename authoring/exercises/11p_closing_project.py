@@ -303,3 +303,9 @@ progress()
 # %% [markdown]
 # Compare with the [solutions](solutions:11p): they go through case 1, and show a test for each of the five faults. Then
 # take a second case, if you like. This is the end of the course.
+#
+# <details><summary>In which lesson is each fault?</summary>
+#
+# A renormalised k = 1: 07. A pooled loss and a frozen bias: 10. Noise: 04 and 09. Padding in loads and losses: 09.
+#
+# </details>

@@ -89,8 +89,8 @@ WRONG = {
         "MaxVio in percent": room(dropped=62.5),
         "every expert as full": room(dropped=100 * (1 - 1 / 1.625) * 32),
         "of the tokens": room(dropped=3.9),
-        "nothing": room(dropped=0),
-        "share, not percent": room(dropped=0.0195),
+        "nearly nothing": room(dropped=0),
+        "nearly nothing (2)": room(dropped=0.0195),
         "all of the fullest": room(dropped=5.08),
     },
     "11r.2": {

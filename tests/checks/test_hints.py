@@ -11,6 +11,7 @@ import torch
 
 from moe_lessons.checks import questions
 from moe_lessons.checks.question import CalledQuestion
+from moe_lessons.experiments.faulty_runs import open_run
 
 EXERCISES = Path(__file__).parents[2] / "exercises"
 RNG = np.random.default_rng(0)
@@ -53,6 +54,8 @@ GIVEN = {
              "load": np.array([0.2, 0.8])},
     "11.1": {"i": 0, "c": 1},
     "11.2": {"rng": RNG, "domain_of_sequence": np.array([0, 1, 0]), "expert": PAIRS, "L": 2},
+    "11p.3": {"CASE": 1},
+    "11p.5": {"run": open_run(1), "found": SimpleNamespace(counts=torch.ones(2, 6))},
     "11.5": {"use": np.ones((3, 8)), "losses": np.ones((9, 3, 40)), "d": RNG.normal(size=(8, 3, 40))},
 }  # fmt: skip
 

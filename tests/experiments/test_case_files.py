@@ -25,7 +25,7 @@ def test_the_key_is_for_teachers():
 
 @pytest.mark.parametrize("case", [0, CASES + 1, 1.5, "one"])
 def test_a_case_that_is_not_there_is_refused(case):
-    with pytest.raises(ValueError, match="case must be a whole number from 1 to 20"):
+    with pytest.raises(ValueError, match="expected a whole number from 1 to 20"):
         case_files.open_log(case)
 
 

@@ -103,7 +103,7 @@ def test_the_open_runs_are_those_of_the_file():
     assert run.model.balanced_by == case_files.kind_of(3).balanced_by
     assert faulty_runs.healthy_run("bias").model.balanced_by == "bias"
     for wrong in (lambda: faulty_runs.open_run(0), lambda: faulty_runs.healthy_run("luck")):
-        with pytest.raises(ValueError, match="must be"):
+        with pytest.raises(ValueError, match="expected"):
             wrong()
 
 

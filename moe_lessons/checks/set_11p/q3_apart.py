@@ -27,12 +27,9 @@ def against(measure: str, name: str, case: int) -> Fault:
     seen = f"{beside(measure, case)}, which makes the limits {low - room:.2f} and {high + room:.2f}."
     head = f"{measure!r} is not {name!r}."
     if right == "as healthy":
-        inside = low <= value <= high
-        why = (
-            "It lies inside the range."
-            if inside
-            else "It is outside the range, but by less than what another healthy run may be."
-        )
+        if low <= value <= high:
+            return Fault("inside the range", f"{head} It lies among the healthy ones.", seen)
+        why = "It is outside the range, but by less than another healthy run may be."
         return Fault("chance for a sign", f"{head} {why}", seen)
     if name == "as healthy":
         return Fault("sign overlooked", f"{head} It is outside by more than the range is wide.", seen)

@@ -127,9 +127,8 @@ class ProofQuestion(CalledQuestion):
         known = facts([one["found"] for one in read], entries, cases.pop())
         if known.right:
             return Verdict(True, seen=f"Case {known.case}.", remark=remark_on_changes(reply["changed"]))
-        return replace(
-            told(next(m for m in MISTAKES if m.seen(known)), known), remark=remark_on_changes(reply["changed"])
-        )
+        mistake = next(mistake for mistake in MISTAKES if mistake.seen(known))
+        return replace(told(mistake, known, ""), remark=remark_on_changes(reply["changed"]))
 
 
 PROOF = ProofQuestion(
@@ -144,7 +143,5 @@ PROOF = ProofQuestion(
     parameters=("run",),
     cases=proof_cases,
     helper=Opened,
-    written=lambda entry: "",
     needs_torch="tensors",
-    when_raised="`run.model(run.x, run.mask)` returns y, logits, selected, weights, counts and balance.",
 )

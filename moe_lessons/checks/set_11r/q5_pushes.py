@@ -57,7 +57,7 @@ PUSHES = EntriesQuestion(
     **about("11r.5", "Two ways to push", "choose what holds", "medium", points=1, minutes=3),
     hints=(
         "What does each of them compare a load with? The bias looks at all tokens alike. The loss goes through the softmax of one token, in which what one logit gains the others lose.",
-        "The bias: mean load against load. The loss $N \\sum f_i P_i$ has $\\partial L/\\partial h_j \\propto p_j (f_j - \\sum f_i p_i)$, and a step goes against it. Compute $\\sum f_i p_i$ for each token: logits of experts with less load than that go up.",
+        "The bias: mean load against load. The loss: ∂L/∂h_j is p_j (f_j − Σ f_i p_i) times a positive number, and a step goes against it. Compute Σ f_i p_i for each token: logits of experts with less load than that go up.",
     ),
     idea="The loss moves a token away from where it leans, to whatever is less loaded than that; the bias moves every token alike, away from what is above the mean.",
     takeaway="For one token a balance loss can raise an expert that is too full and lower one that is too empty: only its sum over the tokens balances.",

@@ -1,0 +1,133 @@
+"""The closing project: its measures tell every case, no case hangs on a border, and every wrong diagnosis has words."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from moe_lessons.checks import check
+from moe_lessons.checks.engine import Status
+from moe_lessons.checks.set_11p import QUESTIONS
+from moe_lessons.checks.set_11p import measures as m
+from moe_lessons.checks.set_11p.q1_loads import draw_log
+from moe_lessons.checks.set_11p.q3_apart import apart
+from moe_lessons.checks.set_11p.q5_proof import Opened, proof_cases
+from moe_lessons.checks.set_11p.q6_repair import REPAIRS, TREATMENTS
+from moe_lessons.experiments import case_files
+from moe_lessons.experiments.case_files import CASES, FAULTS, RECIPES
+
+EVERY = range(1, CASES + 1)
+
+
+@pytest.fixture(autouse=True)
+def uncounted(monkeypatch):
+    monkeypatch.setattr("moe_lessons.checks.engine.records.record", lambda *_: {"attempts": 1})
+
+
+def test_each_part_has_marks_of_its_own_and_all_take_an_hour_at_most():
+    assert len(QUESTIONS) == 6
+    assert all(question.points >= 1 for question in QUESTIONS)
+    assert 45 <= sum(question.minutes for question in QUESTIONS) <= 60
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_the_log_of_every_case_tells_its_fault(case):
+    assert m.kind_shown(case_files.open_log(case)) == case_files.kind_of(case)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_no_healthy_run_is_suspected_by_the_others(recipe):
+    rows = [m.measured(log) for log in case_files.healthy_logs(recipe)]
+    assert all(set(m.places(row, recipe).values()) == {"as healthy"} for row in rows)
+    assert all(m.diagnosed(row, recipe) is None for row in rows)
+
+
+def test_no_measure_of_a_case_hangs_on_the_border():
+    for case, measure in product(EVERY, m.MEASURES):
+        low, high = m.healthy(case_files.kind_of(case).balanced_by)[measure]
+        room = max(high - low, m.ROOM)
+        borders = np.array([low - room, high + room])
+        assert np.abs(m.of_case(case)[measure] - borders).min() > 1e-3, (case, measure)
+
+
+def test_places_are_told_by_the_room_beside_the_range():
+    assert [m.place(value, 0.3, 0.4) for value in (0.19, 0.21, 0.49, 0.51)] == ["lower", *["as healthy"] * 2, "higher"]
+    assert [m.place(value, 0.0, 0.0) for value in (-0.03, 0.019, 0.03)] == ["lower", "as healthy", "higher"]
+
+
+def test_the_measures_are_what_they_are_called():
+    log = draw_log(np.random.default_rng(0), 12, 2, 5)
+    late = range(2, 12)
+    balance = [[5 * sum(c / c.sum() * P) for c, P in zip(log["counts"][t], log["P"][t], strict=True)] for t in late]
+    found = m.measured(log)
+    assert found["hidden loss"] == pytest.approx(np.mean(balance) - np.mean(log["balance"][2:]))
+    assert found["MaxVio"] == pytest.approx(np.mean([c.max() / c.mean() - 1 for t in late for c in log["counts"][t]]))
+    assert found["bias path"] == pytest.approx(sum(np.abs(log["bias"][t] - log["bias"][t - 1]).mean() for t in late))
+    assert found["counted"] > 1 > found["gain"]
+
+
+def test_the_drawn_logs_hold_an_idle_expert_and_a_bias_that_turns():
+    log = draw_log(np.random.default_rng(1), 14, 3, 6)
+    assert (log["counts"].sum(axis=0) == 0).any()
+    assert m.bias_path(log) > 1.5 * np.abs(log["bias"][-1] - log["bias"][-11]).mean()
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_every_wrong_diagnosis_and_clue_is_refuted_with_words(case):
+    right, clue = case_files.kind_of(case).fault, m.SIGNS[case_files.kind_of(case).fault][0]
+    for fault in set(FAULTS) - {right}:
+        result = check("11p.4", {"case": case, "fault": fault, "clue": clue}, seed=0)
+        assert (result.status, result.mistake) == (Status.NOT_YET, fault)
+        assert str(case) in result.message
+        assert right not in result.message
+    for measure in set(m.MEASURES) - {clue}:
+        result = check("11p.4", {"case": case, "fault": right, "clue": measure}, seed=0)
+        assert (result.status, result.mistake) == (Status.NOT_YET, "clue")
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_every_wrong_place_and_repair_is_refuted_with_words(case):
+    for measure, name in product(m.MEASURES, m.PLACES):
+        if apart(case)[measure] != name:
+            result = check("11p.3", {"case": case, **apart(case), measure: name}, seed=0)
+            assert result.mistake in ("inside the range", "chance for a sign", "sign overlooked", "turned round")
+    mended = case_files.kind_of(case).fault
+    for repair in (name for name in (*REPAIRS, *TREATMENTS) if REPAIRS.get(name) != mended):
+        result = check("11p.6", {"case": case, "repair": repair, "train on": True}, seed=0)
+        assert (result.status, result.mistake) == (Status.NOT_YET, f"repair: {repair}")
+
+
+def test_a_right_answer_says_its_case():
+    assert check("11p.3", {"case": 7, **apart(7)}, seed=0).message == "Case 7."
+
+
+def test_the_proof_is_tried_on_runs_that_nobody_opens():
+    entries = [entry for (entry,) in proof_cases(np.random.default_rng(0))]
+    opened = [case_files.checkpoint_of(run)["W_g"] for run in range(CASES + 2 * case_files.HEALTHY)]
+    assert len(entries) == 10
+    assert not any(np.array_equal(entry["W_g"], W_g) for entry in entries for W_g in opened)
+    assert len({entry["seed"] for entry in entries}) == 10
+    assert [entry["of"] for entry in entries] != sorted(entry["of"] for entry in entries)
+
+
+def test_a_run_has_no_word_that_names_its_fault():
+    for (entry,) in proof_cases(np.random.default_rng(0)):
+        run = Opened(entry).argument
+        public = [name for name in vars(run.model) if not name.startswith("_")]
+        assert set(public) <= {"training", "balanced_by", "updates"}
+        assert not any(fault in repr(run.model) for fault in FAULTS)
+
+
+def test_the_diagnosis_may_be_wrong_and_the_measures_still_count():
+    """Partial credit: no part's verdict depends on another part's answer."""
+    from moe_lessons.checks.set_11p.measures import bias_path, counted, entropy_lost, gain, hidden_loss, max_vio
+    from moe_lessons.checks.set_11p.measures import pooled_max_vio as pooled
+
+    wrong = {"case": 1, "fault": "pooled loss", "clue": "hidden loss"}
+    results = [
+        check("11p.1", lambda log: (max_vio(log), pooled(log), counted(log)), seed=0),
+        check("11p.2", lambda log: (entropy_lost(log), bias_path(log), gain(log), hidden_loss(log)), seed=0),
+        check("11p.3", {"case": 1, **apart(1)}, seed=0),
+        check("11p.4", wrong, seed=0),
+    ]
+    assert [result.points for result in results] == [2, 2, 1, 0]

@@ -262,7 +262,7 @@ def all_five(run):
     moved = not torch.equal(before, run.model.bias)
     return {
         "renormalised k = 1": max(float(g.abs().max()) for g in gradient) < 1e-4,
-        "pooled loss": abs(float(own_losses(unpadded, full).mean() - unpadded.balance)) > 1e-3,
+        "pooled loss": not torch.isclose(own_losses(unpadded, full).mean(), unpadded.balance, atol=1e-3),
         "noise left on": not torch.equal(found.y, again.y),
         "frozen bias": run.model.balanced_by == "bias" and not moved,
         "mask lost": int(found.counts[0].sum()) > int(run.mask.sum()),

@@ -177,7 +177,7 @@ print("Σ f p of both tokens:", p @ f, " mean load:", f.mean())
 my_pushes = {
     "E1": {"loss, token a": "down", "loss, token b": "down", "bias": "down"},
     "E2": {"loss, token a": "up", "loss, token b": "down", "bias": "down"},  # .30 is below .345
-    "E3": {"loss, token a": "up", "loss, token b": "down", "bias": "up"},  # .20 is above .155
+    "E3": {"loss, token a": "up", "loss, token b": "down", "bias": "up"},  # .20 is above .15
     "E4": {"loss, token a": "up", "loss, token b": "up", "bias": "up"},
 }
 

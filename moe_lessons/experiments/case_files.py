@@ -18,7 +18,7 @@ FAULTS = ("renormalised k = 1", "pooled loss", "noise left on", "frozen bias", "
 RECIPES = ("loss", "bias")
 LAYERS, N, PLACES = 2, 6, 12
 STEPS, EVERY = 400, 20
-CASES, HEALTHY = 20, 5  # open cases; sound runs of each recipe
+CASES, HEALTHY = 20, 8  # open cases; sound runs of each recipe
 LOGGED = ("step", "real", "counts", "P", "entropy", "balance", "bias", "training error", "test error")
 KEPT = ("W_g", "W1", "W2", "bias")  # of a checkpoint
 

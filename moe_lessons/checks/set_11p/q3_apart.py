@@ -17,14 +17,14 @@ def beside(measure: str, case: int) -> str:
     """Write a measure of a case beside the range of the healthy runs."""
     recipe = kind_of(case).balanced_by
     low, high = healthy(recipe)[measure]
-    return f"In case {case} {measure} is {of_case(case)[measure]:.2f}; in the healthy runs that are balanced by a {recipe} it goes from {low:.2f} to {high:.2f}"
+    return f"In case {case} {measure} is {of_case(case)[measure]:.3f}; in the healthy runs that are balanced by a {recipe} it goes from {low:.3f} to {high:.3f}"
 
 
 def against(measure: str, name: str, case: int) -> Fault:
     """Refute where somebody puts a measure, with its numbers."""
     low, high = healthy(kind_of(case).balanced_by)[measure]
     value, right, room = of_case(case)[measure], apart(case)[measure], max(high - low, ROOM)
-    seen = f"{beside(measure, case)}, which makes the limits {low - room:.2f} and {high + room:.2f}."
+    seen = f"{beside(measure, case)}, which makes the limits {low - room:.3f} and {high + room:.3f}."
     head = f"{measure!r} is not {name!r}."
     if right == "as healthy":
         if low <= value <= high:

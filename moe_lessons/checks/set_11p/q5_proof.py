@@ -38,7 +38,7 @@ class Opened:
 def proof_cases(rng: np.random.Generator) -> list[tuple]:
     """Return the runs that no case opens, two sound ones and all kinds of faults, in any order, with a fresh batch each."""
     runs = held_back()
-    return [(entry_of(*runs[i], seed=int(rng.integers(2**31))),) for i in rng.permutation(len(runs))]
+    return [(entry_of(*runs[i], int(rng.integers(2**31))),) for i in rng.permutation(len(runs))]
 
 
 def entry_of(kind: Kind, weights: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
@@ -119,12 +119,13 @@ class ProofQuestion(CalledQuestion):
         read = [FORM.read(value) for value in values]
         if fault := next((one for one in read if isinstance(one, Fault)), None):
             return Verdict.of(fault)
-        cases = {one["case"] for one in read}
+        answers = [one for one in read if not isinstance(one, Fault)]
+        cases = sorted({one["case"] for one in answers})
         if len(cases) > 1:
             return Verdict(
-                False, f"Expected the number of one case in every answer. Came {', '.join(map(str, sorted(cases)))}."
+                False, f"Expected the number of one case in every answer. Came {', '.join(map(str, cases))}."
             )
-        known = facts([one["found"] for one in read], entries, cases.pop())
+        known = facts([one["found"] for one in answers], entries, cases[0])
         if known.right:
             return Verdict(True, seen=f"Case {known.case}.", remark=remark_on_changes(reply["changed"]))
         mistake = next(mistake for mistake in MISTAKES if mistake.seen(known))

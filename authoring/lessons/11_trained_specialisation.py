@@ -654,8 +654,7 @@ if as_ours:
 # - Exercises: [](exercises:11).
 # - The code you used: [](module:experiments/specialisation) and
 #   [](module:metrics).
-# - Then a short mixed review of lessons 08 to 11: [](exercises:11r).
-# - At the end, a training run with a fault that you find: the closing project, [](exercises:11p).
+# - Then [a mixed review](exercises:11r) and [the closing project](exercises:11p).
 
 # %% [markdown] name="deeper-tokens" tags=["deeper"]
 # ## Deeper: which tokens tell the domain?

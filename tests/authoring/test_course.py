@@ -136,7 +136,7 @@ def test_a_project_stands_behind_the_review_of_its_number(reviewed):
     reviewed.write("authoring/exercises/01p_project.py", REVIEW.replace("01r · Review", "01p · Project"))
     assert reviewed.build() == 0
     rows = [line for line in readme(reviewed).splitlines() if line.startswith("| ")][1:]
-    assert [row.split()[1].lstrip("[") for row in rows] == ["00", "01", "01r", "01p"]
+    assert [row.split()[1].lstrip("[") for row in rows] == ["00", "01", "01r", "01p", "02"]
     assert rows[3] == "| 01p Project | Which one? | | [50 min](exercises/01p_project.ipynb) |"
     reviewed.write("authoring/exercises/01p_project.py", REVIEW)
     assert reviewed.build() == 1

@@ -652,9 +652,8 @@ if as_ours:
 # ## Next
 #
 # - Exercises: [](exercises:11).
-# - The code you used: [](module:experiments/specialisation) and
-#   [](module:metrics).
-# - Then [a mixed review](exercises:11r) and [the closing project](exercises:11p).
+# - The code: [](module:experiments/specialisation), [](module:metrics).
+# - [Mixed review](exercises:11r), [closing project](exercises:11p).
 
 # %% [markdown] name="deeper-tokens" tags=["deeper"]
 # ## Deeper: which tokens tell the domain?

@@ -70,7 +70,7 @@ def test_a_bias_moves_in_training_by_its_step_and_only_where_there_is_one(batch)
 def test_noise_has_its_size(batch):
     model = begun(Kind("loss"), 0)
     noisy, clean = model.train()(batch.x, batch.mask).logits[0], model.eval()(batch.x, batch.mask).logits[0]
-    assert abs(float((noisy - clean).std()) - NOISE) < 0.1 * NOISE
+    assert abs(float((noisy - clean).detach().std()) - NOISE) < 0.1 * NOISE
 
 
 def test_the_layers_lean_against_each_other_at_the_start(batch):

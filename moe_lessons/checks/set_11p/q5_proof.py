@@ -37,8 +37,9 @@ class Opened:
 
 def proof_cases(rng: np.random.Generator) -> list[tuple]:
     """Return the runs that no case opens, two sound ones and all kinds of faults, in any order, with a fresh batch each."""
-    runs = held_back()
-    return [(entry_of(*runs[i], int(rng.integers(2**31))),) for i in rng.permutation(len(runs))]
+    runs, seeds = held_back(), rng.integers(2**31, size=len(held_back()))
+    order = [runs[i] for i in rng.permutation(len(runs))]
+    return [(entry_of(kind, weights, int(seed)),) for (kind, weights), seed in zip(order, seeds, strict=True)]
 
 
 def entry_of(kind: Kind, weights: dict[str, np.ndarray], seed: int) -> dict[str, Any]:

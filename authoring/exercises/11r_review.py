@@ -193,7 +193,7 @@ check("11r.5", my_pushes)
 # samples: no bias of an estimate. (To two decimals.)
 #
 # - `"even"`: 16 experts with even loads; four domains, equally frequent.
-# - `"collapsed"`: four experts with the loads .97, .01, .01, .01; the same four domains.
+# - `"collapsed"`: four experts with the loads .88, .04, .04, .04; the same four domains.
 # - `"rare domain"`: 16 experts with even loads; two domains, one with 90 % of the tokens.
 # - `"hash, given the token"`: 16 experts with even loads; four domains, equally frequent; a hash of the token id decides,
 #   and what is asked is the information about the domain *given the token*.
@@ -206,7 +206,7 @@ my_most_bits = {"even": ..., "collapsed": ..., "rare domain": ..., "hash, given 
 # %% name="solution-11r-6" tags=["solution"]
 my_most_bits = {
     "even": np.log2(4),  # there is no more to know of the domain
-    "collapsed": -(0.97 * np.log2(0.97) + 0.03 * np.log2(0.01)),  # and here none to say with the choice
+    "collapsed": -(0.88 * np.log2(0.88) + 0.12 * np.log2(0.04)),  # and here no more to say with the choice
     "rare domain": -(0.9 * np.log2(0.9) + 0.1 * np.log2(0.1)),
     "hash, given the token": 0,  # within one token it never differs
 }

@@ -69,7 +69,7 @@ def pushes(**changed):
 # --- 11r.6 --------------------------------------------------------------------------------------------------------
 
 
-def most(even=2, collapsed=0.242, rare=0.469, hashed=0):
+def most(even=2, collapsed=0.7196, rare=0.469, hashed=0):
     return {"even": even, "collapsed": collapsed, "rare domain": rare, "hash, given the token": hashed}
 
 
@@ -150,10 +150,10 @@ WRONG = {
         "nats": most(even=math.log(4)),
         "both together": most(even=6),
         "of the domains": most(collapsed=2),
-        "nats (2)": most(collapsed=0.168),
+        "nats (2)": most(collapsed=0.499),
         "nothing": most(collapsed=0),
-        "the favourite alone": most(collapsed=0.0426),
-        "the others alone": most(collapsed=0.199),
+        "the favourite alone": most(collapsed=0.162),
+        "the others alone": most(collapsed=0.557),
         "one bit": most(rare=1),
         "nats (3)": most(rare=0.325),
         "the rare part alone": most(rare=0.332),
@@ -173,7 +173,7 @@ UNRECOGNISED = {
     ],
     "11r.4": [{}, controls(A="noise"), dict(list(ROWS.items())[:5]), list(ROWS.values())],
     "11r.5": [pushes() | {"E1": "up"}, {"E1": pushes()["E1"]}, ["up"] * 4],
-    "11r.6": [most(even=3), most(collapsed=0.5), most(rare=0.6), most(hashed=1)],
+    "11r.6": [most(even=3), most(collapsed=0.9), most(rare=0.6), most(hashed=1)],
 }
 
 RIGHT = {
@@ -193,5 +193,5 @@ RIGHT = {
         {e: {n: w.upper() for n, w in ways.items()} for e, ways in pushes().items()},
         dict(reversed(list(pushes().items()))),
     ],
-    "11r.6": [most(), most(math.log2(4), 0.24, 0.47, 0.0), most(np.array(2), np.float64(0.2419), 0.469, 0)],
+    "11r.6": [most(), most(math.log2(4), 0.72, 0.47, 0.0), most(np.array(2), np.float64(0.7196), 0.469, 0)],
 }

@@ -66,7 +66,7 @@ def test_no_choice_tells_more_than_the_smaller_entropy_and_some_tell_it_all():
     domain = np.repeat(np.arange(4), 400)  # (T,)
     assert metrics.mutual_information(domain, 4 * domain + np.arange(1600) % 4, base=2) == pytest.approx(2)
     few = np.zeros(1600, dtype=int)
-    few[:48] = 1 + np.arange(48) // 16  # all in one domain: E2 to E4 have 1 % each
+    few[:192] = 1 + np.arange(192) // 64  # all in one domain: E2 to E4 have 4 % each
     assert np.allclose(np.bincount(few) / 1600, COLLAPSED)
     assert metrics.entropy(COLLAPSED, base=2) == pytest.approx(MOST)
     assert 0.05 < metrics.mutual_information(domain, few, base=2) < MOST

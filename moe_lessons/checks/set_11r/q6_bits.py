@@ -6,7 +6,7 @@ from moe_lessons.checks.question import ValuesQuestion, about
 from moe_lessons.checks.verdicts import by_value
 
 EXPERTS, DOMAINS = 16, 4
-COLLAPSED = np.array([0.97, 0.01, 0.01, 0.01])  # (N,)
+COLLAPSED = np.array([0.88, 0.04, 0.04, 0.04])  # (N,)
 
 
 def bits(p: np.ndarray) -> float:
@@ -48,16 +48,16 @@ BITS = ValuesQuestion(
             lambda: float(DOMAINS),
         ),
         "collapsed": by_value(
-            "of the domains: There is so much to know of the domains. But this choice hardly ever differs: it cannot say that much.",
+            "of the domains: There is so much to know of the domains. But this choice is mostly the same: it cannot say that much.",
             lambda: np.log2(DOMAINS),
             "nats: This is in nats. A bit is log₂.",
             lambda: MOST * np.log(2),
-            "nothing: The choice does differ in 3 tokens of 100. A little can be told.",
+            "nothing: The choice does differ in 12 tokens of 100. Something can be told.",
             lambda: 0.0,
             "the favourite alone: This is E1's part of the sum. The three others have theirs.",
-            lambda: -0.97 * np.log2(0.97),
+            lambda: -0.88 * np.log2(0.88),
             "the others alone: This is the part of the three others. E1 has one, too.",
-            lambda: -0.03 * np.log2(0.01),
+            lambda: -0.12 * np.log2(0.04),
         ),
         "rare domain": by_value(
             "one bit: That would be two equally frequent domains. Of 90 to 10 less is unknown.",

@@ -40,8 +40,9 @@ from moe_lessons.metrics import max_violation
 CASE = 1  # from 1 to 20
 
 # %% [markdown]
-# The log has a frame every 20 steps. A healthy run of the same length, with the same recipe and other random numbers, looks like
-# this beside it. There are eight such runs: `healthy_logs("loss")` and `healthy_logs("bias")` return eight logs each.
+# Every 20 steps the log has a **frame**: everything was measured once. A healthy run of the same length, with the same
+# recipe and other random numbers, looks like this beside it. There are eight such runs for each recipe:
+# `healthy_logs("loss")` and `healthy_logs("bias")` return eight logs each.
 
 # %% name="look-at-the-log"
 log = open_log(CASE)
@@ -54,6 +55,8 @@ for i in range(0, len(log["step"]), 5):
     print(f"{log['step'][i]:>4}{log['test error'][i]:>19.3f}{sound['test error'][i]:>17.3f}")
 
 # %% [markdown]
+# F is the number of frames, here 21; layers is 2, N is 6.
+#
 # | name | shape | what |
 # |---|---|---|
 # | `"real"` | (F,) | real tokens in the batch of that step |
@@ -149,7 +152,7 @@ names = ("MaxVio", "pooled MaxVio", "counted", "entropy lost", "bias path", "gai
 mine = [*my_loads(log), *my_rest(log)]
 eight = np.array([[*my_loads(one), *my_rest(one)] for one in healthy_logs(log["balanced by"])])  # (8, measures)
 for name, value, low, high in zip(names, mine, eight.min(axis=0), eight.max(axis=0), strict=True):
-    room = max(high - low, 0.02)
+    room = max(high - low, 0.02)  # as much again as the range is wide
     where = "higher" if value > high + room else "lower" if value < low - room else "as healthy"
     print(f"{name:<14}{value:>7.3f}   healthy {low:>6.3f} to {high:>6.3f}   {where}")
 

@@ -13,18 +13,23 @@ def apart(case: int) -> dict[str, str]:
     return places(of_case(case), kind_of(case).balanced_by)
 
 
+def digits(value: float) -> str:
+    """Write three digits, and never −0."""
+    return f"{round(value, 3) + 0.0:.3f}"
+
+
 def beside(measure: str, case: int) -> str:
     """Write a measure of a case beside the range of the healthy runs."""
     recipe = kind_of(case).balanced_by
     low, high = healthy(recipe)[measure]
-    return f"In case {case} {measure} is {of_case(case)[measure]:.3f}; in the healthy runs that are balanced by a {recipe} it goes from {low:.3f} to {high:.3f}"
+    return f"In case {case} {measure} is {digits(of_case(case)[measure])}; in the healthy runs that are balanced by a {recipe} it goes from {digits(low)} to {digits(high)}"
 
 
 def against(measure: str, name: str, case: int) -> Fault:
     """Refute where somebody puts a measure, with its numbers."""
     low, high = healthy(kind_of(case).balanced_by)[measure]
     value, right, room = of_case(case)[measure], apart(case)[measure], max(high - low, ROOM)
-    seen = f"{beside(measure, case)}, which makes the limits {low - room:.3f} and {high + room:.3f}."
+    seen = f"{beside(measure, case)}, which makes the limits {digits(low - room)} and {digits(high + room)}."
     head = f"{measure!r} is not {name!r}."
     if right == "as healthy":
         if low <= value <= high:

@@ -99,7 +99,7 @@ MISTAKES = by_test(
     lambda found: found.fault == "frozen bias" and only(is_loss_run)(found),
     "padding in the batch: It says True for {alarms}, too: there padding changes the loss. Use a batch without padding, with a mask of True everywhere, and only what you suspect can differ.",
     lambda found: found.fault == "pooled loss" and only(lambda kind: kind[0] == "mask lost")(found),
-    "healthy suspected: It says True for a healthy run as well: {alarms}. A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or exactly 0, without it.",
+    "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}. A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or exactly 0, without it.",
     lambda found: any(fault is None for fault, _ in found.wrongly),
     "several faults: It says True for other faults, too: {alarms}. What you look at is a symptom that they share. Change or repeat the one thing that only your fault reacts to.",
     lambda found: found.wrongly,

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.experiments.case_files import FAULTS, Kind, healthy_logs, open_log
+from moe_lessons.experiments.case_files import Kind, healthy_logs, open_log
 from moe_lessons.metrics import max_violation
 
 LATE = 10  # frames at the end, over which a measure is taken
 ROOM = 0.02  # a range is widened by its own width, and by this at least
+HARDLY = 0.1  # nats: a router that hears the task loses several times as much
 PLACES = ("lower", "as healthy", "higher")
 
 Log = dict[str, Any]
@@ -107,10 +108,19 @@ def places(found: dict[str, float], balanced_by: str) -> dict[str, str]:
 
 
 def diagnosed(found: dict[str, float], balanced_by: str) -> str | None:
-    """Return the fault that the measures of a run show, or None: what counts too much first, for it moves others."""
-    where = places(found, balanced_by)
-    order = ("mask lost", *(fault for fault in FAULTS if fault != "mask lost"))
-    return next((fault for fault in order if where[SIGNS[fault][0]] == SIGNS[fault][1]), None)
+    """Return the fault that the measures of a run show, or None.
+
+    First the three that are exact: a count, a recomputed loss, a bias that goes no way. Then the two that are judged
+    beside healthy runs: a router that grew no surer, and a gain that is gone.
+    """
+    shows = {
+        "mask lost": found["counted"] > 1 + ROOM,
+        "pooled loss": found["hidden loss"] > ROOM,
+        "frozen bias": balanced_by == "bias" and found["bias path"] == 0,
+        "renormalised k = 1": found["entropy lost"] < HARDLY,
+        "noise left on": place(found["gain"], *healthy(balanced_by)["gain"]) == "lower",
+    }
+    return next((fault for fault, shown in shows.items() if shown), None)
 
 
 def kind_shown(log: Log) -> Kind:

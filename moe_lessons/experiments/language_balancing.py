@@ -29,7 +29,7 @@ from moe_lessons.balancing import BiasBalancer, expert_capacity
 from moe_lessons.corpus import text
 from moe_lessons.experiments import specialisation
 from moe_lessons.experiments.core import mean_sd, to_the_end
-from moe_lessons.experiments.specialisation import BALANCE, BATCH, LR, Z, Routes
+from moe_lessons.experiments.specialisation import BALANCE, BATCH, LR, Routes, Z
 from moe_lessons.layer import Routing, gate_selected
 from moe_lessons.model import LanguageModel
 from moe_lessons.support.storage import write_atomically
@@ -44,7 +44,8 @@ RESULTS = Path(__file__).parent / "results" / "language_balancing.json"
 
 
 class Arm(NamedTuple):
-    """One way to train. alpha: of the Switch loss (a mean over layers). u: of the bias, 0 for none. z: of the z-loss."""
+    """One way to train: the coefficient of the Switch loss (a mean over layers), u of the bias (0: none), of the z-loss,
+    and what differs from lesson 11's sizes."""
 
     label: str
     alpha: float = 0.0

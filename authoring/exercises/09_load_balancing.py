@@ -141,46 +141,55 @@ print("counted", counted.round(3))
 assert np.abs(P - counted).max() < 0.02
 
 # %% [markdown]
-# ## 9.4 The Switch loss
+# ## 9.4 The Switch loss, for devices
 #
 # {{about 9.4}}
 #
-# The balance loss of Switch (Fedus et al. 2021, arXiv:2101.03961), here for any k and without its coefficient:
+# Where several experts share a device, a step waits for the busiest *device*. Which of its experts are busy does not
+# matter. So we want a loss as that of Switch (Fedus et al. 2021, arXiv:2101.03961), without its coefficient, for devices
+# in the place of experts:
 #
-# $$L = N \sum_{i=1}^{N} f_i P_i$$
+# - each of the T·k assignments goes to a device: that of its expert;
+# - a device is as likely for a token as all its experts together, by a softmax over all N logits;
+# - when every device gets the same share of the assignments, the loss is 1, also where one device holds more experts than
+#   another;
+# - the shares are constants, and only the probabilities carry a gradient.
 #
-# $f_i$ is expert i's share of the T·k assignments, as `load` in 9.1. $P_i$ is the mean over the tokens of the probability
-# of expert i, from a softmax over all N logits. Return L as a torch tensor that holds one number. The check also lets
-# autograd find ∂L/∂logits: f counts as a constant, and only P carries a gradient. There are no ties.
+# `device` (N,), a numpy array, says for each expert on which device it is, counted from 0. Each of the D devices has at
+# least one expert; those of one device need not be neighbours. Return the loss as a torch tensor that holds one number.
+# The check also lets autograd find ∂L/∂logits. There are no ties. (DeepSeekMoE, arXiv:2401.06066, adds such a loss to that
+# of the experts.)
 #
 # {{hints 9.4}}
 
 
 # %% name="answer-9-4"
-def my_balance_loss(logits, k):
-    """logits (T, N), a torch tensor, k -> the loss, one number"""
+def my_device_loss(logits, k, device):
+    """logits (T, N), a torch tensor, k, device (N,), a numpy array -> the loss, one number"""
     # BEGIN SOLUTION
-    N = logits.shape[-1]
-    P = torch.softmax(logits, dim=-1).mean(dim=0)  # (N,)
+    on = functional.one_hot(torch.tensor(device)).to(logits.dtype)  # (N, D): 1 where the expert is on the device
+    P = (torch.softmax(logits, dim=-1) @ on).mean(dim=0)  # (D,)
     chosen = logits.topk(k, dim=-1).indices  # (T, k)
-    f = functional.one_hot(chosen.flatten(), N).to(P.dtype).mean(dim=0)  # (N,), of whole numbers: no gradient
-    return N * (f * P).sum()
+    F = on[chosen].mean(dim=(0, 1))  # (D,), of whole numbers: no gradient
+    return len(F) * (F * P).sum()
     # END SOLUTION
 
 
 # %%
-check("9.4", my_balance_loss)
+check("9.4", my_device_loss)
 
 # %% [markdown]
-# ## 9.5 Unbalanced, with a loss below 1
+# ## 9.5 Unbalanced, nobody dead, and a loss below 1
 #
 # {{about 9.5}}
 #
-# At perfect balance the loss of 9.4 is 1, and often you read that 1 is its minimum. It is not. Find a batch of logits
-# (T, N) for a router with k = 1 such that
+# At perfect balance the loss of the lesson, $N \sum_i f_i P_i$, is 1. The lesson brings it far below 1 with experts that are
+# dead, and a little below with two living ones. You shall have neither: find a batch of logits (T, N) for a router with
+# k = 1 such that
 #
 # - the load is unbalanced: MaxVio is at least 1, that is, some expert has at least twice the mean load;
-# - and yet the balance loss is at most 0.95.
+# - nobody is dead, or nearly so: every expert has at least a tenth of the mean load;
+# - and yet the balance loss is at most 0.9.
 #
 # T (up to 1,000) and N (up to 64) are yours to choose; the number of rows is T. All logits are finite, and each
 # token's largest logit is at least 0.001 above its second largest, so that there is no doubt who is selected. Write a
@@ -192,18 +201,19 @@ check("9.4", my_balance_loss)
 my_batch = ...
 
 # %% name="solution-9-5" tags=["solution"]
-first, second = [0.02, -10.0, 0.0, 0.0], [-10.0, 0.02, 0.0, 0.0]  # E3 and E4 nearly win, always
-my_batch = np.array([first, second])  # (T, N)
-print("P =", softmax(my_batch).mean(axis=0).round(3))
-print("load, CV, MaxVio, dead:", my_statistics(top_k(my_batch, 1)[1], 4, 0.01))
-print("loss:", my_balance_loss(torch.tensor(my_batch), 1).item())
+first, second = [0.02, -10.0, 0.0, 0.0], [-10.0, 0.02, 0.0, 0.0]  # E3 and E4 nearly win
+third, fourth = [-10.0, -10.0, 0.02, 0.0], [-10.0, -10.0, 0.0, 0.02]  # and sometimes do
+my_batch = np.array([first] * 20 + [second] * 16 + [third] * 2 + [fourth] * 2)  # (T, N)
+load, cv, max_violation, dead = my_statistics(top_k(my_batch, 1)[1], 4, 0.1)
+print("P =", softmax(my_batch).mean(axis=0).round(3), " load =", load, " MaxVio", max_violation, " dead", dead)
+print("loss:", 4 * (load * softmax(my_batch).mean(axis=0)).sum())
 
 # %%
 check("9.5", my_batch)
 
 # %% [markdown]
-# So the value of the loss is no measure of balance. Its gradient is right all the same: it raises the experts that never
-# win. In a training log, look at the numbers of 9.1.
+# So a value below 1 says neither that the load is even nor that somebody is dead. In a training log, look at the numbers of
+# 9.1.
 #
 # ## Where you stand
 

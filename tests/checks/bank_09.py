@@ -240,59 +240,90 @@ def weights(logits, k):
     return torch.zeros_like(logits).scatter(-1, best.indices, torch.softmax(best.values, -1))
 
 
-def switch(logits, k):
+def on(device):
+    return functional.one_hot(torch.tensor(device)).float()
+
+
+def switch(logits, k, device=None):
+    """The lesson's, over experts."""
     return logits.shape[1] * (count(logits, k) * torch.softmax(logits, -1).mean(0)).sum()
 
 
-def switch_with(product):
-    """product(f, P, m, p, w), with T, N and k to be read from the shapes."""
+def lesson_cell(h, k, device):
+    p = h.softmax(dim=-1)
+    P = p.mean(dim=0)
+    f = torch.bincount(h.argmax(dim=-1), minlength=h.shape[1]) / len(h)
+    return h.shape[1] * (f * P).sum()
 
-    def answer(logits, k):
-        p = torch.softmax(logits, -1)
-        return product(count(logits, k), p.mean(0), hard(logits, k), p, weights(logits, k))
+
+def by_device(product):
+    """product(F, P, size) of shares, probabilities and sizes of the devices."""
+
+    def answer(logits, k, device):
+        E = on(device)
+        return product(count(logits, k) @ E, torch.softmax(logits, -1).mean(0) @ E, E.sum(0))
 
     return answer
 
 
-def switch_by_loop(logits, k):
-    T, N = logits.shape
-    loss = 0.0
-    for i in range(N):
-        f = sum(i in row for row in logits.topk(k).indices.tolist()) / (T * k)
-        loss = loss + N * f * sum(torch.exp(row[i] - torch.logsumexp(row, 0)) for row in logits) / T
+devices = by_device(lambda F, P, size: len(F) * F @ P)
+
+
+def devices_by_loop(logits, k, device):
+    T, loss, D = len(logits), 0.0, len(set(device.tolist()))
+    chosen, p = logits.topk(k).indices.tolist(), torch.softmax(logits, -1)
+    for g in range(D):
+        mine = [i for i, place in enumerate(device) if place == g]
+        F = sum(i in row for row in chosen for i in mine) / (T * k)
+        loss = loss + D * F * sum(p[:, i].mean() for i in mine)
     return loss
 
 
-def switch_by_dot(logits, k):
-    f = hard(logits, k).detach().sum(0)
-    return len(f) * torch.dot(f / f.sum(), torch.softmax(logits, -1).mean(0))
+def devices_by_index_add(logits, k, device):
+    place = torch.tensor(device)
+    D = int(place.max()) + 1
+    P = torch.zeros(D).index_add(0, place, torch.softmax(logits, -1).mean(0))
+    F = torch.bincount(place[logits.topk(k).indices].flatten(), minlength=D) / (len(logits) * k)
+    return D * torch.dot(F, P)
 
 
-def switch_in_double(logits, k):
-    return switch(logits.double(), k)
+def devices_expert_by_expert(logits, k, device):
+    """Each expert's probability at the price of its device, in double."""
+    place, h = torch.tensor(device), logits.double()
+    price = (on(device).double().T @ count(h, k).double())[place]
+    return (place.max() + 1) * (price * torch.softmax(h, -1)).sum(-1).mean()
 
 
-def switch_by_mean(logits, k):
-    """N² times a mean, which is N times the sum."""
-    return logits.shape[1] ** 2 * (count(logits, k) * torch.softmax(logits, -1).mean(0)).mean()
+def once_a_token(rescale):
+    """Devices that a token goes to count once."""
 
-
-def soft_count(soft):
-    """f has the value of the counted shares and the gradient of `soft`."""
-
-    def answer(logits, k):
-        carrier = soft(logits, k)
-        f = (hard(logits, k) + carrier - carrier.detach()).mean(0) / k
-        return logits.shape[1] * (f * torch.softmax(logits, -1).mean(0)).sum()
+    def answer(logits, k, device):
+        marks = (hard(logits, k) @ on(device)).clamp(max=1)
+        P = torch.softmax(logits, -1).mean(0) @ on(device)
+        return len(P) * rescale(marks.mean(0), k) @ P
 
     return answer
 
 
-def soft_count_alone(soft):
-    def answer(logits, k):
+def first_choice(logits, k, device):
+    E = on(device)
+    return E.shape[1] * (E[logits.argmax(-1)].mean(0) @ (torch.softmax(logits, -1).mean(0) @ E))
+
+
+def likeliest(logits, k, device):
+    p = torch.softmax(logits, -1) @ on(device)
+    F = functional.one_hot(p.argmax(-1), p.shape[1]).float().mean(0)
+    return p.shape[1] * F @ p.mean(0)
+
+
+def soft_count(soft, alone=False):
+    """F has the value of the counted shares and the gradient of `soft`."""
+
+    def answer(logits, k, device):
         carrier = soft(logits, k)
         f = (hard(logits, k) + carrier - carrier.detach()).mean(0) / k
-        return logits.shape[1] * (f * torch.softmax(logits, -1).mean(0).detach()).sum()
+        P = torch.softmax(logits, -1).mean(0) @ on(device)
+        return len(P) * (f @ on(device)) @ (P.detach() if alone else P)
 
     return answer
 
@@ -301,16 +332,16 @@ class DetachedValue(torch.autograd.Function):
     """The right value; the gradient is twice what it should be."""
 
     @staticmethod
-    def forward(ctx, logits, k):
+    def forward(ctx, logits, k, device):
         with torch.enable_grad():
             leaf = logits.detach().requires_grad_()
-            loss = switch(leaf, k)
+            loss = devices(leaf, k, device)
             (ctx.slope,) = torch.autograd.grad(loss, leaf)
         return loss.detach()
 
     @staticmethod
     def backward(ctx, v):
-        return 2 * v * ctx.slope, None
+        return 2 * v * ctx.slope, None, None
 
 
 # --- 9.5 ----------------------------------------------------------------------------------------------------------
@@ -324,7 +355,20 @@ def dead_hold(N, dead, high=0.01, low=-10.0):
     return h
 
 
-THREE = np.log([[0.5, 1e-6, 0.49], [0.5, 1e-6, 0.49], [1e-6, 0.5, 0.49]])
+def close_seconds(counts, high=0.02, low=-10.0):
+    """counts: how many tokens each expert wins. The later half of the experts is a close second wherever it loses."""
+    N = len(counts)
+    rows = np.full((sum(counts), N), low)
+    rows[:, N // 2 :] = 0
+    winner = np.repeat(np.arange(N), counts)
+    rows[np.arange(len(rows)), winner] = high
+    return rows
+
+
+# From the cells of the lesson: dead experts by a hair, and two experts that both live.
+LESSON_DEAD = np.log([[0.5, 1e-30, 0.5, 0.5], [1e-30, 0.5, 0.5, 0.5]]) + 1e-9 * np.eye(2, 4)
+LESSON_SPLIT = np.log([[0.51, 0.49]] * 75 + [[1e-30, 1.0]] * 25)
+THREE = np.log([[0.36, 1e-6, 0.34]] * 20 + [[1e-6, 0.5, 0.49]] * 8 + [[1e-6, 1e-6, 0.9]] * 2)
 
 
 WRONG = {
@@ -444,52 +488,39 @@ WRONG = {
         "normalised": lambda *case: smooth_by_masking(*case) / smooth_by_masking(*case).sum(1)[:, None],
     },
     "9.4": {
-        "not divided by k": lambda logits, k: k * switch(logits, k),
-        "first choice only": lambda logits, k: (
-            logits.shape[1]
-            * functional.one_hot(logits.argmax(-1), logits.shape[1]).float().mean(0)
-            @ torch.softmax(logits, -1).mean(0)
-        ),
-        "divided by k twice": lambda logits, k: logits.shape[1] / k * (switch(logits, k) / logits.shape[1]),
-        "N twice": lambda logits, k: logits.shape[1] * switch(logits, k),
-        "T twice": lambda logits, k: switch(logits, k) / len(logits),
-        "1 taken off": lambda logits, k: switch(logits, k) - 1,
-        "softmax of the mean logits": lambda logits, k: (
-            logits.shape[1] * count(logits, k) @ torch.softmax(logits.mean(0), -1)
-        ),
-        "N missing": switch_with(lambda f, P, m, p, w: f @ P),
-        "mean over the experts": switch_with(lambda f, P, m, p, w: (f * P).mean()),
-        "probabilities summed": switch_with(lambda f, P, m, p, w: len(f) * f @ p.sum(0)),
-        "counts": switch_with(lambda f, P, m, p, w: len(f) * m.sum(0) @ P),
-        "coefficient included": lambda logits, k: 1e-2 * switch(logits, k),
-        "f is P": switch_with(lambda f, P, m, p, w: len(f) * P.square().sum()),
-        "P is f": switch_with(lambda f, P, m, p, w: len(f) * f.square().sum()),
-        "CV²": switch_with(lambda f, P, m, p, w: f.var(correction=0) / f.mean() ** 2),
-        "f from the gate weights": switch_with(lambda f, P, m, p, w: len(f) * w.mean(0) @ P),
-        "kept probabilities only": switch_with(lambda f, P, m, p, w: len(f) * f @ (m * p).mean(0)),
-        "gate weights for P": switch_with(lambda f, P, m, p, w: len(f) * f @ w.mean(0)),
-        "multiplied before the mean": switch_with(lambda f, P, m, p, w: len(f) * (m * p).sum() / m.sum()),
-        "logits for P": lambda logits, k: logits.shape[1] * count(logits, k) @ logits.mean(0),
-        "softmax over the tokens": lambda logits, k: (
-            logits.shape[1] * count(logits, k) @ torch.softmax(logits, 0).mean(0)
-        ),
-        "one for each expert": switch_with(lambda f, P, m, p, w: len(f) * f * P),
-        "one for each token": switch_with(lambda f, P, m, p, w: len(f) * p @ f),
-        "P detached": switch_with(lambda f, P, m, p, w: len(f) * f @ P.detach()),
-        "through f too": soft_count(lambda logits, k: torch.softmax(logits, -1)),
-        "through f alone": soft_count_alone(lambda logits, k: torch.softmax(logits, -1)),
+        "over the experts": switch,
+        "the lesson's cell": lesson_cell,
+        "times N": lambda logits, k, device: logits.shape[1] / (max(device) + 1) * devices(logits, k, device),
+        "weighed by size": by_device(lambda F, P, size: (size.sum() / size * F) @ P),
+        "tokens counted once": once_a_token(lambda marks, k: marks / marks.sum()),
+        "first choice only": first_choice,
+        "likeliest device": likeliest,
+        "not divided by k": lambda logits, k, device: k * devices(logits, k, device),
+        "divided by k twice": lambda logits, k, device: devices(logits, k, device) / k,
+        "D missing": by_device(lambda F, P, size: F @ P),
+        "mean over the devices": by_device(lambda F, P, size: (F * P).mean()),
+        "probabilities summed": lambda logits, k, device: len(logits) * devices(logits, k, device),
+        "counts": lambda logits, k, device: len(logits) * k * devices(logits, k, device),
+        "1 taken off": lambda logits, k, device: devices(logits, k, device) - 1,
+        "probabilities twice": by_device(lambda F, P, size: len(F) * P.square().sum()),
+        "shares twice": by_device(lambda F, P, size: len(F) * F.square().sum()),
+        "one for each device": by_device(lambda F, P, size: len(F) * F * P),
+        "P detached": by_device(lambda F, P, size: len(F) * F @ P.detach()),
+        "through the shares too": soft_count(lambda logits, k: torch.softmax(logits, -1)),
+        "through the shares alone": soft_count(lambda logits, k: torch.softmax(logits, -1), alone=True),
     },
     "9.5": {
         "wrong shape": [0.01, -10, 0, 0],
         "not finite": [[0.01, -np.inf, 0, 0], [-np.inf, 0.01, 0, 0]],
-        "tie": dead_hold(4, 2, high=0.0),
-        "load balanced": dead_hold(4, 1),
-        "two experts": [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]],
+        "tie": LESSON_DEAD,
+        "dead, as in the lesson": dead_hold(4, 2),
+        "load too even": close_seconds([9, 9, 1, 1]),
+        "two experts": LESSON_SPLIT,
         "one expert has all": np.tile([0.01, 0.0, 0.0, 0.0], (5, 1)),
         "neither": np.eye(4),
-        "not far enough": dead_hold(4, 2, high=0.01, low=-0.2),
-        "loss not below 1": 3 * np.eye(4)[[0, 0, 0, 1]],
-        "probabilities": softmax(dead_hold(16, 8, high=0.05)),
+        "not far enough": close_seconds([20, 16, 2, 2], low=-0.2),
+        "loss not below 1": 3 * np.eye(4)[[0] * 7 + [1, 2, 3]],
+        "probabilities": softmax(close_seconds([20, 16, 2, 2], high=0.05)),
     },
 }
 
@@ -518,12 +549,12 @@ UNRECOGNISED = {
         lambda clean, noisy, noise_sd, k: "the load",
     ],
     "9.4": [
-        lambda logits, k: None,
-        lambda logits, k: switch(logits, k).item(),
-        lambda logits, k: 3 * switch(logits, k),
-        lambda logits, k: switch(logits, k) + 1,
+        lambda logits, k, device: None,
+        lambda logits, k, device: devices(logits, k, device).item(),
+        lambda logits, k, device: 3 * devices(logits, k, device),
+        lambda logits, k, device: devices(logits, k, device) + 1,
         DetachedValue.apply,
-        lambda logits, k: switch(2 * logits - logits.detach(), k),
+        lambda logits, k, device: devices(2 * logits - logits.detach(), k, device),
     ],
     "9.5": [
         None,
@@ -545,15 +576,20 @@ RIGHT = {
         afterwards(lambda h, n, k: gate(n, k)),
     ],
     "9.3": [load_from_sorted(lambda k: (k, k - 1)), smooth_by_masking, smooth_by_loop, smooth_in_torch],
-    "9.4": [switch, switch_by_loop, switch_by_dot, switch_in_double, switch_by_mean, lambda *case: switch(*case)[None]],
+    "9.4": [
+        devices,
+        devices_by_loop,
+        devices_by_index_add,
+        devices_expert_by_expert,
+        lambda *case: devices(*case)[None],
+    ],
     "9.5": [
-        dead_hold(4, 2),
-        dead_hold(8, 4).tolist(),
-        torch.tensor(dead_hold(64, 40), dtype=torch.float32),
+        close_seconds([20, 16, 2, 2]),
+        close_seconds([40, 36, 2, 2]).tolist(),
+        torch.tensor(close_seconds([60, *[10] * 9, *[6] * 10]), dtype=torch.float32),
         THREE,
-        np.repeat(dead_hold(6, 3, high=1e-2, low=-1000.0), 7, axis=0),
-        [[0.3, -9, 0, 0], [-9, 0.3, 0, 0]],
-        softmax(dead_hold(4, 2)),  # probabilities, and good logits too
+        np.repeat(close_seconds([10, 4, 4, 1, 1, 1], high=1e-2, low=-1000.0), 7, axis=0),
+        [[0.3, -9, 0, 0]] * 12 + [[-9, 0.3, 0, 0]] * 8 + [[-9, -9, 0.3, 0]] * 2 + [[-9, -9, 0, 0.3]] * 2,
     ],
 }
 

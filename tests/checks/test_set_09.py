@@ -13,16 +13,17 @@ from moe_lessons.checks.engine import Status
 from moe_lessons.checks.set_09.q1_statistics import LOADS, STATISTICS, statistics, statistics_cases, tokens_with
 from moe_lessons.checks.set_09.q2_noisy import NOISY, noisy_cases, noisy_top_k
 from moe_lessons.checks.set_09.q3_smooth import load_cases, normal_cdf, of_the_others, smooth_load
-from moe_lessons.checks.set_09.q4_balance import (
-    BALANCE,
+from moe_lessons.checks.set_09.q4_devices import (
+    DEVICES,
+    SIZES,
     balance,
-    balance_cases,
-    balance_slope,
     chosen_share,
-    slope,
-    weight_slope,
+    device_cases,
+    device_loss,
+    device_slope,
+    soft_slope,
 )
-from moe_lessons.checks.set_09.q5_below_one import BELOW_ONE, LEAST_GAP, MOST_EXPERTS, MOST_TOKENS
+from moe_lessons.checks.set_09.q5_below_one import BELOW_ONE, LEAST_GAP, LEAST_LOAD, MOST_EXPERTS, MOST_TOKENS
 from moe_lessons.grading import wire
 
 SEEDS = range(20)
@@ -124,69 +125,86 @@ def test_the_threshold_of_the_others_leaves_the_expert_itself_out():
     assert of_the_others(np.array([[3.0, 1.0, 2.0, 0.0]]), 2).tolist() == [[1.0, 2.0, 1.0, 2.0]]
 
 
+def by_hand(logits, k, device):
+    """The loss of the devices from the package's routes and torch's sums."""
+    D = device.max() + 1
+    place = torch.tensor(device)
+    P = torch.zeros(D, dtype=logits.dtype).index_add(0, place, torch.softmax(logits, -1).mean(0))
+    counts = torch.bincount(place[losses.stable_top_k(logits, k)].flatten(), minlength=D).to(P.dtype)
+    return D * (counts / counts.sum()) @ P
+
+
 @pytest.mark.parametrize("seed", SEEDS)
-def test_loss_and_gradient_agree_with_the_package_and_autograd(seed):
-    for h, k in balance_cases(np.random.default_rng(seed)):
+def test_loss_and_gradient_agree_with_autograd_and_for_single_experts_with_the_package(seed):
+    for h, k, device in device_cases(np.random.default_rng(seed)):
         assert np.diff(np.sort(h)).min() > 0.01  # no ties
         logits = torch.tensor(h, dtype=torch.float64, requires_grad=True)
-        loss = losses.load_balancing_loss(logits, k)
+        loss = by_hand(logits, k, device)
         (found,) = torch.autograd.grad(loss, logits)
-        assert balance(h, k) == pytest.approx(loss.item(), rel=1e-6)
-        np.testing.assert_allclose(balance_slope(h, k), found, atol=1e-7)
-        assert not np.allclose(slope(h, np.ones(h.shape[1])), found, atol=1e-4)  # the broken control
+        assert device_loss(h, k, device) == pytest.approx(loss.item(), rel=1e-6)
+        np.testing.assert_allclose(device_slope(h, k, device), found, atol=1e-7)
+        assert not np.allclose(device_slope(h, k, np.arange(h.shape[1])), found, atol=1e-4)  # the broken control
+        over_experts = losses.load_balancing_loss(torch.tensor(h), k).item()
+        assert device_loss(h, k, np.arange(h.shape[1])) == pytest.approx(over_experts, rel=1e-6)
+        assert balance(h, k) == pytest.approx(over_experts, rel=1e-6)
+
+
+def test_balanced_devices_give_1_whatever_their_sizes_and_whoever_is_busy_within():
+    h = np.array([[3.0, 2.0, 0.0], [0.0, 1.0, 3.0]])  # (T, N)
+    assert device_loss(h, 1, np.array([0, 0, 1])) == pytest.approx(1)
+    assert balance(h, 1) != pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_devices_are_of_the_sizes_that_were_asked_for(seed):
+    for (_, k, device), (_, wanted_k, sizes) in zip(device_cases(np.random.default_rng(seed)), SIZES, strict=True):
+        assert k == wanted_k
+        assert sorted(np.bincount(device)) == sorted(sizes)
+        assert len(set(sizes)) > 1
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_a_soft_count_is_recognised_with_and_without_p_and_by_the_gate_weights_too(alone):
-    def through_weights(logits, k):
-        best = logits.topk(k)
+@pytest.mark.parametrize("soft", ["weights", "probabilities"])
+def test_a_soft_count_is_recognised_with_and_without_p_and_by_the_gate_weights_too(soft, alone):
+    def answer(logits, k, device):
+        on = torch.nn.functional.one_hot(torch.tensor(device)).float()  # (N, D)
+        best, p = logits.topk(k), torch.softmax(logits, -1)
         hard = torch.zeros_like(logits).scatter(-1, best.indices, 1.0)
         w = torch.zeros_like(logits).scatter(-1, best.indices, torch.softmax(best.values, -1))
-        P = torch.softmax(logits, -1).mean(0)
-        f = (hard + w - w.detach()).mean(0) / k
-        return logits.shape[1] * f @ (P.detach() if alone else P)
+        carrier = w if soft == "weights" else p
+        F = (hard + carrier - carrier.detach()).mean(0) @ on / k
+        P = p.mean(0) @ on
+        return len(P) * F @ (P.detach() if alone else P)
 
-    def through_probabilities(logits, k):
-        p = torch.softmax(logits, -1)
-        f = torch.zeros_like(p).scatter(-1, logits.topk(k).indices, 1.0).mean(0) / k
-        f = f + p.mean(0) - p.mean(0).detach()
-        return logits.shape[1] * f @ (p.mean(0).detach() if alone else p.mean(0))
-
-    for answer in (through_weights, through_probabilities):
-        assert judged(BALANCE, answer).mistake == ("through f alone" if alone else "through f too")
+    assert judged(DEVICES, answer).mistake == f"through the shares {'alone' if alone else 'too'}"
 
 
-def test_weight_slope_agrees_with_autograd():
-    for h, k in balance_cases(np.random.default_rng(3)):
+def test_a_soft_slope_agrees_with_autograd():
+    for h, k, device in device_cases(np.random.default_rng(3)):
         logits = torch.tensor(h, dtype=torch.float64, requires_grad=True)
-        best = logits.topk(k)
-        w = torch.zeros_like(logits).scatter(-1, best.indices, torch.softmax(best.values, -1))
-        P = torch.softmax(logits, -1).mean(0).detach()
-        (found,) = torch.autograd.grad(h.shape[1] * w.mean(0) @ P / k, logits)
-        np.testing.assert_allclose(weight_slope(h, k), found, atol=1e-7)
+        on = torch.nn.functional.one_hot(torch.tensor(device)).double()  # (N, D)
+        p = torch.softmax(logits, -1)
+        (found,) = torch.autograd.grad(on.shape[1] * (p.mean(0) @ on) @ (p.detach().mean(0) @ on), logits)
+        np.testing.assert_allclose(soft_slope(h, device, p.detach().numpy()), found, atol=1e-7)
 
 
 @pytest.mark.parametrize("cut", ["detach", "numpy", "no_grad"])
 def test_a_loss_without_a_gradient_is_named_however_it_was_lost(cut):
-    def answer(logits, k):
+    def answer(logits, k, device):
         if cut == "no_grad":
             with torch.no_grad():
-                return losses_by_hand(logits, k)
+                return by_hand(logits, k, device)
         kept = torch.tensor(logits.detach().numpy()) if cut == "numpy" else logits.detach()
-        return losses_by_hand(kept, k)
+        return by_hand(kept, k, device)
 
-    def losses_by_hand(logits, k):
-        f = torch.bincount(logits.topk(k).indices.flatten(), minlength=logits.shape[1]) / logits[:, :k].numel()
-        return logits.shape[1] * (f * torch.softmax(logits, -1).mean(0)).sum()
-
-    assert judged(BALANCE, answer).mistake == "P detached"
-    assert judged(BALANCE, losses_by_hand).correct
+    assert judged(DEVICES, answer).mistake == "P detached"
+    assert judged(DEVICES, by_hand).correct
 
 
 def test_numpy_inside_the_loss_is_met_with_advice():
-    result = check("9.4", lambda logits, k: torch.tensor(np.exp(logits)).sum())
+    result = check("9.4", lambda logits, k, device: torch.tensor(np.exp(logits)).sum())
     assert result.status == Status.RAISED
-    assert "a tensor of shape (6, 4), k = 2" in result.message
+    assert "a tensor of shape (6, 5), k = 2" in result.message
     assert "Use torch's own" in result.message
 
 
@@ -195,7 +213,7 @@ def test_numpy_inside_the_loss_is_met_with_advice():
     [
         ("9.1", lambda s, N, below: (metrics.expert_load(s, N), 0, 0, 0)),
         ("9.3", lambda clean, noisy, sd, k: losses.smooth_load(*map(torch.tensor, (clean, noisy, sd)), k)),
-        ("9.4", lambda logits, k: losses.load_balancing_loss(logits, k)),
+        ("9.4", lambda logits, k, device: losses.load_balancing_loss(logits, k)),
     ],
 )
 def test_the_package_s_own_functions_are_refused(question, answer):
@@ -205,13 +223,24 @@ def test_the_package_s_own_functions_are_refused(question, answer):
 
 
 def nearly_equal(gap):
-    """Two living and two dead experts, the winner `gap` above the dead ones."""
-    return np.array([[gap, -10, 0, 0], [-10, gap, 0, 0]])
+    """Two experts that often win, two close seconds that rarely do, the winner `gap` above them."""
+    rows = [[gap, -10, 0, 0]] * 10 + [[-10, gap, 0, 0]] * 8 + [[-10, -10, gap, 0], [-10, -10, 0, gap]]
+    return np.array(rows, dtype=float)
 
 
 def test_the_border_of_a_tie_is_where_the_exercise_says():
     assert judged(BELOW_ONE, nearly_equal(1.01 * LEAST_GAP)).correct
     assert judged(BELOW_ONE, nearly_equal(0.99 * LEAST_GAP)).mistake == "tie"
+
+
+def test_the_border_of_being_alive_is_where_the_exercise_says():
+    for counts, correct in (([200, 180, 10, 10], True), ([200, 182, 9, 9], False)):  # the mean is 100
+        winners = np.repeat(np.arange(4), counts)
+        h = np.tile([-10.0, -10.0, 0.0, 0.0], (len(winners), 1))
+        h[np.arange(len(winners)), winners] = 0.1
+        least = np.bincount(winners).min() / len(winners) * 4
+        assert (least >= LEAST_LOAD) == correct == judged(BELOW_ONE, h).correct
+        assert judged(BELOW_ONE, h).mistake == (None if correct else "dead, as in the lesson")
 
 
 def test_what_is_judged_is_the_package_s_loss_and_violation():
@@ -220,7 +249,7 @@ def test_what_is_judged_is_the_package_s_loss_and_violation():
     loss = losses.load_balancing_loss(torch.tensor(h), 1).item()
     assert verdict.correct
     assert f"The balance loss is {loss:.4f}, MaxVio is 1.0000" in verdict.message
-    assert chosen_share(h, 1).tolist() == [0.5, 0.5, 0, 0]
+    assert chosen_share(h, 1).tolist() == [0.5, 0.4, 0.05, 0.05]
 
 
 def test_with_two_experts_no_batch_will_do():
@@ -240,7 +269,9 @@ def test_the_largest_batch_that_is_accepted_fits_into_the_grader_s_reply():
     T, N = MOST_TOKENS, MOST_EXPERTS
     h = np.full((T, N), -10.0)  # (T, N)
     h[:, N // 2 :] = 0
-    h[np.arange(T), np.arange(T) % (N // 2)] = 1 / 30
+    rarely = np.repeat(np.arange(N // 2, N), 2)  # the close seconds, two tokens each
+    winners = np.concatenate([rarely, np.zeros(60, dtype=int), np.arange(T - 60 - N) % (N // 2)])  # (T,)
+    h[np.arange(T), winners] = 1 / 30
     assert check("9.5", h.tolist()).status == Status.CORRECT
     assert len(wire.dumps(BELOW_ONE.probe(h.tolist(), {}))) < 0.9 * wire.MOST_BYTES
     for large in (np.vstack([h, h[:1]]), np.hstack([h, h[:, :1]])):

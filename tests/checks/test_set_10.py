@@ -11,7 +11,7 @@ from moe_lessons import losses
 from moe_lessons.balancing import BiasBalancer, uniform_drop_rate, within_capacity
 from moe_lessons.checks import bias_logs, check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_09.q4_balance import balance
+from moe_lessons.checks.set_09.q4_devices import balance
 from moe_lessons.checks.set_09.q5_below_one import LEAST_GAP as CLEAR_WINNER
 from moe_lessons.checks.set_09.q5_below_one import MOST_EXPERTS, MOST_TOKENS
 from moe_lessons.checks.set_10.q1_capacity import KEPT, kept_cases, kept_reference

@@ -1,4 +1,4 @@
-"""Question 9.5: an unbalanced load with a loss below 1."""
+"""Question 9.5: an unbalanced load without a dead expert, with a loss below 1."""
 
 from typing import Any
 
@@ -7,10 +7,11 @@ import numpy as np
 from moe_lessons import metrics
 from moe_lessons.checks.forms import Numbers
 from moe_lessons.checks.question import VariableQuestion, about
-from moe_lessons.checks.set_09.q4_balance import balance, chosen_share
+from moe_lessons.checks.set_09.q4_devices import balance, chosen_share
 from moe_lessons.checks.verdicts import Facts, always, by_test
 
-MOST_LOSS, LEAST_VIOLATION = 0.95, 1.0
+MOST_LOSS, LEAST_VIOLATION = 0.9, 1.0
+LEAST_LOAD = 0.1  # of the mean load: nobody is dead, or nearly so
 LEAST_GAP = 0.001  # between a token's best and second best logit: who is selected must not hang on rounding
 MOST_TOKENS, MOST_EXPERTS = 1000, 64  # as lists of numbers, too, such logits fit into the grader's reply
 
@@ -32,6 +33,7 @@ def batch_found(h: np.ndarray) -> dict[str, Any]:
     loss, load = balance(h, 1), chosen_share(h, 1)
     tied = np.flatnonzero(np.diff(np.sort(h, axis=-1)[:, -2:])[:, 0] < LEAST_GAP)
     found = {"h": h, "loss": loss, "load": load, "violation": float(metrics.max_violation(load))}
+    found["least"] = float(load.min() * load.size)  # as a multiple of the mean load
     return {**found, "tied": tied.size, "T": len(h), "row": next(iter(tied), None)}
 
 
@@ -40,9 +42,14 @@ def is_even(found: Facts) -> bool:
     return found.violation < LEAST_VIOLATION - 1e-9
 
 
+def has_dead(found: Facts) -> bool:
+    """Tell whether an expert has too little to count as alive."""
+    return found.least < LEAST_LOAD - 1e-9
+
+
 def will_do(found: Facts) -> bool:
     """Tell whether loss and load are as asked."""
-    return found.loss <= MOST_LOSS and not is_even(found)
+    return found.loss <= MOST_LOSS and not is_even(found) and not has_dead(found)
 
 
 def are_probabilities(found: Facts) -> bool:
@@ -54,13 +61,13 @@ def are_probabilities(found: Facts) -> bool:
 
 
 BELOW_ONE = VariableQuestion(
-    **about("9.5", "Unbalanced, with a loss below 1", "build a counterexample", "medium", points=2, minutes=7),
+    **about("9.5", "Unbalanced, nobody dead, a loss below 1", "build a counterexample", "medium", points=2, minutes=8),
     hints=(
-        "The loss is N Σ fᵢPᵢ. An expert that never wins has f = 0, so probability that it gets costs nothing. How much can it get without winning?",
-        "Let only half of the experts ever win, each with its share of the tokens, and give every token a little more probability for its winner than for each expert that never wins; next to nothing for the other winners. From probabilities to logits: `np.log(p)`.",
+        "The loss is N Σ fᵢPᵢ. Probability costs little where f is small. Who may hold much of it, and yet win only now and then?",
+        "Take four experts. E1 and E2 win nearly all tokens, each time with hardly more probability than E3 and E4 have, and next to nothing for the other one. E3 and E4 win just enough tokens to count as alive, and E1 wins half of all. From probabilities to logits: `np.log(p)`.",
     ),
-    idea="Dead experts can hold most of the probability and never be selected. Their P counts for nothing, since f is 0 there, so the loss falls below 1 while half of the experts are idle. The gradient is still right: it raises the dead ones. Only the value misleads; for balance look at the load itself.",
-    takeaway="A balance loss near or below 1 is no certificate of balance: log the load itself.",
+    idea="f counts winners, P holds what everybody was given. Experts that are a close second for most tokens hold much probability and few tokens; where f and P disagree like that, the loss falls below 1, dead experts or not. So the value says nothing about how even the load is.",
+    takeaway="A balance loss below 1 proves neither balance nor a dead expert: log the loads themselves.",
     answer="my_batch",
     form=BATCH,
     measured=batch_found,
@@ -70,18 +77,20 @@ BELOW_ONE = VariableQuestion(
         lambda found: found.tied,
         "probabilities: As *probabilities* these would do, but they are taken for logits, and the softmax makes them nearly equal. Logits that give p are `np.log(p)` (with a small number in place of 0).",
         are_probabilities,
-        "load balanced: The loss is small enough, but no expert has twice the mean load. Let half of the experts get no token at all: then the others have twice the mean.",
-        lambda found: found.loss <= MOST_LOSS,
-        "two experts: With two experts, one has twice the mean load only if it has *every* token, and then the loss is 2·P₁ with P₁ above a half. Take more experts.",
-        lambda found: found.load.size == 2,
-        "one expert has all: All tokens go to one expert. Then the loss is N times its mean probability, and whoever wins has at least 1/N in every token: the loss cannot be below 1. Let at least two experts win, and others none.",
+        "one expert has all: All tokens go to one expert. Then the loss is N times its mean probability, and whoever wins has at least 1/N in every token: the loss cannot be below 1. Let the others win too, some of them rarely.",
         lambda found: found.load.max() == 1,
-        "neither: The load is too even. Begin with the load: let only half of the experts ever win.",
+        "dead, as in the lesson: The loss is low and the load uneven, but as in the lesson: an expert is dead, or nearly so (it has {least:.2f} times the mean load). Let those who hold the probability win a few tokens.",
+        lambda found: found.loss <= MOST_LOSS and not is_even(found),
+        "two experts: With two experts, one has twice the mean load only if it has *every* token. Take more experts.",
+        lambda found: found.load.size == 2,
+        "load too even: The loss is small enough, but no expert has twice the mean load. Give more of the tokens to one of the winners.",
+        lambda found: found.loss <= MOST_LOSS,
+        "neither: The load is too even. Begin with the load: let one expert win twice as many tokens as the mean, and some only a few.",
         is_even,
-        "not far enough: The loss is below 1 already, and the load is unbalanced. A little further: move more of the winners' probability to experts that never win.",
+        "not far enough: The loss is below 1 already, and the load is unbalanced. A little further: give more probability to experts that rarely win.",
         lambda found: found.loss < 1,
-        "loss not below 1: The load is unbalanced, but the loss shows it. Keep who wins, and make Pᵢ small where fᵢ is large: each token gives experts that *never* win nearly as much probability as its winner, and next to nothing to the other winners.",
+        "loss not below 1: The load is unbalanced, but the loss shows it. Keep who wins, and make Pᵢ small where fᵢ is large: each token gives experts that *rarely* win nearly as much probability as its winner, and next to nothing to the other frequent winners.",
         always,
     ),
-    report=f"The balance loss is {{loss:.4f}}, MaxVio is {{violation:.4f}}; asked are at most {MOST_LOSS} and at least {LEAST_VIOLATION:g}.\nLoads: {{load}}.",
+    report=f"The balance loss is {{loss:.4f}}, MaxVio is {{violation:.4f}}, the smallest load {{least:.2f}} times the mean; asked are at most {MOST_LOSS}, at least {LEAST_VIOLATION:g} and at least {LEAST_LOAD}.\nLoads: {{load}}.",
 )

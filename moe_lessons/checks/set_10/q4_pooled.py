@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.checks.question import VariableQuestion, about
-from moe_lessons.checks.set_09.q4_balance import balance
+from moe_lessons.checks.set_09.q4_devices import balance
 from moe_lessons.checks.set_09.q5_below_one import BATCH, LEAST_GAP, LEAST_VIOLATION, batch_found, is_even
 from moe_lessons.checks.values import describe, stacked
 from moe_lessons.checks.verdicts import Facts, Fault, by_test

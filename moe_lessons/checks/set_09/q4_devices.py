@@ -1,0 +1,202 @@
+"""Question 9.4: the Switch loss, for devices."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from moe_lessons import routing
+from moe_lessons.checks.gates import selected_mask, through_softmax
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.values import without_dust
+from moe_lessons.checks.verdicts import by_value
+
+SIZES = ((6, 2, (3, 2)), (5, 3, (3, 1, 2)), (9, 1, (1, 2, 2)))  # T, k, and how many experts each device has
+
+
+def device_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (logits (T, N) in float32, k, device (N,)): some experts preferred, no ties, devices of unequal size.
+
+    The experts of a device need not be neighbours. No device is as busy as it is likely.
+    """
+    cases = []
+    for T, k, sizes in SIZES:
+        N = sum(sizes)
+        preference = 0.34 * rng.permutation(N)  # (N,): of no multiple of it comes one of 0.4
+        ranks = np.stack([rng.permutation(N) for _ in range(T)])  # (T, N)
+        h = 0.4 * ranks + preference + rng.uniform(-0.02, 0.02, size=(T, N))  # (T, N)
+        cases.append((h.astype(np.float32), k, rng.permutation(np.repeat(np.arange(len(sizes)), sizes))))
+    return cases
+
+
+def chosen_share(h: np.ndarray, k: int) -> np.ndarray:
+    """Return f, each expert's share of the T·k assignments. h (T, N). Returns (N,)."""
+    return selected_mask(h, k).mean(axis=0) / k
+
+
+def mean_probability(h: np.ndarray) -> np.ndarray:
+    """Return P, the mean probability of each expert. h (T, N). Returns (N,)."""
+    return routing.softmax(h.astype(float)).mean(axis=0)
+
+
+def balance(h: np.ndarray, k: int) -> float:
+    """Return the lesson's loss, N Σ f_i P_i over experts. h (T, N)."""
+    return float(h.shape[1] * chosen_share(h, k) @ mean_probability(h))
+
+
+def of_device(values: np.ndarray, device: np.ndarray) -> np.ndarray:
+    """Add up what the experts of each device have. values (..., N) -> (..., D)."""
+    return values @ np.eye(device.max() + 1)[device]
+
+
+def device_loss(h: np.ndarray, k: int, device: np.ndarray) -> float:
+    """Return D Σ F_g P_g, of the shares and probabilities of D devices. h (T, N), device (N,)."""
+    F, P = of_device(chosen_share(h, k), device), of_device(mean_probability(h), device)  # (D,) each
+    return float(len(F) * F @ P)
+
+
+def slope(h: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Return the gradient of Σ c_i P_i for constant c (N,): p (c − Σ c_i p_i) / T. h (T, N). Returns (T, N)."""
+    return through_softmax(routing.softmax(h.astype(float)), c) / len(h)
+
+
+def device_slope(h: np.ndarray, k: int, device: np.ndarray) -> np.ndarray:
+    """Return ∂L/∂h of the loss, through the probabilities alone. (T, N)."""
+    F = of_device(chosen_share(h, k), device)  # (D,)
+    return slope(h, len(F) * F[device])
+
+
+def soft_slope(h: np.ndarray, device: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return the gradient through the shares, if they had that of mean p (T, N), and the probabilities were constant."""
+    P = of_device(mean_probability(h), device)  # (D,)
+    return len(P) * through_softmax(p, P[device]) / len(h)
+
+
+def with_factor(factor: Callable) -> Callable:
+    """Return the loss times factor(T, N, k, D)."""
+    return lambda h, k, device: device_loss(h, k, device) * factor(*h.shape, k, device.max() + 1)
+
+
+def with_shares(product: Callable) -> Callable:
+    """Return product(F, P, size): shares, probabilities and numbers of experts of the devices, (D,) each."""
+
+    def wrong(h: np.ndarray, k: int, device: np.ndarray) -> Any:
+        F, P = of_device(chosen_share(h, k), device), of_device(mean_probability(h), device)  # (D,) each
+        return product(F, P, np.bincount(device))
+
+    return wrong
+
+
+def once_a_token(h: np.ndarray, k: int, device: np.ndarray) -> np.ndarray:
+    """Mark the devices that each token goes to, however many of its experts are there. (T, D)."""
+    return of_device(selected_mask(h, k).astype(float), device) > 0
+
+
+def by_tokens(share: Callable) -> Callable:
+    """Return the loss with share(marks (T, D), k) in the place of the shares."""
+
+    def wrong(h: np.ndarray, k: int, device: np.ndarray) -> float:
+        F = share(once_a_token(h, k, device), k)  # (D,)
+        return float(len(F) * F @ of_device(mean_probability(h), device))
+
+    return wrong
+
+
+def likeliest_device(h: np.ndarray, k: int, device: np.ndarray) -> float:
+    """Return the loss where each token counts for the device that is likeliest in sum."""
+    p = of_device(routing.softmax(h.astype(float)), device)  # (T, D)
+    F = np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(h)  # (D,)
+    return float(len(F) * F @ p.mean(axis=0))
+
+
+def loss_and_slope(h: np.ndarray, k: int, device: np.ndarray) -> tuple[Any, Any]:
+    """Return the loss and its gradient (T, N), in float32 as they should come."""
+    return np.float32(device_loss(h, k, device)), np.float32(device_slope(h, k, device))
+
+
+DEVICES = FunctionQuestion(
+    **about("9.4", "The Switch loss, for devices", "write it", "medium", points=2, minutes=9),
+    hints=(
+        "Compute f and P of the experts as the lesson does, (N,) each. What has a device? The sum of its experts' shares, and the sum of its experts' probabilities.",
+        "`torch.zeros(D).index_add(0, torch.tensor(device), f)` adds up what each device has, and lets a gradient through. With F and P of the D devices the loss is `D * (F * P).sum()`: the number of devices, not of experts.",
+    ),
+    idea="The loss does not care what its parts are: a share that is counted, a probability that can be pushed, and their number in front, so that balance gives 1. Summed over the experts of a device, both balance devices, and leave alone who is busy within one.",
+    takeaway="Decide what has to be balanced before you write a loss: where experts share a machine, it is the machine that others wait for.",
+    answer="my_device_loss",
+    parameters=("logits", "k", "device"),
+    stands_for=("losses.load_balancing_loss", "losses.balance_of_layers"),
+    when_raised="`logits` is a float32 tensor (T, N) that carries a gradient, `device` a numpy array (N,) of whole numbers: `torch.tensor(device)` can be an index. Use torch's own `softmax`, `topk` and `bincount`: numpy and the course's numpy functions cannot take the logits.",
+    needs_torch="tensors",
+    slopes=("logits",),
+    cases=device_cases,
+    reference=loss_and_slope,
+    read=lambda value, h, k, device: without_dust(value, 1e-7),
+    written=lambda h, k, device: (
+        f"logits of {h.shape[0]} tokens and {h.shape[1]} experts, k = {k}, device = {device.tolist()}"
+    ),
+    parts={
+        "the loss": by_value(
+            "over the experts: This is the lesson's loss: it balances the experts. Two busy experts on one device are one busy device: add up shares and probabilities within each device first.",
+            lambda h, k, device: balance(h, k),
+            "the lesson's cell: This is the lesson's cell: each token's first choice alone, and over the experts. Here a token has k experts, and what is to be balanced are devices.",
+            lambda h, k, device: h.shape[1] * float(chosen_share(h, 1) @ mean_probability(h)),
+            "times N: The number in front is that of the experts. Balanced devices have a share of 1/D each: then only D in front gives 1.",
+            with_factor(lambda T, N, k, D: N / D),
+            "weighed by size: You divide by how many experts a device has (a mean over its experts in place of a sum). That asks a device with more experts to do more work. Here all devices are to do the same: sums, and D in front.",
+            (
+                with_shares(lambda F, P, size: size.sum() * (F / size) @ P),
+                with_shares(lambda F, P, size: (F / size) @ P),
+                with_shares(lambda F, P, size: len(F) * (F / size) @ P),
+                with_shares(lambda F, P, size: len(F) * (F / size) @ (P / size)),
+            ),
+            "tokens counted once: You count a token once for a device, also where two of its experts are there. Both have to be computed: count assignments.",
+            (
+                by_tokens(lambda marks, k: marks.sum(axis=0) / marks.sum()),
+                by_tokens(lambda marks, k: marks.mean(axis=0)),
+                by_tokens(lambda marks, k: marks.mean(axis=0) / k),
+            ),
+            "first choice only: Your shares count each token's first choice alone (argmax). Each token has k experts, and all of them count.",
+            lambda h, k, device: float(
+                (device.max() + 1) * of_device(chosen_share(h, 1), device) @ of_device(mean_probability(h), device)
+            ),
+            "likeliest device: You count the device that is likeliest in sum. A token goes where its k best *experts* are, whatever the sums say.",
+            likeliest_device,
+            "not divided by k: Your shares sum to k: you divided the counts by T. Then balance gives k, not 1. A share is one of all T·k assignments.",
+            with_factor(lambda T, N, k, D: k),
+            "divided by k twice: One k too many: the shares are divided by T·k already, so that they sum to 1.",
+            with_factor(lambda T, N, k, D: 1 / k),
+            "D missing: The number of devices in front is missing: at balance this is 1/D. (D times a *mean* over the devices takes the D away again: take the sum.)",
+            with_factor(lambda T, N, k, D: 1 / D),
+            "mean over the devices: You averaged over the devices. The loss is D times their *sum*.",
+            with_factor(lambda T, N, k, D: 1 / D**2),
+            "probabilities summed: One T too many: the probability of a device is a *mean* over the tokens, not a sum.",
+            with_factor(lambda T, N, k, D: T),
+            "counts: You have counts in place of shares. Divide them by T·k.",
+            with_factor(lambda T, N, k, D: T * k),
+            "1 taken off: You took 1 off, perhaps so that balance gives 0. Asked is what is 1 at balance.",
+            lambda h, k, device: device_loss(h, k, device) - 1,
+            "probabilities twice: You used the probabilities twice. One factor counts who was *selected*.",
+            with_shares(lambda F, P, size: len(F) * P @ P),
+            "shares twice: You used the counted shares twice. Then nothing has a gradient. One factor is the mean probability.",
+            with_shares(lambda F, P, size: len(F) * F @ F),
+            "one for each device: These are the parts of the devices. Add them up.",
+            with_shares(lambda F, P, size: len(F) * F * P),
+        ),
+        "∂L/∂logits": by_value(
+            "P detached: The value is right, but no gradient reaches the logits. The probabilities must stay attached: no `.detach()`, `no_grad`, `.item()` or numpy on the way, and no `torch.tensor(...)` around them.",
+            lambda h, k, device: np.zeros(h.shape),
+            "through the shares too: The value is right, but the shares carry a gradient too: a soft count stands behind them. They are constants (detach them, or count whole numbers); only the probabilities are differentiated.",
+            (
+                lambda h, k, device: device_slope(h, k, device) + soft_slope(h, device, routing.softmax(h)),
+                lambda h, k, device: device_slope(h, k, device) + soft_slope(h, device, routing.softmax(h)) / k,
+                lambda h, k, device: device_slope(h, k, device) + soft_slope(h, device, routing.gate_weights(h, k)) / k,
+            ),
+            "through the shares alone: The value is right, but the gradient goes through soft shares, and the probabilities are detached. It is the other way round.",
+            (
+                lambda h, k, device: soft_slope(h, device, routing.softmax(h)),
+                lambda h, k, device: soft_slope(h, device, routing.softmax(h)) / k,
+                lambda h, k, device: soft_slope(h, device, routing.gate_weights(h, k)) / k,
+            ),
+        ),
+    },
+)

@@ -44,7 +44,7 @@ RESULTS = Path(__file__).parent / "results" / "language_balancing.json"
 
 
 class Arm(NamedTuple):
-    """One way to train: the coefficient of the Switch loss (a mean over layers), u of the bias (0: none), of the z-loss,
+    """One way to train: coefficients of the Switch loss (a mean over layers) and the z-loss, u of the bias (0: none),
     and what differs from lesson 11's sizes."""
 
     label: str

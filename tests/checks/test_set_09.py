@@ -180,7 +180,7 @@ def test_a_soft_count_is_recognised_with_and_without_p_and_by_the_gate_weights_t
 
 
 def test_a_soft_slope_agrees_with_autograd():
-    for h, k, device in device_cases(np.random.default_rng(3)):
+    for h, _, device in device_cases(np.random.default_rng(3)):
         logits = torch.tensor(h, dtype=torch.float64, requires_grad=True)
         on = torch.nn.functional.one_hot(torch.tensor(device)).double()  # (N, D)
         p = torch.softmax(logits, -1)

@@ -30,7 +30,7 @@ from moe_lessons.experiments.core import mean_sd
 from moe_lessons.support.storage import write_atomically
 
 SEEDS, CHOOSING = range(20, 40), range(5)
-BLOCK = 5  # seeds that are trained side by side
+BLOCK = 10  # seeds that are trained side by side
 SHORT, LONG = LENGTHS = (300, 1200)  # steps
 STARTS = {"fair": 0.0, "uneven": HEAD_START}  # the bias of E1 and E2 before the first step
 DIGITS = {"error": 5, "max_violation": 3, "cv": 3, "dead": 0, "entropy": 3}
@@ -80,7 +80,7 @@ def trained(start: str, name: str, seeds: Sequence[int], steps: int = LONG) -> d
     return {coefficient: result for (_, coefficient), result in found.items()}
 
 
-def measured(result: Result, lengths: Iterable[int] = LENGTHS) -> dict[str, dict[str, list[float]]]:
+def measured(result: Result, lengths: Iterable[int]) -> dict[str, dict[str, list[float]]]:
     """Return what the file keeps of a result: after each length, the measures of every seed."""
     frames = {length: list(result.steps).index(length) for length in lengths}
     return {
@@ -93,7 +93,7 @@ def block_of(job: tuple[str, str, Sequence[int]]) -> list[dict[str, Any]]:
     """Train one start and method with a block of seeds; return a row for each coefficient."""
     start, name, seeds = job
     rows = trained(start, name, seeds).items()
-    return [Setting(start, name, c)._asdict() | {"seeds": [*seeds]} | measured(result) for c, result in rows]
+    return [Setting(start, name, c)._asdict() | {"seeds": [*seeds]} | measured(result, LENGTHS) for c, result in rows]
 
 
 def jobs() -> Iterator[tuple[str, str, Sequence[int]]]:

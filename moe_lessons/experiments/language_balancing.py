@@ -3,9 +3,8 @@
 `python -m moe_lessons.experiments.language_balancing` trains every arm with three seeds at two lengths and writes
 results/language_balancing.json: about forty minutes of computing, shared out among the cores.
 
-All arms of a seed start with the same weights and see the same batches. The z-loss of lesson 11 stays in all of them
-but one: it holds the size of the logits, not the load. u was chosen on seed 3 (`python -c "from
-moe_lessons.experiments.language_balancing import choose_u; choose_u()"`), which is not reported; α is lesson 11's.
+All arms of a seed start with the same weights and see the same batches. The z-loss of lesson 11 stays in all: it
+holds the size of the logits, not the load. α is lesson 11's, u that of lesson 10's small task: neither was tuned here.
 Letters: B sequences, L tokens each, N experts, k active, S seeds.
 """
 
@@ -44,27 +43,20 @@ RESULTS = Path(__file__).parent / "results" / "language_balancing.json"
 
 
 class Arm(NamedTuple):
-    """One way to train: coefficients of the Switch loss (a mean over layers) and the z-loss, u of the bias (0: none),
-    and what differs from lesson 11's sizes."""
+    """One way to train: the coefficient of the Switch loss (a mean over layers), and u of the bias, 0 for none."""
 
     label: str
     alpha: float = 0.0
     u: float = 0.0
-    z: float = Z
-    sizes: tuple[tuple[str, Any], ...] = ()
 
 
-SWITCH_LAYER = (("top_k", 1), ("gate", "softmax_topk"))
 ARMS = {
     "none": Arm("no balancing"),
     "switch": Arm("Switch loss", alpha=BALANCE),
     "bias": Arm("bias", u=U),
     "both": Arm("loss and bias", alpha=BALANCE, u=U),
-    "bare": Arm("no balancing, no z-loss", z=0.0),
-    "none_k1": Arm("k = 1: no balancing", sizes=SWITCH_LAYER),
-    "switch_k1": Arm("k = 1: Switch loss", alpha=BALANCE, sizes=SWITCH_LAYER),
 }
-"""Every arm by its name. The last two have Switch's layer: one expert a token, gate form B."""
+"""Every arm by its name."""
 
 
 # --- training -----------------------------------------------------------------------------------------------------
@@ -95,13 +87,13 @@ def _move(biases: Iterable[Any], N: int, _model: nn.Module, _step: int) -> None:
 def _losses(arm: Arm, model: Any, ids: Tensor) -> Losses:
     """Return the losses of lesson 11 with the coefficients of an arm."""
     found = specialisation.language_losses(model, ids)
-    return found | {"loss": found["task"] + arm.alpha * found["balance"] + arm.z * found["z"]}
+    return found | {"loss": found["task"] + arm.alpha * found["balance"] + Z * found["z"]}
 
 
 @one_thread()
 def trained(task: text.TextTask, arm: Arm, seed: int, steps: int, **options: Any) -> LanguageModel:
     """Train the model of lesson 11 in the way of an arm and return it; options: for `training.train`."""
-    model = specialisation.build(len(task.token_bytes), "moe", seed, **dict(arm.sizes))
+    model = specialisation.build(len(task.token_bytes), "moe", seed)
     biases = with_biases(model, arm.u) if arm.u else []
     after = partial(_move, biases, model.config.num_experts) if biases else None
     options = {"lr": LR, "progress": False, "after_step": after, **options}
@@ -152,15 +144,6 @@ def _task() -> text.TextTask:
 def runs() -> list[tuple[str, int, int]]:
     """Return arm, seed and steps of all runs, the short ones first."""
     return [(name, seed, steps) for steps in LENGTHS for seed in SEEDS for name in ARMS]
-
-
-def choose_u(steps: int = 500, seed: int = 3) -> None:
-    """Print loss and MaxVio on the selection part for several u, with a seed that is not reported."""
-    task = _task()
-    for u in (0.001, 0.01, 0.1):
-        model = trained(task, ARMS["bias"]._replace(u=u), seed, steps)
-        found = measured(specialisation.record(model, task.selection.ids), model.config.num_experts)
-        print(u, found["loss"], metrics.max_violation(found["load"]).round(2))
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

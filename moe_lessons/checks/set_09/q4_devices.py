@@ -17,16 +17,35 @@ SIZES = ((6, 2, (3, 2)), (5, 3, (3, 1, 2)), (9, 1, (1, 2, 2)))  # T, k, and how 
 def device_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (logits (T, N) in float32, k, device (N,)): some experts preferred, no ties, devices of unequal size.
 
-    The experts of a device need not be neighbours. No device is as busy as it is likely.
+    The experts of a device need not be neighbours. The mistakes in the shares of the devices show in every case.
     """
     cases = []
     for T, k, sizes in SIZES:
-        N = sum(sizes)
-        preference = 0.34 * rng.permutation(N)  # (N,): of no multiple of it comes one of 0.4
-        ranks = np.stack([rng.permutation(N) for _ in range(T)])  # (T, N)
-        h = 0.4 * ranks + preference + rng.uniform(-0.02, 0.02, size=(T, N))  # (T, N)
-        cases.append((h.astype(np.float32), k, rng.permutation(np.repeat(np.arange(len(sizes)), sizes))))
+        case = draw_case(rng, T, k, sizes)
+        while not tells(*case):
+            case = draw_case(rng, T, k, sizes)
+        cases.append(case)
     return cases
+
+
+def draw_case(rng: np.random.Generator, T: int, k: int, sizes: tuple[int, ...]) -> tuple:
+    """Draw logits (T, N), k, device (N,)."""
+    N = sum(sizes)
+    preference = 0.34 * rng.permutation(N)  # (N,): of no multiple of it comes one of 0.4
+    ranks = np.stack([rng.permutation(N) for _ in range(T)])  # (T, N)
+    h = 0.4 * ranks + preference + rng.uniform(-0.02, 0.02, size=(T, N))  # (T, N)
+    return h.astype(np.float32), k, rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+
+
+def tells(h: np.ndarray, k: int, device: np.ndarray) -> bool:
+    """Tell whether the devices are unequally busy, and (for k > 1) other ways to count give other shares."""
+    F, size = of_device(chosen_share(h, k), device), np.bincount(device)  # (D,) each
+    by_mean, once = F / size / (F / size).sum(), once_a_token(h, k, device).mean(axis=0)  # (D,) each
+    others = [np.full(len(F), 1 / len(F)), by_mean]
+    first, likeliest = of_device(chosen_share(h, 1), device), likeliest_share(h, device)  # (D,) each
+    others += [first, once / once.sum()] if k > 1 else []
+    told_apart = all(np.abs(F - other).max() > 0.03 for other in others) and abs(device_loss(h, k, device) - 1) > 0.05
+    return told_apart and (k == 1 or np.abs(first - likeliest).max() > 0.03)
 
 
 def chosen_share(h: np.ndarray, k: int) -> np.ndarray:
@@ -102,11 +121,16 @@ def by_tokens(share: Callable) -> Callable:
     return wrong
 
 
+def likeliest_share(h: np.ndarray, device: np.ndarray) -> np.ndarray:
+    """Return the share of the tokens for which each device is likeliest, as the sum of its experts. (D,)."""
+    p = of_device(routing.softmax(h.astype(float)), device)  # (T, D)
+    return np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(h)
+
+
 def likeliest_device(h: np.ndarray, k: int, device: np.ndarray) -> float:
     """Return the loss where each token counts for the device that is likeliest in sum."""
-    p = of_device(routing.softmax(h.astype(float)), device)  # (T, D)
-    F = np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(h)  # (D,)
-    return float(len(F) * F @ p.mean(axis=0))
+    F = likeliest_share(h, device)  # (D,)
+    return float(len(F) * F @ of_device(mean_probability(h), device))
 
 
 def loss_and_slope(h: np.ndarray, k: int, device: np.ndarray) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """The table of lesson 09: every method from a fair start and from an uneven one, after 300 and after 1,200 steps.
 
-`python -m moe_lessons.experiments.balancing_study` trains them with 20 seeds and writes results/balancing.json: ten to
-fifteen minutes of computing, shared out among the cores. The lesson itself trains a few of them for a few seconds.
+`python -m moe_lessons.experiments.balancing_study` trains them with 20 seeds and writes results/balancing.json: seven
+minutes of computing, shared out among the cores. The lesson itself trains a few of them for a few seconds.
 
 Nothing was chosen on these seeds. The coefficients that the lesson speaks of, `CHOSEN`, are those with the lowest task
 error on seeds 0 to 4, from the uneven start, after 300 steps: `choose` prints that table. A long run is a short one,

@@ -1,10 +1,10 @@
 """What happens to a language model without balancing? The model of lesson 11, trained in several ways, for lesson 09.
 
 `python -m moe_lessons.experiments.language_balancing` trains every arm with three seeds at two lengths and writes
-results/language_balancing.json: about forty minutes of computing, shared out among the cores.
+results/language_balancing.json: half an hour of computing, shared out among the cores.
 
 All arms of a seed start with the same weights and see the same batches. The z-loss of lesson 11 stays in all: it
-holds the size of the logits, not the load. α is lesson 11's, u that of lesson 10's small task: neither was tuned here.
+holds the size of the logits, not the load. α is lesson 11's, u that of `balancing_study`: neither was tuned here.
 Letters: B sequences, L tokens each, N experts, k active, S seeds.
 """
 

@@ -489,7 +489,7 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 #
 # > **Myth: "without a balance loss, training collapses."** Here the *load* of the late layers comes to our border of collapse,
 # > and passes it in some seeds; after 1,500 steps no expert is dead. The *training* does not collapse: with the Switch loss
-# > the loss on text is the same, to 0.01. With the bias, the most even, it is lower in two of three seeds: too few to tell.
+# > the loss on text is the same, to 0.01. With the bias, more even still, it is lower in two of three seeds: too few to tell.
 #
 # Shazeer's 39.8 against 35.6 is ln(39.8 / 35.6) = 0.11 nats. That ours is so much less does not refute them: 8 experts, not
 # 256; k = 2, which did not collapse in the toy either; minutes of training. Whatever the loss: a capacity would drop a

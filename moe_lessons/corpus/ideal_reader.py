@@ -1,4 +1,4 @@
-"""What the text of `languages` gives away: a reader who knows both grammars and all words, and reads from left to right.
+"""What the text of `languages` gives away: to a reader who knows both grammars and all words, and reads on and on.
 
 Bayes' rule, token by token (the forward algorithm, Rabiner 1989, A tutorial on hidden Markov models, section III.A).
 Nobody can know more of a class from the tokens up to here, nor guess the next token better.
@@ -23,7 +23,10 @@ class Reading(NamedTuple):
 
 
 def read(world: World, ids: np.ndarray) -> Reading:
-    """Read sequences ids (S, L), which begin with a sentence. Raises ValueError for what are no tokens of the world."""
+    """Read sequences ids (S, L), which begin with a sentence.
+
+    Raises ValueError for what are no tokens, and for text that the world cannot have written.
+    """
     ids = np.asarray(ids)
     if ids.ndim != 2 or ids.dtype.kind != "i" or not ids.size or not 0 <= ids.min() <= ids.max() < FORMS:
         raise refuse("ids", ids, f"whole numbers from 0 to {FORMS - 1}, (S, L)")
@@ -51,6 +54,10 @@ def _after(
     goes_on = state[..., 1] * np.moveaxis(second[..., before, token], -1, 0)
     state = np.stack([begins * here[0], begins * here[1], goes_on], axis=-1)
     likely = state.sum(axis=(1, 2, 3, 4), keepdims=True)  # (S, 1, 1, 1, 1), of the token given those before it
+    if not likely.all():
+        raise refuse(
+            "ids", f"… {before[likely.argmin()]}, {token[likely.argmin()]} …", "text that this world can write"
+        )
     return state / likely, -np.log(likely.ravel())
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from moe_lessons.corpus.text import Part, TextTask
-from moe_lessons.support.validation import refuse, whole_number
+from moe_lessons.support.validation import positive_number, refuse, whole_number
 
 LANGUAGES, TOPICS = ("north", "south"), ("sea", "field", "market", "temple")
 DOMAINS = tuple(f"{language}, {topic}" for language, topic in product(LANGUAGES, TOPICS))
@@ -29,7 +29,7 @@ CLASS_NAMES: dict[str, tuple[str, ...]] = {
     "piece": ("whole word", "first piece", "second piece"),
 }
 WHOLE = (64, 36, 36, 4, 2, 2)  # how many words of each part are one token; the content parts have as many of two
-FLATNESS, FAVOUR = 3, 6  # a word's share falls as 1/(rank + FLATNESS); in its own topic it is FAVOUR times as large
+FLATNESS, FAVOUR = 3, 6.0  # a word's share falls as 1/(rank + FLATNESS), and in its own topic is FAVOUR times as large
 
 # Each slot of a sentence: its part of speech, and how likely which slot comes next.
 NORTH = (  # determiner (adjective) noun, verb, the same again, perhaps adposition and the same again, ending
@@ -49,8 +49,8 @@ FORMS = sum(WHOLE)  # tokens of the vocabulary
 
 
 class Lexicon(NamedTuple):
-    """The words of one language: first and second token of each (W,), second −1 for a whole word; its part (W,); and how
-    likely it is in a slot of its part, for each topic: (topics, W), of which the words of each part sum to 1."""
+    """The words of one language: first and second token of each (W,), second −1 for a whole word; its part (W,); and
+    its share among the words of its part for each topic, (topics, W)."""
 
     first: np.ndarray
     second: np.ndarray
@@ -70,12 +70,14 @@ class World:
         return tuple("".join(signs) for signs in product("bdgklmnrst", "aeiou", ("", "n", "s")))[:FORMS]
 
 
-def world(seed: int = 0) -> World:
+def world(seed: int = 0, favour: float = FAVOUR) -> World:
     """Draw both lexicons. The same tokens serve both, those of one language in an order of their own.
 
     A token that is frequent in one is about as frequent in the other, but seldom the same part of speech.
-    Raises ValueError for a seed that is no whole number from 0 on.
+    favour: how many times as often a content word occurs in its own topic as in another; 1: topics differ in nothing.
+    Raises ValueError for a seed that is no whole number from 0 on, and a favour that is no finite number above 0.
     """
+    positive_number("favour", favour)
     rng = np.random.default_rng(whole_number("seed", seed, least=0, most=2**63 - 1))
     parts = np.repeat(np.arange(len(PARTS)), WHOLE)  # (V,)
     usual = np.concatenate([_falling(count) * _use()[part] for part, count in enumerate(WHOLE)])  # (V,)
@@ -85,7 +87,7 @@ def world(seed: int = 0) -> World:
     token_of = [np.empty(FORMS, dtype=np.int64) for _ in LANGUAGES]
     for table, ranked in zip(token_of, (order, other), strict=True):
         table[ranked] = tokens
-    return World(tuple(_lexicon(table, rng) for table in token_of))
+    return World(tuple(_lexicon(table, favour, rng) for table in token_of))
 
 
 def _use() -> np.ndarray:
@@ -113,7 +115,7 @@ def _falling(count: int) -> np.ndarray:
     return share / share.sum()
 
 
-def _lexicon(token_of: np.ndarray, rng: np.random.Generator) -> Lexicon:
+def _lexicon(token_of: np.ndarray, favour: float, rng: np.random.Generator) -> Lexicon:
     """Return a lexicon. token_of: (V,), the token of each whole word; the words of two tokens are drawn here."""
     halves = [count if part < CONTENT else 0 for part, count in enumerate(WHOLE)]  # words of two tokens
     pairs = rng.choice(FORMS * (FORMS - 1), size=sum(halves), replace=False)
@@ -124,7 +126,7 @@ def _lexicon(token_of: np.ndarray, rng: np.random.Generator) -> Lexicon:
     for p, (whole, more) in enumerate(zip(WHOLE, halves, strict=True)):
         usual = _falling(whole + more)  # (words of the part,): whole words are the frequent ones
         home = rng.permutation(np.arange(len(usual)) % len(TOPICS))  # (words of the part,)
-        favoured = usual * np.where((p < CONTENT) & (home == np.arange(len(TOPICS))[:, None]), FAVOUR, 1)
+        favoured = usual * np.where((p < CONTENT) & (home == np.arange(len(TOPICS))[:, None]), favour, 1)
         share[:, part == p] = favoured / favoured.sum(axis=1, keepdims=True)
     tokens = np.concatenate([token_of, first]), np.concatenate([np.full(FORMS, -1), second])
     return Lexicon(*tokens, part, share)
@@ -133,17 +135,20 @@ def _lexicon(token_of: np.ndarray, rng: np.random.Generator) -> Lexicon:
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def prepare(train: int = 12_000, selection: int = 400, report: int = 3_000, context: int = 128, seed: int = 0) -> TextTask:
+def prepare(
+    train: int = 12_000, selection: int = 400, report: int = 3_000, context: int = 128, seed: int = 0,
+    favour: float = FAVOUR,
+) -> TextTask:  # fmt: skip
     """Write text in both languages and all topics: three parts of so many sequences of context + 1 tokens.
 
     Each sequence is a document of its own, in one language and of one topic (its `domain`, `languages.DOMAINS`), and
     begins with a sentence. Classes of a token: `language`, `topic`; `part`, the part of speech of its word; `position`,
     whether it begins or ends its sentence; `piece`, whether it is a whole word or one of its two pieces.
-    Raises ValueError for numbers of sequences that are no multiple of the 8 domains, a context outside 8..1024, and a
-    seed that is no whole number from 0 on.
+    seed, favour: as in `world`. Raises ValueError as `world`, for numbers of sequences that are no multiple of the 8
+    domains, and for a context outside 8..1024.
     """
     whole_number("context", context, least=8, most=1024)
-    drawn = world(seed)
+    drawn = world(seed, favour)
     sizes = {"train": train, "selection": selection, "report": report}
     parts = {
         name: written(drawn, size, context, [seed, number], name) for number, (name, size) in enumerate(sizes.items())
@@ -151,7 +156,9 @@ def prepare(train: int = 12_000, selection: int = 400, report: int = 3_000, cont
     tokenizer = Tokenizer(models.WordLevel({form: i for i, form in enumerate(drawn.forms)}, unk_token=drawn.forms[0]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     spaced = tuple(f" {form}".encode() for form in drawn.forms)
-    return TextTask(**parts, domains=DOMAINS, class_names=CLASS_NAMES, tokenizer=tokenizer, token_bytes=spaced, notes=())
+    return TextTask(
+        **parts, domains=DOMAINS, class_names=CLASS_NAMES, tokenizer=tokenizer, token_bytes=spaced, notes=()
+    )
 
 
 def written(drawn: World, sequences: int, context: int, seed: int | list[int], name: str = "sequences") -> Part:

@@ -1,0 +1,354 @@
+"""The evidence of lesson 11b: what experts know of made-up languages in which every class is known.
+
+`python -m moe_lessons.experiments.claims` trains the model of lesson 11 on `corpus.languages` with five seeds at two
+lengths and writes the file of results, results/claims.json, that the lesson shows: fifteen minutes of computing, shared
+out among the cores. The lesson trains one model for a short while with the same functions.
+
+Letters: S sequences, L tokens each, k active experts, N experts, G groups (values of what is given).
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from moe_lessons import metrics
+from moe_lessons.corpus import ideal_reader, languages, text
+from moe_lessons.experiments import specialisation as sp
+from moe_lessons.model import LanguageModel, without_expert
+from moe_lessons.support.storage import write_atomically
+from moe_lessons.support.validation import refuse, whole_number
+from moe_lessons.variants import HashRouter
+
+SEEDS, LENGTHS = (0, 1, 2, 3, 4), (500, 1500)
+KINDS = (*(f"{steps} steps" for steps in LENGTHS), "untrained", "hash", "hash of the token before")
+ABOUT = tuple(languages.CLASS_NAMES)
+GIVEN = ("nothing", "token", "token and the one before")
+FUNCTION = languages.PARTS.index("determiner")  # parts of speech from here on are function words
+LEAST, DRAWS = 30, 6  # a group counts from so many sequences on; shuffles for the bias
+COUNT, SOME = 10, 200  # occurrences of each token that are compared, and the sequences they are taken from
+BANDS = {"the 10 most frequent": 10, "rank 11-40": 40, "rank 41-80": 80, "the rest": languages.FORMS}
+RESULTS = Path(__file__).parent / "results" / "claims.json"
+
+# --- information within groups ------------------------------------------------------------------------------------
+
+
+class Sample(NamedTuple):
+    """Tokens within which to ask what an expert tells: rows (R,) of the S · L tokens; group (R,) from 0 on; weight (G,)
+    of each group, in sum 1; shuffles (draws, R): whose label each gets in a null; coverage: the share of all tokens
+    whose group counts."""
+
+    rows: np.ndarray
+    group: np.ndarray
+    weight: np.ndarray
+    shuffles: np.ndarray
+    coverage: float
+
+
+def sample(given: np.ndarray, rng: int = 0, draws: int = DRAWS, least: int = LEAST) -> Sample:
+    """Return one occurrence of each value of `given` (S, L) from each sequence that holds it.
+
+    So no two tokens of a group are of one sequence, and dealing labels out anew within a group makes a fair null for
+    labels of every kind. Values that fewer than `least` sequences hold are left out. A group weighs as many tokens as
+    hold its value. Raises ValueError for `given` of another shape, draws below 1, or where no value is left.
+    """
+    whole_number("draws", draws, least=1, most=10**4)
+    if np.ndim(given) != 2 or not np.size(given):
+        raise refuse("given.shape", np.shape(given), "(S, L)")
+    chance = np.random.default_rng(rng)
+    rows = _one_a_sequence(given, chance)
+    values, group, held = np.unique(given.ravel()[rows], return_inverse=True, return_counts=True)
+    often = held >= least  # (values,)
+    if not often.any():
+        raise refuse("least", least, f"at most {held.max()}, the sequences that hold the commonest value")
+    rows, group = rows[often[group]], (often.cumsum() - 1)[group[often[group]]]
+    weight = np.bincount(np.searchsorted(values, given.ravel()))[often] / given.size  # (G,)
+    shuffles = [np.argsort(group + chance.random(len(group))) for _ in range(draws)]
+    return Sample(rows, group, weight / weight.sum(), np.stack(shuffles), float(weight.sum()))
+
+
+def _one_a_sequence(given: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+    """Return one place of the S · L, drawn at random, for each sequence and value that it holds; value after value."""
+    order = chance.permutation(given.size)  # (T,)
+    keys = given.ravel()[order] * len(given) + order // given.shape[1]
+    return order[np.unique(keys, return_index=True)[1]]
+
+
+def everything(shape: tuple[int, int], rng: int = 0, draws: int = DRAWS) -> Sample:
+    """Return all tokens (S, L) as one group; its null deals out whole sequences, place by place."""
+    rows = np.arange(shape[0] * shape[1]).reshape(shape)
+    chance = np.random.default_rng(rng)
+    shuffles = np.stack([rows[chance.permutation(shape[0])].ravel() for _ in range(draws)])
+    return Sample(rows.ravel(), np.zeros(rows.size, dtype=np.int64), np.ones(1), shuffles, 1.0)
+
+
+def told(chosen: np.ndarray, label: np.ndarray, within: Sample) -> dict[str, float]:
+    """Return what one of a token's experts tells of its label: bits, I(label; expert | group) with its bias; and
+    excess, what is above the mean of the shuffles. chosen: (S, L, k). label: (S, L)."""
+    expert = chosen.reshape(-1, chosen.shape[-1])[within.rows]  # (R, k)
+    label = label.ravel()[within.rows]  # (R,)
+    bits = _weighed(label, expert, within)
+    null = np.mean([_weighed(label[shuffle], expert, within) for shuffle in within.shuffles])
+    return {"bits": round(bits, 5), "excess": round(bits - float(null), 5)}
+
+
+def _weighed(label: np.ndarray, expert: np.ndarray, within: Sample) -> float:
+    """Return the weighted mean over groups of I(label; expert) in bits. label: (R,). expert: (R, k)."""
+    A, N, G = int(label.max()) + 1, int(expert.max()) + 1, len(within.weight)
+    cells = (within.group * A + label)[:, None] * N + expert  # (R, k)
+    n = np.bincount(cells.ravel(), minlength=G * A * N).reshape(G, A, N).astype(float)  # (G, A, N)
+    total = n.sum(axis=(1, 2))  # (G,)
+    parts = [_plogp(n.sum(axis=axes), total) for axes in (2, 1)] + [_plogp(n.reshape(G, -1), total)]
+    return float(within.weight @ (parts[0] + parts[1] - parts[2]))
+
+
+def _plogp(n: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return the entropy in bits of counts n (G, cells), (G,)."""
+    p = n / total[:, None]
+    return -(p * np.log2(p, where=p > 0, out=np.zeros_like(p))).sum(axis=1)
+
+
+# --- the text -----------------------------------------------------------------------------------------------------
+
+
+@cache
+def corpus() -> text.TextTask:
+    """Return the text, written once."""
+    return languages.prepare()
+
+
+def labels_of(part: text.Part) -> dict[str, np.ndarray]:
+    """Return the labels of routed tokens, (S, L) each: as `specialisation.labels_of`, the token before (−1 where there
+    is none), both as one number, and whether it is a function word."""
+    labels = sp.labels_of(part)
+    before = np.pad(labels["token"][:, :-1], ((0, 0), (1, 0)), constant_values=-1)  # (S, L)
+    both = (before + 1) * languages.FORMS + labels["token"]
+    return labels | {"before": before, "both": both, "function": (labels["part"] >= FUNCTION).astype(np.int64)}
+
+
+@cache
+def samples(part: text.Part) -> dict[str, Sample]:
+    """Return the sample of each of GIVEN."""
+    labels = labels_of(part)
+    found = (everything(labels["token"].shape), sample(labels["token"]), sample(labels["both"]))
+    return dict(zip(GIVEN, found, strict=True))
+
+
+def knowable(part: text.Part, reader: ideal_reader.Reading) -> dict[str, dict[str, dict[str, float]]]:
+    """Return for each class and each of GIVEN, in bits: how much of it is open, and how much of that an ideal reader of
+    all tokens up to here knows. reader: what she makes of the part's routed tokens."""
+    labels, found = labels_of(part), {}
+    for about in ABOUT:
+        doubt = metrics.entropy(reader.classes[about].clip(0, 1), base=2).ravel()  # (T,)
+        found[about] = {given: _open(labels[about], doubt, within) for given, within in samples(part).items()}
+    return found
+
+
+def _open(label: np.ndarray, doubt: np.ndarray, within: Sample) -> dict[str, float]:
+    """Return what is open of a label within a sample, and what a reader with `doubt` (T,) left knows of that."""
+    held = np.bincount(within.group)  # (G,)
+    left = within.weight @ (np.bincount(within.group, doubt[within.rows]) / held)
+    opened = left_open(label, within)
+    return {"open": round(opened, 5), "known": round(float(opened - left), 5)}
+
+
+def left_open(label: np.ndarray, within: Sample) -> float:
+    """Return how many bits of a label (S, L) are open where the group is known: H(label | group)."""
+    kept = label.ravel()[within.rows]  # (R,)
+    counts = _table(within.group, kept, len(within.weight)).astype(float)  # (G, labels)
+    return float(within.weight @ _plogp(counts, counts.sum(axis=1)))
+
+
+# --- experts per token --------------------------------------------------------------------------------------------
+
+
+def different(
+    first: np.ndarray, group: np.ndarray, count: int | None = COUNT, rng: int = 0, draws: int = 10
+) -> np.ndarray:
+    """Return how many different experts are the first choice of a group's tokens, (G,); mean over `draws`.
+
+    first, group: (T,), groups from 0 on. count: of each group so many occurrences, drawn at random; None: all of them.
+    nan where there are fewer. Raises ValueError for arrays of different length and a count below 1.
+    """
+    if np.shape(first) != np.shape(group) or np.ndim(first) != 1:
+        raise refuse("first.shape", np.shape(first), f"(T,), as that of group, {np.shape(group)}")
+    if count is not None:
+        whole_number("count", count, least=1, most=10**6)
+    chance, held = np.random.default_rng(rng), np.bincount(group)  # (G,)
+    start = held.cumsum() - held  # (G,)
+    seen = np.zeros((draws, len(held)))
+    for now in seen:
+        order = np.argsort(group + chance.random(len(group)))  # (T,), group after group, each in a random order
+        g = group[order]
+        kept = order if count is None else order[np.arange(len(g)) - start[g] < count]
+        now[:] = (_table(group[kept], first[kept], len(held)) > 0).sum(axis=1)
+    return np.where(held >= (count or 1), seen.mean(axis=0), np.nan)
+
+
+def _table(group: np.ndarray, first: np.ndarray, groups: int) -> np.ndarray:
+    """Return how often each value of `first` occurs in each group, (G, values)."""
+    N = int(first.max()) + 1
+    return np.bincount(group * N + first, minlength=groups * N).reshape(groups, N)
+
+
+def per_token(chosen: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Return how many different first choices a token has: for each band of frequency, and for each use of the tokens
+    that are function words in one place and not in another. chosen: (S, L, k).
+
+    all: over all its occurrences in SOME sequences. equal: in COUNT of them. null: as equal, with the choices of all
+    tokens dealt out anew.
+    """
+    first, token = chosen[:SOME, :, 0].astype(np.int64).ravel(), labels["token"][:SOME].ravel()  # (T,)
+    dealt = np.random.default_rng(0).permutation(first)
+    counts = {key: different(who, token) for key, who in (("equal", first), ("null", dealt))}
+    counts = {"all": different(first, token, None, draws=1), **counts}  # (V,) each
+    rank = np.argsort(np.argsort(-np.bincount(token, minlength=len(counts["all"])), kind="stable"))  # (V,)
+    bands = np.searchsorted(list(BANDS.values()), rank, side="right")  # (V,)
+    found = {name: {key: _mean(values[bands == i]) for key, values in counts.items()} for i, name in enumerate(BANDS)}
+    use = 2 * token + labels["function"][:SOME].ravel()  # (T,)
+    pairs = {key: _pairs(different(who, use)) for key, who in (("equal", first), ("null", dealt))}
+    for i, name in enumerate(("content word", "function word")):
+        found[f"the same token as {name}"] = {key: _mean(values[:, i]) for key, values in pairs.items()}
+    return found
+
+
+def _pairs(by_use: np.ndarray) -> np.ndarray:
+    """Return (tokens, 2), as content and as function word, of the tokens that have enough of both."""
+    pairs = np.append(by_use, np.full(len(by_use) % 2, np.nan)).reshape(-1, 2)
+    return pairs[~np.isnan(pairs).any(axis=1)]
+
+
+def _mean(values: np.ndarray) -> float:
+    return round(float(np.nanmean(values)), 3)
+
+
+# --- all seeds ----------------------------------------------------------------------------------------------------
+
+
+def trained(task: text.TextTask, seed: int, steps: int, **options: Any) -> LanguageModel:
+    """Return lesson 11's model after so many steps on a text; 0: as it begins."""
+    model = sp.build(len(task.token_bytes), seed=seed)
+    sp.to_the_end(sp.train_language_model(model, task, steps, **options))
+    return model
+
+
+def hashed(part: text.Part, seed: int, of: str) -> np.ndarray:
+    """Return what a hash router of the token, or of the one before, selects: (1, S, L, k), as one layer."""
+    ids = torch.from_numpy(np.ascontiguousarray(labels_of(part)[of] + 1))
+    return HashRouter(languages.FORMS + 1, 8, 2, seed)(ids).selected.numpy()[None]
+
+
+def measure(selected: np.ndarray, part: text.Part) -> list[dict[str, Any]]:
+    """Return for each layer what its experts tell of each class given each of GIVEN, and `per_token`.
+
+    selected: (layers, S, L, k).
+    """
+    labels, within = labels_of(part), samples(part)
+    return [
+        {about: {given: told(chosen, labels[about], within[given]) for given in GIVEN} for about in ABOUT}
+        | {"experts": per_token(chosen, labels)}
+        for chosen in selected
+    ]
+
+
+def layers_off(model: LanguageModel, part: text.Part) -> list[float]:
+    """Return by how much the loss rises, in nats, when all experts of a layer are off, for each layer."""
+    ids = sp.some_of(part, SOME).ids
+    whole, rises = sp.record(model, ids).loss.mean(), []
+    for layer in range(len(model.blocks)):
+        with ExitStack() as closed:
+            for expert in range(model.config.num_experts):
+                closed.enter_context(without_expert(model, layer, expert))
+            rises.append(sp.record(model, ids).loss.mean() - whole)
+    return _rounded(rises)
+
+
+def study(kind: str, seed: int, task: text.TextTask | None = None) -> dict[str, Any]:
+    """Return what is reported of a router. kind: one of KINDS. task: the text, if it is not `corpus`."""
+    task = task or corpus()
+    found: dict[str, Any] = {"kind": kind, "seed": seed}
+    if kind.startswith("hash"):
+        selected = hashed(task.report, seed, "before" if kind.endswith("before") else "token")
+        return found | {"layers": measure(selected, task.report)}
+    model = trained(task, seed, 0 if kind == "untrained" else int(kind.split()[0]), progress=False)
+    return found | reported(model, task.report)
+
+
+def reported(model: LanguageModel, part: text.Part) -> dict[str, Any]:
+    """Return all that is reported of a model on a part of the text."""
+    routes, N = sp.record(model, part.ids), model.config.num_experts
+    sequence = labels_of(part)["sequence"].ravel()
+    repeated = [metrics.consecutive_repetition(chosen[..., 0].ravel(), sequence, N) for chosen in routes.selected]
+    return {
+        "loss": round(float(routes.loss.mean()), 4),
+        "entropy": _rounded(routes.entropy.mean(axis=(1, 2))),
+        "max_violation": _rounded(metrics.max_violation(metrics.expert_load(c, N)) for c in routes.selected),
+        "repeated": _rounded(found.share for found in repeated),
+        "repeated_by_load": _rounded(found.independent for found in repeated),
+        "layers_off": layers_off(model, part),
+        "layers": measure(routes.selected, part),
+    }
+
+
+def _rounded(values: Iterable[Any]) -> list[float]:
+    """Return numbers with four decimals, for JSON."""
+    return [round(float(value), 4) for value in values]
+
+
+def load_results() -> dict[str, Any]:
+    """Return the results that ship with the course: settings, what can be known, one study for each kind and seed."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))
+
+
+def runs(results: dict[str, Any], kind: str, about: str, given: str, key: str = "excess") -> np.ndarray:
+    """Return a measure of `told` from the results, (seeds, layers). kind, about, given: as in KINDS, ABOUT, GIVEN."""
+    found = [[layer[about][given][key] for layer in s["layers"]] for s in results["studies"] if s["kind"] == kind]
+    return np.array(found)
+
+
+def shares(results: dict[str, Any], kind: str, about: str, given: str) -> np.ndarray:
+    """Return the excess of a kind of router as a share of what the tokens up to here give away, (seeds, layers)."""
+    return runs(results, kind, about, given) / results["knowable"][about][given]["known"]
+
+
+def save(found: list[dict[str, Any]], reader: ideal_reader.Reading, part: text.Part) -> None:
+    """Write the results file, one line a study."""
+    settings = {"seeds": SEEDS, "lengths": LENGTHS, "kinds": KINDS, "least": LEAST, "count": COUNT, "some": SOME}
+    coverage = {given: round(within.coverage, 3) for given, within in samples(part).items()}
+    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
+    head = {"settings": settings, "versions": versions, "best_loss": round(float(reader.loss.mean()), 4)}
+    head |= {"coverage": coverage, "knowable": knowable(part, reader)}
+    rows = ",\n".join(map(json.dumps, found))
+    write_atomically(RESULTS, f'{json.dumps(head)[:-1]}, "studies": [\n{rows}\n]}}\n'.encode())
+
+
+def _all() -> Iterator[tuple[str, int]]:
+    """Yield every kind and seed, the longest first."""
+    yield from product(sorted(KINDS, key=lambda kind: kind != f"{LENGTHS[-1]} steps"), SEEDS)
+
+
+def main() -> None:
+    """Run everything and write the results file."""
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(study, *which) for which in _all()]
+        found = [one.result() for one in waiting]
+        print(f"{len(found)} routers", file=sys.stderr)
+    part = corpus().report
+    ids = part.ids  # the last token is read too: its loss counts, its class does not
+    reader = ideal_reader.read(languages.world(), ids)
+    save(found, ideal_reader.Reading({name: p[:, :-1] for name, p in reader.classes.items()}, reader.loss), part)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""The evidence of lesson 11b: measures within groups on planted routes, experts per token, what ships."""
+
+import json
+
+import numpy as np
+import pytest
+
+from moe_lessons import metrics
+from moe_lessons.corpus import ideal_reader, languages
+from moe_lessons.experiments import claims
+from moe_lessons.experiments import specialisation as sp
+from moe_lessons.training import warmup_cosine
+
+CONTEXT, LAYERS = 24, 2
+
+
+@pytest.fixture(scope="module")
+def task():
+    return languages.prepare(train=64, selection=8, report=800, context=CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def labels(task):
+    return claims.labels_of(task.report)
+
+
+def planted(labels, kind):
+    """Return a selection (S, L, 1) of eight experts that follows the language, a token, or nothing."""
+    chance = np.random.default_rng(1)
+    follow = {
+        "language": labels["language"] + 2 * (labels["token"] % 4),
+        "token": labels["token"] % 8,
+        "before": (labels["before"] + 1) % 8,
+        "nothing": chance.integers(0, 8, labels["token"].shape),
+    }
+    return follow[kind][..., None]
+
+
+# --- within groups ------------------------------------------------------------------------------------------------
+
+
+def test_a_sample_holds_each_value_once_a_sequence_and_weighs_all_its_tokens(labels):
+    token = labels["token"]
+    within = claims.sample(token, least=50)
+    sequence, value = within.rows // token.shape[1], token.ravel()[within.rows]
+    assert len({*zip(sequence.tolist(), value.tolist(), strict=True)}) == len(within.rows)
+    kept = value[np.unique(within.group, return_index=True)[1]]  # (G,)
+    counts = np.bincount(token.ravel())
+    np.testing.assert_allclose(within.weight, counts[kept] / counts[kept].sum())
+    assert within.coverage == pytest.approx(counts[kept].sum() / token.size)
+    assert np.bincount(within.group).min() >= 50
+    assert (within.group[within.shuffles] == within.group).all()  # labels stay in their group
+    assert (within.shuffles != np.arange(len(within.rows))).mean() > 0.9
+
+
+def test_without_a_condition_it_is_the_mutual_information_and_whole_sequences_move(labels):
+    chosen, whole = planted(labels, "before"), claims.everything(labels["part"].shape, draws=20)
+    found = claims.told(chosen, labels["part"], whole)
+    part, expert, sequence = (a.ravel() for a in (labels["part"], chosen, labels["sequence"]))
+    bits = metrics.mutual_information(part, expert, base=2)
+    null = metrics.permutation_null(part, expert, sequence, draws=20, base=2)
+    assert found["bits"] == pytest.approx(bits, abs=1e-4)
+    assert found["excess"] == pytest.approx(metrics.excess(bits, null), abs=5e-3)
+
+
+def test_experts_that_follow_the_language_know_it_and_those_of_the_token_or_of_nothing_do_not(labels):
+    within = claims.sample(labels["token"])
+    excess = {k: claims.told(planted(labels, k), labels["language"], within)["excess"]
+              for k in ("language", "token", "nothing")}  # fmt: skip
+    open_bits = claims._open(labels["language"], np.zeros(labels["token"].size), within)["open"]
+    assert excess["language"] == pytest.approx(open_bits, abs=0.02)
+    assert excess["token"] == 0
+    assert abs(excess["nothing"]) < 0.01
+
+
+def test_what_follows_the_token_before_ends_where_that_is_given(labels):
+    chosen = planted(labels, "before")
+    alone = claims.told(chosen, labels["position"], claims.sample(labels["token"], least=10))
+    both = claims.told(chosen, labels["position"], claims.sample(labels["both"], least=10))
+    assert alone["excess"] > 0.1
+    assert both["bits"] == 0
+
+
+def test_the_bias_is_taken_off_also_for_labels_that_stay_the_same_in_a_sequence(task):
+    """Control: with every occurrence in place of one a sequence, a favourite of the sequence looks like knowledge."""
+    labels, chance = claims.labels_of(task.report), np.random.default_rng(2)
+    favourite = chance.integers(0, 8, (len(labels["token"]), 1, 1))
+    chosen = np.where(
+        chance.random((*labels["token"].shape, 1)) < 0.7, favourite, chance.integers(0, 8, favourite.shape)
+    )
+    topic = chance.permutation(labels["topic"][:, 0])[:, None] * np.ones_like(labels["topic"])  # of no sequence
+    fair = claims.told(chosen, topic, claims.sample(labels["token"]))["excess"]
+    token, topics, expert = labels["token"].ravel(), topic.ravel(), chosen.ravel()
+    order = np.argsort(token + chance.random(token.size))  # within each token, in any order
+    naive = [metrics.mutual_information(t, e, np.sort(token), base=2)
+             for t, e in ((topics[np.argsort(token, kind="stable")], expert[np.argsort(token, kind="stable")]),
+                          (topics[order], expert[np.argsort(token, kind="stable")]))]  # fmt: skip
+    assert abs(fair) < 0.01
+    assert naive[0] - naive[1] > 2 * abs(fair) + 0.005
+
+
+def test_what_can_be_known_lies_between_nothing_and_all(task):
+    reading = ideal_reader.read(languages.world(), task.report.ids[:, :-1])
+    found = claims.knowable(task.report, reading)
+    assert set(found) == set(claims.ABOUT)
+    for table in found.values():
+        opens = [table[given]["open"] for given in claims.GIVEN[:2]]
+        assert opens[0] > opens[1] > 0
+        for cell in table.values():
+            assert 0 < cell["known"] < cell["open"] + 1e-9
+
+
+# --- experts per token --------------------------------------------------------------------------------------------
+
+
+def test_many_occurrences_find_many_experts_and_equal_counts_do_not():
+    chance = np.random.default_rng(0)
+    group = np.repeat([0, 1, 2], [4000, 40, 5])
+    first = chance.integers(0, 8, group.size)
+    every = claims.different(first, group, None)
+    equal = claims.different(first, group, 10, draws=200)
+    expected = 8 * (1 - (7 / 8) ** 10)
+    assert every[0] == 8
+    assert every[2] <= 5
+    assert equal[0] == pytest.approx(expected, abs=0.3)
+    assert equal[1] == pytest.approx(expected, abs=0.6)
+    assert np.isnan(equal[2])
+    np.testing.assert_array_equal(claims.different(group % 8, group, 5), [1, 1, 1])
+
+
+def test_a_token_with_two_uses_is_counted_in_both(labels):
+    of_use = (2 * labels["function"] + labels["before"] % 2)[..., None]  # a function word has other experts
+    found = claims.per_token(of_use, labels)
+    assert found["the same token as content word"]["equal"] <= 2
+    assert found["the same token as function word"]["equal"] <= 2
+    assert found["the 10 most frequent"]["all"] > 2
+    assert found["the same token as content word"]["null"] > 2.5
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: claims.sample(np.zeros(4, dtype=int)), r"given.shape = \(4,\)"),
+        (lambda: claims.sample(np.zeros((4, 2), dtype=int), draws=0), "draws = 0"),
+        (lambda: claims.sample(np.zeros((4, 2), dtype=int), least=5), "least = 5: expected at most 4"),
+        (lambda: claims.different(np.zeros(3, dtype=int), np.zeros(4, dtype=int)), "first.shape"),
+        (lambda: claims.different(np.zeros(3, dtype=int), np.zeros(3, dtype=int), 0), "count = 0"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# --- a study, and what ships --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    whole = sp.build
+    sizes = {"context": CONTEXT, "layers": LAYERS, "d_model": 8, "heads": 2, "d_ff": 16}
+    monkeypatch.setattr(sp, "build", lambda V, kind="moe", seed=0: whole(V, kind, seed, **sizes))
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("kind", ["3 steps", *claims.KINDS[2:]])
+def test_a_study_holds_what_the_lesson_reports_and_fits_into_json(task, kind):
+    found = json.loads(json.dumps(claims.study(kind, 0, task)))
+    assert len(found["layers"]) == (1 if "hash" in kind else LAYERS)
+    assert set(found["layers"][0]) == {*claims.ABOUT, "experts"}
+    for about in claims.ABOUT:
+        told = found["layers"][0][about]
+        assert set(told) == set(claims.GIVEN)
+        assert kind != "hash" or told["token"] == {"bits": 0, "excess": 0}
+        assert kind != "hash of the token before" or abs(told[claims.GIVEN[2]]["excess"]) < 1e-9
+    if "hash" not in kind:
+        assert len(found["layers_off"]) == len(found["max_violation"]) == LAYERS
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return claims.load_results()
+
+
+def test_the_file_holds_every_router_once_and_says_how_it_was_made(shipped):
+    settings = shipped["settings"]
+    assert (settings["seeds"], settings["lengths"]) == (list(claims.SEEDS), list(claims.LENGTHS))
+    held = [(s["kind"], s["seed"]) for s in shipped["studies"]]
+    assert sorted(held) == sorted((kind, seed) for kind in claims.KINDS for seed in claims.SEEDS)
+    for kind in claims.KINDS:
+        L = 1 if "hash" in kind else 4
+        assert claims.runs(shipped, kind, "topic", "token").shape == (len(claims.SEEDS), L)
+        assert (claims.shares(shipped, kind, "topic", "token") < 1).all()
+
+
+def test_a_hash_of_the_token_knows_nothing_beyond_it(shipped):
+    for about in claims.ABOUT:
+        assert (claims.runs(shipped, "hash", about, "token") == 0).all()
+        assert (claims.runs(shipped, "hash of the token before", about, claims.GIVEN[2]) == 0).all()
+
+
+@pytest.mark.slow
+def test_a_fresh_short_run_is_consistent_with_the_file(shipped):
+    """The same text and untrained router give the same numbers; a few steps lead where the shipped training passed."""
+    part = languages.prepare(train=8, selection=8, report=claims.corpus().report.ids.shape[0]).report
+    np.testing.assert_array_equal(part.ids, claims.corpus().report.ids)
+    fresh = claims.study("untrained", 0)
+    (row,) = (s for s in shipped["studies"] if (s["kind"], s["seed"]) == ("untrained", 0))
+    assert fresh["loss"] == pytest.approx(row["loss"], abs=0.01)
+    for about in claims.ABOUT:
+        now, then = ([layer[about]["token"]["excess"] for layer in s["layers"]] for s in (fresh, row))
+        np.testing.assert_allclose(now, then, atol=0.01)
+    model = sp.build(languages.FORMS)
+    history = sp.train_language_model(model, claims.corpus(), 60, progress=False,
+                                      schedule=lambda step, _: warmup_cosine(step, claims.LENGTHS[0]))  # fmt: skip
+    (trained,) = (s for s in shipped["studies"] if (s["kind"], s["seed"]) == (f"{claims.LENGTHS[0]} steps", 0))
+    assert trained["loss"] + 0.3 < history.losses["task"][-1] < row["loss"] - 0.2

@@ -78,7 +78,8 @@ def _tables(lexicon: Lexicon, part_of: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Return how likely each whole word is in each topic and slot, each first piece (topics, slots, V both), and each
     second piece after a first (topics, slots, V, V). part_of: (slots,)."""
     together = np.zeros((len(TOPICS), len(PARTS), FORMS, FORMS + 1))  # the last column: no second piece
-    np.add.at(together, (slice(None), lexicon.part, lexicon.first, lexicon.second), lexicon.share)
+    for word, share in enumerate(lexicon.share.T):  # two words may be written alike
+        together[:, lexicon.part[word], lexicon.first[word], lexicon.second[word]] += share
     split = together[..., :FORMS].sum(axis=-1)  # (topics, parts, V)
     pair = together[..., :FORMS]
     after = np.divide(pair, split[..., None], out=np.zeros(pair.shape), where=split[..., None] > 0)

@@ -32,12 +32,13 @@ WHOLE = (64, 36, 36, 4, 2, 2)  # how many words of each part are one token; the 
 FLATNESS, FAVOUR = 3, 6.0  # a word's share falls as 1/(rank + FLATNESS), and in its own topic is FAVOUR times as large
 
 # Each slot of a sentence: its part of speech, and how likely which slot comes next.
-NORTH = (  # determiner (adjective) noun, verb, the same again, perhaps adposition and the same again, ending
+Grammar = tuple[tuple[str, dict[int, float]], ...]
+NORTH: Grammar = (  # determiner (adjective) noun, verb, the same again, perhaps adposition and the same again, ending
     ("determiner", {1: 0.5, 2: 0.5}), ("adjective", {2: 1}), ("noun", {3: 1}), ("verb", {4: 1}),
     ("determiner", {5: 0.5, 6: 0.5}), ("adjective", {6: 1}), ("noun", {7: 0.4, 11: 0.6}), ("adposition", {8: 1}),
     ("determiner", {9: 0.5, 10: 0.5}), ("adjective", {10: 1}), ("noun", {11: 1}), ("ending", {0: 1}),
 )  # fmt: skip
-SOUTH = (  # noun (adjective) determiner, the same again, perhaps the same again and adposition, verb, ending
+SOUTH: Grammar = (  # noun (adjective) determiner, the same again, perhaps the same again and adposition, verb, ending
     ("noun", {1: 0.5, 2: 0.5}), ("adjective", {2: 1}), ("determiner", {3: 1}), ("noun", {4: 0.5, 5: 0.5}),
     ("adjective", {5: 1}), ("determiner", {6: 0.4, 10: 0.6}), ("noun", {7: 0.5, 8: 0.5}), ("adjective", {8: 1}),
     ("determiner", {9: 1}), ("adposition", {10: 1}), ("verb", {11: 1}), ("ending", {0: 1}),
@@ -88,6 +89,12 @@ def world(seed: int = 0, favour: float = FAVOUR) -> World:
     for table, ranked in zip(token_of, (order, other), strict=True):
         table[ranked] = tokens
     return World(tuple(_lexicon(table, favour, rng) for table in token_of))
+
+
+def without_topics(drawn: World) -> World:
+    """Return the world as one sees it who knows of no topics: every word as frequent as it is on average."""
+    mean = [np.broadcast_to(lexicon.share.mean(axis=0), lexicon.share.shape) for lexicon in drawn.lexicons]
+    return World(tuple(lexicon._replace(share=share) for lexicon, share in zip(drawn.lexicons, mean, strict=True)))
 
 
 def _use() -> np.ndarray:

@@ -28,11 +28,15 @@ from moe_lessons.corpus import ideal_reader, languages, text
 from moe_lessons.experiments import specialisation as sp
 from moe_lessons.model import LanguageModel, without_expert
 from moe_lessons.support.storage import write_atomically
-from moe_lessons.support.validation import refuse, whole_number
+from moe_lessons.support.validation import one_of, refuse, whole_number
 from moe_lessons.variants import HashRouter
 
 SEEDS, LENGTHS = (0, 1, 2, 3, 4), (500, 1500)
-KINDS = (*(f"{steps} steps" for steps in LENGTHS), "untrained", "hash", "hash of the token before")
+TEXTS = {"usual": languages.FAVOUR, "strong topics": 40.0}  # how many times as often a topic uses words of its own
+KINDS = (
+    *(f"{steps} steps" for steps in LENGTHS), "untrained", "hash", "hash of the token before",
+    f"{LENGTHS[0]} steps, strong topics",
+)  # fmt: skip
 ABOUT = tuple(languages.CLASS_NAMES)
 GIVEN = ("nothing", "token", "token and the one before")
 FUNCTION = languages.PARTS.index("determiner")  # parts of speech from here on are function words
@@ -123,9 +127,14 @@ def _plogp(n: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 
 @cache
-def corpus() -> text.TextTask:
-    """Return the text, written once."""
-    return languages.prepare()
+def corpus(name: str = "usual") -> text.TextTask:
+    """Return a text, a key of TEXTS, written once."""
+    return languages.prepare(favour=TEXTS[one_of("name", name, TEXTS)])
+
+
+def text_of(kind: str) -> str:
+    """Return the name of the text that a kind of router is trained and measured on."""
+    return kind.partition(", ")[2] or "usual"
 
 
 def labels_of(part: text.Part) -> dict[str, np.ndarray]:
@@ -275,8 +284,8 @@ def layers_off(model: LanguageModel, part: text.Part) -> list[float]:
 
 
 def study(kind: str, seed: int, task: text.TextTask | None = None) -> dict[str, Any]:
-    """Return what is reported of a router. kind: one of KINDS. task: the text, if it is not `corpus`."""
-    task = task or corpus()
+    """Return what is reported of a router. kind: one of KINDS. task: the text, if it is not that of the kind."""
+    task = task or corpus(text_of(kind))
     found: dict[str, Any] = {"kind": kind, "seed": seed}
     if kind.startswith("hash"):
         selected = hashed(task.report, seed, "before" if kind.endswith("before") else "token")
@@ -319,16 +328,29 @@ def runs(results: dict[str, Any], kind: str, about: str, given: str, key: str = 
 
 def shares(results: dict[str, Any], kind: str, about: str, given: str) -> np.ndarray:
     """Return the excess of a kind of router as a share of what the tokens up to here give away, (seeds, layers)."""
-    return runs(results, kind, about, given) / results["knowable"][about][given]["known"]
+    return runs(results, kind, about, given) / results["texts"][text_of(kind)]["knowable"][about][given]["known"]
 
 
-def save(found: list[dict[str, Any]], reader: ideal_reader.Reading, part: text.Part) -> None:
+def told_of(name: str) -> dict[str, Any]:
+    """Return what an ideal reader makes of the report part of a text, a key of TEXTS: her loss in nats, what
+    knowing of topics saves her of it, and what is `knowable`."""
+    part, drawn = corpus(name).report, languages.world(favour=TEXTS[name])
+    reader = ideal_reader.read(drawn, part.ids)
+    routed = reader._replace(classes={about: p[:, :-1] for about, p in reader.classes.items()})
+    blind = ideal_reader.read(languages.without_topics(drawn), part.ids[:SOME])
+    return {
+        "best_loss": round(float(reader.loss.mean()), 4),
+        "topics_save": round(float((blind.loss - reader.loss[:SOME]).mean()), 4),
+        "coverage": {given: round(within.coverage, 3) for given, within in samples(part).items()},
+        "knowable": knowable(part, routed),
+    }
+
+
+def save(found: list[dict[str, Any]]) -> None:
     """Write the results file, one line a study."""
     settings = {"seeds": SEEDS, "lengths": LENGTHS, "kinds": KINDS, "least": LEAST, "count": COUNT, "some": SOME}
-    coverage = {given: round(within.coverage, 3) for given, within in samples(part).items()}
     versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
-    head = {"settings": settings, "versions": versions, "best_loss": round(float(reader.loss.mean()), 4)}
-    head |= {"coverage": coverage, "knowable": knowable(part, reader)}
+    head = {"settings": settings, "versions": versions, "texts": {name: told_of(name) for name in TEXTS}}
     rows = ",\n".join(map(json.dumps, found))
     write_atomically(RESULTS, f'{json.dumps(head)[:-1]}, "studies": [\n{rows}\n]}}\n'.encode())
 
@@ -344,10 +366,7 @@ def main() -> None:
         waiting = [pool.submit(study, *which) for which in _all()]
         found = [one.result() for one in waiting]
         print(f"{len(found)} routers", file=sys.stderr)
-    part = corpus().report
-    ids = part.ids  # the last token is read too: its loss counts, its class does not
-    reader = ideal_reader.read(languages.world(), ids)
-    save(found, ideal_reader.Reading({name: p[:, :-1] for name, p in reader.classes.items()}, reader.loss), part)
+    save(found)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_broken_control_a_reader_who_thinks_more_of_topics_is_too_sure(reading, 
 
 
 def test_another_world_cannot_have_written_it(part):
-    with pytest.raises(ValueError, match=r"ids = … \d+, \d+ …: expected text that this world can write"):
+    with pytest.raises(ValueError, match=r"ids = '… \d+, \d+ …': expected text that this world can write"):
         read(la.world(1), part.ids)
 
 

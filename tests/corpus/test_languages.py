@@ -113,6 +113,17 @@ def test_a_topic_favours_words_and_has_no_word_of_its_own(drawn):
         np.testing.assert_allclose(ratio[~content], 1)
 
 
+def test_without_topics_every_topic_is_the_mean_and_nothing_else_changes(drawn):
+    for seen, lexicon in zip(la.without_topics(drawn).lexicons, drawn.lexicons, strict=True):
+        assert np.ptp(seen.share, axis=0).max() == 0
+        np.testing.assert_allclose(seen.share.mean(axis=0), lexicon.share.mean(axis=0))
+        np.testing.assert_array_equal(seen.first, lexicon.first)
+    strong, alike = la.world(favour=40), la.world(favour=1)
+    np.testing.assert_array_equal(strong.lexicons[1].second, drawn.lexicons[1].second)
+    assert np.ptp(alike.lexicons[0].share, axis=0).max() < 1e-12
+    assert np.ptp(strong.lexicons[0].share, axis=0).sum() > np.ptp(drawn.lexicons[0].share, axis=0).sum()
+
+
 def test_parts_have_equally_many_sequences_of_each_domain(task):
     for name, size in zip(PARTS, (80, 16, 40), strict=True):
         part = getattr(task, name)

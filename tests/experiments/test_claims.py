@@ -163,7 +163,7 @@ def tiny(monkeypatch):
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("kind", ["3 steps", *claims.KINDS[2:]])
+@pytest.mark.parametrize("kind", ["3 steps", "3 steps, strong topics", *claims.KINDS[2:5]])
 def test_a_study_holds_what_the_lesson_reports_and_fits_into_json(task, kind):
     found = json.loads(json.dumps(claims.study(kind, 0, task)))
     assert len(found["layers"]) == (1 if "hash" in kind else LAYERS)
@@ -186,10 +186,12 @@ def test_the_file_holds_every_router_once_and_says_how_it_was_made(shipped):
     settings = shipped["settings"]
     assert (settings["seeds"], settings["lengths"]) == (list(claims.SEEDS), list(claims.LENGTHS))
     held = [(s["kind"], s["seed"]) for s in shipped["studies"]]
-    assert sorted(held) == sorted((kind, seed) for kind in claims.KINDS for seed in claims.SEEDS)
+    assert held == claims.routers()
+    assert len({*held}) == len(held) == 5 * len(claims.SEEDS) + len(claims.FEWER)
+    assert settings["kinds"] == list(claims.KINDS)
     for kind in claims.KINDS:
-        L = 1 if "hash" in kind else 4
-        assert claims.runs(shipped, kind, "topic", "token").shape == (len(claims.SEEDS), L)
+        seeds = len(claims.FEWER if "strong" in kind else claims.SEEDS)
+        assert claims.runs(shipped, kind, "topic", "token").shape == (seeds, 1 if "hash" in kind else 4)
         assert (claims.shares(shipped, kind, "topic", "token") < 1).all()
 
 
@@ -197,6 +199,22 @@ def test_a_hash_of_the_token_knows_nothing_beyond_it(shipped):
     for about in claims.ABOUT:
         assert (claims.runs(shipped, "hash", about, "token") == 0).all()
         assert (claims.runs(shipped, "hash of the token before", about, claims.GIVEN[2]) == 0).all()
+
+
+@pytest.mark.parametrize("name", claims.TEXTS)
+def test_what_ships_of_the_ideal_reader_is_what_she_reads(shipped, name):
+    ids = languages.prepare(train=8, selection=8, report=64, favour=claims.TEXTS[name]).report.ids
+    drawn, told = languages.world(favour=claims.TEXTS[name]), shipped["texts"][name]
+    loss, blind = (ideal_reader.read(w, ids).loss.mean() for w in (drawn, languages.without_topics(drawn)))
+    assert loss == pytest.approx(told["best_loss"], abs=0.05)
+    assert blind - loss == pytest.approx(told["topics_save"], abs=0.04)
+    assert min(s["loss"] for s in shipped["studies"] if "loss" in s and claims.text_of(s["kind"]) == name) > loss
+
+
+def test_a_kind_names_its_text():
+    assert [claims.text_of(kind) for kind in claims.KINDS] == ["usual"] * 5 + ["strong topics"]
+    with pytest.raises(ValueError, match="name = 'weak topics'"):
+        claims.corpus("weak topics")
 
 
 @pytest.mark.slow

@@ -150,17 +150,17 @@ for about in ("language", "topic"):
     bits = [claims.told(c, labels[about], within)["excess"] for c in chosen]
     print(about, "yours:", np.round(np.array(bits) / usual["knowable"][about]["token"]["known"], 3))
 assert (share("language").max(axis=1) > 0.5).all()
-assert 0.1 < share("topic").mean(axis=0).max() < 0.15
+assert 0.09 < share("topic").mean(axis=0).max() < 0.11
 assert share("topic", SHORT).mean(axis=0).max() < share("topic").mean(axis=0).max()
 for kind in (SHORT, LONG):
     for about in ("language", "topic"):
         other = max(share(about, "untrained").max(), share(about, BLIND).max())
         assert share(about, kind).max(axis=1).min() > other
-    assert (share("language", kind) > 3 * share("topic", kind)).all()
+    assert (share("language", kind).max(axis=1) > 4 * share("topic", kind).max(axis=1)).all()
 
 # %% [markdown]
 # One model, one measure, two answers: of what can be known of the *language*, the experts tell more than half; of the
-# *topic*, about an eighth, and at 500 steps less. That holds in every seed and at both lengths. Both are above the untrained
+# *topic*, about a tenth, and after 500 steps less. That holds in every seed and at both lengths. Both are above the untrained
 # router and above a blind hash of the token before.
 #
 # Is it that experts cannot have subjects? Or do subjects not pay? Knowing the topic saves the ideal reader little. So
@@ -216,8 +216,9 @@ assert ratio["part"] > 3
 
 # %% [markdown]
 # Pieces do go elsewhere: but a rule that looks one token back and understands nothing separates them better than the
-# trained experts. Positions they tell better than it, parts of speech three times as well. Given the token before as
-# well, the blind hash tells nothing. The experts still do, of all classes: that comes from further back.
+# trained experts, in every seed and at both lengths. Positions they tell better than it, parts of speech three times as
+# well. Given the token before as well, the blind hash tells nothing. The experts still do, of all classes: that comes from
+# further back.
 #
 # ## Layer by layer
 #
@@ -228,16 +229,19 @@ assert ratio["part"] > 3
 my_layers = ...  # two numbers from 1 to 4: [part of speech, topic]
 
 # %%
-peak = {about: share(about).mean(axis=0).argmax() + 1 for about in claims.ABOUT}
-compare(my_layers, [peak["part"], peak["topic"]])
-for about in claims.ABOUT:
-    for kind in (SHORT, LONG):
-        print(f"{about:<9} {kind:<11} most in layer, seed by seed:", *share(about, kind).argmax(axis=1) + 1)
+peak = {about: share(about).mean(axis=0).argmax() + 1 for about in ("part", "topic")}
+compare(my_layers, list(peak.values()))
+for kind in (SHORT, LONG):
+    layers = {about: share(about, kind).argmax(axis=1) + 1 for about in claims.ABOUT}  # (seeds,) each
+    print(f"{kind}, most in layer, seed by seed:", {about: found.tolist() for about, found in layers.items()})
+    later = layers["topic"] - layers["part"]  # (seeds,)
+    print(f"   topic later than part in {(later > 0).sum()} seeds, earlier in {(later < 0).sum()}")
+    assert (later > 0).sum() <= 2
+    assert (later < 0).sum() >= 1
 off = np.array([s["layers_off"] for s in studies if s["kind"] == LONG])  # (seeds, layers)
 print("loss rises without all experts of a layer, nats:", off.mean(axis=0).round(2))
-assert all((share(about).argmax(axis=1) >= 2).all() for about in claims.ABOUT)
 assert all((share(about, kind).argmin(axis=1) == 0).all() for about in claims.ABOUT for kind in (SHORT, LONG))
-assert (off[:, 0] > 10 * off[:, 1:].max(axis=1)).all()
+assert (off[:, 0] > 5 * off[:, 1:].max(axis=1)).all()
 
 # %% [markdown]
 # **Question for the picture:** which class is told most in a middle layer? Given the token before as well, what is left
@@ -257,10 +261,10 @@ def picture(about, given):
 Live(picture, about=choice("class", list(claims.ABOUT), "part"), given=choice("beyond", GIVENS, "token"))
 
 # %% [markdown]
-# You should see that the long training tells most of every class late, in layer 3 or 4, grammar and topics alike; that
-# after 500 steps a middle layer may lead; and that the hash falls to 0 with the token before. So here depth does not
-# separate grammar from topics. It separates the token from its context: the first layer tells least of every class, and is
-# the one that the model cannot do without.
+# You should see that in every class the first layer tells least, at both lengths, and that the hash falls to 0 with the
+# token before. Which of the other layers tells most changes with the seed, for grammar as for topics: here no order of
+# the two shows. What depth separates is the token from its context. And the layer that tells least is the one that the
+# model cannot do without.
 #
 # ## Frequent and rare tokens
 #
@@ -293,13 +297,16 @@ for use, values in zip(("a content word", "a function word"), uses, strict=True)
     print(f"ten of the same token as {use:<16}", values.mean(axis=0).round(2))
 print("as a function word fewer: seeds, layer by layer", (uses[1] < uses[0]).sum(axis=0))
 assert 0.9 < ratios[1] < 1.1
+assert all((experts(name, "equal") < 0.6 * experts(name, "null")).all() for name in bands)
+assert ((uses[1] < uses[0])[:, 1:]).all()
+assert experts(rare, "equal")[:, 0].max() < 1.5
 assert ratios[0] > 1.2
 
 # %% [markdown]
 # The more often a token occurs, the more experts it meets: that is counting. In ten occurrences of each, rare tokens meet
-# as many as frequent ones, half of what chance would give; in the first layer hardly more than one. Right is: no
-# spread of rare words. The other half is partly so: from layer 2 on, the *same token* meets fewer experts where it is a
-# function word. (Why, we did not test.)
+# as many as frequent ones, less than half of what chance would give; in the first layer hardly more than one. Right is: rare
+# words are not spread. The other half is partly so: from layer 2 on, in every seed, the *same token* meets fewer experts
+# where it is a function word. (Why, we did not test.)
 #
 # ## The claims, and what supports them
 #
@@ -310,6 +317,7 @@ for kind in (SHORT, LONG, "untrained"):
     for key in ("entropy", "repeated", "repeated_by_load"):
         values = np.array([s[key] for s in studies if s["kind"] == kind])  # (seeds, layers)
         print(f"{kind:<11} {key:<17}", *(f"{v.mean():>7.2f} ({v.min():.2f} to {v.max():.2f})" for v in values.T))
+        assert kind != SHORT or key != "entropy" or (values.argmin(axis=1) == 0).all()
 
 # %% [markdown]
 # | claim | here and in lesson 11 | published |
@@ -318,10 +326,10 @@ for kind in (SHORT, LONG, "untrained"):
 # | experts have languages | yes, more than half of what can be known | none in ST-MoE's multilingual model (Zoph et al. 2022, arXiv:2202.08906); some in OpenMoE, explained by tokens |
 # | experts follow tokens and syntax | tokens, most of all in the first layer; parts of speech beyond the token, later | Mixtral; OpenMoE, tokens very strongly; ST-MoE's encoder, not its decoder |
 # | first and last tokens, pieces go elsewhere | positions yes; pieces less than a blind hash separates them | for some positions in OpenMoE; of pieces we know of none |
-# | syntax early, subjects late | no: all that takes context is told late | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer; Bandarkar et al. (2025, arXiv:2510.04694): languages apart in early and late layers, domains in the middle |
+# | syntax early, subjects late | no order in five seeds: all that takes context is told after the first layer | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer; Bandarkar et al. (2025, arXiv:2510.04694): languages apart in early and late layers, domains in the middle |
 # | function words to few, rare words to many experts | rare words no; function words a little fewer | no source found |
-# | later layers are decisive | after 1,500 steps hardly any order; after 500 the first is the sharpest | one kind of token in ST-MoE's encoder; not its decoder |
-# | neighbours share experts | no: less than the loads alone explain; on real text yes, but untrained routers do it too (11) | Mixtral: in middle and last layers, hardly in the first |
+# | later layers are decisive | after 500 steps the first is the sharpest, after 1,500 there is no order | one kind of token in ST-MoE's encoder; not its decoder |
+# | neighbours share experts | no more than uneven loads explain, in the first layer less; on real text yes, but untrained routers do it too (11) | Mixtral: in middle and last layers, hardly in the first |
 # | routing is fixed early | half after a tenth (11) | OpenMoE; OLMoE, about 60 % after 1 % |
 #
 # ## Recap
@@ -330,8 +338,8 @@ for kind in (SHORT, LONG, "untrained"):
 # 2. Beyond the token is not yet understanding: a blind hash of the token before tells something of every class. Put it
 #    beside your experts, or give the token before as well.
 # 3. A frequent token meets more experts because it occurs more often. Draw equally many occurrences of each.
-# 4. Here experts know the language well, parts of speech and positions in part, topics and pieces little; what takes
-#    context is told late; rare words are not spread. Published models disagree with each other on most of it.
+# 4. Here experts know the language well, parts of speech and positions in part, topics and pieces little: what serves the
+#    task in this text. Rare words are not spread. Published models disagree with each other on most of it.
 #
 # **What this lesson cannot tell you:** what large models do with real languages. Ours has four layers; its two languages
 # share all their tokens, which real ones do not; and its topics differ in word counts alone. Nor what an expert computes:

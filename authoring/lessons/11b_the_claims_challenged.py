@@ -56,8 +56,7 @@ for row in (2, 7):
     print(f"{task.domains[part.domain[row]]}: {sentence(row)}\n")
 
 # %% [markdown]
-# Both languages use the same 144 tokens. Take one that is a noun of the north: in the south it may be a verb, or close the
-# sentence. Each document has one of four topics. A topic has no words of its own: it uses some words six times as often.
+# Both languages use the same 144 tokens, each in another way. Each document has one of four topics. A topic has no words of its own: it uses some words six times as often.
 #
 # **Predict.** The language is one bit. You see a single token, without its neighbours. How many bits of the language
 # does it give away?
@@ -79,9 +78,10 @@ assert claims.left_open(labels["language"], within) > 0.95
 # %% [markdown]
 # A token says next to nothing of its language, and can be several parts of speech. What tells then? The tokens before it.
 #
-# **How much can be known?** (`part` is the part of speech.) An **ideal reader** knows both grammars and every word, and applies Bayes' rule from token to
-# token. Of any class she knows as much as the tokens up to here give away. No model knows more. (Each
-# token counts once in a document: so all are independent.)
+# **How much can be known?** An **ideal reader** knows both grammars and every word, and applies Bayes' rule from token to
+# token. Of any class she knows as much as the tokens up to here give away. No model knows more. (`part` is the part of
+# speech; `position` the first token of a sentence, the last, or inside; `piece` a whole word, the first piece of one or
+# the second. All occurrences of a token are taken from different documents, so that they are independent.)
 
 # %%
 results = claims.load_results()
@@ -149,7 +149,7 @@ chosen = sp.record(model, part.ids).selected  # (layers, S, L, k)
 for about in ("language", "topic"):
     bits = [claims.told(c, labels[about], within)["excess"] for c in chosen]
     print(about, "yours:", np.round(np.array(bits) / usual["knowable"][about]["token"]["known"], 3))
-assert (share("language").max(axis=1) > 0.5).all()
+assert all((share("language", kind).max(axis=1) > 0.5).all() for kind in (SHORT, LONG))
 assert 0.09 < share("topic").mean(axis=0).max() < 0.11
 assert share("topic", SHORT).mean(axis=0).max() < share("topic").mean(axis=0).max()
 for kind in (SHORT, LONG):
@@ -160,14 +160,14 @@ for kind in (SHORT, LONG):
 
 # %% [markdown]
 # One model, one measure, two answers: of what can be known of the *language*, the experts tell more than half; of the
-# *topic*, about a tenth, and after 500 steps less. That holds in every seed and at both lengths. Both are above the untrained
-# router and above a blind hash of the token before.
+# *topic*, about a tenth, and after 500 steps less. In every seed, at both lengths, the first share is more than four times
+# the second. In their best layer both are above the untrained router and a blind hash of the token before.
 #
 # Is it that experts cannot have subjects? Or do subjects not pay? Knowing the topic saves the ideal reader little. So
 # we changed the text and nothing else: a topic now uses its words 40 times as often, and knowing it saves about three
-# times as much.
+# times as much. (Three seeds, 500 steps.)
 #
-# **Predict.** After 500 steps: how many times the share of the usual topics do the experts tell of the strong ones?
+# **Predict.** How many times the share of the usual topics, after as many steps, do the experts tell of the strong ones?
 
 # %% name="predict-strong" tags=["predict"]
 my_factor = ...  # a number; 1: the same share
@@ -188,7 +188,7 @@ assert 2.5 < strong["topics_save"] / usual["topics_save"] < 3.2
 # experts have no subjects. They tell what serves the model's task in its text, and what they have of one class they do
 # not have of another. (Strong topics also show sooner: this run does not tell "pays more" from "is seen more easily".)
 #
-# ## Ends of sentences, pieces of words and pieces of words
+# ## Ends of sentences, pieces of words
 #
 # The first token of a sentence follows an ending, the second piece of a word its first. So a router that looks at the
 # token before, and understands nothing, tells something of both. The blind hash does just that.
@@ -215,22 +215,23 @@ for kind in (SHORT, LONG):
 assert ratio["part"] > 3
 
 # %% [markdown]
-# Pieces do go elsewhere: but a rule that looks one token back and understands nothing separates them better than the
+# Pieces do go elsewhere. But a rule that looks one token back and understands nothing separates them better than the
 # trained experts, in every seed and at both lengths. Positions they tell better than it, parts of speech three times as
-# well. Given the token before as well, the blind hash tells nothing. The experts still do, of all classes: that comes from
+# well after 1,500 steps. Given the token before as well, the blind hash tells nothing. The experts still do, of all classes: that comes from
 # further back.
 #
 # ## Layer by layer
 #
-# **Predict.** "Early layers know grammar, late layers topics." Of the four layers, in which are parts of speech told most,
-# and in which topics, after 1,500 steps?
+# Of topics the table above told most in the last layers. "Early layers know grammar, late layers topics" would have parts of
+# speech told in the first ones.
+#
+# **Predict.** In which of the four layers are they told most, after 1,500 steps?
 
 # %% name="predict-layers" tags=["predict"]
-my_layers = ...  # two numbers from 1 to 4: [part of speech, topic]
+my_layer = ...  # 1, 2, 3 or 4
 
 # %%
-peak = {about: share(about).mean(axis=0).argmax() + 1 for about in ("part", "topic")}
-compare(my_layers, list(peak.values()))
+compare(my_layer, share("part").mean(axis=0).argmax() + 1)
 for kind in (SHORT, LONG):
     layers = {about: share(about, kind).argmax(axis=1) + 1 for about in claims.ABOUT}  # (seeds,) each
     print(f"{kind}, most in layer, seed by seed:", {about: found.tolist() for about, found in layers.items()})
@@ -269,8 +270,8 @@ Live(picture, about=choice("class", list(claims.ABOUT), "part"), given=choice("b
 # ## Frequent and rare tokens
 #
 # > **Myth: "function words go to few experts, rare words are spread over many."** Count for each token how many different
-# > experts are its first choice. Our tokens let us ask twice: by frequency, and by use, as most of the frequent ones are
-# > function words in one language and other words in the other.
+# > experts are its first choice. This text lets us ask twice: by frequency, and by use, for the tokens that are
+# > often a function word and often another word.
 #
 # **Predict.** In layer 2: divide the mean number of the 10 most frequent tokens by that of the 64 rarest. First over all
 # occurrences in 200 documents, then over ten occurrences of each token.
@@ -292,21 +293,22 @@ for count, words in (("all", "all"), ("equal", "ten of each"), ("null", "ten of 
     print(words)
     for name in bands:
         print(f"   {name:<22}", *(f"{v.mean():>6.2f} ({v.min():.2f} to {v.max():.2f})" for v in experts(name, count).T))
-uses = [experts(f"the same token as {use}", "equal") for use in ("content word", "function word")]  # (seeds, layers)
-for use, values in zip(("a content word", "a function word"), uses, strict=True):
-    print(f"ten of the same token as {use:<16}", values.mean(axis=0).round(2))
+USES = [f"the same token as {use}" for use in ("content word", "function word")]
+uses = [experts(use, "equal") for use in USES]  # (seeds, layers) each
+for use, values in zip(USES, uses, strict=True):
+    print(f"ten of {use:<31}", values.mean(axis=0).round(2))
 print("as a function word fewer: seeds, layer by layer", (uses[1] < uses[0]).sum(axis=0))
-assert 0.9 < ratios[1] < 1.1
+assert np.abs((experts(frequent, "equal") / experts(rare, "equal")).mean(axis=0)[1:] - 1).max() < 0.1
 assert all((experts(name, "equal") < 0.6 * experts(name, "null")).all() for name in bands)
-assert ((uses[1] < uses[0])[:, 1:]).all()
+assert all((experts(USES[1], "equal", kind) < experts(USES[0], "equal", kind))[:, 1:].all() for kind in (SHORT, LONG))
 assert experts(rare, "equal")[:, 0].max() < 1.5
 assert ratios[0] > 1.2
 
 # %% [markdown]
-# The more often a token occurs, the more experts it meets: that is counting. In ten occurrences of each, rare tokens meet
-# as many as frequent ones, less than half of what chance would give; in the first layer hardly more than one. Right is: rare
-# words are not spread. The other half is partly so: from layer 2 on, in every seed, the *same token* meets fewer experts
-# where it is a function word. (Why, we did not test.)
+# The more often a token occurs, the more experts it meets: that is counting. In ten occurrences of each, from layer 2 on,
+# rare tokens meet as many as frequent ones, half of what chance would give or less; in the first layer hardly more than one.
+# Right is: rare words are not spread. The other half is partly so: from layer 2 on, in every seed and at both lengths, the
+# *same token* meets fewer experts where it is a function word. (Why, we did not test.)
 #
 # ## The claims, and what supports them
 #
@@ -340,6 +342,8 @@ for kind in (SHORT, LONG, "untrained"):
 # 3. A frequent token meets more experts because it occurs more often. Draw equally many occurrences of each.
 # 4. Here experts know the language well, parts of speech and positions in part, topics and pieces little: what serves the
 #    task in this text. Rare words are not spread. Published models disagree with each other on most of it.
+#
+# Nothing was tuned on these seeds: the learning rate is lesson 11's.
 #
 # **What this lesson cannot tell you:** what large models do with real languages. Ours has four layers; its two languages
 # share all their tokens, which real ones do not; and its topics differ in word counts alone. Nor what an expert computes:

@@ -323,7 +323,7 @@ def load_results() -> dict[str, Any]:
 def runs(results: dict[str, Any], kind: str, about: str, given: str, key: str = "excess") -> np.ndarray:
     """Return a measure of `told` from the results, (seeds, layers). kind, about, given: as in KINDS, ABOUT, GIVEN."""
     found = [[layer[about][given][key] for layer in s["layers"]] for s in results["studies"] if s["kind"] == kind]
-    return np.array(found)
+    return np.array(found) + 0.0  # no −0
 
 
 def shares(results: dict[str, Any], kind: str, about: str, given: str) -> np.ndarray:

@@ -25,6 +25,7 @@ import torch
 from moe_lessons import metrics
 from moe_lessons.corpus import ideal_reader, languages, text
 from moe_lessons.experiments import specialisation as sp
+from moe_lessons.experiments.core import to_the_end
 from moe_lessons.model import LanguageModel, without_expert
 from moe_lessons.support.storage import write_atomically
 from moe_lessons.support.validation import one_of, refuse, whole_number
@@ -248,7 +249,7 @@ def _mean(values: np.ndarray) -> float:
 def trained(task: text.TextTask, seed: int, steps: int, **options: Any) -> LanguageModel:
     """Return lesson 11's model after so many steps on a text; 0: as it begins."""
     model = sp.build(len(task.token_bytes), seed=seed)
-    sp.to_the_end(sp.train_language_model(model, task, steps, **options))
+    to_the_end(sp.train_language_model(model, task, steps, **options))
     return model
 
 

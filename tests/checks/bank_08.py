@@ -4,6 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.special import log_softmax, logsumexp, softmax
+from scipy.stats import sem
 
 # --- 8.1 ----------------------------------------------------------------------------------------------------------
 
@@ -182,15 +183,65 @@ def by_differences(W, x, domain, lr, z_loss_coef):
     return W - lr * g
 
 
-# --- 8.3, 8.4, 8.5 ------------------------------------------------------------------------------------------------
-
-NAMED = {"router 1": 10, "router 2": 0, "router 3": 0.02}
+# --- 8.3 ----------------------------------------------------------------------------------------------------------
 
 
-def coefficients(**changes):
-    """The right answer with some entries changed; router_1 stands for the key "router 1"."""
-    named = {key.replace("router_", "router "): value for key, value in changes.items()}
-    return {**NAMED, "z_loss_coef": 0.02, **named}
+def comparison(rates=None, spread=None, of=lambda choosing, fresh: fresh, change=lambda d: d):
+    """A comparison with arm 0: rates(choosing, fresh) (arms,), the errors `of` them, a spread of (found, d)."""
+    rates = rates or (lambda choosing, fresh: choosing.mean(axis=2).argmin(axis=1))
+    spread = spread or (lambda found, d: d.std(axis=1, ddof=1) / d.shape[1] ** 0.5)
+
+    def compared(choosing, fresh):
+        reported = of(choosing, fresh)
+        found = np.stack([errors[rate] for errors, rate in zip(reported, rates(choosing, fresh), strict=True)])
+        d = change(found - found[0])
+        return d.mean(axis=1), spread(found, d)
+
+    return compared
+
+
+def arm_by_arm(choosing, fresh):
+    rows = []
+    for known, new in zip(choosing.tolist(), fresh.tolist(), strict=True):
+        means = [sum(errors) / len(errors) for errors in known]
+        rows.append(new[means.index(min(means))])
+    pairs = [[e - e_0 for e, e_0 in zip(row, rows[0], strict=True)] for row in rows]
+    n = len(rows[0])
+    means = [sum(d) / n for d in pairs]
+    squares = [sum((v - m) ** 2 for v in d) / (n - 1) for d, m in zip(pairs, means, strict=True)]
+    return means, [(square / n) ** 0.5 for square in squares]
+
+
+def by_sem(choosing, fresh):
+    rate = np.argmin(np.mean(choosing, axis=-1), axis=-1)
+    found = np.take_along_axis(fresh, rate[:, None, None], axis=1)[:, 0]
+    d = found - found[:1]
+    return np.stack([d.mean(-1), sem(d, axis=-1)])
+
+
+def in_tensors(choosing, fresh):
+    rate = torch.tensor(choosing).mean(dim=2).argmin(dim=1)
+    found = torch.tensor(fresh)[torch.arange(len(rate)), rate]
+    d = found - found[0]
+    return d.mean(dim=1), d.std(dim=1) / d.shape[1] ** 0.5
+
+
+def mean_alone(change):
+    """The mean difference changed: change(found (arms, seeds)) -> (arms,)."""
+
+    def compared(choosing, fresh):
+        found = fresh[np.arange(len(fresh)), choosing.mean(axis=2).argmin(axis=1)]
+        return change(found), comparison()(choosing, fresh)[1]
+
+    return compared
+
+
+def every_seed_its_own(choosing, fresh):
+    found = fresh.min(axis=1)
+    return (found - found[0]).mean(axis=1), comparison()(choosing, fresh)[1]
+
+
+# --- 8.4 ----------------------------------------------------------------------------------------------------------
 
 
 def nearest_mean(means):
@@ -200,8 +251,70 @@ def nearest_mean(means):
 RAY = [[2.0, 0.0], [7.0, 0.0]]
 
 
-def settings(**changes):
-    return {"gate": "topk_softmax", "top_k": 2, "lr": 0.015, "steps": 250, **changes}
+# --- 8.5 ----------------------------------------------------------------------------------------------------------
+
+
+def counted(order, rivals=None, left=lambda t, first, other, gone: t[~gone, first].sum() < t[~gone, other].sum()):
+    """Counts of entries, taken away in order(x, t, first, other), for each of the rivals, until the winner loses."""
+
+    def counts(x, W_g):
+        found = []
+        for token in x:
+            t = token[:, None] * W_g  # (d, N)
+            ranked = t.sum(axis=0).argsort()[::-1]
+            first = ranked[0]
+            best = [len(token) + 1]
+            for other in ranked[1:] if rivals is None else ranked[1 : 1 + rivals]:
+                gone = np.zeros(len(token), dtype=bool)
+                for m, a in enumerate(order(token, t, first, other)[:-1]):
+                    gone[a] = True
+                    if left(t, first, other, gone):
+                        best.append(m + 1)
+                        break
+            found.append(min(best) if min(best) <= len(token) else -1)
+        return np.array(found)
+
+    return counts
+
+
+def by_lead(x, t, first, other):
+    return np.argsort(t[:, other] - t[:, first])
+
+
+def at_once(x, W_g):
+    t = x[:, :, None] * W_g  # (T, d, N)
+    first = t.sum(axis=1).argmax(axis=1)
+    lead = np.take_along_axis(t, first[:, None, None], axis=2) - t  # (T, d, N)
+    rest = lead.sum(axis=1, keepdims=True) - np.cumsum(-np.sort(-lead, axis=1), axis=1)
+    below = rest < -1e-12
+    m = np.where(below.any(axis=1), below.argmax(axis=1) + 1, 10**6)  # (T, N)
+    m[np.arange(len(x)), first] = 10**6
+    return [int(best) if best < 10**6 else -1 for best in m.min(axis=1)]
+
+
+def entries_in_tensors(x, W_g):
+    lead = torch.tensor(x)[:, :, None] * torch.tensor(W_g)
+    first = lead.sum(1).argmax(1)
+    lead = lead[torch.arange(len(x)), :, first][..., None] - lead  # (T, d, N)
+    rest = lead.sum(1, keepdim=True) - lead.sort(1, descending=True).values.cumsum(1)
+    alive = (rest >= -1e-12).int().cumprod(1).sum(1) + 1  # (T, N): until it is below 0 for the first time
+    alive[torch.arange(len(x)), first] = 99
+    best = alive.min(1).values
+    return torch.where(best > x.shape[1], -1, best)
+
+
+def moved(step):
+    return lambda x, W_g: (right := counted(by_lead)(x, W_g)) + step * (right > 0)
+
+
+def hopeless(number):
+    return lambda x, W_g: [number(x, W_g) if c < 0 else c for c in counted(by_lead)(x, W_g).tolist()]
+
+
+def that_speak_for_it(x, W_g):
+    t = x[:, :, None] * W_g
+    ranked = t.sum(axis=1).argsort(axis=1)
+    return np.array([(m[:, r[-1]] > m[:, r[-2]]).sum() for m, r in zip(t, ranked, strict=True)])
 
 
 WRONG = {
@@ -277,18 +390,33 @@ WRONG = {
         "pushed away": total(lambda h, domain: -F.cross_entropy(h, domain)),
     },
     "8.3": {
-        "router 1: 0": coefficients(router_1=0),
-        "router 1: 0.02": coefficients(router_1=0.02),
-        "router 2: 0.02": coefficients(router_2=0.02, router_3=0),
-        "router 2: 10": coefficients(router_2=10),
-        "router 3: 0": coefficients(router_3=0),
-        "router 3: 10": coefficients(router_3=10),
-        "no z-loss": coefficients(z_loss_coef=0),
-        "published value": coefficients(z_loss_coef=1e-3),
-        "too small": coefficients(z_loss_coef=1e-4),
-        "too large": coefficients(z_loss_coef=1.0),
-        "far too large": coefficients(z_loss_coef=10),
-        "negative": coefficients(z_loss_coef=-0.02),
+        "chosen on the fresh seeds": comparison(lambda choosing, fresh: fresh.mean(axis=2).argmin(axis=1)),
+        "chosen on all seeds": comparison(
+            lambda choosing, fresh: np.concatenate([choosing, fresh], axis=2).mean(axis=2).argmin(axis=1)
+        ),
+        "reported on the choosing seeds": comparison(of=lambda choosing, fresh: choosing),
+        "the baseline's rate for all": comparison(
+            lambda choosing, fresh: [choosing[0].mean(axis=1).argmin()] * len(choosing)
+        ),
+        "one rate for all": comparison(lambda choosing, fresh: [choosing.mean(axis=(0, 2)).argmin()] * len(choosing)),
+        "one rate for all (2)": comparison(lambda choosing, fresh: [0] * len(choosing)),
+        "best single run": comparison(lambda choosing, fresh: choosing.min(axis=2).argmin(axis=1)),
+        "median": comparison(lambda choosing, fresh: np.median(choosing, axis=2).argmin(axis=1)),
+        "highest error": comparison(lambda choosing, fresh: choosing.mean(axis=2).argmax(axis=1)),
+        "a rate for each seed": every_seed_its_own,
+        "wrong way round": comparison(change=lambda d: -d),
+        "no difference": mean_alone(lambda found: found.mean(axis=1)),
+        "share": mean_alone(lambda found: (found - found[0]).mean(axis=1) / found[0].mean()),
+        "not paired": comparison(
+            spread=lambda found, d: np.sqrt(
+                sem(found, axis=1) ** 2 + sem(found[0]) ** 2,
+            )
+        ),
+        "standard deviation": comparison(spread=lambda found, d: d.std(axis=1, ddof=1)),
+        "divided by n": comparison(spread=lambda found, d: d.std(axis=1) / d.shape[1] ** 0.5),
+        "of the arm alone": comparison(spread=lambda found, d: sem(found, axis=1)),
+        "no root": comparison(spread=lambda found, d: d.std(axis=1, ddof=1) / d.shape[1]),
+        "variance": comparison(spread=lambda found, d: sem(d, axis=1) ** 2),
     },
     "8.4": {
         "too close": nearest_mean([[2.0, 0.0], [3.0, 0.0]]),
@@ -302,12 +430,26 @@ WRONG = {
         "norm not squared, half forgotten": {"means": RAY, "bias": [-2.0, -7.0]},
     },
     "8.5": {
-        "k = 1 renormalised": settings(top_k=1, steps=500),
-        "too few steps": settings(steps=40),
-        "lr too low": settings(lr=1e-3),
-        "lr too high": settings(lr=0.3),
-        "too many experts": settings(top_k=8, steps=62),
-        "over budget": settings(top_k=4),
+        "runner-up only": counted(by_lead, rivals=1),
+        "largest entries of x": counted(lambda x, t, first, other: np.argsort(-np.abs(x))),
+        "own terms": counted(lambda x, t, first, other: np.argsort(-t[:, first])),
+        "sizes of the terms": counted(lambda x, t, first, other: np.argsort(-np.abs(t[:, first] - t[:, other])), 1),
+        "smallest first": counted(lambda x, t, first, other: np.argsort(t[:, first] - t[:, other]), 1),
+        "rivals stand still": counted(
+            lambda x, t, first, other: np.argsort(-t[:, first]),
+            1,
+            lambda t, first, other, gone: t[~gone, first].sum() < t[:, other].sum(),
+        ),
+        "below zero": counted(
+            lambda x, t, first, other: np.argsort(-t[:, first]),
+            1,
+            lambda t, first, other, gone: t[~gone, first].sum() < 0,
+        ),
+        "all that helped": that_speak_for_it,
+        "one too few": moved(-1),
+        "one too many": moved(1),
+        "impossible": hopeless(lambda x, W_g: 0),
+        "impossible (2)": hopeless(lambda x, W_g: x.shape[1]),
     },
 }
 
@@ -329,13 +471,11 @@ UNRECOGNISED = {
         lambda W, x, domain, lr, z_loss_coef: (by_hand(W, x, domain, lr, z_loss_coef), 0.0),
     ],
     "8.3": [
-        0.02,
-        None,
-        NAMED,
-        coefficients(router_1="large"),
-        coefficients(router_2=0.5),
-        coefficients(z_loss_coef=[0.01, 0.1]),
-        coefficients(z_loss_coef=float("nan")),
+        lambda choosing, fresh: None,
+        lambda choosing, fresh: comparison()(choosing, fresh)[0],
+        lambda choosing, fresh: [1.1 * part for part in comparison()(choosing, fresh)],
+        comparison(spread=lambda found, d: np.zeros(len(d))),
+        comparison(change=lambda d: d**2),
     ],
     "8.4": [
         RAY,
@@ -347,13 +487,11 @@ UNRECOGNISED = {
         {"means": [[1, 0, 0], [6, 0, 0]], "bias": [0, -18]},
     ],
     "8.5": [
-        None,
-        {"gate": "topk_softmax", "top_k": 2},
-        settings(gate="softmax"),
-        settings(top_k=9),
-        settings(lr=0),
-        settings(steps=2.5),
-        settings(lr=1e-5, steps=20),
+        lambda x, W_g: None,
+        lambda x, W_g: len(x),
+        lambda x, W_g: x.argmax(axis=1),
+        lambda x, W_g: 2 * counted(by_lead)(x, W_g),
+        lambda x, W_g: x[:, :, None] * W_g,
     ],
 }
 
@@ -368,11 +506,7 @@ RIGHT = {
         in_place,
         by_differences,
     ],
-    "8.3": [
-        coefficients(),
-        coefficients(z_loss_coef=np.float32(0.01)),
-        coefficients(router_1=np.array([10.0]), router_2=0.0, z_loss_coef=torch.tensor(0.05)),
-    ],
+    "8.3": [comparison(), arm_by_arm, by_sem, in_tensors],
     "8.4": [
         nearest_mean(RAY),
         {"means": np.array([[0, 0], [5, 0]]), "bias": np.array([0, -12.5])},
@@ -380,10 +514,5 @@ RIGHT = {
         nearest_mean([[-5.0, 0.0], [0.0, 0.0], [5.0, 0.0]]),
         nearest_mean([[4.0, 0.0], [0.0, 4.0], [8.0, 0.0]]),
     ],
-    "8.5": [
-        settings(),
-        settings(gate="softmax_topk", top_k=1, lr=0.01, steps=500),
-        settings(gate="softmax_topk_renorm", top_k=3, lr=0.02, steps=166.0),
-        settings(gate="softmax_topk", lr=0.03, steps=240),
-    ],
+    "8.5": [counted(by_lead), at_once, entries_in_tensors, lambda x, W_g: counted(by_lead)(x, W_g).astype(float)],
 }

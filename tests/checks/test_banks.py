@@ -22,7 +22,6 @@ def load(path):
     return module
 
 
-TRAINING = {"8.3", "8.5"}  # questions whose answers train: up to seconds for each
 BANKS = [load(path) for path in sorted(Path(__file__).parent.glob("bank_*.py"))]
 
 
@@ -45,7 +44,6 @@ def of_each_question(kind):
             question,
             answers if isinstance(answers, dict) else dict(enumerate(answers)),
             id=question,
-            marks=[pytest.mark.slow] if question in TRAINING else [],
         )
         for question, answers in banks.items()
     ]

@@ -2,10 +2,10 @@
 
 from moe_lessons.checks.set_08.q1_domains import DOMAINS
 from moe_lessons.checks.set_08.q2_step import STEP
-from moe_lessons.checks.set_08.q3_coefficient import COEFFICIENT, logged_runs
+from moe_lessons.checks.set_08.q3_fresh import FRESH
 from moe_lessons.checks.set_08.q4_bias import BIAS
-from moe_lessons.checks.set_08.q5_target import BUDGET, END_TO_END, TARGET, error_left
+from moe_lessons.checks.set_08.q5_entries import ENTRIES
 
-QUESTIONS = (DOMAINS, STEP, COEFFICIENT, BIAS, END_TO_END)
+QUESTIONS = (DOMAINS, STEP, FRESH, BIAS, ENTRIES)
 
-__all__ = ["BUDGET", "QUESTIONS", "TARGET", "error_left", "logged_runs"]
+__all__ = ["QUESTIONS"]

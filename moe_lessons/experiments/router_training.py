@@ -154,21 +154,6 @@ def _best_rule(task: GaussianDomains) -> tuple[float, float]:
     return right, float(metrics.entropy(p).mean())
 
 
-def agreement(run: LabelRun) -> np.ndarray:
-    """Return the cosine (N, N) of each mean (row) with each learned prototype (column), both centred.
-
-    Softmax does not see what all prototypes share, so the mean over experts is taken off first, and likewise the mean
-    of the means. A matrix that is close to that of the means with themselves has the right directions.
-    """
-    return _cosines(run.means.T, run.W_g)
-
-
-def _cosines(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """Return the cosines (N, N) of the columns of A and B (d, N), each set centred."""
-    a, b = (M - M.mean(axis=1, keepdims=True) for M in (A, B))  # (d, N) each
-    return (a.T @ b) / np.outer(np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0))
-
-
 def _first_prototypes(setting: Setting, d: int) -> Tensor:
     """Draw W_g (d, N) at the start."""
     draw = torch.randn(d, DOMAINS, generator=torch.Generator().manual_seed(setting.seed))
@@ -192,9 +177,11 @@ class RegressionRun:
     the first W_g and with the last. load: (N,) shares of the assignments. entropy: of p, in nats, mean over tokens.
     moved: how far W_g went, the length of the difference between start and end.
     cluster, first: (T,), for a null of the information. load_before: (N,), with the first W_g.
+    alone: the error when only the first choice answers, with the weight that all k had together.
     """
 
     error: float
+    alone: float
     before: float
     information: float
     load_before: np.ndarray
@@ -209,6 +196,7 @@ class RegressionRun:
 def regression_runs(
     top_k: int, gate: str, seeds: Sequence[int], *, frozen: bool = False, steps: int = 500, router_scale: float = 1.0,
     expert_scale: float = 1.0, output_scale: float = 1.0, temperature: Callable[[float], float] | None = None,
+    lr: float = 5e-3,
 ) -> list[RegressionRun]:  # fmt: skip
     """Train layers of 8 experts on 16 clusters, each with a target map of its own, and measure them on fresh tokens.
 
@@ -217,7 +205,8 @@ def regression_runs(
     frozen: the routers stay as they were drawn. router_scale: multiplies their first W_g. expert_scale: multiplies the
     experts' first W2. output_scale: multiplies the layer's output, in training and in tests.
     temperature: τ from the share of the training that is done, 0 to 1; the logits are divided by it, at the end too.
-    Raises ValueError for no seed and for what `MoELayer` refuses.
+    lr: the largest learning rate of Adam; it rises in the first tenth of the steps, then falls to a tenth.
+    Raises ValueError for no seed and for what `MoELayer` and `train` refuse.
     """
     if not len(seeds):
         raise refuse("seeds", seeds, "at least one")
@@ -230,12 +219,13 @@ def regression_runs(
         world.layers.experts.get_parameter("W2").mul_(expert_scale)
     start = W_g.detach().clone()  # (R, d, N)
     _, before = world.outcomes(*test)
-    history = trained(world.layers, batches(x, y), world.losses, steps, lr=5e-3,
+    history = trained(world.layers, batches(x, y), world.losses, steps, lr=lr,
                       after_step=lambda _, step: world.warm((step + 1) / steps))  # fmt: skip
     errors, after = world.outcomes(*test)
+    alone = world.first_alone(*test, after)  # (R,)
     moved = (W_g.detach() - start).norm(dim=(1, 2))  # (R,)
     return [
-        _regression_run(float(errors[r]), _of_run(r, before), _of_run(r, after), float(moved[r]),
+        _regression_run(float(errors[r]), float(alone[r]), _of_run(r, before), _of_run(r, after), float(moved[r]),
                         history.seconds / len(seeds), _task(seed)[1].cluster)
         for r, seed in enumerate(seeds)
     ]  # fmt: skip
@@ -274,7 +264,18 @@ class _Regressions:
     def outcomes(self, x: Tensor, target: Tensor) -> tuple[Tensor, Routing]:
         """Return the errors (R,), as shares of the targets' variances, and the routing of all tokens."""
         y, routing = self(x)
-        return (y - target).square().mean(dim=(1, 2)) / target.var(dim=(1, 2), correction=0), routing
+        return _errors(y, target), routing
+
+    @torch.no_grad()
+    def first_alone(self, x: Tensor, target: Tensor, routing: Routing) -> Tensor:
+        """Return the errors (R,) when each token's first choice alone answers, with the weight of all k."""
+        first = Routing(routing.logits, routing.selected[..., :1], routing.weights.sum(dim=-1, keepdim=True))
+        return _errors(self.output_scale * self.layers(x, first), target)
+
+
+def _errors(y: Tensor, target: Tensor) -> Tensor:
+    """Return the errors (R,) of outputs y, as shares of the variances of the targets, (R, T, d) each."""
+    return (y - target).square().mean(dim=(1, 2)) / target.var(dim=(1, 2), correction=0)
 
 
 def _side_by_side(parts: Sequence[Regression]) -> tuple[Tensor, Tensor]:
@@ -284,12 +285,13 @@ def _side_by_side(parts: Sequence[Regression]) -> tuple[Tensor, Tensor]:
 
 
 def _regression_run(
-    error: float, before: Routing, after: Routing, moved: float, seconds: float, cluster: np.ndarray
+    error: float, alone: float, before: Routing, after: Routing, moved: float, seconds: float, cluster: np.ndarray
 ) -> RegressionRun:
     """Measure the routing of the same tokens before and after training."""
     first = after.selected[:, 0].numpy()  # (T,)
     return RegressionRun(
         error=error,
+        alone=alone,
         before=metrics.mutual_information(cluster, before.selected[:, 0].numpy()),
         information=metrics.mutual_information(cluster, first),
         load_before=metrics.expert_load(before.selected.numpy(), EXPERTS),

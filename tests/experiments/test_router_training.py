@@ -14,7 +14,6 @@ from moe_lessons.experiments.router_training import (
     Setting,
     _first_prototypes,
     _task,
-    agreement,
     film_run,
     label_runs,
     naming_error,
@@ -97,15 +96,6 @@ def test_the_best_entropy_is_that_of_the_true_posterior():
     assert run.best_entropy == pytest.approx(metrics.entropy(density / density.sum(axis=1, keepdims=True)).mean())
 
 
-def test_agreement_of_the_means_with_themselves_is_one_on_the_diagonal():
-    (run,) = label_runs([Setting()], steps=300, **QUIET)
-    found = agreement(run)
-    assert found.shape == (4, 4)
-    assert (found.argmax(axis=1) == np.arange(4)).all()
-    perfect = agreement(type(run)(**{**vars(run), "W_g": 3 * run.means.T + 7}))  # a common shift is not seen
-    assert np.diag(perfect) == pytest.approx(1)
-
-
 def test_separated_clusters_run_away_and_a_z_loss_stops_them():
     settings = [Setting(1 / 3), Setting(1 / 3, z_loss_coef=0.1)]
     free, held = label_runs(settings, steps=400, measure_at=(200,), lr=0.05, **QUIET)
@@ -178,6 +168,29 @@ def test_a_temperature_of_one_changes_nothing_and_another_scales_the_start():
     assert np.array_equal(cold.first, warm.first)  # the temperature selects nobody
 
 
+def test_the_first_choice_alone_answers_with_the_weight_of_all():
+    """The oracle: one layer, its first expert at weight 1 (form A), or at the sum of both (form B)."""
+    for gate in ("topk_softmax", "softmax_topk"):
+        run = regression_run(2, gate, 0, steps=1, lr=1e-12)
+        layer, (fresh, target) = drawn(0, MoELayer, 32, 32, 8, 2, gate), tensors(_task(0)[1])
+        with torch.no_grad():
+            _, routing = layer(fresh, return_routing=True)
+            first = torch.stack([layer.experts.one(i, fresh) for i in range(8)])[
+                routing.selected[:, 0], torch.arange(len(fresh))
+            ]  # (T, d)
+            alone = (routing.weights.sum(dim=1, keepdim=True) * first - target).square().mean()
+        assert run.alone == pytest.approx((alone / target.var(correction=0)).item(), rel=1e-3)
+        assert run.alone != pytest.approx(run.error, rel=1e-3)  # two experts answer otherwise
+    single = regression_run(1, "softmax_topk", 0, steps=1)
+    assert single.alone == pytest.approx(single.error)
+
+
+def test_a_learning_rate_decides_how_far_a_layer_comes():
+    slow, usual = (regression_run(2, "topk_softmax", 0, steps=20, lr=lr) for lr in (1e-4, 5e-3))
+    assert usual.error == regression_run(2, "topk_softmax", 0, steps=20).error
+    assert usual.moved > 10 * slow.moved
+
+
 def test_a_schedule_runs_from_its_start_to_its_end():
     asked = []
     regression_run(2, "topk_softmax", 0, steps=4, temperature=lambda done: asked.append(done) or 1.0)
@@ -237,6 +250,7 @@ def test_the_naming_loss_has_no_gradient_for_experts(films):
         (partial(regression_runs, 2, "topk_softmax", []), "seeds = []"),
         (partial(regression_run, 2, "soft", 0), "gate = 'soft'"),
         (partial(regression_run, 2, "topk_softmax", 0, steps=0), "steps = 0"),
+        (partial(regression_run, 2, "topk_softmax", 0, steps=1, lr=0.0), "lr = 0.0"),
         (partial(film_run, True, steps=30, every=7), "every = 7"),
         (partial(film_run, True, steps=0), "steps = 0"),
     ],

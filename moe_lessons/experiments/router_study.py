@@ -66,8 +66,8 @@ QUESTIONS: dict[str, dict[str, Arm]] = {
         "16, same outputs": Arm(2, B, output_scale=16, expert_scale=1 / 16),
     },
 }
-RATES = {400: (0.01, 0.02, 0.04), 1200: (0.005, 0.01, 0.02, 0.04)}  # by length
-FACTOR_RATES = {"1/16": (0.005, 0.02, 0.08), "1": (0.00125, 0.005, 0.02), "16": (0.00125, 0.005, 0.02)}  # by factor
+RATES = {400: (0.01, 0.02, 0.04, 0.08), 1200: (0.0025, 0.005, 0.01, 0.02, 0.04)}  # by length
+FACTOR_RATES = {"1/16": (0.02, 0.08, 0.32), "1": (0.005, 0.02, 0.08), "16": (0.00125, 0.005, 0.02, 0.08)}  # by factor
 
 
 class Trial(NamedTuple):

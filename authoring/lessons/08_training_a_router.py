@@ -434,7 +434,7 @@ for steps, (held, cooled) in best_of.items():
         assert interval(d)[0] < 0 < interval(d)[1]
     for arm in ("1/16", "1"):
         alone, both = (reported(study, "schedules", arm, steps, what) for what in ("alone", "error"))  # (seeds,) each
-        assert np.allclose(alone, both, rtol=0.02) == (arm == "1/16")
+        assert (alone.mean() < 1.02 * both.mean()) == (arm == "1/16")
 
 # %% [markdown]
 # > **Myth: "a router needs its temperature annealed."** Right is: *here* no schedule bought anything that a constant did
@@ -444,8 +444,8 @@ for steps, (held, cooled) in best_of.items():
 # > its own rate, on fresh seeds, at both lengths. Nor is a schedule "exploration": for a given $W_g$, τ never changes who
 # > is selected (lesson 03).
 #
-# Look at the last column, too: the smaller a constant τ, the less the second expert does. At 1/16 the first alone does it
-# all.
+# Look at the last column, too: the smaller a constant τ, the less the second expert does. At 1/16 the first alone does as
+# well as both.
 #
 # ## Recap
 #

@@ -161,7 +161,7 @@ def table(study: dict[str, Any], question: str, baseline: str) -> str:
     above the baseline's, seed by seed, with the 95 % interval, and the error of the first choice alone."""
     arms = QUESTIONS[question]
     width = max(map(len, arms)) + 2
-    head = f"{'rate':>8}   {'error ± sd':<18}{f'above {baseline}':<12}{'95 % from … to':<20}{'first alone':>11}"
+    head = f"{'rate':>8}   {'error ± sd':<18}{f'above {baseline}':<16}{'95 % from … to':<20}{'first alone':>11}"
     lines = []
     for steps in LENGTHS:
         lines.append(f"{f'{steps:,} steps':<{width}}{head}")
@@ -174,7 +174,7 @@ def _line(study: dict[str, Any], question: str, arm: str, baseline: str, steps: 
     rate, error = best_rate(study["trials"], question, arm, steps), reported(study, question, arm, steps)
     d = error - reported(study, question, baseline, steps)  # (S,)
     low, high = interval(d)
-    above = f"{d.mean():<+12.4f}{f'{low:+.4f} to {high:+.4f}':<20}" if arm != baseline else " " * 32
+    above = f"{d.mean():<+16.4f}{f'{low:+.4f} to {high:+.4f}':<20}" if arm != baseline else " " * 36
     alone = reported(study, question, arm, steps, "alone").mean()
     return f"{arm:<{width}}{rate:>8g}   {f'{error.mean():.4f} ± {error.std(ddof=1):.4f}':<18}{above}{alone:>11.4f}"
 

@@ -1,4 +1,4 @@
-"""Capacity and what it drops, the random second expert, and balancing by a bias instead of a loss. torch.
+"""Capacity and what it drops, the random second expert, balancing by a bias instead of a loss (three updates). torch.
 
 Letters as in `routing`: T tokens, N experts, k active, C capacity. An assignment is one choice of one token: there are
 T·k of them. None of this re-routes a token: what is dropped is not computed, and the residual connection alone
@@ -203,10 +203,53 @@ class BiasBalancer(WideState):
         Raises ValueError for another shape, negative or non-finite loads.
         """
         loads = _check_load(load, self.bias)  # (N,)
-        short = loads.mean() - loads  # (N,)
-        # Shares such as 1/3 are equal up to rounding: that difference has no sign.
-        short[short.abs() <= 1e-7 * loads.mean()] = 0
-        self.bias += self.u * short.sign().to(self.bias.dtype)
+        self.bias += sign_step(loads, self.u).to(self.bias.dtype)
+
+
+def sign_step(load: Tensor, u: float | Tensor) -> Tensor:
+    """Return u·sign(mean load − load): what one step adds to the biases of a router, or of a stack of them.
+
+    load: (..., N), floating: counts or shares of the last step, at least 0. u: the step, broadcast to it.
+    Returns (..., N). Source: Wang et al. 2024 (arXiv:2408.15664), Algorithm 1.
+    """
+    mean = load.mean(dim=-1, keepdim=True)  # (..., 1)
+    short = mean - load  # (..., N)
+    # Shares such as 1/3 are equal up to rounding: that difference has no sign.
+    return u * torch.where(short.abs() <= 1e-7 * mean, 0.0, short).sign()
+
+
+def tanh_step(load: Tensor, momentum: Tensor, u: float | Tensor, kappa: float = 2.0, beta: float = 0.5) -> Tensor:
+    """Return the new momentum, which is what one step adds to the biases: near balance a smaller step than the sign's.
+
+    v_i = (mean load − load_i) / mean load; Δ_i = u·tanh(κ v_i), less the mean of Δ over the experts;
+    m_i ← β m_i + (1 − β) Δ_i; the caller adds m to the biases, and hands it in at the next step.
+    load: (..., N), floating, at least 0, not all 0. momentum: (..., N), zeros at first. kappa: κ, large is the sign;
+    beta: β, from 0 (no memory) to below 1. Returns (..., N).
+    Source: SMEBU of Arcee Trinity Large, Singh et al. 2026 (arXiv:2602.17004), with κ 2, β 0.5, u 5e-4, sigmoid scores.
+    """
+    mean = load.mean(dim=-1, keepdim=True)  # (..., 1)
+    change = u * torch.tanh(kappa * (mean - load) / mean)  # (..., N)
+    return beta * momentum + (1 - beta) * (change - change.mean(dim=-1, keepdim=True))
+
+
+def quantile_bias(scores: Tensor, bias: Tensor, k: int) -> Tensor:
+    """Return the biases under which each expert would get its quota of these tokens, k·T/N: no step size.
+
+    For token t the bar is α_t, the (k + 1)-th largest of s_t + b: an expert above it is selected. Expert i needs a bias
+    above α_t − s_ti to get token t. The k/N quantile of these needs over the tokens lets k·T/N of them in. The mean
+    over the experts is taken off: a common shift selects nobody else. The quota is met if the bars stay (an expert that is
+    itself the bar of some tokens needs its old bias for each of them, a tie). The new biases move the bars: one round
+    comes near, and the next batch brings the next round.
+    scores: (..., T, N), finite, floating. bias: (..., N), that selected. k: from 1 to N − 1 (for k = N nothing is
+    selected). Returns (..., N). Raises ValueError for another k.
+    Sources: Su 2026 (kexue.fm/archives/11619); Kimi K3 technical report 2026, Section 2.3.3.
+    """
+    N = scores.shape[-1]
+    whole_number("k", k, least=1, most=N - 1)
+    bar = (scores + bias.unsqueeze(-2)).topk(k + 1, dim=-1).values[..., -1:]  # (..., T, 1)
+    needed = bar - scores  # (..., T, N)
+    new = needed.quantile(k / N, dim=-2)  # (..., N)
+    return new - new.mean(dim=-1, keepdim=True)
 
 
 # --- checks -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,10 @@ from moe_lessons.balancing import (
     drop_weights,
     expert_capacity,
     places_in_queue,
+    quantile_bias,
     random_second_expert,
+    sign_step,
+    tanh_step,
     uniform_drop_rate,
     within_capacity,
 )
@@ -362,6 +365,102 @@ def test_the_bias_is_added_in_float32_and_respects_a_mask():
     assert (scores + balancer.bias.bfloat16()).argmax().item() == 0
     balancer.bias[1] = 100
     assert balancer.select(torch.tensor([[0.1, -torch.inf, 0.2]]), 2).tolist() == [[2, 0]]
+
+
+# --- three updates -------------------------------------------------------------------------------------------------
+
+
+def test_a_stack_of_sign_steps_is_that_of_each_router():
+    load = torch.tensor([[6.0, 1, 1, 0], [2, 2, 2, 2], [1, 2, 3, 2]])
+    u = torch.tensor([[0.1], [0.2], [0.3]])
+    steps = sign_step(load, u)
+    assert steps.tolist() == [pytest.approx(row) for row in [[-0.1, 0.1, 0.1, 0.1], [0] * 4, [0.3, 0, -0.3, 0]]]
+    for row, size, mine in zip(load, u, steps, strict=True):
+        balancer = BiasBalancer(4, size.item())
+        balancer.update(row)
+        torch.testing.assert_close(balancer.bias, mine)
+
+
+def momentum_by_hand(load, before, u, kappa, beta):
+    mean = sum(load) / len(load)
+    change = [u * math.tanh(kappa * (mean - n) / mean) for n in load]
+    centre = sum(change) / len(change)
+    return [beta * m + (1 - beta) * (c - centre) for m, c in zip(before, change, strict=True)]
+
+
+@settings(deadline=None)
+@given(load=st.lists(st.integers(0, 20), min_size=2, max_size=6), seed=st.integers(0, 99))
+def test_the_tanh_step_by_hand(load, seed):
+    load[0] += 1  # not all 0
+    before = torch.randn(len(load), generator=generator(seed), dtype=torch.float64)
+    for kappa, beta in ((2.0, 0.5), (0.5, 0.9)):
+        found = tanh_step(torch.tensor(load, dtype=torch.float64), before, 0.1, kappa, beta)
+        assert found.tolist() == pytest.approx(momentum_by_hand(load, before.tolist(), 0.1, kappa, beta))
+
+
+def test_the_tanh_step_of_a_steep_tanh_without_memory_is_the_sign_less_its_mean():
+    load = torch.tensor([[6.0, 1, 1, 0], [4, 1, 2, 1]])
+    sign = sign_step(load, 0.1)
+    found = tanh_step(load, torch.ones(2, 4), 0.1, kappa=1e4, beta=0.0)
+    torch.testing.assert_close(found, sign - sign.mean(dim=-1, keepdim=True))
+    assert tanh_step(torch.full((4,), 2.0), torch.zeros(4), 0.1).tolist() == [0] * 4  # at balance nothing moves
+
+
+def needs(scores, bias, k):
+    """What bias each expert would need for each token, (T, N), while the bars stay."""
+    biased = np.sort(scores.numpy() + bias.numpy(), axis=1)
+    return biased[:, [-k - 1]] - scores.numpy()
+
+
+@settings(deadline=None)
+@given(N=st.integers(2, 6), per=st.integers(1, 12), seed=st.integers(0, 99), data=st.data())
+def test_with_the_bars_fixed_the_quantile_bias_lets_in_the_quota(N, per, seed, data):
+    k = data.draw(st.integers(1, N - 1))
+    T = N * per  # so that the quota is whole
+    scores = torch.rand(T, N, generator=generator(seed), dtype=torch.float64)
+    bias = 0.3 * torch.randn(N, generator=generator(seed + 1), dtype=torch.float64)
+    new = quantile_bias(scores, bias, k)
+    assert new.mean().item() == pytest.approx(0, abs=1e-12)
+    need = needs(scores, bias, k)  # (T, N)
+    let_in = new.numpy() + np.quantile(need, k / N, axis=0).mean()  # the common shift put back
+    assert meets_quota(need, let_in, k * per)
+    wrong = np.quantile(need, 1 - k / N, axis=0)  # the broken control: the quantile from the other end
+    assert 2 * k == N or per == 1 or not meets_quota(need, wrong, k * per) or np.allclose(wrong, let_in)
+
+
+def meets_quota(need, bias, quota):
+    """Whether just `quota` tokens of each expert need less than its bias, or as much: needs can be equal."""
+    below, up_to = ((need < bias + gap).sum(axis=0) for gap in (-1e-9, 1e-9))
+    return (below <= quota).all() and (up_to >= quota).all()
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_a_few_rounds_balance_a_batch_and_a_common_shift_changes_nothing(k):
+    scores, bias = skewed_scores(0), torch.zeros(16)
+    before = load_of(top_of(scores + bias, k), 16)
+    for _ in range(8):
+        bias = quantile_bias(scores, bias, k)
+    after = load_of(top_of(scores + bias, k), 16)
+    assert before.max() > 1.5 * before.double().mean()
+    assert after.max() < 1.1 * after.double().mean()
+    torch.testing.assert_close(quantile_bias(scores, bias + 5, k), quantile_bias(scores, bias, k), atol=1e-5, rtol=0)
+
+
+def top_of(biased, k):
+    return biased.topk(k, dim=-1).indices
+
+
+def test_a_stack_of_quantile_biases_is_that_of_each_router():
+    scores, bias = torch.rand(3, 40, 5, generator=generator()), torch.randn(3, 5, generator=generator(1)) / 5
+    stack = quantile_bias(scores, bias, 2)
+    for one, s, b in zip(stack, scores, bias, strict=True):
+        torch.testing.assert_close(one, quantile_bias(s, b, 2))
+
+
+@pytest.mark.parametrize("k", [0, 4, 1.5])
+def test_a_quantile_needs_an_expert_that_is_left_out(k):
+    with pytest.raises(ValueError, match=f"k = {k}"):
+        quantile_bias(torch.rand(8, 4), torch.zeros(4), k)
 
 
 # --- bad input -----------------------------------------------------------------------------------------------------

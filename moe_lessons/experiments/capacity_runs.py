@@ -1,50 +1,67 @@
-"""The experiment of lesson 09, continued for lesson 10: a bias instead of a loss, and capacity in training and tests.
+"""The experiment of lesson 09, continued: capacity in training and tests (10), and a bias instead of a loss (10b).
 
 `METHODS` has the form of `balancing_runs.METHODS`, so `balancing_runs.run_all(capacity_runs.METHODS)` trains them, from
 the same uneven start, with the same batches. `table` adds a column to the table of lesson 09: how much a capacity would
 drop. Letters: R runs, S seeds, T tokens, N experts, k active, C capacity.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from moe_lessons.balancing import expert_capacity, within_capacity
+from moe_lessons.balancing import expert_capacity, quantile_bias, sign_step, tanh_step, within_capacity
 from moe_lessons.experiments import balancing_runs, core
 from moe_lessons.experiments.balancing_runs import Layers, Method, Result, Route
 from moe_lessons.experiments.core import Column, mean_sd
 from moe_lessons.layer import Routing, gate_selected, top_k_indices
-from moe_lessons.losses import balance_of_layers
+
+Update = Callable[[Tensor, Tensor, Tensor], Tensor]  # bias (R, N), probabilities (R, T, N), loads (R, N) -> bias (R, N)
 
 # --- the methods --------------------------------------------------------------------------------------------------
 
 
-def _bias(u: Tensor) -> Route:
-    """Return the route of `balancing.BiasBalancer`, for R layers at once. Its scores are the probabilities."""
-    bias = torch.zeros(len(u), balancing_runs.N)  # (R, N)
+def _biased(runs: int, updated: Update) -> Route:
+    """Return the route that selects by p + b, weighs by p, and sets b to updated(b, p, loads) after each step."""
+    bias = torch.zeros(runs, balancing_runs.N)  # (R, N)
 
     def route(layers: Layers, x: Tensor) -> tuple[Routing, float]:
         h = layers.logits(x)  # (R, T, N)
         p = h.detach().softmax(dim=-1)  # (R, T, N)
         selected = top_k_indices(p + bias.unsqueeze(1), layers.top_k)  # (R, T, k)
         if layers.training:
-            bias.add_(bias_steps(selected, u))
+            bias.copy_(updated(bias, p, loads(selected)))
         return Routing(h, selected, gate_selected(h, selected, layers.gate)), 0.0
 
     return route
 
 
-def bias_steps(selected: Tensor, u: Tensor) -> Tensor:
-    """Return u · sign(mean load − load) of R layers: what one step adds to their biases. (R, N).
-
-    selected: (R, T, k), indices of N = `balancing_runs.N` experts; u: (R,).
-    """
+def loads(selected: Tensor) -> Tensor:
+    """Return how many assignments each expert of R layers has, (R, N). selected: (R, T, k), of `balancing_runs.N`."""
     chosen = selected.flatten(1)  # (R, T·k)
-    counts = torch.zeros(len(u), balancing_runs.N).scatter_add(1, chosen, torch.ones(chosen.shape))  # (R, N)
-    return u.unsqueeze(1) * (counts.mean(dim=1, keepdim=True) - counts).sign()
+    return torch.zeros(len(chosen), balancing_runs.N).scatter_add(1, chosen, torch.ones(chosen.shape))  # (R, N)
+
+
+def _sign(u: Tensor) -> Route:
+    """Return the route of `balancing.BiasBalancer`, for R layers at once."""
+    return _biased(len(u), lambda bias, p, load: bias + sign_step(load, u.unsqueeze(1)))
+
+
+def _tanh(u: Tensor) -> Route:
+    momentum = torch.zeros(len(u), balancing_runs.N)  # (R, N)
+
+    def updated(bias: Tensor, _: Tensor, load: Tensor) -> Tensor:
+        momentum.copy_(tanh_step(load, momentum, u.unsqueeze(1)))
+        return bias + momentum
+
+    return _biased(len(u), updated)
+
+
+def _quantile(memory: Tensor) -> Route:
+    kept = memory.unsqueeze(1)  # (R, 1)
+    return _biased(len(memory), lambda bias, p, _: kept * bias + (1 - kept) * quantile_bias(p, bias, 1))
 
 
 def _capacity(factor: Tensor) -> Route:
@@ -58,14 +75,6 @@ def _capacity_in_training(factor: Tensor) -> Route:
     def route(layers: Layers, x: Tensor) -> tuple[Routing, float]:
         routing = layers.decide(layers.logits(x))
         return limited(routing, factor) if layers.training else routing, 0.0
-
-    return route
-
-
-def _switch_and_capacity(factor: Tensor) -> Route:
-    def route(layers: Layers, x: Tensor) -> tuple[Routing, Tensor]:
-        routing = layers.decide(layers.logits(x))
-        return limited(routing, factor), ALPHA * balance_of_layers(routing.logits, routing.selected)
 
     return route
 
@@ -84,17 +93,17 @@ def limited(routing: Routing, factor: Tensor) -> Routing:
     return routing._replace(weights=torch.stack(weights))
 
 
-ALPHA = 0.1  # of the Switch loss that goes with a capacity
-
 METHODS: dict[str, Method] = {
-    "bias": Method("bias", "a bias in the selection, moved by u after each step; no loss.", _bias, "u",
-                   (0.0001, 0.001, 0.01, 0.1)),
+    "bias": Method("bias, sign", "a bias in the selection, moved by u after each step; no loss.", _sign, "u",
+                   (0.001, 0.003, 0.01, 0.03, 0.1)),
+    "tanh": Method("bias, tanh", "the same, moved by u times a tanh of what is missing, with momentum.", _tanh, "u",
+                   (0.003, 0.01, 0.03, 0.1)),
+    "quantile": Method("bias, quantile", "the bias that would have met the quotas; the memory is the old one's share.",
+                       _quantile, "memory", (0.0, 0.9)),
     "capacity": Method("capacity", "at most C tokens for each expert, in training and in tests; no loss.", _capacity,
-                       "c", (1.0, 1.25, 2.0)),
+                       "c", (1.0, 2.0)),
     "capacity_in_training": Method("capacity in training", "the same in training; in tests nothing is dropped.",
                                    _capacity_in_training, "c", (1.0,)),
-    "switch_capacity": Method("Switch + capacity", f"Switch loss, α = {ALPHA:g}, and capacity, in tests too.",
-                              _switch_and_capacity, "c", (1.0, 1.25)),
 }  # fmt: skip
 """Every method by its name, in the order of the table; c is the capacity factor."""
 

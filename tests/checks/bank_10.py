@@ -1,13 +1,8 @@
 """Answers to set 10: plausible wrong ones by the mistake that must be named, others that match none, and right ones."""
 
-import math
-from fractions import Fraction
-
 import numpy as np
 import torch
 from torch.nn import functional
-
-GENERATOR = np.random.default_rng(0)
 
 
 def softmax(h):
@@ -109,73 +104,61 @@ def left_in_the_queue(selected, weights, C, N, priority):
 # --- 10.2 ---------------------------------------------------------------------------------------------------------
 
 
-def of_loads(part):
-    """N/T times the mean of part(x, C), over exact binomial probabilities."""
+def cost(load, device, capacity, block):
+    rows = [-(-n // block) * block if capacity is None else capacity for n in load.tolist()]
+    kept = [min(n, r) for n, r in zip(load.tolist(), rows, strict=True)]
+    on = {}
+    for d, r in zip(device.tolist(), rows, strict=True):
+        on[d] = on.get(d, 0) + r
+    return sum(rows) - sum(kept), int(load.sum()) - sum(kept), max(on.values())
 
-    def answer(T, N, capacity):
-        p = 1 / N
-        terms = (math.comb(T, x) * p**x * (1 - p) ** (T - x) * part(x, capacity) for x in range(T + 1))
-        return N / T * sum(terms)
+
+def cost_in_numpy(load, device, capacity, block):
+    rows = np.ceil(load / block) * block if capacity is None else np.full(len(load), capacity)
+    empty, lost = np.maximum(rows - load, 0).sum(), np.maximum(load - rows, 0).sum()
+    return {"empty": int(empty), "dropped": int(lost), "busiest": max(rows[device == d].sum() for d in set(device))}
+
+
+def cost_in_torch(load, device, capacity, block):
+    load, device = torch.tensor(load), torch.tensor(device)
+    rows = (load + block - 1) // block * block if capacity is None else torch.full_like(load, capacity)
+    on = torch.zeros(int(device.max()) + 1, dtype=torch.int64).index_add(0, device, rows)
+    return [(rows - load).clamp(min=0).sum(), (load - rows).clamp(min=0).sum(), on.max()]
+
+
+def cost_by_padding(load, device, capacity, block):
+    """Write every row down: 1 where a token sits."""
+    slices = []
+    for n in load:
+        size = capacity if capacity is not None else n + (-n) % block
+        slices.append(np.arange(size) < n)
+    full = sum(row.sum() for row in slices)
+    on = [sum(len(row) for row, d in zip(slices, device, strict=True) if d == i) for i in range(device.max() + 1)]
+    return sum(map(len, slices)) - full, load.sum() - full, max(on)
+
+
+def costs_with(empty=None, dropped=None, busiest=None):
+    """The right costs, with some of the three replaced by functions of rows, kept, load, device (and the case)."""
+
+    def answer(load, device, capacity, block):
+        rows = -(-load // block) * block if capacity is None else np.full(len(load), capacity)
+        parts = rows, np.minimum(load, rows), load, device, capacity, block
+        right = cost(load, device, capacity, block)
+        return tuple(f(*parts) if f else part for f, part in zip((empty, dropped, busiest), right, strict=True))
 
     return answer
 
 
-rate = of_loads(lambda x, C: max(x - C, 0))
+def cost_in_blocks(rows_of):
+    """rows_of(load, block) in the place of whole blocks, where nothing is dropped."""
 
+    def answer(load, device, capacity, block):
+        if capacity is not None:
+            return cost(load, device, capacity, block)
+        rows = rows_of(load, block)
+        return (rows - load).sum(), 0, np.bincount(device, weights=rows).max()
 
-def rate_that_ends_early(T, N, capacity):
-    p = 1 / N
-    return N / T * sum((x - capacity) * math.comb(T, x) * p**x * (1 - p) ** (T - x) for x in range(capacity + 1, T))
-
-
-def rate_with_p_of_tokens(T, N, capacity):
-    from scipy.stats import binom
-
-    return N * binom.sf(np.arange(capacity, T), T, 1 / T).sum() / T
-
-
-def rate_by_tails(T, N, capacity):
-    """E[max(X − C, 0)] is the sum of P(X > c) over c ≥ C."""
-    from scipy.stats import binom
-
-    return N * binom.sf(np.arange(capacity, T), T, 1 / N).sum() / T
-
-
-def rate_by_what_is_kept(T, N, capacity):
-    from scipy.stats import binom
-
-    x = np.arange(T + 1)
-    return 1 - N / T * binom.pmf(x, T, 1 / N) @ np.minimum(x, capacity)
-
-
-def rate_in_fractions(T, N, capacity):
-    ways = sum((x - capacity) * math.comb(T, x) * (N - 1) ** (T - x) for x in range(capacity + 1, T + 1))
-    return Fraction(N * ways, T * N**T)
-
-
-def rate_in_torch(T, N, capacity):
-    x = torch.arange(T + 1, dtype=torch.float64)
-    p = torch.distributions.Binomial(T, torch.tensor(1 / N, dtype=torch.float64)).log_prob(x).exp()
-    return N / T * (p * torch.clamp(x - capacity, min=0)).sum()
-
-
-def rate_by_throwing(T, N, capacity):
-    loads = GENERATOR.binomial(T, 1 / N, size=200_000)
-    return N / T * np.maximum(loads - capacity, 0).mean()
-
-
-def rate_by_poisson(T, N, capacity):
-    from scipy.stats import poisson
-
-    return N / T * poisson.sf(np.arange(capacity, 20 * T), T / N).sum()
-
-
-def rate_by_normal(T, N, capacity):
-    from scipy.stats import norm
-
-    mean, sd = T / N, math.sqrt(T / N * (1 - 1 / N))
-    z = (mean - capacity) / sd
-    return N / T * sd * (norm.pdf(z) + z * norm.cdf(z))
+    return answer
 
 
 # --- 10.3 ---------------------------------------------------------------------------------------------------------
@@ -197,13 +180,13 @@ def normal(values):
     return values / values.sum(-1, keepdims=True)
 
 
-def step(scores, bias, u, k):
+def step(scores, bias, share, u, k):
     selected = chosen(scores + bias, k)
     load = count(selected, len(bias))
-    return selected, normal(take(scores, selected)), bias + u * np.sign(load.mean() - load)
+    return selected, normal(take(scores, selected)), bias + u * np.sign(share * load.sum() - load)
 
 
-def step_by_loops(scores, bias, u, k):
+def step_by_loops(scores, bias, share, u, k):
     N, rows, weights = len(bias), [], []
     load = [0] * N
     for s in scores:
@@ -213,61 +196,61 @@ def step_by_loops(scores, bias, u, k):
         weights.append([s[i] / total for i in row])
         for i in row:
             load[i] += 1
-    mean = sum(load) / N
-    return rows, weights, [b + u * ((n < mean) - (n > mean)) for b, n in zip(bias, load, strict=True)]
+    wanted = [q * len(scores) * k for q in share]
+    return rows, weights, [b + u * (int(n < w) - int(n > w)) for b, n, w in zip(bias, load, wanted, strict=True)]
 
 
-def step_in_torch(scores, bias, u, k):
-    scores, bias = torch.tensor(scores), torch.tensor(bias)
+def step_in_torch(scores, bias, share, u, k):
+    scores, bias, share = torch.tensor(scores), torch.tensor(bias), torch.tensor(share)
     selected = (scores + bias).topk(k).indices
     own = scores.gather(1, selected)
-    load = torch.zeros(len(bias)).scatter_add(0, selected.flatten(), torch.ones(selected.numel()))
+    load = torch.zeros(len(bias), dtype=bias.dtype)
+    load = load.scatter_add(0, selected.flatten(), torch.ones(selected.numel(), dtype=bias.dtype))
     return {
         "selected": selected,
         "weights": own / own.sum(1, keepdim=True),
-        "new_bias": bias + u * (load.mean() - load).sign(),
+        "new_bias": bias + u * (share * selected.numel() - load).sign(),
     }
 
 
-def step_with_shares(scores, bias, u, k):
-    """Shares of T·k, compared with 1/N; exact where an expert is at the mean."""
-    selected, weights, _ = step(scores, bias, u, k)
-    share = count(selected, len(bias)) / selected.size
-    short = 1 / len(bias) - share
+def step_with_shares(scores, bias, share, u, k):
+    """Shares of T·k, compared with those wanted; exact where an expert has just its share."""
+    selected, weights, _ = step(scores, bias, share, u, k)
+    short = share - count(selected, len(bias)) / selected.size
     return [selected, weights, np.where(np.abs(short) < 1e-9, bias, bias + np.copysign(u, short))]
 
 
 def selects(values):
-    return lambda s, b, u, k: (chosen(values(s, b), k), *step(s, b, u, k)[1:])
+    return lambda s, b, q, u, k: (chosen(values(s, b), k), *step(s, b, q, u, k)[1:])
 
 
 def orders_selected(order):
-    return lambda s, b, u, k: (order(step(s, b, u, k)[0]), *step(s, b, u, k)[1:])
+    return lambda s, b, q, u, k: (order(step(s, b, q, u, k)[0]), *step(s, b, q, u, k)[1:])
 
 
 def weighs(weights):
     """weights(scores of the selected, biased scores of them, all scores)"""
 
-    def answer(s, b, u, k):
-        selected, _, new = step(s, b, u, k)
+    def answer(s, b, q, u, k):
+        selected, _, new = step(s, b, q, u, k)
         return selected, weights(take(s, selected), take(s + b, selected), s), new
 
     return answer
 
 
-def scattered(s, b, u, k):
-    selected, weights, new = step(s, b, u, k)
+def scattered(s, b, q, u, k):
+    selected, weights, new = step(s, b, q, u, k)
     dense = np.zeros(s.shape)
     dense[np.arange(len(s))[:, None], selected] = weights
     return selected, dense, new
 
 
 def moves(move):
-    """b + move(load, u, T, k)"""
+    """b + move(load, share, u, T, k)"""
 
-    def answer(s, b, u, k):
-        selected, weights, _ = step(s, b, u, k)
-        return selected, weights, b + move(count(selected, len(b)), u, len(s), k)
+    def answer(s, b, q, u, k):
+        selected, weights, _ = step(s, b, q, u, k)
+        return selected, weights, b + move(count(selected, len(b)), q, u, len(s), k)
 
     return answer
 
@@ -275,9 +258,9 @@ def moves(move):
 def loads(load):
     """The right update with load(scores, bias, k)"""
 
-    def answer(s, b, u, k):
+    def answer(s, b, q, u, k):
         f = load(s, b, k)
-        return *step(s, b, u, k)[:2], b + u * np.sign(f.mean() - f)
+        return *step(s, b, q, u, k)[:2], b + u * np.sign(q * f.sum() - f)
 
     return answer
 
@@ -337,26 +320,28 @@ WRONG = {
         "choices as rows": changed(lambda kept, s, w: kept.T),
     },
     "10.2": {
-        "the mean load": lambda T, N, capacity: max(0, 1 - N * capacity / T),
-        "percent": lambda T, N, capacity: 100 * rate(T, N, capacity),
-        "T forgotten": rate_that_ends_early,
-        "p = 1/T": rate_with_p_of_tokens,
-        "absolute": of_loads(lambda x, C: abs(x - C)),
-        "kept": lambda T, N, capacity: 1 - rate(T, N, capacity),
-        "not divided": lambda T, N, capacity: T * rate(T, N, capacity),
-        "one expert, not divided": lambda T, N, capacity: T / N * rate(T, N, capacity),
-        "one expert": lambda T, N, capacity: rate(T, N, capacity) / N,
-        "not weighted": lambda T, N, capacity: T / N * of_loads(lambda x, C: x > C)(T, N, capacity),
-        "not weighted, full counts": lambda T, N, capacity: T / N * of_loads(lambda x, C: x >= C)(T, N, capacity),
-        "all of an overflowing expert": of_loads(lambda x, C: x * (x > C)),
-        "one place too few": of_loads(lambda x, C: max(x - C + 1, 0)),
-        "one place too many": of_loads(lambda x, C: max(x - C - 1, 0)),
-        "of the places": lambda T, N, capacity: rate(T, N, capacity) * T / (N * capacity),
-        "empty places": lambda T, N, C: of_loads(lambda x, C: max(C - x, 0))(T, N, C) * T / (N * C),
-        "empty places per token": of_loads(lambda x, C: max(C - x, 0)),
-        "signed": of_loads(lambda x, C: x - C),
-        "Poisson": rate_by_poisson,
-        "normal": rate_by_normal,
+        "set off": costs_with(empty=lambda rows, kept, load, *_: rows.sum() - load.sum()),
+        "a share": costs_with(empty=lambda rows, kept, *_: (rows - kept).sum() / rows.sum()),
+        "full rows": costs_with(empty=lambda rows, kept, *_: kept.sum()),
+        "no blocks": cost_in_blocks(lambda load, block: load),
+        "one block too many": cost_in_blocks(lambda load, block: load + block - load % block),
+        "a block for nobody": cost_in_blocks(lambda load, block: np.ceil(np.maximum(load, 1) / block) * block),
+        "filled up once": costs_with(
+            empty=lambda rows, kept, load, device, C, block: (rows - kept).sum() if C else -load.sum() % block
+        ),
+        "a common pool": costs_with(
+            dropped=lambda rows, kept, load, device, C, block: 0 if C is None else max(load.sum() - C * len(load), 0)
+        ),
+        "a share of what was asked": costs_with(dropped=lambda rows, kept, load, *_: 1 - kept.sum() / load.sum()),
+        "what is kept": costs_with(dropped=lambda rows, kept, *_: kept.sum()),
+        "all of a full expert": costs_with(dropped=lambda rows, kept, load, *_: (load * (load > rows)).sum()),
+        "experts": costs_with(dropped=lambda rows, kept, load, *_: (load > rows).sum()),
+        "an expert": costs_with(busiest=lambda rows, *_: rows.max()),
+        "what was asked": costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, load).max()),
+        "tokens only": costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, kept).max()),
+        "the mean": costs_with(busiest=lambda rows, kept, load, device, *_: rows.sum() / len(set(device))),
+        "all rows": costs_with(busiest=lambda rows, *_: rows.sum()),
+        "which device": costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, rows).argmax()),
     },
     "10.3": {
         "without the bias": selects(lambda s, b: s),
@@ -366,26 +351,35 @@ WRONG = {
         "smallest": selects(lambda s, b: -s - b),
         "worst first": orders_selected(lambda selected: np.flip(selected, axis=1)),
         "by number": orders_selected(lambda selected: np.sort(selected, axis=1)),
-        "by the score": lambda s, b, u, k: (take(chosen(s + b, k), chosen(take(s, chosen(s + b, k)), k)), 0, 0),
-        "exchanged": lambda s, b, u, k: (*step(s, b, u, k)[1::-1], step(s, b, u, k)[2]),
+        "by the score": lambda s, b, q, u, k: (
+            take(chosen(s + b, k), chosen(take(s, chosen(s + b, k)), k)),
+            0,
+            0,
+        ),
+        "exchanged": lambda s, b, q, u, k: (*step(s, b, q, u, k)[1::-1], step(s, b, q, u, k)[2]),
         "bias in the weights": weighs(lambda own, biased, s: normal(biased)),
         "bias in the weights, not normalised": weighs(lambda own, biased, s: biased),
         "not normalised": weighs(lambda own, biased, s: own),
         "normalised over all": weighs(lambda own, biased, s: own / s.sum(1)[:, None]),
         "softmax": weighs(lambda own, biased, s: softmax(own)),
         "for all experts": scattered,
-        "wrong sign": moves(lambda load, u, T, k: -u * np.sign(load.mean() - load)),
-        "proportional to the counts": moves(lambda load, u, T, k: u * (load.mean() - load)),
-        "proportional to the shares": moves(lambda load, u, T, k: u * (1 / len(load) - load / (T * k))),
-        "proportional, relative to the mean": moves(lambda load, u, T, k: u * (load.mean() - load) / load.mean()),
-        "only the change": lambda s, b, u, k: (*step(s, b, u, k)[:2], step(s, 0 * b + b, u, k)[2] - b),
-        "without u": moves(lambda load, u, T, k: np.sign(load.mean() - load)),
-        "not updated": moves(lambda load, u, T, k: 0),
-        "lowered at the mean": moves(lambda load, u, T, k: u * (2 * (load < load.mean()) - 1)),
-        "raised at the mean": moves(lambda load, u, T, k: u * (1 - 2 * (load > load.mean()))),
-        "shares compared with k/N": moves(lambda load, u, T, k: u * np.sign(k / len(load) - load / load.sum())),
-        "k forgotten": moves(lambda load, u, T, k: u * np.sign(T / len(load) - load)),
-        "counts compared with a share": moves(lambda load, u, T, k: u * np.sign(1 / len(load) - load)),
+        "equal shares": moves(lambda load, q, u, T, k: u * np.sign(load.mean() - load)),
+        "wrong sign": moves(lambda load, q, u, T, k: -u * np.sign(q * T * k - load)),
+        "proportional to the counts": moves(lambda load, q, u, T, k: u * (q * T * k - load)),
+        "proportional to the shares": moves(lambda load, q, u, T, k: u * (q - load / load.sum())),
+        "proportional, relative to what is wanted": moves(
+            lambda load, q, u, T, k: u * (q * T * k - load) / (q * T * k)
+        ),
+        "only the change": lambda s, b, q, u, k: (
+            *step(s, b, q, u, k)[:2],
+            step(s, b, q, u, k)[2] - b,
+        ),
+        "without u": moves(lambda load, q, u, T, k: np.sign(q * T * k - load)),
+        "not updated": moves(lambda load, q, u, T, k: 0),
+        "lowered at its share": moves(lambda load, q, u, T, k: u * (2 * (load < q * T * k) - 1)),
+        "raised at its share": moves(lambda load, q, u, T, k: u * (1 - 2 * (load > q * T * k))),
+        "k forgotten": moves(lambda load, q, u, T, k: u * np.sign(q * T - load)),
+        "counts compared with a share": moves(lambda load, q, u, T, k: u * np.sign(q - load)),
         "load without the bias": loads(lambda s, b, k: count(chosen(s, k), len(b))),
         "first choice only": loads(lambda s, b, k: count(chosen(s + b, 1), len(b))),
         "load by the gates": loads(gate_sums(biased=False)),
@@ -437,17 +431,17 @@ UNRECOGNISED = {
         lambda *case: "all of them",
     ],
     "10.2": [
-        lambda T, N, capacity: None,
-        lambda T, N, capacity: 0.05,
-        lambda T, N, capacity: 2 * rate(T, N, capacity),
-        rate_by_throwing,
-        lambda T, N, capacity: [rate(T, N, capacity)] * N,
+        lambda load, device, capacity, block: None,
+        lambda load, device, capacity, block: cost(load, device, capacity, block)[:2],
+        costs_with(empty=lambda rows, kept, *_: 2 * (rows - kept).sum()),
+        costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, rows).min()),
+        costs_with(dropped=lambda *_: -1),
     ],
     "10.3": [
-        lambda scores, bias, u, k: None,
-        lambda scores, bias, u, k: step(scores, bias, u, k)[:2],
+        lambda scores, bias, share, u, k: None,
+        lambda scores, bias, share, u, k: step(scores, bias, share, u, k)[:2],
         weighs(lambda own, biased, s: own**2 / (own**2).sum(1, keepdims=True)),
-        moves(lambda load, u, T, k: 2 * u * np.sign(load.mean() - load)),
+        moves(lambda load, q, u, T, k: 2 * u * np.sign(q * T * k - load)),
         selects(lambda s, b: s + 2 * b),
     ],
     "10.4": [
@@ -469,7 +463,7 @@ UNRECOGNISED = {
 
 RIGHT = {
     "10.1": [kept_by_sorting, kept_by_walking, kept_by_cumsum, kept_expert_by_expert],
-    "10.2": [rate, rate_by_tails, rate_by_what_is_kept, rate_in_fractions, rate_in_torch],
+    "10.2": [cost, cost_in_numpy, cost_in_torch, cost_by_padding],
     "10.3": [step, step_by_loops, step_in_torch, step_with_shares],
     "10.4": [
         OPPOSITE,

@@ -48,7 +48,7 @@ GIVEN = {
     "9.4": {"D": 2, "f": torch.ones(5), "F": torch.ones(2), "P": torch.ones(2)},
     "9.5": {"p": np.array([0.5, 0.5])},
     "10.1": {"T": 6, "k": 2, "number": 3, "kept": np.arange(12) % 2 == 0},
-    "10.2": {"x": 2, "p": 0.1, "T": 8},
+    "10.2": {"rows": np.array([4, 8]), "load": np.array([3, 8]), "device": np.array([0, 1]), "capacity": 4},
     "10.3": {"selected": PAIRS, "scores": RNG.normal(size=(3, 4)), "bias": np.zeros(4), "N": 4, "k": 2, "u": 0.1,
              "load": np.array([0.2, 0.8])},
     "11.1": {"i": 0, "c": 1},

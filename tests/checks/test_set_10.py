@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from moe_lessons import losses
-from moe_lessons.balancing import BiasBalancer, uniform_drop_rate, within_capacity
+from moe_lessons.balancing import BiasBalancer, within_capacity
 from moe_lessons.checks import bias_logs, check
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.set_09.q4_devices import balance
 from moe_lessons.checks.set_09.q5_below_one import LEAST_GAP as CLEAR_WINNER
 from moe_lessons.checks.set_09.q5_below_one import MOST_EXPERTS, MOST_TOKENS
 from moe_lessons.checks.set_10.q1_capacity import KEPT, kept_cases, kept_reference
-from moe_lessons.checks.set_10.q2_dice import RATE, dice_drop_rate, normal_rate, rate_cases
+from moe_lessons.checks.set_10.q2_cost import by_device, cost_cases, costs, kept_of, rows_of
 from moe_lessons.checks.set_10.q3_bias import LEAST_GAP, step, update_cases
 from moe_lessons.checks.set_10.q4_pooled import LEAST_ALONE, POOLED
 from moe_lessons.checks.set_10.q5_logs import LOGS, MEASURES, RUNS, is_met, right_measures, training_log
@@ -77,58 +77,66 @@ def test_tokens_are_counted_from_1_in_every_line():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_drop_rate_of_dice_agrees_with_counting(seed):
-    rng = np.random.default_rng(seed)
-    for T, N, C in rate_cases(rng):
-        counts = rng.multinomial(T, np.full(N, 1 / N), size=4000)  # (batches, N)
-        counted = np.maximum(counts - C, 0).sum() / counts.sum()
-        assert abs(dice_drop_rate(T, N, C) - counted) < 0.01
+def test_the_costs_agree_with_rows_that_are_laid_out(seed):
+    for load, device, C, block in cost_cases(np.random.default_rng(seed)):
+        slices = [np.arange(C if C is not None else n + -n % block) < n for n in load]
+        full = sum(int(row.sum()) for row in slices)
+        busiest = max(sum(len(slices[i]) for i in np.flatnonzero(device == d)) for d in set(device))
+        assert costs(load, device, C, block) == (sum(map(len, slices)) - full, load.sum() - full, busiest)
 
 
-def test_the_drop_rate_agrees_with_the_package_and_not_with_a_normal_load():
-    for each, N, c in ((64, 64, 1.0), (8, 64, 1.25), (8, 8, 2.0)):
-        exact = uniform_drop_rate(each * N, N, c)
-        assert dice_drop_rate(each * N, N, round(c * each)) == pytest.approx(exact, rel=1e-9)
-        assert abs(normal_rate(each * N, N, round(c * each)) - exact) > 1e-5  # the broken control
-
-
-def test_a_simulation_is_told_that_it_is_near():
-    def throw(T, N, capacity):
-        loads = np.random.default_rng(1).binomial(T, 1 / N, size=100_000)
-        return N / T * np.maximum(loads - capacity, 0).mean()
-
-    verdict = judged(RATE, throw)
-    assert (verdict.correct, verdict.mistake) == (False, None)
-    assert verdict.message.startswith("Near, in every case, but not exact.")
-    assert not judged(RATE, lambda T, N, C: 0.5).message.startswith("Near")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_cases_hold_what_the_mistakes_hang_on(seed):
+    cases = cost_cases(np.random.default_rng(seed))
+    assert {C is None for _, _, C, _ in cases} == {True, False}
+    for load, device, C, block in cases:
+        assert 0 in load
+        assert (load[load > 0] % block == 0).any()
+        assert set(device) == set(range(device.max() + 1))
+        rows = rows_of(load, C, block)
+        assert by_device(rows, device).max() > rows.max()  # a device is more than an expert
+        if C is not None:
+            assert kept_of(load, C).sum() < load.sum()
 
 
 # --- 10.3 ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_bias_step_agrees_with_the_package_and_hangs_on_no_rounding(seed):
-    for scores, bias, u, k in update_cases(np.random.default_rng(seed)):
+def test_the_bias_step_selects_as_the_package_does_and_hangs_on_no_rounding(seed):
+    for scores, bias, share, u, k in update_cases(np.random.default_rng(seed)):
         assert np.diff(np.sort(scores + bias)).min() > LEAST_GAP
+        assert share.sum() == 1
         balancer = BiasBalancer(len(bias), u)
         balancer.bias.copy_(torch.tensor(bias))
         s = torch.tensor(scores)
         selected = balancer.select(s, k)
-        balancer.update(torch.bincount(selected.flatten(), minlength=len(bias)))
+        load = torch.bincount(selected.flatten(), minlength=len(bias))
         own = s.gather(-1, selected)
-        expected = selected, own / own.sum(-1, keepdim=True), balancer.bias
-        for mine, theirs in zip(step(scores, bias, u, k), expected, strict=True):
+        expected = selected, own / own.sum(-1, keepdim=True)
+        for mine, theirs in zip(step(scores, bias, share, u, k), expected, strict=False):
             np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-6)
+        moved = bias + u * np.sign(share * selected.numel() - load.numpy())
+        np.testing.assert_allclose(step(scores, bias, share, u, k)[2], moved)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_two_cases_have_an_expert_at_the_mean_load(seed):
-    at_mean = [
+def test_two_cases_have_an_expert_at_its_share(seed):
+    at_share = [
         0 in np.sign(new - bias).round(9)
-        for scores, bias, u, k in update_cases(np.random.default_rng(seed))
-        for new in [step(scores, bias, u, k)[2]]
+        for scores, bias, share, u, k in update_cases(np.random.default_rng(seed))
+        for new in [step(scores, bias, share, u, k)[2]]
     ]
-    assert sum(at_mean) >= 2
+    assert sum(at_share) >= 2
+
+
+def test_with_equal_shares_it_is_the_package_s_update():
+    rng = np.random.default_rng(0)
+    scores, bias, share = rng.random((20, 4)), rng.normal(size=4) / 10, np.full(4, 1 / 4)
+    balancer = BiasBalancer(4, 0.02)
+    balancer.bias.copy_(torch.tensor(bias))
+    balancer.update(torch.bincount(balancer.select(torch.tensor(scores), 2).flatten(), minlength=4))
+    np.testing.assert_allclose(step(scores, bias, share, 0.02, 2)[2], balancer.bias.numpy(), atol=1e-6)
 
 
 # --- 10.4 ---------------------------------------------------------------------------------------------------------
@@ -216,8 +224,7 @@ def test_who_moves_loads_that_are_even_already_is_told_so(measure):
     ("question", "answer"),
     [
         ("10.1", lambda s, w, C, N, priority: within_capacity(torch.tensor(s), torch.tensor(w), C, N, priority)),
-        ("10.2", lambda T, N, C: uniform_drop_rate(T, N, C * N / T)),
-        ("10.3", lambda scores, bias, u, k: (BiasBalancer(len(bias), u).select(torch.tensor(scores), k), 0, 0)),
+        ("10.3", lambda scores, bias, share, u, k: (BiasBalancer(len(bias), u).select(torch.tensor(scores), k), 0, 0)),
     ],
 )
 def test_the_package_s_own_functions_are_refused(question, answer):

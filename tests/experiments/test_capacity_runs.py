@@ -1,4 +1,4 @@
-"""The methods of lesson 10 do what `balancing` defines, and share nothing between runs."""
+"""The methods of lessons 10 and 10b do what `balancing` defines, and share nothing between runs."""
 
 import math
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from moe_lessons.balancing import BiasBalancer, drop_rate, within_capacity
-from moe_lessons.experiments import balancing_runs, capacity_runs
+from moe_lessons.balancing import BiasBalancer, drop_rate, quantile_bias, tanh_step, within_capacity
+from moe_lessons.experiments import balancing_runs
 from moe_lessons.experiments.balancing_runs import Layers, Result, run
-from moe_lessons.experiments.capacity_runs import METHODS, bias_steps, drop_rates, limited, table
+from moe_lessons.experiments.capacity_runs import METHODS, drop_rates, limited, loads, table
 
 N, D = balancing_runs.N, balancing_runs.D
 
@@ -59,11 +59,29 @@ def test_the_bias_rests_in_tests():
     assert not torch.equal(route(stack, x)[0].selected, first)
 
 
-def test_a_step_of_the_bias_is_u_times_the_sign():
+def test_loads_count_the_assignments_of_each_run():
     selected = torch.tensor([[0, 0, 0, 1, 2, 3, 4, 5], list(range(8))]).unsqueeze(-1)
-    steps = bias_steps(selected, torch.tensor([0.1, 0.1]))
-    assert steps[0].tolist() == pytest.approx([-0.1, 0, 0, 0, 0, 0, 0.1, 0.1])
-    assert steps[1].tolist() == [0] * 8
+    assert loads(selected).tolist() == [[3, 1, 1, 1, 1, 1, 0, 0], [1] * 8]
+
+
+@pytest.mark.parametrize("name", ["tanh", "quantile"])
+def test_the_other_updates_are_those_of_balancing_for_each_run(name):
+    stack, values = layers(), torch.tensor([0.01, 0.01, 0.3, 0.3])
+    route = METHODS[name].build(values)
+    bias, momentum = torch.zeros(4, N), torch.zeros(4, N)
+    for step in range(4):
+        x = tokens(seed=step)
+        routing, _ = route(stack, x)
+        for r, value in enumerate(values.tolist()):
+            p = stack.logits(x)[r].softmax(dim=-1).detach()
+            selected = (p + bias[r]).argmax(dim=-1)
+            assert torch.equal(routing.selected[r, :, 0], selected)
+            if name == "tanh":
+                momentum[r] = tanh_step(torch.bincount(selected, minlength=N).float(), momentum[r], value)
+                bias[r] += momentum[r]
+            else:
+                bias[r] = value * bias[r] + (1 - value) * quantile_bias(p, bias[r], 1)
+    assert bias.abs().max() > 0
 
 
 def test_the_bias_gets_no_gradient_and_the_router_does():
@@ -103,15 +121,6 @@ def test_where_tokens_are_dropped(name, in_tests):
     assert (route(stack, x)[0].weights == 0).any()
     stack.eval()
     assert (route(stack, x)[0].weights == 0).any() == in_tests
-
-
-def test_with_the_switch_loss_there_is_a_penalty_and_a_capacity():
-    stack, x = layers(), tokens()
-    routing, penalty = METHODS["switch_capacity"].build(torch.full((4,), 0.5))(stack, x)
-    plain = balancing_runs.METHODS["switch"].build(torch.full((4,), capacity_runs.ALPHA))(stack, x)[1]
-    assert torch.allclose(penalty, plain)
-    assert penalty.requires_grad
-    assert (routing.weights == 0).any()
 
 
 # --- the table ----------------------------------------------------------------------------------------------------

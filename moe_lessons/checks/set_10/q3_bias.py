@@ -1,4 +1,4 @@
-"""Question 10.3: the bias update."""
+"""Question 10.3: the bias update, where experts are to get different shares."""
 
 from collections.abc import Callable
 
@@ -13,52 +13,63 @@ LEAST_GAP = 5e-5  # between two biased scores of a token: who is selected must n
 
 
 def update_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (scores (T, N), bias (N,), u, k).
+    """Return (scores (T, N), bias (N,), share (N,), u, k).
 
-    In one the last expert is idle; in two an expert is just at the mean; one tells wrong loads apart.
+    In one the last expert is idle; in two an expert has just its share; one tells wrong loads apart.
     """
     return [
         update_case(rng, 3, 4, 2, fits=last_is_idle),
-        update_case(rng, 4, 4, 2, fits=one_at_mean),
-        update_case(rng, 32, 8, 2, fits=one_at_mean),
+        update_case(rng, 8, 4, 2, fits=one_at_its_share),
+        update_case(rng, 32, 8, 2, fits=one_at_its_share),
         update_case(rng, 20, 9, 4, 0.3, fits=loads_differ),
         update_case(rng, 25, 6, 1),
     ]
 
 
 def update_case(
-    rng: np.random.Generator, T: int, N: int, k: int, lean: float = 1.0, fits: Callable = lambda s, b, k: True
+    rng: np.random.Generator, T: int, N: int, k: int, lean: float = 1.0, fits: Callable = lambda s, b, q, k: True
 ) -> tuple:
-    """Draw until no two biased scores of a token are close, nor two scores, and fits(scores, bias, k).
+    """Draw until no two biased scores of a token are close, nor two scores, and fits(scores, bias, share, k).
 
     lean: how much the scores favour the first experts, and how large the biases are.
     """
     while True:
         scores = (1 / (1 + np.exp(-rng.normal(lean * np.linspace(1, -0.5, N), 1, size=(T, N))))).round(4)  # (T, N)
         bias = rng.permutation(lean * np.linspace(-0.3, 0.35, N)).round(2)  # (N,)
+        share = draw_shares(rng, N)  # (N,)
         gaps = np.diff(np.sort([scores, scores + bias]), axis=-1)  # (2, T, N − 1)
-        if gaps.min() > LEAST_GAP and fits(scores, bias, k):
-            return scores, bias, float(rng.choice([0.01, 0.02, 0.05])), k
+        load = counts(top(scores + bias, k), N)  # (N,)
+        told_apart = (np.sign(share * T * k - load) != np.sign(load.mean() - load)).any()
+        if gaps.min() > LEAST_GAP and told_apart and fits(scores, bias, share, k):
+            return scores, bias, share, float(rng.choice([0.01, 0.02, 0.05])), k
 
 
-def last_is_idle(s: np.ndarray, b: np.ndarray, k: int) -> bool:
+def draw_shares(rng: np.random.Generator, N: int) -> np.ndarray:
+    """Draw shares (N,) that sum to 1, not all equal: multiples of 1/32, so that products with counts are exact."""
+    while True:
+        share = (1 + rng.multinomial(32 - N, np.full(N, 1 / N))) / 32  # (N,)
+        if share.max() > share.min():
+            return share
+
+
+def last_is_idle(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> bool:
     """Tell whether no token selects the last expert, which `np.bincount` then leaves out unless told of it."""
     return len(b) - 1 not in top(s + b, k)
 
 
-def one_at_mean(s: np.ndarray, b: np.ndarray, k: int) -> bool:
-    """Tell whether one expert has just the mean load, one more, one less."""
+def one_at_its_share(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> bool:
+    """Tell whether an expert has just its share, one more, one less."""
     load = counts(top(s + b, k), len(b))  # (N,)
-    return {-1, 0, 1} == set(np.sign(load - load.mean()))
+    return {-1, 0, 1} == set(np.sign(q * load.sum() - load))
 
 
-def loads_differ(s: np.ndarray, b: np.ndarray, k: int) -> bool:
+def loads_differ(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> bool:
     """Tell whether the load and everything that is taken for it move the bias in ways of their own."""
     selected = top(s + b, k)  # (T, k)
     choices = [counts(chosen, len(b)) for chosen in (selected, selected[:, 0], top(s, k))]  # (N,) each
     dense = gates(s, s + b, k), gates(s + b, s + b, k), s  # (T, N) each
     loads = [*choices, *(weights.sum(axis=0) for weights in dense)]  # (N,) each
-    return len({tuple(np.sign(load - load.mean())) for load in loads}) == len(loads)
+    return len({tuple(np.sign(q * load.sum() - load)) for load in loads}) == len(loads)
 
 
 def top(h: np.ndarray, k: int) -> np.ndarray:
@@ -86,21 +97,23 @@ def gates(values: np.ndarray, biased: np.ndarray, k: int) -> np.ndarray:
     return normalised(np.where(selected_mask(biased, k), values, 0))
 
 
-def step(scores: np.ndarray, bias: np.ndarray, u: float, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def step(
+    scores: np.ndarray, bias: np.ndarray, share: np.ndarray, u: float, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the selected (T, k), their weights (T, k), and the bias after the update (N,)."""
     selected = top(scores + bias, k)  # (T, k)
     load = counts(selected, len(bias))  # (N,)
-    return selected, normalised(of_selected(scores, selected)), bias + u * np.sign(load.mean() - load)
+    return selected, normalised(of_selected(scores, selected)), bias + u * np.sign(share * load.sum() - load)
 
 
 def selected_by(values: Callable) -> Callable:
     """Return the step's selection by other values(scores, bias)."""
-    return lambda s, b, u, k: top(values(s, b), k)
+    return lambda s, b, q, u, k: top(values(s, b), k)
 
 
 def of_right(wrong: Callable) -> Callable:
     """Return wrong(the right selection (T, k), scores (T, N), biased scores (T, N))."""
-    return lambda s, b, u, k: wrong(top(s + b, k), s, s + b)
+    return lambda s, b, q, u, k: wrong(top(s + b, k), s, s + b)
 
 
 def by_the_score(selected: np.ndarray, s: np.ndarray, biased: np.ndarray) -> np.ndarray:
@@ -114,25 +127,25 @@ def weighed_by(wrong: Callable) -> Callable:
 
 
 def moved_by(move: Callable) -> Callable:
-    """Return b + move(load (N,) in counts, u, T, k)."""
-    return lambda s, b, u, k: b + move(counts(top(s + b, k), len(b)), u, len(s), k)
+    """Return b + move(load (N,) in counts, share (N,), u, k)."""
+    return lambda s, b, q, u, k: b + move(counts(top(s + b, k), len(b)), q, u, k)
 
 
 def moved_by_load(load: Callable) -> Callable:
     """Return the right update from another load(scores, bias, k), (N,)."""
-    return lambda s, b, u, k: b + u * np.sign((f := load(s, b, k)).mean() - f)
+    return lambda s, b, q, u, k: b + u * np.sign(q * (f := load(s, b, k)).sum() - f)
 
 
 UPDATE = FunctionQuestion(
-    **about("10.3", "The bias update", "write it", "medium", points=2, minutes=8),
+    **about("10.3", "A bias for unequal machines", "write it", "medium", points=2, minutes=8),
     hints=(
         "The bias is used once, for the selection: `np.argsort(-(scores + bias), axis=-1)[:, :k]`. (The imported `top_k` returns two things: values, then indices.) The weights are the *scores* of those experts, divided by their sum.",
-        "`np.take_along_axis(scores, selected, axis=-1)` picks the scores. Count the load with `np.bincount(selected.ravel(), minlength=N)`; then add `u * np.sign(load.mean() - load)` to the bias.",
+        "`np.take_along_axis(scores, selected, axis=-1)` picks the scores. Count the load with `np.bincount(selected.ravel(), minlength=N)`. Each expert wants `share * load.sum()` of these, and the sign of what is missing, times u, moves its bias.",
     ),
-    idea="The bias decides who is asked, the score decides how much it counts. So balancing changes the output only through the selection, and no gradient is bent. The sign alone moves the bias, by u, however far the load is off.",
-    takeaway="A bias that only chooses leaves the weights, and so the gradient of the task, as they were: balance without a second loss pulling at the router.",
+    idea="The bias decides who is asked, the score decides how much it counts. The sign of what is missing moves it, and what an expert should get is yours to say: the mean is only the choice for equal machines.",
+    takeaway="Balance means the load that you ask for, not the same load for all: a bias reaches unequal targets as easily, which a loss whose optimum is the uniform load does not.",
     answer="my_step",
-    parameters=("scores", "bias", "u", "k"),
+    parameters=("scores", "bias", "share", "u", "k"),
     stands_for=("balancing.BiasBalancer",),
     when_raised="scores is (T, N) and bias (N,): `scores + bias` adds the same bias to every token. The selected are (T, k); flatten them before counting.",
     cases=update_cases,
@@ -156,7 +169,7 @@ UPDATE = FunctionQuestion(
             "by the score: The right experts, but ordered by their scores alone. Asked is the largest s + b first.",
             of_right(by_the_score),
             "exchanged: These are the weights: `selected` and `weights` are exchanged. Return the indices first.",
-            lambda s, b, u, k: step(s, b, u, k)[1],
+            lambda s, b, q, u, k: step(s, b, q, u, k)[1],
         ),
         "weights": by_value(
             "bias in the weights: The bias is in your gate weights: you normalised s + b. It is for the selection only; weigh by s. Else the output changes whenever the bias does.",
@@ -170,33 +183,33 @@ UPDATE = FunctionQuestion(
             "softmax: You took a softmax over the selected scores. Divide them by their sum: they are positive already.",
             weighed_by(lambda own, biased, s: routing.softmax(own)),
             "for all experts: Your weights are right but (T, N), with zeros. Asked are those of the selected, (T, k), in the same order.",
-            lambda s, b, u, k: gates(s, s + b, k),
+            lambda s, b, q, u, k: gates(s, s + b, k),
         ),
         "new_bias": by_value(
-            "wrong sign: Your update goes the wrong way: it raises experts that have too much, so that they get more. sign(mean load − load).",
-            moved_by(lambda load, u, T, k: u * np.sign(load - load.mean())),
-            "proportional to the counts: You moved each bias by u times the difference of the loads. Only its sign counts: an expert one token short moves as far as a dead one.",
-            moved_by(lambda load, u, T, k: u * (load.mean() - load)),
+            "equal shares: This is the lesson's update: it compares each load with the mean, so all experts would get the same. Here each has a share of its own: compare with `share` times the number of assignments.",
+            moved_by(lambda load, q, u, k: u * np.sign(load.mean() - load)),
+            "wrong sign: Your update goes the wrong way: it raises experts that have too much, so that they get more. sign(wanted − load).",
+            moved_by(lambda load, q, u, k: u * np.sign(load - q * load.sum())),
+            "proportional to the counts: You moved each bias by u times what is missing. Only the sign counts: an expert one token short moves as far as a dead one.",
+            moved_by(lambda load, q, u, k: u * (q * load.sum() - load)),
             "proportional to the shares: You moved each bias in proportion to the difference of the shares. Only its sign counts: by u up or down.",
-            moved_by(lambda load, u, T, k: u * (load.mean() - load) / (T * k)),
-            "proportional, relative to the mean: You moved each bias in proportion to (mean − load) / mean. Only the sign counts: by u up or down.",
-            moved_by(lambda load, u, T, k: u * (1 - load / load.mean())),
-            "only the change: This is only what is added, u · sign(mean load − load). Add it to the bias.",
-            lambda s, b, u, k: step(s, b, u, k)[2] - b,
+            moved_by(lambda load, q, u, k: u * (q - load / load.sum())),
+            "proportional, relative to what is wanted: You moved each bias in proportion to (wanted − load) / wanted. Only the sign counts: by u up or down.",
+            moved_by(lambda load, q, u, k: u * (1 - load / (q * load.sum()))),
+            "only the change: This is only what is added, u · sign(wanted − load). Add it to the bias.",
+            lambda s, b, q, u, k: step(s, b, q, u, k)[2] - b,
             "without u: You moved by 1. The step is u.",
-            moved_by(lambda load, u, T, k: np.sign(load.mean() - load)),
+            moved_by(lambda load, q, u, k: np.sign(q * load.sum() - load)),
             "not updated: This is the old bias.",
-            moved_by(lambda load, u, T, k: 0 * load),
-            "lowered at the mean: An expert with just the mean load is lowered in yours. It stays: sign(0) = 0.",
-            moved_by(lambda load, u, T, k: np.where(load < load.mean(), u, -u)),
-            "raised at the mean: An expert with just the mean load is raised in yours. It stays: sign(0) = 0.",
-            moved_by(lambda load, u, T, k: np.where(load > load.mean(), -u, u)),
-            "shares compared with k/N: You compared shares of the T·k assignments with k/N. They sum to 1, so their mean is 1/N.",
-            moved_by(lambda load, u, T, k: u * np.sign(k / len(load) - load / (T * k))),
-            "k forgotten: You compared the counts with T/N. Every token has k experts, so the mean count is T·k/N. (`load.mean()` is always right.)",
-            moved_by(lambda load, u, T, k: u * np.sign(T / len(load) - load)),
-            "counts compared with a share: You compared counts with 1/N or k/N, a share. Compare with their own mean: `load.mean()`.",
-            moved_by(lambda load, u, T, k: u * np.sign(1e-6 + 0.5 / len(load) - load)),
+            moved_by(lambda load, q, u, k: 0 * load),
+            "lowered at its share: An expert with just its share is lowered in yours. It stays: sign(0) = 0.",
+            moved_by(lambda load, q, u, k: np.where(load < q * load.sum(), u, -u)),
+            "raised at its share: An expert with just its share is raised in yours. It stays: sign(0) = 0.",
+            moved_by(lambda load, q, u, k: np.where(load > q * load.sum(), -u, u)),
+            "k forgotten: You compared the counts with T · share. Every token has k experts, so there are T·k assignments to share. (`load.sum()` is always right.)",
+            moved_by(lambda load, q, u, k: u * np.sign(q * load.sum() / k - load)),
+            "counts compared with a share: You compared counts with `share` itself, a number below 1. Compare with `share * load.sum()`, or the shares of the load with `share`.",
+            moved_by(lambda load, q, u, k: u * np.sign(q - load)),
             "load without the bias: You counted the load that the scores alone would give. Count the experts that were really selected, with the bias.",
             moved_by_load(lambda s, b, k: counts(top(s, k), len(b))),
             "first choice only: You counted first choices alone. All k count.",

@@ -1,15 +1,13 @@
 # %% [markdown]
-# # Exercises 10 · Capacity, drops and balancing without a loss
+# # Exercises 10 · Capacity, dropless dispatch and a bias
 #
-# {{questions}}, on [](lesson:10). Letters: the table in [](lesson:00), and C for the capacity of an expert.
+# {{questions}}, on [](lesson:10) (the first two) and [](lesson:10b). Letters: the table in [](lesson:00), and C for the capacity of an expert.
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. Your functions are given numpy arrays; return arrays or
 # tensors, whichever you like. You may use what is imported below, and what you wrote yourself.
 
 # %% name="setup" tags=["setup"]
-import math
-
 import numpy as np
 
 from moe_lessons.checks import check, progress
@@ -52,67 +50,67 @@ def my_kept(selected, weights, capacity, num_experts, priority):
 check("10.1", my_kept)
 
 # %% [markdown]
-# ## 10.2 What dice drop
+# ## 10.2 What a dispatch costs
 #
 # {{about 10.2}}
 #
-# Each of T tokens picks one of N experts by dice, and each expert has `capacity` places. What share of the T tokens is
-# dropped, on average? Return the exact number, between 0 and 1, without drawing anything.
+# N experts live on a few devices, several on each: `device` (N,) holds the number of each expert's device, from 0, and
+# no device is without an expert. `load` (N,) counts the assignments that ask for each expert, from 0 up. What is
+# computed are rows, and a row may be empty:
+#
+# - with a `capacity`, a whole number, every expert computes just that many rows, and what finds no row is dropped
+#   (`block` does not matter then);
+# - with `capacity=None` nothing is dropped: every expert computes its load, filled up to the next whole multiple of
+#   `block` rows. An expert without a token computes nothing.
+#
+# Return three whole numbers: `empty`, how many of all computed rows hold no token; `dropped`, how many assignments are
+# dropped; `busiest`, how many rows (empty ones included) the device with the most rows computes.
 #
 # {{hints 10.2}}
 
 
 # %% name="answer-10-2"
-def my_drop_rate(T, N, capacity):
-    """T, N, C -> the expected share of the tokens that find no place"""
+def my_costs(load, device, capacity, block):
+    """load (N,), device (N,), C or None, rows of a block -> empty, dropped, busiest"""
     # BEGIN SOLUTION
-    p = 1 / N
-    beyond = 0.0  # E[max(X − C, 0)], of one expert
-    for x in range(capacity + 1, T + 1):
-        beyond += (x - capacity) * math.comb(T, x) * p**x * (1 - p) ** (T - x)
-    return N * beyond / T
+    if capacity is None:
+        rows = -(-load // block) * block  # (N,)
+    else:
+        rows = np.full(len(load), capacity)  # (N,)
+    kept = np.minimum(load, rows)  # (N,)
+    of_device = np.bincount(device, weights=rows)  # (devices,)
+    return (rows - kept).sum(), (load - kept).sum(), of_device.max()
     # END SOLUTION
 
 
 # %%
-check("10.2", my_drop_rate)
+check("10.2", my_costs)
 
 # %% [markdown]
-# Does it fit? The solutions throw dice: 64 experts, 512 tokens, 2,000 batches. (With many more, above about
-# 1,000 tokens, `math.comb` can give numbers too large for a float.)
-
-# %% name="count-10-2" tags=["solution"]
-rng, T, N = np.random.default_rng(0), 512, 64
-counts = np.stack([np.bincount(rng.integers(N, size=T), minlength=N) for _ in range(2_000)])  # (batches, N)
-for C in (8, 10, 16):
-    counted = np.maximum(counts - C, 0).sum() / counts.sum()
-    print(f"C = {C:>2}: formula {my_drop_rate(T, N, C):.4f}, counted {counted:.4f}")
-    assert abs(my_drop_rate(T, N, C) - counted) < 0.002
-
-# %% [markdown]
-# ## 10.3 The bias update
+# ## 10.3 A bias for unequal machines
 #
 # {{about 10.3}}
 #
-# One step of balancing without a loss (Wang et al. 2024, arXiv:2408.15664). `scores` (T, N) are sigmoids, `bias` (N,) is
-# what the last steps have led to. Return three things:
+# Some machines are faster than others, so their experts should get more tokens. `share` (N,) says which part of all
+# T·k assignments each expert should get; the shares sum to 1. `scores` (T, N) are sigmoids, `bias` (N,) is what the last
+# steps have led to. Do one step of balancing without a loss, with these shares as its aim, and return three things:
 #
 # - `selected` (T, k): the indices of the k largest $s_i + b_i$ of each token, best first.
 # - `weights` (T, k): the scores of those experts, without the bias, divided by their sum in each row.
-# - `new_bias` (N,): $b_i + u \cdot \mathrm{sign}(\text{mean load} - \text{load}_i)$, where the load counts who was selected.
-#   At the mean load, a bias stays.
+# - `new_bias` (N,): each bias moved by `u` towards its expert's share, up if the expert got less, down if it got more.
+#   The load counts who was selected. An expert with just its share stays. (The shares are multiples of 1/32.)
 #
 # {{hints 10.3}}
 
 
 # %% name="answer-10-3"
-def my_step(scores, bias, u, k):
-    """scores (T, N), bias (N,), u, k -> selected (T, k), weights (T, k), new_bias (N,)"""
+def my_step(scores, bias, share, u, k):
+    """scores (T, N), bias (N,), share (N,), u, k -> selected (T, k), weights (T, k), new_bias (N,)"""
     # BEGIN SOLUTION
     selected = np.argsort(-(scores + bias), axis=-1)[:, :k]  # (T, k)
     own = np.take_along_axis(scores, selected, axis=-1)  # (T, k)
     load = np.bincount(selected.ravel(), minlength=len(bias))  # (N,)
-    return selected, own / own.sum(axis=-1, keepdims=True), bias + u * np.sign(load.mean() - load)
+    return selected, own / own.sum(axis=-1, keepdims=True), bias + u * np.sign(share * load.sum() - load)
     # END SOLUTION
 
 

@@ -1,0 +1,404 @@
+# %% [markdown]
+# # 10 · Capacity and dropless dispatch
+#
+# **What if more tokens come to an expert than it has room for?** Somebody has to wait, or somebody has to go.
+#
+# You will be able to
+#
+# 1. say what dropless dispatch is, and find it in a layer that you have written;
+# 2. compute a capacity, and say which tokens are dropped under two orders of priority;
+# 3. say when an output depends on who else is in the batch, and when not;
+# 4. count what each way costs on the same routing: empty rows, lost tokens, the busiest expert;
+# 5. tell drops of chance from drops of a bad router, and say what capacity does to a router that is collapsing.
+#
+# **Before:** lesson 05 and [](lesson:09). **Time:** {{minutes}}.
+#
+# Which of these do you believe? (1) An expert can refuse a token. (2) What the layer makes of your sentence depends on
+# the other sentences in the batch. (3) A fair router loses no token. (4) A limit on each expert makes tokens spread.
+
+# %% name="setup" tags=["setup"]
+import numpy as np
+import torch
+
+from moe_lessons.balancing import (
+    drop_rate, drop_weights, expert_capacity, random_second_expert, uniform_drop_rate, within_capacity,
+)  # fmt: skip
+from moe_lessons.checks import compare, reveal
+from moe_lessons.experiments import balancing_runs, bias_study, capacity_runs
+from moe_lessons.figures.queue import batch, queue_svg
+from moe_lessons.layer import MoELayer, gate_selected, top_k_indices
+from moe_lessons.support.progress import tqdm
+from moe_lessons.widgets.live import Live, choice, slider
+
+# %% [markdown]
+# ## Nobody is turned away
+#
+# You have written a layer that drops nothing: in lesson 05 the assignments were sorted by expert, and each expert got a
+# slice, as long as it came. That is **dropless** dispatch. It is today's usual way: MegaBlocks (Gale et al. 2022,
+# arXiv:2211.15841) made it fast, OLMoE (Muennighoff et al. 2024, arXiv:2409.02060) and DeepSeek-V3 (2024,
+# arXiv:2412.19437; in training and when it answers) use it.
+#
+# Six tokens, three experts, k = 1. The experts live on three devices, and the layer is done when the last device is.
+#
+# **Predict.** The tokens t1 … t6 choose E1, E1, E2, E1, E3, E1. How many times as long as at balance does the layer
+# take, if a row costs the same everywhere?
+
+# %% name="predict-wait" tags=["predict"]
+my_times_as_long = ...  # a number
+
+# %%
+selected = torch.tensor([[0], [0], [1], [0], [2], [0]])  # (T, k)
+load = torch.bincount(selected.flatten(), minlength=3)  # (N,)
+compare(my_times_as_long, load.max() / (6 / 3))
+print("rows of each expert:", load.tolist(), " at balance: 2 each")
+assert load.tolist() == [4, 1, 1]
+
+# %% [markdown]
+# E1 computes four rows, and two devices stand idle meanwhile. Dropless loses no token; it pays for uneven loads with
+# time. (It also has to announce the lengths of the slices before it sends them.)
+#
+# ## A closed door
+#
+# The older way promises each device a fixed number of rows. Each expert gets as many places, the **capacity** $C$, and
+# whoever finds none is **dropped**. Balance would be two tokens each. We allow just that: a **capacity factor** of 1.
+#
+# **Predict.** Places are given in the order of the tokens. Which of t1 … t6 find none?
+
+# %% name="predict-dropped" tags=["predict"]
+my_dropped_tokens = ...  # a list such as [1, 2]
+
+# %%
+weights = torch.tensor([[0.4], [0.5], [0.6], [0.9], [0.7], [0.8]])  # (T, k)
+kept = within_capacity(selected, weights, capacity=2, num_experts=3)  # (T, k)
+dropped = [t + 1 for t in range(6) if not kept[t]]
+compare(my_dropped_tokens, dropped)
+print(f"kept: {kept[:, 0].tolist()}; dropped: {dropped}, a share of {drop_rate(kept):.2f}")
+for c in (1.0, 1.25, 2.0):
+    C = expert_capacity(num_tokens=6, num_experts=3, top_k=1, factor=c)
+    kept = within_capacity(selected, weights, C, 3)  # (T, k)
+    print(f"factor {c}: C = {C}, dropped {drop_rate(kept):.2f}, empty places {3 * C - int(kept.sum())} of {3 * C}")
+assert dropped == [4, 6]
+assert drop_rate(kept) == 0
+
+# %% [markdown]
+# E1 has two places, and four tokens want them. t4 and t6 are out, although E2 and E3 have a place left each. In
+# general, with a capacity factor $c$ (after Fedus et al. 2021, arXiv:2101.03961, Eq. 3, theirs for k = 1),
+#
+# $$C = \left\lceil c \cdot \frac{kT}{N} \right\rceil$$
+#
+# Every place is computed, whether or not somebody sits on it: buffers of a fixed size are simple, and no device waits
+# for another. A larger $c$ means fewer drops and more empty rows.
+#
+# ## Who is dropped?
+#
+# t4 had weight .9 and t1 only .4, but t1 came first. Two orders are in use. **Position:** earlier tokens first, and all
+# first choices before all second choices (GShard, Lepikhin et al. 2020, arXiv:2006.16668; Switch). **Probability:**
+# larger weights first (for k = 1 this is V-MoE's batch prioritised routing, Riquelme et al. 2021, arXiv:2106.05974).
+#
+# **Question for the picture:** which tokens lose their place when you change the priority? Then, still with k = 1,
+# raise `favour`, which is added to the logits of E1. Can any capacity factor make the empty places of E2 help those
+# who wait at E1? At last, set k to 2.
+
+# %% name="picture-queue"
+Live(
+    queue_svg,
+    factor=slider("capacity factor", 1.0, 0.25, 2.0, 0.25),
+    priority=choice("priority", {"position": "position", "probability": "probability"}, "position"),
+    k=slider("k, experts per token", 1, 1, 2, 1),
+    favour=slider("favour of E1", 1.0, 0.0, 6.0, 0.5, expert=0),
+    seed=slider("which tokens", 20, 0, 40, 1),
+)
+for priority in ("position", "probability"):
+    crowd = batch(1.0, priority, 1, 1.0, 20)
+    out = np.flatnonzero(~crowd.kept[:, 0])  # (dropped,)
+    assert len(out) == 3
+    assert (6 in out) == (priority == "position")
+assert crowd.weights[6, 0].round(2) == 0.97
+crowded = batch(1.75, "position", 1, 6.0, 20)
+assert (crowded.selected == 0).all()
+
+# %% [markdown]
+# You should see that the priority changes *which* assignments lose their place, never *how many*. By position, t7 is
+# out although its weight is .97. With k = 1 and a large favour all twelve queue at E1. The others stand empty, and no
+# factor sends anyone to them. With k = 2 and priority by position the second choices are the first to go.
+#
+# ## What a dropped token is
+#
+# Not deleted. Its layer output is 0, and the layer sits in a residual stream: the token goes on as $x + 0$.
+#
+# **Predict.** With k = 1 and form B, does a dropped token send a gradient to the router: `yes` or `no`?
+
+# %% name="predict-gradient" tags=["predict"]
+my_gradient_of_the_dropped = ...  # "yes" or "no"
+
+# %%
+torch.manual_seed(0)
+layer, x = MoELayer(16, 16, 8, 1, gate="softmax_topk"), torch.randn(64, 16)  # (T, d)
+routing = layer.router(x)
+kept = within_capacity(routing.selected, routing.weights, expert_capacity(64, 8, 1, 1.0), 8)  # (T, k)
+limited = routing._replace(weights=torch.where(kept, routing.weights, 0.0))
+stream = x + layer(x, routing=limited)  # (T, d)
+(g,) = torch.autograd.grad(stream.square().sum(), routing.logits)  # (T, N)
+out = ~kept[:, 0]  # (T,)
+compare(my_gradient_of_the_dropped, "yes" if g[out].any() else "no")
+print(f"{int(out.sum())} of 64 tokens are dropped; unchanged by the layer: {int((stream == x).all(dim=1).sum())}")
+print(f"largest gradient on their logits {g[out].abs().max():.1f}, on those of the others {g[~out].abs().max():.2f}")
+assert torch.equal((stream == x).all(dim=1), out)
+assert not g[out].any()
+assert g[~out].any(dim=1).all()
+
+# %% [markdown]
+# From the task nothing: not to the expert and not to the router. (A balance loss still counts what was *asked for*.)
+# With k = 2 a token can lose one expert and keep the other: then the output shrinks, or the weights are divided by
+# what is left, and the other expert takes over.
+#
+# ## Who else is in the batch
+#
+# Your sentence is eight tokens. It is computed alone, then with 56 tokens of other people.
+#
+# **Predict.** Is the layer's output for *your* tokens the same with and without the others: `yes` or `no`, for dropless
+# dispatch, and for a capacity with the others in front?
+
+# %% name="predict-company" tags=["predict"]
+my_same_if_dropless, my_same_with_capacity = ..., ...  # "yes" or "no" each
+
+
+# %%
+def output(x, C=None, priority="position"):
+    """x (T, d) -> (T, d). C places for each expert; None: as many as it takes"""
+    routing = layer.router(x)
+    if C is not None:
+        kept = within_capacity(routing.selected, routing.weights, C, 8, priority)  # (T, k)
+        routing = routing._replace(weights=torch.where(kept, routing.weights, 0.0))
+    return layer(x, routing=routing)
+
+
+mine, others = x[:8], x[8:]  # (8, d), (56, d)
+moved = {}
+with torch.no_grad():
+    for how in ((None, "position"), (8, "position"), (8, "probability")):
+        alone = output(mine, *how)  # (8, d)
+        moved[how, "in front"] = (output(torch.cat([others, mine]), *how)[-8:] - alone).abs().max().item()
+        moved[how, "behind"] = (output(torch.cat([mine, others]), *how)[:8] - alone).abs().max().item()
+same = {case: "yes" if gap < 1e-5 else "no" for case, gap in moved.items()}
+compare(my_same_if_dropless, same[(None, "position"), "in front"])
+compare(my_same_with_capacity, same[(8, "position"), "in front"])
+for ((C, priority), where), gap in moved.items():
+    way = f"8 places, by {priority}" if C else "dropless"
+    print(f"{way:<26} others {where:<9} your outputs change by {gap:.1e} at most")
+assert list(same.values()) == ["yes", "yes", "no", "yes", "no", "no"]
+
+# %% [markdown]
+# > **Myth: "in a mixture of experts your answer depends on who else is in the batch."** Right is: with a *capacity* it
+# > does. Dropless, each token has its own experts and nobody can take them away. (Up to rounding: sums are done in
+# > another order, lesson 02b.)
+#
+# By position, with k = 1, only those in front count. (With k = 2 also those behind: their first choices go before your
+# second.) By probability everyone counts, so in training the rule looks ahead, at tokens that do not exist
+# yet when the model writes.
+#
+# ## What each way costs
+#
+# One routing, three ways. Rows are what is multiplied. Dropless on a GPU multiplies whole blocks, in MegaBlocks 128
+# rows, so each slice is filled up to a multiple; here blocks of 16. The third way drops nothing either: every expert
+# gets as many places as the busiest needs.
+#
+# **Predict.** A fair router, 4,096 tokens, 8 experts, k = 2, and places with factor 1.25. What share of the
+# computed rows is empty, in percent?
+
+# %% name="predict-empty" tags=["predict"]
+my_empty_rows = ...  # a number, in percent
+
+
+# %%
+def cost(load, C=None, block=1):
+    """load (N,) -> computed rows (N,), and how many of them hold a token (N,). C: places; None: as many as it takes"""
+    rows = -(-load // block) * block if C is None else np.full_like(load, C)  # (N,), rounded up to whole blocks
+    return rows, np.minimum(load, rows)
+
+
+def routed(lean, T=4096, N=8, k=2, seed=0):
+    """load (N,) of a random router that leans towards the first experts"""
+    rng = np.random.default_rng(seed)
+    h = rng.normal(size=(T, N)) + lean * np.linspace(1, -1, N)  # (T, N)
+    return np.bincount(np.argsort(-h, axis=1)[:, :k].ravel(), minlength=N)
+
+
+routings = {"fair": routed(0.0), "uneven": routed(0.5), "nearly collapsed": routed(2.5)}
+rows, filled = cost(routings["fair"], expert_capacity(4096, 8, 2, 1.25))
+compare(my_empty_rows, 100 * (1 - filled.sum() / rows.sum()), "%", within="10 %")
+print(f"{'':<18}{'':<22}rows   empty  dropped  busiest, of the mean load")
+for name, load in routings.items():
+    ways = {"dropless": (), "dropless, blocks": (None, 16), "room for the busiest": (load.max(),)}
+    ways |= {f"capacity, c = {c:g}": (expert_capacity(4096, 8, 2, c),) for c in (1.0, 1.25, 2.0)}
+    for way, how in ways.items():
+        rows, filled = cost(load, *how)
+        print(f"{name:<18}{way:<20}{rows.sum():>6}{1 - filled.sum() / rows.sum():>8.1%}"
+              f"{1 - filled.sum() / load.sum():>9.1%}{rows.max() / load.mean():>9.2f}")  # fmt: skip
+    name = ""
+rows, filled = cost(routings["fair"], expert_capacity(4096, 8, 2, 1.25))
+assert 0.19 < 1 - filled.sum() / rows.sum() < 0.21
+rows, filled = cost(routings["nearly collapsed"], expert_capacity(4096, 8, 2, 1.25))
+assert 1 - filled.sum() / load.sum() > 0.3
+
+# %% [markdown]
+# `empty` is work for nothing, `dropped` are lost tokens, and `busiest` is how long the slowest of eight devices works,
+# in units of the mean. Each way pays for an uneven router with another coin. Dropless pays with the slowest device, and
+# hardly any empty rows. Capacity never waits, and pays with lost tokens, or in good times with empty rows. Room for the
+# busiest pays with both: all wait, and most rows are empty. None of them makes the loads even. That is why
+# dropless models balance all the more.
+#
+# ## A fair router drops, too
+#
+# Suppose a router is perfectly fair: each token picks its expert by dice. 64 experts, 64 tokens per expert, $c = 1$.
+#
+# **Predict.** What share of the tokens is dropped, in percent?
+
+# %% name="predict-uniform" tags=["predict"]
+my_uniform_drops = ...  # a number, in percent
+
+
+# %%
+def diced(T, N, c, seed, batches=20):
+    """Share dropped when every token picks one expert uniformly"""
+    rng, C = np.random.default_rng(seed), expert_capacity(T, N, 1, c)
+    counts = np.stack([np.bincount(rng.integers(N, size=T), minlength=N) for _ in range(batches)])  # (batches, N)
+    return np.maximum(counts - C, 0).sum() / counts.sum()
+
+
+compare(my_uniform_drops, 100 * uniform_drop_rate(64 * 64, 64, 1.0), "%", within="10 %")
+print("tokens per expert     c   exact     five seeds, lowest to highest")
+for each in (64, 8):
+    for c in (1.0, 1.25, 2.0):
+        exact, runs = uniform_drop_rate(each * 64, 64, c), [diced(each * 64, 64, c, seed) for seed in range(5)]
+        print(f"{each:>10}{c:>13}  {exact:7.3%}   {min(runs):.3%} to {max(runs):.3%}")
+        assert abs(exact - np.mean(runs)) < 0.01
+
+# %% [markdown]
+# Balance on average is not balance in every batch: counts scatter. Fewer tokens per expert scatter more, relative to
+# their mean. So some drops are no sign of a bad router, and this is the null to compare with. (A real router's tokens
+# are not independent dice: words of one text crowd together.)
+#
+# ## What capacity does to a collapse
+#
+# A router that sends all tokens to E1 gets no help: with N = 8 and $c = 1.25$ E1 keeps 16 % of them, and the rest is
+# lost, since nobody is re-routed. But that is one forward pass. What does the router *learn* under a capacity? It could
+# go either way: favourites learn from fewer tokens, so their lead may shrink; but a dropped token sends no gradient, so
+# nothing pulls it elsewhere.
+#
+# We take the experiment of lesson 09: 16 clusters, 8 experts, k = 1, and E1 and E2 start ahead. Capacity holds in
+# training and in the tests. A control drops in training only.
+#
+# **Predict.** Without balancing, about four of eight experts are dead after 300 steps (they get less than 1 % of the
+# mean load). And with capacity, $c = 1$? (15 layers, some 9 seconds.)
+
+# %% name="predict-dead" tags=["predict"]
+my_dead_with_capacity = ...  # from 0 to 7, a mean over five runs, such as 3.4
+
+# %% name="run-capacity" tags=["9 s"]
+methods, results = bias_study.METHODS, {}
+for name, c in tqdm((("none", 0.0), ("capacity", 1.0), ("capacity_in_training", 1.0)), desc="capacity"):
+    results |= balancing_runs.run(name, coefficients=(c,), methods=methods)
+dead = results["capacity", 1.0].dead[-1]  # (seeds,)
+compare(my_dead_with_capacity, dead.mean(), within=max(0.5, dead.std(ddof=1)))
+print(capacity_runs.table(results))
+assert 1 - expert_capacity(800, 8, 1, 1.25) / 800 > 0.84
+
+# %% [markdown]
+# Mean ± standard deviation over five seeds. Loads, and with them MaxVio and the dead, count what tokens *ask for*. The
+# last column is the share that places with $c = 1.25$ would drop. Is it so on other seeds, later, and from a fair
+# start? The course ships 20 further runs of each, of 1,200 steps (`python -m moe_lessons.experiments.bias_study`):
+
+# %%
+study = bias_study.load_results()
+rows = [("capacity", 1.0), ("capacity", 2.0), ("capacity_in_training", 1.0)]
+for measure in ("max_violation", "dead", "error"):
+    print(f"{measure}: mean ± standard deviation of 20 seeds; factor c; in how many seeds below no balancing")
+    print(bias_study.table(study, measure, rows), end="\n\n")
+
+# %% [markdown]
+# TODO
+
+# %% [markdown]
+# ## Recap
+#
+# 1. Dropless dispatch computes every assignment in slices as long as they come: lesson 05's sorted layer. It waits for
+#    the busiest expert.
+# 2. $C = \lceil c\,kT/N \rceil$. By position, late tokens and second choices are dropped; by probability, faint
+#    weights. A dropped token goes on unchanged, and the task teaches nobody through it.
+# 3. With a capacity an output can depend on the others in the batch. Dropless, it does not.
+# 4. Uneven loads are paid for in time (dropless), in lost tokens and empty rows (capacity), or in both.
+# 5. Even dice drop: compare with them. Capacity re-routes nobody. TODO
+#
+# **What this lesson cannot tell you:** what a dropped token costs in a deep language model. Our toy counts it as a
+# guess of 0. Switch's authors report drops below 1 %, ST-MoE (Zoph et al. 2022, arXiv:2202.08906) that fine-tuning
+# bears 10 to 15 %.
+#
+# ## Quiz
+#
+# **1. A layer drops 4 % of its tokens at factor 1, with 64 tokens per expert. What follows?** (a) the router is
+# badly balanced (b) nothing yet: dice drop that much (c) the weights are not normalised
+#
+# <details><summary>Answer</summary>
+#
+# (b). The null is between 4 and 5 % there. (a) would need far more. (c): weights decide at most *who* is dropped.
+#
+# </details>
+#
+# **2. A dropless model gives a sentence another answer in a full batch than alone. What may be the cause?** (a) others
+# took its places (b) rounding, which can turn a close decision (c) the router saw the others' tokens
+#
+# <details><summary>Answer</summary>
+#
+# (b). (a) needs a capacity. (c): a router looks at one token at a time.
+#
+# </details>
+#
+# **3. Eight devices with an expert each; the busiest gets twice the mean load. A dropless layer then takes, beside
+# balance,** (a) as long (b) twice as long (c) eight times as long
+#
+# <details><summary>Answer</summary>
+#
+# (b). All wait for the busiest. (a) holds for a capacity with $c = 1$, which drops instead. (c) would be a collapse.
+#
+# </details>
+#
+# ## Next
+#
+# - [Lesson 10b](lesson:10b): how loads become even without a loss.
+# - Exercises: [](exercises:10), {{questions}}, for both.
+# - The code you used: [](module:balancing), and the experiment in [](module:capacity_runs).
+
+# %% [markdown] name="deeper-second" tags=["deeper"]
+# ## Deeper: is a random second expert exploration?
+#
+# GShard's "random routing", for k = 2, uses the second expert with probability $\min(1, w_2 / \text{threshold})$, where
+# 0.5 is GShard's threshold. It is often told as trying experts outside the top k. Here is who was asked:
+
+# %% name="deeper-second-cell" tags=["deeper"]
+T, N, k = 4096, 8, 2
+rng = torch.Generator().manual_seed(0)
+logits = 3 * torch.randn(T, N, generator=rng)  # (T, N)
+selected = top_k_indices(logits, k)  # (T, k)
+weights = gate_selected(logits, selected, "topk_softmax")  # (T, k)
+for threshold in (1e-9, 0.5):  # the first is so small that all are sent
+    sent = random_second_expert(weights, threshold, rng)  # (T, k)
+    lost = drop_rate(within_capacity(selected, weights, expert_capacity(T, N, k, 1.0), N, wanted=sent), sent)
+    print(f"threshold {threshold:g}: second experts asked {sent[:, 1].float().mean():.0%}; of what was asked, "
+          f"dropped {lost:.2%}")  # fmt: skip
+used = torch.zeros(T, N, dtype=torch.bool).scatter(1, selected, sent)  # (T, N)
+outside = torch.ones(T, N, dtype=torch.bool).scatter(1, selected, False)  # (T, N): not among the k best
+print(f"tokens that asked an expert outside the top {k}: {int((used & outside).any(dim=1).sum())}")
+assert not (used & outside).any()
+
+# %% [markdown] name="deeper-second-words" tags=["deeper"]
+# It only ever leaves an expert *out*, to save places. What tries others is noise on the logits, or jitter (lesson 09).
+#
+# ## Deeper: what is left of a token
+#
+# A token that lost its better expert, both ways:
+
+# %% name="deeper-left" tags=["deeper"]
+half, lost = torch.tensor([[0.6, 0.4]]), torch.tensor([[False, True]])  # (T, k) each; lost: which are kept
+print("as they are: ", drop_weights(half, lost).numpy(), "  the output shrinks")
+print("renormalised:", drop_weights(half, lost, renormalise=True).numpy(), "  the one that is left takes over")

@@ -1,0 +1,342 @@
+# %% [markdown]
+# # 10b · Balancing without a loss
+#
+# **Can a router be balanced without a loss that pulls at it?** A balance loss pulls away from what the task wants.
+# DeepSeek-V3 and many models after it put the balance into a number beside each score.
+#
+# You will be able to
+#
+# 1. write the bias update, and keep the bias out of the weights;
+# 2. recognise a step that is too small or too large, and say what a tanh and a quantile do about it;
+# 3. read a table whose coefficients were chosen on other seeds;
+# 4. write one step of DeepSeek-V3's recipe as it was trained;
+# 5. choose the tokens over which balance is asked for, and weigh what was published about it.
+#
+# **Before:** [](lesson:10). **Time:** {{minutes}}.
+#
+# Which of these do you believe? (1) The bias changes an expert's weight in the output. (2) A larger step balances
+# faster, and at the end as well. (3) A balanced average means balanced layers. (4) DeepSeek-V3 has no balance loss.
+
+# %% name="setup" tags=["setup"]
+from functools import partial
+
+import numpy as np
+import torch
+
+from moe_lessons.balancing import BiasBalancer, quantile_bias, sign_step, tanh_step
+from moe_lessons.checks import compare, reveal
+from moe_lessons.experiments import balancing_runs, bias_study, capacity_runs, scope_runs
+from moe_lessons.figures.balancing import balancing_svg, idle_strength
+from moe_lessons.layer import top_k_indices
+from moe_lessons.losses import load_balancing_loss
+from moe_lessons.metrics import expert_load, max_violation
+from moe_lessons.support.progress import tqdm
+from moe_lessons.widgets.live import Live, choice, slider
+
+# %% [markdown]
+# ## One number beside each score
+#
+# Each expert gets a bias $b_i$, added **for the selection only** (Wang et al. 2024, arXiv:2408.15664):
+#
+# $$S = \text{the } k \text{ largest of } s_i + b_i, \qquad w_i \text{ from } s_i \text{ alone}, \qquad
+# b_i \leftarrow b_i + u \cdot \mathrm{sign}(\text{mean load} - \text{load}_i)$$
+#
+# The scores $s$ are sigmoids of the logits, or probabilities. After each step, whoever had too little is raised,
+# whoever had too much is lowered, and at the mean nothing moves. No loss, no gradient.
+#
+# **Predict.** Loads 6, 1, 1, 0. E2 is one token short, E4 two. Which bias rises more: `E2`, `E4` or `same`?
+
+# %% name="predict-sign" tags=["predict"]
+my_faster = ...  # "E2", "E4" or "same"
+
+# %%
+balancer = BiasBalancer(4, u=0.1)
+balancer.update([6, 1, 1, 0])
+compare(my_faster, "same" if balancer.bias[1] == balancer.bias[3] else "E4")
+print("bias after one step:", balancer.bias.numpy().round(2))
+scores = torch.tensor([[0.60, 0.45, 0.30, 0.20]])  # (T, N)
+chosen = balancer.select(scores, 1)  # (T, k)
+print(f"selected E{chosen.item() + 1}, its weight {scores.gather(-1, chosen).item():.2f}, "
+      f"with the bias in it {(scores + balancer.bias).gather(-1, chosen).item():.2f}")  # fmt: skip
+assert chosen.item() == 1
+
+# %% [markdown]
+# Only the sign counts. The token now goes to E2, and is weighed with E2's own score, .45. Adding the bias to the weight
+# as well is a known mistake: the output would then change whenever the *load* does.
+#
+# ## How large a step?
+#
+# First without any learning: 16 experts, k = 2, sigmoid scores that favour some experts, 512 fresh tokens at every
+# step. The null is dice. MaxVio is the largest load above the mean, as a share of the mean.
+#
+# **Predict.** In the last 100 of 300 steps, is MaxVio under u = 0.1 `lower`, about `the same`, or `higher` than
+# under u = 0.001?
+
+# %% name="predict-large" tags=["predict"]
+my_large_step = ...  # "lower", "the same" or "higher"
+
+
+# %%
+def balance(update, seed, steps=300, T=512, N=16, k=2):
+    """MaxVio at every step (steps,) of a fixed skewed router, and its last loads; update(bias, scores, load) -> bias"""
+    rng, bias, loads = torch.Generator().manual_seed(seed), torch.zeros(N), []
+    skew = 0.5 * torch.randn(N, generator=rng)  # (N,)
+    for _ in range(steps):
+        scores = torch.sigmoid(skew + torch.randn(T, N, generator=rng))  # (T, N)
+        selected = top_k_indices(scores + bias, k)  # (T, k)
+        loads.append(torch.bincount(selected.flatten(), minlength=N).float())  # (N,)
+        bias = update(bias, scores, loads[-1])
+    return max_violation(torch.stack(loads).numpy()), torch.stack(loads[-6:]).int()
+
+
+def by_sign(u):
+    return lambda bias, scores, load: bias + sign_step(load, u)
+
+
+steps_of_u = {u: [balance(by_sign(u), seed) for seed in range(3)] for u in (1e-4, 1e-3, 1e-2, 1e-1)}
+late = {u: np.mean([curve[-100:] for curve, _ in runs], axis=1) for u, runs in steps_of_u.items()}  # (seeds,) each
+ratio = late[0.1].mean() / late[0.001].mean()
+compare(my_large_step, "higher" if ratio > 1.2 else "lower" if ratio < 0.8 else "the same")
+throws = [np.random.default_rng(seed).random((512, 16)).argsort(axis=1)[:, :2] for seed in range(200)]  # (T, k) each
+dice = np.mean([max_violation(expert_load(throw, 16)) for throw in throws])
+print(f"dice: MaxVio {dice:.2f}\n     u   step 0   step 50   mean of the last 100, by seed")
+for u, runs in steps_of_u.items():
+    first, later = (np.mean([curve[step] for curve, _ in runs]) for step in (0, 50))
+    print(f"{u:>6g} {first:>8.2f} {later:>9.2f}   {np.array([curve[-100:].mean() for curve, _ in runs]).round(2)}")
+print("u = 0.1: tokens of E1 in the last six steps:", steps_of_u[0.1][0][1][:, 0].tolist(), "at balance: 64")
+assert (late[1e-4] > 2 * late[1e-3]).all()
+assert (late[1e-1] > 2 * late[1e-2]).all()
+assert max(late[1e-3].max(), late[1e-2].max()) < 1.5 * dice
+
+# %% [markdown]
+# Too small: after 300 steps it is still on its way. Too large: every step overshoots, and the load swings to and fro
+# (last line). The two values between them come down to about what dice do. The right $u$ depends on the scores, on the
+# skew, and on how long you train; 0.001 is the value of the paper, for sigmoid scores.
+#
+# ## A step that knows how far
+#
+# Near balance a sign still takes a whole step. Two newer updates do not:
+#
+# - **tanh with momentum** (SMEBU of Arcee Trinity Large, Singh et al. 2026, arXiv:2602.17004). With
+#   $v_i = (\text{mean load} - \text{load}_i) / \text{mean load}$, the step is $u \tanh(2 v_i)$, less its mean over the
+#   experts, and half of it is that of the step before.
+# - **Quantile balancing** (Su 2026, kexue.fm/archives/11619; Kimi K3, 2026) has no step size. For token t the bar is the
+#   (k + 1)-th largest $s + b$: who is above it is selected. Expert i would need the bias $\text{bar}_t - s_{ti}$ to get
+#   the token. Sort these needs. The bias that lets exactly $kT/N$ tokens in lies at their $k/N$ quantile.
+#
+# One line each, in the package. **Predict.** After how many updates by quantiles is MaxVio first below 1.5 times that
+# of dice? (By the sign, with u = 0.001, it takes about a hundred.)
+
+# %% name="predict-quantile" tags=["predict"]
+my_updates = ...  # a whole number
+
+
+# %%
+def by_tanh(u):
+    momentum = torch.zeros(16)  # (N,)
+
+    def update(bias, scores, load):
+        momentum.copy_(tanh_step(load, momentum, u))
+        return bias + momentum
+
+    return update
+
+
+def by_quantile():
+    return lambda bias, scores, load: quantile_bias(scores, bias, k=2)
+
+
+RULES = {"sign, u = 0.001": partial(by_sign, 0.001), "sign, u = 0.1": partial(by_sign, 0.1)}
+RULES |= {"tanh, u = 0.001": partial(by_tanh, 0.001), "tanh, u = 0.1": partial(by_tanh, 0.1), "quantile": by_quantile}
+curves = {name: np.stack([balance(rule(), seed)[0] for seed in range(3)]) for name, rule in RULES.items()}
+first = {name: [int(np.argmax(c < 1.5 * dice)) if (c < 1.5 * dice).any() else None for c in curve]
+         for name, curve in curves.items()}  # fmt: skip
+compare(my_updates, np.median(first["quantile"]), within=2)
+for name, curve in curves.items():
+    print(f"{name:<16} updates until 1.5 × dice, by seed: {first[name]!s:<20} last 100: {curve[:, -100:].mean(1).round(2)}")
+assert max(first["quantile"]) < 10
+assert (curves["quantile"][:, -100:].mean(1) < 1.5 * dice).all()
+assert (curves["tanh, u = 0.1"][:, -100:].mean(1) < 0.5 * curves["sign, u = 0.1"][:, -100:].mean(1)).all()
+
+# %% [markdown]
+# The tanh with the same $u$ is as slow as the sign far from balance, and does not swing where the sign does. The
+# quantile is there after a few batches. What it pays: it hangs on one batch (it is redone from each), and it needs all scores of the
+# batch, from all devices, not only the counts (Kimi K3 collects histograms).
+#
+# ## When the router learns, too
+#
+# Lesson 09's task again (probabilities as scores, k = 1). For each method, start and length, the coefficient with the lowest mean error
+# was chosen on ten seeds. The table holds twenty *others* (`python -m moe_lessons.experiments.bias_study`).
+#
+# **Predict.** From a *fair* start, after 1,200 steps, in how many of 20 seeds is the task error of the bias (sign) below that
+# of no balancing at all? And does the order of the methods stay the same at both lengths: `yes` or `no`?
+
+# %% name="predict-table" tags=["predict"]
+my_wins = ...  # 0 to 20
+my_same_order = ...  # "yes" or "no"
+
+# %%
+study = bias_study.load_results()
+error = partial(bias_study.values, study, "error")
+wins = int((error("fair", 1200, "bias") < error("fair", 1200, "none")).sum())
+orders = [sorted(bias_study.GRIDS, key=lambda name: error("fair", length, name).mean()) for length in (300, 1200)]
+compare(my_wins, wins, within=3)
+compare(my_same_order, "yes" if orders[0] == orders[1] else "no")
+print("task error, mean ± standard deviation; the chosen coefficient; in how many of 20 seeds below no balancing")
+print(bias_study.table(study))
+print("\nMaxVio of the same runs")
+print(bias_study.table(study, "max_violation"))
+
+# %% [markdown]
+# TODO
+
+# %% [markdown]
+# **Question for the picture:** a short run of your own, from the uneven start. Choose `bias, sign` and go through its
+# three strengths: how does the slow one differ from the right one, and what is wrong with the last? Then tanh with the same
+# steps, and the quantile. (35 layers, some 9 seconds.)
+
+# %% name="run-bias" tags=["9 s"]
+methods, results = bias_study.METHODS, {}
+for name, tried in tqdm((("none", (0.0,)), ("bias", (0.001, 0.01, 0.1)), ("tanh", (0.01, 0.1)), ("quantile", (0.0,)))):
+    results |= balancing_runs.run(name, coefficients=tried, methods=methods)
+
+# %% name="picture-balancing"
+Live(
+    partial(balancing_svg, results),
+    idle=partial(idle_strength, results),
+    method=choice("method", {result.label: name for (name, _), result in results.items()}, "bias"),
+    strength=slider("coefficient, smallest first", 2, 1, 3, 1),
+    step=slider("training step", 300, 0, 300, 15),
+)
+
+# %% [markdown]
+# You should see bands that even out early with u = 0.01. With u = 0.001 they keep moving until the end: tokens change
+# experts all the time, and the error turns upwards on the way. With the sign and u = 0.1 the bands are saw-teeth, with
+# the tanh they are not.
+#
+# ## The recipe of DeepSeek-V3, as trained
+#
+# > **Myth: "DeepSeek-V3 is balanced without a loss."** Right is: by the bias, *and* a small loss. The report
+# > (arXiv:2412.19437) has five parts: sigmoid scores; the bias, in the selection; weights divided by their sum over S,
+# > times 2.5; a balance loss within each sequence, with α = 0.0001, against extreme cases in a single text; and u =
+# > 0.001 for 14.3 of 14.8 trillion tokens, then **0**: in the last part the bias is frozen.
+#
+# **Predict.** k = 4. What do the weights of one token sum to?
+
+# %% name="predict-v3" tags=["predict"]
+my_sum = ...  # a number
+
+
+# %%
+def v3_step(h, bias, k, u=0.001, scale=2.5, alpha=1e-4):
+    """h (T, N), one sequence; bias (N,) -> selected (T, k), weights (T, k), the loss, the next bias"""
+    s = torch.sigmoid(h)  # (T, N)
+    selected = top_k_indices(s + bias, k)  # (T, k)
+    kept = s.gather(-1, selected)  # (T, k), without the bias
+    load = torch.bincount(selected.flatten(), minlength=len(bias)).float()  # (N,)
+    P = (s / s.sum(dim=-1, keepdim=True)).mean(dim=0)  # (N,): sigmoids do not sum to 1
+    loss = alpha * len(bias) * (load / load.sum() * P).sum()
+    return selected, scale * kept / kept.sum(dim=-1, keepdim=True), loss, bias + sign_step(load, u)
+
+
+h = torch.randn(64, 16, generator=torch.Generator().manual_seed(0))  # (T, N)
+selected, weights, loss, bias = v3_step(h, torch.zeros(16), k=4)
+compare(my_sum, weights.sum(dim=-1)[0])
+print("weights of the first token:", weights[0].numpy().round(2), " loss:", f"{loss:.6f}")
+print("the same bias for all selects as before:", torch.equal(selected, v3_step(h, torch.full((16,), 0.3), k=4)[0]))
+assert torch.allclose(weights.sum(dim=-1), torch.tensor(2.5))
+
+# %% [markdown]
+# The loss is about α at balance, next to a language loss of 2 or so: a fence far out, no steering. (A real step takes the load
+# of the whole batch for the bias. V3 also limits each token to experts on four machines, and drops no token.)
+#
+# ## Balance over what?
+#
+# Loads are counted over *something*. First, over layers: some code joins the logits of all layers for one loss.
+#
+# **Predict.** Two layers, four experts. Layer 1 prefers E1 and E2, layer 2 prefers E3 and E4. What is the
+# pooled balance loss $N \sum f_i P_i$?
+
+# %% name="predict-pooled" tags=["predict"]
+my_pooled_loss = ...  # a number
+
+# %%
+rng = torch.Generator().manual_seed(0)
+lean = torch.tensor([[2.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 2.0]])  # (layers, N)
+h = lean[:, None] + torch.randn(2, 4096, 4, generator=rng)  # (layers, T, N)
+# three dimensions: the rows of both layers are pooled
+pooled, apart = load_balancing_loss(h, 1), [load_balancing_loss(layer, 1) for layer in h]
+compare(my_pooled_loss, pooled.item(), within="5 %")
+print(f"pooled {pooled:.3f}, by layer {apart[0]:.3f} and {apart[1]:.3f}; "
+      f"MaxVio {[round(float(max_violation(expert_load(top_k_indices(one, 1).numpy(), 4))), 2) for one in h]}")  # fmt: skip
+assert abs(pooled - 1) < 0.02
+assert min(apart) > 1.3
+
+# %% [markdown]
+# > **Myth: "a balanced pooled loss means balanced layers."** E1 of layer 1 and E1 of layer 2 have nothing in common but
+# > the number. Opposite leanings cancel. Count in each layer.
+#
+# Second, over tokens. Large batches are worked off in **micro-batches**, often one or a few texts each. Suppose each
+# text is about one thing, and an expert that knows it would be the best for the whole text. Over the batch that is
+# balanced; within the text it is collapse. Here a layer learns a task (16 clusters, a text is 16 tokens of one
+# cluster, 16 texts a batch) with a Switch loss, α = 0.1, counted over more or fewer texts. The **bits** are what the
+# expert tells about the cluster.
+#
+# **Predict.** Counted in each text alone, is the task error `lower`, about `the same` (within 5 %), or `higher` than
+# counted over the whole batch? (30 layers, some 6 seconds.)
+
+# %% name="predict-scope" tags=["predict"]
+my_error_by_text = ...  # "lower", "the same" or "higher"
+
+# %% name="run-scope" tags=["7 s"]
+scopes = scope_runs.run()
+ratio = scopes["text"].error.mean() / scopes["batch"].error.mean()
+compare(my_error_by_text, "higher" if ratio > 1.05 else "lower" if ratio < 0.95 else "the same")
+print(scope_runs.table(scopes))
+
+# %% [markdown]
+# TODO
+#
+# ## What was published
+#
+# DeepSeek-V3's report compared three methods (validation loss; no spread is given):
+
+# %%
+validation_loss = {
+    "loss per sequence": (2.258, 2.085),
+    "bias, no loss": (2.253, 2.080),
+    "loss per batch": (2.253, 2.080),
+}
+for method, (small, large) in validation_loss.items():
+    print(f"{method:<18} 1B parameters {small:.3f}, 3B parameters {large:.3f}")
+assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
+
+# %% [markdown]
+# With the same scope, loss and bias came out equal to three decimals. A bias is counted over the whole batch by
+# construction, so part of its good name may be scope. Qiu et al. (2025, arXiv:2501.11873) count f over the global batch
+# and report a lower perplexity and experts that follow domains more, up to 42.8 billion parameters; Qwen3 does so. On the other side
+# stands one remark: ST-MoE (Zoph et al. 2022, arXiv:2202.08906, section 7.3) tried a global loss in its *multilingual*
+# model, found it mostly worse, and left it as open work. That is not equal weight: the wide scope has three
+# independent reports with comparisons, two of them in models that are in use.
+#
+# The quantile is younger: besides Kimi K3, the Marin project reports one run of 32 billion parameters without
+# a loss spike (openathena.ai/blog/quantile-balancing).
+#
+# ## Recap
+#
+# 1. $b_i \leftarrow b_i + u\,\mathrm{sign}(\text{mean load} - \text{load}_i)$, in the selection only; weights come from
+#    the scores.
+# 2. Too small a step arrives late, too large a one swings. A tanh steps less near balance; a quantile needs no step.
+# 3. TODO
+# 4. V3: sigmoids, bias, divided by the sum and scaled, a loss of α = 0.0001 within the sequence, the bias frozen at the
+#    end.
+# 5. Count in each layer, and over many different texts. TODO
+#
+# **What this lesson cannot tell you:** which method trains the better *large* model. One small task, k = 1, scores that
+# are probabilities. A good $u$ here need not be good elsewhere.
+#
+# ## Next
+#
+# - Exercises, shared with lesson 10: [](exercises:10), {{questions}}.
+# - The code you used: [](module:balancing), and the experiments in [](module:bias_study) and [](module:scope_runs).
+# - Lesson 11: [trained specialisation](lesson:11).

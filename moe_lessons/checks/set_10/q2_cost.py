@@ -1,0 +1,163 @@
+"""Question 10.2: what a dispatch costs on devices that hold several experts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.verdicts import by_value
+
+Case = tuple[np.ndarray, np.ndarray, int | None, int]  # load (N,), device (N,), capacity, block
+PARTS = ("empty", "dropped", "busiest")
+
+
+def cost_cases(rng: np.random.Generator) -> list[tuple]:
+    """Return (load (N,), device (N,), capacity, block): dropless in blocks and without, and with places for some.
+
+    In each an expert is idle, one load is a multiple of the block, and all that is taken for one of the parts differs.
+    """
+    return [
+        cost_case(rng, 6, 3, None, 4),
+        cost_case(rng, 6, 3, "some", 4),
+        cost_case(rng, 9, 4, None, 1),
+        cost_case(rng, 8, 3, "some", 8),
+        cost_case(rng, 7, 2, "many", 5),
+        cost_case(rng, 10, 4, None, 16),
+    ]
+
+
+def cost_case(rng: np.random.Generator, N: int, devices: int, places: str | None, block: int) -> tuple:
+    """Draw loads and devices until the mistakes show: "some" places drop about a quarter, "many" hardly any."""
+    while True:
+        load = rng.integers(1, 8 * max(block, 3), size=N)  # (N,)
+        load[rng.integers(N)] = 0
+        load[rng.choice(np.flatnonzero(load))] = 2 * block
+        device = rng.permutation(np.r_[np.arange(devices), rng.integers(devices, size=N - devices)])  # (N,)
+        C = {"some": round(load.mean()), "many": int(np.sort(load)[-2])}.get(places or "")
+        if fits(load, device, C, block):
+            return load, device, C, block
+
+
+def fits(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> bool:
+    """Tell whether each part differs from what is taken for it, in a case with places or without them."""
+    rows = rows_of(load, C, block)  # (N,)
+    sums = [by_device(each, device) for each in (rows, load, kept_of(load, C))]  # (devices,) each
+    tops = [int(total.max()) for total in sums]
+    crowded = np.bincount(device).argmax()
+    if C is not None:
+        return tops[0] != rows.max() and len(set(tops)) == 3 and load.max() > C
+    padded = block == 1 or tops[0] != tops[1]
+    return tops[0] != rows.max() and padded and crowded != sums[0].argmax()
+
+
+def rows_of(load: np.ndarray, C: int | None, block: int) -> np.ndarray:
+    """Return how many rows each expert computes, (N,)."""
+    return -(-load // block) * block if C is None else np.full_like(load, C)
+
+
+def kept_of(load: np.ndarray, C: int | None) -> np.ndarray:
+    """Return how many of its assignments each expert computes, (N,)."""
+    return load if C is None else np.minimum(load, C)
+
+
+def by_device(values: np.ndarray, device: np.ndarray) -> np.ndarray:
+    """Add up the values (N,) of the experts on each device, (devices,)."""
+    return np.bincount(device, weights=values)
+
+
+def costs(load: np.ndarray, device: np.ndarray, capacity: int | None, block: int) -> tuple[int, int, int]:
+    """Return the empty rows, the dropped assignments, and the rows of the busiest device."""
+    rows, kept = rows_of(load, capacity, block), kept_of(load, capacity)  # (N,) each
+    return int((rows - kept).sum()), int((load - kept).sum()), int(by_device(rows, device).max())
+
+
+def of_rows(wrong: Callable) -> Callable:
+    """Return wrong(rows (N,), kept (N,), load (N,), device (N,)) of the right rows and what is kept."""
+    return lambda load, device, C, block: wrong(rows_of(load, C, block), kept_of(load, C), load, device)
+
+
+def in_other_blocks(rows: Callable, part: int) -> Callable:
+    """Return a part of the costs, with rows(load, block) in place of whole blocks where nothing is dropped."""
+
+    def wrong(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> Any:
+        found = rows(load, block) if C is None else rows_of(load, C, block)  # (N,)
+        return ((found - kept_of(load, C)).sum(), 0, by_device(found, device).max())[part]
+
+    return wrong
+
+
+def one_more(load: np.ndarray, block: int) -> np.ndarray:
+    """Fill up with a whole block also where nothing is left over, (N,)."""
+    return (load // block + 1) * block
+
+
+def never_none(load: np.ndarray, block: int) -> np.ndarray:
+    """Give an idle expert a block, (N,)."""
+    return np.maximum(-(-load // block), 1) * block
+
+
+def block_in_all(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> int:
+    """Return the empty rows if all slices together were filled up once."""
+    total = load.sum()
+    return int(-(-total // block) * block - total) if C is None else costs(load, device, C, block)[0]
+
+
+COST = FunctionQuestion(
+    **about("10.2", "What a dispatch costs", "write it", "medium", points=2, minutes=8),
+    hints=(
+        "First the rows that each expert computes: `capacity` for all of them, or without one the load rounded up to whole blocks. Then what each of them keeps: all, or at most `capacity`. The three numbers come from these and the load.",
+        "Rounded up: `-(-load // block) * block`. Kept: `np.minimum(load, capacity)`. The rows of each device: `np.bincount(device, weights=rows)`.",
+    ),
+    idea="Each expert's rows and what it keeps decide everything. Empty rows at one expert and lost tokens at another are both counted, never set off against each other, and the device with the most rows, full or empty, is the one that all wait for.",
+    takeaway="With several experts on a device, an uneven router costs time only as far as the *devices* are uneven: where experts are placed is part of load balancing.",
+    answer="my_costs",
+    parameters=("load", "device", "capacity", "block"),
+    when_raised="load and device are arrays (N,) of whole numbers; `device[i]` is where expert i lives. capacity is a whole number, or None.",
+    cases=cost_cases,
+    reference=costs,
+    parts={
+        "empty": by_value(
+            "set off: You took all rows less all assignments, so that what is dropped at a full expert pays for empty rows at another. Count at each expert: its rows less what it *keeps*.",
+            of_rows(lambda rows, kept, load, device: rows.sum() - load.sum()),
+            "a share: This is a share of the rows. Asked is how many rows are empty.",
+            of_rows(lambda rows, kept, load, device: 1 - kept.sum() / rows.sum()),
+            "full rows: These are the rows that hold a token. Asked are the empty ones.",
+            of_rows(lambda rows, kept, load, device: kept.sum()),
+            "no blocks: Without a capacity you have no empty rows, as in slices of any length. Here each slice is filled up to whole blocks.",
+            in_other_blocks(lambda load, block: load, 0),
+            "one block too many: A load that is a multiple of the block (or 0) needs no further block. Yours gets one: round *up*, `-(-load // block)`.",
+            in_other_blocks(one_more, 0),
+            "a block for nobody: An expert without a token computes nothing. Yours gets a block.",
+            in_other_blocks(never_none, 0),
+            "filled up once: You filled up the sum of all loads. Each expert's slice is filled up on its own.",
+            block_in_all,
+        ),
+        "dropped": by_value(
+            "a common pool: You compared the sum of the loads with all N·C places. Each expert has C of its own, and a place at another expert helps nobody.",
+            lambda load, device, C, block: 0 if C is None else max(int(load.sum()) - len(load) * C, 0),
+            "a share of what was asked: This is a share. Asked is how many assignments are dropped.",
+            of_rows(lambda rows, kept, load, device: 1 - kept.sum() / load.sum()),
+            "what is kept: This is what is kept. Asked is what is dropped.",
+            of_rows(lambda rows, kept, load, device: kept.sum()),
+            "all of a full expert: You dropped all assignments of an expert with too many. The first C of them have a place.",
+            of_rows(lambda rows, kept, load, device: load[load > kept].sum()),
+            "experts: This is how many experts are full. Asked is how many assignments find no place there.",
+            of_rows(lambda rows, kept, load, device: (load > kept).sum()),
+        ),
+        "busiest": by_value(
+            "an expert: This is the busiest *expert*, as in the lesson, where each had a device of its own. Here a device holds several: add up the rows of its experts.",
+            of_rows(lambda rows, kept, load, device: rows.max()),
+            "what was asked: You added up the loads of each device. It computes *rows*: whole blocks, or C for each of its experts, empty ones included.",
+            of_rows(lambda rows, kept, load, device: by_device(load, device).max()),
+            "tokens only: You added up the rows that hold a token. A device computes its empty rows, too.",
+            of_rows(lambda rows, kept, load, device: by_device(kept, device).max()),
+            "the mean: This is the mean over the devices. All wait for the slowest: the largest.",
+            of_rows(lambda rows, kept, load, device: by_device(rows, device).mean()),
+            "all rows: These are the rows of all devices together. They work at the same time: asked is the one with the most.",
+            of_rows(lambda rows, kept, load, device: rows.sum()),
+            "which device: This is the device's number. Asked is how many rows it computes.",
+            of_rows(lambda rows, kept, load, device: by_device(rows, device).argmax()),
+        ),
+    },
+)

@@ -1,0 +1,160 @@
+"""The updates of a bias, and the Switch loss, with coefficients chosen on seeds of their own (lessons 10 and 10b).
+
+`python -m moe_lessons.experiments.bias_study` trains the layers of `balancing_runs` with every coefficient on the
+seeds that choose, then with the chosen ones on the seeds that are reported: from a fair and from an uneven start, read
+after 300 and after 1,200 steps. It writes results/bias.json: five minutes of computing, shared out among the cores.
+A coefficient is chosen for each method, start and length: the one with the lowest mean error.
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from moe_lessons.experiments import balancing_runs, capacity_runs
+from moe_lessons.experiments.core import mean_sd
+from moe_lessons.support.storage import write_atomically
+
+LENGTHS = (300, 1200)  # steps: the long run is the short one, continued
+STARTS = {"fair": 0.0, "uneven": balancing_runs.HEAD_START}
+CHOOSING, SEEDS = tuple(range(5)), tuple(range(10, 22))
+GRIDS = {
+    "switch": (0.01, 0.03, 0.1, 0.3),
+    **{name: capacity_runs.METHODS[name].coefficients for name in ("bias", "tanh", "quantile")},
+}
+FIXED = {"none": (0.0,), "capacity": (1.0,), "capacity_in_training": (1.0,)}
+ALSO = {"bias": (0.001,)}  # the paper's u, whatever is chosen
+METHODS = balancing_runs.METHODS | capacity_runs.METHODS
+MEASURES = ("error", "max_violation", "dead")
+RESULTS = Path(__file__).parent / "results" / "bias.json"
+
+
+class Trial(NamedTuple):
+    """A method with its coefficients from one start; chooses: on the seeds that choose, not on those reported."""
+
+    start: str
+    method: str
+    coefficients: tuple[float, ...]
+    chooses: bool
+
+
+def choosing() -> list[Trial]:
+    """Return the trials that choose: every tuned method with its whole grid, from each start."""
+    return [Trial(start, name, grid, True) for start, (name, grid) in product(STARTS, GRIDS.items())]
+
+
+def reported(rows: Iterable[dict[str, Any]]) -> list[Trial]:
+    """Return the trials that are reported, with what the rows of the first ones choose."""
+    rows = list(rows)
+    tuned = {(start, name): {best(rows, start, name, length) for length in LENGTHS} for start, name in
+             product(STARTS, GRIDS)}  # fmt: skip
+    fixed = {(start, name): set(values) for start, (name, values) in product(STARTS, FIXED.items())}
+    return [Trial(start, name, tuple(sorted({*values, *ALSO.get(name, ())})), False)
+            for (start, name), values in (fixed | tuned).items()]  # fmt: skip
+
+
+def tried(trial: Trial, seeds: Sequence[int] = (), lengths: Sequence[int] = LENGTHS) -> list[dict[str, Any]]:
+    """Train a trial, and return for each coefficient its settings and, by measure and length, a number for each seed.
+
+    seeds: by default those that the trial is for. lengths: in steps; each must be a measurement of the longest.
+    """
+    methods = {trial.method: replace(METHODS[trial.method], start=STARTS[trial.start])}
+    seeds = seeds or (CHOOSING if trial.chooses else SEEDS)
+    found = balancing_runs.run(trial.method, seeds, max(lengths), trial.coefficients, methods)
+    head = {"start": trial.start, "method": trial.method, "chooses": trial.chooses}
+    return [head | {"coefficient": value} | _read(result, lengths) for (_, value), result in found.items()]
+
+
+def _read(result: balancing_runs.Result, lengths: Sequence[int]) -> dict[str, Any]:
+    """Read every measure of every seed at these lengths."""
+    at = {str(length): list(result.steps).index(length) for length in lengths}
+    return {name: {length: getattr(result, name)[frame].astype(float).round(4).tolist() for length, frame in at.items()}
+            for name in MEASURES}  # fmt: skip
+
+
+# --- reading them -------------------------------------------------------------------------------------------------
+
+
+def best(rows: Iterable[dict[str, Any]], start: str, method: str, length: int) -> float:
+    """Return the coefficient that the choosing seeds choose: the one with the lowest mean error."""
+    tried = [row for row in rows if row["chooses"] and (row["start"], row["method"]) == (start, method)]
+    return min(tried, key=lambda row: fmean(row["error"][str(length)]))["coefficient"]
+
+
+def values(study: dict[str, Any], measure: str, start: str, length: int, method: str,
+           coefficient: float | None = None) -> np.ndarray:  # fmt: skip
+    """Return a measure of the reported seeds (S,), of the coefficient that was chosen for this start and length.
+
+    coefficient: another one, for methods that are not tuned or are reported with more than the chosen one.
+    """
+    if coefficient is None:
+        coefficient = best(study["trials"], start, method, length) if method in GRIDS else FIXED[method][0]
+    wanted = (start, method, coefficient, False)
+    (row,) = (r for r in study["trials"] if (r["start"], r["method"], r["coefficient"], r["chooses"]) == wanted)
+    return np.array(row[measure][str(length)])
+
+
+def table(study: dict[str, Any], measure: str = "error", methods: Sequence[tuple[str, float | None]] = ()) -> str:
+    """Return a measure as text: a row for each method, a column for each start and length.
+
+    A cell is mean ± standard deviation over the reported seeds, the coefficient, and in how many seeds it is below no
+    balancing. methods: with coefficients, None for the chosen one; by default all that are tuned.
+    """
+    rows: list[tuple[str, float | None]] = [("none", None), *(methods or ((name, None) for name in GRIDS))]
+    columns = [*product(STARTS, LENGTHS)]
+    heads = "".join(f"{f'{start}, {length:,} steps':>30}" for start, length in columns)
+    lines = [f"{'':<22}{heads}"]
+    for name, value in rows:
+        cells = "".join(f"{_cell(study, measure, *column, name, value):>30}" for column in columns)
+        lines.append(f"{METHODS[name].label:<22}{cells}")
+    return "\n".join(lines)
+
+
+def _cell(study: dict[str, Any], measure: str, start: str, length: int, method: str, value: float | None) -> str:
+    """Write one cell of the table."""
+    found = values(study, measure, start, length, method, value)
+    text = mean_sd(found, 3 if measure == "error" else 2)
+    if method == "none":
+        return text.ljust(24)
+    shown = best(study["trials"], start, method, length) if value is None else value
+    wins = int((found < values(study, measure, start, length, "none")).sum())
+    return f"{text} {f'{METHODS[method].symbol[:3]} {shown:g}':>9} {wins:>2}".ljust(28)
+
+
+def load_results() -> dict[str, Any]:
+    """Return the results that ship with the course: settings, versions, and a dict as of `tried` for each trial."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))
+
+
+def save(rows: Sequence[dict[str, Any]]) -> None:
+    """Write the results file, one line a row."""
+    settings = {"lengths": LENGTHS, "starts": STARTS, "choosing": CHOOSING, "seeds": SEEDS}
+    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
+    head = json.dumps({"settings": settings, "versions": versions})[:-1]
+    body = ",\n".join(map(json.dumps, rows))
+    write_atomically(RESULTS, f'{head}, "trials": [\n{body}\n]}}\n'.encode())
+
+
+def main() -> None:
+    """Run everything and write the results file."""
+    rows: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        for found in pool.map(tried, choosing()):
+            rows += found
+        for found in pool.map(tried, reported(rows)):
+            rows += found
+    save(rows)
+
+
+if __name__ == "__main__":
+    main()

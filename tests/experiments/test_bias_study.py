@@ -1,0 +1,102 @@
+"""The study of lessons 10 and 10b: its file holds the trials it says, a short fresh run agrees, its table adds up."""
+
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+from moe_lessons.experiments import bias_study as study_of
+from moe_lessons.experiments.bias_study import CHOOSING, GRIDS, LENGTHS, MEASURES, SEEDS, STARTS, Trial
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return study_of.load_results()
+
+
+def test_no_seed_both_chooses_and_is_reported():
+    assert not set(CHOOSING) & set(SEEDS)
+
+
+def test_the_file_holds_every_trial_once(shipped):
+    rows = shipped["trials"]
+    held = [(row["start"], row["method"], row["coefficient"], row["chooses"]) for row in rows]
+    trials = [*study_of.choosing(), *study_of.reported(rows)]
+    asked = [(trial.start, trial.method, value, trial.chooses) for trial in trials for value in trial.coefficients]
+    assert sorted(held) == sorted(asked)
+    assert len(set(held)) == len(held)
+    assert shipped["settings"] == {"lengths": [*LENGTHS], "starts": STARTS, "choosing": [*CHOOSING], "seeds": [*SEEDS]}
+    assert set(shipped["versions"]) == {"python", "torch"}
+
+
+def test_each_row_has_a_number_for_each_seed(shipped):
+    for row in shipped["trials"]:
+        for measure in MEASURES:
+            assert [*row[measure]] == [str(length) for length in LENGTHS]
+            for numbers in row[measure].values():
+                assert len(numbers) == len(CHOOSING if row["chooses"] else SEEDS)
+
+
+def test_the_chosen_coefficient_has_the_lowest_mean_error_of_the_choosing_seeds(shipped):
+    rows = shipped["trials"]
+    for start in STARTS:
+        for name, grid in GRIDS.items():
+            errors = {row["coefficient"]: fmean(row["error"]["1200"]) for row in rows
+                      if (row["start"], row["method"], row["chooses"]) == (start, name, True)}  # fmt: skip
+            assert set(errors) == set(grid)
+            assert study_of.best(rows, start, name, 1200) == min(errors, key=errors.get)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("start", "method", "coefficient"),
+    [("uneven", "none", 0.0), ("uneven", "bias", 0.001), ("fair", "capacity", 1.0)],
+)
+def test_a_short_fresh_run_is_consistent_with_the_file(shipped, start, method, coefficient):
+    (fresh,) = study_of.tried(Trial(start, method, (coefficient,), False), seeds=range(40, 45), lengths=(300,))
+    held = study_of.values(shipped, "error", start, 300, method, coefficient)  # (S,)
+    gap = abs(np.mean(fresh["error"]["300"]) - held.mean())
+    assert gap < 3 * held.std(ddof=1) * (1 / 5 + 1 / len(held)) ** 0.5
+    other = study_of.values(shipped, "error", "fair" if start == "uneven" else "uneven", 300, "none")
+    if method == "capacity":  # the control: half of the tokens lost would be noticed
+        assert abs(np.mean(fresh["error"]["300"]) - other.mean()) > 3 * held.std(ddof=1)
+
+
+def test_a_trial_reads_the_lengths_that_it_is_asked_for():
+    rows = study_of.tried(Trial("fair", "bias", (0.01, 0.1), True), seeds=(0, 1), lengths=(2, 4))
+    assert [row["coefficient"] for row in rows] == [0.01, 0.1]
+    for row in rows:
+        assert (row["start"], row["method"], row["chooses"]) == ("fair", "bias", True)
+        assert all([*row[measure]] == ["2", "4"] for measure in MEASURES)
+        assert all(len(row["error"][length]) == 2 for length in ("2", "4"))
+
+
+def made_up():
+    """A study in which every coefficient of a grid has an error of its own, and none has 0.5."""
+    rows = []
+    for start in STARTS:
+        for name, grid in {**GRIDS, "none": (0.0,)}.items():
+            for place, value in enumerate(grid):
+                for chooses in (True, False):
+                    error = [0.5, 0.5] if name == "none" else [0.4 + 0.1 * place, 0.6]
+                    measures = {m: {str(length): error for length in LENGTHS} for m in MEASURES}
+                    rows.append({"start": start, "method": name, "coefficient": value, "chooses": chooses} | measures)
+    return {"trials": rows}
+
+
+def test_the_table_holds_mean_spread_coefficient_and_wins():
+    lines = study_of.table(made_up()).splitlines()
+    assert lines[0].split() == [
+        w for start in STARTS for length in ("300", "1,200") for w in (f"{start},", length, "steps")
+    ]
+    assert lines[1].split() == ["no", "balancing", *["0.500", "±", "0.000"] * 4]
+    first = GRIDS["switch"][0]
+    assert lines[2].split() == ["Switch", "loss", *["0.500", "±", "0.141", "α", f"{first:g}", "1"] * 4]
+    assert len(lines) == 2 + len(GRIDS)
+
+
+def test_reported_trials_hold_what_was_chosen_and_what_is_reported_anyway():
+    trials = {(t.start, t.method): t.coefficients for t in study_of.reported(made_up()["trials"])}
+    assert trials["fair", "switch"] == (GRIDS["switch"][0],)
+    assert 0.001 in trials["fair", "bias"]
+    assert trials["uneven", "capacity"] == study_of.FIXED["capacity"]

@@ -337,6 +337,6 @@ assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 #
 # ## Next
 #
-# - Exercises, shared with lesson 10: [](exercises:10), {{questions}}.
+# - Exercises, shared with lesson 10: [](exercises:10).
 # - The code you used: [](module:balancing), and the experiments in [](module:bias_study) and [](module:scope_runs).
 # - Lesson 11: [trained specialisation](lesson:11).

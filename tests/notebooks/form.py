@@ -26,7 +26,7 @@ NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET, REVIEW, PROJECT, ALONE = (
     "a review or a project",
 )
 LONGEST = 40  # minutes of a core
-STILL_LONG = {"10": 55, "11": 55}  # to be cut
+STILL_LONG = {"11": 55}  # to be cut
 ANSWERS = "<summary>Answer</summary>"
 
 

@@ -282,10 +282,12 @@ for each in (64, 8):
 #
 # ## What capacity does to a collapse
 #
-# A router that sends all tokens to E1 gets no help: with N = 8 and $c = 1.25$ E1 keeps 16 % of them, and the rest is
-# lost, since nobody is re-routed. But that is one forward pass. What does the router *learn* under a capacity? It could
-# go either way: favourites learn from fewer tokens, so their lead may shrink; but a dropped token sends no gradient, so
-# nothing pulls it elsewhere.
+# > **Myth: "capacity forces tokens to spread over the experts."** Right is: it caps the work of an expert, and nobody is
+# > re-routed. If all tokens go to E1, with N = 8 and $c = 1.25$, then E1 keeps 16 % of them, the rest is lost, and E2 to
+# > E8 still get none.
+#
+# But that is one forward pass. What does the router *learn* under a capacity? It could go either way: favourites learn
+# from fewer tokens, so their lead may shrink; but a dropped token sends no gradient, so nothing pulls it elsewhere.
 #
 # We take the experiment of lesson 09: 16 clusters, 8 experts, k = 1, and E1 and E2 start ahead. Capacity holds in
 # training and in the tests. A control drops in training only.
@@ -308,13 +310,14 @@ assert 1 - expert_capacity(800, 8, 1, 1.25) / 800 > 0.84
 # %% [markdown]
 # Mean ± standard deviation over five seeds. Loads, and with them MaxVio and the dead, count what tokens *ask for*. The
 # last column is the share that places with $c = 1.25$ would drop. Is it so on other seeds, later, and from a fair
-# start? The course ships 20 further runs of each, of 1,200 steps (`python -m moe_lessons.experiments.bias_study`):
+# start? The course ships twelve further seeds of each, up to 1,200 steps
+# (`python -m moe_lessons.experiments.bias_study`):
 
 # %%
 study = bias_study.load_results()
-rows = [("capacity", 1.0), ("capacity", 2.0), ("capacity_in_training", 1.0)]
-for measure in ("max_violation", "dead", "error"):
-    print(f"{measure}: mean ± standard deviation of 20 seeds; factor c; in how many seeds below no balancing")
+rows = [("capacity", 1.0), ("capacity_in_training", 1.0)]
+for measure, name in (("max_violation", "MaxVio"), ("dead", "dead experts"), ("error", "task error")):
+    print(f"{name}: mean ± standard deviation; c; in how many of 12 seeds below no balancing")
     print(bias_study.table(study, measure, rows), end="\n\n")
 
 # %% [markdown]

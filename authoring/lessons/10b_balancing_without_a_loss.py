@@ -14,7 +14,7 @@
 #
 # **Before:** [](lesson:10). **Time:** {{minutes}}.
 #
-# Which of these do you believe? (1) The bias changes an expert's weight in the output. (2) A larger step balances
+# Which of these do you believe? (1) The bias never changes the weight of an expert that is selected. (2) A larger step balances
 # faster, and at the end as well. (3) A balanced average means balanced layers. (4) DeepSeek-V3 has no balance loss.
 
 # %% name="setup" tags=["setup"]
@@ -165,27 +165,31 @@ assert (curves["tanh, u = 0.1"][:, -100:].mean(1) < 0.5 * curves["sign, u = 0.1"
 #
 # ## When the router learns, too
 #
-# Lesson 09's task again (probabilities as scores, k = 1). For each method, start and length, the coefficient with the lowest mean error
-# was chosen on ten seeds. The table holds twenty *others* (`python -m moe_lessons.experiments.bias_study`).
+# Lesson 09's task again: probabilities as scores, k = 1, a fair start and one in which E1 and E2 are ahead. A coefficient
+# that is chosen on the seeds on which it is shown looks better than it is. So for each method, start and length, five
+# seeds chose it, by the lowest mean error. The table holds twelve *other* seeds
+# (`python -m moe_lessons.experiments.bias_study`).
 #
-# **Predict.** From a *fair* start, after 1,200 steps, in how many of 20 seeds is the task error of the bias (sign) below that
-# of no balancing at all? And does the order of the methods stay the same at both lengths: `yes` or `no`?
+# **Predict.** From the *fair* start, after 1,200 steps, in how many of 12 seeds is the task error of the bias (sign)
+# below that of no balancing at all? And from the uneven start, is the order of the four methods the same after 300
+# steps as after 1,200: `yes` or `no`?
 
 # %% name="predict-table" tags=["predict"]
-my_wins = ...  # 0 to 20
+my_wins = ...  # 0 to 12
 my_same_order = ...  # "yes" or "no"
 
 # %%
 study = bias_study.load_results()
 error = partial(bias_study.values, study, "error")
 wins = int((error("fair", 1200, "bias") < error("fair", 1200, "none")).sum())
-orders = [sorted(bias_study.GRIDS, key=lambda name: error("fair", length, name).mean()) for length in (300, 1200)]
-compare(my_wins, wins, within=3)
+orders = [sorted(bias_study.GRIDS, key=lambda name: error("uneven", length, name).mean()) for length in (300, 1200)]
+compare(my_wins, wins, within=2)
 compare(my_same_order, "yes" if orders[0] == orders[1] else "no")
-print("task error, mean ± standard deviation; the chosen coefficient; in how many of 20 seeds below no balancing")
-print(bias_study.table(study))
-print("\nMaxVio of the same runs")
-print(bias_study.table(study, "max_violation"))
+for measure, name in (("error", "task error"), ("max_violation", "MaxVio")):
+    print(f"{name}: mean ± standard deviation; coefficient; in how many of 12 seeds below no balancing")
+    print(bias_study.table(study, measure), end="\n\n")
+print("task error with other coefficients, not chosen")
+print(bias_study.table(study, "error", [("bias", 0.1), ("tanh", 0.1), ("quantile", 0.0)]))
 
 # %% [markdown]
 # TODO
@@ -248,7 +252,8 @@ assert torch.allclose(weights.sum(dim=-1), torch.tensor(2.5))
 
 # %% [markdown]
 # The loss is about α at balance, next to a language loss of 2 or so: a fence far out, no steering. (A real step takes the load
-# of the whole batch for the bias. V3 also limits each token to experts on four machines, and drops no token.)
+# of the whole batch for the bias. V3 also limits each token to experts on four machines, and drops no token. Public code
+# counts f with or without the bias.)
 #
 # ## Balance over what?
 #
@@ -334,6 +339,36 @@ assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 #
 # **What this lesson cannot tell you:** which method trains the better *large* model. One small task, k = 1, scores that
 # are probabilities. A good $u$ here need not be good elsewhere.
+#
+# ## Quiz
+#
+# **1. Under the sign update MaxVio stays large, and each expert's load jumps between much and little. What do you try
+# first?** (a) a smaller u (b) a larger u (c) a larger capacity factor
+#
+# <details><summary>Answer</summary>
+#
+# (a). It overshoots. (b) makes the jumps larger. (c) drops fewer tokens, but MaxVio counts what is asked for, and stays.
+#
+# </details>
+#
+# **2. Someone adds 0.3 to the biases of all experts. What changes?** (a) all weights (b) the selection (c) nothing
+#
+# <details><summary>Answer</summary>
+#
+# (c). The order of $s + b$ is the same, so (b) is not, and weights never see the bias, so (a) is not. That is why some
+# updates take the mean off.
+#
+# </details>
+#
+# **3. The logged balance loss is 1.00, pooled over 24 layers. Are the layers balanced?** (a) yes (b) no (c) it does not
+# say
+#
+# <details><summary>Answer</summary>
+#
+# (c). Opposite leanings cancel, and even for one layer the value is no measure (lesson 09). So neither
+# (a) nor (b) follows: log MaxVio and dead experts for each layer.
+#
+# </details>
 #
 # ## Next
 #

@@ -33,7 +33,7 @@ GRIDS = {
     **{name: capacity_runs.METHODS[name].coefficients for name in ("bias", "tanh", "quantile")},
 }
 FIXED = {"none": (0.0,), "capacity": (1.0,), "capacity_in_training": (1.0,)}
-ALSO = {"bias": (0.001,)}  # the paper's u, whatever is chosen
+ALSO = {"bias": (0.001, 0.1), "tanh": (0.1,), "quantile": (0.0,)}  # also where others are chosen
 METHODS = balancing_runs.METHODS | capacity_runs.METHODS
 MEASURES = ("error", "max_violation", "dead")
 RESULTS = Path(__file__).parent / "results" / "bias.json"

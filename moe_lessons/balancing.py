@@ -237,9 +237,9 @@ def quantile_bias(scores: Tensor, bias: Tensor, k: int) -> Tensor:
 
     For token t the bar is α_t, the (k + 1)-th largest of s_t + b: an expert above it is selected. Expert i needs a bias
     above α_t − s_ti to get token t. The k/N quantile of these needs over the tokens lets k·T/N of them in. The mean
-    over the experts is taken off: a common shift selects nobody else. The quota is met if the bars stay (an expert that is
-    itself the bar of some tokens needs its old bias for each of them, a tie). The new biases move the bars: one round
-    comes near, and the next batch brings the next round.
+    over the experts is taken off: a common shift selects nobody else. The quota is met if the bars stay (an expert that
+    is itself the bar of some tokens needs its old bias for each of them, a tie). The new biases move the bars: one
+    round comes near, and the next batch brings the next round.
     scores: (..., T, N), finite, floating. bias: (..., N), that selected. k: from 1 to N − 1 (for k = N nothing is
     selected). Returns (..., N). Raises ValueError for another k.
     Sources: Su 2026 (kexue.fm/archives/11619); Kimi K3 technical report 2026, Section 2.3.3.

@@ -88,3 +88,21 @@ def test_results_lie_where_they_can():
 def test_bad_steps(steps):
     with pytest.raises(ValueError, match="steps"):
         run((0,), steps)
+
+
+@pytest.mark.slow
+def test_the_shipped_results_agree_with_a_short_fresh_run():
+    fresh, held = run(range(20, 23), 300), scope_runs.load_results(300)
+    assert list(fresh) == list(held)
+    for name, result in held.items():
+        gap = abs(fresh[name].error.mean() - result.error.mean())
+        assert gap < 3 * result.error.std(ddof=1) * (1 / 3 + 1 / 5) ** 0.5 + 0.01
+    assert fresh["text"].error.min() > held["batch"].error.max()  # the control: the wrong scope would be noticed
+
+
+@pytest.mark.parametrize("steps", scope_runs.LENGTHS)
+def test_the_shipped_results_hold_a_number_for_each_seed(steps):
+    held = scope_runs.load_results(steps)
+    assert list(held) == list(SCOPES)
+    for result in held.values():
+        assert {len(getattr(result, measure)) for measure in scope_runs.MEASURES} == {len(scope_runs.SEEDS)}

@@ -73,10 +73,8 @@ check("10.1", my_kept)
 def my_costs(load, device, capacity, block):
     """load (N,), device (N,), C or None, rows of a block -> empty, dropped, busiest"""
     # BEGIN SOLUTION
-    if capacity is None:
-        rows = -(-load // block) * block  # (N,)
-    else:
-        rows = np.full(len(load), capacity)  # (N,)
+    whole_blocks = -(-load // block) * block  # (N,)
+    rows = whole_blocks if capacity is None else np.full(len(load), capacity)  # (N,)
     kept = np.minimum(load, rows)  # (N,)
     of_device = np.bincount(device, weights=rows)  # (devices,)
     return (rows - kept).sum(), (load - kept).sum(), of_device.max()

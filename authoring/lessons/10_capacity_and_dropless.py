@@ -293,12 +293,12 @@ for each in (64, 8):
 # training and in the tests. A control drops in training only.
 #
 # **Predict.** Without balancing, about four of eight experts are dead after 300 steps (they get less than 1 % of the
-# mean load). And with capacity, $c = 1$? (15 layers, some 9 seconds.)
+# mean load). And with capacity, $c = 1$? (15 layers, some 6 seconds.)
 
 # %% name="predict-dead" tags=["predict"]
 my_dead_with_capacity = ...  # from 0 to 7, a mean over five runs, such as 3.4
 
-# %% name="run-capacity" tags=["9 s"]
+# %% name="run-capacity" tags=["6 s"]
 methods, results = bias_study.METHODS, {}
 for name, c in tqdm((("none", 0.0), ("capacity", 1.0), ("capacity_in_training", 1.0)), desc="capacity"):
     results |= balancing_runs.run(name, coefficients=(c,), methods=methods)

@@ -207,15 +207,15 @@ for start in bias_study.STARTS:
     assert (error(start, 1200, "bias", 0.001) < error(start, 1200, "none")).sum() >= 10
 
 # %% [markdown]
-# Column by column. From the uneven start every method is better than none in all 12 seeds, at both lengths. From
+# From the uneven start every method is better than none in all 12 seeds, at both lengths. From
 # the fair start there is nothing to undo. After 300 steps nothing is decided (6 to 8 of 12). After 1,200 balance has
 # gained in 10 to 12, so it gains beyond undoing a head start, given time.
 #
-# Which method is best, the table does not say: the order changes. Beware of a single column. From the fair start,
+# Which method is best, the table does not say: the order changes. Beware of a single line. From the fair start,
 # after 1,200 steps, the bias beats the Switch loss in 11 of 12 seeds; but five seeds chose α = 0.03 for that loss, and
 # with α = 0.1 it has the bias's error. The choice of a coefficient moved it as much as the choice of a method.
 #
-# What holds in all four columns is about the *range*. With u = 0.1 the sign swings and loses most of what balance
+# What holds for both starts and lengths is about the *range*. With u = 0.1 the sign swings and loses most of what balance
 # gains; the tanh with the same u is better in 11 or 12 of 12. The quantile of each batch alone (memory 0) is
 # noisy here, with 256 tokens a batch; keeping nine tenths of the old bias (memory 0.9) is better in 9 to 12. And
 # u = 0.001 comes too late: after 300 steps it is worse than no balancing in 9 of 12, after 1,200 better in 10 to 12.
@@ -227,7 +227,9 @@ for start in bias_study.STARTS:
 
 # %% name="run-bias" tags=["9 s"]
 methods, results = bias_study.METHODS, {}
-for name, tried in tqdm((("none", (0.0,)), ("bias", (0.001, 0.01, 0.1)), ("tanh", (0.01, 0.1)), ("quantile", (0.0,)))):
+for name, tried in tqdm(
+    (("none", (0.0,)), ("bias", (0.001, 0.01, 0.1)), ("tanh", (0.01, 0.1)), ("quantile", (0.0,))), desc="bias"
+):
     results |= balancing_runs.run(name, coefficients=tried, methods=methods)
 
 # %% name="picture-balancing"

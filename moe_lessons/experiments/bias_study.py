@@ -105,19 +105,17 @@ def values(study: dict[str, Any], measure: str, start: str, length: int, method:
 
 
 def table(study: dict[str, Any], measure: str = "error", methods: Sequence[tuple[str, float | None]] = ()) -> str:
-    """Return a measure as text: a row for each method, a column for each start and length.
+    """Return a measure as text: a row for each start and method, a column for each length.
 
     A cell is mean ± standard deviation over the reported seeds, the coefficient, and in how many seeds it is below no
     balancing. methods: with coefficients, None for the chosen one; by default all that are tuned.
     """
     rows: list[tuple[str, float | None]] = [("none", None), *(methods or ((name, None) for name in GRIDS))]
-    columns = [*product(STARTS, LENGTHS)]
-    heads = "".join(f"{f'{start}, {length:,} steps':>30}" for start, length in columns)
-    lines = [f"{'':<22}{heads}"]
-    for name, value in rows:
-        cells = "".join(f"{_cell(study, measure, *column, name, value):>30}" for column in columns)
-        lines.append(f"{METHODS[name].label:<22}{cells}")
-    return "\n".join(lines)
+    lines = [f"{'':<32}" + "".join(f"{f'{length:,} steps':<32}" for length in LENGTHS)]
+    for start, (name, value) in product(STARTS, rows):
+        head = f"{start if name == 'none' else '':<8}{METHODS[name].label:<24}"
+        lines.append(head + "".join(_cell(study, measure, start, length, name, value) for length in LENGTHS))
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _cell(study: dict[str, Any], measure: str, start: str, length: int, method: str, value: float | None) -> str:
@@ -125,10 +123,10 @@ def _cell(study: dict[str, Any], measure: str, start: str, length: int, method: 
     found = values(study, measure, start, length, method, value)
     text = mean_sd(found, 3 if measure == "error" else 2)
     if method == "none":
-        return text.ljust(24)
+        return text.ljust(32)
     shown = best(study["trials"], start, method, length) if value is None else value
     wins = int((found < values(study, measure, start, length, "none")).sum())
-    return f"{text} {f'{METHODS[method].symbol[:3]} {shown:g}':>9} {wins:>2}".ljust(28)
+    return f"{text}  {f'{METHODS[method].symbol} {shown:g}':<11}{wins:>2}".ljust(32)
 
 
 def load_results() -> dict[str, Any]:

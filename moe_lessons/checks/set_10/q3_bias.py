@@ -64,12 +64,14 @@ def one_at_its_share(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> boo
 
 
 def loads_differ(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> bool:
-    """Tell whether the load and everything that is taken for it move the bias in ways of their own."""
+    """Tell whether the load, and what is taken for it or for the aim, move each bias in ways of their own."""
     selected = top(s + b, k)  # (T, k)
     choices = [counts(chosen, len(b)) for chosen in (selected, selected[:, 0], top(s, k))]  # (N,) each
     dense = gates(s, s + b, k), gates(s + b, s + b, k), s  # (T, N) each
     loads = [*choices, *(weights.sum(axis=0) for weights in dense)]  # (N,) each
-    return len({tuple(np.sign(q * load.sum() - load)) for load in loads}) == len(loads)
+    moves = [tuple(np.sign(q * load.sum() - load)) for load in loads]
+    wanted = [tuple(np.sign(aim - loads[0])) for aim in (q, q * len(s))]  # counts against shares; k forgotten
+    return 0 not in moves[0] and len({*moves, *wanted}) == len(moves) + len(wanted)
 
 
 def top(h: np.ndarray, k: int) -> np.ndarray:

@@ -22,14 +22,14 @@ def update_cases(rng: np.random.Generator) -> list[tuple]:
         update_case(rng, 8, 4, 2, fits=one_at_its_share),
         update_case(rng, 32, 8, 2, fits=one_at_its_share),
         update_case(rng, 20, 9, 4, 0.3, fits=loads_differ),
-        update_case(rng, 25, 6, 1),
+        update_case(rng, 25, 6, 1, fits=asked_less_than_wanted),
     ]
 
 
 def update_case(
     rng: np.random.Generator, T: int, N: int, k: int, lean: float = 1.0, fits: Callable = lambda s, b, q, k: True
 ) -> tuple:
-    """Draw until no two biased scores of a token are close, nor two scores, and fits(scores, bias, share, k).
+    """Draw until no two scores of a token are close, with or without the bias, added or taken off, and fits(scores, bias, share, k).
 
     lean: how much the scores favour the first experts, and how large the biases are.
     """
@@ -37,7 +37,7 @@ def update_case(
         scores = (1 / (1 + np.exp(-rng.normal(lean * np.linspace(1, -0.5, N), 1, size=(T, N))))).round(4)  # (T, N)
         bias = rng.permutation(lean * np.linspace(-0.3, 0.35, N)).round(2)  # (N,)
         share = draw_shares(rng, N)  # (N,)
-        gaps = np.diff(np.sort([scores, scores + bias]), axis=-1)  # (2, T, N − 1)
+        gaps = np.diff(np.sort([scores, scores + bias, scores - bias]), axis=-1)  # (3, T, N − 1)
         load = counts(top(scores + bias, k), N)  # (N,)
         told_apart = (np.sign(share * T * k - load) != np.sign(load.mean() - load)).any()
         if gaps.min() > LEAST_GAP and told_apart and fits(scores, bias, share, k):
@@ -63,15 +63,20 @@ def one_at_its_share(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> boo
     return {-1, 0, 1} == set(np.sign(q * load.sum() - load))
 
 
+def asked_less_than_wanted(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> bool:
+    """Tell whether an expert has some load, and less than its share: against `share` itself it would have too much."""
+    load = counts(top(s + b, k), len(b))  # (N,)
+    return bool(((load > 0) & (load < q * load.sum())).any())
+
+
 def loads_differ(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> bool:
-    """Tell whether the load, and what is taken for it or for the aim, move each bias in ways of their own."""
+    """Tell whether the load and everything that is taken for it move the bias in ways of their own."""
     selected = top(s + b, k)  # (T, k)
     choices = [counts(chosen, len(b)) for chosen in (selected, selected[:, 0], top(s, k))]  # (N,) each
     dense = gates(s, s + b, k), gates(s + b, s + b, k), s  # (T, N) each
     loads = [*choices, *(weights.sum(axis=0) for weights in dense)]  # (N,) each
     moves = [tuple(np.sign(q * load.sum() - load)) for load in loads]
-    wanted = [tuple(np.sign(aim - loads[0])) for aim in (q, q * len(s))]  # counts against shares; k forgotten
-    return 0 not in moves[0] and len({*moves, *wanted}) == len(moves) + len(wanted)
+    return 0 not in moves[0] and len(set(moves)) == len(moves)
 
 
 def top(h: np.ndarray, k: int) -> np.ndarray:

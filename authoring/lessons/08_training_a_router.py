@@ -347,8 +347,8 @@ assert all(values(name, "load").max() < 0.5 for name in layers)
 # > **Myth: "without a balance loss one expert takes all."** None of these layers had one, and none did that, from a
 # > fair start and at this size. But do not carry it over: language models without one usually come close. Shazeer et al.
 # > (2017, arXiv:1701.06538, Table 6) measured a fullest expert of 17.8 times the mean load and a perplexity of 39.8 in
-# > place of 35.6; the authors of OLMoE (2024, arXiv:2409.02060) keep the loss because training without it was uneven
-# > and worse. In our toy 16 clusters of equal size each pull at a router that has eight experts to give. Lesson 09 looks closer.
+# > place of 35.6; the authors of OLMoE (2024, arXiv:2409.02060) report the loss as needed. A likely reason, which we did
+# > not test: our 16 clusters are equally large, and tokens of text are not. Lesson 09 looks closer.
 #
 # At this rate k = 1 in form B is as good as k = 2. But one rate may suit one k and not another. So here is a study from a
 # file: k = 1, 2 and 4 in form B, each at four or five rates; its best one, chosen on two seeds, is reported on eight

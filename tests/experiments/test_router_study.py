@@ -101,7 +101,7 @@ def test_the_interval_is_students():
 def test_the_table_has_a_part_for_each_length_and_a_line_for_each_arm(shipped):
     lines = study_of.table(shipped, "schedules", "1").splitlines()
     arms = list(QUESTIONS["schedules"])
-    width = max(map(len, arms))
+    width = max(map(len, (*arms, "1,200 steps")))
     assert [line[:width].strip() for line in lines] == [n for steps in LENGTHS for n in (f"{steps:,} steps", *arms)]
     hot, one = (study_of.reported(shipped, "schedules", arm, 400) for arm in ("4", "1"))
     assert f"{hot.mean():.4f} ± {hot.std(ddof=1):.4f}" in lines[1]

@@ -222,8 +222,7 @@ def regression_runs(
     history = trained(world.layers, batches(x, y), world.losses, steps, lr=lr,
                       after_step=lambda _, step: world.warm((step + 1) / steps))  # fmt: skip
     errors, after = world.outcomes(*test)
-    alone = world.first_alone(*test, after)  # (R,)
-    moved = (W_g.detach() - start).norm(dim=(1, 2))  # (R,)
+    alone, moved = world.first_alone(*test, after), (W_g.detach() - start).norm(dim=(1, 2))  # (R,) each
     return [
         _regression_run(float(errors[r]), float(alone[r]), _of_run(r, before), _of_run(r, after), float(moved[r]),
                         history.seconds / len(seeds), _task(seed)[1].cluster)

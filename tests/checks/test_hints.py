@@ -36,6 +36,7 @@ GIVEN = {
     "5.4": {"W1": torch.ones(4, 15), "W2": torch.ones(15, 4), "mine": slice(5), "rows": torch.ones(6, 4),
             "sizes": [1, 2, 3]},
     "5.5": {"r": 0, "k": 2},
+    "8.3": {"d": RNG.normal(size=(3, 5))},
     "5.6": {"x": torch.ones(3, 4), "p": torch.ones(3, 5), "self": SimpleNamespace(top_k=2),
             "logits": torch.ones(3, 5)},
     "7.1": {"w": np.array([0.5, 0.5])},

@@ -104,7 +104,7 @@ FRESH = FunctionQuestion(
     **about("8.3", "A rate for each arm", "write it", "medium", points=3, minutes=9),
     hints=(
         "Three steps: each arm's rate, from `choosing` alone; each arm's errors on the fresh seeds at that rate; then, seed by seed, arm minus arm 0.",
-        "`rate = choosing.mean(axis=2).argmin(axis=1)` has a rate for each arm. `fresh[np.arange(len(fresh)), rate]` are the errors (arms, seeds). From each row take off row 0; then mean, and `std(axis=1, ddof=1) / np.sqrt(seeds)`.",
+        "`rate = choosing.mean(axis=2).argmin(axis=1)` has a rate for each arm. `fresh[np.arange(len(fresh)), rate]` are the errors (arms, seeds). From each row take off row 0: call that `d`. Then `d.mean(axis=1)`, and `d.std(axis=1, ddof=1) / np.sqrt(d.shape[1])`.",
     ),
     idea="A setting that was chosen on some seeds looks too good on them. So each arm gets its best rate on seeds of its own, is reported on others, and is compared seed by seed.",
     takeaway="Before you believe that a trick helps, ask three things: was the baseline's learning rate tuned as well, on which seeds, and were those the ones reported?",

@@ -162,6 +162,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(sp, "build", lambda V, kind="moe", seed=0: whole(V, kind, seed, **sizes))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("kind", ["3 steps", "3 steps, strong topics", *claims.KINDS[2:5]])
 def test_a_study_holds_what_the_lesson_reports_and_fits_into_json(task, kind):

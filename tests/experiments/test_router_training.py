@@ -114,6 +114,7 @@ def test_a_renormalised_single_expert_teaches_its_router_nothing():
     assert moving.before == still.before  # the same seed begins with the same router
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("top_k", "gate"), [(2, "topk_softmax"), (1, "softmax_topk"), (3, "softmax_topk_renorm")])
 def test_regressions_side_by_side_are_what_layers_alone_become(top_k, gate):
     """The oracle: one `MoELayer`, the same batches, Adam and the schedule of `train`, written out."""

@@ -31,7 +31,8 @@ from moe_lessons import metrics
 from moe_lessons.checks import compare, reveal
 from moe_lessons.data import clustered_regression, gaussian_domains
 from moe_lessons.experiments import router_study
-from moe_lessons.experiments.router_study import interval, reported
+from moe_lessons.experiments.router_study import reported
+from moe_lessons.experiments.studies import interval
 from moe_lessons.experiments.router_training import Setting, film_run, label_runs, regression_runs
 from moe_lessons.figures.training_film import training_film_svg
 from moe_lessons.layer import MoELayer, Router

@@ -9,25 +9,17 @@ continued. All runs of a seed share task, first weights and batches, so that met
 """
 
 import json
-import multiprocessing
-import os
-import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from scipy.stats import t as student
 
-from moe_lessons.experiments import balancing_runs, capacity_runs
+from moe_lessons.experiments import balancing_runs, capacity_runs, studies
 from moe_lessons.experiments.balancing_runs import HEAD_START, MEASURES, Method, Result
 from moe_lessons.experiments.core import mean_sd
-from moe_lessons.support.storage import write_atomically
 
 SEEDS, CHOOSING = range(20, 40), range(5)
 BLOCK = 10  # seeds that are trained side by side
@@ -35,7 +27,7 @@ SHORT, LONG = LENGTHS = (300, 1200)  # steps
 STARTS = {"fair": 0.0, "uneven": HEAD_START}  # the bias of E1 and E2 before the first step
 DIGITS = {"error": 5, "max_violation": 3, "cv": 3, "dead": 0, "entropy": 3}
 CELLS = (("error", 3, 16), ("max_violation", 2, 14), ("dead", 1, 12), ("entropy", 2, 14))  # digits and width in tables
-RESULTS = Path(__file__).parent / "results" / "balancing.json"
+RESULTS = studies.RESULTS / "balancing.json"
 
 METHODS: dict[str, Method] = {
     "none": balancing_runs.METHODS["none"],
@@ -129,7 +121,7 @@ def choose() -> None:
 
 def load_results() -> dict[str, Any]:
     """Return the results that ship with the course: settings, versions, and a row for each setting."""
-    return json.loads(RESULTS.read_text(encoding="utf-8"))
+    return studies.read(RESULTS)
 
 
 def values(study: dict[str, Any], setting: Setting, steps: int, measure: str = "error") -> np.ndarray:
@@ -163,9 +155,8 @@ def gap(study: dict[str, Any], left: Setting, right: Setting, steps: int, measur
 
 def gap_of(difference: np.ndarray) -> Gap:
     """Return the mean of differences (S,), at least two, with its interval."""
-    mean, error = difference.mean(), difference.std(ddof=1) / difference.size**0.5
-    reach = student.ppf(0.975, difference.size - 1) * error
-    return Gap(float(mean), float(mean - reach), float(mean + reach), int((difference < 0).sum()), difference.size)
+    low, high = studies.interval(difference)
+    return Gap(float(difference.mean()), low, high, int((difference < 0).sum()), difference.size)
 
 
 def table(study: dict[str, Any], steps: int, start: str) -> str:
@@ -184,16 +175,13 @@ def table(study: dict[str, Any], steps: int, start: str) -> str:
 def save(rows: Sequence[dict[str, Any]]) -> None:
     """Write the results file, one line a setting."""
     settings = {"seeds": [*SEEDS], "lengths": LENGTHS, "starts": STARTS, "chosen": CHOSEN}
-    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
-    head = json.dumps({"settings": settings, "versions": versions})[:-1]
-    lines = ",\n".join(map(json.dumps, rows))
-    write_atomically(RESULTS, f'{head}, "rows": [\n{lines}\n]}}\n'.encode())
+    studies.write(RESULTS, settings, "rows", rows)
 
 
 def main() -> None:
     """Run everything and write the results file."""
     found: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with studies.workers() as pool:
         for rows in pool.map(block_of, jobs()):
             found += rows
             print(json.dumps(rows), file=sys.stderr, flush=True)

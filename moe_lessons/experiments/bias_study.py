@@ -6,24 +6,16 @@ after 300 and after 1,200 steps. It writes results/bias.json: five minutes of co
 A coefficient is chosen for each method, start and length: the one with the lowest mean error.
 """
 
-import json
-import multiprocessing
-import os
-import platform
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from moe_lessons.experiments import balancing_runs, capacity_runs
+from moe_lessons.experiments import balancing_runs, capacity_runs, studies
 from moe_lessons.experiments.core import mean_sd
-from moe_lessons.support.storage import write_atomically
 
 LENGTHS = (300, 1200)  # steps: the long run is the short one, continued
 STARTS = {"fair": 0.0, "uneven": balancing_runs.HEAD_START}
@@ -36,7 +28,7 @@ FIXED = {"none": (0.0,), "capacity": (1.0,), "capacity_in_training": (1.0,)}
 ALSO = {"bias": (0.001, 0.1), "tanh": (0.1,), "quantile": (0.0,)}  # also where others are chosen
 METHODS = balancing_runs.METHODS | capacity_runs.METHODS
 MEASURES = ("error", "max_violation", "dead")
-RESULTS = Path(__file__).parent / "results" / "bias.json"
+RESULTS = studies.RESULTS / "bias.json"
 
 
 class Trial(NamedTuple):
@@ -131,22 +123,19 @@ def _cell(study: dict[str, Any], measure: str, start: str, length: int, method: 
 
 def load_results() -> dict[str, Any]:
     """Return the results that ship with the course: settings, versions, and a dict as of `tried` for each trial."""
-    return json.loads(RESULTS.read_text(encoding="utf-8"))
+    return studies.read(RESULTS)
 
 
 def save(rows: Sequence[dict[str, Any]]) -> None:
     """Write the results file, one line a row."""
     settings = {"lengths": LENGTHS, "starts": STARTS, "choosing": CHOOSING, "seeds": SEEDS}
-    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
-    head = json.dumps({"settings": settings, "versions": versions})[:-1]
-    body = ",\n".join(map(json.dumps, rows))
-    write_atomically(RESULTS, f'{head}, "trials": [\n{body}\n]}}\n'.encode())
+    studies.write(RESULTS, settings, "trials", rows)
 
 
 def main() -> None:
     """Run everything and write the results file."""
     rows: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with studies.workers() as pool:
         for found in pool.map(tried, choosing()):
             rows += found
         for found in pool.map(tried, reported(rows)):

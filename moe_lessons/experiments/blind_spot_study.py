@@ -7,29 +7,21 @@ The worlds are others than those of the lesson's live run (seed 0): nothing was 
 """
 
 import json
-import multiprocessing
-import os
-import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from math import log
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
-from moe_lessons.experiments import blind_spot
+from moe_lessons.experiments import blind_spot, studies
 from moe_lessons.experiments.blind_spot import METHODS, wilson
-from moe_lessons.support.storage import write_atomically
 
 WORLDS, SEED = 32, 1
 SHORT, LONG = LENGTHS = (300, 900)  # steps: a long run is the short one, continued
 OPTIMIZERS = (("adam", 0.02), ("sgd", 1.0), ("sgd", 10.0))  # with their learning rates
 STARTS = (-2.0, -4.0, -6.0)  # E8's logit at the start
 STRONGER = {"balance": (0.1, 1.0), "noise": (2 * log(2), 4 * log(2)), "random": (0.3,)}  # than the method's own
-RESULTS = Path(__file__).parent / "results" / "blind_spot.json"
+RESULTS = studies.RESULTS / "blind_spot.json"
 
 
 class Trial(NamedTuple):
@@ -88,7 +80,7 @@ def tried(trial: Trial, worlds: int = WORLDS, seed: int = SEED) -> dict[str, Any
 
 def load_results() -> dict[str, Any]:
     """Return the results that ship with the course: settings, versions, and a dict as of `tried` for each trial."""
-    return json.loads(RESULTS.read_text(encoding="utf-8"))
+    return studies.read(RESULTS)
 
 
 # --- reading them ------------------------------------------------------------------------------------------------
@@ -146,16 +138,13 @@ def _cells(row: Counts, optimizer: str, rate: float) -> str:
 def save(found: Sequence[dict[str, Any]]) -> None:
     """Write the results file, one line a trial."""
     settings = {"worlds": WORLDS, "seed": SEED, "lengths": LENGTHS, "optimizers": OPTIMIZERS, "starts": STARTS}
-    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
-    head = json.dumps({"settings": settings, "versions": versions})[:-1]
-    rows = ",\n".join(map(json.dumps, found))
-    write_atomically(RESULTS, f'{head}, "trials": [\n{rows}\n]}}\n'.encode())
+    studies.write(RESULTS, settings, "trials", found)
 
 
 def main() -> None:
     """Run everything and write the results file."""
     found = []
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with studies.workers() as pool:
         for row in pool.map(tried, trials()):
             found.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)

@@ -7,16 +7,10 @@ out among the cores. The lesson trains one model for a short while with the same
 Letters: S sequences, L tokens each, k active experts, N experts, G groups (values of what is given).
 """
 
-import json
-import multiprocessing
-import os
-import platform
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,9 +19,9 @@ import torch
 from moe_lessons import metrics
 from moe_lessons.corpus import ideal_reader, languages, text
 from moe_lessons.experiments import specialisation as sp
+from moe_lessons.experiments import studies
 from moe_lessons.experiments.core import to_the_end
 from moe_lessons.model import LanguageModel, without_expert
-from moe_lessons.support.storage import write_atomically
 from moe_lessons.support.validation import one_of, refuse, whole_number
 from moe_lessons.variants import HashRouter
 
@@ -44,7 +38,7 @@ FUNCTION = languages.PARTS.index("determiner")  # parts of speech from here on a
 LEAST, DRAWS = 30, 6  # a group counts from so many sequences on; shuffles for the bias
 COUNT, SOME = 10, 200  # occurrences of each token that are compared, and the sequences they are taken from
 BANDS = {"the 10 most frequent": 10, "rank 11-40": 40, "rank 41-80": 80, "the rest": languages.FORMS}
-RESULTS = Path(__file__).parent / "results" / "claims.json"
+RESULTS = studies.RESULTS / "claims.json"
 
 # --- information within groups ------------------------------------------------------------------------------------
 
@@ -318,7 +312,7 @@ def _rounded(values: Iterable[Any]) -> list[float]:
 
 def load_results() -> dict[str, Any]:
     """Return the results that ship with the course: settings, what can be known, one study for each kind and seed."""
-    return json.loads(RESULTS.read_text(encoding="utf-8"))
+    return studies.read(RESULTS)
 
 
 def runs(results: dict[str, Any], kind: str, about: str, given: str, key: str = "excess") -> np.ndarray:
@@ -358,10 +352,7 @@ def save(found: list[dict[str, Any]]) -> None:
         "count": COUNT,
         "some": SOME,
     }
-    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
-    head = {"settings": settings, "versions": versions, "texts": {name: told_of(name) for name in TEXTS}}
-    rows = ",\n".join(map(json.dumps, found))
-    write_atomically(RESULTS, f'{json.dumps(head)[:-1]}, "studies": [\n{rows}\n]}}\n'.encode())
+    studies.write(RESULTS, settings, "studies", found, texts={name: told_of(name) for name in TEXTS})
 
 
 def routers() -> list[tuple[str, int]]:
@@ -372,7 +363,7 @@ def routers() -> list[tuple[str, int]]:
 
 def main() -> None:
     """Run everything and write the results file."""
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with studies.workers() as pool:
         waiting = [pool.submit(study, *which) for which in routers()]
         found = [one.result() for one in waiting]
         print(f"{len(found)} routers", file=sys.stderr)

@@ -9,14 +9,9 @@ Letters: B sequences, L tokens each, N experts, k active, S seeds.
 """
 
 import json
-import multiprocessing
-import os
-import platform
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,12 +21,11 @@ from torch import Tensor, nn
 from moe_lessons import metrics
 from moe_lessons.balancing import BiasBalancer, expert_capacity
 from moe_lessons.corpus import text
-from moe_lessons.experiments import specialisation
+from moe_lessons.experiments import specialisation, studies
 from moe_lessons.experiments.core import mean_sd, to_the_end
 from moe_lessons.experiments.specialisation import BALANCE, BATCH, LR, Routes, Z
 from moe_lessons.layer import Routing, gate_selected
 from moe_lessons.model import LanguageModel
-from moe_lessons.support.storage import write_atomically
 from moe_lessons.support.threads import one_thread
 from moe_lessons.training import Losses, train
 
@@ -39,7 +33,7 @@ LENGTHS = (500, 1500)  # steps: the learning rate falls to a tenth by the last o
 SEEDS = (0, 1, 2)
 U = 0.01  # of the bias, in units of probabilities
 FACTOR = 1.25  # of the capacity that is asked about; nothing is dropped in training
-RESULTS = Path(__file__).parent / "results" / "language_balancing.json"
+RESULTS = studies.RESULTS / "language_balancing.json"
 
 
 class Arm(NamedTuple):
@@ -151,7 +145,7 @@ def runs() -> list[tuple[str, int, int]]:
 
 def load_results() -> dict[str, Any]:
     """Return the results that ship with the course: settings, versions, and a dict as of `run` for each run."""
-    return json.loads(RESULTS.read_text(encoding="utf-8"))
+    return studies.read(RESULTS)
 
 
 def of(study: dict[str, Any], arm: str, steps: int, what: str) -> np.ndarray:
@@ -189,16 +183,13 @@ def _by_layer(values: np.ndarray, digits: int) -> str:
 def save(found: Sequence[dict[str, Any]]) -> None:
     """Write the results file, one line a run."""
     settings = {"lengths": LENGTHS, "seeds": SEEDS, "alpha": BALANCE, "u": U, "z": Z, "factor": FACTOR}
-    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
-    head = json.dumps({"settings": settings, "versions": versions})[:-1]
-    rows = ",\n".join(map(json.dumps, found))
-    write_atomically(RESULTS, f'{head}, "runs": [\n{rows}\n]}}\n'.encode())
+    studies.write(RESULTS, settings, "runs", found)
 
 
 def main() -> None:
     """Run everything and write the results file."""
     found = []
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with studies.workers() as pool:
         for row in pool.map(run, *zip(*runs(), strict=True)):
             found.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)

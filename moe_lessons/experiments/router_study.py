@@ -7,27 +7,20 @@ trained on SEEDS, and that is reported.
 """
 
 import json
-import multiprocessing
-import os
-import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from scipy.stats import t as student
 
 from moe_lessons import metrics
+from moe_lessons.experiments import studies
 from moe_lessons.experiments.router_training import regression_runs
-from moe_lessons.support.storage import write_atomically
 
 LENGTHS = (400, 1200)  # steps
 CHOOSING, SEEDS = (100, 101), tuple(range(200, 208))  # seeds that choose the rate, and those that are reported
-RESULTS = Path(__file__).parent / "results" / "router_study.json"
+RESULTS = studies.RESULTS / "router_study.json"
 A, B = "topk_softmax", "softmax_topk"
 
 
@@ -124,7 +117,7 @@ def studied(run: Callable[..., Iterable[dict[str, Any]]] = map) -> Iterator[dict
 
 def load_results() -> dict[str, Any]:
     """Return the results that ship with the course: settings, versions, and a dict as of `tried` for each trial."""
-    return json.loads(RESULTS.read_text(encoding="utf-8"))
+    return studies.read(RESULTS)
 
 
 def _rows(rows: Iterable[dict[str, Any]], seeds: Sequence[int], *where: Any) -> list[dict[str, Any]]:
@@ -149,13 +142,6 @@ def reported(study: dict[str, Any], question: str, arm: str, steps: int, what: s
     return np.array(row[what])
 
 
-def interval(differences: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Return the 95 % t-interval of the mean of differences, seed by seed (S,)."""
-    d = np.asarray(differences, dtype=float)  # (S,)
-    reach = student.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d) ** 0.5
-    return float(d.mean() - reach), float(d.mean() + reach)
-
-
 def table(study: dict[str, Any], question: str, baseline: str) -> str:
     """Return a question as text, a part for each length: an arm's best rate, its error on fresh seeds, how much that is
     above the baseline's, seed by seed, with the 95 % interval, and the error of the first choice alone."""
@@ -173,7 +159,7 @@ def _line(study: dict[str, Any], question: str, arm: str, baseline: str, steps: 
     """Write what one arm did at one length."""
     rate, error = best_rate(study["trials"], question, arm, steps), reported(study, question, arm, steps)
     d = error - reported(study, question, baseline, steps)  # (S,)
-    low, high = interval(d)
+    low, high = studies.interval(d)
     above = f"{d.mean():<+16.4f}{f'{low:+.4f} to {high:+.4f}':<20}" if arm != baseline else " " * 36
     alone = reported(study, question, arm, steps, "alone").mean()
     return f"{arm:<{width}}{rate:>8g}   {f'{error.mean():.4f} ± {error.std(ddof=1):.4f}':<18}{above}{alone:>11.4f}"
@@ -185,16 +171,13 @@ def _line(study: dict[str, Any], question: str, arm: str, baseline: str, steps: 
 def save(found: Sequence[dict[str, Any]]) -> None:
     """Write the results file, one line a trial."""
     settings = {"lengths": LENGTHS, "choosing": CHOOSING, "seeds": SEEDS}
-    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
-    head = json.dumps({"settings": settings, "versions": versions})[:-1]
-    rows = ",\n".join(map(json.dumps, found))
-    write_atomically(RESULTS, f'{head}, "trials": [\n{rows}\n]}}\n'.encode())
+    studies.write(RESULTS, settings, "trials", found)
 
 
 def main() -> None:
     """Run everything and write the results file."""
     found = []
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with studies.workers() as pool:
         for row in studied(pool.map):
             found.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)

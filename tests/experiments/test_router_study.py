@@ -5,6 +5,7 @@ import pytest
 
 from moe_lessons.experiments import router_study as study_of
 from moe_lessons.experiments.router_study import CHOOSING, LENGTHS, QUESTIONS, SEEDS, Arm, Trial
+from moe_lessons.experiments.studies import interval
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_the_best_rate_has_the_lowest_mean_and_not_the_lowest_run():
 
 
 def test_the_interval_is_students():
-    low, high = study_of.interval([1.0, 2.0, 3.0])
+    low, high = interval([1.0, 2.0, 3.0])
     assert (low + high) / 2 == pytest.approx(2)
     assert high - 2 == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
 

@@ -187,3 +187,23 @@ def without_expert(model: LanguageModel, layer: int, expert: int) -> Iterator[No
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def without_layer(model: LanguageModel, layer: int) -> Iterator[None]:
+    """Switch a whole feed-forward layer off: within the block, it adds nothing to the stream of any token.
+
+    Raises ValueError for a layer that is not there.
+    """
+    whole_number("layer", layer, least=0, most=len(model.blocks) - 1)
+
+    def silent(_layer: nn.Module, _input: Any, output: Any) -> Any:
+        y, decided = output
+        return torch.zeros_like(y), decided
+
+    block: Any = model.blocks[layer]
+    handle = block.feed_forward.register_forward_hook(silent)
+    try:
+        yield
+    finally:
+        handle.remove()

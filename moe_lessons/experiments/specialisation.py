@@ -1,16 +1,11 @@
-"""The evidence of lesson 11: train small language models, route held-out text, and measure what the experts know.
+"""The measures of lesson 11: train a small language model, route held-out text, and ask what the experts know.
 
-`python -m moe_lessons.experiments.specialisation` trains every kind of model with three seeds and writes the file of
-results, results/specialisation.json, that the lesson shows. The lesson itself trains one model with the same functions.
+`specialisation_study` trains many with these functions, for the results that the lesson shows.
 """
 
-import json
-import platform
-import sys
 import zlib
-from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
-from pathlib import Path
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,20 +14,15 @@ from torch import Tensor
 
 from moe_lessons import metrics
 from moe_lessons.corpus import text
-from moe_lessons.experiments.core import drawn, to_the_end
-from moe_lessons.losses import load_balancing_loss, z_loss
-from moe_lessons.model import Config, LanguageModel, next_token_loss, without_expert
-from moe_lessons.support.storage import write_atomically
+from moe_lessons.experiments.core import drawn
+from moe_lessons.losses import balance_of_layers, z_loss
+from moe_lessons.model import Config, LanguageModel, next_token_loss, without_expert, without_layer
 from moe_lessons.support.validation import float_array, refuse, whole_number
 from moe_lessons.training import History, Losses, train
 
 # As many steps as fit into a minute on two slow cores; the rate with the lowest loss on the selection part.
 STEPS, BATCH, LR = 500, 8, 8e-3
 BALANCE, Z = 0.01, 1e-3
-SEEDS = (0, 1, 2)
-RESULTS = Path(__file__).parent / "results" / "specialisation.json"
-SNAPSHOTS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
-PROBES = 200  # sequences on which snapshots are compared
 
 
 class Routes(NamedTuple):
@@ -52,16 +42,20 @@ def build(vocabulary: int, kind: str = "moe", seed: int = 0, **sizes: Any) -> La
     return drawn(seed, LanguageModel, Config(vocabulary, feed_forward=kind, seed=seed, **sizes))
 
 
-def language_losses(model: Any, ids: Tensor) -> Losses:
-    """Return the next-token loss of ids (B, L + 1) and what is added to it for a learned router, a mean over layers."""
+def language_losses(model: Any, ids: Tensor, balance_coef: float = BALANCE, z_coef: float = Z) -> Losses:
+    """Return the next-token loss of ids (B, L + 1) and what is added to it for a learned router, a mean over layers.
+
+    balance_coef, z_coef: of the Switch balance loss and of the z-loss.
+    """
     ids = ids.to(model.tokens.weight.device)
     logits, decisions = model(ids[:, :-1], return_routing=True)
     task = next_token_loss(logits, ids)
     if model.config.feed_forward != "moe":
         return {"loss": task, "task": task}
-    balance = torch.stack([load_balancing_loss(d.logits, model.config.top_k, d.selected) for d in decisions]).mean()
-    z = torch.stack([z_loss(d.logits) for d in decisions]).mean()
-    return {"loss": task + BALANCE * balance + Z * z, "task": task, "balance": balance, "z": z}
+    h = torch.stack([d.logits for d in decisions]).flatten(1, 2)  # (layers, B·L, N)
+    selected = torch.stack([d.selected for d in decisions]).flatten(1, 2)  # (layers, B·L, k)
+    balance, z = balance_of_layers(h, selected).mean(), z_loss(h)
+    return {"loss": task + balance_coef * balance + z_coef * z, "task": task, "balance": balance, "z": z}
 
 
 def batches_of(part: text.Part, seed: int, size: int = BATCH) -> Callable[[int], Tensor]:
@@ -82,14 +76,15 @@ def train_language_model(
     """Train a model of lesson 11 in place and return its history; the model's seed decides the order of the batches.
 
     where: the device to train on, say `training.device()`; the model comes back to the CPU. options: for
-    `training.train`. A checkpoint of another kind, seed or text (it depends on the Python version) is refused.
+    `training.train`, and `losses` other than `language_losses`. A checkpoint of another kind, seed or text (it depends
+    on the Python version) is refused.
     """
     kind, seed = model.config.feed_forward, model.config.seed
     belongs_to = {"kind": kind, "seed": seed, "text": zlib.crc32(task.train.ids.tobytes())}
-    options = {"lr": LR, "belongs_to": belongs_to, **options}
+    options = {"losses": language_losses, "lr": LR, "belongs_to": belongs_to, **options}
     model.to(where)
     try:
-        return train(model, batches_of(task.train, seed), language_losses, steps, **options)
+        return train(model, batches_of(task.train, seed), steps=steps, **options)
     finally:
         model.cpu()
 
@@ -122,10 +117,16 @@ def _record_some(model: LanguageModel, ids: Tensor) -> Routes:
 
 
 def labels_of(part: text.Part) -> dict[str, np.ndarray]:
-    """Return the labels of the tokens that are routed, (S, L) each: token, sequence, and the classes of the text."""
+    """Return the labels of the tokens that are routed, (S, L) each: token, sequence, and the classes of the text.
+
+    previous: the token before, or −1. pair: a number for every combination of the two.
+    """
     ids = part.ids[:, :-1]
+    previous = np.concatenate([np.full((len(ids), 1), -1), ids[:, :-1]], axis=1)  # (S, L)
     sequence = np.broadcast_to(np.arange(len(ids))[:, None], ids.shape)
-    return {"token": ids, "sequence": sequence, **{name: values[:, :-1] for name, values in part.classes.items()}}
+    pair = np.unique((previous + 1) * (ids.max() + 1) + ids, return_inverse=True)[1].reshape(ids.shape)  # (S, L)
+    own = {"token": ids, "previous": previous, "pair": pair, "sequence": sequence}
+    return own | {name: values[:, :-1] for name, values in part.classes.items()}
 
 
 def information(
@@ -156,6 +157,7 @@ def information(
 
 
 ABOUT = ("domain", "shape", "python", "function", "position", "frequency")
+GIVEN = {"domain_given_token": "token", "domain_given_pair": "pair"}  # what else is known when the domain is asked
 
 
 def measure(routes: Routes, part: text.Part, num_experts: int, draws: int = 100) -> list[dict[str, Any]]:
@@ -178,13 +180,14 @@ def _measure_layer(
     return {
         "load": load.tolist(),
         "max_violation": float(metrics.max_violation(load)),
+        "dead": len(metrics.dead_experts(load)),
         "entropy_bits": float(entropy.mean()),
         "repetition": metrics.consecutive_repetition(first, sequence, num_experts)._asdict(),
         "co_activation_max": float(np.nanmax(off)),
         "domain_specialisation": metrics.domain_specialisation(chosen, labels["domain"], num_experts).tolist(),
         "information": {name: information(chosen, labels, name, draws=draws) for name in ABOUT},
         "token": information(chosen, labels, "token", draws=5),
-        "domain_given_token": information(chosen, labels, "domain", "token", draws=draws),
+        **{name: information(chosen, labels, "domain", given, draws) for name, given in GIVEN.items()},
     }
 
 
@@ -206,6 +209,17 @@ def ablation(model: LanguageModel, part: text.Part, layer: int) -> np.ndarray:
     rows = []
     for expert in range(model.config.num_experts):
         with without_expert(model, layer, expert):
+            rows.append(np.array(loss_by_domain(model, part)) - whole)
+    return np.array(rows)
+
+
+@torch.no_grad()
+def layer_ablation(model: LanguageModel, part: text.Part) -> np.ndarray:
+    """Return (layers, domains): by how much the loss of each domain rises, in nats per token, without a whole layer."""
+    whole = np.array(loss_by_domain(model, part))
+    rows = []
+    for layer in range(model.config.layers):
+        with without_layer(model, layer):
             rows.append(np.array(loss_by_domain(model, part)) - whole)
     return np.array(rows)
 
@@ -248,75 +262,3 @@ def some_of(part: text.Part, sequences: int) -> text.Part:
     rows = slice(0, sequences)
     classes = {name: values[rows] for name, values in part.classes.items()}
     return text.Part(part.ids[rows], part.domain[rows], part.document[rows], classes)
-
-
-# --- all seeds ----------------------------------------------------------------------------------------------------
-
-
-def study(task: text.TextTask, kind: str, seed: int, steps: int = STEPS, draws: int = 100) -> dict[str, Any]:
-    """Train one model and return all that the lesson reports of it; kind "untrained" leaves it as it begins."""
-    probes = task.selection.ids[:PROBES]
-    watch = partial(_snapshot, probes=probes) if kind == "moe" else None
-    watch_at = tuple(round(share * steps) for share in SNAPSHOTS)
-    model = build(len(task.token_bytes), "moe" if kind == "untrained" else kind, seed)
-    taken = 0 if kind == "untrained" else steps
-    history = to_the_end(train_language_model(model, task, taken, progress=False, watch=watch, watch_at=watch_at))
-    found: dict[str, Any] = {"kind": kind, "seed": seed, "loss": loss_by_domain(model, task.report)}
-    found |= {"seconds": history.seconds, "step": history.step, "train": history.losses.get("task", [])}
-    if kind == "dense":
-        return found
-    N = model.config.num_experts
-    on_selection = measure(record(model, task.selection.ids), task.selection, N, draws=5)
-    found |= {
-        "layers": measure(record(model, task.report.ids), task.report, N, draws),
-        "best": best_layer(on_selection),
-    }
-    if kind == "moe":
-        found["ablation"] = ablation(model, some_of(task.report, 400), found["best"]).tolist()
-        found["saturation"] = saturation_of(history)
-    return found
-
-
-def _snapshot(model: LanguageModel, _step: int, probes: np.ndarray) -> Tensor:
-    """Return the selection of every layer on the probes, small: (layers, S, L, k) as int8."""
-    return torch.from_numpy(record(model, probes).selected.astype(np.int8))
-
-
-def saturation_of(history: History) -> dict[str, list]:
-    """Return the steps of the snapshots, and for each layer the share of choices that are already the final ones."""
-    steps, taken = zip(*history.snapshots, strict=True)
-    layers = range(len(taken[-1]))
-    kept = [[metrics.saturation(t[i].numpy(), taken[-1][i].numpy()) for t in taken] for i in layers]
-    return {"step": list(steps), "share": kept}
-
-
-KINDS = ("moe", "untrained", "hash", "dense")
-
-
-def studies(task: text.TextTask, steps: int = STEPS, seeds: tuple[int, ...] = SEEDS) -> Iterator[dict[str, Any]]:
-    """Yield the study of every kind and seed."""
-    for seed in seeds:
-        for kind in KINDS:
-            yield study(task, kind, seed, steps)
-
-
-def load_results() -> dict[str, Any]:
-    """Return the results that ship with the course: settings, machine, and one study per kind and seed."""
-    return json.loads(RESULTS.read_text(encoding="utf-8"))
-
-
-def main() -> None:
-    """Run everything (ten to fifteen minutes on two cores) and write the results file."""
-    task, found = text.prepare(), []
-    for result in studies(task):
-        found.append(result)
-        best = f", best layer {result['best'] + 1}" if "best" in result else ""
-        print(f"{result['kind']}, seed {result['seed']}: {np.mean(result['loss']):.3f} nats{best}", file=sys.stderr)
-    settings = {"steps": STEPS, "batch": BATCH, "lr": LR, "balance": BALANCE, "z": Z, "seeds": list(SEEDS)}
-    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
-    content = {"settings": settings, "versions": versions, "domains": list(task.domains), "studies": found}
-    write_atomically(RESULTS, (json.dumps(content, indent=1) + "\n").encode())
-
-
-if __name__ == "__main__":
-    main()

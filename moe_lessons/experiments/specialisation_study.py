@@ -1,0 +1,205 @@
+"""The study of lesson 11: every kind of model with five seeds, after a short and a long training.
+
+`python -m moe_lessons.experiments.specialisation_study` writes the file of results, results/specialisation.json, that
+the lesson shows: most of an hour on two cores, shared out among them. The lesson itself trains one model with the same
+functions. A long training is no short one continued: its learning rate falls more slowly.
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moe_lessons import metrics
+from moe_lessons.corpus import text
+from moe_lessons.experiments import specialisation as sp
+from moe_lessons.experiments.core import to_the_end
+from moe_lessons.model import LanguageModel
+from moe_lessons.support.storage import write_atomically
+from moe_lessons.training import History
+from moe_lessons.variants import HashRouter
+
+SEEDS = (0, 1, 2, 3, 4)
+SHORT, LONG = LENGTHS = (sp.STEPS, 3 * sp.STEPS)  # steps
+RATES, RATE_SEEDS = (sp.LR / 2, sp.LR, 2 * sp.LR), SEEDS[:3]
+RESULTS = Path(__file__).parent / "results" / "specialisation.json"
+SNAPSHOTS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
+PROBES = 200  # sequences on which snapshots are compared
+ABLATED = 400  # sequences on which experts and layers are switched off
+NUM_EXPERTS, TOP_K = 8, 2
+
+
+class Run(NamedTuple):
+    """A training of the study. kind: a key of `model.FEED_FORWARDS`; free: without balance loss and z-loss.
+
+    rate: of Adam. measured: whether its routes are measured, not its loss alone.
+    """
+
+    kind: str
+    seed: int
+    steps: int
+    rate: float = sp.LR
+    free: bool = False
+    measured: bool = True
+
+
+def runs() -> list[Run]:
+    """Return all trainings, the long ones first: the last to end are then short."""
+    every = [Run(kind, seed, steps) for steps in (LONG, SHORT) for seed in SEEDS for kind in ("moe", "hash", "dense")]
+    arms = [("moe", False), ("moe", True), ("hash", False)]
+    tuned = [
+        Run(kind, seed, steps, rate, free, measured=False)
+        for steps in (LONG, SHORT) for seed in RATE_SEEDS for kind, free in arms for rate in RATES
+        if free or rate != sp.LR
+    ]  # fmt: skip
+    return sorted(every + tuned, key=lambda run: -run.steps)
+
+
+# --- one model ----------------------------------------------------------------------------------------------------
+
+
+def trained(run: Run, task: text.TextTask, draws: int = 100) -> dict[str, Any]:
+    """Train one model and return its settings and all that the lesson reports of it."""
+    model = sp.build(len(task.token_bytes), run.kind, run.seed)
+    losses = partial(sp.language_losses, balance_coef=0.0, z_coef=0.0) if run.free else sp.language_losses
+    watched = run.measured and run.kind == "moe"
+    watch = partial(_snapshot, probes=task.selection.ids[:PROBES]) if watched else None
+    history = to_the_end(
+        sp.train_language_model(
+            model, task, run.steps, losses=losses, lr=run.rate, progress=False, watch=watch,
+            watch_at=tuple(round(share * run.steps) for share in SNAPSHOTS),
+        )
+    )  # fmt: skip
+    found = run._asdict() | {"loss": sp.loss_by_domain(model, task.report)}
+    found |= {"selection_loss": float(np.mean(sp.loss_by_domain(model, task.selection)))}
+    if not run.measured:
+        return found
+    found |= {"step": history.step, "train": history.losses["task"], "layers_off": layers_off(model, task)}
+    if run.kind != "dense":
+        found |= routed(model, task, draws)
+    if watched:
+        found |= {"saturation": saturation_of(history), "ablation": ablations(model, task)}
+    return found
+
+
+def routed(model: LanguageModel, task: text.TextTask, draws: int) -> dict[str, Any]:
+    """Measure how a model routes the report text, and choose the layer on the selection text."""
+    N = model.config.num_experts
+    on_selection = sp.measure(sp.record(model, task.selection.ids), task.selection, N, draws=5)
+    return {
+        "layers": sp.measure(sp.record(model, task.report.ids), task.report, N, draws),
+        "best": sp.best_layer(on_selection),
+    }
+
+
+def layers_off(model: LanguageModel, task: text.TextTask) -> list[list[float]]:
+    """Return (layers, domains): by how much the loss rises, in nats a token, when a whole feed-forward layer is off."""
+    return sp.layer_ablation(model, sp.some_of(task.report, ABLATED)).tolist()
+
+
+def ablations(model: LanguageModel, task: text.TextTask) -> list[list[list[float]]]:
+    """Return (layers, N, domains): by how much the loss rises, in nats a token, when one expert is off."""
+    some = sp.some_of(task.report, ABLATED)
+    return [sp.ablation(model, some, layer).tolist() for layer in range(model.config.layers)]
+
+
+def _snapshot(model: LanguageModel, _step: int, probes: np.ndarray) -> Tensor:
+    """Return the selection of every layer on the probes, small: (layers, S, L, k) as int8."""
+    return torch.from_numpy(sp.record(model, probes).selected.astype(np.int8))
+
+
+def saturation_of(history: History) -> dict[str, list]:
+    """Return the steps of the snapshots, and for each layer the share of choices that are already the final ones."""
+    steps, taken = zip(*history.snapshots, strict=True)
+    layers = range(len(taken[-1]))
+    kept = [[metrics.saturation(t[i].numpy(), taken[-1][i].numpy()) for t in taken] for i in layers]
+    return {"step": list(steps), "share": kept}
+
+
+# --- what needs no training ---------------------------------------------------------------------------------------
+
+
+def untrained(seed: int, task: text.TextTask, draws: int = 100) -> dict[str, Any]:
+    """Measure the model of a seed as it begins."""
+    model = sp.build(len(task.token_bytes), "moe", seed)
+    loss = sp.loss_by_domain(model, task.report)
+    return {"kind": "untrained", "seed": seed, "steps": 0, "loss": loss, **routed(model, task, draws)}
+
+
+def previous(seed: int, task: text.TextTask, draws: int = 100) -> dict[str, Any]:
+    """Measure a router that knows nothing but the token *before* this one: a fixed random table, drawn by the seed."""
+    labels = sp.labels_of(task.report)
+    before = torch.from_numpy(labels["previous"] + 1)  # (S, L): 0 where there is none
+    table = HashRouter(len(task.token_bytes) + 1, NUM_EXPERTS, TOP_K, seed)
+    selected = table(before).selected.numpy()  # (S, L, k)
+    found = {name: sp.information(selected, labels, "domain", given, draws) for name, given in sp.GIVEN.items()}
+    found["information"] = {"domain": sp.information(selected, labels, "domain", draws=draws)}
+    return {"kind": "previous", "seed": seed, "steps": 0, "layers": [found]}
+
+
+# --- all of them --------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _task() -> text.TextTask:
+    """Return the text, once in each process."""
+    torch.set_num_threads(1)
+    return text.prepare()
+
+
+def _one(run: Run) -> dict[str, Any]:
+    return trained(run, _task())
+
+
+def _simple(measure: Callable[..., dict[str, Any]], seed: int) -> dict[str, Any]:
+    return measure(seed, _task())
+
+
+def load_results() -> dict[str, Any]:
+    """Return the results that ship with the course: settings, versions, domains, and a dict for each study."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))
+
+
+def rounded(value: Any, digits: int = 5) -> Any:
+    """Return JSON content with its fractions rounded: what is beyond differs from machine to machine."""
+    if isinstance(value, float):
+        return round(value, digits)
+    if isinstance(value, dict):
+        return {key: rounded(part, digits) for key, part in value.items()}
+    return [rounded(part, digits) for part in value] if isinstance(value, list | tuple) else value
+
+
+def save(studies: Iterable[dict[str, Any]]) -> None:
+    """Write the results file, one line a study."""
+    settings = {"lengths": LENGTHS, "batch": sp.BATCH, "lr": sp.LR, "balance": sp.BALANCE, "z": sp.Z, "seeds": SEEDS,
+                "rates": RATES, "rate_seeds": RATE_SEEDS}  # fmt: skip
+    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
+    head = json.dumps({"settings": settings, "versions": versions, "domains": text.DOMAINS})[:-1]
+    rows = ",\n".join(json.dumps(rounded(study)) for study in studies)
+    write_atomically(RESULTS, f'{head}, "studies": [\n{rows}\n]}}\n'.encode())
+
+
+def main() -> None:
+    """Run everything and write the results file."""
+    found = []
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        simple = [pool.submit(_simple, measure, seed) for measure in (untrained, previous) for seed in SEEDS]
+        for future in [pool.submit(_one, run) for run in runs()] + simple:
+            found.append(future.result())
+            told = {key: found[-1].get(key) for key in Run._fields} | {"loss": found[-1].get("loss")}
+            print(json.dumps(rounded(told)), file=sys.stderr, flush=True)
+    save(found)
+
+
+if __name__ == "__main__":
+    main()

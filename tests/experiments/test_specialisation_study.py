@@ -1,0 +1,97 @@
+"""The study of lesson 11: what it trains, what a model leaves in it, and the results that ship with the course."""
+
+import json
+
+import numpy as np
+import pytest
+from test_specialisation import TINY, VOCABULARY, a_part
+
+from moe_lessons.corpus import text
+from moe_lessons.experiments import specialisation as sp
+from moe_lessons.experiments import specialisation_study as study
+from moe_lessons.training import warmup_cosine
+
+
+@pytest.fixture(scope="module")
+def task():
+    return text.TextTask(a_part(120, 0), a_part(40, 1), a_part(60, 2), ("one", "two"), {}, None,
+                         tuple(bytes([i]) for i in range(VOCABULARY)), ())  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def tiny(request, monkeypatch):
+    if "task" in request.fixturenames:
+        whole = sp.build
+        monkeypatch.setattr(sp, "build", lambda V, kind="moe", seed=0: whole(V, kind, seed, **TINY))
+        monkeypatch.setattr(sp, "BATCH", 4)
+
+
+def test_every_seed_is_measured_at_both_lengths_and_no_training_comes_twice():
+    runs = study.runs()
+    assert len(set(runs)) == len(runs)
+    assert {(run.kind, run.seed, run.steps) for run in runs if run.measured} == {
+        (kind, seed, steps) for kind in ("moe", "hash", "dense") for seed in study.SEEDS for steps in study.LENGTHS
+    }
+    for kind, free in (("moe", False), ("moe", True), ("hash", False)):
+        tried = {(r.rate, r.seed, r.steps) for r in runs if (r.kind, r.free) == (kind, free)}
+        assert tried >= {
+            (rate, seed, steps) for rate in study.RATES for seed in study.RATE_SEEDS for steps in study.LENGTHS
+        }
+
+
+@pytest.mark.parametrize("kind", ["moe", "hash", "dense"])
+def test_a_training_leaves_what_the_lesson_reports_and_fits_into_json(task, kind):
+    found = json.loads(json.dumps(study.trained(study.Run(kind, 0, 6), task, draws=3)))
+    assert len(found["loss"]) == 2
+    assert np.shape(found["layers_off"]) == (2, 2)
+    assert ("layers" in found) == (kind != "dense")
+    assert ("ablation" in found) == ("saturation" in found) == (kind == "moe")
+    if kind == "moe":
+        assert [share[-1] for share in found["saturation"]["share"]] == [1, 1]
+        assert np.shape(found["ablation"]) == (2, 4, 2)
+    if kind == "hash":
+        assert found["layers"][0]["domain_given_token"]["bits"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_training_that_is_not_measured_leaves_its_losses_alone(task):
+    run = study.Run("moe", 0, 6, free=True, measured=False)
+    assert set(study.trained(run, task)) == {*study.Run._fields, "loss", "selection_loss"}
+
+
+def test_what_needs_no_training_is_measured_too(task):
+    before, untrained = study.previous(0, task, draws=3), study.untrained(0, task, draws=3)
+    assert before["layers"][0]["domain_given_pair"]["bits"] == pytest.approx(0, abs=1e-9)
+    assert len(untrained["layers"]) == 2
+
+
+def test_fractions_are_rounded_wherever_they_stand():
+    assert study.rounded({"a": [0.123456789, 1], "b": {"c": (2.0000004, "x", None)}}) == {
+        "a": [0.12346, 1],
+        "b": {"c": [2.0, "x", None]},
+    }
+
+
+# --- the results that ship ----------------------------------------------------------------------------------------
+
+
+def test_the_results_are_those_of_the_present_settings():
+    results = study.load_results()
+    assert results["settings"] == {
+        "lengths": list(study.LENGTHS), "batch": sp.BATCH, "lr": sp.LR, "balance": sp.BALANCE, "z": sp.Z,
+        "seeds": list(study.SEEDS), "rates": list(study.RATES), "rate_seeds": list(study.RATE_SEEDS),
+    }  # fmt: skip
+    assert results["domains"] == list(text.DOMAINS)
+    there = [study.Run(**{name: s[name] for name in study.Run._fields}) for s in results["studies"] if s["steps"]]
+    assert there == study.runs()
+
+
+@pytest.mark.slow
+def test_a_fresh_short_run_is_consistent_with_the_results():
+    """The losses of the first steps, within what another machine or Python's other standard library may change."""
+    studies = study.load_results()["studies"]
+    shipped = next(s for s in studies if (s["kind"], s["seed"], s["steps"]) == ("moe", 0, study.SHORT))
+    words, schedule = text.prepare(), lambda step, _: warmup_cosine(step, study.SHORT)
+    model = sp.build(len(words.token_bytes))
+    history = sp.train_language_model(model, words, 60, progress=False, schedule=schedule)
+    np.testing.assert_allclose(history.losses["task"], shipped["train"][:6], atol=0.15)
+    assert np.ptp(shipped["train"][:6]) > 0.5  # control: they do differ from step to step

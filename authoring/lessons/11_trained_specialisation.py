@@ -1,30 +1,33 @@
 # %% [markdown]
 # # 11 · Trained specialisation
 #
-# **What do the experts of a trained model know?** "One for code, one for science", say many texts. Some papers looked
-# and found hardly any subjects. Here you train a small language model, route text that it has never seen, and
-# measure. The main question is: compared with what?
+# **What do the experts of a trained model know?** "One for code, one for science", say many texts. Here you train a
+# small language model, route text that it has never seen, and measure. The main question is: compared with what?
 #
 # You will be able to
 #
 # 1. compute from a count table how many bits a choice of expert tells about a token's class;
-# 2. put the right comparisons beside it: shuffled sequences, an untrained router, a hash router, other seeds;
-# 3. separate what a router knows about a *domain* from what any single *token* gives away;
-# 4. test by switching experts off whether what an expert serves is also what it is needed for;
-# 5. say which popular claims this model and published models support.
+# 2. put the right comparisons beside it: shuffled sequences, an untrained router, blind tables, other seeds and lengths;
+# 3. separate what a router knows about a *domain* from what the token and its neighbour give away;
+# 4. test by switching experts and whole layers off whether what is served is also needed;
+# 5. compare a learned router with a hash and with a dense model, and ask what made the difference.
 #
 # **Before:** lessons 08 and 09; from lesson 02, entropy. **Time:** {{minutes}}.
+#
+# Which of these do you believe? (1) An expert that serves mostly code is needed mostly for code. (2) Where routers tell
+# most about the domain, experts matter most. (3) A router with no training at all tells something about the domain.
+# (4) A model whose experts specialise more is the better model.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
 import torch
 
 from moe_lessons import metrics
+from moe_lessons.checks import compare, reveal
 from moe_lessons.corpus import text
 from moe_lessons.experiments import specialisation as sp
-from moe_lessons.checks import compare, reveal
+from moe_lessons.experiments import specialisation_study as study
 from moe_lessons.figures import specialisation as figures
-from moe_lessons.model import without_expert
 from moe_lessons.support.progress import tqdm
 from moe_lessons.variants import HashRouter
 from moe_lessons.widgets.live import Live, choice, slider
@@ -129,6 +132,19 @@ print(f"I(domain; expert)         = {metrics.mutual_information(domain, expert, 
 print(f"I(domain; expert | token) = {metrics.mutual_information(domain, expert, token, base=2):.3f} bits")
 
 # %% [markdown]
+# Within a token there are two ways to deal the domains out anew. Four short sequences show both:
+#
+# | sequence | as it is | to whole sequences | within the token `.` | within the token `(` |
+# |---|---|---|---|---|
+# | `def ( .` | code | prose | code | prose |
+# | `def ) .` | code | code | prose | |
+# | `the cat .` | prose | code | prose | |
+# | `the ( .` | prose | prose | code | code |
+#
+# Dealt to whole sequences, `def` may come to stand in prose: the tie of token and domain is cut as well. That makes a
+# strict line, the **null**, but too much to take off. Dealt *within* a token, among the sequences that hold it, every
+# token keeps its domains. What is left then is the bias of the estimate; bits minus that are the **excess**.
+#
 # ## The text
 #
 # Four domains, without a download: English from the documentation and Python from the library that is installed, JSON
@@ -158,29 +174,43 @@ for at, piece in enumerate(task.pieces(task.report.ids[shown["code"], :14])):
     print(f"{piece:<12}" + "".join(f"{name:<18}" for name in classes))
 
 # %% [markdown]
-# > **Myth: "if the expert tells something about the domain, the router knows domains."** A **hash router** (Roller
-# > et al. 2021, arXiv:2106.04426) sends each token id to two experts drawn once. It learns nothing.
+# ## Two blind tables
+#
+# A **hash router** (Roller et al. 2021, arXiv:2106.04426) sends each token id to two experts drawn once. It learns
+# nothing, and looks at nothing else. A second table, ours, looks at the token *before* and at nothing else.
+#
+# **Predict.** Which of the two tells something about the domain *given the token*: `neither`, `token`, `before` or `both`?
+
+# %% name="predict-blind" tags=["predict"]
+my_blind = ...  # "neither", "token", "before" or "both"
 
 # %%
 labels = sp.labels_of(task.report)  # name -> (S, L)
-chosen = HashRouter(V, 8, 2)(torch.from_numpy(labels["token"])).selected.numpy()  # (S, L, k)
-plain, within = (sp.information(chosen, labels, "domain", given, draws=20) for given in (None, "token"))
-print(f"hash: I(domain; expert) = {plain['bits']:.3f} bits, 95 % of shuffles below {plain['null_95']:.3f}")
-print(f"hash: I(domain; expert | token) = {within['bits']:.3f} bits")
-assert plain["bits"] > plain["null_95"]
-assert within["bits"] == 0
+blind = {"token": torch.from_numpy(labels["token"]), "before": torch.from_numpy(labels["previous"] + 1)}  # (S, L) each
+chosen = {name: HashRouter(V + 1, 8, 2)(ids).selected.numpy() for name, ids in blind.items()}  # (S, L, k) each
+excess = {name: {given: sp.information(c, labels, "domain", given, draws=20)["excess"] for given in (None, "token", "pair")}
+          for name, c in chosen.items()}  # fmt: skip
+tells = [name for name in blind if excess[name]["token"] > 0.01]
+compare(my_blind, "both" if len(tells) == 2 else (tells or ["neither"])[0])
+for name, by in excess.items():
+    print(
+        f"{name:<7} domain {by[None]:.3f} bits; given the token {by['token']:.3f}; given it and the one before {by['pair']:.3f}"
+    )
+assert tells == ["before"]
 
 # %% [markdown]
-# Right is: each expert serves certain tokens, and each domain uses some tokens more. The second number is 0 *by
-# construction*: given the token the experts are fixed. What a learned router has there beyond chance, it took from
-# the context.
+# > **Myth: "if the expert tells something about the domain, the router knows domains."** The table of tokens has 0 given
+# > the token, *by construction*. The table of the token before has not: `(` after `def` stands in code.
+#
+# Right is: neither knows anything of domains. So a learned router must be asked what it tells given the token, and given
+# the token *and* the one before. What is left then must come from further back.
 #
 # ## Train
 #
 # Four layers of width 64, eight experts each, two active, form A, with a balance loss (0.01, lesson 09) and a z-loss
-# (0.001, lesson 07). **The next cell computes for up to a minute**, two or three on a busy computer. The
-# square in the toolbar stops it; run the cell again and it goes on from its checkpoint; the next time takes
-# seconds. `STEPS = 2500` trains five minutes for a better model, `SEED = 1` another. Numbers differ with threads and machines.
+# (0.001, lesson 07). **The next cell computes for up to a minute**, two or three on a busy computer. The square in the
+# toolbar stops it; run the cell again and it goes on from its checkpoint. `STEPS = 1500` trains three minutes for a
+# better model, `SEED = 1` another. Numbers differ with threads and machines.
 
 # %% name="train" tags=["55 s"]
 SEED, STEPS = 0, sp.STEPS
@@ -200,13 +230,15 @@ print(f"{history.steps_done} of {STEPS} steps; training loss {history.losses['ta
 # %% name="record-routes" tags=["10 s"]
 models = {"before training": untrained, "after training": model}
 routes = {stage: sp.record(m, task.report.ids) for stage, m in tqdm(models.items(), desc="routing")}
-apart = {}  # stage -> by how much the domains differ in each layer
 for stage, found in routes.items():
-    shares = np.array([metrics.domain_specialisation(c, labels["domain"], 8) for c in found.selected])
-    overall, apart[stage] = shares.mean(axis=1), shares.std(axis=1).mean(axis=1)  # (layers, N), (layers,)
-    print(f"{stage:<16} loss {found.loss.mean():.2f} nats; layers 1 to 4: mean distance of an expert's share from 2/8",
-          np.abs(overall - 2 / 8).mean(axis=1).round(3), " spread between domains", apart[stage].round(3))  # fmt: skip
-assert not as_ours or (apart["after training"] > 2 * apart["before training"]).all()
+    print(f"{stage}: loss {found.loss.mean():.2f} nats")
+    for layer, c in enumerate(found.selected, start=1):  # (S, L, k)
+        load, shares = (
+            metrics.expert_load(c, 8),
+            metrics.domain_specialisation(c, labels["domain"], 8),
+        )  # (N,), (domains, N)
+        print(f"  layer {layer}: MaxVio {metrics.max_violation(load):.2f}, dead {len(metrics.dead_experts(load))}, "
+              f"spread of the shares between domains {shares.std(axis=0).mean():.3f}")  # fmt: skip
 
 # %% [markdown]
 # **Question for the picture:** compare before and after training. In which layers do single experts stand out? Does
@@ -250,371 +282,168 @@ for layer, h in enumerate(strange["logits"][-1], start=1):
 
 # %% [markdown]
 # You should see patterns you can name: line ends, digits, pieces of words. A router cannot say "unknown": it sends
-# everything somewhere.
-#
-# But the eye does not count exceptions. First: how often do two occurrences of a token share their first choice?
-
-# %%
-for stage, found in routes.items():
-    same = []
-    for c in found.selected:  # (S, L, k)
-        share = metrics.vocabulary_specialisation(c[..., :1], labels["token"], 8)  # (tokens, N)
-        often = np.bincount(labels["token"].ravel())[np.unique(labels["token"])]  # (tokens,)
-        same.append(often @ (share**2).sum(axis=1) / often.sum())  # two draws of one token agree
-    print(f"{stage:<16} two occurrences of a token agree, layer by layer:", np.round(same, 2))
-
-# %% [markdown]
-# Next, one token in two domains. `=` is the same id in code and arithmetic. Does it go to the same expert?
-
-# %%
-(equals,) = [i for i in range(V) if task.token_bytes[i] == b" ="]
-places = [(labels["token"] == equals) & (labels["domain"] == domains.index(name)) for name in ("code", "arithmetic")]
-for layer, c in enumerate(routes["after training"].selected, start=1):
-    in_code, in_sums = (np.bincount(c[there][:, 0], minlength=8) / there.sum() for there in places)  # (N,) each
-    print(f"layer {layer}: first choice for ' =' is E{in_code.argmax() + 1} in {in_code.max():.0%} of code, "
-          f"E{in_sums.argmax() + 1} in {in_sums.max():.0%} of arithmetic",
-          "-> the same" if in_code.argmax() == in_sums.argmax() else "-> ANOTHER")  # fmt: skip
-
-# %% [markdown]
-# Where it is another, the router went by more than the token.
+# everything somewhere. No expert serves one domain only.
 #
 # ## What do the experts know about the domain?
 #
-# **Predict.** In which of the four layers do the experts say most about the domain *beyond the token*?
+# **Predict.** In which of the four layers do the experts say most about the domain *given the token*? And of these bits,
+# which share is left when the token before is given too?
 
 # %% name="predict-layer" tags=["predict"]
 my_layer = ...  # 1, 2, 3 or 4
+my_share_left = ...  # a number from 0 to 1
 
 # %% [markdown]
 # The best of four layers, reported from the text that chose it, is the luckiest. So the layer is chosen on
 # `selection`, and the number comes from `report`.
-#
-# Given the token, there are two nulls. Dealing the domains out to whole sequences also cuts the tie of token and
-# domain: a strict line to beat, but too much to take off. The second deals them out, token by token, among the
-# sequences that share it; the bits minus its mean are the **excess** (without a token: minus the first's).
 
 # %% name="choose-layer" tags=["12 s"]
-on_selection = sp.record(model, task.selection.ids)
-choosing = [sp.information(c, sp.labels_of(task.selection), "domain", "token", draws=20)["excess"]
-            for c in tqdm(on_selection.selected, desc="selection")]  # fmt: skip
-best = int(np.argmax(choosing))
+on_selection = sp.record(model, task.selection.ids).selected  # (layers, S, L, k)
+there = sp.labels_of(task.selection)
+best = int(np.argmax([sp.information(c, there, "domain", "token", draws=10)["excess"] for c in on_selection]))
+beyond = {given: [sp.information(c, labels, "domain", given, draws=20)["excess"] for c in routes["after training"].selected]
+          for given in (None, "token", "pair")}  # fmt: skip
 compare(my_layer, best + 1)
-print("excess on selection:", np.round(choosing, 3), f"-> layer {best + 1}\n")
-print("on report, in bits         domain: bits (95 % null)    domain | token: bits (95 % null)   excess")
-for stage, found in routes.items():
-    for layer, c in enumerate(found.selected, start=1):
-        a, b = (sp.information(c, labels, "domain", given, draws=50) for given in (None, "token"))
-        mark = " <- chosen" if stage == "after training" and layer == best + 1 else ""
-        print(f"{stage:<16} layer {layer}:   {a['bits']:.3f} ({a['null_95']:.3f})"
-              f"{b['bits']:>24.3f} ({b['null_95']:.3f}) {b['excess']:>14.3f}{mark}")  # fmt: skip
+compare(my_share_left, beyond["pair"][best] / beyond["token"][best], within=0.1)
+for given, bits in beyond.items():
+    print(f"your model, excess given {given or 'nothing'}: layers 1 to 4, bits", np.round(bits, 3))
 
 # %% [markdown]
-# That was one model. We trained seeds 0, 1 and 2 (your 0 may differ), each with its untrained copy, a hash model and
-# a dense model (the file [specialisation.json](../moe_lessons/experiments/results/specialisation.json), made by
-# `python -m moe_lessons.experiments.specialisation`). From here, unmarked statements about layers rest on all three.
-
-# %%
-results = sp.load_results()
-settings, studies = results["settings"], results["studies"]
-
-
-def runs(measure, kind="moe"):
-    """measure: from a layer's results to a number. Returns (seeds, layers)."""
-    return np.array([[measure(layer) for layer in s["layers"]] for s in studies if s["kind"] == kind])
-
-
-def lines(measure):
-    """The three routers: name -> (seeds, layers)"""
-    return {name: runs(measure, kind)
-            for name, kind in (("learned router", "moe"), ("untrained", "untrained"), ("hash", "hash"))}  # fmt: skip
-
-
-def show_row(name, values):
-    """Print the mean of each layer and, below it, from the lowest to the highest seed."""
-    print(f"{name:<20}" + "".join(f"{m:>17.3f}" for m in values.mean(axis=0)))
-    print(" " * 20 + "".join(f"   ({a:.3f} to {b:.3f})"
-                             for a, b in zip(values.min(axis=0), values.max(axis=0), strict=True)))  # fmt: skip
-
-
-print(settings, "| seeds:", len(runs(lambda layer: 0)))
-for title, key in (("I(domain; expert), excess", None), ("I(domain; expert | token), excess", "domain_given_token")):
-    print(f"\n{title}, bits, layers 1 to 4")
-    for name, values in lines(lambda r, key=key: (r[key] if key else r["information"]["domain"])["excess"]).items():
-        show_row(name, values)
+# That was one model. We trained five seeds, each for 500 and for 1,500 steps, with a hash model and a dense model beside
+# it: [specialisation.json](../moe_lessons/experiments/results/specialisation.json), made by
+# `python -m moe_lessons.experiments.specialisation_study`. Below, mean over seeds, and lowest to highest.
 
 # %% name="conclusion-domain"
-beyond = lines(lambda r: r["domain_given_token"]["excess"])
-learned, before = beyond["learned router"], beyond["untrained"]  # (seeds, layers) each
-bits_95 = [runs(lambda r, key=key: r["domain_given_token"][key]) for key in ("bits", "null_95")]
-print("bits above the cautious null, seeds per layer:", (bits_95[0] > bits_95[1]).sum(axis=0))
-print("excess above every untrained seed, seeds per layer:", (learned > before.max(axis=0)).sum(axis=0))
-print("excess larger than in the layer before, seeds:", (np.diff(learned, axis=1) > 0).sum(axis=0))
-by_token = runs(lambda r: r["token"]["excess"])  # (seeds, layers)
-show_row("I(token; expert)", by_token)
-assert (bits_95[0] > bits_95[1]).all()
-assert (learned.min(axis=0) > 4 * before.max(axis=0)).all()
-assert (learned.argmin(axis=1) == 0).all()
-assert (learned[:, 2:].min(axis=1) > learned[:, :2].max(axis=1)).all()
-assert (by_token.argmax(axis=1) == 0).all()
+results, SHORT, LONG = study.load_results(), *study.LENGTHS
+ROUTERS = {"untrained": ("untrained", 0), "table of the token": ("hash", SHORT), "table of the one before": ("previous", 0),
+           f"learned, {SHORT} steps": ("moe", SHORT), f"learned, {LONG} steps": ("moe", LONG)}  # fmt: skip
 
-# %% name="conclusion-chosen"
-chosen = [s["best"] for s in studies if s["kind"] == "moe"]  # the layer of each seed, from the selection part
-told = [bits_95[0][seed, layer] for seed, layer in enumerate(chosen)]  # bits, bias included
-most = runs(lambda r: r["domain_given_token"]["bits"], "untrained").max()
-print(f"bits in the chosen layer, bias included: {np.round(told, 3)}, mean {np.mean(told):.3f}; "
-      f"untrained, the best of all layers and seeds: {most:.3f}; hash: 0")  # fmt: skip
-left = np.log2(4) - metrics.mutual_information(labels["domain"].ravel(), labels["token"].ravel(), base=2)
-share = np.mean([learned[seed, layer] for seed, layer in enumerate(chosen)]) / left
-print(
-    f"knowing the token leaves {left:.2f} of the domain's 2 bits open; of these one of the two experts tells {share:.0%} (excess)"
-)
-print("chosen layer per seed (on selection):", [layer + 1 for layer in chosen])
-assert min(told) > most + 0.2
-assert 0.2 < share < 0.3
+
+def show(measure, routers=ROUTERS, digits=3):
+    """Print a measure of every router, layer by layer; a table has one."""
+    for name, (kind, steps) in routers.items():
+        values = study.by_layer(results, kind, steps, measure)[:, : 1 if "table" in name else 4]  # (seeds, layers)
+        cells = (f"{v.mean():.{digits}f} ({v.min():.{digits}f} to {v.max():.{digits}f})" for v in values.T)
+        print(f"  {name:<25}" + "".join(f"{cell:>23}" for cell in cells))
+
+
+MEASURES = {"nothing": lambda r: r["information"]["domain"]["excess"],
+            "the token": lambda r: r["domain_given_token"]["excess"],
+            "the token and the one before": lambda r: r["domain_given_pair"]["excess"]}  # fmt: skip
+for given, measure in MEASURES.items():
+    print(f"excess about the domain, given {given}; layers 1 to 4, bits")
+    show(measure)
 
 # %% [markdown]
-# In every layer and seed the experts say of the domain what the token does not: above the cautious null, and with
-# over four times any untrained copy's excess there. In the chosen layer one of the two experts tells about a quarter
-# of what the token leaves open. In every seed the first layer says least of it and the last two most. Of the token
-# itself the first tells most.
+# TODO-domain
 #
-# **Question for the picture:** the same for every class of token, whole text. Which classes does even the hash router
-# tell? Is the order that of "syntax first"?
+# ## Which layers are needed?
+#
+# Now the other side. We switch off a *whole* sparse layer: all its experts add nothing to the stream.
+#
+# **Predict.** Which of the four layers costs most when it is off? And how many times as much as the cheapest?
 
-# %% name="picture-information"
-ABOUT = {f"{name} (bits)": name for name in sp.ABOUT} | {"domain, given the token": None}
+# %% name="predict-off" tags=["predict"]
+my_costliest = ...  # 1, 2, 3 or 4
+my_factor = ...  # a number
 
-
-def picture(about):
-    """The information about one class by layer, with the band of the learned router's null"""
-    found = (lambda r: r["information"][about]) if about else (lambda r: r["domain_given_token"])
-    null = runs(lambda r: found(r)["null_95"]).max(axis=0)  # (layers,)
-    title = f"I({about or 'domain'}; expert{'' if about else ' | token'}), bias included"
-    return figures.layers_svg(lines(lambda r: found(r)["bits"]), title, "bits", null)
-
-
-for name in sp.ABOUT:
-    values = runs(lambda r, name=name: r["information"][name]["excess"])  # (seeds, layers)
-    peak = values.argmax(axis=1)  # (seeds,)
-    print(f"{name:<9} told most in layer (per seed): {peak + 1}, most and least: "
-          f"{values.mean(axis=0).max():.3f}, {values.mean(axis=0).min():.3f} bits")  # fmt: skip
-    hashed = runs(lambda r, name=name: r["information"][name]["excess"], "hash")  # (seeds, layers)
-    assert (peak < 2).all() or name not in ("shape", "frequency")
-    assert (peak > 1).all() or name not in ("domain", "python", "position")
-    assert (hashed > 0.005).all()
-Live(picture, about=choice("about", ABOUT, "domain"))
+# %% name="layers-off" tags=["5 s"]
+rise = sp.layer_ablation(model, sp.some_of(task.report, 200)).mean(axis=1)  # (layers,), nats a token
+compare(my_costliest, int(rise.argmax()) + 1)
+compare(my_factor, rise.max() / rise.min(), within="a factor of 2")
+print("yours, layers 1 to 4: the loss rises by", rise.round(3), "nats")
+for steps in study.LENGTHS:
+    off = np.array([np.mean(s["layers_off"], axis=1) for s in study.of(results, "moe", steps)])  # (seeds, layers)
+    print(f"{steps} steps, five seeds: mean {off.mean(axis=0).round(3)}, lowest {off.min(axis=0).round(3)}, "
+          f"highest {off.max(axis=0).round(3)}")  # fmt: skip
 
 # %% [markdown]
-# You should see that the hash router says something about every class. In these three seeds shape, the nearest to
-# "syntax", and frequency are told most in layer 1 or 2, domain, `python` and position in 3 or 4.
+# TODO-layers
 #
-# Bits of different classes cannot be compared: some have fewer to give. And `python` holds "not code", `function`
-# "not prose", and position is counted by line or by sentence: all three contain the domain. So take those inside
-# *one* domain, and divide by the entropy. Does `python` still peak late, and shape early?
+# ## Serving is not being needed
+#
+# Take the layer whose experts say most about the domain, and switch its experts off one by one. Is an expert needed most
+# by the domain that it serves most?
+#
+# **Predict.** Suppose the damage per served token were dealt out *at random* among experts and domains. Of eight experts,
+# how many would all the same hurt most the domain that they serve most?
 
-# %%
-print("share of the class's entropy that the experts tell (excess), layers 1 to 4")
-inside = {"shape": None, "frequency": None, "position": "code", "python": "code", "function": "prose"}
-for about, name in inside.items():
-    rows = task.report.domain == domains.index(name) if name else np.full(len(task.report.ids), True)  # (S,)
-    mine = {key: values[rows] for key, values in labels.items()}
-    H = metrics.entropy(np.bincount(mine[about].ravel()) / mine[about].size, base=2)
-    for stage, found in routes.items():
-        told = [sp.information(c[rows], mine, about, draws=5)["excess"] / H for c in found.selected]
-        print(f"{about:<9} in {name or 'all text':<9} {stage:<16}", np.round(told, 3), f"of {H:.2f} bits",
-              f"-> most in layer {np.argmax(told) + 1}")  # fmt: skip
+# %% name="predict-hits" tags=["predict"]
+my_hits = ...  # from 0 to 8
+
+# %% name="conclusion-ablation"
+pairs = study.causal(study.of(results, "moe", SHORT))  # (shares, rises) of each seed, (N, domains) each
+null = np.sum([sp.hits_by_serving(share, r, rng=seed) for seed, (share, r) in enumerate(pairs)], axis=0)  # (draws,)
+compare(my_hits, null.mean() / len(pairs), within=0.75)
+for steps in study.LENGTHS:
+    pairs = study.causal(study.of(results, "moe", steps))
+    null = np.sum([sp.hits_by_serving(share, r, rng=seed) for seed, (share, r) in enumerate(pairs)], axis=0)  # (draws,)
+    hits = [sp.hits(share, r) for share, r in pairs]
+    by_token = [sp.hits(share, sp.per_served_token(r, share)) for share, r in pairs]
+    print(f"{steps} steps: experts that hurt most the domain they serve most, of 8 per seed: {hits}, {sum(hits)} of 40")
+    print(f"   dealt out at random: {null.mean():.1f} of 40, as many in {np.mean(null >= sum(hits)):.0%} of the draws")
+    print(f"   by damage per served token: {by_token}, {sum(by_token)} of 40; guessing gives {40 / 4:g}")
+    print(
+        f"   the loss fell without the expert in {sum((r < 0).sum() for _, r in pairs)} of {sum(r.size for _, r in pairs)} cases"
+    )
 
 # %% [markdown]
-# Our own runs disagree on this.
+# An expert can only hurt tokens that it serves. So the rise grows with the share, even if no expert is better at one
+# domain than at another, and "a quarter, by guessing" is the wrong null.
 #
-# ## Do later layers decide more sharply?
-#
-# > **Myth: "early layers are unsure, later layers are decisive."** The mean entropy of the router's probabilities, at
-# > most log₂ 8 = 3 bits, would fall from each layer to the next.
-
-# %% name="myth-entropy"
-entropy = runs(lambda r: r["entropy_bits"])  # (seeds, layers)
-falls = (np.diff(entropy, axis=1) < 0).all(axis=1).sum()
-print(f"entropy falls at every step of depth in {falls} of {len(entropy)} seeds; mean and range, layers 1 to 4, bits")
-for name, values in lines(lambda r: r["entropy_bits"]).items():
-    if name != "hash":  # its table of random numbers is no probability
-        show_row(name, values)
-assert falls == 0
-assert (np.diff(entropy[:, :3], axis=1) > 0).all()
-assert (entropy[:, 3] > entropy[:, 0]).all()
-
-# %% [markdown]
-# Right is: in none of our seeds. The first layer is the sharpest in each, and the entropy rises up to the third.
-#
-# ## When is it decided?
-#
-# **Saturation** (OLMoE, Eq. 5) is the share of a checkpoint's choices that are also final ones. Of experts {1, 2} and
-# finally {2, 5}, that is one of two. For OLMoE about 60 % of the choices were final after 1 % of the training.
-
-# %% name="picture-saturation"
-saturations = [s["saturation"] for s in studies if s["kind"] == "moe"]
-kept = np.array([s["share"] for s in saturations])  # (seeds, layers, snapshots)
-steps = saturations[0]["step"]
-for step, now in zip(steps, np.moveaxis(kept, 2, 0), strict=True):
-    print(f"step {step:>4} ({step / steps[-1]:>4.0%}): final choices, layers 1 to 4", now.mean(axis=0).round(2),
-          f" lowest and highest of all {now.min():.2f}, {now.max():.2f}")  # fmt: skip
-by_share = {round(step / steps[-1], 2): kept[:, :, i] for i, step in enumerate(steps)}  # of training -> (seeds, layers)
-assert np.abs(by_share[0.1].mean(axis=0) - 0.5).max() < 0.05
-assert (by_share[0.25].argmax(axis=1) == 0).all()
-Live(lambda seed: figures.saturation_svg(steps, kept[seed], 2 / 8), seed=slider("seed", 0, 0, len(kept) - 1, 1))
-
-# %% [markdown]
-# After a tenth of the training about half of the choices are final; after a quarter the first layer leads in every
-# seed. In OLMoE the first layer was the slowest. Above 2/8 at step 0 needs no foresight: loads are uneven, and the
-# final router began there. And 1 % of our training is five steps, of theirs billions of tokens.
-#
-# ## Neighbours and pairs
-#
-# **Repetition**: how often a token's first choice is that of the token before it. Papers compare with 1/N. But uneven
-# loads alone give Σ load².
-
-# %%
-print("layers 1 to 4, mean and range over seeds")
-for name, kind in (("learned", "moe"), ("untrained", "untrained"), ("hash", "hash")):
-    show_row(f"{name}, repeated", runs(lambda r: r["repetition"]["share"], kind))
-    show_row("  Σ load²", runs(lambda r: r["repetition"]["independent"], kind))
-print("  1/N", 1 / 8)
-for name, kind in (("learned", "moe"), ("untrained", "untrained"), ("hash", "hash")):
-    show_row(f"{name}, pair", runs(lambda r: r["co_activation_max"], kind))
-print("  no preference: (k − 1)/(N − 1) =", round(1 / 7, 3))
-repeated = {kind: runs(lambda r: r["repetition"]["share"], kind) for kind in ("moe", "untrained")}
-assert (repeated["moe"] > runs(lambda r: r["repetition"]["independent"], "moe")).all()
-assert (repeated["moe"] > repeated["untrained"]).all()
-
-# %% [markdown]
-# In every layer and seed neighbours agree more often than the loads explain. But their untrained copies do so too, if
-# less. (Mixtral: 13.6 to 28.4 % against 12.5 %, Jiang et al. 2024, arXiv:2401.04088.) "Pair" is the largest share of
-# one expert's tokens that some other expert serves too (OLMoE, Eq. 6): a maximum over 56 pairs, so a high number is
-# expected even by chance.
-#
-# ## The causal test
-#
-# An expert may *serve* mostly code and yet be needed by nobody: the other expert of the pair, or a later layer, may
-# make up for it. So switch it off: its term is dropped, the rest stays. Whose loss rises, and by how much?
-#
-# **Predict.** Switch off one expert of the first layer, or one of the last. Which costs more, on average?
-
-# %% name="predict-ablation" tags=["predict"]
-my_costlier_layer = ...  # "first" or "last"
-
-# %% [markdown]
-# Experts off one by one in the first, the last and the chosen layer, on 200 sequences: about 20 seconds.
-
-# %% name="switch-off" tags=["16 s"]
-some = sp.some_of(task.report, 200)
-whole = np.array(sp.loss_by_domain(model, some))  # (domains,)
-rise = {layer: np.zeros((8, 4)) for layer in sorted({0, best, 3})}  # layer -> (N, domains)
-for layer, expert in tqdm([(layer, i) for layer in rise for i in range(8)], desc="experts off"):
-    with without_expert(model, layer, expert):
-        rise[layer][expert] = np.array(sp.loss_by_domain(model, some)) - whole
-compare(my_costlier_layer, "first" if rise[0].mean() > rise[3].mean() else "last")
-for layer, rises in rise.items():
-    print(f"layer {layer + 1}: loss rises by {rises.mean():.4f} nats on average, at most {rises.max():.3f}")
-if as_ours:
-    assert rise[0].mean() > 5 * rise[3].mean()
-
-# %% [markdown]
-# The first layer knows less of the domain and is needed far more. (One model; its gates differ too.)
+# TODO-causal
 #
 # **Question for the picture:** is each expert needed by one domain? Is it the one that it serves most?
 
 # %% name="picture-ablation"
-trained = [s for s in studies if s["kind"] == "moe"]
-matrices = {f"yours, layer {layer + 1}": rises for layer, rises in rise.items()}
-matrices |= {f"seed {s['seed']}, layer {s['best'] + 1}": np.array(s["ablation"]) for s in trained}
+matrices = {f"seed {s['seed']}, {steps} steps, layer {s['best'] + 1}": np.array(s["ablation"][s["best"]])
+            for steps in study.LENGTHS for s in study.of(results, "moe", steps)}  # fmt: skip
 Live(
-    lambda model: figures.ablation_svg(matrices[model], domains, f"Loss when one expert is off: {model}"),
+    lambda model: figures.ablation_svg(matrices[model], task.domains, f"Loss when one expert is off: {model}"),
     model=choice("model", list(matrices)),
 )
 
-# %% name="conclusion-ablation"
-shares = [np.array(s["layers"][s["best"]]["domain_specialisation"]).T for s in trained]  # (N, domains) each
-rises = [np.array(s["ablation"]) for s in trained]  # (N, domains) each, in nats
-pairs = list(zip(shares, rises, strict=True))
-hits = [sp.hits(share, r) for share, r in pairs]
-by_token = [sp.hits(share, sp.per_served_token(r, share)) for share, r in pairs]
-null = np.sum([sp.hits_by_serving(share, r, rng=seed) for seed, (share, r) in enumerate(pairs)], axis=0)  # (draws,)
-as_many, below = np.mean(null >= sum(hits)), np.sum(np.array(rises) < 0)
-print(f"experts (of 8) that hurt most the domain they serve most, per seed: {hits}, {sum(hits)} of 24")
-print(f"damage per served token dealt out at random: {null.mean():.1f} of 24, as many in {as_many:.0%} of the draws")
-print(f"by damage per served token: {by_token}, {sum(by_token)} of 24; guessing gives {24 / len(domains):g}")
-print(f"the loss fell without the expert in {below} of {np.size(rises)} cases; largest rise per seed, in nats: "
-      f"{[round(float(r.max()), 3) for r in rises]}")  # fmt: skip
-assert hits == [7, 3, 4]
-assert 11 < null.mean() < 12
-assert 0.15 < as_many < 0.21
-assert sum(by_token) == 7
-assert below == 26
-assert np.max(rises) < 0.04
+# %% [markdown]
+# ## Against models without a router
+#
+# The hash model has the same experts behind its blind table. The dense model runs one feed-forward network of width
+# $k \cdot d_{ff}$: the same active work per token.
+#
+# **Predict.** After 500 and after 1,500 steps: which has the lowest loss on new text, `learned`, `hash` or `dense`?
+
+# %% name="predict-lowest" tags=["predict"]
+my_lowest = ...  # two words, such as ["dense", "dense"]
+
+# %% name="conclusion-hash"
+KINDS = {"learned": "moe", "hash": "hash", "dense": "dense"}
+losses = {
+    (name, steps): np.array([np.mean(s["loss"]) for s in study.of(results, kind, steps)])
+    for steps in study.LENGTHS
+    for name, kind in KINDS.items()
+}  # fmt: skip  (seeds,) each
+compare(my_lowest, [min(KINDS, key=lambda name, steps=steps: losses[name, steps].mean()) for steps in study.LENGTHS])
+for (name, steps), loss in losses.items():
+    print(f"{steps:>5} steps, {name:<8} {loss.mean():.3f} nats, seed by seed {loss.round(3)}")
+print("\nbest of three learning rates (chosen on the selection text), three seeds")
+for steps in study.LENGTHS:
+    for name, kind, free in (("learned", "moe", False), ("learned, losses off", "moe", True), ("hash", "hash", False)):
+        rate, loss = study.tuned(results, kind, steps, free)
+        print(f"{steps:>5} steps, {name:<20} rate {rate:g}: {loss.mean():.3f} nats, seed by seed {loss.round(3)}")
 
 # %% [markdown]
-# Of 24 experts, 14 hurt most the domain they serve most. But an expert can only hurt tokens that it serves. If the damage
-# per served token is dealt out at random, about 11 do, and 14 is nothing rare. *Per served token* it is 7; guessing gives
-# six. So this is no sign that experts are needed most where they serve most. In 26 of 96 cases the loss even fell. Its
-# limits: no rise was tested, the layer was never trained that way, and redundancy hides what two experts share.
-#
-# ## Against a model without a router
-#
-# The dense model runs one feed-forward network of width k·f: the same active work per token.
-
-# %%
-losses = {kind: np.array([s["loss"] for s in studies if s["kind"] == kind]) for kind in sp.KINDS}  # (seeds, domains)
-for kind, loss in losses.items():
-    by_domain = "  ".join(f"{name} {value:.2f}" for name, value in zip(domains, loss.mean(axis=0), strict=True))
-    seeds = loss.mean(axis=1)  # (seeds,)
-    print(f"{kind:<9} {seeds.mean():.3f} nats on report (seeds {seeds.min():.3f} to {seeds.max():.3f})  {by_domain}")
-assert losses["hash"].mean(axis=1).max() < losses["moe"].mean(axis=1).min()
-assert losses["moe"].mean(axis=1).max() < losses["dense"].mean(axis=1).min()
-
-# %% [markdown]
-# In every seed the learned router beats the dense model by a little, and the hash model beats both, though its
-# choices tell nothing beyond the token. How much experts *specialise* and how good the model *is* are two questions.
-# (Roller et al. found hashing competitive with learned routers. After a longer training the order may change.)
-#
-# ## Claims, and what supports them
-#
-# > **Myth: "experts specialise in subjects: science, law, history."** Prose has subjects: every report document is
-# > one topic. Take the prose alone and ask what the expert tells about the document.
-
-# %% name="myth-subjects"
-prose = task.report.domain == domains.index("prose")  # (S,)
-topic = {"document": np.broadcast_to(task.report.document[:, None], labels["token"].shape)[prose]}
-topic |= {name: labels[name][prose] for name in ("token", "sequence")}
-H = metrics.entropy(np.bincount(topic["document"].ravel()) / topic["document"].size, base=2)
-for stage, found in routes.items():
-    told = [sp.information(c[prose], topic, "document", draws=20)["excess"] for c in found.selected]
-    print(f"{stage:<16} I(document; expert) in prose, excess: {np.round(told, 3)} of {H:.2f} bits")
-if as_ours:
-    assert max(told) < 0.02 * H
-
-# %% [markdown]
-# Right is: next to nothing in this documentation, hardly more, if at all, than before training. Our experts know four
-# *formats*.
-#
-# | claim | here | published |
-# |---|---|---|
-# | experts have subjects | formats yes; subjects within prose next to none (one model) | no obvious pattern in Mixtral (Jiang et al. 2024); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub |
-# | experts follow tokens and syntax | tokens yes, most of all in the first layer; syntax beyond the token was not tested | Mixtral; OpenMoE, very strongly; ST-MoE's encoder, not its decoder (Zoph et al. 2022, arXiv:2202.08906) |
-# | syntax early, subjects late | in three seeds, token classes (shape, frequency) are told most in the first two layers, formats in the last two (not in all our runs); subjects nowhere | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer |
-# | later layers are decisive | no: the first layer is the sharpest | one kind of token in ST-MoE's encoder; not its decoder |
-# | neighbours share experts | yes, but untrained routers do it too | Mixtral: in middle and last layers, hardly in the first |
-# | routing is fixed early | no: half after a tenth | OpenMoE; OLMoE, about 60 % after 1 % |
+# TODO-hash
 #
 # ## Recap
 #
 # 1. Information compares the count table with one without a tie. A favourite expert alone is none.
-# 2. Chance gives bits as well; shuffle sequences, not tokens. Untrained and hash routers show what you get for nothing.
-# 3. $I(\text{domain}; \text{expert} \mid \text{token})$ is 0 for a router that sees only the token. What is above its null and its
-#    bias comes from the context.
-# 4. Serving is not being needed: switch the expert off, look at all domains, and count per served token.
-# 5. Sharp late layers, token-then-format: measured with seeds, not assumed; subjects in one model.
+# 2. Chance gives bits as well; shuffle sequences, not tokens. Untrained routers and blind tables show what you get for
+#    nothing.
+# 3. Given the token, a table of tokens tells 0, and a table of the token before does not. What a learned router tells
+#    beyond both is more than a neighbour.
+# 4. Serving is not being needed: switch experts and layers off, count per served token, and deal the damage out at random.
+# 5. TODO-recap
 #
-# **What this lesson cannot tell you:** what large models do. Ours has four layers, very unlike domains and a minute of
+# **What this lesson cannot tell you:** what large models do. Ours has four layers, very unlike domains and minutes of
 # training. Nor *what* an expert computes: information says that the choice and the class go together, no more.
 #
 # ## Quiz
@@ -651,9 +480,62 @@ if as_ours:
 #
 # ## Next
 #
+# - [](lesson:11b): subjects, languages, grammar, in a text in which everything is known.
 # - Exercises: [](exercises:11).
-# - The code: [](module:experiments/specialisation), [](module:metrics).
-# - [Mixed review](exercises:11r), [closing project](exercises:11p).
+# - The code you used: [](module:experiments/specialisation), [](module:experiments/specialisation_study) and
+#   [](module:metrics).
+
+# %% [markdown] name="deeper-same" tags=["deeper"]
+# ## Deeper: does a token always go the same way?
+#
+# How often do two occurrences of a token share their first choice? And `=`, the same id in code and arithmetic?
+
+# %% name="deeper-same-cell" tags=["deeper"]
+for stage, found in routes.items():
+    same = []
+    for c in found.selected:  # (S, L, k)
+        share = metrics.vocabulary_specialisation(c[..., :1], labels["token"], 8)  # (tokens, N)
+        often = np.bincount(labels["token"].ravel())[np.unique(labels["token"])]  # (tokens,)
+        same.append(often @ (share**2).sum(axis=1) / often.sum())  # two draws of one token agree
+    print(f"{stage:<16} two occurrences of a token agree, layer by layer:", np.round(same, 2))
+
+# %% name="deeper-equals-cell" tags=["deeper"]
+(equals,) = [i for i in range(V) if task.token_bytes[i] == b" ="]
+places = [
+    (labels["token"] == equals) & (labels["domain"] == task.domains.index(name)) for name in ("code", "arithmetic")
+]
+for layer, c in enumerate(routes["after training"].selected, start=1):
+    in_code, in_sums = (np.bincount(c[there][:, 0], minlength=8) / there.sum() for there in places)  # (N,) each
+    print(f"layer {layer}: first choice for ' =' is E{in_code.argmax() + 1} in {in_code.max():.0%} of code, "
+          f"E{in_sums.argmax() + 1} in {in_sums.max():.0%} of arithmetic",
+          "-> the same" if in_code.argmax() == in_sums.argmax() else "-> ANOTHER")  # fmt: skip
+
+# %% [markdown] name="deeper-classes" tags=["deeper"]
+# ## Deeper: other classes, and what changes with depth
+#
+# Every class of token, in excess, by layer. Then the routers' mean entropy (at most log₂ 8 = 3 bits), how often a token's
+# first choice is that of the token before it (uneven loads alone give Σ load²), and the share of a checkpoint's choices
+# that are final ones (**saturation**; OLMoE, Eq. 5).
+
+# %% name="deeper-classes-cell" tags=["deeper"]
+LEARNED = {name: of for name, of in ROUTERS.items() if "learned" in name or name == "untrained"}
+for about in sp.ABOUT:
+    print(f"{about}: excess, layers 1 to 4, bits")
+    show(lambda r, about=about: r["information"][about]["excess"], ROUTERS if about == "shape" else LEARNED)
+for title, measure in (("entropy, bits", lambda r: r["entropy_bits"]), ("repeated", lambda r: r["repetition"]["share"]),
+                       ("Σ load²", lambda r: r["repetition"]["independent"])):  # fmt: skip
+    print(title)
+    show(measure, LEARNED)
+
+# %% name="picture-saturation" tags=["deeper"]
+saturations = {steps: [s["saturation"] for s in study.of(results, "moe", steps)] for steps in study.LENGTHS}
+Live(
+    lambda steps, seed: figures.saturation_svg(
+        saturations[steps][seed]["step"], saturations[steps][seed]["share"], 2 / 8
+    ),
+    steps=choice("steps", list(study.LENGTHS)),
+    seed=slider("seed", 0, 0, len(study.SEEDS) - 1, 1),
+)
 
 # %% [markdown] name="deeper-tokens" tags=["deeper"]
 # ## Deeper: which tokens tell the domain?

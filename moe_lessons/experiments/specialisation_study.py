@@ -147,6 +147,46 @@ def previous(seed: int, task: text.TextTask, draws: int = 100) -> dict[str, Any]
     return {"kind": "previous", "seed": seed, "steps": 0, "layers": [found]}
 
 
+# --- reading the results ------------------------------------------------------------------------------------------
+
+
+def load_results() -> dict[str, Any]:
+    """Return the results that ship with the course: settings, versions, domains, and a dict for each study."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))
+
+
+def of(results: dict[str, Any], kind: str, steps: int) -> list[dict[str, Any]]:
+    """Return the measured studies of one kind and length, one for each seed. Of "untrained", "previous" steps is 0."""
+    return [s for s in results["studies"] if (s["kind"], s["steps"]) == (kind, steps) and s.get("measured", True)]
+
+
+def by_layer(results: dict[str, Any], kind: str, steps: int, measure: Callable[[dict[str, Any]], float]) -> np.ndarray:
+    """Return (seeds, layers): a measure of every layer, taken from what `specialisation.measure` holds of it."""
+    return np.array([[measure(layer) for layer in s["layers"]] for s in of(results, kind, steps)])
+
+
+def tuned(results: dict[str, Any], kind: str, steps: int, free: bool = False) -> tuple[float, np.ndarray]:
+    """Return the rate with the lowest mean loss on the selection text, and its losses on the report text, (seeds,).
+
+    Of RATE_SEEDS alone, which were trained with every rate. free: without balance loss and z-loss.
+    """
+    runs = [s for s in results["studies"] if (s["kind"], s["steps"], s.get("free")) == (kind, steps, free)]
+    arms = {rate: [s for s in runs if s["rate"] == rate and s["seed"] in RATE_SEEDS] for rate in RATES}
+    best = min(arms, key=lambda rate: np.mean([s["selection_loss"] for s in arms[rate]]))
+    return best, np.array([np.mean(s["loss"]) for s in arms[best]])
+
+
+def causal(studies: Iterable[dict[str, Any]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return for each study, in its chosen layer, what experts serve and by how much the loss rises without them.
+
+    Each (N, domains): the share of the domain's tokens, and the rise in nats a token.
+    """
+    return [
+        (np.array(s["layers"][s["best"]]["domain_specialisation"]).T, np.array(s["ablation"][s["best"]]))
+        for s in studies
+    ]
+
+
 # --- all of them --------------------------------------------------------------------------------------------------
 
 
@@ -163,11 +203,6 @@ def _one(run: Run) -> dict[str, Any]:
 
 def _simple(measure: Callable[..., dict[str, Any]], seed: int) -> dict[str, Any]:
     return measure(seed, _task())
-
-
-def load_results() -> dict[str, Any]:
-    """Return the results that ship with the course: settings, versions, domains, and a dict for each study."""
-    return json.loads(RESULTS.read_text(encoding="utf-8"))
 
 
 def rounded(value: Any, digits: int = 5) -> Any:

@@ -9,7 +9,6 @@ Letters: S sequences, L tokens each, k active experts, N experts, G groups (valu
 
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from moe_lessons.corpus import ideal_reader, languages, text
 from moe_lessons.experiments import specialisation as sp
 from moe_lessons.experiments import studies
 from moe_lessons.experiments.core import to_the_end
-from moe_lessons.model import LanguageModel, without_expert
+from moe_lessons.model import LanguageModel, without_layer
 from moe_lessons.support.validation import one_of, refuse, whole_number
 from moe_lessons.variants import HashRouter
 
@@ -133,19 +132,16 @@ def text_of(kind: str) -> str:
 
 
 def labels_of(part: text.Part) -> dict[str, np.ndarray]:
-    """Return the labels of routed tokens, (S, L) each: as `specialisation.labels_of`, the token before (−1 where there
-    is none), both as one number, and whether it is a function word."""
+    """Return the labels of routed tokens, (S, L) each: as `specialisation.labels_of`, and if it is a function word."""
     labels = sp.labels_of(part)
-    before = np.pad(labels["token"][:, :-1], ((0, 0), (1, 0)), constant_values=-1)  # (S, L)
-    both = (before + 1) * languages.FORMS + labels["token"]
-    return labels | {"before": before, "both": both, "function": (labels["part"] >= FUNCTION).astype(np.int64)}
+    return labels | {"function": (labels["part"] >= FUNCTION).astype(np.int64)}
 
 
 @cache
 def samples(part: text.Part) -> dict[str, Sample]:
     """Return the sample of each of GIVEN."""
     labels = labels_of(part)
-    found = (everything(labels["token"].shape), sample(labels["token"]), sample(labels["both"]))
+    found = (everything(labels["token"].shape), sample(labels["token"]), sample(labels["pair"]))
     return dict(zip(GIVEN, found, strict=True))
 
 
@@ -271,9 +267,7 @@ def layers_off(model: LanguageModel, part: text.Part) -> list[float]:
     ids = sp.some_of(part, SOME).ids
     whole, rises = sp.record(model, ids).loss.mean(), []
     for layer in range(len(model.blocks)):
-        with ExitStack() as closed:
-            for expert in range(model.config.num_experts):
-                closed.enter_context(without_expert(model, layer, expert))
+        with without_layer(model, layer):
             rises.append(sp.record(model, ids).loss.mean() - whole)
     return _rounded(rises)
 
@@ -283,7 +277,7 @@ def study(kind: str, seed: int, task: text.TextTask | None = None) -> dict[str, 
     task = task or corpus(text_of(kind))
     found: dict[str, Any] = {"kind": kind, "seed": seed}
     if kind.startswith("hash"):
-        selected = hashed(task.report, seed, "before" if kind.endswith("before") else "token")
+        selected = hashed(task.report, seed, "previous" if kind.endswith("before") else "token")
         return found | {"layers": measure(selected, task.report)}
     model = trained(task, seed, 0 if kind == "untrained" else int(kind.split()[0]), progress=False)
     return found | reported(model, task.report)

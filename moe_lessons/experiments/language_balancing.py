@@ -16,18 +16,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from moe_lessons import metrics
 from moe_lessons.balancing import BiasBalancer, expert_capacity
 from moe_lessons.corpus import text
 from moe_lessons.experiments import specialisation, studies
 from moe_lessons.experiments.core import mean_sd, to_the_end
-from moe_lessons.experiments.specialisation import BALANCE, BATCH, LR, Routes, Z
+from moe_lessons.experiments.specialisation import BALANCE, BATCH, Routes, Z
 from moe_lessons.layer import Routing, gate_selected
 from moe_lessons.model import LanguageModel
 from moe_lessons.support.threads import one_thread
-from moe_lessons.training import Losses, train
 
 LENGTHS = (500, 1500)  # steps: the learning rate falls to a tenth by the last one, so each length is a run of its own
 SEEDS = (0, 1, 2)
@@ -78,20 +77,15 @@ def _move(biases: Iterable[Any], N: int, _model: nn.Module, _step: int) -> None:
         bias.update(torch.bincount(bias.last.flatten(), minlength=N))
 
 
-def _losses(arm: Arm, model: Any, ids: Tensor) -> Losses:
-    """Return the losses of lesson 11 with the coefficients of an arm."""
-    found = specialisation.language_losses(model, ids)
-    return found | {"loss": found["task"] + arm.alpha * found["balance"] + Z * found["z"]}
-
-
 @one_thread()
 def trained(task: text.TextTask, arm: Arm, seed: int, steps: int, **options: Any) -> LanguageModel:
     """Train the model of lesson 11 in the way of an arm and return it; options: for `training.train`."""
     model = specialisation.build(len(task.token_bytes), "moe", seed)
     biases = with_biases(model, arm.u) if arm.u else []
     after = partial(_move, biases, model.config.num_experts) if biases else None
-    options = {"lr": LR, "progress": False, "after_step": after, **options}
-    to_the_end(train(model, specialisation.batches_of(task.train, seed), partial(_losses, arm), steps, **options))
+    losses = partial(specialisation.language_losses, balance_coef=arm.alpha)
+    options = {"losses": losses, "progress": False, "after_step": after, **options}
+    to_the_end(specialisation.train_language_model(model, task, steps, **options))
     return model
 
 

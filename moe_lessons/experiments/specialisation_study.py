@@ -6,14 +6,9 @@ functions. A long training is no short one continued: its learning rate falls mo
 """
 
 import json
-import multiprocessing
-import os
-import platform
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,16 +18,16 @@ from torch import Tensor
 from moe_lessons import metrics
 from moe_lessons.corpus import text
 from moe_lessons.experiments import specialisation as sp
+from moe_lessons.experiments import studies
 from moe_lessons.experiments.core import to_the_end
 from moe_lessons.model import LanguageModel
-from moe_lessons.support.storage import write_atomically
 from moe_lessons.training import History
 from moe_lessons.variants import HashRouter
 
 SEEDS = (0, 1, 2, 3, 4)
 SHORT, LONG = LENGTHS = (sp.STEPS, 3 * sp.STEPS)  # steps
 RATES, RATE_SEEDS = (sp.LR / 2, sp.LR, 2 * sp.LR), SEEDS[:3]
-RESULTS = Path(__file__).parent / "results" / "specialisation.json"
+RESULTS = studies.RESULTS / "specialisation.json"
 SNAPSHOTS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 PROBES = 200  # sequences on which snapshots are compared
 ABLATED = 400  # sequences on which experts and layers are switched off
@@ -152,7 +147,7 @@ def previous(seed: int, task: text.TextTask, draws: int = 100) -> dict[str, Any]
 
 def load_results() -> dict[str, Any]:
     """Return the results that ship with the course: settings, versions, domains, and a dict for each study."""
-    return json.loads(RESULTS.read_text(encoding="utf-8"))
+    return studies.read(RESULTS)
 
 
 def of(results: dict[str, Any], kind: str, steps: int) -> list[dict[str, Any]]:
@@ -176,14 +171,14 @@ def tuned(results: dict[str, Any], kind: str, steps: int, free: bool = False) ->
     return best, np.array([np.mean(s["loss"]) for s in arms[best]])
 
 
-def causal(studies: Iterable[dict[str, Any]]) -> list[tuple[np.ndarray, np.ndarray]]:
+def causal(found: Iterable[dict[str, Any]]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return for each study, in its chosen layer, what experts serve and by how much the loss rises without them.
 
     Each (N, domains): the share of the domain's tokens, and the rise in nats a token.
     """
     return [
         (np.array(s["layers"][s["best"]]["domain_specialisation"]).T, np.array(s["ablation"][s["best"]]))
-        for s in studies
+        for s in found
     ]
 
 
@@ -214,20 +209,17 @@ def rounded(value: Any, digits: int = 5) -> Any:
     return [rounded(part, digits) for part in value] if isinstance(value, list | tuple) else value
 
 
-def save(studies: Iterable[dict[str, Any]]) -> None:
+def save(found: Iterable[dict[str, Any]]) -> None:
     """Write the results file, one line a study."""
     settings = {"lengths": LENGTHS, "batch": sp.BATCH, "lr": sp.LR, "balance": sp.BALANCE, "z": sp.Z, "seeds": SEEDS,
                 "rates": RATES, "rate_seeds": RATE_SEEDS}  # fmt: skip
-    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
-    head = json.dumps({"settings": settings, "versions": versions, "domains": text.DOMAINS})[:-1]
-    rows = ",\n".join(json.dumps(rounded(study)) for study in studies)
-    write_atomically(RESULTS, f'{head}, "studies": [\n{rows}\n]}}\n'.encode())
+    studies.write(RESULTS, settings, "studies", map(rounded, found), domains=text.DOMAINS)
 
 
 def main() -> None:
     """Run everything and write the results file."""
     found = []
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with studies.workers() as pool:
         simple = [pool.submit(_simple, measure, seed) for measure in (untrained, previous) for seed in SEEDS]
         for future in [pool.submit(_one, run) for run in runs()] + simple:
             found.append(future.result())

@@ -30,7 +30,7 @@ def planted(labels, kind):
     follow = {
         "language": labels["language"] + 2 * (labels["token"] % 4),
         "token": labels["token"] % 8,
-        "before": (labels["before"] + 1) % 8,
+        "previous": (labels["previous"] + 1) % 8,
         "nothing": chance.integers(0, 8, labels["token"].shape),
     }
     return follow[kind][..., None]
@@ -54,7 +54,7 @@ def test_a_sample_holds_each_value_once_a_sequence_and_weighs_all_its_tokens(lab
 
 
 def test_without_a_condition_it_is_the_mutual_information_and_whole_sequences_move(labels):
-    chosen, whole = planted(labels, "before"), claims.everything(labels["part"].shape, draws=20)
+    chosen, whole = planted(labels, "previous"), claims.everything(labels["part"].shape, draws=20)
     found = claims.told(chosen, labels["part"], whole)
     part, expert, sequence = (a.ravel() for a in (labels["part"], chosen, labels["sequence"]))
     bits = metrics.mutual_information(part, expert, base=2)
@@ -74,9 +74,9 @@ def test_experts_that_follow_the_language_know_it_and_those_of_the_token_or_of_n
 
 
 def test_what_follows_the_token_before_ends_where_that_is_given(labels):
-    chosen = planted(labels, "before")
+    chosen = planted(labels, "previous")
     alone = claims.told(chosen, labels["position"], claims.sample(labels["token"], least=10))
-    both = claims.told(chosen, labels["position"], claims.sample(labels["both"], least=10))
+    both = claims.told(chosen, labels["position"], claims.sample(labels["pair"], least=10))
     assert alone["excess"] > 0.1
     assert both["bits"] == 0
 
@@ -129,7 +129,7 @@ def test_many_occurrences_find_many_experts_and_equal_counts_do_not():
 
 
 def test_a_token_with_two_uses_is_counted_in_both(labels):
-    of_use = (2 * labels["function"] + labels["before"] % 2)[..., None]  # a function word has other experts
+    of_use = (2 * labels["function"] + labels["previous"] % 2)[..., None]  # a function word has other experts
     found = claims.per_token(of_use, labels)
     assert found["the same token as content word"]["equal"] <= 2
     assert found["the same token as function word"]["equal"] <= 2

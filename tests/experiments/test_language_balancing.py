@@ -3,41 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from tiny_language import CONTEXT, VOCABULARY, N
 
 from moe_lessons.balancing import BiasBalancer, drop_rate, expert_capacity, within_capacity
 from moe_lessons.corpus import text
 from moe_lessons.experiments import language_balancing as study_of
-from moe_lessons.experiments import specialisation
+from moe_lessons.experiments import specialisation, specialisation_study
 from moe_lessons.experiments.language_balancing import ARMS, FACTOR, LENGTHS, SEEDS, U
 from moe_lessons.layer import gate_selected
-
-N, LAYERS, CONTEXT, VOCABULARY = 4, 2, 16, 30
-TINY = {"context": CONTEXT, "layers": LAYERS, "d_model": 8, "heads": 2, "d_ff": 16, "num_experts": N}
 
 
 @pytest.fixture(scope="module")
 def shipped():
     return study_of.load_results()
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    whole = specialisation.build
-    monkeypatch.setattr(
-        specialisation, "build", lambda V, kind="moe", seed=0, **sizes: whole(V, kind, seed, **TINY, **sizes)
-    )
-
-
-@pytest.fixture(scope="module")
-def task():
-    def part(sequences, seed):
-        rng = np.random.default_rng(seed)
-        domain = np.arange(sequences) % 2
-        ids = rng.integers(0, 25, (sequences, CONTEXT + 1)) + 5 * domain[:, None]
-        return text.Part(ids, domain, np.arange(sequences), {})
-
-    tokens = tuple(bytes([i]) for i in range(VOCABULARY))
-    return text.TextTask(part(120, 0), part(40, 1), part(60, 2), ("one", "two"), {}, None, tokens, ())
 
 
 # --- the file -----------------------------------------------------------------------------------------------------
@@ -60,11 +38,10 @@ def test_the_file_says_how_it_was_made(shipped):
 def test_its_switch_arm_is_lesson_11_s_model(shipped):
     """Up to what rounding makes of 500 steps: far nearer than another kind of model would be."""
     ours = study_of.of(shipped, "switch", 500, "loss").mean()
-    kinds = {}
-    for found in specialisation.load_results()["studies"]:
-        kinds.setdefault(found["kind"], []).append(np.mean(found["loss"]))
-    assert ours == pytest.approx(np.mean(kinds["moe"]), abs=0.03)
-    assert ours != pytest.approx(np.mean(kinds["hash"]), abs=0.03)
+    results = specialisation_study.load_results()
+    moe, hashed = (np.mean([s["loss"] for s in specialisation_study.of(results, kind, 500)]) for kind in ("moe", "hash"))
+    assert ours == pytest.approx(moe, abs=0.03)
+    assert ours != pytest.approx(hashed, abs=0.03)
 
 
 @pytest.mark.slow

@@ -4,26 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from test_specialisation import TINY, VOCABULARY, a_part
 
 from moe_lessons.corpus import text
 from moe_lessons.experiments import specialisation as sp
 from moe_lessons.experiments import specialisation_study as study
 from moe_lessons.training import warmup_cosine
-
-
-@pytest.fixture(scope="module")
-def task():
-    return text.TextTask(a_part(120, 0), a_part(40, 1), a_part(60, 2), ("one", "two"), {}, None,
-                         tuple(bytes([i]) for i in range(VOCABULARY)), ())  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def tiny(request, monkeypatch):
-    if "task" in request.fixturenames:
-        whole = sp.build
-        monkeypatch.setattr(sp, "build", lambda V, kind="moe", seed=0: whole(V, kind, seed, **TINY))
-        monkeypatch.setattr(sp, "BATCH", 4)
 
 
 def test_every_seed_is_measured_at_both_lengths_and_no_training_comes_twice():
@@ -39,6 +24,7 @@ def test_every_seed_is_measured_at_both_lengths_and_no_training_comes_twice():
         }
 
 
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("kind", ["moe", "hash", "dense"])
 def test_a_training_leaves_what_the_lesson_reports_and_fits_into_json(task, kind):
     found = json.loads(json.dumps(study.trained(study.Run(kind, 0, 6), task, draws=3)))
@@ -53,11 +39,13 @@ def test_a_training_leaves_what_the_lesson_reports_and_fits_into_json(task, kind
         assert found["layers"][0]["domain_given_token"]["bits"] == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.usefixtures("tiny")
 def test_a_training_that_is_not_measured_leaves_its_losses_alone(task):
     run = study.Run("moe", 0, 6, free=True, measured=False)
     assert set(study.trained(run, task)) == {*study.Run._fields, "loss", "selection_loss"}
 
 
+@pytest.mark.usefixtures("tiny")
 def test_what_needs_no_training_is_measured_too(task):
     before, untrained = study.previous(0, task, draws=3), study.untrained(0, task, draws=3)
     assert before["layers"][0]["domain_given_pair"]["bits"] == pytest.approx(0, abs=1e-9)

@@ -190,16 +190,20 @@ def without_expert(model: LanguageModel, layer: int, expert: int) -> Iterator[No
 
 
 @contextmanager
-def without_layer(model: LanguageModel, layer: int) -> Iterator[None]:
+def without_layer(model: LanguageModel, layer: int, instead: Tensor | None = None) -> Iterator[None]:
     """Switch a whole feed-forward layer off: within the block, it adds nothing to the stream of any token.
 
-    Raises ValueError for a layer that is not there.
+    instead (d,): what it adds to every token in place of that, such as its mean output.
+    Raises ValueError for a layer that is not there, or `instead` of another shape.
     """
     whole_number("layer", layer, least=0, most=len(model.blocks) - 1)
+    same = torch.zeros(model.config.d_model) if instead is None else instead  # (d,)
+    if same.shape != (model.config.d_model,):
+        raise refuse("instead.shape", tuple(same.shape), f"({model.config.d_model},)")
 
     def silent(_layer: nn.Module, _input: Any, output: Any) -> Any:
         y, decided = output
-        return torch.zeros_like(y), decided
+        return same.to(y).expand_as(y), decided
 
     block: Any = model.blocks[layer]
     handle = block.feed_forward.register_forward_hook(silent)

@@ -5,7 +5,7 @@
 
 import zlib
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,15 +213,34 @@ def ablation(model: LanguageModel, part: text.Part, layer: int) -> np.ndarray:
     return np.array(rows)
 
 
-@torch.no_grad()
-def layer_ablation(model: LanguageModel, part: text.Part) -> np.ndarray:
-    """Return (layers, domains): by how much the loss of each domain rises, in nats per token, without a whole layer."""
-    whole = np.array(loss_by_domain(model, part))
-    rows = []
+def layer_ablation(model: LanguageModel, part: text.Part, instead: Tensor | None = None) -> np.ndarray:
+    """Return (layers, domains): by how much the loss of each domain rises, in nats per token, without a whole layer.
+
+    instead (layers, d): what each adds to every token in place of nothing.
+    """
+    whole, rows = np.array(loss_by_domain(model, part)), []
     for layer in range(model.config.layers):
-        with without_layer(model, layer):
+        with without_layer(model, layer, None if instead is None else instead[layer]):
             rows.append(np.array(loss_by_domain(model, part)) - whole)
     return np.array(rows)
+
+
+@torch.no_grad()
+def mean_outputs(model: LanguageModel, part: text.Part) -> Tensor:
+    """Return (layers, d): what each feed-forward layer adds to a token's stream, mean over all tokens."""
+    sums = torch.zeros(model.config.layers, model.config.d_model)
+
+    def add(layer: int, _layer: Any, _input: Any, output: Any) -> None:
+        sums[layer] += output[0].flatten(0, -2).sum(dim=0)  # (S·L, d) -> (d,)
+
+    handles = [
+        block.feed_forward.register_forward_hook(partial(add, layer))  # type: ignore[union-attr]
+        for layer, block in enumerate(model.blocks)
+    ]
+    record(model, part.ids)
+    for handle in handles:
+        handle.remove()
+    return sums / part.ids[:, :-1].size
 
 
 def per_served_token(rise: np.ndarray, share: np.ndarray) -> np.ndarray:

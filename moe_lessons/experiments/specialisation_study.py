@@ -177,8 +177,7 @@ def causal(found: Iterable[dict[str, Any]]) -> list[tuple[np.ndarray, np.ndarray
     Each (N, domains): the share of the domain's tokens, and the rise in nats a token.
     """
     return [
-        (np.array(s["layers"][s["best"]]["domain_specialisation"]).T, np.array(s["ablation"][s["best"]]))
-        for s in found
+        (np.array(s["layers"][s["best"]]["domain_specialisation"]).T, np.array(s["ablation"][s["best"]])) for s in found
     ]
 
 

@@ -39,7 +39,9 @@ def test_its_switch_arm_is_lesson_11_s_model(shipped):
     """Up to what rounding makes of 500 steps: far nearer than another kind of model would be."""
     ours = study_of.of(shipped, "switch", 500, "loss").mean()
     results = specialisation_study.load_results()
-    moe, hashed = (np.mean([s["loss"] for s in specialisation_study.of(results, kind, 500)]) for kind in ("moe", "hash"))
+    moe, hashed = (
+        np.mean([s["loss"] for s in specialisation_study.of(results, kind, 500)]) for kind in ("moe", "hash")
+    )
     assert ours == pytest.approx(moe, abs=0.03)
     assert ours != pytest.approx(hashed, abs=0.03)
 

@@ -9,7 +9,7 @@ from tiny_language import CONTEXT, VOCABULARY, a_part
 
 from moe_lessons.experiments import specialisation as study_of
 from moe_lessons.losses import load_balancing_loss, z_loss
-from moe_lessons.model import next_token_loss
+from moe_lessons.model import next_token_loss, without_layer
 from moe_lessons.training import device
 
 # --- measures -----------------------------------------------------------------------------------------------------
@@ -116,6 +116,22 @@ def test_without_a_layer_the_stream_passes_it_by(task, kind):
         for parameter in model.blocks[1].feed_forward.parameters():
             parameter.zero_()
     np.testing.assert_allclose(study_of.layer_ablation(model, task.report)[1], 0, atol=1e-6)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_layer_that_is_off_may_be_stood_in_for_by_its_mean_output(task):
+    model, outputs = study_of.build(VOCABULARY), []
+    means = study_of.mean_outputs(model, task.report)  # (layers, d)
+    keep = model.blocks[1].feed_forward.register_forward_hook(lambda _layer, _input, output: outputs.append(output[0]))
+    with torch.no_grad():
+        model(torch.from_numpy(task.report.ids[:, :-1]))
+    keep.remove()
+    torch.testing.assert_close(means[1], outputs[0].mean(dim=(0, 1)))
+    rises = [study_of.layer_ablation(model, task.report, instead) for instead in (None, 0 * means, means)]
+    np.testing.assert_array_equal(rises[0], rises[1])
+    assert (np.abs(rises[2] - rises[0]) > 1e-6).all()
+    with pytest.raises(ValueError, match="instead"), without_layer(model, 0, torch.zeros(3)):
+        pass
 
 
 def shares(seed=0, N=16):

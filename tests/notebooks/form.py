@@ -26,7 +26,6 @@ NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET, REVIEW, PROJECT, ALONE = (
     "a review or a project",
 )
 LONGEST = 40  # minutes of a core
-STILL_LONG = {"11": 55}  # to be cut
 ANSWERS = "<summary>Answer</summary>"
 
 
@@ -159,7 +158,7 @@ def opening(page: Page) -> Iterator[str]:
     first = page.notebook.cells[0].source
     parts = (rf"^# {page.number} · ", r"\*\*[^*]+\?\*\*", "You will be able to", r"\*\*Before:\*\*")
     yield from (f"the first cell lacks {part}" for part in parts if not re.search(part, first))
-    if page.objectives not in range(1, 7) or not 0 < page.minutes <= STILL_LONG.get(page.number, LONGEST):
+    if page.objectives not in range(1, 7) or not 0 < page.minutes <= LONGEST:
         yield f"{page.objectives} points, {page.minutes} minutes"
 
 

@@ -32,6 +32,14 @@ SNAPSHOTS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 PROBES = 200  # sequences on which snapshots are compared
 ABLATED = 400  # sequences on which experts and layers are switched off
 NUM_EXPERTS, TOP_K = 8, 2
+ROUTERS = {
+    "untrained": ("untrained", 0),
+    "table of the token": ("hash", SHORT),
+    "table of the one before": ("previous", 0),
+    f"learned, {SHORT} steps": ("moe", SHORT),
+    f"learned, {LONG} steps": ("moe", LONG),
+}
+"""Kind and steps of what the lesson sets side by side."""
 
 
 class Run(NamedTuple):
@@ -137,9 +145,9 @@ def previous(seed: int, task: text.TextTask, draws: int = 100) -> dict[str, Any]
     before = torch.from_numpy(labels["previous"] + 1)  # (S, L): 0 where there is none
     table = HashRouter(len(task.token_bytes) + 1, NUM_EXPERTS, TOP_K, seed)
     selected = table(before).selected.numpy()  # (S, L, k)
+    alone = {"information": {"domain": sp.information(selected, labels, "domain", draws=draws)}}
     found = {name: sp.information(selected, labels, "domain", given, draws) for name, given in sp.GIVEN.items()}
-    found["information"] = {"domain": sp.information(selected, labels, "domain", draws=draws)}
-    return {"kind": "previous", "seed": seed, "steps": 0, "layers": [found]}
+    return {"kind": "previous", "seed": seed, "steps": 0, "layers": [alone | found]}
 
 
 # --- reading the results ------------------------------------------------------------------------------------------
@@ -171,14 +179,54 @@ def tuned(results: dict[str, Any], kind: str, steps: int, free: bool = False) ->
     return best, np.array([np.mean(s["loss"]) for s in arms[best]])
 
 
-def causal(found: Iterable[dict[str, Any]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return for each study, in its chosen layer, what experts serve and by how much the loss rises without them.
+def table(
+    results: dict[str, Any],
+    measure: Callable[[dict[str, Any]], float],
+    routers: Iterable[str] = tuple(ROUTERS),
+    digits: int = 3,
+) -> str:
+    """Return a line for each router, a key of ROUTERS: mean over seeds, lowest and highest, layer by layer; a table has
+    the same in all layers, so one is shown."""
+    lines = []
+    for name in routers:
+        values = by_layer(results, *ROUTERS[name], measure)[:, : 1 if "table" in name else None]  # (seeds, layers)
+        cells = (f"{v.mean():.{digits}f} ({v.min():.{digits}f} to {v.max():.{digits}f})" for v in values.T)
+        lines.append(f"  {name:<25}" + "".join(f"{cell:>23}" for cell in cells))
+    return "\n".join(lines)
 
-    Each (N, domains): the share of the domain's tokens, and the rise in nats a token.
+
+class Served(NamedTuple):
+    """Whether experts are needed most where they serve most, in the chosen layer of each seed.
+
+    hits: experts that hurt most the domain that they serve most, (seeds,); dealt: hits in all, if the damage per served
+    token is dealt out at random, (draws,), and dealt_within: if it is, among the experts of each domain; per_token: as
+    hits, by the damage per served token; rise: (seeds, N, domains), in nats.
     """
-    return [
-        (np.array(s["layers"][s["best"]]["domain_specialisation"]).T, np.array(s["ablation"][s["best"]])) for s in found
-    ]
+
+    hits: np.ndarray
+    dealt: np.ndarray
+    dealt_within: np.ndarray
+    per_token: np.ndarray
+    rise: np.ndarray
+
+
+def served(results: dict[str, Any], steps: int) -> Served:
+    """Return whether serving and being needed go together in the learned routers of one length."""
+    found = of(results, "moe", steps)
+    shares = [np.array(s["layers"][s["best"]]["domain_specialisation"]).T for s in found]  # (N, domains) each
+    rises = [np.array(s["ablation"][s["best"]]) for s in found]  # (N, domains) each
+    pairs = list(zip(shares, rises, strict=True))
+
+    def dealt(within: bool) -> np.ndarray:
+        return np.sum([sp.hits_by_serving(*pair, rng=seed, within=within) for seed, pair in enumerate(pairs)], axis=0)
+
+    return Served(
+        np.array([sp.hits(share, rise) for share, rise in pairs]),
+        dealt(within=False),
+        dealt(within=True),
+        np.array([sp.hits(share, sp.per_served_token(rise, share)) for share, rise in pairs]),
+        np.array(rises),
+    )
 
 
 # --- all of them --------------------------------------------------------------------------------------------------

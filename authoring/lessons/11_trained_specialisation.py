@@ -46,18 +46,15 @@ from moe_lessons.widgets.text_viewer import TextViewer, passage
 my_bits = ...  # a number from 0 to 1
 
 # %%
-counts = np.array(
-    [
-        [80, 20],  # code:  to E1, to E2
-        [20, 80],
-    ]
-)  # prose: to E1, to E2
+counts = np.array([[80, 20], [20, 80]])  # rows: code, prose; columns: to E1, to E2
 p = counts / counts.sum()  # (domains, experts): share of all tokens
-unrelated = p.sum(axis=1, keepdims=True) * p.sum(axis=0, keepdims=True)  # what it would be without a tie
+unrelated = p.sum(axis=1, keepdims=True) * p.sum(axis=0)  # what it would be without a tie
 bits = (p * np.log2(p / unrelated)).sum()
 compare(my_bits, bits, "bits", within="5 %")
 print("p =", p.tolist(), " if unrelated:", unrelated.tolist())
 print(f"0.8·log2(0.4/0.25) + 0.2·log2(0.1/0.25) = {bits:.3f} bits")
+assert figures.table_information([[80, 20], [80, 20]]) < 1e-12
+assert figures.table_information([[100, 0], [0, 100]]) == 1
 
 # %% [markdown]
 # In general $\;I(a; b) = \sum_{a,b} p(a,b)\,\log_2 \dfrac{p(a,b)}{p(a)\,p(b)}\;$: each cell compares what is there
@@ -78,11 +75,6 @@ Live(
 # You should see zero at 80 and 80: E1 serves most of the code, but most of the prose as well, so seeing E1 tells
 # nothing. A bit needs 100 and 0, or 0 and 100.
 
-# %%
-for table in ([[80, 20], [80, 20]], [[80, 20], [20, 80]], [[100, 0], [0, 100]]):
-    print(table, f"{figures.table_information(table):.3f} bits")
-assert figures.table_information([[80, 20], [80, 20]]) < 1e-12
-
 # %% [markdown]
 # ## Trap one: chance
 #
@@ -98,19 +90,7 @@ my_alarms = ...  # a whole number from 0 to 50
 
 
 # %%
-def alarms(seed, S=40, L=64, N=8):
-    """Whether shuffled tokens, and shuffled sequences, see a tie that is not there"""
-    rng = np.random.default_rng(seed)
-    favourites = rng.dirichlet(np.ones(N), size=S)  # (S, N)
-    expert = np.concatenate([rng.choice(N, size=L, p=row) for row in favourites])  # (T,)
-    domain, sequence = np.repeat(rng.integers(4, size=S), L), np.repeat(np.arange(S), L)  # (T,) each
-    value = metrics.mutual_information(domain, expert, base=2)
-    shuffles = (np.arange(S * L), sequence)  # each token a unit of its own; each sequence a unit
-    nulls = [metrics.permutation_null(domain, expert, unit, draws=60, base=2, rng=seed) for unit in shuffles]
-    return [value > np.quantile(null, 0.95) for null in nulls]
-
-
-by_token, by_sequence = np.sum([alarms(seed) for seed in tqdm(range(50), desc="experiments")], axis=0)
+by_token, by_sequence = np.sum([sp.false_alarms(seed) for seed in tqdm(range(50), desc="experiments")], axis=0)
 compare(my_alarms, by_token, within=5)
 print(f"false alarms in 50: {by_token} when tokens are shuffled, {by_sequence} when whole sequences are")
 assert by_token > 40 > 10 > by_sequence
@@ -156,22 +136,10 @@ for _ in tqdm(range(1), desc="text and tokenizer"):
     task = text.prepare()
 V, domains = len(task.token_bytes), task.domains
 print({name: part.ids.shape for name, part in (("train", task.train), ("report", task.report))})
-mixed = 10 * task.report.classes["python"] + task.report.classes["shape"]
-kinds = [len(np.unique(row[:14])) for row in mixed]  # (S,): how varied each sequence begins
+kinds = [len(np.unique(row[:14])) for row in task.report.classes["shape"]]  # (S,): how varied each sequence begins
 shown = {name: max(np.flatnonzero(task.report.domain == i), key=lambda s: kinds[s]) for i, name in enumerate(domains)}
 for name, row in shown.items():
     print(f"{name:>10}: {task.decode(task.report.ids[row, :32])!r}")
-
-# %% [markdown]
-# Every token comes with classes that we know without any model. Here are four (position: in the line); a fifth,
-# `function`, is function word or not.
-
-# %%
-names = ("shape", "python", "position", "frequency")
-print(f"{'token':<12}" + "".join(f"{name:<18}" for name in names))
-for at, piece in enumerate(task.pieces(task.report.ids[shown["code"], :14])):
-    classes = [task.class_names[c][task.report.classes[c][shown["code"], at]] for c in names]
-    print(f"{piece:<12}" + "".join(f"{name:<18}" for name in classes))
 
 # %% [markdown]
 # ## Two blind tables
@@ -193,9 +161,7 @@ excess = {name: {given: sp.information(c, labels, "domain", given, draws=20)["ex
 tells = [name for name in blind if excess[name]["token"] > 0.01]
 compare(my_blind, "both" if len(tells) == 2 else (tells or ["neither"])[0])
 for name, by in excess.items():
-    print(
-        f"{name:<7} domain {by[None]:.3f} bits; given the token {by['token']:.3f}; given it and the one before {by['pair']:.3f}"
-    )
+    print(f"{name}: bits about the domain {by[None]:.3f}; given the token {by['token']:.3f}; the pair {by['pair']:.3f}")
 assert tells == ["before"]
 
 # %% [markdown]
@@ -263,7 +229,7 @@ Live(
 #
 # 1. Code, layer 1: do equal tokens go to the same expert? And in layer 4?
 # 2. Arithmetic and JSON, layer 4: are digits treated alike?
-# 3. "never seen": where do the bytes of 😀 and 路由器 go?
+# 3. "never seen": where do bytes go that belong to no known sign?
 
 # %% name="viewer"
 held_out = {name: task.report.ids[row] for name, row in shown.items()}
@@ -271,18 +237,9 @@ held_out["never seen"] = task.encode("def greet(name):\n    return '😀 ' + nam
 viewer = TextViewer([passage(name, task, models, ids) for name, ids in held_out.items()])
 viewer
 
-# %%
-strange, ids = viewer.setting["passages"][-1], held_out["never seen"]
-of_bytes = [at for at, piece in enumerate(strange["pieces"]) if piece.startswith("\\x")]
-seen = np.isin(ids[of_bytes], task.train.ids).sum()
-print(f"{len(of_bytes)} bytes; the training text has {seen} of them too, inside other signs")
-for layer, h in enumerate(strange["logits"][-1], start=1):
-    first = np.argmax(np.array(h)[of_bytes], axis=1)  # (bytes,)
-    print(f"layer {layer}: their first choices", " ".join(f"E{i + 1}" for i in first))
-
 # %% [markdown]
 # You should see patterns you can name: line ends, digits, pieces of words. A router cannot say "unknown": it sends
-# everything somewhere. No expert serves one domain only.
+# everything somewhere.
 #
 # ## What do the experts know about the domain?
 #
@@ -314,25 +271,15 @@ for given, bits in beyond.items():
 # `python -m moe_lessons.experiments.specialisation_study`. Below, mean over seeds, and lowest to highest.
 
 # %% name="conclusion-domain"
-results, SHORT, LONG = study.load_results(), *study.LENGTHS
-ROUTERS = {"untrained": ("untrained", 0), "table of the token": ("hash", SHORT), "table of the one before": ("previous", 0),
-           f"learned, {SHORT} steps": ("moe", SHORT), f"learned, {LONG} steps": ("moe", LONG)}  # fmt: skip
-
-
-def show(measure, routers=ROUTERS, digits=3):
-    """Print a measure of every router, layer by layer; a table has one."""
-    for name, (kind, steps) in routers.items():
-        values = study.by_layer(results, kind, steps, measure)[:, : 1 if "table" in name else 4]  # (seeds, layers)
-        cells = (f"{v.mean():.{digits}f} ({v.min():.{digits}f} to {v.max():.{digits}f})" for v in values.T)
-        print(f"  {name:<25}" + "".join(f"{cell:>23}" for cell in cells))
-
-
-MEASURES = {"nothing": lambda r: r["information"]["domain"]["excess"],
-            "the token": lambda r: r["domain_given_token"]["excess"],
-            "the token and the one before": lambda r: r["domain_given_pair"]["excess"]}  # fmt: skip
+results = study.load_results()
+MEASURES = {
+    "nothing": lambda r: r["information"]["domain"]["excess"],
+    "the token": lambda r: r["domain_given_token"]["excess"],
+    "the token and the one before": lambda r: r["domain_given_pair"]["excess"],
+}
 for given, measure in MEASURES.items():
     print(f"excess about the domain, given {given}; layers 1 to 4, bits")
-    show(measure)
+    print(study.table(results, measure))
 
 # %% [markdown]
 # TODO-domain
@@ -347,15 +294,17 @@ for given, measure in MEASURES.items():
 my_costliest = ...  # 1, 2, 3 or 4
 my_factor = ...  # a number
 
-# %% name="layers-off" tags=["5 s"]
-rise = sp.layer_ablation(model, sp.some_of(task.report, 200)).mean(axis=1)  # (layers,), nats a token
+# %% name="layers-off" tags=["8 s"]
+some = sp.some_of(task.report, 200)
+rise = sp.layer_ablation(model, some).mean(axis=1)  # (layers,), nats a token
 compare(my_costliest, int(rise.argmax()) + 1)
 compare(my_factor, rise.max() / rise.min(), within="a factor of 2")
 print("yours, layers 1 to 4: the loss rises by", rise.round(3), "nats")
-for steps in study.LENGTHS:
-    off = np.array([np.mean(s["layers_off"], axis=1) for s in study.of(results, "moe", steps)])  # (seeds, layers)
-    print(f"{steps} steps, five seeds: mean {off.mean(axis=0).round(3)}, lowest {off.min(axis=0).round(3)}, "
-          f"highest {off.max(axis=0).round(3)}")  # fmt: skip
+mean = sp.layer_ablation(model, some, sp.mean_outputs(model, some)).mean(axis=1)
+print("with the layer's mean output in its place:", mean.round(3))
+for kind, steps in (("moe", 500), ("moe", 1500), ("dense", 500), ("dense", 1500)):
+    off = np.mean([s["layers_off"] for s in study.of(results, kind, steps)], axis=(0, 2))  # (layers,)
+    print(f"five seeds, {steps} steps, {kind}: {off.round(3)}")
 
 # %% [markdown]
 # TODO-layers
@@ -372,20 +321,15 @@ for steps in study.LENGTHS:
 my_hits = ...  # from 0 to 8
 
 # %% name="conclusion-ablation"
-pairs = study.causal(study.of(results, "moe", SHORT))  # (shares, rises) of each seed, (N, domains) each
-null = np.sum([sp.hits_by_serving(share, r, rng=seed) for seed, (share, r) in enumerate(pairs)], axis=0)  # (draws,)
-compare(my_hits, null.mean() / len(pairs), within=0.75)
-for steps in study.LENGTHS:
-    pairs = study.causal(study.of(results, "moe", steps))
-    null = np.sum([sp.hits_by_serving(share, r, rng=seed) for seed, (share, r) in enumerate(pairs)], axis=0)  # (draws,)
-    hits = [sp.hits(share, r) for share, r in pairs]
-    by_token = [sp.hits(share, sp.per_served_token(r, share)) for share, r in pairs]
-    print(f"{steps} steps: experts that hurt most the domain they serve most, of 8 per seed: {hits}, {sum(hits)} of 40")
-    print(f"   dealt out at random: {null.mean():.1f} of 40, as many in {np.mean(null >= sum(hits)):.0%} of the draws")
-    print(f"   by damage per served token: {by_token}, {sum(by_token)} of 40; guessing gives {40 / 4:g}")
-    print(
-        f"   the loss fell without the expert in {sum((r < 0).sum() for _, r in pairs)} of {sum(r.size for _, r in pairs)} cases"
-    )
+served = {steps: study.served(results, steps) for steps in study.LENGTHS}
+compare(my_hits, served[500].dealt.mean() / 5, within=0.75)
+for steps, found in served.items():
+    hits = found.hits.sum()
+    print(f"{steps} steps: experts that hurt most the domain they serve most, of 8 a seed: {found.hits}, {hits} of 40")
+    for how, null in (("at random", found.dealt), ("among a domain's experts", found.dealt_within)):
+        print(f"  dealt out {how}: {null.mean():.1f} of 40, as many in {np.mean(null >= hits):.1%} of the draws")
+    print(f"  by damage per served token: {found.per_token}, {found.per_token.sum()} of 40, about 10 by chance")
+    print(f"  the loss fell without the expert in {(found.rise < 0).sum()} of {found.rise.size} cases")
 
 # %% [markdown]
 # An expert can only hurt tokens that it serves. So the rise grows with the share, even if no expert is better at one
@@ -393,17 +337,6 @@ for steps in study.LENGTHS:
 #
 # TODO-causal
 #
-# **Question for the picture:** is each expert needed by one domain? Is it the one that it serves most?
-
-# %% name="picture-ablation"
-matrices = {f"seed {s['seed']}, {steps} steps, layer {s['best'] + 1}": np.array(s["ablation"][s["best"]])
-            for steps in study.LENGTHS for s in study.of(results, "moe", steps)}  # fmt: skip
-Live(
-    lambda model: figures.ablation_svg(matrices[model], task.domains, f"Loss when one expert is off: {model}"),
-    model=choice("model", list(matrices)),
-)
-
-# %% [markdown]
 # ## Against models without a router
 #
 # The hash model has the same experts behind its blind table. The dense model runs one feed-forward network of width
@@ -415,19 +348,14 @@ Live(
 my_lowest = ...  # two words, such as ["dense", "dense"]
 
 # %% name="conclusion-hash"
-KINDS = {"learned": "moe", "hash": "hash", "dense": "dense"}
-losses = {
-    (name, steps): np.array([np.mean(s["loss"]) for s in study.of(results, kind, steps)])
-    for steps in study.LENGTHS
-    for name, kind in KINDS.items()
-}  # fmt: skip  (seeds,) each
-compare(my_lowest, [min(KINDS, key=lambda name, steps=steps: losses[name, steps].mean()) for steps in study.LENGTHS])
-for (name, steps), loss in losses.items():
-    print(f"{steps:>5} steps, {name:<8} {loss.mean():.3f} nats, seed by seed {loss.round(3)}")
-print("\nbest of three learning rates (chosen on the selection text), three seeds")
+losses = study.losses(results)  # (kind, steps) -> (seeds,), nats a token
+compare(my_lowest, [min(study.KINDS, key=lambda kind: losses[kind, steps].mean()) for steps in study.LENGTHS])
+for (kind, steps), loss in losses.items():
+    print(f"{steps:>5} steps, {kind:<8} {loss.mean():.3f} nats, seed by seed {loss.round(3)}")
+print("best of three learning rates (chosen on the selection text), three seeds")
 for steps in study.LENGTHS:
-    for name, kind, free in (("learned", "moe", False), ("learned, losses off", "moe", True), ("hash", "hash", False)):
-        rate, loss = study.tuned(results, kind, steps, free)
+    for name, arm in {"learned": ("moe", False), "learned, losses off": ("moe", True), "hash": ("hash", False)}.items():
+        rate, loss = study.tuned(results, steps, *arm)
         print(f"{steps:>5} steps, {name:<20} rate {rate:g}: {loss.mean():.3f} nats, seed by seed {loss.round(3)}")
 
 # %% [markdown]
@@ -481,9 +409,8 @@ for steps in study.LENGTHS:
 # ## Next
 #
 # - [](lesson:11b): subjects, languages, grammar, in a text in which everything is known.
-# - Exercises: [](exercises:11).
-# - The code you used: [](module:experiments/specialisation), [](module:experiments/specialisation_study) and
-#   [](module:metrics).
+# - Exercises: [](exercises:11). Then [mixed review](exercises:11r) and [closing project](exercises:11p).
+# - The code: [](module:experiments/specialisation), [](module:experiments/specialisation_study), [](module:metrics).
 
 # %% [markdown] name="deeper-same" tags=["deeper"]
 # ## Deeper: does a token always go the same way?
@@ -513,19 +440,39 @@ for layer, c in enumerate(routes["after training"].selected, start=1):
 # %% [markdown] name="deeper-classes" tags=["deeper"]
 # ## Deeper: other classes, and what changes with depth
 #
-# Every class of token, in excess, by layer. Then the routers' mean entropy (at most log₂ 8 = 3 bits), how often a token's
-# first choice is that of the token before it (uneven loads alone give Σ load²), and the share of a checkpoint's choices
-# that are final ones (**saturation**; OLMoE, Eq. 5).
+# Every token comes with classes that we know without any model:
 
 # %% name="deeper-classes-cell" tags=["deeper"]
-LEARNED = {name: of for name, of in ROUTERS.items() if "learned" in name or name == "untrained"}
-for about in sp.ABOUT:
-    print(f"{about}: excess, layers 1 to 4, bits")
-    show(lambda r, about=about: r["information"][about]["excess"], ROUTERS if about == "shape" else LEARNED)
-for title, measure in (("entropy, bits", lambda r: r["entropy_bits"]), ("repeated", lambda r: r["repetition"]["share"]),
-                       ("Σ load²", lambda r: r["repetition"]["independent"])):  # fmt: skip
-    print(title)
-    show(measure, LEARNED)
+names = ("shape", "python", "position", "frequency")
+print(f"{'token':<12}" + "".join(f"{name:<18}" for name in names))
+for at, piece in enumerate(task.pieces(task.report.ids[shown["code"], :14])):
+    classes = [task.class_names[c][task.report.classes[c][shown["code"], at]] for c in names]
+    print(f"{piece:<12}" + "".join(f"{name:<18}" for name in classes))
+
+# %% [markdown] name="deeper-depth" tags=["deeper"]
+# The picture shows what the experts tell of each class, in excess, layer by layer, in the five seeds. (Function: a
+# function word or not.) Further down its list: the routers' mean entropy (at most log₂ 8 = 3 bits), and how often a
+# token's first choice is that of the token before it, less what uneven loads alone give.
+#
+# **Question for the picture:** which of these do untrained routers show as well? Which rise with depth in every seed?
+
+# %% name="picture-depth" tags=["deeper"]
+DEPTH = {f"bits about {about}": lambda r, about=about: r["information"][about]["excess"] for about in sp.ABOUT}
+DEPTH |= {f"domain, given {given}": MEASURES[given] for given in list(MEASURES)[1:]}
+DEPTH |= {"entropy, bits": lambda r: r["entropy_bits"], "MaxVio": lambda r: r["max_violation"],
+          "repeated choice": lambda r: r["repetition"]["share"] - r["repetition"]["independent"]}  # fmt: skip
+LEARNED = [name for name in study.ROUTERS if "table" not in name]
+
+
+def depth(what):
+    lines = {name: study.by_layer(results, *study.ROUTERS[name], DEPTH[what]) for name in LEARNED}
+    return figures.layers_svg(lines, what, what)
+
+
+Live(depth, what=choice("measure", list(DEPTH), "domain, given the token"))
+
+# %% [markdown] name="deeper-saturation" tags=["deeper"]
+# The share of a checkpoint's choices that are final ones is called **saturation** (OLMoE, Eq. 5).
 
 # %% name="picture-saturation" tags=["deeper"]
 saturations = {steps: [s["saturation"] for s in study.of(results, "moe", steps)] for steps in study.LENGTHS}
@@ -536,6 +483,33 @@ Live(
     steps=choice("steps", list(study.LENGTHS)),
     seed=slider("seed", 0, 0, len(study.SEEDS) - 1, 1),
 )
+
+# %% [markdown] name="deeper-ablation" tags=["deeper"]
+# ## Deeper: expert by expert
+#
+# The rise of the loss of each domain without each expert, in the layer that says most about the domain.
+
+# %% name="picture-ablation" tags=["deeper"]
+matrices = {f"seed {s['seed']}, {steps} steps, layer {s['best'] + 1}": np.array(s["ablation"][s["best"]])
+            for steps in study.LENGTHS for s in study.of(results, "moe", steps)}  # fmt: skip
+Live(
+    lambda model: figures.ablation_svg(matrices[model], domains, f"Loss when one expert is off: {model}"),
+    model=choice("model", list(matrices)),
+)
+
+# %% [markdown] name="deeper-strange" tags=["deeper"]
+# ## Deeper: signs that were never seen
+#
+# Where do the bytes of 😀 and 路由器 go, in the fifth text of the viewer?
+
+# %% name="deeper-strange-cell" tags=["deeper"]
+strange, ids = viewer.setting["passages"][-1], held_out["never seen"]
+of_bytes = [at for at, piece in enumerate(strange["pieces"]) if piece.startswith("\\x")]
+seen = np.isin(ids[of_bytes], task.train.ids).sum()
+print(f"{len(of_bytes)} bytes; the training text has {seen} of them too, inside other signs")
+for layer, h in enumerate(strange["logits"][-1], start=1):
+    first = np.argmax(np.array(h)[of_bytes], axis=1)  # (bytes,)
+    print(f"layer {layer}: their first choices", " ".join(f"E{i + 1}" for i in first))
 
 # %% [markdown] name="deeper-tokens" tags=["deeper"]
 # ## Deeper: which tokens tell the domain?

@@ -191,6 +191,22 @@ def _measure_layer(
     }
 
 
+def false_alarms(seed: int, S: int = 40, L: int = 64, N: int = 8) -> list[bool]:
+    """Return whether shuffled tokens, and shuffled sequences, see a tie of domain and expert where there is none.
+
+    S sequences of L tokens each have favourites of their own among N experts; their domains are drawn without a look at
+    them. An alarm: the information is above 95 % of the shuffles.
+    """
+    rng = np.random.default_rng(seed)
+    favourites = rng.dirichlet(np.ones(N), size=S)  # (S, N)
+    expert = np.concatenate([rng.choice(N, size=L, p=row) for row in favourites])  # (S·L,)
+    domain, sequence = np.repeat(rng.integers(4, size=S), L), np.repeat(np.arange(S), L)  # (S·L,) each
+    value = metrics.mutual_information(domain, expert, base=2)
+    units = (np.arange(S * L), sequence)  # each token by itself; each sequence as a whole
+    nulls = [metrics.permutation_null(domain, expert, unit, draws=60, base=2, rng=seed) for unit in units]
+    return [bool(value > np.quantile(null, 0.95)) for null in nulls]
+
+
 def best_layer(layers: list[dict[str, Any]]) -> int:
     """Return the layer whose experts know most of the domain beyond the token: to be chosen on the selection part."""
     return int(np.argmax([layer["domain_given_token"]["excess"] for layer in layers]))

@@ -40,6 +40,7 @@ ROUTERS = {
     f"learned, {LONG} steps": ("moe", LONG),
 }
 """Kind and steps of what the lesson sets side by side."""
+KINDS = {"learned": "moe", "hash": "hash", "dense": "dense"}
 
 
 class Run(NamedTuple):
@@ -168,7 +169,16 @@ def by_layer(results: dict[str, Any], kind: str, steps: int, measure: Callable[[
     return np.array([[measure(layer) for layer in s["layers"]] for s in of(results, kind, steps)])
 
 
-def tuned(results: dict[str, Any], kind: str, steps: int, free: bool = False) -> tuple[float, np.ndarray]:
+def losses(results: dict[str, Any]) -> dict[tuple[str, int], np.ndarray]:
+    """Return the mean loss on the report text, in nats a token, (seeds,), by kind, a key of KINDS, and steps."""
+    return {
+        (name, steps): np.array([np.mean(s["loss"]) for s in of(results, kind, steps)])
+        for steps in LENGTHS
+        for name, kind in KINDS.items()
+    }
+
+
+def tuned(results: dict[str, Any], steps: int, kind: str, free: bool = False) -> tuple[float, np.ndarray]:
     """Return the rate with the lowest mean loss on the selection text, and its losses on the report text, (seeds,).
 
     Of RATE_SEEDS alone, which were trained with every rate. free: without balance loss and z-loss.

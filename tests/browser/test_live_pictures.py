@@ -44,9 +44,8 @@ STAND_INS = {
     "11_trained_specialisation": [
         "V, domains = 8, ('prose', 'code', 'json', 'arithmetic')",
         "labels = {'domain': np.arange(256).reshape(4, 64) // 64}  # (S, L)",
-        "model, untrained, best = None, None, 1",
+        "model, untrained = None, None",
         f"routes = {{stage: SimpleNamespace(selected={BY_CHANCE}) for stage in models}}",
-        "rise = {layer: np.random.default_rng(layer).normal(size=(8, 4)) for layer in (0, best, 3)}",
     ],
 }
 

@@ -52,6 +52,31 @@ def test_what_needs_no_training_is_measured_too(task):
     assert len(untrained["layers"]) == 2
 
 
+def planted(rises, more=0.5):
+    """Results of two seeds in which each of four experts serves one domain most, and hurts as `rises` (4, 4) says."""
+    share = 0.2 + more * np.eye(4)  # (domains, N)
+    layer = {"domain_specialisation": share.tolist(), "max_violation": 0.5}
+    one = {"kind": "moe", "steps": study.LONG, "best": 0, "layers": [layer, layer], "ablation": [rises.tolist()]}
+    return {"studies": [one | {"seed": seed} for seed in (0, 1)]}
+
+
+def test_experts_that_are_needed_where_they_serve_are_told_from_those_that_only_serve():
+    needed = study.served(planted(0.1 * np.eye(4) + 0.01, more=0.05), study.LONG)
+    assert needed.hits.tolist() == needed.per_token.tolist() == [4, 4]
+    assert max(np.mean(needed.dealt >= 8), np.mean(needed.dealt_within >= 8)) < 0.01
+    serving = study.served(
+        planted((0.2 + 0.5 * np.eye(4)) * np.random.default_rng(0).uniform(0.9, 1, (4, 4))), study.LONG
+    )
+    assert serving.hits.tolist() == [4, 4]
+    assert np.mean(serving.dealt >= 8) == 1  # the same, however the damage is dealt out
+    assert serving.rise.shape == (2, 4, 4)
+
+
+def test_a_table_has_a_line_for_each_router_with_mean_lowest_and_highest():
+    printed = study.table(planted(np.eye(4)), lambda r: r["max_violation"], [f"learned, {study.LONG} steps"], digits=2)
+    assert printed.split() == ["learned,", str(study.LONG), "steps", *["0.50", "(0.50", "to", "0.50)"] * 2]
+
+
 def test_fractions_are_rounded_wherever_they_stand():
     assert study.rounded({"a": [0.123456789, 1], "b": {"c": (2.0000004, "x", None)}}) == {
         "a": [0.12346, 1],

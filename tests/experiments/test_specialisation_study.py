@@ -63,7 +63,7 @@ def planted(rises, more=0.5):
 def test_experts_that_are_needed_where_they_serve_are_told_from_those_that_only_serve():
     needed = study.served(planted(0.1 * np.eye(4) + 0.01, more=0.05), study.LONG)
     assert needed.hits.tolist() == needed.per_token.tolist() == [4, 4]
-    assert max(np.mean(needed.dealt >= 8), np.mean(needed.dealt_within >= 8)) < 0.01
+    assert max(np.mean(needed.dealt >= 8), np.mean(needed.dealt_within >= 8)) < 0.05
     serving = study.served(
         planted((0.2 + 0.5 * np.eye(4)) * np.random.default_rng(0).uniform(0.9, 1, (4, 4))), study.LONG
     )

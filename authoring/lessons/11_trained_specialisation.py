@@ -288,7 +288,7 @@ for steps in study.LENGTHS:
         study.by_layer(results, *router, lambda r: np.std(r["domain_specialisation"], axis=0).mean())
         for router in (("untrained", 0), ("moe", steps))
     ]  # (seeds, layers) each
-    assert (spreads[1] > 1.5 * shares[0]).all()
+    assert (spreads[1] > 1.5 * spreads[0]).all()
     assert (study.by_layer(results, "moe", steps, lambda r: r["dead"]) == 0).all()
     assert 0.24 < (left / told).mean(axis=0)[1:].min() < (left / told).mean(axis=0)[1:].max() < 0.41
 

@@ -533,7 +533,7 @@ Live(
 matrices = {f"seed {s['seed']}, {steps} steps, layer {s['best'] + 1}": np.array(s["ablation"][s["best"]])
             for steps in study.LENGTHS for s in study.of(results, "moe", steps)}  # fmt: skip
 Live(
-    lambda model: figures.ablation_svg(matrices[model], domains, f"Loss when one expert is off: {model}"),
+    lambda model: figures.ablation_svg(matrices[model], domains, f"One expert off: {model}"),
     model=choice("model", list(matrices)),
 )
 

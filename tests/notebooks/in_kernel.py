@@ -33,6 +33,8 @@ def read_as_source(shell: Any, path: str, cells: Mapping[str, Rows]) -> None:
                 if rows[0] and hasattr(node, place):
                     setattr(node, place, rows[0][getattr(node, place) - 1])
             self.generic_visit(node)
+            if isinstance(node, ast.Module):
+                return shown_last(node)
             return watch(node) if isinstance(node, ast.stmt) and node.lineno in rows[1] else node
 
     builtins._promise = lambda *names: promise(shell.user_ns, names)
@@ -47,6 +49,22 @@ def watch(node: ast.stmt) -> ast.With:
     names = [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
     call = ast.parse(f"_promise({', '.join(map(repr, names))})", mode="eval").body
     return ast.fix_missing_locations(ast.copy_location(ast.With([ast.withitem(call)], [node]), node))
+
+
+def shown_last(cell: ast.Module) -> ast.Module:
+    """Let a cell show what it shows without its promises: its last expression, if only promises come after it."""
+    body = cell.body
+    last = next((i for i in reversed(range(len(body))) if not _is_watched(body[i])), len(body) - 1)
+    if last < len(body) - 1 and isinstance(shown := body[last], ast.Expr):
+        later = ast.parse("_shown = _shown\n_shown").body
+        later[0].value = shown.value
+        body[last], added = (ast.copy_location(node, shown) for node in later)
+        body.append(added)
+    return ast.fix_missing_locations(cell)
+
+
+def _is_watched(node: ast.stmt) -> bool:
+    return isinstance(node, ast.With) and ast.unparse(node.items[0]).startswith("_promise(")
 
 
 @contextmanager

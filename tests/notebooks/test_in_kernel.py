@@ -1,10 +1,11 @@
+import ast
 import builtins
 import random
 import sys
 
 import numpy as np
 import pytest
-from in_kernel import promise
+from in_kernel import promise, shown_last, watch
 
 DRAWS = {
     "numpy": "np.random.rand()",
@@ -51,6 +52,22 @@ def test_the_variable_of_a_promised_loop_is_as_before(space):
     with promise(space, ("i", "j")):
         space |= {"i": 1, "j": 2, "helper": 3}
     assert (space["i"], space.get("j"), space["helper"]) == (7, None, 3)
+
+
+@pytest.mark.parametrize("code", ["x = 1\nx + 1\nassert x", "x = 1\nx + 1", "x = 1\nx + 1\nassert x\nassert x > 0"])
+def test_a_cell_shows_its_last_expression_whatever_is_promised_after_it(code):
+    cell = ast.parse(code)
+    cell.body = [watch(node) if isinstance(node, ast.Assert) else node for node in cell.body]
+    *others, last = shown_last(cell).body
+    space = {"_promise": lambda: promise({}, ())}
+    exec(compile(ast.Module(others, []), "<cell>", "exec"), space)
+    assert eval(compile(ast.Expression(last.value), "<cell>", "eval"), space) == 2
+
+
+def test_a_cell_that_ends_with_a_promise_and_no_expression_is_as_it_was():
+    cell = ast.parse("x = 1\nassert x")
+    cell.body[1] = watch(cell.body[1])
+    assert ast.unparse(shown_last(cell)) == "x = 1\nwith _promise():\n    assert x"
 
 
 def test_nothing_is_left_in_this_process():

@@ -324,15 +324,15 @@ for kind in (SHORT, LONG, "untrained"):
 # %% [markdown]
 # | claim | here and in lesson 11 | published |
 # |---|---|---|
-# | experts have subjects | little of what can be known, more where subjects pay more; formats of text, yes (11) | no obvious pattern in Mixtral (Jiang et al. 2024, arXiv:2401.04088); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub (Muennighoff et al. 2024, arXiv:2409.02060) |
+# | experts have subjects | little of what can be known, more where subjects pay more; formats of text, by local context (11) | no obvious pattern in Mixtral (Jiang et al. 2024, arXiv:2401.04088); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub (Muennighoff et al. 2024, arXiv:2409.02060) |
 # | experts have languages | yes, more than half of what can be known | none in ST-MoE's multilingual model (Zoph et al. 2022, arXiv:2202.08906); some in OpenMoE, explained by tokens |
 # | experts follow tokens and syntax | tokens, most of all in the first layer; parts of speech beyond the token, later | Mixtral; OpenMoE, tokens very strongly; ST-MoE's encoder, not its decoder |
 # | first and last tokens, pieces go elsewhere | positions yes; pieces less than a blind hash separates them | for some positions in OpenMoE; of pieces we know of none |
 # | syntax early, subjects late | no order in five seeds: all that takes context is told after the first layer | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer; Bandarkar et al. (2025, arXiv:2510.04694): languages apart in early and late layers, domains in the middle |
 # | function words to few, rare words to many experts | rare words no; function words a little fewer | no source found |
 # | later layers are decisive | after 500 steps the first is the sharpest, after 1,500 there is no order | one kind of token in ST-MoE's encoder; not its decoder |
-# | neighbours share experts | no more than uneven loads explain, in the first layer less; on real text yes, but untrained routers do it too (11) | Mixtral: in middle and last layers, hardly in the first |
-# | routing is fixed early | half after a tenth (11) | OpenMoE; OLMoE, about 60 % after 1 % |
+# | neighbours share experts | no more than uneven loads explain, in the first layer less; on real text yes, untrained routers a part of it (11) | Mixtral: in middle and last layers, hardly in the first |
+# | routing is fixed early | half after a tenth of a training, of 500 steps or of 1,500 (11) | OpenMoE; OLMoE, about 60 % after 1 % |
 #
 # ## Recap
 #

@@ -336,8 +336,8 @@ for steps in study.LENGTHS:
 # either. And this is the layer whose experts tell *least* about the domain beyond the token. (A model trained without it
 # would have learned to do without it in part: we did not train one.)
 #
-# > **Myth: "where experts are sorted most neatly, the model keeps most of what it knows."** Here the neatest layers are those
-# > that it nearly can do without. What can be read off a router is one thing, what the model needs another.
+# > **Myth: "where experts are sorted most neatly, the model keeps most of what it knows."** Here it nearly can do without the
+# > neatest layers.
 #
 # ## Serving is not being needed
 #
@@ -424,10 +424,8 @@ assert (losses["hash", 1500] < losses["learned", 1500]).sum() == 4
 # 5. Here a blind hash did as well or better, most of all after a short training. Of the beliefs: (1) in part, after
 #    longer training; (2) no; (3) yes, a little; (4) no.
 #
-# Five seeds, two lengths, one text, one size of model. A larger model or text may change each of these.
-#
-# **What this lesson cannot tell you:** what large models do. Ours has four layers, very unlike domains and minutes of
-# training. Nor *what* an expert computes: information says that the choice and the class go together, no more.
+# **What this lesson cannot tell you:** what large models do, or other texts. Ours has four layers, very unlike domains and
+# minutes of training. Nor *what* an expert computes: information says that the choice and the class go together, no more.
 #
 # ## Quiz
 #
@@ -495,7 +493,7 @@ for layer, c in enumerate(routes["after training"].selected, start=1):
 # %% [markdown] name="deeper-classes" tags=["deeper"]
 # ## Deeper: other classes, and what changes with depth
 #
-# Every token comes with classes that we know without any model:
+# Classes that we know without any model:
 
 # %% name="deeper-classes-cell" tags=["deeper"]
 names = ("shape", "python", "position", "frequency")
@@ -505,9 +503,8 @@ for at, piece in enumerate(task.pieces(task.report.ids[shown["code"], :14])):
     print(f"{piece:<12}" + "".join(f"{name:<18}" for name in classes))
 
 # %% [markdown] name="deeper-depth" tags=["deeper"]
-# The picture shows what the experts tell of each class, in excess, layer by layer, in the five seeds. (Function: a
-# function word or not.) Further down its list: the routers' mean entropy (at most log₂ 8 = 3 bits), and how often a
-# token's first choice is that of the token before it, less what uneven loads alone give.
+# The picture shows what the experts tell of each class, in excess. Further down its list: the routers' mean entropy (at
+# most log₂ 8 = 3 bits), and how often a token's first choice is that of the token before it, less what uneven loads give.
 #
 # **Question for the picture:** which of these do untrained routers show as well? Which rise with depth in every seed?
 
@@ -552,20 +549,6 @@ Live(
     lambda model: figures.ablation_svg(matrices[model], domains, f"One expert off: {model}"),
     model=choice("model", list(matrices)),
 )
-
-# %% [markdown] name="deeper-strange" tags=["deeper"]
-# ## Deeper: signs that were never seen
-#
-# Where do the bytes of 😀 and 路由器 go, in the fifth text of the viewer?
-
-# %% name="deeper-strange-cell" tags=["deeper"]
-strange, ids = viewer.setting["passages"][-1], held_out["never seen"]
-of_bytes = [at for at, piece in enumerate(strange["pieces"]) if piece.startswith("\\x")]
-seen = np.isin(ids[of_bytes], task.train.ids).sum()
-print(f"{len(of_bytes)} bytes; the training text has {seen} of them too, inside other signs")
-for layer, h in enumerate(strange["logits"][-1], start=1):
-    first = np.argmax(np.array(h)[of_bytes], axis=1)  # (bytes,)
-    print(f"layer {layer}: their first choices", " ".join(f"E{i + 1}" for i in first))
 
 # %% [markdown] name="deeper-tokens" tags=["deeper"]
 # ## Deeper: which tokens tell the domain?

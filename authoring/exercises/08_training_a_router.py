@@ -149,8 +149,10 @@ check("8.4", my_counterexample)
 # $h_i = \sum_a x_a W_{ai}$. Setting some entries of x to 0 takes their terms out of **all** logits. What is the
 # smallest number of entries that must be set to 0 so that **any** other expert has a larger logit than the one that won?
 #
-# Return one whole number for each token. You may choose the entries anew for each token. For some tokens no choice of
-# entries does it: return −1 for them. (Nothing here hangs on equal logits. T, d and N are at most 16, and a loop is fine.)
+# Return one whole number for each token. You may choose the entries anew for each token. At least one entry stays: with all
+# of them 0, all logits are equal. For some tokens no choice of entries does it: return −1 for them. (T, d and N are at most
+# 16, and a loop is fine. All numbers are multiples of 1/16, so that sums of their products are exact, in any order and in
+# float32 too. No answer hangs on equal logits.)
 #
 # {{hints 8.5}}
 
@@ -164,7 +166,7 @@ def my_counts(x, W_g):
         first = terms.sum(axis=0).argmax()
         lead = np.sort(terms[:, [first]] - terms, axis=0)[::-1]  # (d, N): over each rival, the largest terms first
         rest = lead.sum(axis=0) - lead.cumsum(axis=0)  # (d, N): what is left of it
-        below = (rest < -1e-9).any(axis=1)  # (d,): some rival is ahead
+        below = (rest < 0).any(axis=1)  # (d,): some rival is ahead
         counts.append(below.argmax() + 1 if below.any() else -1)
     return np.array(counts)
     # END SOLUTION

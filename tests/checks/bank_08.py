@@ -1,5 +1,8 @@
 """Answers to exercise set 08, right and wrong."""
 
+from fractions import Fraction
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -286,7 +289,7 @@ def at_once(x, W_g):
     first = t.sum(axis=1).argmax(axis=1)
     lead = np.take_along_axis(t, first[:, None, None], axis=2) - t  # (T, d, N)
     rest = lead.sum(axis=1, keepdims=True) - np.cumsum(-np.sort(-lead, axis=1), axis=1)
-    below = rest < -1e-12
+    below = rest < 0
     m = np.where(below.any(axis=1), below.argmax(axis=1) + 1, 10**6)  # (T, N)
     m[np.arange(len(x)), first] = 10**6
     return [int(best) if best < 10**6 else -1 for best in m.min(axis=1)]
@@ -297,10 +300,90 @@ def entries_in_tensors(x, W_g):
     first = lead.sum(1).argmax(1)
     lead = lead[torch.arange(len(x)), :, first][..., None] - lead  # (T, d, N)
     rest = lead.sum(1, keepdim=True) - lead.sort(1, descending=True).values.cumsum(1)
-    alive = (rest >= -1e-12).int().cumprod(1).sum(1) + 1  # (T, N): until it is below 0 for the first time
+    alive = (rest >= 0).int().cumprod(1).sum(1) + 1  # (T, N): until it is below 0 for the first time
     alive[torch.arange(len(x)), first] = 99
     best = alive.min(1).values
     return torch.where(best > x.shape[1], -1, best)
+
+
+def by_lead_of(x, W_g, rivals=None, never=-1, number=float):
+    """The lesson's lead_of, for the second or for every rival; what is left of a lead goes down term by term."""
+    counts = []
+    for token in x:
+        t = [[number(a) * number(w) for w in row] for a, row in zip(token, W_g, strict=True)]  # (d, N)
+        h = [sum(column) for column in zip(*t, strict=True)]
+        first, *others = sorted(range(len(h)), key=lambda i: -h[i])
+        best = []
+        for other in others[:rivals]:
+            left = h[first] - h[other]
+            for m, term in enumerate(sorted((row[first] - row[other] for row in t), reverse=True), 1):
+                left -= term
+                if left < 0:
+                    best.append(m)
+                    break
+        counts.append(min(best, default=len(token) if never == "d" else never))
+    return counts
+
+
+def by_hint(x, W_g):
+    """The second hint, word for word."""
+    counts = []
+    for token in x:
+        t = token[:, None] * W_g
+        i = t.sum(axis=0).argmax()
+        found = []
+        for j in range(W_g.shape[1]):
+            if j != i:
+                lead = np.sort(t[:, i] - t[:, j])[::-1]
+                left = lead.sum() - np.cumsum(lead)
+                if (left < 0).any():
+                    found.append(np.argmax(left < 0) + 1)
+        counts.append(min(found) if found else -1)
+    return np.array(counts)
+
+
+def sums_afresh(dtype):
+    """Each time the entries that stay are summed anew; all in a dtype."""
+
+    def counts(x, W_g):
+        x, W_g = np.asarray(x, dtype), np.asarray(W_g, dtype)
+        found = []
+        for token in x:
+            first = np.argmax(token @ W_g)
+            best = -1
+            for j in range(W_g.shape[1]):
+                order = np.argsort(-token * (W_g[:, first] - W_g[:, j]), kind="stable")
+                for m in range(1, len(token)):
+                    rest = token.copy()
+                    rest[order[:m]] = 0
+                    h = rest @ W_g
+                    if h[j] > h[first] and (best < 0 or m < best):
+                        best = m
+            found.append(best)
+        return found
+
+    return counts
+
+
+def differences_in_float32(x, W_g):
+    x, W = torch.tensor(x, dtype=torch.float32), torch.tensor(W_g, dtype=torch.float32)
+    first = (x @ W).argmax(dim=1)
+    D = W[:, first].T[:, :, None] - W  # (T, d, N)
+    lead = (x[:, :, None] * D).sort(dim=1, descending=True).values
+    left = lead.sum(dim=1, keepdim=True) - lead.cumsum(dim=1)
+    ahead = (left < 0).any(dim=2)
+    return torch.where(ahead.any(dim=1), ahead.int().argmax(dim=1) + 1, -1)
+
+
+def until_not_above(x, W_g):
+    """The lesson's way to count, (rest > 0).argmin() + 1, for every rival: d where nothing is left of the lead."""
+    counts = []
+    for token in x:
+        t = token[:, None] * W_g
+        first = t.sum(axis=0).argmax()
+        leads = [np.sort(t[:, first] - t[:, j])[::-1] for j in range(t.shape[1]) if j != first]
+        counts.append(min(int((lead.sum() - np.cumsum(lead) > 0).argmin()) + 1 for lead in leads))
+    return counts
 
 
 def moved(step):
@@ -450,6 +533,11 @@ WRONG = {
         "one too many": moved(1),
         "impossible": hopeless(lambda x, W_g: 0),
         "impossible (2)": hopeless(lambda x, W_g: x.shape[1]),
+        "impossible (3)": until_not_above,
+        "runner-up only (2)": partial(by_lead_of, rivals=1, never="d"),
+        "runner-up only (3)": partial(by_lead_of, rivals=1, never=0),
+        "runner-up only (4)": partial(by_lead_of, rivals=1),
+        "runner-up only (5)": partial(by_lead_of, rivals=1, never=1),
     },
 }
 
@@ -514,5 +602,16 @@ RIGHT = {
         nearest_mean([[-5.0, 0.0], [0.0, 0.0], [5.0, 0.0]]),
         nearest_mean([[4.0, 0.0], [0.0, 4.0], [8.0, 0.0]]),
     ],
-    "8.5": [counted(by_lead), at_once, entries_in_tensors, lambda x, W_g: counted(by_lead)(x, W_g).astype(float)],
+    "8.5": [
+        counted(by_lead),
+        at_once,
+        entries_in_tensors,
+        lambda x, W_g: counted(by_lead)(x, W_g).astype(float),
+        by_hint,
+        by_lead_of,
+        partial(by_lead_of, number=Fraction),
+        sums_afresh(float),
+        sums_afresh(np.float32),
+        differences_in_float32,
+    ],
 }

@@ -8,6 +8,7 @@ from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_value
 
 IMPOSSIBLE = -1
+GRID = 16  # entries are multiples of 1/GRID: products and their sums are exact, in single precision too, in any order
 Count = Callable[[np.ndarray, np.ndarray], int]  # of one token x (d,) and W_g (d, N)
 
 
@@ -19,8 +20,8 @@ def terms(x: np.ndarray, W_g: np.ndarray) -> tuple[np.ndarray, int]:
 
 def first_below_zero(gap: np.ndarray, order: np.ndarray) -> int:
     """Return after how many terms of gap (d,), taken away in this order, the rest is below 0; IMPOSSIBLE for never."""
-    rest = gap.sum() - np.cumsum(gap[order])  # (d,)
-    below = np.flatnonzero(rest < -1e-9)
+    rest = gap.sum() - np.cumsum(gap[order])  # (d,), exact
+    below = np.flatnonzero(rest < 0)
     return int(below[0]) + 1 if len(below) else IMPOSSIBLE
 
 
@@ -80,9 +81,9 @@ def that_helped(x: np.ndarray, W_g: np.ndarray) -> int:
     return int(np.sum(t[:, first] > t[:, t.sum(axis=0).argsort()[-2]]))
 
 
-def impossible_as(number: Callable[[np.ndarray], int]) -> Count:
-    """Return the right count, with another number where it is impossible."""
-    return lambda x, W_g: number(x) if of_one(x, W_g) == IMPOSSIBLE else of_one(x, W_g)
+def impossible_as(number: Callable[[np.ndarray], int], count: Count = of_one) -> Count:
+    """Return a count, with another number where nothing unseats the expert."""
+    return lambda x, W_g: number(x) if of_one(x, W_g) == IMPOSSIBLE else count(x, W_g)
 
 
 def moved(step: int) -> Count:
@@ -111,25 +112,41 @@ MISTAKEN: dict[str, Count] = {
 }
 
 
+NUMBERS_FOR_NEVER = (lambda x: 0, lambda x: 1, len, lambda x: len(x) + 1)  # what may stand where it is impossible
+
+
+def on_grid(values: np.ndarray) -> np.ndarray:
+    """Return values rounded to multiples of 1/GRID."""
+    return np.round(GRID * values) / GRID
+
+
 def tokens(rng: np.random.Generator, T: int, d: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (x (T, d), W_g (d, N)) on which every mistaken count differs; the last token's expert cannot be unseated."""
+    """Return (x (T, d), W_g (d, N)) on which every mistaken count differs; the expert of one token, E1, cannot be
+    unseated: in each row of W_g its entry is the largest or the smallest, and x has the sign that it needs."""
     while True:
-        W_g = rng.normal(size=(d, N))
-        x = rng.normal(size=(T, d)) + 1.2 * W_g.T[rng.integers(N, size=T)]  # (T, d): each near a prototype
-        x[-1] = np.abs(x[-1]) * (
-            (W_g.argmax(axis=1) == 0) * 1.0 - (W_g.argmin(axis=1) == 0)
-        )  # every term speaks for E1
+        W_g = on_grid(rng.normal(size=(d, N)))
+        rows, end = np.arange(d), np.where(rng.random(d) < 0.5, W_g.argmax(axis=1), W_g.argmin(axis=1))  # (d,) each
+        W_g[rows, end], W_g[:, 0] = W_g[:, 0].copy(), W_g[rows, end].copy()
+        x = on_grid(rng.normal(size=(T, d)) + 1.2 * W_g.T[rng.integers(N, size=T)])  # (T, d): each near a prototype
+        x[-1] = np.abs(x[-1]) * np.where(W_g.argmax(axis=1) == 0, 1, -1)  # every term speaks for E1
         if _fit(x, W_g):
-            return x, W_g
+            return rng.permutation(x), W_g
 
 
 def _fit(x: np.ndarray, W_g: np.ndarray) -> bool:
-    """Whether the leads are clear, the last token's expert alone cannot be unseated, and no two counts are alike."""
+    """Whether all leads are clear, one expert cannot be unseated, and no two counts are alike."""
     right, h = each(of_one)(x, W_g), np.sort(x @ W_g, axis=1)  # (T,), (T, N)
-    if right[-1] != IMPOSSIBLE or (right[:-1] == IMPOSSIBLE).any() or (h[:, -1] - h[:, -2] < 0.01).any():
+    if (right == IMPOSSIBLE).sum() != 1 or (h[:, -1] - h[:, -2] < 0.01).any() or any(hangs_on_a_tie(t, W_g) for t in x):
         return False
     counts = {tuple(each(count)(x, W_g)) for count in MISTAKEN.values()} | {tuple(right)}
     return len(counts) == 1 + len(MISTAKEN)
+
+
+def hangs_on_a_tie(x: np.ndarray, W_g: np.ndarray) -> bool:
+    """Whether x (d,) and a rival's have equal logits after the largest terms of the lead are gone, and one or more stay."""
+    t, first = terms(x, W_g)
+    lead = np.sort(t[:, [first]] - np.delete(t, first, axis=1), axis=0)  # (d, N - 1): what is taken last stands first
+    return bool((lead.cumsum(axis=0)[:-1] == 0).any())
 
 
 def entry_cases(rng: np.random.Generator) -> list[tuple]:
@@ -138,7 +155,7 @@ def entry_cases(rng: np.random.Generator) -> list[tuple]:
 
 
 ENTRIES = FunctionQuestion(
-    **about("8.5", "How many entries hold an expert", "write it", "medium", points=2, minutes=9),
+    **about("8.5", "How many entries hold an expert", "write it", "medium", points=2, minutes=11),
     hints=(
         "Take one token and one rival. Each entry a adds x_a (W_ai − W_aj) to the lead of expert i over expert j. Which entries do you take away first? Then think of the other rivals.",
         "For each rival: sort the terms of the lead, largest first, take away their running sum (`np.cumsum`), and find the first place where less than 0 is left. The answer is the smallest of these counts over all rivals.",
@@ -151,8 +168,10 @@ ENTRIES = FunctionQuestion(
     cases=entry_cases,
     reference=each(of_one),
     mistakes=by_value(
-        "runner-up only: You looked at the expert with the second logit alone, as the lesson does. Another rival may need fewer entries, even if its logit is lower now: try them all.",
-        each(MISTAKEN["runner-up"]),
+        "runner-up only: You looked at the expert with the second logit alone, as `lead_of` of the lesson does. Another rival may need fewer entries, even if its logit is lower now: try them all.",
+        tuple(
+            map(each, (MISTAKEN["runner-up"], *(impossible_as(n, MISTAKEN["runner-up"]) for n in NUMBERS_FOR_NEVER)))
+        ),
         "largest entries of x: You set the largest |x_a| to 0 first. An entry counts by its term of the lead, x_a (W_ai − W_aj), which may be small, or against the expert.",
         each(MISTAKEN["size of x"]),
         "own terms: You sorted by the terms of the winner's own logit. Setting x_a to 0 takes the rival's term away as well: sort by the terms of the lead.",
@@ -171,7 +190,7 @@ ENTRIES = FunctionQuestion(
         each(MISTAKEN["few"]),
         "one too many: Your counts are one too large.",
         each(MISTAKEN["many"]),
-        "impossible: Right, but for the tokens whose expert no choice of entries can unseat: they get −1.",
-        (each(MISTAKEN["impossible 0"]), each(MISTAKEN["impossible d"]), each(impossible_as(lambda x: len(x) + 1))),
+        "impossible: Right, but for the tokens whose expert no choice of entries can unseat: they get −1. (With all d entries gone nothing is left of a lead: that is 0, not below, and one entry must stay.)",
+        tuple(each(impossible_as(number)) for number in NUMBERS_FOR_NEVER),
     ),
 )

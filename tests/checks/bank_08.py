@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from scipy.special import log_softmax, logsumexp, softmax
 from scipy.stats import sem
 
+from moe_lessons.data import gaussian_domains
+
 # --- 8.1 ----------------------------------------------------------------------------------------------------------
 
 
@@ -82,6 +84,12 @@ def from_elsewhere(means, noise_std, T, rng):
 def changed(change):
     """A right data set, changed at the end."""
     return lambda means, noise_std, T, rng: change(*tokens(normal)(means, noise_std, T, rng), len(means))
+
+
+def around_means_of_the_course(means, noise_std, T, rng):
+    seed = int(rng.integers(2**31))
+    part, _ = gaussian_domains(T, means.shape[1], len(means), noise_std=noise_std, seed=seed)
+    return part.x, part.domain
 
 
 def lopsided(rng, D, T):
@@ -411,6 +419,8 @@ WRONG = {
             lambda rng, domain, means, sd: rng.uniform(-sd, sd, size=(len(domain), means.shape[1]))
         ),
         "means left out": lambda means, noise_std, T, rng: tokens(normal)(0 * means, noise_std, T, rng),
+        "other means": around_means_of_the_course,
+        "other means (2)": lambda means, noise_std, T, rng: tokens(normal)(means[::-1] + means**2, noise_std, T, rng),
         "means twice": lambda means, noise_std, T, rng: tokens(normal)(2 * means, noise_std, T, rng),
         "pairs": lambda means, noise_std, T, rng: list(zip(*tokens(normal)(means, noise_std, T, rng), strict=True)),
         "no noise": tokens(sized(lambda sd, d: 0)),

@@ -106,6 +106,15 @@ def is_moved(by: float, call: Facts) -> bool:
     return bool(abs(rest.std() / call.sd - 1) < CLOSE and np.abs(rest.mean(axis=0)).max() < CLOSE * call.sd)
 
 
+def has_other_means(call: Facts) -> bool:
+    """Tell whether each domain's tokens lie around a mean of their own, with the right spread, but not all around those
+    of the case, nor around those moved by one step for all."""
+    off = np.stack([call.noise[call.domain == i].mean(axis=0) for i in range(len(call.means))])  # (D, d)
+    spread = (call.noise - off[call.domain]).std()
+    error = np.sqrt(2) * SIGMAS * call.sd / np.sqrt(call.counts.min())
+    return bool(abs(spread / call.sd - 1) < CLOSE and np.ptp(off, axis=0).max() > 2 * error)
+
+
 def is_off_centre(call: Facts) -> bool:
     """Tell whether the noise has a mean that is farther from 0 than chance."""
     return np.abs(call.off).max() > SIGMAS * call.noise.std() / np.sqrt(len(call.noise))
@@ -226,6 +235,8 @@ DOMAINS = DomainsQuestion(
         in_all(lambda call: is_moved(-1, call)),
         "means twice: The clusters lie around twice their means: you added them twice. `rng.normal(means[domain], ...)` has them already.",
         in_all(lambda call: is_moved(1, call)),
+        "other means: The clusters have the right spread, but lie around other means than the ones passed in. `gaussian_domains` of the course draws means of its own, and so does whatever wraps it: look up `means[domain]`.",
+        in_all(has_other_means),
         ": The clusters do not lie around their means: on average a token is off by {many[0].off}.\nfor {many[0].case}",
         in_any(is_off_centre),
         f"square root of the std: The noise has the standard deviation √noise_std: you took noise_std for a variance. `rng.normal` wants the standard deviation, and so does a factor in front of standard normal noise.\n{SPREAD}",

@@ -56,7 +56,8 @@ check("9.1", my_statistics)
 # \mathcal{N}(0, 1), \qquad \mathrm{softplus}(z) = \ln(1 + e^z)$$
 #
 # Then the k largest of these logits are kept, and a softmax over them gives the weights (form A). Return the weights of
-# all experts, 0 for the unselected. With `train=False` there is no noise.
+# all experts, 0 for the unselected. With `train=False` there is no noise. (The imported `top_k(h, k)` returns a pair: the
+# k largest values and their indices, (T, k) each.)
 #
 # `rng` is a numpy generator. Draw from it once, with the shape (T, N): `rng.standard_normal((T, N))`. The check knows its
 # seed and repeats your draw.

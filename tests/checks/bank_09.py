@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from moe_lessons.routing import top_k
+
 GENERATOR = np.random.default_rng(0)
 
 
@@ -114,6 +116,12 @@ def afterwards(finish):
 
 
 noisy_right = scaled(softplus)
+
+
+def placed(n, selected, weights):
+    dense = np.zeros(n.shape)
+    np.put_along_axis(dense, selected, weights, axis=-1)
+    return dense
 
 
 def largest_first(h, noisy, k):
@@ -443,6 +451,10 @@ WRONG = {
         "drawn as (N, T)": drawn(lambda rng, shape: rng.standard_normal(shape[::-1]).T),
         "only the selected": afterwards(lambda h, n, k: softmax(-np.sort(-n)[:, :k])),
         "logits": afterwards(lambda h, n, k: n),
+        "pair of top_k": afterwards(lambda h, n, k: softmax(np.stack(top_k(n, k)))),
+        "pair of top_k (2)": afterwards(lambda h, n, k: top_k(softmax(n), k)),
+        "indices for logits": afterwards(lambda h, n, k: softmax(top_k(n, k)[1])),
+        "indices for logits (2)": afterwards(lambda h, n, k: placed(n, top_k(n, k)[1], softmax(top_k(n, k)[1]))),
         "not from rng": drawn(lambda rng, shape: GENERATOR.standard_normal(shape)),
     },
     "9.3": {

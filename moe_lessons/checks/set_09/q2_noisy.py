@@ -81,6 +81,14 @@ def in_index_order(h: np.ndarray, noisy: np.ndarray, k: int) -> np.ndarray:
     return weights
 
 
+def indices_in_place(h: np.ndarray, noisy: np.ndarray, k: int) -> np.ndarray:
+    """Return the softmax of the selected indices, each at its own expert. (T, N)."""
+    _, selected = routing.top_k(noisy, k)  # (T, k)
+    weights = np.zeros(noisy.shape)  # (T, N)
+    np.put_along_axis(weights, selected, routing.softmax(selected), axis=-1)
+    return weights
+
+
 def clean_is_right(value: Any, drawn: bool, *case: Any) -> bool:
     """Tell whether the weights are right, or have noise."""
     train = case[4]
@@ -91,6 +99,12 @@ def nothing_drawn(value: Any, drawn: bool, *case: Any) -> bool:
     """Tell whether the weights are right without noise, and with it nothing was drawn."""
     train = case[4]
     return clean_is_right(value, drawn, *case) and not (train and drawn)
+
+
+def is_pair(value: Any, drawn: bool, *case: Any) -> bool:
+    """Tell whether the two things that top_k returns came in one array, k or N wide."""
+    (x, W_g), k = case[:2], case[3]
+    return np.shape(value) in ((2, len(x), k), (2, len(x), W_g.shape[1]))
 
 
 NOISY = FunctionQuestion(
@@ -104,7 +118,7 @@ NOISY = FunctionQuestion(
     answer="my_noisy_top_k",
     parameters=("x", "W_g", "W_noise", "k", "train", "rng"),
     stands_for=("routing.noisy_logits",),
-    when_raised="The shapes: x (T, d), W_g and W_noise (d, N), so `x @ W_g` and `x @ W_noise` are (T, N), and so is the noise.",
+    when_raised="The shapes: x (T, d), W_g and W_noise (d, N), so `x @ W_g` and `x @ W_noise` are (T, N), and so is the noise. `top_k(h, k)` returns a pair: values, selected, (T, k) each.",
     cases=noisy_cases,
     reference=noisy_top_k,
     helper=SeededGenerator,
@@ -171,12 +185,16 @@ NOISY = FunctionQuestion(
         with_gate(lambda h, noisy, k: softmax_where(selected_mask(noisy, k), routing.softmax(noisy))),
         "weights in the wrong places: The k weights are right, but they stand at the wrong experts: largest first, while the experts are in order of their index. Put each weight at the index of its own expert.",
         with_gate(in_index_order),
+        "indices for logits: `top_k(h, k)` returns a pair, values first, then indices: you took the softmax over the indices.",
+        (with_gate(lambda h, noisy, k: routing.softmax(routing.top_k(noisy, k)[1])), with_gate(indices_in_place)),
         "only the selected: These are k weights for each token. Return one for each expert, 0 for the unselected: (T, N).",
         with_gate(lambda h, noisy, k: routing.softmax(routing.top_k(noisy, k)[0])),
         "logits: These are the logits. Go on: the k largest, then the softmax.",
         with_gate(lambda h, noisy, k: noisy),
     )
     + by_test(
+        "pair of top_k: What came has an axis of 2 in front: `top_k(h, k)` returns a pair, the k largest values and their indices, and you went on with both. Take it apart: `values, selected = top_k(h, k)`.",
+        is_pair,
         "not from rng: Right without noise. With train = True nothing is drawn from `rng`: take the noise from there, as `rng.standard_normal(...)`, so that a run can be repeated.",
         nothing_drawn,
         ": Right without noise. With train = True it is not.",

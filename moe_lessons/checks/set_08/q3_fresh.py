@@ -101,7 +101,7 @@ def on_choosing(choosing: np.ndarray, fresh: np.ndarray) -> np.ndarray:
 
 
 FRESH = FunctionQuestion(
-    **about("8.3", "A rate for each arm", "write it", "medium", points=3, minutes=9),
+    **about("8.3", "A rate for each arm", "write it", "medium", points=3, minutes=10),
     hints=(
         "Three steps: each arm's rate, from `choosing` alone; each arm's errors on the fresh seeds at that rate; then, seed by seed, arm minus arm 0.",
         "`rate = choosing.mean(axis=2).argmin(axis=1)` has a rate for each arm. `fresh[np.arange(len(fresh)), rate]` are the errors (arms, seeds). From each row take off row 0: call that `d`. Then `d.mean(axis=1)`, and `d.std(axis=1, ddof=1) / np.sqrt(d.shape[1])`.",

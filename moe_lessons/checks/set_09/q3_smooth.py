@@ -53,7 +53,7 @@ def with_gap(formula: Callable) -> Callable:
 
 
 SMOOTH = FunctionQuestion(
-    **about("9.3", "A load with a gradient", "write it", "hard", points=3, minutes=9),
+    **about("9.3", "A load with a gradient", "write it", "hard", points=3, minutes=11),
     hints=(
         "Expert i gets in when clean_i + sd_i·ε is above a threshold: the k-th largest noisy logit of the *others*. ε is standard normal, and the chance that it is above −z is Φ(z).",
         "So P = Φ((clean − threshold) / sd). With all N noisy logits sorted, the threshold of an expert that is selected is number k + 1; of one that is not, number k. Or take each expert out and sort the rest.",

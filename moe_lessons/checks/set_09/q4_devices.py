@@ -139,7 +139,7 @@ def loss_and_slope(h: np.ndarray, k: int, device: np.ndarray) -> tuple[Any, Any]
 
 
 DEVICES = FunctionQuestion(
-    **about("9.4", "The Switch loss, for devices", "write it", "medium", points=2, minutes=9),
+    **about("9.4", "The Switch loss, for devices", "write it", "medium", points=2, minutes=10),
     hints=(
         "Compute f and P of the experts as the lesson does, (N,) each. What has a device? The sum of its experts' shares, and the sum of its experts' probabilities.",
         "`torch.zeros(D).index_add(0, torch.tensor(device), f)` adds up what each device has, and lets a gradient through. With F and P of the D devices the loss is `D * (F * P).sum()`: the number of devices, not of experts.",

@@ -41,6 +41,12 @@ METHODS: dict[str, Method] = {
 }
 """The methods of the table. The last one tells apart what k = 2 does and what form A does."""
 
+SHOWN = (
+    ("none", 0.0), ("switch", 0.1), ("switch", 1.0), ("bias", 0.01), ("importance", 1.0), ("noise", 4.0),
+    ("top_2", 0.0), ("top_2_b", 0.0),
+)  # fmt: skip
+"""The methods and coefficients that the lesson's overview has."""
+
 CHOSEN = {"switch": 0.1, "importance_load": 0.01}
 
 
@@ -170,6 +176,24 @@ def table(study: dict[str, Any], steps: int, start: str) -> str:
             collapsed = f"{(cell('cv') >= 1).sum():>9} of {cell('cv').size}"
             lines.append(f"{str(setting).partition(': ')[2]:<30}" + "".join(cells) + collapsed)
     return "\n".join(lines)
+
+
+def overview(study: dict[str, Any], start: str, shown: Sequence[tuple[str, float]] = SHOWN) -> str:
+    """Return a line for each method and coefficient of `shown`, from one start: the means after both lengths."""
+    heads = "".join(f"{head:>16}" for head in ("task error", "MaxVio", "dead", "collapsed", "entropy"))
+    lines = [f"{f'{start} start, {SHORT} → {LONG:,} steps':<32}{heads}"]
+    for name, coefficient in shown:
+        setting = Setting(start, name, coefficient)
+        cells = [_both(study, setting, measure, digits) for measure, digits, _ in CELLS]
+        collapsed = [values(study, setting, steps, "cv") >= 1 for steps in LENGTHS]  # (S,) each
+        cells.insert(3, " → ".join(str(c.sum()) for c in collapsed) + f" of {collapsed[0].size}")
+        lines.append(f"{str(setting).partition(': ')[2]:<32}" + "".join(f"{cell:>16}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _both(study: dict[str, Any], setting: Setting, measure: str, digits: int) -> str:
+    """Write the mean of a measure after both lengths."""
+    return " → ".join(f"{values(study, setting, steps, measure).mean():.{digits}f}" for steps in LENGTHS)
 
 
 def save(rows: Sequence[dict[str, Any]]) -> None:

@@ -137,3 +137,17 @@ def test_the_table_has_a_line_for_each_setting_of_a_start_and_counts_collapses()
     assert len({len(line) for line in lines[1:]}) == 1
     assert all(line.endswith("4 of 8") for line in lines[1:])  # a CV of exactly 1 counts
     assert str(Setting("fair", "switch", 0.1)) == "fair: Switch loss, α = 0.1"
+
+
+def test_the_overview_has_the_means_after_both_lengths_of_what_is_shown():
+    study = made_up()
+    head, *lines = study_of.overview(study, "fair").splitlines()
+    assert head.startswith("fair start, 300 → 1,200 steps")
+    assert len(lines) == len(study_of.SHOWN)
+    means = [study_of.values(study, Setting("fair", "switch", 0.1), steps).mean() for steps in LENGTHS]
+    assert lines[1].startswith("Switch loss, α = 0.1")
+    assert f"{means[0]:.3f} → {means[1]:.3f}" in lines[1]
+    assert all("4 → 4 of 8" in line for line in lines)
+    assert {len(line) for line in (head, *lines)} == {len(head)}
+    with pytest.raises(KeyError):
+        study_of.overview(study, "fair", [("switch", 0.2)])

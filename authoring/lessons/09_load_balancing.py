@@ -15,8 +15,8 @@
 # **Before:** lessons 04, 05 and 07. **Time:** {{minutes}}.
 #
 # Which of these do you believe? (1) Without a balance loss, training collapses. (2) An expert that no token chooses
-# learns nothing from the task. (3) The balance loss is smallest at balance, where it is 1. (4) Noise in the router
-# spreads the load. (5) Balance can lower the error even where nobody had a head start. (6) The more balance, the better.
+# learns nothing from the task. (3) The balance loss is smallest at balance. (4) Noise in the router does
+# what a balance loss does. (5) A router that throws fair dice has uneven loads, too. (6) The more balance, the better.
 
 # %% name="setup" tags=["setup"]
 from functools import partial
@@ -41,9 +41,9 @@ from moe_lessons.widgets.live import Live, choice, slider
 #
 # The smallest case: one token, four experts that are exact **copies** of each other. Each says half of what the
 # target asks for. Only the logits differ: E1 has 0.1, the others 0. One expert is active, k = 1, and its weight is
-# its probability (form B, as in Switch). So E1 is asked, because of that 0.1. It is no better than the others.
+# its probability (form B, as in Switch). So E1 is asked, because of that 0.1.
 #
-# **Predict.** We take 30 steps of gradient descent on the logits and on the experts. Nothing tells the copies apart.
+# **Predict.** We take 30 steps of gradient descent on the logits and on the experts.
 # Does the probability of E1 `stay` near .27, `grow`, or `shrink`?
 
 # %% name="predict-copies" tags=["predict"]
@@ -77,12 +77,14 @@ for learning, film in films.items():
     assert film[0][0] < 0.28 < 0.6 < film[30][0]
     assert (film[30][1][1:] == 0.5).all()
 assert films[False][30][0] > films[True][30][0]
+assert films[False][30][2] > 0.5 > 0.1 > films[True][30][2]
 
 # %% [markdown]
-# It grows, and so does something else. **The probability:** E1 points the right way, so $a_1 = v \cdot E_1 < 0$, and
-# in form B the gradient then raises the logit of whoever was asked and lowers the others (lesson 07). **The skill:** E1
+# It grows, and so does something else. **The probability:** E1 points the right way, so $a_1 = v \cdot E_1 < 0$, and in
+# form B the gradient then raises the logit of whoever was asked and lowers the others (lesson 07). **The skill:** E1
 # gets a gradient, the others none. Once y is right, both stop, and nobody has found out what E2 could have become.
-# Shazeer et al. (2017, arXiv:1701.06538) call this self-reinforcing.
+# (Frozen experts leave all the work to p, so p is pushed further.) Shazeer et al. (2017, arXiv:1701.06538) call this
+# self-reinforcing.
 #
 # The same in a real layer, before its first step. Sixteen clusters of tokens, eight experts, k = 1. The router has a
 # bias, and **we start it uneven**: 1 for E1 and E2, 0 for the others.
@@ -105,8 +107,7 @@ assert (size[load == 0] == 0).all()
 assert (size[load < 0.05] < 0.05 * size.sum()).all()
 
 # %% [markdown]
-# Who has next to no tokens gets next to no gradient, and E7, with none, gets exactly 0. What comes of that in training? We
-# first need measures.
+# Who has next to no tokens gets next to no gradient, and E7, with none, gets exactly 0.
 #
 # ## Four measures
 #
@@ -135,7 +136,7 @@ assert np.isclose(coefficient_of_variation(expert_load(selections["half is dead"
 # **Collapse** has no agreed border. Ours, from here on: a layer has collapsed where **CV is 1 or more**. It is then as
 # uneven as if half of the experts, or fewer, shared all the work (third line).
 #
-# What do these numbers say of a router that is perfectly fair, and decides by dice?
+# And a router that is perfectly fair, and decides by dice?
 
 # %%
 rng = np.random.default_rng(0)
@@ -157,7 +158,7 @@ for tokens in (64, 256, 2048, 65536):
 # uneven start. `top-2`: the uneven start, but k = 2 and form A, which *compares* the two that it asks.
 #
 # **Predict.** With k = 1 and the uneven start, how many of eight experts are dead at the end, on average? And with
-# the fair start? (About 5 seconds.)
+# the fair start?
 
 # %% name="predict-dead" tags=["predict"]
 my_dead_uneven = ...  # a number from 0 to 7
@@ -168,10 +169,11 @@ results = {}
 for name in tqdm(("fair", "none", "top_2"), desc="baselines"):
     results |= balancing_runs.run(name)
 none, fair, top_2 = (results[name, 0.0] for name in ("none", "fair", "top_2"))
-compare(my_dead_uneven, none.dead[-1].mean(), within=none.dead[-1].std(ddof=1))
-compare(my_dead_fair, fair.dead[-1].mean(), within=fair.dead[-1].std(ddof=1))
+compare(my_dead_uneven, none.dead[-1].mean(), within=1)
+compare(my_dead_fair, fair.dead[-1].mean(), within="a factor of 1.5")
 print(balancing_runs.table(results))
 print("dead at the end, by seed: uneven", none.dead[-1], "fair", fair.dead[-1], "top-2", top_2.dead[-1])
+print("MaxVio of top-2 by seed: at the start", top_2.max_violation[0].round(2), "end", top_2.max_violation[-1].round(2))
 assert (none.dead[-1] > none.dead[0]).all()
 assert none.dead[-1].mean() > fair.dead[-1].mean() > top_2.dead[-1].mean()
 assert (fair.load[-1].max(axis=1) < 0.5).all()
@@ -183,7 +185,6 @@ assert none.dead[third].mean() - none.dead[0].mean() > 0.5 * (none.dead[-1].mean
 # ± is the standard deviation over the five seeds; task error is the share of the target's variance that is left (1:
 # guessing the mean); entropy is that of p, in nats, at most ln 8 = 2.08. From the uneven start experts are dead after 300
 # steps in every seed, from the fair one in most. And top-2, from the *uneven* start, gets *more* balanced by itself.
-# Whether that lasts, a longer run must tell. First, the cure.
 #
 # ## The Switch loss
 #
@@ -208,22 +209,27 @@ assert P.requires_grad
 assert not f.requires_grad
 
 # %% [markdown]
-# f counts. A count jumps, its slope is 0 wherever it has one, and autograd gives it none. **Only P carries the
-# gradient; f decides its sign.** With the slope of the softmax from lesson 07:
+# f counts. A count jumps, its slope is 0 wherever it has one, and autograd gives it none. **Only P carries the gradient.**
 #
-# $$\frac{\partial L_{\text{bal}}}{\partial h_{tj}} = \frac NT\, p_{tj} \Big( f_j - \sum_i f_i\, p_{ti} \Big)$$
-#
-# **Predict.** E3 got no token, $f_3 = 0$. Will descent `raise` or `lower` its logits? Unlike the task loss in form A,
-# this one speaks about experts that were cut.
+# **Predict.** E3 got no token, $f_3 = 0$. Will descent `raise` its logits, `lower` them or `leave` them?
 
 # %% name="predict-direction" tags=["predict"]
-my_direction_of_E3 = ...  # "raise" or "lower"
+my_direction_of_E3 = ...  # "raise", "lower" or "leave"
 
 # %%
 (by_torch,) = torch.autograd.grad(loss, h)  # (T, N)
-formula = 3 / 4 * p * (f - (p * f).sum(dim=-1, keepdim=True))  # (T, N)
-compare(my_direction_of_E3, "raise" if (by_torch[:, 2] < 0).all() else "lower")
+of_E3 = by_torch[:, 2]  # (T,)
+compare(my_direction_of_E3, "raise" if (of_E3 < 0).all() else "lower" if (of_E3 > 0).all() else "leave")
 print(by_torch.numpy().round(3))
+
+# %% [markdown]
+# Raised, for every token: unlike the task loss in form A, this one speaks about experts that were cut. **f decides the
+# sign.** With the slope of the softmax from lesson 07:
+#
+# $$\frac{\partial L_{\text{bal}}}{\partial h_{tj}} = \frac NT\, p_{tj} \Big( f_j - \sum_i f_i\, p_{ti} \Big)$$
+
+# %%
+formula = 3 / 4 * p * (f - (p * f).sum(dim=-1, keepdim=True))  # (T, N)
 print("largest difference from the formula:", (by_torch - formula).abs().max().item())
 assert torch.allclose(by_torch, formula, atol=1e-7)
 
@@ -235,13 +241,11 @@ print(f"largest gradient at even load {at_balance.abs().max():.0e}, at certain t
 assert max(at_balance.abs().max(), when_sure.abs().max()) < 1e-6
 
 # %% [markdown]
-# For each token, logits of experts that are busier than *this token's* average go down, the others up. The last line
-# holds two limits. At even load the gradient is 0, whatever P is. And a token that is certain of its expert ($p$ near
-# 1) is not moved either, even if all tokens crowd into that expert.
+# For each token, logits of experts that are busier than *this token's* average, $\sum_i f_i\, p_{ti}$, go down, the
+# others up. The last line holds two limits. At even load the gradient is 0, whatever P is. And a token that is certain
+# of its expert ($p$ near 1) is not moved either, even if all tokens crowd into that expert.
 #
 # ## What its value tells
-#
-# At balance the loss is 1. It is tempting to read 1 as "balanced".
 #
 # **Predict.** A router whose weights are all 0 gives equal logits, and of equal logits our layer takes the lowest
 # index. Every token goes to E1. What is the balance loss?
@@ -259,9 +263,10 @@ assert np.isclose(load_balancing_loss(zero, 1), 1)
 assert np.isclose(load_balancing_loss(zero, 2), 1)
 
 # %% [markdown]
-# Exactly 1, in the worst collapse there is: P is uniform, and then f does not matter.
+# Exactly 1, in the worst collapse there is: P is uniform, and then f does not matter. At an even load it is 1 too: so 1
+# does not mean "balanced".
 #
-# > **Myth: "the balance loss is smallest at balance, where it is 1."** 75 tokens of two experts are at (.51, .49),
+# > **Myth: "the balance loss is smallest at balance."** 75 tokens of two experts are at (.51, .49),
 # > 25 are at (0, 1):
 
 # %%
@@ -270,9 +275,9 @@ print(f"loads {expert_load(split.argmax(dim=-1, keepdim=True).numpy(), 2)}, loss
 assert np.isclose(load_balancing_loss(split, 1), 0.8825)
 
 # %% [markdown]
-# Right is: 1 is the minimum if f = P. Where much probability lies on experts that are rarely first, the value falls below 1,
-# with dead experts as far as 0.06 (*deeper*, below). The *gradient* still raises their logits, where tokens are not
-# certain. Train with it, but watch MaxVio and the dead.
+# Right is: 1 is the minimum if f = P. Where much probability lies on experts that are rarely first, the value falls
+# below 1, with dead experts as far as 0.06 (*deeper*, below). The *gradient* still raises their logits, where tokens
+# are not certain. Train with it, but watch MaxVio and the dead.
 #
 # ## Importance and load
 #
@@ -288,19 +293,19 @@ assert cv_squared(importance) < 1e-6
 assert cv_squared(count) > 0.2
 
 # %% [markdown]
-# No: one strong weight balances three faint ones. So they wanted the load as well, and met the problem of f: counts
-# have no gradient. **That is what their noise is for.** In training each logit gets normal noise of a learned
-# size, $\mathrm{sd}_i = \mathrm{softplus}\big((x W_{\text{noise}})_i\big)$. Then "is $E_i$ selected?" becomes a
-# probability, and it changes smoothly:
+# No: one strong weight balances three faint ones. So they wanted equal *counts* of tokens as well, their "load", and
+# met the problem of f: counts have no gradient. **That is what their noise is for.** In training each logit gets normal
+# noise of a learned size, $\mathrm{sd}_i = \mathrm{softplus}\big((x W_{\text{noise}})_i\big)$. Then "is $E_i$
+# selected?" becomes a probability, and it changes smoothly:
 #
 # $$P(x, i) = \Phi\!\left(\frac{h_i - \text{(the k-th largest noisy logit of the others)}}{\mathrm{sd}_i}\right),
 # \qquad \text{Load}_i = \sum_t P(x_t, i)$$
 #
-# Φ is the normal distribution function: the noise of all others stays as drawn, that of $E_i$ is drawn afresh
-# (their Appendix A; *deeper*, below, checks it by drawing). The formula has a slope: this is the purpose that the paper
-# states. "Exploration" is how later papers speak.
+# Φ is the normal distribution function: the noise of all others stays as drawn, that of $E_i$ is drawn afresh (their
+# Appendix A; *deeper*, below, checks it by drawing). So their Load is a smooth count, with a slope: this is the purpose
+# that the paper states. "Exploration" is how later papers speak.
 #
-# From their Table 6 (a language model with 256 experts; no spread is given):
+# From their Table 6 (a language model with 256 experts; perplexity is $e$ to the loss; no spread is given):
 #
 # | weights of importance and load | perplexity | CV of load | largest / mean load |
 # |---|---|---|---|
@@ -310,8 +315,8 @@ assert cv_squared(count) > 0.2
 # | 0.01, 0.01 | 35.7 | 0.11 | 1.37 |
 # | 1, 1 | 35.7 | 0.02 | 1.07 |
 #
-# Without a loss the load is far beyond our border of a collapse, and perplexity some 4 worse. Among the four with a loss it
-# hardly differs, though their loads do.
+# Without a loss the load is far beyond our border of a collapse, and perplexity some 4 worse. The four with one hardly
+# differ in it.
 #
 # ## The Switch loss, from the uneven start
 #
@@ -335,7 +340,7 @@ assert results["switch", 0.1].dead[-1].max() == 0
 assert (results["switch", 1.0].entropy[-1] > results["switch", 0.1].entropy[-1]).all()
 
 # %% [markdown]
-# α is weighed against *your* task loss. The **entropy** rises with α: the router gets less sure.
+# The **entropy** rises with α: the router gets less sure.
 #
 # **Question for the picture:** choose `no balancing` and drag the step: which experts disappear, and when? Then the Switch
 # loss: from which coefficient on do all eight survive?
@@ -355,12 +360,12 @@ Live(
 # ## Two starts, two lengths
 #
 # That was one start and one early look, on the seeds that chose α = 0.1. `balancing_study` has **20 fresh seeds**,
-# **both starts**, 300 and 1,200 steps, and more methods: importance, importance + load, noise alone, top-2 in both gate
-# forms, a **bias** (lesson 10: a number for each expert, added in the selection only, raised while the expert is asked
-# too little; no loss).
+# **both starts**, 300 and 1,200 steps, and more methods: importance, and importance + load (`w`: the weight of these
+# losses); noise alone (`factor`: times its learned size); top-2 in both gate forms; a **bias** (lesson 10: a number for
+# each expert, added in the selection only, moved by u a step by the `sign` of what is missing; no loss).
 #
-# **Predict.** From a *fair* start nobody has to be helped. Does the Switch loss, α = 0.1, `lower` the task error after
-# 1,200 steps, `raise` it, or `neither`? And without balancing, from the uneven start: how many of eight experts are
+# **Predict.** From a *fair* start, does the Switch loss, α = 0.1, `lower` the task error after 1,200 steps, `raise` it, or
+# `neither`? And without balancing, from the uneven start: how many of eight experts are
 # dead after 1,200 steps?
 
 # %% name="predict-study" tags=["predict"]
@@ -372,15 +377,15 @@ study = balancing_study.load_results()
 lost = values(study, Setting("uneven", "none"), 1200, "dead")  # (S,)
 effect = gap(study, Setting("fair", "switch", 0.1), Setting("fair", "none"), 1200)
 compare(my_effect, "lower" if effect.high < 0 else "raise" if effect.low > 0 else "neither")
-compare(my_dead_later, lost.mean(), within=lost.std(ddof=1))
-for steps in (300, 1200):
-    for start in ("uneven", "fair"):
-        print(balancing_study.table(study, steps, start), end="\n\n")
+compare(my_dead_later, lost.mean(), within=0.5)
+for start in ("uneven", "fair"):
+    print(balancing_study.overview(study, start), end="\n\n")
 assert effect.high < 0
 assert lost.mean() < values(study, Setting("uneven", "none"), 300, "dead").mean() - 1
 
 # %% [markdown]
-# All runs of one seed share task, first weights and batches, so we compare in pairs, with a 95 % interval over seeds:
+# (Means; spread and other coefficients: *deeper*.) All runs of one seed share task, first weights and batches, so we
+# compare task errors in pairs, with a 95 % interval over seeds:
 
 # %% name="see-pairs"
 from_fair, from_uneven = (partial(Setting, start) for start in ("fair", "uneven"))
@@ -396,10 +401,10 @@ pairs = [
     (from_uneven("importance_load", 0.01), from_uneven("switch", 0.1)),
     (from_uneven("importance_load", 0.1), from_uneven("switch", 0.1)),
 ]
-for steps in (300, 1200):
-    print(f"task error after {steps} steps")
-    for left, right in pairs:
-        print(f"  {left!s:<38} − {right!s:<30} {gap(study, left, right, steps)}")
+print(f"{'task error':<70}{'300 steps':<26}1,200 steps")
+for left, right in pairs:
+    found = (gap(study, left, right, steps) for steps in (300, 1200))
+    print(f"{f'{left} − {right}':<70}" + "".join(f"{g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]   " for g in found))
 gaps = [[gap(study, *pair, steps) for pair in pairs] for steps in (300, 1200)]
 assert all(found.low > 0 for row in gaps for found in (row[0], *row[5:8]))
 assert all(found.high < 0 for found in (*gaps[0][1:4], *gaps[1][1:5]))
@@ -424,21 +429,21 @@ for start in (from_fair, from_uneven):
 # %% [markdown]
 # What the table says:
 #
-# - **The head start wears off, slowly.** Without balancing most of the dead are back by step 1,200. About half of the layers
+# - **The head start wears off, slowly.** Without balancing most of the dead are back by step 1,200. Of 20 layers 12
 #   are still collapsed, and the error is behind that of the fair start.
-# - **Balance gains more than the head start cost.** From a fair start, too, the Switch loss and the bias lower the error. After
-#   1,200 steps the *uneven* start with the loss is ahead of the *fair* one without.
+# - **Balance gains more than the head start cost.** From a fair start, too, the Switch loss and the bias lower the
+#   error. After 1,200 steps the *uneven* start with the loss is ahead of the *fair* one without.
 # - **Too much costs.** α = 1 is worse than 0.1, from both starts, at both lengths.
-# - **Importance alone**, from the uneven start, leaves experts dead in some seeds. A cut expert's weight is a constant 0. In
-#   form B its logit still hears something, through the softmax of the selected; in form A not even that.
-# - **What was chosen early need not last.** Importance + load: after 300 steps w = 0.01 leads the Switch loss, and 0.1 lags
-#   behind. After 1,200 steps 0.1 leads, and 0.01 no longer does.
+# - **Importance alone**, from the uneven start, leaves experts dead in some seeds. A cut expert's weight is a constant
+#   0. In form B its logit still hears something, through the softmax of the selected; in form A not even that.
+# - **What was chosen early need not last.** Importance + load: after 300 steps w = 0.01 leads the Switch loss, and 0.1
+#   lags behind. After 1,200 steps 0.1 leads, and 0.01 no longer does.
 # - **top-2** collapses in no seed, in neither gate form: so that is k = 2, not form A. It pays with twice the expert work.
 #
 # Another task could change it: our clusters are equally large, and an even load suits them.
 #
-# > **Myth: "noise in the router spreads the load."** Right is: four times the paper's size spreads it far less than a loss
-# > does, and raises the error. Shazeer's noise makes the load differentiable, *so that a loss* can balance it.
+# > **Myth: "noise does what a balance loss does."** Right is: four times the paper's size undoes most collapses of the
+# > uneven start, but MaxVio stays far above the loss's, and the error rises.
 #
 # > **Myth: "the more balance, the better."** Right is: after 300 steps α = 1 is more even than 0.1, and worse. After 1,200
 # > both are as even as dice, and α = 1 is still worse: it goes on pushing, and keeps the router unsure (entropy).
@@ -446,28 +451,32 @@ for start in (from_fair, from_uneven):
 # ## The claim, in a language model
 #
 # "Without a balance loss, training collapses." For it speak Shazeer's table, and the authors of OLMoE (2024,
-# arXiv:2409.02060), who report the loss as needed. Against it speaks a toy. So `language_balancing`
+# arXiv:2409.02060), who report the loss as needed. Against it speaks our toy from a fair start. So `language_balancing`
 # asked the language model of lesson 11: four layers of eight experts, k = 2, form A, text and code. Four ways: without
 # balancing, with the Switch loss (α = 0.01), with a bias, with both; three seeds, 500 and 1,500 steps. Weights and batches
 # are the same for all four.
 #
-# **Predict.** Without balancing, after 1,500 steps: how many of the four layers have collapsed (CV of 1 or more), on average?
-# And how much higher is the loss on held-out text than with the Switch loss, in nats a token? (The loss is near 3.)
+# **Predict.** Without balancing, after 1,500 steps: how many of the four layers have collapsed (CV of 1 or more), on
+# average? And is the loss on held-out text, compared with the Switch loss, `higher` in all three seeds, `lower` in all,
+# or `neither`?
 
 # %% name="predict-language" tags=["predict"]
 my_collapsed_layers = ...  # a number from 0 to 4
-my_price = ...  # nats a token; below 0: lower
+my_price = ...  # "higher", "lower" or "neither"
 
 # %% name="see-language"
 language = partial(language_balancing.of, language_balancing.load_results())
-collapsed = (coefficient_of_variation(language("none", 1500, "load")) >= 1).sum(axis=1)  # (S,)
+cv = coefficient_of_variation(language("none", 1500, "load"))  # (S, layers)
+collapsed = (cv >= 1).sum(axis=1)  # (S,)
 price = {
     arm: language("none", 1500, "loss") - language(arm, 1500, "loss") for arm in ("switch", "bias", "both")
 }  # (S,)
-compare(my_collapsed_layers, collapsed.mean(), within=1)
-compare(my_price, price["switch"].mean(), within=0.02)
+compare(my_collapsed_layers, collapsed.mean(), within=0.5)
+higher = (price["switch"] > 0).sum()
+compare(my_price, {0: "lower", 3: "higher"}.get(int(higher), "neither"))
 print(language_balancing.table(language_balancing.load_results()))
-print("1,500 steps, by seed: collapsed layers without balancing", collapsed)
+print("1,500 steps, without balancing: collapsed layers by seed", collapsed, "; CV, a row a seed, a column a layer:")
+print(cv.round(2))
 for arm, by_seed in price.items():
     print(f"  loss without balancing − loss with {language_balancing.ARMS[arm].label:<14}", by_seed.round(3))
 assert 0 < collapsed.mean() < 2
@@ -476,7 +485,9 @@ assert np.abs(price["switch"]).max() < 0.01
 assert (price["bias"] > 0.01).sum() == 2
 assert np.abs(price["bias"]).max() < 0.05
 late = slice(2, 4)  # layers
-assert language("none", 1500, "load").std(axis=-1)[:, late].min() > 0.8 / 8
+assert 0.8 < cv[:, late].min() < 1 < cv[:, late].max() < 1.2
+assert cv[:, :2].max() < 0.85
+assert (collapsed > 0).sum() == 2
 assert language("none", 1500, "dropped")[:, late].min() > 0.25
 assert 1 < language("none", 1500, "max_violation")[:, late].min() < language("none", 1500, "max_violation").max() < 3
 evenness = {arm: language(arm, 1500, "max_violation").mean() for arm in language_balancing.ARMS}
@@ -484,32 +495,33 @@ assert max(evenness["bias"], evenness["both"]) < evenness["switch"] < evenness["
 assert round(np.log(39.8 / 35.6), 2) == 0.11
 
 # %% [markdown]
-# (With k = 2 of 8 experts MaxVio is at most 3. "Dropped" is what a capacity of 1.25 times the mean would drop; in training
-# nothing was.)
+# (With k = 2 of 8 experts MaxVio is at most 3. "Dropped" are the assignments that would find no place if each expert took
+# at most 1.25 times the mean, its *capacity*, lesson 10; in training none was.)
 #
-# > **Myth: "without a balance loss, training collapses."** Here the *load* of the late layers comes to our border of collapse,
-# > and passes it in some seeds; after 1,500 steps no expert is dead. The *training* does not collapse: with the Switch loss
-# > the loss on text is the same, to 0.01. With the bias, more even still, it is lower in two of three seeds: too few to tell.
+# > **Myth: "without a balance loss, training collapses."** Here the *load* of the late layers comes to our border of
+# > collapse, and passes it in two of three seeds; after 1,500 steps no expert is dead. The *training* does not
+# > collapse: with the Switch loss the loss on text is the same, to 0.01. With the bias, more even still, it is lower in
+# > two of three seeds: too few to tell.
 #
-# Shazeer's 39.8 against 35.6 is ln(39.8 / 35.6) = 0.11 nats. That ours is so much less does not refute them: 8 experts, not
-# 256; k = 2, which did not collapse in the toy either; minutes of training. Whatever the loss: a capacity would drop a
-# quarter or more of a late layer's assignments, and the busiest device would work two to four times as long.
+# Shazeer's 39.8 against 35.6 is ln(39.8 / 35.6) = 0.11 nats. That ours is so much less does not refute them: 8 experts,
+# not 256; k = 2, which did not collapse in the toy either; minutes of training. Whatever the loss: a capacity would
+# drop a quarter or more of a late layer's assignments, and the busiest device would work two to four times as long.
 #
 # ## Recap
 #
-# 1. Who is asked learns, and is asked more: in form B with k = 1 the router raises whoever helps, and only the asked expert
-#    improves.
+# 1. Who is asked learns, and is asked more: in form B with k = 1 the router raises whoever helps, and only the asked
+#    expert improves.
 # 2. Load, CV, MaxVio and the dead count measure balance; dice have a MaxVio above 0 as well. Collapse, here: CV of 1 or
 #    more.
 # 3. Switch: $N \sum f_i P_i$. Only P has a gradient, f decides its sign. The value is 1 for a zero router that sends all
 #    tokens to E1, and can be far below 1: never read it as balance.
 # 4. Importance balances weights, load balances counts. Noise gives the count a slope.
-# 5. The Switch loss (α = 0.1) and a bias lowered the task error, from a fair start too; α = 1 cost again; noise alone did
-#    not balance. Without balancing the head start wore off slowly. An early order of methods did not last.
+# 5. The Switch loss (α = 0.1) and a bias lowered the task error, from a fair start too; α = 1 cost again; noise alone was
+#    no substitute. Without balancing the head start wore off slowly. An early order of methods did not last.
 # 6. In a small language model without balancing the late layers' load came close to collapse, and the loss on text hardly
 #    felt it.
 #
-# Of the six sentences, (2) and (5) hold as they stand, (5) on our task.
+# Of the six sentences, (2) and (5) hold as they stand.
 #
 # **What this lesson cannot tell you:** which coefficient your model needs, and what balance costs where the world is
 # *not* balanced.
@@ -541,7 +553,7 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 #
 # <details><summary>Answer</summary>
 #
-# (b). With noise, being selected has a probability that changes smoothly. (a) is the vocabulary of later papers. (c) Noise may act that way, but it is not the purpose that they state.
+# (b). With noise, being selected has a probability that changes smoothly. (a) is the vocabulary of later papers. (c) is not what they state.
 #
 # </details>
 #
@@ -551,6 +563,16 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 # - The code you used: [](module:losses), [](module:metrics)
 #   and [](module:balancing_study), [](module:language_balancing).
 # - Lesson 10: [capacity, drops, and balancing without a loss](lesson:10).
+
+# %% [markdown] name="deeper-study" tags=["deeper"]
+# ## Deeper: the whole table
+#
+# Mean ± standard deviation over the 20 seeds.
+
+# %% name="deeper-study-cell" tags=["deeper"]
+for steps in (300, 1200):
+    for start in ("uneven", "fair"):
+        print(balancing_study.table(study, steps, start), end="\n\n")
 
 # %% [markdown] name="deeper-right-gradient" tags=["deeper"]
 # ## Deeper: far below 1, and the gradient is right all the same

@@ -463,15 +463,15 @@ for steps, (held, schedule) in fair.items():
 
 # %% [markdown]
 # > **Myth: "a router needs its temperature annealed."** Right is: *here*, on eight seeds that chose nothing, the
-# > schedule is level with the constant after 400 steps and behind it after 1,200. What looked like a gain was a rate
-# > too low for τ = 1: a constant 1/4 is a $W_g$ four times as large that Adam moves four times as fast (lesson 03). At
-# > their own best rates τ = 1, τ = 1/4 and cooling between them cannot be told apart (the intervals of their
-# > differences hold 0): do not carry an order over. What would change this: a schedule ahead of *every* constant, each
-# > at its own rate, on fresh seeds, at both lengths. Nor is a schedule "exploration": for a given $W_g$, τ never
-# > changes who is selected (lesson 03).
+# > schedule is level with the constant after 400 steps, and behind it after 1,200 (a warming one). What looked like a
+# > gain was a rate too low for τ = 1: a constant 1/4 is a $W_g$ four times as large that Adam moves four times as fast
+# > (lesson 03). At their own best rates τ = 1, τ = 1/4 and cooling between them cannot be told apart (the intervals of
+# > their differences hold 0): do not carry an order over. What would change this: a schedule ahead of *every* constant,
+# > each at its own rate, on fresh seeds, at both lengths. Nor is it "exploration": for a given $W_g$, τ never changes
+# > who is selected.
 #
-# The last column: the smaller a constant τ, the less the second expert does. At 1/16 the first alone does as
-# well as both: "redundant" is a question of τ.
+# The last column: the smaller a constant τ, the less the second expert does. At 1/16 the first alone does as well as
+# both: "redundant" is a question of τ.
 #
 # ## Recap
 #

@@ -43,8 +43,8 @@ from moe_lessons.widgets.live import Live, choice, slider
 # target asks for. Only the logits differ: E1 has 0.1, the others 0. One expert is active, k = 1, and its weight is
 # its probability (form B, as in Switch). So E1 is asked, because of that 0.1.
 #
-# **Predict.** We take 30 steps of gradient descent on the logits and on the experts.
-# Does the probability of E1 `stay` near .27, `grow`, or `shrink`?
+# **Predict.** We take 30 steps of gradient descent on the logits and on the experts. Does the probability of E1 `stay`
+# near .27, `grow`, or `shrink`?
 
 # %% name="predict-copies" tags=["predict"]
 my_probability_of_E1 = ...  # "stay", "grow" or "shrink"
@@ -266,8 +266,7 @@ assert np.isclose(load_balancing_loss(zero, 2), 1)
 # Exactly 1, in the worst collapse there is: P is uniform, and then f does not matter. At an even load it is 1 too: so 1
 # does not mean "balanced".
 #
-# > **Myth: "the balance loss is smallest at balance."** 75 tokens of two experts are at (.51, .49),
-# > 25 are at (0, 1):
+# > **Myth: "the balance loss is smallest at balance."** 75 tokens of two experts are at (.51, .49), 25 are at (0, 1):
 
 # %%
 split = torch.tensor([[0.51, 0.49]] * 75 + [[1e-30, 1.0]] * 25).log()  # (T, N)
@@ -365,8 +364,7 @@ Live(
 # each expert, added in the selection only, moved by u a step by the `sign` of what is missing; no loss).
 #
 # **Predict.** From a *fair* start, does the Switch loss, α = 0.1, `lower` the task error after 1,200 steps, `raise` it, or
-# `neither`? And without balancing, from the uneven start: how many of eight experts are
-# dead after 1,200 steps?
+# `neither`? And without balancing, from the uneven start: how many of eight experts are dead after 1,200 steps?
 
 # %% name="predict-study" tags=["predict"]
 my_effect = ...  # "lower", "raise" or "neither"
@@ -504,7 +502,7 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 # > two of three seeds: too few to tell.
 #
 # Shazeer's 39.8 against 35.6 is ln(39.8 / 35.6) = 0.11 nats. That ours is so much less does not refute them: 8 experts,
-# not 256; k = 2, which did not collapse in the toy either; minutes of training. Whatever the loss: a capacity would
+# not 256; k = 2, which did not collapse in the toy; minutes of training. Whatever the loss: a capacity would
 # drop a quarter or more of a late layer's assignments, and the busiest device would work two to four times as long.
 #
 # ## Recap

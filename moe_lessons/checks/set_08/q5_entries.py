@@ -82,8 +82,13 @@ def that_helped(x: np.ndarray, W_g: np.ndarray) -> int:
 
 
 def impossible_as(number: Callable[[np.ndarray], int], count: Count = of_one) -> Count:
-    """Return a count, with another number where nothing unseats the expert."""
-    return lambda x, W_g: number(x) if of_one(x, W_g) == IMPOSSIBLE else count(x, W_g)
+    """Return a count, with another number where it finds that nothing unseats the expert."""
+    return lambda x, W_g: number(x) if count(x, W_g) == IMPOSSIBLE else count(x, W_g)
+
+
+def one_stays(count: Count) -> Count:
+    """Return a count that gives up before all entries are gone."""
+    return lambda x, W_g: IMPOSSIBLE if count(x, W_g) == len(x) else count(x, W_g)
 
 
 def moved(step: int) -> Count:
@@ -136,7 +141,7 @@ def tokens(rng: np.random.Generator, T: int, d: int, N: int) -> tuple[np.ndarray
 def _fit(x: np.ndarray, W_g: np.ndarray) -> bool:
     """Whether all leads are clear, one expert cannot be unseated, and no two counts are alike."""
     right, h = each(of_one)(x, W_g), np.sort(x @ W_g, axis=1)  # (T,), (T, N)
-    if (right == IMPOSSIBLE).sum() != 1 or (h[:, -1] - h[:, -2] < 0.01).any() or any(hangs_on_a_tie(t, W_g) for t in x):
+    if (right == IMPOSSIBLE).sum() != 1 or (np.diff(h) == 0).any() or any(hangs_on_a_tie(t, W_g) for t in x):
         return False
     counts = {tuple(each(count)(x, W_g)) for count in MISTAKEN.values()} | {tuple(right)}
     return len(counts) == 1 + len(MISTAKEN)
@@ -181,7 +186,7 @@ ENTRIES = FunctionQuestion(
         "smallest first: You took the smallest terms away first. The largest ones end the lead soonest.",
         each(MISTAKEN["smallest"]),
         "rivals stand still: You compared what is left of the winner's logit with the rival's whole logit. Setting x_a to 0 changes all logits.",
-        each(MISTAKEN["still"]),
+        (each(MISTAKEN["still"]), each(one_stays(MISTAKEN["still"]))),
         "below zero: You counted until the winner's own logit is below 0. It loses when another logit is larger, whatever the signs.",
         each(MISTAKEN["below zero"]),
         "all that helped: This is how many entries speak for the winner. Most of them need not go.",

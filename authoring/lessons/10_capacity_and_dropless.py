@@ -350,8 +350,8 @@ for measure, name in (("max_violation", "MaxVio"), ("dead", "dead experts"), ("e
     print(bias_study.table(study, measure, rows), end="\n\n")
 found = {(measure, steps, name): bias_study.values(study, measure, "uneven", steps, name)
          for measure in bias_study.MEASURES for steps in (300, 1200) for name in bias_study.FIXED}  # fmt: skip
-for steps, at_least in ((300, 11), (1200, 9)):
-    assert (found["max_violation", steps, "capacity"] < found["max_violation", steps, "none"]).sum() == at_least
+for steps, wins in ((300, 11), (1200, 9)):
+    assert (found["max_violation", steps, "capacity"] < found["max_violation", steps, "none"]).sum() == wins
     assert found["max_violation", steps, "capacity"].mean() > 1.5
     assert (found["error", steps, "capacity"] > 2 * found["error", steps, "none"]).all()
     assert 5 <= (found["error", steps, "capacity_in_training"] < found["error", steps, "none"]).sum() <= 7

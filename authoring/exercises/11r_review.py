@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Exercises 11r · Review of lessons 08 to 11
 #
-# **Which idea does it take, now that you can train a router and look into one?** {{questions}}. No question says. Letters:
-# the table in [](lesson:00).
+# **Which idea does it take, now that you can train a router and look into one?** No question names the lesson.
+# {{questions}}. Letters: the table in [](lesson:00).
 #
-# The questions are short, and no cell to copy answers them. Write your answer where you see `...` or
+# The questions are short. Write your answer where you see `...` or
 # `raise NotImplementedError`, run that cell, then the `check` cell below it. You can check as often as you like. Stuck?
 # Open a hint. Paper and a pocket calculator are enough for most.
 
@@ -69,7 +69,7 @@ print("experts {experts}, CV of the loads {cv}: neighbours agree in {share:.0%} 
 my_agreement = {"by chance": ..., "times": ..., "cv for all of it": ...}
 
 # %% name="solution-11r-2" tags=["solution"]
-by_chance = (1 + 0.8**2) / 16  # N times the mean of load²: (1/N)² and the variance, (0.8/N)²
+by_chance = (1 + 0.6**2) / 16  # N times the mean of load²: (1/N)² and the variance, (0.6/N)²
 my_agreement = {
     "by chance": by_chance,
     "times": 0.2 / by_chance,  # beside 1/N it would be 3.2

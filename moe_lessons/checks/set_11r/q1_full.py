@@ -12,7 +12,7 @@ LEAST_DROPPED = (FULLEST - MEAN) / ASSIGNMENTS  # at factor 1, where only the fu
 
 
 FULL = ValuesQuestion(
-    **about("11r.1", "One number, and the room it takes", "predict a number", "medium", points=1, minutes=3),
+    **about("11r.1", "One number, and the room it takes", "predict a number", "medium", points=1, minutes=5),
     hints=(
         "How many assignments are there in all, and how many has an expert on average? Both other numbers are counted from that mean.",
         "The mean is k·T/N, and MaxVio says by what part of it the fullest expert is above. A capacity factor is also a multiple of that mean. At factor 1 the fullest loses what it has above the mean, and perhaps nobody else loses anything.",

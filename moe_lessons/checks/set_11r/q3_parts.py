@@ -42,7 +42,7 @@ def with_all(formula: Callable[[np.ndarray, np.ndarray, np.ndarray], object]) ->
 
 
 PARTS = FunctionQuestion(
-    **about("11r.3", "One loss from four machines", "write it", "medium", points=1, minutes=4),
+    **about("11r.3", "One loss from four machines", "write it", "medium", points=1, minutes=6),
     hints=(
         "The balance loss of the whole batch needs f and P of the whole batch. How do you get each of them from the parts? The parts are not equally large.",
         "Counts just add up: `counts.sum(axis=0) / counts.sum()` is f. A mean over all tokens is `tokens @ P / tokens.sum()`. Multiply these two, add up, times N.",

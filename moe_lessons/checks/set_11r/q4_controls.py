@@ -46,7 +46,7 @@ HINT = {
 
 
 CONTROLS = EntriesQuestion(
-    **about("11r.4", "The control that is missing", "choose what holds", "medium", points=1, minutes=4),
+    **about("11r.4", "The control that is missing", "choose what holds", "medium", points=1, minutes=6),
     hints=(
         "Ask of each sentence: what else could have made this number, without the conclusion being true? The control is the run or the count that has everything but that.",
         "One has an uneven start, one a tuned rival, one counts damage where tokens come most, one forgets that classes use different tokens, one has about 10 assignments an expert, and one was looked at once, early. Each control is used once.",

@@ -45,16 +45,23 @@ def against(expert: str, came: dict[str, str]) -> Fault:
     """Refute the first wrong entry of one expert."""
     part = next(part for part in PUSHED if came[part] != expected()[expert][part])
     load, least = two_tokens().f[int(expert[1:]) - 1], compared_with()[PUSHED.index(part)]
-    why = (
-        f"The bias compares the load, {load:.2f}, with the mean load of all experts, {least:.2f}. It knows of no token."
-    )
+    side = "above" if load > least else "below"
+    why = f"The load, {load:.2f}, is {side} the mean load of all experts, {least:.2f}. A bias goes down where a load is above the mean, up where it is below. It knows of no token."
     if part != "bias":
-        why = f"Its load is {load:.2f}. The gradient compares that with the mean of f under *this token's* p, Σ f p = {least:.3f}, not with 1/N = 0.25."
+        why = f"Its load, {load:.2f}, is {side} the mean of f under *this token's* p, Σ f p = {least:.3f}."
+        like_the_bias = came[part] == expected()[expert]["bias"]
+        why += (
+            " The gradient compares with that, not with 1/N = 0.25."
+            if like_the_bias
+            else " There the gradient p (f − Σ f p) is {}, and a step goes *against* the gradient.".format(
+                "positive" if side == "above" else "negative"
+            )
+        )
     return Fault(f"{expert}: {part} {came[part]}", f"{expert!r}, {part}: not {came[part]!r}. {why}")
 
 
 PUSHES = EntriesQuestion(
-    **about("11r.5", "Two ways to push", "choose what holds", "medium", points=1, minutes=3),
+    **about("11r.5", "Two ways to push", "choose what holds", "medium", points=1, minutes=4),
     hints=(
         "What does each of them compare a load with? The bias looks at all tokens alike. The loss goes through the softmax of one token, in which what one logit gains the others lose.",
         "The bias: mean load against load. The loss: ∂L/∂h_j is p_j (f_j − Σ f_i p_i) times a positive number, and a step goes against it. Compute Σ f_i p_i for each token: logits of experts with less load than that go up.",

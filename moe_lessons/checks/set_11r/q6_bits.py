@@ -20,7 +20,7 @@ MOST = bits(COLLAPSED)
 
 
 BITS = ValuesQuestion(
-    **about("11r.6", "The most that a choice can tell", "predict a number", "medium", points=1, minutes=3),
+    **about("11r.6", "The most that a choice can tell", "predict a number", "medium", points=1, minutes=5),
     hints=(
         "Information about a class cannot be more than there is to know of the class, nor more than there is to know of the choice. Which of the two is smaller?",
         "Both are entropies in bits: of the domains, and of the loads. For even ones that is log₂ of how many; for uneven ones −Σ p log₂ p. Take the smaller one of the two. And what is left to tell about the domain when the token is known and the token alone decides?",

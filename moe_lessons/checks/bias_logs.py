@@ -15,7 +15,13 @@ from moe_lessons.metrics import max_violation
 STEPS, LAYERS, EXPERTS, K = 300, 2, 16, 2
 LATE = 100  # steps at the end, over which an outcome is averaged
 SKEW = 0.5  # standard deviation of the experts' leanings
-LOGGED = (0, 50, 100, 200, 280)  # first steps of the stretches of 20 that a log shows
+LOGGED = (
+    (0, 20),
+    (50, 70),
+    (100, 120),
+    (150, 170),
+    (STEPS - LATE, STEPS),
+)  # stretches that a log shows; the last is LATE
 
 
 @dataclass(frozen=True)
@@ -96,11 +102,11 @@ def written_log(name: str, setting: Setting) -> str:
         f"MaxVio of dice {dice_violation(setting.T):.2f}",
         "    steps     MaxVio layer 1   layer 2   both pooled   dropped",
     ]
-    for start in LOGGED:
-        part = loads[start : start + 20]  # (20, layers, N)
+    for start, end in LOGGED:
+        part = loads[start:end]  # (steps, layers, N)
         one, two = np.array(max_violation(part)).mean(axis=0)
         pooled, lost = np.mean(max_violation(part.sum(axis=1))), dropped(part, setting).mean()
-        lines.append(f"    {start:>3} - {start + 19:<3}{one:>14.2f}{two:>10.2f}{pooled:>14.2f}{lost:>10.1%}")
+        lines.append(f"    {start:>3} - {end - 1:<3}{one:>14.2f}{two:>10.2f}{pooled:>14.2f}{lost:>10.1%}")
     last = loads[-6:, 0, 0] / loads[-6:, 0].mean(axis=-1)  # (6,)
     lines.append(f"    load / mean of E1 in layer 1, last six steps: {'  '.join(f'{load:.2f}' for load in last)}")
     return "\n".join(lines)

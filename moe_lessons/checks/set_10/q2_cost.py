@@ -119,7 +119,10 @@ COST = FunctionQuestion(
     parts={
         "empty": by_value(
             "set off: You took all rows less all assignments, so that what is dropped at a full expert pays for empty rows at another. Count at each expert: its rows less what it *keeps*.",
-            of_rows(lambda rows, kept, load, device: rows.sum() - load.sum()),
+            (
+                of_rows(lambda rows, kept, load, device: rows.sum() - load.sum()),
+                of_rows(lambda rows, kept, load, device: max(rows.sum() - load.sum(), 0)),
+            ),
             "a share: This is a share of the rows. Asked is how many rows are empty.",
             of_rows(lambda rows, kept, load, device: 1 - kept.sum() / rows.sum()),
             "full rows: These are the rows that hold a token. Asked are the empty ones.",
@@ -135,7 +138,10 @@ COST = FunctionQuestion(
         ),
         "dropped": by_value(
             "a common pool: You compared the sum of the loads with all N·C places. Each expert has C of its own, and a place at another expert helps nobody.",
-            lambda load, device, C, block: 0 if C is None else max(int(load.sum()) - len(load) * C, 0),
+            (
+                lambda load, device, C, block: 0 if C is None else max(int(load.sum()) - len(load) * C, 0),
+                of_rows(lambda rows, kept, load, device: load.sum() - rows.sum()),
+            ),
             "a share of what was asked: This is a share. Asked is how many assignments are dropped.",
             of_rows(lambda rows, kept, load, device: 1 - kept.sum() / load.sum()),
             "what is kept: This is what is kept. Asked is what is dropped.",

@@ -121,14 +121,16 @@ check("10.3", my_step)
 # {{about 10.4}}
 #
 # A model has two layers with N experts each, k = 1. Someone joins the logits of both layers to 2T rows and computes one
-# balance loss $N \sum_i f_i P_i$ from them. Find logits for which that pooled loss sees nothing, although neither layer
-# is balanced:
+# balance loss $N \sum_i f_i P_i$ from them. In the lesson eight collapsed layers hid behind loads that are even in sum. If one
+# of *two* layers has collapsed, the loads cannot be even in sum. Find logits for which the pooled loss sees nothing all the
+# same:
 #
-# - the pooled loss is at most 1.02;
-# - in each layer MaxVio is at least 1, that is, some expert has at least twice the mean load;
-# - in each layer the loss of that layer alone is at least 1.2: computed there, it would have seen it.
+# - in layer 1 every token goes to one and the same expert;
+# - layer 2 is uneven, too: MaxVio is at least 1, that is, some expert has at least twice the mean load;
+# - in each layer the loss of that layer alone is at least 1.2: computed there, it would have seen it;
+# - the pooled loss is at most 1.02.
 #
-# T (up to 1,000) and N (up to 64) are yours to choose. All logits are finite, and each token's largest logit is at
+# T (up to 1,000) and N (from 4 to 64) are yours to choose. All logits are finite, and each token's largest logit is at
 # least 0.001 above its second largest. Write an array of the shape (2, T, N), or two lists of rows.
 #
 # {{hints 10.4}}
@@ -137,8 +139,9 @@ check("10.3", my_step)
 my_layers = ...
 
 # %% name="solution-10-4" tags=["solution"]
-E1, E2, E3, E4 = 3 * np.eye(4)  # (N,) each: logits of a token that prefers that expert
-my_layers = np.array([[E1, E2], [E3, E4]])  # (2, T, N)
+p = np.array([0.45, 0.55 / 3, 0.55 / 3, 0.55 / 3])  # (N,): E1 wins every token of layer 1, with less than half
+E1, E2, E3, E4 = 20 * np.eye(4)  # (N,) each: in layer 2 a token is sure of its expert, and E1 gets next to nothing
+my_layers = np.array([4 * [np.log(p)], [E2, E2, E3, E4]])  # (2, T, N)
 
 
 def one_loss(logits):
@@ -159,7 +162,7 @@ check("10.4", my_layers)
 # {{about 10.5}}
 #
 # Six runs of a model with two MoE layers, k = 2, balanced by a bias. u is the step of the bias, c the capacity factor.
-# Two things are asked for, on average over the last 100 steps:
+# Two things are asked for, on average over the last 100 steps (the last stretch of each log):
 #
 # - in each layer, MaxVio is at most 1.5 times that of dice, which stands in the first line of each log;
 # - at most 2 % of the assignments are dropped.

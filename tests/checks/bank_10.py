@@ -283,7 +283,17 @@ def leaning(*experts, N=4, high=3.0, low=0.0):
 
 
 OPPOSITE = np.stack([leaning(0, 1), leaning(2, 3)])  # (2, T, N)
-BLIND = np.array([[[0.02, -10, 0, 0], [-10, 0.02, 0, 0]], [[0, 0, 0.02, -10], [0, 0, -10, 0.02]]])
+
+
+def collapsed(p=0.45, T=4, N=4):
+    """A layer in which E1 wins every token, with this probability."""
+    return np.tile(np.log([p] + [(1 - p) / (N - 1)] * (N - 1)), (T, 1))
+
+
+BLIND = np.log(
+    [[0.27, 0.28, 0.225, 0.225], [0.27, 0.28, 0.225, 0.225], [0.27, 0.18, 0.28, 0.27], [0.27, 0.18, 0.27, 0.28]]
+)
+HIDDEN = np.stack([collapsed(), leaning(1, 1, 2, 3, high=20.0)])  # (2, T, N)
 
 
 # --- 10.5 ---------------------------------------------------------------------------------------------------------
@@ -321,6 +331,10 @@ WRONG = {
     },
     "10.2": {
         "set off": costs_with(empty=lambda rows, kept, load, *_: rows.sum() - load.sum()),
+        "set off (2)": costs_with(
+            empty=lambda rows, kept, load, *_: max(rows.sum() - load.sum(), 0),
+            dropped=lambda rows, kept, load, *_: max(load.sum() - rows.sum(), 0),
+        ),
         "a share": costs_with(empty=lambda rows, kept, *_: (rows - kept).sum() / rows.sum()),
         "full rows": costs_with(empty=lambda rows, kept, *_: kept.sum()),
         "no blocks": cost_in_blocks(lambda load, block: load),
@@ -332,6 +346,7 @@ WRONG = {
         "a common pool": costs_with(
             dropped=lambda rows, kept, load, device, C, block: 0 if C is None else max(load.sum() - C * len(load), 0)
         ),
+        "a common pool (2)": costs_with(dropped=lambda rows, kept, load, *_: load.sum() - rows.sum()),
         "a share of what was asked": costs_with(dropped=lambda rows, kept, load, *_: 1 - kept.sum() / load.sum()),
         "what is kept": costs_with(dropped=lambda rows, kept, *_: kept.sum()),
         "all of a full expert": costs_with(dropped=lambda rows, kept, load, *_: (load * (load > rows)).sum()),
@@ -390,12 +405,18 @@ WRONG = {
         "wrong shape": OPPOSITE[0],
         "not finite": np.where(OPPOSITE > 0, 3, -np.inf),
         "tie": np.zeros((2, 4, 4)),
-        "layers balanced": np.stack([leaning(0, 1, 2, 3), leaning(3, 2, 1, 0)]),
-        "one layer balanced": [leaning(0, 0, 1), leaning(0, 1, 2, 3)],
+        "few experts": np.stack([leaning(0, N=2), leaning(1, N=2)]),
+        "not collapsed": OPPOSITE,
+        "not collapsed (2)": HIDDEN[::-1],  # the layers exchanged
+        "layer 2 balanced": np.stack([collapsed(), leaning(0, 1, 2, 3, high=20.0)]),
         "same leaning": np.stack([leaning(0, 0), leaning(0, 0)]),
-        "not cancelled": np.stack([leaning(0, 0), leaning(2, 3)]),
-        "blind in each layer": BLIND,
-        "too faint": np.stack([leaning(0, 1, high=0.05), leaning(2, 3, high=0.05)]),
+        "same leaning (2)": np.stack([collapsed(), leaning(0, 0, 2, 3)]),
+        "layer 2 too much (2)": 10 * np.eye(8)[:2, None],  # two layers of the lesson
+        "winner too sure": np.stack([collapsed(0.7), HIDDEN[1]]),
+        "layer 2 too much": np.stack([collapsed(), leaning(1, 1, 1, 1, high=20.0)]),
+        "too faint (2)": np.stack([collapsed(0.3), leaning(1, 1, 2, 3, high=1.0)]),
+        "blind in each layer": np.stack([collapsed(0.26), BLIND]),
+        "too faint": np.stack([collapsed(0.26), HIDDEN[1]]),
     },
     "10.5": {
         "A: raise u": but(A="raise u"),
@@ -466,13 +487,12 @@ RIGHT = {
     "10.2": [cost, cost_in_numpy, cost_in_torch, cost_by_padding],
     "10.3": [step, step_by_loops, step_in_torch, step_with_shares],
     "10.4": [
-        OPPOSITE,
-        OPPOSITE.tolist(),
-        torch.tensor(OPPOSITE, dtype=torch.float32),
-        [leaning(0, 0, 1, 1), leaning(2, 3, 2, 3, high=3.0)],  # as many tokens, in another order
-        np.stack([leaning(*range(8), N=16), leaning(*range(8, 16), N=16)]),
-        np.stack([leaning(0, N=2), leaning(1, N=2)]),  # each layer collapsed
-        (leaning(0, 1, high=-1.0, low=-4.0), leaning(2, 3, 2, 3)[:2]),
+        HIDDEN,
+        HIDDEN.tolist(),
+        torch.tensor(HIDDEN, dtype=torch.float32),
+        [collapsed(0.4), leaning(3, 1, 2, 3, high=20.0)],
+        np.stack([collapsed(0.2, T=7, N=8), leaning(*range(1, 7), 1, N=8, high=30.0)]),
+        HIDDEN[..., ::-1],  # the last expert is the favourite
     ],
     "10.5": [
         MEASURES,

@@ -17,7 +17,7 @@ from moe_lessons.checks.set_09.q5_below_one import MOST_EXPERTS, MOST_TOKENS
 from moe_lessons.checks.set_10.q1_capacity import KEPT, kept_cases, kept_reference
 from moe_lessons.checks.set_10.q2_cost import by_device, cost_cases, costs, kept_of, rows_of
 from moe_lessons.checks.set_10.q3_bias import LEAST_GAP, step, update_cases
-from moe_lessons.checks.set_10.q4_pooled import LEAST_ALONE, POOLED
+from moe_lessons.checks.set_10.q4_pooled import LEAST_ALONE, MOST_POOLED, POOLED
 from moe_lessons.checks.set_10.q5_logs import LOGS, MEASURES, RUNS, is_met, right_measures, training_log
 from moe_lessons.grading import wire
 
@@ -142,9 +142,10 @@ def test_with_equal_shares_it_is_the_package_s_update():
 # --- 10.4 ---------------------------------------------------------------------------------------------------------
 
 
-def two_layers(high):
-    """Opposite leanings; `high` is how far the winner is above the others."""
-    return high * np.eye(4).reshape(2, 2, 4)
+def two_layers(p, N=4):
+    """Layer 1 has collapsed onto E1 with this probability, layer 2 leans to E2 and leaves E1 out."""
+    rest = (1 - p) / (N - 1)
+    return np.stack([np.log([[p] + [rest] * (N - 1)] * 4), 20 * np.eye(N)[[1, 1, 2, 3]]])
 
 
 def test_the_balance_loss_is_the_package_s():
@@ -153,16 +154,26 @@ def test_the_balance_loss_is_the_package_s():
 
 
 def test_the_borders_are_where_the_exercise_says():
-    """By layer the loss is 2·(p₁ + p₂) = 2 (1 + e^h) / (3 + e^h), which is 1.2 at e^h = 2."""
-    border = np.log(2)
-    assert balance(two_layers(border)[0], 1) == pytest.approx(LEAST_ALONE)
-    assert judged(POOLED, two_layers(1.01 * border)).correct
-    assert judged(POOLED, two_layers(0.99 * border)).mistake == "too faint"
-    close = two_layers(3.0)
-    close[0, 0, 1] = 3 - 0.99 * CLEAR_WINNER
+    """Layer 1 alone has the loss 4p. Pooled it is p + r + 3/8 with r = (1 − p)/3, what each other has."""
+    assert balance(two_layers(0.3)[0], 1) == pytest.approx(LEAST_ALONE)
+    assert judged(POOLED, two_layers(0.301)).correct
+    assert judged(POOLED, two_layers(0.299)).mistake == "too faint"
+    border = (MOST_POOLED - 0.375 - 1 / 3) / (2 / 3)
+    assert balance(np.concatenate(two_layers(border)), 1) == pytest.approx(MOST_POOLED)
+    assert judged(POOLED, two_layers(border - 0.001)).correct
+    assert judged(POOLED, two_layers(border + 0.001)).mistake == "winner too sure"
+    close = two_layers(0.45)
+    close[1, 0, 2] = 20 - 0.99 * CLEAR_WINNER
     assert judged(POOLED, close).mistake == "tie"
-    close[0, 0, 1] = 3 - 1.01 * CLEAR_WINNER
+    close[1, 0, 2] = 20 - 1.01 * CLEAR_WINNER
     assert judged(POOLED, close).mistake != "tie"
+
+
+@pytest.mark.parametrize("p", [0.35, 0.45])
+def test_the_pooled_loss_of_a_collapsed_layer_is_the_package_s(p):
+    layers = torch.tensor(two_layers(p))
+    assert losses.load_balancing_loss(layers, 1).item() == pytest.approx(balance(np.concatenate(two_layers(p)), 1))
+    assert losses.load_balancing_loss(layers, 1) <= MOST_POOLED < losses.load_balancing_loss(layers[0], 1)
 
 
 # --- 10.5 ---------------------------------------------------------------------------------------------------------
@@ -241,8 +252,9 @@ def test_the_questions_are_read_without_torch():
 
 def test_the_largest_layers_that_are_accepted_fit_into_the_grader_s_reply():
     T, N = MOST_TOKENS, MOST_EXPERTS
-    wins = np.arange(T) % (N // 2)  # (T,)
-    layers = 16 / 3 * np.stack([np.eye(N)[wins], np.eye(N)[wins + N // 2]])  # (2, T, N)
+    first = np.log([0.02] + [0.98 / (N - 1)] * (N - 1))  # (N,)
+    wins = np.where(np.arange(T) % 16 == 0, 1, 2 + np.arange(T) % (N - 8))  # (T,)
+    layers = np.stack([np.tile(first, (T, 1)), 64 / 3 * np.eye(N)[wins]])  # (2, T, N)
     assert check("10.4", layers.tolist()).status == Status.CORRECT
     assert len(wire.dumps(POOLED.probe(layers.tolist(), {}))) < 0.9 * wire.MOST_BYTES
     for large in (np.repeat(layers, 2, axis=1), np.repeat(layers, 2, axis=2)):

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.checks.question import VariableQuestion, about
-from moe_lessons.checks.set_09.q4_devices import balance
+from moe_lessons.checks.set_09.q4_devices import balance, chosen_share, mean_probability
 from moe_lessons.checks.set_09.q5_below_one import BATCH, LEAST_GAP, LEAST_VIOLATION, batch_found, is_even
 from moe_lessons.checks.values import describe, stacked
 from moe_lessons.checks.verdicts import Facts, Fault, by_test
 
-MOST_POOLED, LEAST_ALONE = 1.02, 1.2
+MOST_POOLED, LEAST_ALONE, LEAST_EXPERTS = 1.02, 1.2, 4
 
 
 class TwoLayers:
@@ -31,40 +31,62 @@ class TwoLayers:
 
 
 def layers_found(layers: list[np.ndarray]) -> dict[str, Any]:
-    """Return what is found of each layer (T, N), and of both pooled; and the first layer that has a fault, by fault."""
+    """Return what is found of each layer (T, N) and of both pooled; and the first layer that has a fault, by fault.
+
+    name: of the expert that layer 1 prefers; shared: its load in layer 2; held: its pooled probability.
+    """
     found = [Facts(**batch_found(h), number=number) for number, h in enumerate(layers, 1)]
-    faults = {"tied": lambda layer: layer.tied, "even": is_even, "blind": lambda layer: layer.loss < LEAST_ALONE}
+    faults = {
+        "tied": lambda layer: layer.tied,
+        "blind": lambda layer: layer.loss < 1,
+        "faint": lambda layer: layer.loss < LEAST_ALONE,
+    }
     first = {fault: next(filter(shows, found), None) for fault, shows in faults.items()}
-    common = float(np.minimum(*(layer.load for layer in found)).sum())
-    return {"layers": found, "pooled": balance(np.concatenate(layers), 1), "common": common, **first}
+    both, top = np.concatenate(layers), int(found[0].load.argmax())
+    favourite = {"name": f"E{top + 1}", "shared": float(found[1].load[top]), "held": float(mean_probability(both)[top])}
+    pooled = {"N": both.shape[1], "pooled": balance(both, 1), "modest": with_modest_winner(*layers)}
+    return {"layers": found, **pooled, **favourite, **first}
+
+
+def with_modest_winner(one: np.ndarray, two: np.ndarray) -> float:
+    """Return the pooled loss if the favourite of layer 1 had no more probability there than its loss must show."""
+    N, both = one.shape[1], np.concatenate([one, two])
+    p = np.full(N, (1 - LEAST_ALONE / N) / (N - 1))  # (N,)
+    p[chosen_share(one, 1).argmax()] = LEAST_ALONE / N
+    P = (len(one) * p + len(two) * mean_probability(two)) / len(both)  # (N,)
+    return float(N * chosen_share(both, 1) @ P)
 
 
 POOLED = VariableQuestion(
-    **about("10.4", "What a pooled loss hides", "build a counterexample", "easy", points=1, minutes=7),
+    **about("10.4", "What a pooled loss hides", "build a counterexample", "medium", points=1, minutes=9),
     hints=(
-        "Pooled, f and P are means over the tokens of both layers. If layer 1 uses one half of the experts and layer 2 the other half, what are they? (The lesson's example is not quite enough: its MaxVio is below 1.)",
-        "Let each layer use only half of the experts, evenly and with clear winners. Which half should layer 2 use, so that the mean load of every expert is 1/N?",
+        "One expert has all of layer 1, so at least half of the pooled loads, whatever layer 2 does: the loads cannot be even. But the loss is N Σ fᵢPᵢ. If the pooled P were 1/N for every expert, what would it be, with any f?",
+        "Let E1 win every token of layer 1 with less than half of the probability, 0.45 for instance, and leave the rest to the others evenly. In layer 2 let E1 have next to nothing (a logit 20 below the winner's), and one of the others win half of the tokens. From probabilities to logits: `np.log(p)`.",
     ),
-    idea="E1 of layer 1 and E1 of layer 2 share nothing but their number. Averaged by number, opposite leanings cancel, and the pooled loss has nothing to mend. Compute the loss in each layer, then average.",
-    takeaway="An average over layers can be perfect while every layer is lopsided: measure where the experts live, then average.",
+    idea="Pooled, f and P are means over layers that have nothing in common but the numbers of their experts. What layer 2 keeps away from E1 makes up for what layer 1 heaps on it, and the product sees neither. Compute the loss in each layer, then average.",
+    takeaway="A pooled loss of 1 can hide a layer that uses a single expert: measure where the experts live, then average.",
     answer="my_layers",
     form=TwoLayers(),
     measured=layers_found,
     mistakes=by_test(
         f"tie: Layer {{tied.number}} has no clear winner for {{tied.tied}} of its {{tied.T}} tokens: the two largest logits are less than {LEAST_GAP} apart (the first is row {{tied.row}}). Who is selected would hang on a rule for ties.",
         lambda found: found.tied,
-        "layers balanced: No layer has an expert with twice its mean load. Each *layer* must be unbalanced; leanings of single tokens may cancel only between the layers.",
-        lambda found: all(map(is_even, found.layers)),
-        "one layer balanced: Layer {even.number} alone is too even. Both must be unbalanced, and cancel each other.",
-        lambda found: found.even,
-        "same leaning: Both layers lean towards the same experts ({common:.0%} of their loads are in common), so pooling hides nothing. Let layer 2 prefer those that layer 1 leaves out.",
-        lambda found: found.pooled > MOST_POOLED and found.common > 0.5,
-        "not cancelled: The leanings differ, but do not cancel. Over both layers together every expert should have about the same load, 1/N.",
+        f"few experts: Here are {{N}} experts. Take at least {LEAST_EXPERTS}: with two or three, pooled loads hide more by themselves.",
+        lambda found: found.N < LEAST_EXPERTS,
+        "not collapsed: Layer 1 uses several experts (loads {layers[0].load}). There every token must go to the same one.",
+        lambda found: found.layers[0].load.max() < 1,
+        "layer 2 balanced: No expert of layer 2 has twice its mean load. It must be uneven, too.",
+        lambda found: is_even(found.layers[1]),
+        "same leaning: Layer 2 sends {shared:.0%} of its tokens to {name} as well, to which layer 1 sends all. Let it prefer the others.",
+        lambda found: found.pooled > MOST_POOLED and found.shared > 0,
+        "winner too sure: {name} has half of the pooled loads, and {held:.2f} of the pooled probability. Make it less sure: it can win every token of layer 1 with less, as long as nobody there has more.",
+        lambda found: found.pooled > MOST_POOLED and found.modest <= MOST_POOLED,
+        "layer 2 too much: If the winner of layer 1 were as unsure as it may be, the pooled loss would still be {modest:.3f}. So look at layer 2: it should give {name} next to no probability, let one other expert have twice the mean load, and spread the rest.",
         lambda found: found.pooled > MOST_POOLED,
         "blind in each layer: Layer {blind.number}'s own loss is small too: experts that never win hold much of the probability (as in 9.5). Here the loss of each layer must see what the pooled one does not: give the winners clearly more probability.",
-        lambda found: min(layer.loss for layer in found.layers) < 1,
-        "too faint: The load of layer {blind.number} is uneven, but its probabilities are nearly equal, so that even its own loss hardly shows it. Make the winners' logits larger.",
         lambda found: found.blind,
+        "too faint: The load of layer {faint.number} is uneven, but its probabilities are nearly equal, so that even its own loss hardly shows it. Make the winners' logits larger.",
+        lambda found: found.faint,
     ),
-    report=f"Pooled loss {{pooled:.3f}} (at most {MOST_POOLED}). By layer: MaxVio {{layers[0].violation:.3f}} and {{layers[1].violation:.3f}} (at least {LEAST_VIOLATION:g}), loss {{layers[0].loss:.3f}} and {{layers[1].loss:.3f}} (at least {LEAST_ALONE}).\nLoads: layer 1 {{layers[0].load}}, layer 2 {{layers[1].load}}.",
+    report=f"Pooled loss {{pooled:.3f}} (at most {MOST_POOLED}). By layer: MaxVio {{layers[0].violation:.3f}} (all tokens to one expert) and {{layers[1].violation:.3f}} (at least {LEAST_VIOLATION:g}), loss {{layers[0].loss:.3f}} and {{layers[1].loss:.3f}} (at least {LEAST_ALONE}).\nLoads: layer 1 {{layers[0].load}}, layer 2 {{layers[1].load}}.",
 )

@@ -43,20 +43,16 @@ def expected() -> dict[str, dict[str, str]]:
 
 def against(expert: str, came: dict[str, str]) -> Fault:
     """Refute the first wrong entry of one expert."""
-    part = next(part for part in PUSHED if came[part] != expected()[expert][part])
+    right = expected()[expert]
+    part = next(part for part in PUSHED if came[part] != right[part])
     load, least = two_tokens().f[int(expert[1:]) - 1], compared_with()[PUSHED.index(part)]
-    side = "above" if load > least else "below"
-    why = f"The load, {load:.2f}, is {side} the mean load of all experts, {least:.2f}. A bias goes down where a load is above the mean, up where it is below. It knows of no token."
-    if part != "bias":
-        why = f"Its load, {load:.2f}, is {side} the mean of f under *this token's* p, Σ f p = {least:.3f}."
-        like_the_bias = came[part] == expected()[expert]["bias"]
-        why += (
-            " The gradient compares with that, not with 1/N = 0.25."
-            if like_the_bias
-            else " There the gradient p (f − Σ f p) is {}, and a step goes *against* the gradient.".format(
-                "positive" if side == "above" else "negative"
-            )
-        )
+    side, sign = ("above", "positive") if load > least else ("below", "negative")
+    if part == "bias":
+        why = f"The load, {load:.2f}, is {side} the mean load of all experts, {least:.2f}, and the bias brings it towards the mean. It knows of no token."
+    else:
+        why = f"Its load, {load:.2f}, is {side} the mean of f under *this token's* p, Σ f p = {least:.3f}. "
+        as_with_the_mean = came[part] == right["bias"]
+        why += "The gradient compares with that, not with 1/N = 0.25." if as_with_the_mean else f"So the gradient is {sign}, and a step goes *against* it."  # fmt: skip
     return Fault(f"{expert}: {part} {came[part]}", f"{expert!r}, {part}: not {came[part]!r}. {why}")
 
 

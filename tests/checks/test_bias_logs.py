@@ -85,3 +85,10 @@ def test_a_log_has_a_line_for_each_stretch():
     first = simulate(OWN)[:20]
     violation = (first.max(axis=-1) / first.mean(axis=-1) - 1).mean(axis=0)
     assert [float(x) for x in lines[2].split()[3:5]] == pytest.approx(violation, abs=0.006)
+
+
+def test_the_last_stretch_of_a_log_is_what_is_judged():
+    line, judged = bias_logs.written_log("Z", OWN).splitlines()[-2].split(), outcome(OWN)
+    assert line[:3] == [str(STEPS - LATE), "-", str(STEPS - 1)]
+    assert [float(x) for x in line[3:5]] == pytest.approx(judged.violation, abs=0.006)
+    assert float(line[-1].strip("%")) / 100 == pytest.approx(judged.dropped, abs=0.0006)

@@ -93,7 +93,8 @@ assert drop_rate(kept) == 0
 #
 # t4 had weight .9 and t1 only .4, but t1 came first. Two orders are in use. **Position:** first all first
 # choices, then all second choices; within each, earlier tokens first (GShard, Lepikhin et al. 2020, arXiv:2006.16668;
-# Switch). **Probability:** larger weights first (for k = 1 this is V-MoE's batch prioritised routing, Riquelme et al. 2021, arXiv:2106.05974).
+# Switch). **Probability:** larger weights first (for k = 1 this is V-MoE's batch prioritised routing, Riquelme et al. 2021,
+# arXiv:2106.05974).
 #
 # **Question for the picture:** which tokens lose their place when you change the priority? Then, still with k = 1,
 # raise `favour`, which is added to the logits of E1. Can any capacity factor make the empty places of E2 help those
@@ -338,9 +339,8 @@ assert (results["capacity", 1.0].max_violation[-1] < results["none", 0.0].max_vi
 assert 1 - expert_capacity(800, 8, 1, 1.25) / 800 > 0.84
 
 # %% [markdown]
-# Mean ± standard deviation over five seeds. Is it so on other seeds, later, and from a fair
-# start? The course ships twelve further seeds of each, up to 1,200 steps
-# (`python -m moe_lessons.experiments.bias_study`):
+# Mean ± standard deviation over five seeds. Is it so on other seeds, later, and from a fair start? The course ships twelve
+# further seeds of each, up to 1,200 steps (`python -m moe_lessons.experiments.bias_study`):
 
 # %%
 study = bias_study.load_results()

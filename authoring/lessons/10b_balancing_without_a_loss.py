@@ -76,7 +76,7 @@ assert set(winners) == {1}
 # First without any learning: 16 experts, k = 2, sigmoid scores that favour some experts, 512 fresh tokens at every
 # step. The null is dice. MaxVio is the largest load above the mean, as a share of the mean.
 #
-# **Predict.** Before the first update MaxVio is about 1.8; dice have about 0.2. Now u = 0.1, a hundred times the usual value.
+# **Predict.** Before the first update MaxVio is about 1.8; dice have about 0.2. Now u = 0.1, a hundred times the paper's 0.001.
 # What is MaxVio in the last 100 of 300 steps, on average?
 
 # %% name="predict-large" tags=["predict"]
@@ -118,9 +118,9 @@ assert round(dice, 1) == 0.2
 assert 0.4 < late[0.1].mean() / 1.8 < 0.6
 
 # %% [markdown]
-# Too small: after 300 steps it is still on its way. Too large: half of the unevenness is left, since every step overshoots, and the load swings to and fro
-# (last line). The two values between them come down to about what dice do. The right $u$ depends on the scores, on the
-# skew, and on how long you train; 0.001 is the value of the paper, for sigmoid scores.
+# Too small: after 300 steps it is still on its way. Too large: half of the unevenness is left, since every step overshoots,
+# and the load swings to and fro (last line). The two values between them come down to about what dice do. The right $u$
+# depends on the scores, on the skew, and on how long you train; 0.001 is the value of the paper, for sigmoid scores.
 #
 # ## A step that knows how far
 #
@@ -168,14 +168,15 @@ for name, curve in curves.items():
         f"{name:<16} updates until 1.5 × dice, by seed: {first[name]!s:<20} last 100: {curve[:, -100:].mean(1).round(2)}"
     )
 assert (min(first["quantile"]), max(first["quantile"])) == (1, 3)
+assert torch.tensor([-0.2, 0.1, 0.3]).quantile(1 / 3).abs() < 1e-6
 assert (curves["quantile"][:, -100:].mean(1) < 1.5 * dice).all()
 assert (curves["tanh, u = 0.1"][:, -100:].mean(1) < 0.5 * curves["sign, u = 0.1"][:, -100:].mean(1)).all()
 
 # %% [markdown]
 # The tanh with the same $u$ is as slow as the sign far from balance, and hardly swings where the sign does. The
 # quantile is there after one to three batches. (Not always after one: the quota would be met if the bars stayed, but all
-# biases move at once, and the bars with them.) What it pays: it hangs on one batch (it is redone from each), and it needs all scores of the
-# batch, from all devices, not only the counts (Kimi K3 collects histograms).
+# biases move at once, and the bars with them.) What it pays: it hangs on one batch (it is redone from each), and it needs all
+# scores of the batch, from all devices, not only the counts (Kimi K3 collects histograms).
 #
 # ## When the router learns, too
 #
@@ -328,8 +329,8 @@ assert set(violation) == {7.0}
 # > another. E1 of layer 1 and E1 of layer 2 have nothing in common but the number. Count in each layer.
 #
 # Second, over tokens. Large batches are worked off in **micro-batches**, often one or a few texts each. Suppose each
-# text is about one thing. Here a layer learns a task (16 clusters, a text is 16 tokens of one
-# cluster, 16 texts a batch) with a Switch loss, α = 0.1, counted over more or fewer texts.
+# text is about one thing. Here a layer learns a task (16 clusters, a text is 16 tokens of one cluster, 16 texts a batch) with a
+# Switch loss, α = 0.1, counted over more or fewer texts.
 #
 # The table's columns: `bits of 3` is what a token's expert tells about its cluster, at most log₂ 8 = 3 bits; `MaxVio, all`
 # counts all fresh tokens together, `in a cluster` those of one cluster, a mean over the clusters.
@@ -360,9 +361,9 @@ for found in (scopes, later):
 
 # %% [markdown]
 # Counted in each text, the error more than doubles, and the expert says less than half as much about the cluster. The
-# expert that knows what a text is about would serve all of it; now *every text* is forced onto all experts. Four texts at a time lie between. The null says what does it: parts as small,
-# mixed from all texts, lose nothing. So it is what a part consists of, not its size. A faint loss per text, like
-# V3's fence, costs nothing that could be seen.
+# expert that knows what a text is about would serve all of it; now *every text* is forced onto all experts. Four texts at a
+# time lie between. The null says what does it: parts as small, mixed from all texts, lose nothing. So it is what a part
+# consists of, not its size. A faint loss per text, like V3's fence, costs nothing that could be seen.
 #
 # (No loss at all does a little better than the whole batch. Sixteen texts are few: some clusters come twice in a batch,
 # others not at all. That is a likely reason, and not tested.) Real texts are not of one cluster, so take the direction
@@ -383,12 +384,12 @@ for method, (small, large) in validation_loss.items():
 assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 
 # %% [markdown]
-# With the same scope, loss and bias came out equal to three decimals. A bias is counted over the whole batch by
-# construction, so part of its good name may be scope. Qiu et al. (2025, arXiv:2501.11873) count f over the global batch
-# and report a lower perplexity and experts that follow domains more, up to 42.8 billion parameters; Qwen3, by the same team, does so. On the other side
-# stands one remark: ST-MoE (Zoph et al. 2022, arXiv:2202.08906, section 7.3) tried a global loss in its *multilingual*
-# model, found it mostly worse, and left it as open work. That is not equal weight: the wide scope has two reports
-# with comparisons, of two teams, and both teams use it in their models.
+# With the same scope, loss and bias came out equal to three decimals. A bias is counted over the whole batch
+# by construction, so part of its good name may be scope. Qiu et al. (2025, arXiv:2501.11873) count f over the global batch
+# and report a lower perplexity and experts that follow domains more, up to 42.8 billion parameters; Qwen3, by the same
+# team, does so. On the other side stands one remark: ST-MoE (Zoph et al. 2022, arXiv:2202.08906, section 7.3) tried a
+# global loss in its *multilingual* model, found it mostly worse, and left it as open work. That is not equal weight: the
+# wide scope has two reports with comparisons, of two teams, and both teams use it in their models.
 #
 # The quantile is younger: besides Kimi K3, the Marin project reports one run of 32 billion parameters without
 # a loss spike (openathena.ai/blog/quantile-balancing).

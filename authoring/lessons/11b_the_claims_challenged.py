@@ -277,10 +277,10 @@ def picture(about, given):
 Live(picture, about=choice("class", list(claims.ABOUT), "part"), given=choice("beyond", GIVENS, "token"))
 
 # %% [markdown]
-# You should see that in every class the first layer tells least, at both lengths, and that the hash falls to 0 with the
-# token before. Parts of speech and topics are both told most in layer 4 in four of five seeds after 1,500 steps; after 500
-# the layer changes with the seed. No order of the two shows here. What depth separates is the token from its context. And the layer that tells least is the one that the
-# model cannot do without.
+# You should see that in every class the first layer tells least, at both lengths, and that the hash falls to
+# 0 with the token before. Parts of speech and topics are both told most in layer 4 in four of five seeds after 1,500 steps;
+# after 500 the layer changes with the seed. No order of the two shows here. What depth separates is the token from its
+# context. And the layer that tells least is the one that the model cannot do without.
 #
 # ## Frequent and rare tokens
 #
@@ -322,10 +322,11 @@ assert all((experts(rare, "equal", kind) < experts(frequent, "equal", kind))[:, 
 assert ratios[0] > 1.2
 
 # %% [markdown]
-# The more often a token occurs, the more experts it meets: that is counting. In ten occurrences of each, from layer 2 on,
-# rare tokens meet as many as frequent ones, half of what chance would give or less. In the first layer the rare ones meet
-# fewer: 1.15, hardly more than one, against 1.57. Right is: rare words are not spread. The other half is partly so: from layer 2 on, in every seed and at both lengths, the
-# *same token* meets fewer experts where it is a function word. (Why, we did not test.)
+# The more often a token occurs, the more experts it meets: that is counting. In ten occurrences of each, from
+# layer 2 on, rare tokens meet as many as frequent ones, half of what chance would give or less. In the first layer the rare
+# ones meet fewer: 1.15, hardly more than one, against 1.57. Right is: rare words are not spread. The other half is partly
+# so: from layer 2 on, in every seed and at both lengths, the *same token* meets fewer experts where it is a function word.
+# (Why, we did not test.)
 #
 # ## The claims, and what supports them
 #

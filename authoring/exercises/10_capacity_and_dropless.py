@@ -139,9 +139,10 @@ check("10.3", my_step)
 my_layers = ...
 
 # %% name="solution-10-4" tags=["solution"]
-p = np.array([0.45, 0.55 / 3, 0.55 / 3, 0.55 / 3])  # (N,): E1 wins every token of layer 1, with less than half
-E1, E2, E3, E4 = 20 * np.eye(4)  # (N,) each: in layer 2 a token is sure of its expert, and E1 gets next to nothing
-my_layers = np.array([4 * [np.log(p)], [E2, E2, E3, E4]])  # (2, T, N)
+E1, E2, E3, E4 = np.eye(4)  # (N,) each
+unsure = 0.9 * np.array([E1, E1, E1, E1])  # (T, N): E1 wins every token of layer 1, each with a probability of 0.45
+sure = 20 * np.array([E2, E2, E3, E4])  # (T, N): in layer 2 E1 gets next to nothing
+my_layers = np.stack([unsure, sure])  # (2, T, N)
 
 
 def one_loss(logits):

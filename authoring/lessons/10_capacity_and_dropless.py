@@ -153,17 +153,17 @@ def slopes(layer, renormalise=False):
 torch.manual_seed(0)
 layer, x = MoELayer(16, 16, 8, 1, gate="softmax_topk"), torch.randn(64, 16)  # (T, d)
 pair = MoELayer(16, 16, 8, 2)  # form A
-found = {"k = 1": slopes(layer), "k = 2, as they are": slopes(pair), "k = 2, renormalised": slopes(pair, True)}
-hears = {name: "yes" if slope[left == 1].max() > 1e-3 else "no" for name, (left, _, slope) in found.items()}
+after_drops = {"k = 1": slopes(layer), "k = 2, as they are": slopes(pair), "k = 2, renormalised": slopes(pair, True)}
+hears = {name: "yes" if slope[left == 1].max() > 1e-3 else "no" for name, (left, _, slope) in after_drops.items()}
 compare(my_slope_as_they_are, hears["k = 2, as they are"])
 compare(my_slope_renormalised, hears["k = 2, renormalised"])
-for name, (left, same, slope) in found.items():
+for name, (left, same, slope) in after_drops.items():
     for n in left.unique().tolist():
         of = left == n  # (T,)
         print(f"{name:<21}{int(of.sum()):>3} tokens have {n} left; unchanged by the layer: {int(same[of].sum()):>2}; "
               f"largest slope at the router {slope[of].max():.2f}")  # fmt: skip
-assert all(torch.equal(same, left == 0) for left, same, _ in found.values())
-assert not any(slope[left == 0].any() for left, _, slope in found.values())
+assert all(torch.equal(same, left == 0) for left, same, _ in after_drops.values())
+assert not any(slope[left == 0].any() for left, _, slope in after_drops.values())
 assert [*hears.values()] == ["yes", "yes", "no"]
 
 # %% [markdown]

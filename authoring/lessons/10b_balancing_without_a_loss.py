@@ -313,10 +313,8 @@ my_largest_violation = ...  # a number
 # %%
 rng = torch.Generator().manual_seed(0)
 h = 10 * torch.eye(8)[:, None] + torch.randn(8, 512, 8, generator=rng)  # (layers, T, N): layer l sends all to E_l
-pooled, apart = (
-    load_balancing_loss(h, 1),
-    [load_balancing_loss(layer, 1).item() for layer in h],
-)  # (layers, T) is pooled
+pooled = load_balancing_loss(h, 1)  # of the rows of all layers
+apart = [load_balancing_loss(layer, 1).item() for layer in h]  # (layers,)
 violation = [float(max_violation(expert_load(top_k_indices(layer, 1).numpy(), 8))) for layer in h]  # (layers,)
 compare(my_largest_violation, min(violation))
 print(f"pooled loss {pooled:.2f}; by layer: loss {np.round(apart, 2)}, MaxVio {violation}")

@@ -89,26 +89,27 @@ check("10.2", my_costs)
 #
 # {{about 10.3}}
 #
-# Some machines are faster than others, so their experts should get more tokens. `share` (N,) says which part of all
-# T·k assignments each expert should get; the shares sum to 1. `scores` (T, N) are sigmoids, `bias` (N,) is what the last
-# steps have led to. Do one step of balancing without a loss, with these shares as its aim, and return three things:
+# Some machines are faster than others: `speed` (N,) says how many assignments each expert computes in a millisecond, a whole
+# number. The T·k assignments should be spread so that all experts finish together. `scores` (T, N) are sigmoids, `bias` (N,)
+# is what the last steps have led to. Do one step of balancing without a loss, with this aim, and return three things:
 #
 # - `selected` (T, k): the indices of the k largest $s_i + b_i$ of each token, best first.
 # - `weights` (T, k): the scores of those experts, without the bias, divided by their sum in each row.
-# - `new_bias` (N,): each bias moved by `u` towards its expert's share, up if the expert got less, down if it got more.
-#   The load counts who was selected. An expert with just its share stays. (The shares are multiples of 1/32.)
+# - `new_bias` (N,): each bias moved by `u`: up if its expert got less than it would have if all finished together, down if it
+#   got more. With just as much it stays. The load counts who was selected. (The speeds sum to 32, so the comparison is exact.)
 #
 # {{hints 10.3}}
 
 
 # %% name="answer-10-3"
-def my_step(scores, bias, share, u, k):
-    """scores (T, N), bias (N,), share (N,), u, k -> selected (T, k), weights (T, k), new_bias (N,)"""
+def my_step(scores, bias, speed, u, k):
+    """scores (T, N), bias (N,), speed (N,), u, k -> selected (T, k), weights (T, k), new_bias (N,)"""
     # BEGIN SOLUTION
     selected = np.argsort(-(scores + bias), axis=-1)[:, :k]  # (T, k)
     own = np.take_along_axis(scores, selected, axis=-1)  # (T, k)
     load = np.bincount(selected.ravel(), minlength=len(bias))  # (N,)
-    return selected, own / own.sum(axis=-1, keepdims=True), bias + u * np.sign(share * load.sum() - load)
+    wanted = speed / speed.sum() * load.sum()  # (N,)
+    return selected, own / own.sum(axis=-1, keepdims=True), bias + u * np.sign(wanted - load)
     # END SOLUTION
 
 

@@ -180,13 +180,13 @@ def normal(values):
     return values / values.sum(-1, keepdims=True)
 
 
-def step(scores, bias, share, u, k):
+def step(scores, bias, speed, u, k):
     selected = chosen(scores + bias, k)
     load = count(selected, len(bias))
-    return selected, normal(take(scores, selected)), bias + u * np.sign(share * load.sum() - load)
+    return selected, normal(take(scores, selected)), bias + u * np.sign(normal(speed) * load.sum() - load)
 
 
-def step_by_loops(scores, bias, share, u, k):
+def step_by_loops(scores, bias, speed, u, k):
     N, rows, weights = len(bias), [], []
     load = [0] * N
     for s in scores:
@@ -196,12 +196,12 @@ def step_by_loops(scores, bias, share, u, k):
         weights.append([s[i] / total for i in row])
         for i in row:
             load[i] += 1
-    wanted = [q * len(scores) * k for q in share]
+    wanted = [v * len(scores) * k / sum(speed) for v in speed]
     return rows, weights, [b + u * (int(n < w) - int(n > w)) for b, n, w in zip(bias, load, wanted, strict=True)]
 
 
-def step_in_torch(scores, bias, share, u, k):
-    scores, bias, share = torch.tensor(scores), torch.tensor(bias), torch.tensor(share)
+def step_in_torch(scores, bias, speed, u, k):
+    scores, bias, share = torch.tensor(scores), torch.tensor(bias), torch.tensor(speed / speed.sum())
     selected = (scores + bias).topk(k).indices
     own = scores.gather(1, selected)
     load = torch.zeros(len(bias), dtype=bias.dtype)
@@ -213,11 +213,19 @@ def step_in_torch(scores, bias, share, u, k):
     }
 
 
-def step_with_shares(scores, bias, share, u, k):
+def step_with_shares(scores, bias, speed, u, k):
     """Shares of T·k, compared with those wanted; exact where an expert has just its share."""
-    selected, weights, _ = step(scores, bias, share, u, k)
-    short = share - count(selected, len(bias)) / selected.size
+    selected, weights, _ = step(scores, bias, speed, u, k)
+    short = speed / 32 - count(selected, len(bias)) / selected.size
     return [selected, weights, np.where(np.abs(short) < 1e-9, bias, bias + np.copysign(u, short))]
+
+
+def step_by_time(scores, bias, speed, u, k):
+    """Milliseconds of each expert, compared with those of all together."""
+    selected, weights, _ = step(scores, bias, speed, u, k)
+    time = count(selected, len(bias)) / speed
+    together = selected.size / speed.sum()
+    return selected, weights, np.where(time < together, bias + u, np.where(time > together, bias - u, bias))
 
 
 def selects(values):
@@ -250,7 +258,7 @@ def moves(move):
 
     def answer(s, b, q, u, k):
         selected, weights, _ = step(s, b, q, u, k)
-        return selected, weights, b + move(count(selected, len(b)), q, u, len(s), k)
+        return selected, weights, b + move(count(selected, len(b)), normal(q), u, len(s), k)
 
     return answer
 
@@ -260,7 +268,7 @@ def loads(load):
 
     def answer(s, b, q, u, k):
         f = load(s, b, k)
-        return *step(s, b, q, u, k)[:2], b + u * np.sign(q * f.sum() - f)
+        return *step(s, b, q, u, k)[:2], b + u * np.sign(normal(q) * f.sum() - f)
 
     return answer
 
@@ -379,6 +387,8 @@ WRONG = {
         "softmax": weighs(lambda own, biased, s: softmax(own)),
         "for all experts": scattered,
         "equal shares": moves(lambda load, q, u, T, k: u * np.sign(load.mean() - load)),
+        "mean of the times": moves(lambda load, q, u, T, k: u * np.sign(np.mean(load / q) - load / q)),
+        "more for the slow": moves(lambda load, q, u, T, k: u * np.sign(normal(1 / q) * T * k - load)),
         "wrong sign": moves(lambda load, q, u, T, k: -u * np.sign(q * T * k - load)),
         "proportional to the counts": moves(lambda load, q, u, T, k: u * (q * T * k - load)),
         "proportional to the shares": moves(lambda load, q, u, T, k: u * (q - load / load.sum())),
@@ -395,6 +405,7 @@ WRONG = {
         "raised at its share": moves(lambda load, q, u, T, k: u * (1 - 2 * (load > q * T * k))),
         "k forgotten": moves(lambda load, q, u, T, k: u * np.sign(q * T - load)),
         "counts compared with a share": moves(lambda load, q, u, T, k: u * np.sign(q - load)),
+        "counts compared with a share (2)": moves(lambda load, q, u, T, k: u * np.sign(32 * q - load)),
         "load without the bias": loads(lambda s, b, k: count(chosen(s, k), len(b))),
         "first choice only": loads(lambda s, b, k: count(chosen(s + b, 1), len(b))),
         "load by the gates": loads(gate_sums(biased=False)),
@@ -485,7 +496,7 @@ UNRECOGNISED = {
 RIGHT = {
     "10.1": [kept_by_sorting, kept_by_walking, kept_by_cumsum, kept_expert_by_expert],
     "10.2": [cost, cost_in_numpy, cost_in_torch, cost_by_padding],
-    "10.3": [step, step_by_loops, step_in_torch, step_with_shares],
+    "10.3": [step, step_by_loops, step_in_torch, step_with_shares, step_by_time],
     "10.4": [
         HIDDEN,
         HIDDEN.tolist(),

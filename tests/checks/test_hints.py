@@ -52,6 +52,7 @@ GIVEN = {
     "10.2": {"rows": np.array([4, 8]), "load": np.array([3, 8]), "device": np.array([0, 1]), "capacity": 4},
     "10.3": {"selected": PAIRS, "scores": RNG.normal(size=(3, 4)), "bias": np.zeros(4), "N": 4, "k": 2, "u": 0.1,
              "load": np.array([0.2, 0.8])},
+    "10.4": {"p": np.array([0.45, 0.55])},
     "11.1": {"i": 0, "c": 1},
     "11.2": {"rng": RNG, "domain_of_sequence": np.array([0, 1, 0]), "expert": PAIRS, "L": 2},
     "11p.3": {"CASE": 1},

@@ -16,7 +16,7 @@ from moe_lessons.checks.set_09.q5_below_one import LEAST_GAP as CLEAR_WINNER
 from moe_lessons.checks.set_09.q5_below_one import MOST_EXPERTS, MOST_TOKENS
 from moe_lessons.checks.set_10.q1_capacity import KEPT, kept_cases, kept_reference
 from moe_lessons.checks.set_10.q2_cost import by_device, cost_cases, costs, kept_of, rows_of
-from moe_lessons.checks.set_10.q3_bias import LEAST_GAP, step, update_cases
+from moe_lessons.checks.set_10.q3_bias import LEAST_GAP, SPEEDS, step, update_cases
 from moe_lessons.checks.set_10.q4_pooled import LEAST_ALONE, MOST_POOLED, POOLED
 from moe_lessons.checks.set_10.q5_logs import LOGS, MEASURES, RUNS, is_met, right_measures, training_log
 from moe_lessons.grading import wire
@@ -104,9 +104,11 @@ def test_the_cases_hold_what_the_mistakes_hang_on(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_bias_step_selects_as_the_package_does_and_hangs_on_no_rounding(seed):
-    for scores, bias, share, u, k in update_cases(np.random.default_rng(seed)):
+    for scores, bias, speed, u, k in update_cases(np.random.default_rng(seed)):
         assert np.diff(np.sort(scores + bias)).min() > LEAST_GAP
-        assert share.sum() == 1
+        assert speed.sum() == SPEEDS
+        assert np.issubdtype(speed.dtype, np.integer)
+        share = speed / SPEEDS
         balancer = BiasBalancer(len(bias), u)
         balancer.bias.copy_(torch.tensor(bias))
         s = torch.tensor(scores)
@@ -114,29 +116,32 @@ def test_the_bias_step_selects_as_the_package_does_and_hangs_on_no_rounding(seed
         load = torch.bincount(selected.flatten(), minlength=len(bias))
         own = s.gather(-1, selected)
         expected = selected, own / own.sum(-1, keepdim=True)
-        for mine, theirs in zip(step(scores, bias, share, u, k), expected, strict=False):
+        for mine, theirs in zip(step(scores, bias, speed, u, k), expected, strict=False):
             np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-6)
         moved = bias + u * np.sign(share * selected.numel() - load.numpy())
-        np.testing.assert_allclose(step(scores, bias, share, u, k)[2], moved)
+        np.testing.assert_allclose(step(scores, bias, speed, u, k)[2], moved)
+        times = load.numpy() / speed
+        faster = np.sign(selected.numel() / speed.sum() - times)  # than if all finished together
+        np.testing.assert_array_equal(np.sign(moved - bias), faster)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_two_cases_have_an_expert_at_its_share(seed):
     at_share = [
         0 in np.sign(new - bias).round(9)
-        for scores, bias, share, u, k in update_cases(np.random.default_rng(seed))
-        for new in [step(scores, bias, share, u, k)[2]]
+        for scores, bias, speed, u, k in update_cases(np.random.default_rng(seed))
+        for new in [step(scores, bias, speed, u, k)[2]]
     ]
     assert sum(at_share) >= 2
 
 
-def test_with_equal_shares_it_is_the_package_s_update():
+def test_with_equal_speeds_it_is_the_package_s_update():
     rng = np.random.default_rng(0)
-    scores, bias, share = rng.random((20, 4)), rng.normal(size=4) / 10, np.full(4, 1 / 4)
+    scores, bias, speed = rng.random((20, 4)), rng.normal(size=4) / 10, np.full(4, 8)
     balancer = BiasBalancer(4, 0.02)
     balancer.bias.copy_(torch.tensor(bias))
     balancer.update(torch.bincount(balancer.select(torch.tensor(scores), 2).flatten(), minlength=4))
-    np.testing.assert_allclose(step(scores, bias, share, 0.02, 2)[2], balancer.bias.numpy(), atol=1e-6)
+    np.testing.assert_allclose(step(scores, bias, speed, 0.02, 2)[2], balancer.bias.numpy(), atol=1e-6)
 
 
 # --- 10.4 ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Question 10.3: the bias update, where experts are to get different shares."""
+"""Question 10.3: the bias update, where experts of unequal speed are to finish together."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,12 @@ from moe_lessons.checks.gates import selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_value
 
+SPEEDS = 32  # sum of the speeds: a power of 2
 LEAST_GAP = 5e-5  # between two biased scores of a token: who is selected must not hang on rounding
 
 
 def update_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (scores (T, N), bias (N,), share (N,), u, k).
+    """Return (scores (T, N), bias (N,), speed (N,), u, k).
 
     In one the last expert is idle; in two an expert has just its share; one tells wrong loads apart.
     """
@@ -39,15 +40,26 @@ def update_case(
         share = draw_shares(rng, N)  # (N,)
         gaps = np.diff(np.sort([scores, scores + bias, scores - bias]), axis=-1)  # (3, T, N − 1)
         load = counts(top(scores + bias, k), N)  # (N,)
-        told_apart = (np.sign(share * T * k - load) != np.sign(load.mean() - load)).any()
-        if gaps.min() > LEAST_GAP and told_apart and fits(scores, bias, share, k):
-            return scores, bias, share, float(rng.choice([0.01, 0.02, 0.05])), k
+        if gaps.min() > LEAST_GAP and other_aims_differ(load, share) and fits(scores, bias, share, k):
+            return scores, bias, (SPEEDS * share).astype(int), float(rng.choice([0.01, 0.02, 0.05])), k
+
+
+def other_aims_differ(load: np.ndarray, share: np.ndarray) -> bool:
+    """Tell whether equal loads, the mean of all times, and more for the slow would move the bias otherwise. (N,) each."""
+    right = np.sign(share * load.sum() - load)
+    others = load.mean() - load, (load / share).mean() - load / share, turned(share) * load.sum() - load
+    return all((np.sign(other) != right).any() for other in others)
+
+
+def turned(share: np.ndarray) -> np.ndarray:
+    """Return shares (N,) in inverse proportion."""
+    return normalised(1 / share)
 
 
 def draw_shares(rng: np.random.Generator, N: int) -> np.ndarray:
-    """Draw shares (N,) that sum to 1, not all equal: multiples of 1/32, so that products with counts are exact."""
+    """Draw shares (N,) that sum to 1, not all equal: whole speeds over SPEEDS, so that products with counts are exact."""
     while True:
-        share = (1 + rng.multinomial(32 - N, np.full(N, 1 / N))) / 32  # (N,)
+        share = (1 + rng.multinomial(SPEEDS - N, np.full(N, 1 / N))) / SPEEDS  # (N,)
         if share.max() > share.min():
             return share
 
@@ -105,12 +117,16 @@ def gates(values: np.ndarray, biased: np.ndarray, k: int) -> np.ndarray:
 
 
 def step(
-    scores: np.ndarray, bias: np.ndarray, share: np.ndarray, u: float, k: int
+    scores: np.ndarray, bias: np.ndarray, speed: np.ndarray, u: float, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the selected (T, k), their weights (T, k), and the bias after the update (N,)."""
     selected = top(scores + bias, k)  # (T, k)
     load = counts(selected, len(bias))  # (N,)
-    return selected, normalised(of_selected(scores, selected)), bias + u * np.sign(share * load.sum() - load)
+    return (
+        selected,
+        normalised(of_selected(scores, selected)),
+        bias + u * np.sign(normalised(speed) * load.sum() - load),
+    )
 
 
 def selected_by(values: Callable) -> Callable:
@@ -135,24 +151,24 @@ def weighed_by(wrong: Callable) -> Callable:
 
 def moved_by(move: Callable) -> Callable:
     """Return b + move(load (N,) in counts, share (N,), u, k)."""
-    return lambda s, b, q, u, k: b + move(counts(top(s + b, k), len(b)), q, u, k)
+    return lambda s, b, speed, u, k: b + move(counts(top(s + b, k), len(b)), normalised(speed), u, k)
 
 
 def moved_by_load(load: Callable) -> Callable:
     """Return the right update from another load(scores, bias, k), (N,)."""
-    return lambda s, b, q, u, k: b + u * np.sign(q * (f := load(s, b, k)).sum() - f)
+    return lambda s, b, speed, u, k: b + u * np.sign(normalised(speed) * (f := load(s, b, k)).sum() - f)
 
 
 UPDATE = FunctionQuestion(
     **about("10.3", "A bias for unequal machines", "write it", "medium", points=2, minutes=8),
     hints=(
         "The bias is used once, for the selection: `np.argsort(-(scores + bias), axis=-1)[:, :k]`. (The imported `top_k` returns two things: values, then indices.) The weights are the *scores* of those experts, divided by their sum.",
-        "`np.take_along_axis(scores, selected, axis=-1)` picks the scores. Count the load with `np.bincount(selected.ravel(), minlength=N)`. Each expert wants `share * load.sum()` of these, and the sign of what is missing, times u, moves its bias.",
+        "`np.take_along_axis(scores, selected, axis=-1)` picks the scores. Count the load with `np.bincount(selected.ravel(), minlength=N)`. All finish together if every expert has its part of the speed of all, `speed / speed.sum()`, of the assignments.",
     ),
     idea="The bias decides who is asked, the score decides how much it counts. The sign of what is missing moves it, and what an expert should get is yours to say: the mean is only the choice for equal machines.",
     takeaway="Balance means the load that you ask for, not the same load for all: a bias reaches unequal targets as easily, which a loss whose optimum is the uniform load does not.",
     answer="my_step",
-    parameters=("scores", "bias", "share", "u", "k"),
+    parameters=("scores", "bias", "speed", "u", "k"),
     stands_for=("balancing.BiasBalancer",),
     when_raised="scores is (T, N) and bias (N,): `scores + bias` adds the same bias to every token. The selected are (T, k); flatten them before counting.",
     cases=update_cases,
@@ -193,8 +209,12 @@ UPDATE = FunctionQuestion(
             lambda s, b, q, u, k: gates(s, s + b, k),
         ),
         "new_bias": by_value(
-            "equal shares: This is the lesson's update: it compares each load with the mean, so all experts would get the same. Here each has a share of its own: compare with `share` times the number of assignments.",
+            "equal shares: This is the lesson's update: it compares each load with the mean, so all experts would get the same, and the slow ones be late. Compare with what each must have if all finish together.",
             moved_by(lambda load, q, u, k: u * np.sign(load.mean() - load)),
+            "mean of the times: You compared each expert's time with the mean of all times. If all finish together, it is at the number of all assignments divided by the sum of the speeds, and that is another moment.",
+            moved_by(lambda load, q, u, k: u * np.sign((load / q).mean() - load / q)),
+            "more for the slow: You gave an expert the more, the slower it is. In the same time the fast ones do more.",
+            moved_by(lambda load, q, u, k: u * np.sign(turned(q) * load.sum() - load)),
             "wrong sign: Your update goes the wrong way: it raises experts that have too much, so that they get more. sign(wanted − load).",
             moved_by(lambda load, q, u, k: u * np.sign(load - q * load.sum())),
             "proportional to the counts: You moved each bias by u times what is missing. Only the sign counts: an expert one token short moves as far as a dead one.",
@@ -213,10 +233,13 @@ UPDATE = FunctionQuestion(
             moved_by(lambda load, q, u, k: np.where(load < q * load.sum(), u, -u)),
             "raised at its share: An expert with just its share is raised in yours. It stays: sign(0) = 0.",
             moved_by(lambda load, q, u, k: np.where(load > q * load.sum(), -u, u)),
-            "k forgotten: You compared the counts with T · share. Every token has k experts, so there are T·k assignments to share. (`load.sum()` is always right.)",
+            "k forgotten: You shared out T tokens. Every token has k experts, so there are T·k assignments to share. (`load.sum()` is always right.)",
             moved_by(lambda load, q, u, k: u * np.sign(q * load.sum() / k - load)),
-            "counts compared with a share: You compared counts with `share` itself, a number below 1. Compare with `share * load.sum()`, or the shares of the load with `share`.",
-            moved_by(lambda load, q, u, k: u * np.sign(q - load)),
+            "counts compared with a share: You compared counts with the speeds, or with shares of 1. Compare counts with counts: how many of all assignments should the expert have?",
+            (
+                moved_by(lambda load, q, u, k: u * np.sign(q - load)),
+                moved_by(lambda load, q, u, k: u * np.sign(SPEEDS * q - load)),
+            ),
             "load without the bias: You counted the load that the scores alone would give. Count the experts that were really selected, with the bias.",
             moved_by_load(lambda s, b, k: counts(top(s, k), len(b))),
             "first choice only: You counted first choices alone. All k count.",

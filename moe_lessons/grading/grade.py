@@ -19,6 +19,7 @@ from moe_lessons.grading.submission import Submission, Unreadable
 
 JUDGE_SECONDS = 120.0  # of the clock's, for one reply: some judges train
 MOST_TEXT = 4000
+KEPT = "\n\t\u200c\u200d"  # the last two join or part letters: names of many people have them
 FROM_THE_WORKER = {Status.NOT_ATTEMPTED, Status.NOT_YET, Status.RAISED}
 
 
@@ -84,7 +85,7 @@ def _inside(path: Path, folder: Path) -> str:
 def clean(text: str, most: int) -> str:
     """Return a stranger's text so that any file can hold it: no lone surrogates or control characters, not too long."""
     text = text[: most + 1].encode("utf-8", "replace").decode("utf-8")
-    text = "".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text)
+    text = "".join(sign if sign.isprintable() or sign in KEPT else " " if sign.isspace() else "�" for sign in text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

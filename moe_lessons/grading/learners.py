@@ -1,18 +1,23 @@
-"""Whose file it is: read from the path, as teachers sort submissions and as Canvas and Moodle hand them over."""
+"""Whose file it is: read from the path, as teachers sort submissions and as platforms hand them over."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from moe_lessons.checks.question import SET_NUMBER
+from moe_lessons.grading.downloads import Handed, handed, tidy
 
-# "Ann Lee_1234_assignsubmission_file_" is a folder, or the beginning of a file name: "download all submissions".
-MOODLE = re.compile(r"(?P<name>[^_]+)_(?P<id>\d+)_assignsubmission_file_?")
-# "leeann_LATE_567_8901_04_top_k_gating-1.ipynb": name, late or not, person, attachment, the learner's own file name.
-CANVAS = re.compile(r"(?P<name>[^\W_]+)(?:_LATE)?_(?P<id>\d+)_\d+_.")
+# What Jupyter, Colab and file managers make of a copy's name: "-Copy1", "Copy of …", " - Copy (2)", " copy 2".
+COPY = re.compile(
+    r"^(?:(?:Copy of|Kopie von|Copie de|Copia de) )+"
+    r"|(?:(?:-Copy\d+| - (?:Copy|Kopie|Copie|[Cc]opia)| copy(?: \d+)?)(?: ?\(\d+\))?)+$"
+)
 # The course's own name of an exercise notebook, at the end of a file name, with what browsers add to it.
 EXERCISE = re.compile(rf"[ _-]*{SET_NUMBER}_[a-z_]+(?:-\d+|\s?\(\d+\))?$")
+COUNTED = re.compile(r"(?P<name>.+?) ?\(\d+\)")  # "ann (1)": ann's again, unless others are only counted, too
+NUMBERED = re.compile(r"[A-Za-z]{0,2}\d{5,}")  # a number that people have, such as s1234567
 # Words that name a piece of work, and no person. So do numbers such as "04", unless a whole class has numbers.
 WORK = re.compile(
     "(?:assignment|attempt|authoring|backup|code|copy|corrected|data|doc|draft|ex|exercise|extra|figure|final|first|"
@@ -27,11 +32,17 @@ Folder = dict[str, "Folder | None"]  # what is in it, by name; a notebook holds 
 
 @dataclass(frozen=True, order=True)
 class Learner:
-    """A name, and the number by which Canvas or Moodle knows the person, where the path tells it."""
+    """A name, and the number by which Canvas, Moodle or Brightspace knows the person, where the path tells it."""
 
     name: str
     canvas: str = ""
     moodle: str = ""
+    brightspace: str = ""
+
+    @property
+    def number(self) -> str:
+        """Return the number, whosever it is."""
+        return self.canvas or self.moodle or self.brightspace
 
 
 def learner(file: str, classes: Iterable[str] = ()) -> Learner:
@@ -40,24 +51,46 @@ def learner(file: str, classes: Iterable[str] = ()) -> Learner:
     The first folder names the learner, below those that hold a class (`classes_in`); without one, the file name does,
     less the course's own: both "ann/04_top_k_gating.ipynb" and "ann_04_top_k_gating.ipynb" are ann's.
     """
+    if said := handed_in(file):
+        numbers = {said.platform: said.number} if said.number else {}
+        return Learner(said.name, **numbers)
     path = PurePosixPath(file)
-    for part in path.parts:
-        if moodle := MOODLE.match(part):
-            return Learner(moodle["name"].strip(), moodle=moodle["id"])
     above = max((PurePosixPath(folder) for folder in classes if path.is_relative_to(folder)), default=PurePosixPath())
     first, *rest = path.relative_to(above).parts
-    if rest:
-        return Learner(first)
-    if canvas := CANVAS.match(first):
-        return Learner(canvas["name"], canvas=canvas["id"])
-    return Learner(EXERCISE.sub("", path.stem) or path.stem)
+    stem = COPY.sub("", tidy(path.stem)) or path.stem
+    return Learner(tidy(first) if rest else EXERCISE.sub("", stem) or stem)
+
+
+def handed_in(file: str) -> Handed | None:
+    """Return what the first part of a path says that a platform has named, if any has."""
+    *folders, name = PurePosixPath(file).parts
+    said = (handed(folder, folder=True) for folder in folders)
+    return next(filter(None, said), handed(name))
 
 
 def learners(files: Iterable[str]) -> dict[str, Learner]:
     """Return whose each file is, seen beside the others."""
     files = list(files)
     classes = classes_in(files)
-    return {file: learner(file, classes) for file in files}
+    whose = {file: learner(file, classes) for file in files}
+    return {file: _uncounted(who, set(whose.values())) for file, who in whose.items()}
+
+
+def _uncounted(who: Learner, all_of_them: set[Learner]) -> Learner:
+    """Return ann for "ann (1)", where there is an ann, or no "ann (2)". "Student (1)" beside "Student (2)" are two."""
+    counted = COUNTED.fullmatch(who.name)
+    if not counted or who.number:
+        return who
+    bare = replace(who, name=counted["name"])
+    alike = [other for other in all_of_them if (same := COUNTED.fullmatch(other.name)) and same["name"] == bare.name]
+    return bare if bare in all_of_them or len(alike) == 1 else who
+
+
+def labels(whose: Iterable[Learner]) -> dict[Learner, str]:
+    """Return what to call each learner: the name, and the number too where several share the name."""
+    whose = set(whose)
+    shared = Counter(who.name for who in whose)
+    return {who: f"{who.name} ({who.number})" if shared[who.name] > 1 and who.number else who.name for who in whose}
 
 
 def classes_in(files: Iterable[str]) -> list[str]:
@@ -88,7 +121,7 @@ def _classes(path: PurePosixPath, folder: Folder, alone: bool) -> Iterable[str]:
 
 def _is_class(name: str, folder: Folder, alone: bool) -> bool:
     """Tell whether what a folder holds belongs to several people, or to anyone where its own name is nobody's."""
-    if MOODLE.match(name):
+    if handed(name, folder=True):
         return False
     [(inner, below), *others] = folder.items()
     if below and not others and not _is_work(inner) and _is_class(inner, below, alone):
@@ -103,14 +136,15 @@ def _people(name: str, folder: Folder | None, alone: bool = False, any_name: boo
 
     any_name: a notebook's whole name may be a person's, too, not only what stands before the course's own.
     """
-    if known := MOODLE.match(name) or (CANVAS.match(name) if folder is None else None):
-        return {known["name"]}
+    if known := handed(name, folder=folder is not None):
+        return {known.name + known.number}
     if folder and _is_work(name):
         return set().union(*(_people(*entry) for entry in folder.items()))
-    stem = name if folder else PurePosixPath(name).stem
+    stem = tidy(name) if folder else COPY.sub("", tidy(PurePosixPath(name).stem))
     person = stem if folder else EXERCISE.sub("", stem)
     nobody = not person or _is_work(person) or (NUMBER.fullmatch(person) and not (folder and alone))
-    return set() if nobody or not (folder or any_name or person != stem) else {person}
+    theirs = folder or any_name or person != stem or NUMBERED.fullmatch(person)
+    return {person} if theirs and not nobody else set()
 
 
 def _is_work(name: str) -> bool:

@@ -16,18 +16,37 @@ class Ended(StrEnum):
 
 
 @dataclass(frozen=True)
+class Part:
+    """How much of one part of an answer is right: in `right` of `of` cases. An answer in one piece has no `name`.
+
+    chance: the share of guesses that would be right, where the part is a choice among few.
+    """
+
+    name: str
+    right: int
+    of: int = 1
+    chance: float = 0.0
+
+
+@dataclass(frozen=True)
 class Mark:
     """The mark of one question, with the verdict as the learner would have seen it.
 
     status: a `checks.engine.Status`. mistake: the name of the misconception that was recognised, if one was.
+    parts: what is right in an answer that is not. claimed: the notebook's own saved output says "correct".
+    comment: a teacher's words. by_hand: a teacher's points, in place of those found.
     """
 
     question: str
     status: str
-    points: int
-    possible: int
+    points: float
+    possible: float
     message: str = ""
     mistake: str | None = None
+    parts: tuple[Part, ...] = ()
+    claimed: bool = False
+    comment: str = ""
+    by_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,7 @@ class Record:
     reason: why it did not end "ok". notes: what was passed over (magics, shell lines, cells that raised), in words; of
     a notebook of the course's own, which has no marks, what it is.
     seconds: of CPU time that its code used.
+    comment: a teacher's words. late: that it is late, and what this costs, in words.
     """
 
     file: str
@@ -47,16 +67,18 @@ class Record:
     marks: tuple[Mark, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    comment: str = ""
+    late: str = ""
 
     @property
-    def total(self) -> int:
+    def total(self) -> float:
         """Return the points of all questions."""
-        return sum(mark.points for mark in self.marks)
+        return rounded(sum(mark.points for mark in self.marks))
 
     @property
-    def possible(self) -> int:
+    def possible(self) -> float:
         """Return the points that could be had."""
-        return sum(mark.possible for mark in self.marks)
+        return rounded(sum(mark.possible for mark in self.marks))
 
     def as_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
@@ -65,5 +87,11 @@ class Record:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Record":
         """Return the record that `as_json` wrote. Raises KeyError or TypeError for anything else."""
-        marks = tuple(Mark(**mark) for mark in data["marks"])
+        marks = tuple(Mark(**mark | {"parts": tuple(Part(**part) for part in mark["parts"])}) for mark in data["marks"])
         return cls(**data | {"ended": Ended(data["ended"]), "marks": marks, "notes": tuple(data["notes"])})
+
+
+def rounded(points: float) -> float:
+    """Return points with two decimals at most; a whole number without any."""
+    near = round(points, 2)
+    return int(near) if near == int(near) else near

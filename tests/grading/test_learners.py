@@ -2,7 +2,7 @@
 
 import pytest
 
-from moe_lessons.grading.learners import Learner, classes_in, learner, learners
+from moe_lessons.grading.learners import Learner, classes_in, labels, learner, learners
 
 
 @pytest.mark.parametrize(
@@ -121,3 +121,50 @@ def test_the_exercise_itself_in_an_archive_makes_it_no_learners_folder_where_the
     exercise = "archive/04_top_k_gating.ipynb"
     assert names([*(f"archive/{who}/x.ipynb" for who in "abcd"), exercise])[:4] == list("abcd")
     assert set(names([*(f"archive/{who}/x.ipynb" for who in "ab"), exercise])) == {"archive"}
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        *("ann_04_top_k_gating-Copy1", "ann_04_top_k_gating-Copy2-Copy1", "ann_04_top_k_gating - Copy (2)", "ann-Copy1"),
+        *("Copy of ann_04_top_k_gating", "ann_04_top_k_gating (1)", "ann_04_top_k_gating-Copy1 (1)", "ann copy 2", "ann"),
+        *("ann - Kopie", "Kopie von ann"),
+    ],
+)
+def test_a_copy_is_the_same_persons(copy):
+    assert learner(f"{copy}.ipynb") == Learner("ann")
+
+
+def test_a_copy_of_the_exercise_under_its_own_name():
+    assert learner("04_top_k_gating-Copy1.ipynb") == learner("04_top_k_gating.ipynb")
+    assert learner("-Copy1.ipynb") == Learner("-Copy1")
+
+
+def test_a_download_that_a_browser_counted_is_the_same_persons():
+    assert names(["ann.ipynb", "ann (1).ipynb"]) == ["ann", "ann"]
+    assert names(["ann/x.ipynb", "ann (1)/x.ipynb", "ann (2)/x.ipynb"]) == ["ann", "ann", "ann"]
+    assert names(["ben (1).ipynb", "ann.ipynb"]) == ["ben", "ann"]
+
+
+def test_people_who_are_only_counted_stay_apart():
+    assert names(["Student (1).ipynb", "Student (2).ipynb"]) == ["Student (1)", "Student (2)"]
+
+
+def test_letters_that_a_mac_takes_apart_are_the_same_persons():
+    files = ["Jose\u0301/04.ipynb", "José/05.ipynb", "Jose\u0301_04r_review.ipynb"]
+    assert names(files) == ["José"] * 3
+
+
+def test_namesakes_are_called_by_their_numbers():
+    files = ["Ann Lee_1_assignsubmission_file_/x.ipynb", "Ann Lee_2_assignsubmission_file_/x.ipynb", "Bo/x.ipynb"]
+    called = labels(learners(files).values())
+    assert sorted(called.values()) == ["Ann Lee (1)", "Ann Lee (2)", "Bo"]
+
+
+def test_a_class_that_hands_in_under_numbers():
+    assert names(["archive/s1234567.ipynb", "archive/s1234568.ipynb"]) == ["s1234567", "s1234568"]
+
+
+def test_namesakes_in_an_archive_are_two_people():
+    files = [f"archive/Ann Lee_{i}_assignsubmission_file_/x.ipynb" for i in (1, 2)]
+    assert classes_in(files) == ["archive"]

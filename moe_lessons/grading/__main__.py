@@ -6,21 +6,35 @@ import re
 import signal
 import sys
 from collections import Counter
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
-from moe_lessons.checks.question import SET_NUMBER, set_name
-from moe_lessons.grading import batch, questions, sandbox
+from moe_lessons.checks import registry
+from moe_lessons.checks.question import set_name
+from moe_lessons.grading import batch, marking, questions, sandbox
+from moe_lessons.grading.companions import Companions, companions
 from moe_lessons.grading.feedback import feedback_name, feedback_page
 from moe_lessons.grading.learners import classes_in
+from moe_lessons.grading.limits import limits
+from moe_lessons.grading.outputs import Outputs, seen_by_git
 from moe_lessons.grading.overview import overview_page
-from moe_lessons.grading.records import Ended
-from moe_lessons.grading.report import Results, canvas_csv, failed, marks_csv, marks_json, moodle_csvs, one_line
-from moe_lessons.grading.sandbox import Sandbox
+from moe_lessons.grading.records import Ended, Record
+from moe_lessons.grading.report import (
+    Results,
+    canvas_csv,
+    doubts,
+    failed,
+    marks_csv,
+    marks_json,
+    moodle_csvs,
+    one_line,
+    roster_csv,
+)
+from moe_lessons.grading.roster import Person, read_roster
+from moe_lessons.grading.sandbox import Limits, Sandbox
 from moe_lessons.grading.store import Store, basis, secret_from, secret_in
 from moe_lessons.grading.task import Task
-from moe_lessons.support.storage import write_atomically
 
 OK, TROUBLE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -28,22 +42,20 @@ TRUSTED = """\
 --trusted: submissions run without a sandbox, as you. They can read and change your files, use the network, see the
 secret and other submissions, and change their own marks. Do this only with code that you would run yourself."""
 
+FILES = {
+    "marking": "your points, late rule, overrides and comments (default: marking.toml beside the folder, if there)",
+    "roster": "the class, a name on each line or a platform's table: tells who is missing",
+    "private": "a Python file with QUESTIONS of your own",
+    "secret": "take the secret from here, not from marks.d/",
+}
+
 ENDING = """\
 Beside marks.csv it writes marks.json, marks-gradebook.csv (for Canvas), marks-moodle.csv (where files come from
 Moodle; of several sets marks-moodle-01.csv and so on), marks-overview.html, marks-feedback/ (a page for each file)
-and marks.d/ (what a next run goes on from, and the secret). Exit status: 0 every file ended well, 1 some had trouble
-or a folder could not be read, 2 nothing was graded, 130 interrupted."""
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where everything goes: beside the table of marks, under the same name."""
-
-    csv: Path
-
-    def beside(self, ending: str) -> Path:
-        """Return marks-overview.html for "-overview.html", and so on."""
-        return self.csv.with_name(self.csv.stem + ending)
+and marks.d/ (what a next run goes on from, and the secret); with --roster marks-roster.csv. What you changed in these
+goes to marks-edited/. Points, a late rule, overrides and comments of yours stand in marking.toml beside the folder of
+submissions. Exit status: 0 every file ended well, 1 some had trouble, a folder could not be read or marking.toml names
+somebody who is not there, 2 nothing was graded, 130 interrupted."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,24 @@ class Batch:
     asked: questions.Questions
     store: Store
     task: Task
+    marking: marking.Marking
+    roster: tuple[Person, ...]
+
+    @cached_property
+    def beside(self) -> dict[str, Companions]:
+        """Return, notebook by notebook, what was handed in with it."""
+        return {file: companions(self.options.submissions, file, self.task.classes) for file in self.found.files}
+
+    @cached_property
+    def looks(self) -> dict[str, str | Record]:
+        """Return the digest of each notebook and what goes with it, or the record of one that cannot be read."""
+        return {file: batch.look(self.options.submissions, file, beside) for file, beside in self.beside.items()}
+
+    @property
+    def passed_over(self) -> list[str]:
+        """Return what is no notebook, and went with none."""
+        used = {path for beside in self.beside.values() for path in beside.paths.values()}
+        return [name for name in self.found.passed_over if name not in used]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,21 +108,34 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepared(options: argparse.Namespace) -> Batch:
     """Make everything ready. Raises ValueError or OSError with the reason why nothing can be graded."""
-    box = _sandbox(options.trusted)
+    box = _sandbox(options.trusted, options.limits)
     asked = questions.chosen(options.sets, options.private)
+    declared = _marking(options, asked)
+    roster = read_roster(options.roster) if options.roster else ()
     private = options.private.read_bytes() if options.private else b""
     found, kept = _found(options.submissions), Outputs(options.out).beside(".d")
     secret = secret_from(options.secret) if options.secret else secret_in(kept)
-    store = Store(kept, basis(list(asked), private, secret, options.trusted))
-    task = Task(options.submissions, tuple(options.sets), options.private, secret, box)
-    return Batch(options, found, asked, store, task)
+    store = Store(kept, basis(list(asked), private, secret, options.trusted, options.limits))
+    classes = tuple(classes_in(found.files))
+    task = Task(options.submissions, tuple(options.sets), options.private, secret, box, classes)
+    return Batch(options, found, asked, store, task, declared, roster)
+
+
+def _marking(options: argparse.Namespace, asked: questions.Questions) -> marking.Marking:
+    """Return what the teacher's file declares; nothing where there is none. Raises ValueError, OSError."""
+    beside = options.submissions.absolute().parent / marking.FILE
+    file = options.marking or (beside if beside.is_file() else None)
+    if file is None:
+        return marking.Marking()
+    print(f"Points, rules, overrides and comments: {file}", file=sys.stderr)
+    return marking.read_marking(file, registry.questions() | asked)
 
 
 def _grade(ready: Batch) -> None:
     """Grade what is not graded yet."""
     options, files = ready.options, ready.found.files
     mine = batch.part(files, *options.only)
-    looks = {file: batch.look(options.submissions, file) for file in mine}
+    looks = {file: ready.looks[file] for file in mine}
     kept = {} if options.again else batch.known(mine, looks, ready.store)
     done = {file for file, record in kept.items() if not failed(record)}
     todo = {file: look for file, look in looks.items() if file not in done and isinstance(look, str)}
@@ -104,38 +147,48 @@ def _report(ready: Batch) -> int:
     """Write the reports about all files that are graded by now, by this run or another."""
     outputs, found = Outputs(ready.options.out), ready.found
     with ready.store.locked():
-        looks = {file: batch.look(ready.options.submissions, file) for file in found.files}
-        results = Results.of(batch.known(found.files, looks, ready.store).values(), ready.asked, found.files)
-        _write(outputs, results, found.passed_over)
-        complete = _write_feedback(outputs, results)
+        records = batch.known(found.files, ready.looks, ready.store).values()
+        results = Results.of(records, ready.asked, found.files, ready.marking, ready.roster)
+        with outputs:
+            _write(outputs, results, ready.passed_over)
+            complete = _write_feedback(outputs, results)
     ended = Counter(record.ended for record in results.records)
-    missing = len(found.files) - len(results.records)
+    left = len(found.files) - len(results.records)
     said = ", ".join(f"{ended[end]} {end}" for end in Ended if end in ended)
-    print(f"{outputs.csv}: {said}" + (f"; {missing} not graded yet" if missing else ""))
-    for what, names in (("several learners", classes_in(found.files)), ("passed over", found.passed_over)):
+    print(f"{outputs.csv}: {said}" + (f"; {left} not graded yet" if left else ""))
+    _tell(ready, results, outputs)
+    return OK if complete and found.complete and not (results.troubled or results.problems) else TROUBLE
+
+
+def _tell(ready: Batch, results: Results, outputs: Outputs) -> None:
+    """Say, line by line, what a teacher should know beside the tables."""
+    lines = {
+        "several learners": ready.task.classes,
+        "passed over": ready.passed_over,
+        "missing": [person.name for person in results.missing],
+        "not on the roster": [who.name for who in results.strangers],
+        "look at": [f"{learner}, {what} ({file})" for learner, file, what in doubts(results)],
+        "changed by you, put aside": map(str, outputs.aside),
+        "git would add": [str(outputs.csv)] if seen_by_git(outputs.csv) else [],
+    }
+    for what, names in lines.items():
         for name in names:
             print(f"{what}: {one_line(name)}", file=sys.stderr)
-    return OK if complete and found.complete and not results.troubled else TROUBLE
+    for problem in results.problems:
+        print(one_line(problem), file=sys.stderr)
 
 
 def _write(outputs: Outputs, results: Results, passed_over: list[str]) -> None:
-    """Write every table, and the page about the class."""
-    write_atomically(outputs.csv, marks_csv(results))
-    write_atomically(outputs.beside(".json"), marks_json(results, passed_over))
-    write_atomically(outputs.beside("-gradebook.csv"), canvas_csv(results))
-    _write_moodle(outputs, moodle_csvs(results))
-    write_atomically(outputs.beside("-overview.html"), overview_page(results, passed_over))
-
-
-def _write_moodle(outputs: Outputs, sheets: dict[str, bytes]) -> None:
-    """Write a worksheet for each set; those of a run about other sets go, so that none is taken for one of these."""
-    one = re.compile(re.escape(outputs.csv.stem) + rf"-moodle(-{SET_NUMBER})?\.csv")
-    new = {outputs.beside(f"-moodle-{name}.csv" if len(sheets) > 1 else "-moodle.csv"): sheets[name] for name in sheets}
-    for path in outputs.csv.parent.iterdir():
-        if one.fullmatch(path.name) and path not in new:
-            path.unlink()
-    for path, sheet in new.items():
-        write_atomically(path, sheet)
+    """Write every table, and the page about the class; Moodle's worksheet set by set."""
+    outputs.write(outputs.csv, marks_csv(results))
+    outputs.write(outputs.beside(".json"), marks_json(results, passed_over))
+    outputs.write(outputs.beside("-gradebook.csv"), canvas_csv(results))
+    sheets = moodle_csvs(results)
+    for name, sheet in sheets.items():
+        outputs.write(outputs.beside(f"-moodle-{name}.csv" if len(sheets) > 1 else "-moodle.csv"), sheet)
+    if results.roster:
+        outputs.write(outputs.beside("-roster.csv"), roster_csv(results))
+    outputs.write(outputs.beside("-overview.html"), overview_page(results, passed_over))
 
 
 def _write_feedback(outputs: Outputs, results: Results) -> bool:
@@ -144,7 +197,7 @@ def _write_feedback(outputs: Outputs, results: Results) -> bool:
     for record in results.records:
         try:
             page = outputs.beside("-feedback") / feedback_name(record.file)
-            write_atomically(page, feedback_page(record, results.questions))
+            outputs.write(page, feedback_page(record, results.questions))
         except OSError as error:
             failed = True
             print(f"no feedback page for {record.file!r}: {error.strerror}", file=sys.stderr)
@@ -161,13 +214,13 @@ def _found(folder: Path) -> batch.Found:
     return found
 
 
-def _sandbox(trusted: bool) -> Sandbox:
+def _sandbox(trusted: bool, limits: Limits) -> Sandbox:
     """Return what submissions run in. Raises ValueError where they cannot be kept from doing harm, unless trusted."""
     if trusted:
         print(TRUSTED, file=sys.stderr)
     box = sandbox.trusted() if trusted else sandbox.available()
     if isinstance(box, Sandbox):
-        return box
+        return replace(box, limits=limits)
     also = "" if trusted else " Submissions that you trust as your own code can be graded without it: --trusted."
     raise ValueError(f"No sandbox: {box}.{also}")
 
@@ -183,9 +236,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sets", type=_sets, default=[], metavar="04,05", help="mark these exercise sets only")
     parser.add_argument("--only", type=_part, default=(1, 1), metavar="i/n", help="of n equal parts, grade part i")
     parser.add_argument("--again", action="store_true", help="grade files anew that are graded already")
-    parser.add_argument("--private", type=Path, metavar="FILE", help="a Python file with QUESTIONS of your own")
-    parser.add_argument("--secret", type=Path, metavar="FILE", help="take the secret from here, not from marks.d/")
     parser.add_argument("--trusted", action="store_true", help="run submissions without a sandbox")
+    parser.add_argument(
+        "--limits", type=_limits, default=Limits(), metavar="cell=120,memory=4G", help="what code may use"
+    )
+    for name, what in FILES.items():
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=what)
     return parser.parse_args(arguments)
 
 
@@ -205,6 +261,13 @@ def _jobs(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d{0,3}", text):
         raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1")
     return int(text)
+
+
+def _limits(text: str) -> Limits:
+    try:
+        return limits(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _sets(text: str) -> list[str]:

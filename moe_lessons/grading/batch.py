@@ -19,6 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from moe_lessons.checks import registry
+from moe_lessons.grading.companions import Companions
 from moe_lessons.grading.learners import learner
 from moe_lessons.grading.records import Ended, Record
 from moe_lessons.grading.store import Store
@@ -82,11 +83,17 @@ def part(files: list[str], which: int, of: int) -> list[str]:
     return files[which - 1 :: of]
 
 
-def look(folder: Path, file: str) -> str | Record:
-    """Return the digest of a file, or the record of one that cannot be read. No more is read than is ever graded."""
+def look(folder: Path, file: str, beside: Companions | None = None) -> str | Record:
+    """Return the digest of a file and what goes with it, or the record of one that cannot be read.
+
+    No more is read than is ever graded.
+    """
     try:
         with open(folder / file, "rb") as stream:
-            return hashlib.sha256(stream.read(MOST_BYTES + 1)).hexdigest()
+            whole = hashlib.sha256(stream.read(MOST_BYTES + 1))
+        for name, content in (beside.content if beside else {}).items():
+            whole.update(name.encode("utf-8", "surrogatepass") + hashlib.sha256(content).digest())
+        return whole.hexdigest()
     except OSError as error:
         return trouble(file, "", Ended.UNREADABLE, f"cannot be read: {error.strerror or error}")
 

@@ -1,4 +1,4 @@
-"""Reads a file that a teacher wrote, in TOML: what is wrong in it is told with its line, its name, and what fits there."""
+"""Reads a file that a teacher wrote, in TOML: what is wrong is told with its line, its name, and what fits there."""
 
 import difflib
 import re

@@ -7,7 +7,7 @@ from moe_lessons.checks.question import Question
 from moe_lessons.grading.page import document, prose, tag
 from moe_lessons.grading.questions import Questions
 from moe_lessons.grading.records import Ended, Mark, Record
-from moe_lessons.grading.report import failed
+from moe_lessons.grading.report import doubtful, failed, in_part
 
 SIGN = {Status.CORRECT: "✓", Status.NOT_ATTEMPTED: "·"}
 
@@ -19,6 +19,7 @@ MEANING = {
     Ended.TIMED_OUT: "Your notebook ran too long and was stopped. What was there by then is marked below.",
     Ended.KILLED: "Running your notebook ended before its time. What was there by then is marked below.",
 }
+DOUBTED = "Your notebook's own output says that this was correct. Your teacher has been told to look at it."
 BROKEN_DOWN = "Your notebook could not be marked, so there are no marks. Ask your teacher, who can see why."
 
 
@@ -30,6 +31,7 @@ def feedback_page(record: Record, questions: Questions) -> bytes:
         tag("h1", title),
         tag("p", record.file, class_="faint"),
         _total(record),
+        *_said(record.late, record.comment),
         _ended(record),
         *(_section(mark, questions[mark.question]) for mark in record.marks),
         _notes(record.notes),
@@ -47,6 +49,11 @@ def _total(record: Record) -> str:
     return f"<p><strong>{record.total} of {record.possible} points</strong></p>"
 
 
+def _said(late: str, comment: str) -> list[str]:
+    """Write that it is late, and the teacher's words."""
+    return [tag("p", line) for line in (late[:1].upper() + late[1:], comment and f"Your teacher: {comment}") if line]
+
+
 def _ended(record: Record) -> str:
     """Say what went wrong with the file as a whole, if anything did."""
     if record.ended == Ended.OK:
@@ -61,7 +68,9 @@ def _section(mark: Mark, question: Question) -> str:
     """Write one question: its verdict, what the check said, and what helps."""
     colour = "good" if mark.status == Status.CORRECT else "faint" if mark.status == Status.NOT_ATTEMPTED else "bad"
     verdict = f"{SIGN.get(Status(mark.status), '✗')} {mark.status}, {mark.points} of {_points(mark.possible)}"
+    right = f"Right in it: {in_part(mark)}." if in_part(mark) else ""
     parts = [tag("h2", f"{question.id} {question.title}"), tag("p", verdict, class_=colour)]
+    parts += [tag("p", line) for line in (right, DOUBTED if doubtful(mark) else "") if line] + _said("", mark.comment)
     if mark.status == Status.FAULT:
         parts.append(tag("p", "A fault of the course, not yours. Your teacher can see what it was."))
     elif mark.message:
@@ -71,7 +80,7 @@ def _section(mark: Mark, question: Question) -> str:
     return f"<section>{''.join(parts)}</section>"
 
 
-def _points(number: int) -> str:
+def _points(number: float) -> str:
     return f"{number} point" if number == 1 else f"{number} points"
 
 

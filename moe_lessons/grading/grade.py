@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ from moe_lessons.checks.deadline import OutOfTime, deadline
 from moe_lessons.checks.engine import judged
 from moe_lessons.checks.question import Data, Question
 from moe_lessons.grading import published, submission, wire
+from moe_lessons.grading.companions import Companions
 from moe_lessons.grading.learners import learner
 from moe_lessons.grading.records import Ended, Mark, Record
 from moe_lessons.grading.sandbox import Sandbox
 from moe_lessons.grading.session import Lost, Session, Step, probing_class
+from moe_lessons.grading.shares import shares
 from moe_lessons.grading.submission import Submission, Unreadable
 
 JUDGE_SECONDS = 120.0  # of the clock's, for one reply: some judges train
@@ -24,12 +27,17 @@ FROM_THE_WORKER = {Status.NOT_ATTEMPTED, Status.NOT_YET, Status.RAISED}
 
 
 def grade_submission(
-    path: Path, folder: Path, questions: Mapping[str, Question], secret: bytes, sandbox: Sandbox
+    path: Path,
+    folder: Path,
+    questions: Mapping[str, Question],
+    secret: bytes,
+    sandbox: Sandbox,
+    beside: Companions | None = None,
 ) -> Record:
     """Return what became of one file below `folder`. Nothing that the submission holds or does makes this raise.
 
     The marks are those of the exercise set that the notebook is about. Inputs are drawn from `secret`, the file's bytes
-    and the question: the same in every run, unknown to the learner.
+    and the question: the same in every run, unknown to the learner. beside: what was handed in with it.
     """
     name = clean(_inside(path, folder), 1000)
     whose = clean(learner(name).name, 200)
@@ -41,7 +49,7 @@ def grade_submission(
     except (published.Own, Unreadable) as reason:
         return _unmarked(name, whose, content, reason)
     digest = submission.digest(content)
-    grading = Grading(notebook, asked, secret + bytes.fromhex(digest), sandbox)
+    grading = Grading(notebook, asked, secret + bytes.fromhex(digest), sandbox, beside or Companions())
     grading.notes += submission.other_sets(notebook.cells, questions, asked)
     try:
         grading.run()
@@ -92,10 +100,12 @@ def clean(text: str, most: int) -> str:
 class Grading:
     """One submission on its way through the sandbox."""
 
-    def __init__(self, notebook: Submission, asked: list[Question], salt: bytes, sandbox: Sandbox) -> None:
-        self.asked, self.salt, self.limits = asked, salt, sandbox.limits
-        self.session = Session(sandbox, notebook.cells, asked, _modules(asked), _torch(notebook, asked))
-        self.notes = [*notebook.notes, *submission.look_alikes(notebook.cells, asked)]
+    def __init__(
+        self, notebook: Submission, asked: list[Question], salt: bytes, sandbox: Sandbox, beside: Companions
+    ) -> None:
+        self.asked, self.salt, self.limits, self.claimed = asked, salt, sandbox.limits, notebook.claimed
+        self.session = Session(sandbox, notebook.cells, asked, _modules(asked), _torch(notebook, asked), beside.content)
+        self.notes = [*notebook.notes, *submission.look_alikes(notebook.cells, asked), *beside.notes]
         self.troubles: list[tuple[Ended, str]] = []
         self.costly: list[str] = []  # errors that are to blame if marks are missing
         self.marks: dict[str, Mark] = {}
@@ -115,7 +125,8 @@ class Grading:
 
     def record(self, file: str, whose: str, digest: str) -> Record:
         """Return the result. A question without a mark was not reached: it counts as nothing, and `reason` says why."""
-        marks = tuple(self.marks.get(q.id) or _mark(q, self.unreached, "Not reached.") for q in self.asked)
+        found = [self.marks.get(q.id) or _mark(q, self.unreached, "Not reached.") for q in self.asked]
+        marks = tuple(replace(mark, claimed=mark.question in self.claimed) for mark in found)
         if any(mark.points < mark.possible for mark in marks):
             self.troubles += [(Ended.PARTIAL, error) for error in self.costly]
         else:
@@ -168,9 +179,11 @@ class Grading:
         try:
             with deadline(JUDGE_SECONDS):
                 result = judged(question, data, attempt)
+                partly = attempt.reply is not None and result.status is Status.NOT_YET
+                parts = shares(question, data, attempt.reply or {}) if partly else ()
         except (Exception, OutOfTime) as fault:
             return self._fault(question, f"the reply to {question.id} could not be judged", fault)
-        return _mark(question, result.status, result.message, result.points, result.mistake)
+        return replace(_mark(question, result.status, result.message, result.points, result.mistake), parts=parts)
 
     def _fault(self, question: Question, what: str, fault: BaseException) -> Mark:
         """Give no points where the check itself fails, and let the teacher know."""

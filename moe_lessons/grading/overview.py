@@ -1,5 +1,6 @@
 """The page about a class: how each question went, how totals are spread, which misconceptions came most often."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -10,7 +11,7 @@ from moe_lessons.figures.palette import AMOUNT, EXPERTS
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.grading.page import document, table, tag
 from moe_lessons.grading.records import Ended, Mark
-from moe_lessons.grading.report import Results, reasons
+from moe_lessons.grading.report import Results, doubts, reasons
 
 # In the order of a bar: how it is called here, and its colour.
 OUTCOMES = {
@@ -40,8 +41,13 @@ def overview_page(results: Results, passed_over: list[str]) -> bytes:
         _misconceptions(results),
         tag("h2", "Files with trouble"),
         _trouble(results),
-        *_without_marks(results),
-        *_passed_over(passed_over),
+        *_listed("To look at", [f"{who}, {what} ({file})" for who, file, what in doubts(results)]),
+        *_listed("Marked by hand", _by_hand(results)),
+        *_listed("What a teacher wrote that is about nobody here", results.problems),
+        *_listed("Missing", [person.name for person in results.missing]),
+        *_listed("Not on the roster", [who.name for who in results.strangers]),
+        *_listed("Learners without marks", [who.name for who, marks in results.by_learner().items() if not marks]),
+        *_listed("Passed over", passed_over),
     )
 
 
@@ -143,9 +149,9 @@ def _points(results: Results) -> Iterable[str]:
         yield _scrolling(totals_svg(totals, possible))
 
 
-def totals_svg(totals: list[int], possible: int) -> str:
-    """Draw how many learners have 0, 1, ..., `possible` points."""
-    count = Counter(totals)
+def totals_svg(totals: list[float], all_points: float) -> str:
+    """Draw how many learners have 0, 1, ..., `all_points` points, to the nearest whole one."""
+    count, possible = Counter(map(round, totals)), math.ceil(all_points)
     most = max(count.values())
     axes = Axes(50, 40, WIDTH - 70, 150, (-0.5, possible + 0.5), (0, most))
     step = max(1, round(possible / 20))
@@ -175,16 +181,14 @@ def _trouble(results: Results) -> str:
     return table(["Learner", "File", "Status", "Reason"], rows)
 
 
-def _without_marks(results: Results) -> Iterable[str]:
-    """List who has no marks at all, though every file may be fine: who handed in a lesson, for instance."""
-    names = [who.name for who, marks in results.by_learner().items() if not marks]
-    if names:
-        yield tag("h2", "Learners without marks")
-        yield "<ul>" + "".join(tag("li", name) for name in names) + "</ul>"
+def _by_hand(results: Results) -> list[str]:
+    marks = [(record.learner, mark) for record in results.records for mark in record.marks if mark.by_hand]
+    return [f"{who}, {m.question}: {m.points} of {m.possible}. {m.comment}" for who, m in marks]
 
 
-def _passed_over(names: list[str]) -> Iterable[str]:
-    """List what is no notebook or could not be looked into: something may have been handed in the wrong way."""
-    if names:
-        yield tag("h2", "Passed over")
-        yield "<ul>" + "".join(tag("li", name) for name in names) + "</ul>"
+def _listed(title: str, lines: Iterable[str]) -> Iterable[str]:
+    """Write a list, such as of learners without marks or of what was passed over; nothing where there is none."""
+    lines = list(lines)
+    if lines:
+        yield tag("h2", title)
+        yield "<ul>" + "".join(tag("li", line) for line in lines) + "</ul>"

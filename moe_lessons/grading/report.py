@@ -5,14 +5,18 @@ import io
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import moe_lessons
+from moe_lessons.checks.attempt import Status
 from moe_lessons.grading.grade import clean
 from moe_lessons.grading.learners import Learner, learners
+from moe_lessons.grading.marking import Marking
 from moe_lessons.grading.questions import Questions
-from moe_lessons.grading.records import Ended, Mark, Record
+from moe_lessons.grading.records import Ended, Mark, Record, rounded
+from moe_lessons.grading.roster import Person, matched
+from moe_lessons.grading.scoring import UNKNOWN, People, scored
 
 # A spreadsheet takes a cell that begins with such a sign for a formula, and would run what a learner wrote. It may
 # begin a cell at each ";", too, or at each ",", quoted or not: that depends on the language it is set to.
@@ -22,27 +26,52 @@ MOST_TEXT = 30_000  # signs; a cell of Excel takes 32 767
 
 @dataclass(frozen=True)
 class Results:
-    """The records of a folder, in the order of their files, and the questions that any of them was asked.
+    """The records of a folder at their worth, in the order of their files, and the questions any of them was asked.
 
-    whose: the learner of each file.
+    whose: the learner of each file. roster: who each of the class is among the learners, None for who is missing.
+    problems: what a teacher wrote that is about nobody here.
     """
 
     records: tuple[Record, ...]
     questions: Questions
     whose: dict[str, Learner]
+    roster: dict[Person, Learner | None] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, records: Iterable[Record], questions: Questions, files: Iterable[str] = ()) -> "Results":
+    def of(
+        cls,
+        records: Iterable[Record],
+        questions: Questions,
+        files: Iterable[str] = (),
+        marking: Marking | None = None,
+        roster: Iterable[Person] = (),
+    ) -> "Results":
         """Return the results in order; a question that no file was asked is left out.
 
         files: all that are in the folder. Whose a file is can be told from what lies beside it.
         """
-        records = list(records)
+        records, marking, roster = list(records), marking or Marking(), list(roster)
         whose = learners([*files, *(record.file for record in records)])
-        named = [replace(record, learner=whose[record.file].name) for record in records]
-        ordered = tuple(sorted(named, key=lambda record: record.file))
+        found = matched(roster, set(whose.values()))
+        people = People(whose, {person.name: who for who, person in found.items()})
+        ordered = tuple(scored(records, questions, marking, people))
         asked = {mark.question for record in ordered for mark in record.marks}
-        return cls(ordered, {id: question for id, question in questions.items() if id in asked}, whose)
+        worth = {id: marking.points.get(id, question.points) for id, question in questions.items() if id in asked}
+        weighed = {id: replace(questions[id], points=points) for id, points in worth.items()}
+        on = dict.fromkeys(roster) | {person: who for who, person in found.items()}
+        return cls(ordered, weighed, whose, on, tuple(people.problems))
+
+    @property
+    def strangers(self) -> list[Learner]:
+        """Return the learners who are on no list of the class, where there is one."""
+        known = set(self.roster.values())
+        return sorted({*self.whose.values()} - known) if self.roster else []  # type: ignore[arg-type]
+
+    @property
+    def missing(self) -> list[Person]:
+        """Return who of the class has handed in no notebook, in the order of the list."""
+        return [person for person, who in self.roster.items() if who is None]
 
     @property
     def troubled(self) -> list[Record]:
@@ -50,12 +79,12 @@ class Results:
         return [record for record in self.records if record.ended != Ended.OK]
 
     @property
-    def possible(self) -> dict[str, int]:
+    def possible(self) -> dict[str, float]:
         """Return, set by set in order, how many points its questions give."""
-        points: dict[str, int] = {}
+        points: dict[str, float] = {}
         for question in self.questions.values():
             points[question.set] = points.get(question.set, 0) + question.points
-        return dict(sorted(points.items()))
+        return {name: rounded(points[name]) for name in sorted(points)}
 
     def by_learner(self) -> dict[Learner, dict[str, Mark]]:
         """Return, learner by learner, the best mark of each question over all files of theirs, in order of names."""
@@ -66,13 +95,13 @@ class Results:
                 marks[mark.question] = max(marks.get(mark.question, mark), mark, key=lambda m: m.points)
         return dict(sorted(best.items()))
 
-    def totals(self, name: str) -> dict[Learner, int | None]:
+    def totals(self, name: str) -> dict[Learner, float | None]:
         """Return the points of every learner in one exercise set: None, never a zero, where nothing was marked."""
         of_set = {
             who: [mark.points for id, mark in marks.items() if self.questions[id].set == name]
             for who, marks in self.by_learner().items()
         }
-        return {who: sum(points) if points else None for who, points in of_set.items()}
+        return {who: rounded(sum(points)) if points else None for who, points in of_set.items()}
 
 
 def marks_csv(results: Results) -> bytes:
@@ -96,10 +125,46 @@ def _row(record: Record, questions: Questions) -> list[Any]:
 
 
 def reasons(record: Record) -> list[str]:
-    """Say why a file has not all points: how it ended, then question by question, in a few words each."""
-    missed = [mark for mark in record.marks if mark.points < mark.possible]
-    named = [f"{mark.question} {mark.status}" + (f" ({mark.mistake})" if mark.mistake else "") for mark in missed]
-    return [record.reason, *named] if record.reason else named
+    """Say why a file has not all points: how it ended, how late it is, then question by question, in a few words."""
+    missed = [mark for mark in record.marks if mark.points < mark.possible or mark.by_hand]
+    return [*filter(None, (record.reason, record.late)), *map(_why, missed)]
+
+
+def _why(mark: Mark) -> str:
+    """Say of a mark how it came about: "4.2 not yet (zeros), right: load, cv in 2 of 3 cases"."""
+    if mark.by_hand:
+        return f"{mark.question} by hand: {mark.comment}"
+    words = f"{mark.question} {mark.status}" + (f" ({mark.mistake})" if mark.mistake else "")
+    right = in_part(mark)
+    return words + (f", right: {right}" if right else "") + (CLAIMED if doubtful(mark) else "")
+
+
+CLAIMED = ", though the notebook's own output says correct"
+
+
+def doubtful(mark: Mark) -> bool:
+    """Tell a mark that a person should look at: none, though the notebook's own output says that it was correct."""
+    return mark.claimed and mark.points == 0 and not mark.by_hand
+
+
+def doubts(results: Results) -> list[tuple[str, str, str]]:
+    """Return what a person should look at: (learner, file, what). Saved outputs vouch for nothing, and may be right."""
+    seen = []
+    for record in results.records:
+        ids = [mark.question for mark in record.marks if doubtful(mark)]
+        words = [f"{', '.join(ids)}: no points{CLAIMED}"] if ids else []
+        words += [record.late] if record.late.endswith(UNKNOWN) else []
+        seen += [(record.learner, record.file, what) for what in words]
+    return seen
+
+
+def in_part(mark: Mark) -> str:
+    """Say what in an answer is right though it is not correct: "load, cv in 2 of 3 cases"."""
+    parts = [part for part in mark.parts if part.right]
+    if mark.status != Status.NOT_YET or all(part.right == part.of for part in mark.parts):
+        return ""
+    some = {part: f" in {part.right} of {part.of} cases" if part.right < part.of else "" for part in parts}
+    return ", ".join((part.name + cases).strip() for part, cases in some.items())
 
 
 def marks_json(results: Results, passed_over: list[str]) -> bytes:
@@ -118,8 +183,27 @@ def marks_json(results: Results, passed_over: list[str]) -> bytes:
         "questions": asked,
         "submissions": submissions,
         "passed_over": passed_over,
+        "missing": [person.name for person in results.missing],
+        "problems": list(results.problems),
     }
     return (json.dumps(whole, indent=1) + "\n").encode()
+
+
+def roster_csv(results: Results) -> bytes:
+    """Return a row for each of the class: who that is among the learners, and points by set, or that nothing came.
+
+    Below them the learners that are not on the list.
+    """
+    sets = list(results.possible)
+    totals = {name: results.totals(name) for name in sets}
+    rows: list[list[Any]] = [["name", "learner", "notebooks", *(f"Exercises {name}" for name in sets), "remark"]]
+    listed = [*results.roster.items(), *((None, who) for who in results.strangers)]
+    for person, who in listed:
+        mine = [file for file, other in results.whose.items() if other == who]
+        remark = "" if person and mine else "missing" if person else "not on the roster"
+        points = [totals[name].get(who) if who else None for name in sets]
+        rows.append([person.name if person else "", who.name if who else "", len(mine), *points, remark])
+    return _csv(rows)
 
 
 def canvas_csv(results: Results) -> bytes:

@@ -19,8 +19,9 @@ HEADS = {
     "name": ("student", "name", "full name", "student name", "learner", "display name"),
     "first": ("first name", "firstname", "given name", "first"),
     "last": ("last name", "lastname", "surname", "family name", "last"),
-    "known": ("username", "user name", "login", "login id", "sis login id", "user id", "email", "email address", "e-mail",
-              "sis user id", "student id", "id number", "orgdefinedid", "matriculation number", "number", "id", "identifier"),
+    "known": ("username", "user name", "login", "login id", "sis login id", "user id", "sis user id", "id",
+              "student id", "id number", "orgdefinedid", "matriculation number", "number", "identifier",
+              "email", "email address", "e-mail"),
 }  # fmt: skip
 NOBODY = ("points possible", "test student", "student, test", "student test", "end-of-line indicator")
 SEPARATORS = ",;\t"
@@ -87,7 +88,7 @@ def _lines(text: str) -> list[Person]:
 def keys_of_name(name: str) -> set[str]:
     """Return what a name is compared by: whatever its capitals, the order of its words, and what stands between them.
 
-    As it is and with its words in order; "Lee, Ann" as "Ann Lee", too; letters without their accents, where any are left.
+    As it is and with its words in order; "Lee, Ann" as "Ann Lee", too; Latin letters also without their accents.
     """
     words = _words(name)
     last, _, first = name.partition(",")
@@ -122,7 +123,7 @@ def keys_of_learner(who: Learner) -> set[str]:
 
 
 def matched(people: Iterable[Person], learners: Iterable[Learner]) -> dict[Learner, Person]:
-    """Return who on the roster each learner is. What several people share tells nobody; a number tells more than a name.
+    """Return who on the roster each learner is. What several people share is nobody's; a number goes before a name.
 
     Better nobody than the wrong one: of a learner that could be two people, neither is returned.
     """

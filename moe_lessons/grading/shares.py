@@ -88,7 +88,7 @@ def _chosen(form: Form | None, value: Any, expected: dict[str, Any], same: Calla
 
 
 def chance(form: Form) -> float:
-    """Return how often a guess in this form is right: 1/3 for one of three names, 0 where there is no end of guesses."""
+    """Return how often a guess in this form is right: 1/3 for one of three names, 0 where guesses have no end."""
     if isinstance(form, Truth):
         return 1 / 2
     if isinstance(form, Name):

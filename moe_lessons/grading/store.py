@@ -10,6 +10,7 @@ from filelock import FileLock
 
 import moe_lessons
 from moe_lessons.grading.records import Record
+from moe_lessons.grading.sandbox import Limits
 from moe_lessons.support.storage import file_name, write_atomically
 from moe_lessons.support.validation import refuse
 
@@ -48,10 +49,11 @@ class Store:
         return FileLock(self.folder / ".lock")
 
 
-def basis(questions: list[str], private: bytes, secret: bytes, trusted: bool) -> str:
-    """Return a fingerprint of what marks depend on: the course's code, the questions, the secret, the sandbox."""
+def basis(questions: list[str], private: bytes, secret: bytes, trusted: bool, limits: Limits | None = None) -> str:
+    """Return a fingerprint of what marks depend on: the course's code, questions, secret, sandbox and its limits."""
     hidden = hashlib.sha256(b"basis" + secret).hexdigest()
-    parts = [course_fingerprint(), *questions, hashlib.sha256(private).hexdigest(), hidden, str(trusted)]
+    own = hashlib.sha256(private).hexdigest()
+    parts = [course_fingerprint(), *questions, own, hidden, str(trusted), repr(limits or Limits())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from moe_lessons.grading.companions import companions
 from moe_lessons.grading.grade import grade_submission
 from moe_lessons.grading.questions import chosen
 from moe_lessons.grading.records import Record
@@ -18,8 +19,10 @@ class Task:
     private: Path | None
     secret: bytes
     sandbox: Sandbox
+    classes: tuple[str, ...] = ()  # folders that hold files of several people
 
     def grade(self, file: str) -> Record:
         """Return the record of one file of the folder."""
         asked = chosen(list(self.sets), self.private)
-        return grade_submission(self.folder / file, self.folder, asked, self.secret, self.sandbox)
+        beside = companions(self.folder, file, self.classes)
+        return grade_submission(self.folder / file, self.folder, asked, self.secret, self.sandbox, beside)

@@ -126,8 +126,19 @@ def test_the_exercise_itself_in_an_archive_makes_it_no_learners_folder_where_the
 @pytest.mark.parametrize(
     "copy",
     [
-        *("ann_04_top_k_gating-Copy1", "ann_04_top_k_gating-Copy2-Copy1", "ann_04_top_k_gating - Copy (2)", "ann-Copy1"),
-        *("Copy of ann_04_top_k_gating", "ann_04_top_k_gating (1)", "ann_04_top_k_gating-Copy1 (1)", "ann copy 2", "ann"),
+        *(
+            "ann_04_top_k_gating-Copy1",
+            "ann_04_top_k_gating-Copy2-Copy1",
+            "ann_04_top_k_gating - Copy (2)",
+            "ann-Copy1",
+        ),
+        *(
+            "Copy of ann_04_top_k_gating",
+            "ann_04_top_k_gating (1)",
+            "ann_04_top_k_gating-Copy1 (1)",
+            "ann copy 2",
+            "ann",
+        ),
         *("ann - Kopie", "Kopie von ann"),
     ],
 )

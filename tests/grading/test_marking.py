@@ -135,7 +135,14 @@ def test_the_line_of_a_value():
 def test_a_day_that_has_begun_is_a_day():
     late = Late(0.1, 0.25, timedelta(minutes=15), {"": datetime(2026, 11, 20, 12), "05": datetime(2026, 12, 1)})
     minutes = [-60 * 24, 0, 15, 16, 60 * 24, 60 * 24 + 1]
-    assert [late.days_after(datetime(2026, 11, 20, 12) + timedelta(minutes=m), "04") for m in minutes] == [0, 0, 0, 1, 1, 2]
+    assert [late.days_after(datetime(2026, 11, 20, 12) + timedelta(minutes=m), "04") for m in minutes] == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        2,
+    ]
     assert late.days_after(datetime(2026, 11, 30), "05") == 0
     assert [late.cost(days) for days in (0, 1, 2, 3)] == [0, 0.1, 0.2, 0.25]
     assert Late().days_after(datetime(2026, 11, 20), "04") == 0

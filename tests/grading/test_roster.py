@@ -16,7 +16,9 @@ Participant 12,Ann Lee,alee@u.edu,Submitted,
 Participant 13,José Müller,jm@u.edu,No submission,
 """
 PARTICIPANTS = "First name;Last name;Email address\nAnn;Lee;alee@u.edu\nJosé;Müller;jm@u.edu\n"
-BLACKBOARD = '"Last Name"\t"First Name"\t"Username"\t"Student ID"\n"Lee"\t"Ann"\t"alee"\t"7"\n"Müller"\t"José"\t"jmul"\t"8"\n'
+BLACKBOARD = (
+    '"Last Name"\t"First Name"\t"Username"\t"Student ID"\n"Lee"\t"Ann"\t"alee"\t"7"\n"Müller"\t"José"\t"jmul"\t"8"\n'
+)
 BRIGHTSPACE = """OrgDefinedId,Username,Last Name,First Name,Email,Exercise 4 Points Grade,End-of-Line Indicator
 #7,#alee,Lee,Ann,alee@u.edu,,#
 #8,#jmul,Müller,José,jm@u.edu,,#
@@ -54,7 +56,9 @@ def test_folders_with_names_find_their_people(roster, content):
     ann, jose = (person.name for person in roster(content))
     files = ["Ann Lee/04.ipynb", "lee ann_04_top_k_gating.ipynb", "ANN_LEE.ipynb", "Lee, Ann/x.ipynb"]
     assert on(roster(content), *files) == [ann] * 4
-    assert on(roster(content), "José Müller/x.ipynb", "Jose\u0301 Mu\u0308ller/x.ipynb", "muller_jose.ipynb") == [jose] * 3
+    assert (
+        on(roster(content), "José Müller/x.ipynb", "Jose\u0301 Mu\u0308ller/x.ipynb", "muller_jose.ipynb") == [jose] * 3
+    )
     assert on(roster(content), "Bo Lee/x.ipynb", "Ann/x.ipynb", "An Nlee/x.ipynb") == [None, None, ann]
 
 

@@ -57,7 +57,7 @@ class Results:
         people = People(whose, {person.name: who for who, person in found.items()})
         ordered = tuple(scored(records, questions, marking, people))
         asked = {mark.question for record in ordered for mark in record.marks}
-        worth = {id: marking.points.get(id, question.points) for id, question in questions.items() if id in asked}
+        worth: dict[str, Any] = {id: marking.points.get(id, questions[id].points) for id in questions if id in asked}
         weighed = {id: replace(questions[id], points=points) for id, points in worth.items()}
         on = dict.fromkeys(roster) | {person: who for who, person in found.items()}
         return cls(ordered, weighed, whose, on, tuple(people.problems))
@@ -66,7 +66,7 @@ class Results:
     def strangers(self) -> list[Learner]:
         """Return the learners who are on no list of the class, where there is one."""
         known = set(self.roster.values())
-        return sorted({*self.whose.values()} - known) if self.roster else []  # type: ignore[arg-type]
+        return sorted({*self.whose.values()} - known) if self.roster else []
 
     @property
     def missing(self) -> list[Person]:

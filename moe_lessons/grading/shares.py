@@ -71,7 +71,9 @@ def of_entries(question: EntriesQuestion, data: Data, reply: Reply) -> Parts:
 def of_case(question: CaseQuestion, data: Data, reply: Reply) -> Parts:
     """Tell which entries are right in the case that the answer names."""
     case = CASE.read(reply["value"]["case"])
-    return () if isinstance(case, Fault) else _chosen(question.form, reply["value"], question.expected(case), agreed)
+    return (
+        () if isinstance(case, Fault) else _chosen(question.form, reply["value"], question.expected(int(case)), agreed)
+    )
 
 
 def agreed(came: Any, right: Any) -> bool:
@@ -82,9 +84,14 @@ def agreed(came: Any, right: Any) -> bool:
 def _chosen(form: Form | None, value: Any, expected: dict[str, Any], same: Callable[[Any, Any], bool]) -> Parts:
     """Tell which entries are right, each read by itself: beside one that cannot be read, the others count."""
     forms = form.forms if isinstance(form, Fields) else {}
-    read = {name: forms[name].read(value.get(name)) for name in expected}
-    right = {name: not isinstance(came, Fault) and same(came, expected[name]) for name, came in read.items()}
-    return tuple(Part(name, int(right[name]), chance=chance(forms[name])) for name in expected)
+
+    def right(name: str) -> bool:
+        with contextlib.suppress(Exception):  # missing, or nothing that this form can look at
+            came = forms[name].read(value[name])
+            return not isinstance(came, Fault) and same(came, expected[name])
+        return False
+
+    return tuple(Part(name, int(right(name)), chance=chance(forms[name])) for name in expected)
 
 
 def chance(form: Form) -> float:

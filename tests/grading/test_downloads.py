@@ -36,7 +36,7 @@ from moe_lessons.grading.learners import Learner, learner
         # Brightspace: files, or a folder for each
         ("123-4567 - Ann Lee - Nov 30, 2026 1005 AM/04.ipynb", Learner("Ann Lee", brightspace="123")),
         ("123-4567 - Ann Lee - Nov 30, 2026 1005 AM - 04.ipynb", Learner("Ann Lee", brightspace="123")),
-        ("123-4567 - Ann - Marie Lee- 30 November, 2026 2205 - 04.ipynb", Learner("Ann - Marie Lee", brightspace="123")),
+        ("1-67 - Ann - Marie Lee- 30 November, 2026 2205 - 04.ipynb", Learner("Ann - Marie Lee", brightspace="1")),
         # Gradescope
         ("assignment_4_export/submission_123456789/04.ipynb", Learner("submission_123456789")),
         # other scripts, with signs that are no letters of their own

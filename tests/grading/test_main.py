@@ -331,6 +331,10 @@ def test_a_page_that_cannot_be_written_costs_no_other(graded, submissions, out, 
         (["{folder}", "--private", "{folder}/none"], "No such file"),
         (["{folder}", "--private", "{folder}/bob/04.ipynb"], "QUESTIONS"),
         (["{folder}", "--nonsense"], "unrecognized arguments"),
+        (["{folder}", "--limits", "cell=long"], "cell=long: expected seconds of CPU time, such as 120"),
+        (["{folder}", "--roster", "{folder}/none"], "No such file"),
+        (["{folder}", "--roster", "{folder}/bob/04.ipynb"], "expected a name on each line"),
+        (["{folder}", "--marking", "{folder}/ann/04.ipynb"], "04.ipynb cannot be read"),
     ],
 )
 def test_what_makes_no_sense_ends_with_2(graded, submissions, out, arguments, sentence, capsys, monkeypatch):
@@ -358,6 +362,132 @@ def test_without_a_sandbox_it_refuses_with_the_reason(graded, submissions, out, 
     assert not out.parent.exists()
     assert grade(submissions(FILES), out, "--trusted") == 0
     assert "without a sandbox, as you" in capsys.readouterr().err
+
+
+MARKING = """
+[points]
+"4.1" = 4
+
+[[override]]
+learner = "bob"
+question = "4.2"
+points = 1
+reason = "shown to me"
+
+[[comment]]
+learner = "ann"
+text = "Well done, ann."
+"""
+
+
+def test_what_a_teacher_declares_survives_every_run_and_grades_nothing_anew(graded, submissions, out, tmp_path):
+    folder, declared = submissions(FILES), tmp_path / "marking.toml"
+    grade(folder, out)
+    declared.write_text(MARKING, encoding="utf-8")
+    for more in ([], ["--again"], []):
+        assert grade(folder, out, *more) == 0
+        assert [(row["4.1"], row["4.2"], row["total"]) for row in table(out)] == [
+            ("4", "3", "7"), ("0", "1", "1"), ("0", "0", "2"),
+        ]  # fmt: skip
+        assert declared.read_text(encoding="utf-8") == MARKING
+    assert table(out)[1]["reasons"].startswith("4.1 not yet; 4.2 by hand: shown to me;")
+    assert len(graded) == 6  # once, and once for --again
+    pages = {
+        who: (out.parent / "marks-feedback" / who / "04.html").read_text(encoding="utf-8") for who in ("ann", "bob")
+    }
+    assert ("Your teacher: Well done, ann." in pages["ann"], "Well done" in pages["bob"]) == (True, False)
+    assert "Your teacher: shown to me" in pages["bob"]
+    declared.unlink()
+    grade(folder, out)
+    assert [row["total"] for row in table(out)] == [points("4.1", "4.2"), "0", points("4.5")]
+
+
+def test_a_teachers_file_is_not_taken_from_the_submissions(graded, submissions, out):
+    grade(submissions(FILES | {"marking.toml": MARKING, "ann/marking.toml": MARKING}), out)
+    assert [row["4.1"] for row in table(out)] == ["2", "0", "0"]
+
+
+def test_a_mistake_in_a_teachers_file_stops_the_run_before_it_begins(graded, submissions, out, tmp_path, capsys):
+    (tmp_path / "own.toml").write_text(MARKING.replace("points = 1", "points = 100"), encoding="utf-8")
+    assert grade(submissions(FILES), out, "--marking", str(tmp_path / "own.toml")) == 2
+    said = capsys.readouterr().err
+    assert "Nothing was graded. own.toml, line 8: override.points = 100: expected a number from 0 to 3" in said
+    assert graded == []
+    assert grade(submissions(FILES), out, "--marking", str(tmp_path / "none.toml")) == 2
+
+
+def test_a_name_in_a_teachers_file_that_is_nobodys_is_said(graded, submissions, out, tmp_path, capsys):
+    (tmp_path / "marking.toml").write_text(MARKING.replace('"ann"', '"anne"'), encoding="utf-8")
+    assert grade(submissions(FILES), out) == 1
+    words = "marking.toml: no learner is called 'anne'; near: ann"
+    assert words in capsys.readouterr().err
+    assert words in json.loads((out.parent / "marks.json").read_text(encoding="utf-8"))["problems"]
+    assert b"no learner is called" in (out.parent / "marks-overview.html").read_bytes()
+
+
+def test_a_roster_tells_who_is_missing(graded, submissions, out, tmp_path, capsys):
+    (tmp_path / "class.csv").write_text("Student,ID\nAnn,1\nBob,2\nZoe,3\n", encoding="utf-8")
+    assert grade(submissions(FILES), out, "--roster", str(tmp_path / "class.csv")) == 0
+    assert [list(row.values()) for row in table(out.with_name("marks-roster.csv"))] == [
+        ["Ann", "ann", "1", points("4.1", "4.2"), ""],
+        ["Bob", "bob", "1", "0", ""],
+        ["Zoe", "", "0", "", "missing"],
+        ["", "cy", "1", points("4.5"), "not on the roster"],
+    ]
+    said = capsys.readouterr().err
+    assert "missing: Zoe\n" in said
+    assert "not on the roster: cy\n" in said
+    assert b"<h2>Missing</h2><ul><li>Zoe</li></ul>" in (out.parent / "marks-overview.html").read_bytes().replace(
+        b"\n", b""
+    )
+    grade(submissions(FILES), out)
+    assert not out.with_name("marks-roster.csv").exists()  # that of another run
+
+
+def test_pages_of_files_that_are_gone_go_and_a_teachers_words_stay(graded, submissions, out, capsys):
+    folder = submissions(FILES)
+    grade(folder, out)
+    pages = out.parent / "marks-feedback"
+    (pages / "bob" / "04.html").write_text("my words to bob", encoding="utf-8")
+    (pages / "ann" / "more.txt").write_text("mine", encoding="utf-8")
+    for name in ("bob/04.ipynb", "cy_04_top_k_gating.ipynb"):
+        (folder / name).unlink()
+    capsys.readouterr()
+    grade(folder, out)
+    assert sorted(path.name for path in pages.rglob("*") if path.is_file()) == ["04.html", "more.txt"]
+    aside = out.parent / "marks-edited" / "marks-feedback" / "bob" / "04.html"
+    assert aside.read_text(encoding="utf-8") == "my words to bob"
+    assert f"changed by you, put aside: {aside}\n" in capsys.readouterr().err
+
+
+def test_what_lies_beside_a_notebook_is_graded_with_it(graded, submissions, out, capsys):
+    folder = submissions(FILES | {"ann/helpers.py": "x = 1", "ann/essay.pdf": "", "stray.py": ""})
+    grade(folder, out)
+    said = capsys.readouterr().err
+    assert ("helpers.py" in said, "passed over: ann/essay.pdf\n" in said, "passed over: stray.py\n" in said) == (
+        False,
+        True,
+        True,
+    )
+    submissions({"ann/helpers.py": "x = 2"})
+    grade(folder, out)
+    assert graded[3:] == ["ann/04.ipynb"]
+
+
+def test_limits_are_what_marks_depend_on(graded, submissions, out, monkeypatch):
+    seen = []
+    known = Task.grade
+    monkeypatch.setattr(Task, "grade", lambda task, file: seen.append(task.sandbox.limits) or known(task, file))
+    folder = submissions({"ann/04.ipynb": ""})
+    for more in ([], ["--limits", "cell=120"], ["--limits", "cell=120"]):
+        grade(folder, out, *more)
+    assert [limits.cell_seconds for limits in seen] == [60, 120]
+
+
+def test_two_notebooks_that_two_sign_with_one_name_stay_two(graded, submissions, out):
+    files = {f"Bo_{i}_assignsubmission_file_/04.ipynb": "4.1" if i > 1 else "" for i in (1, 2)}
+    grade(submissions(files), out)
+    assert [(row["learner"], row["total"]) for row in table(out)] == [("Bo (1)", "0"), ("Bo (2)", "2")]
 
 
 # --- the real one -------------------------------------------------------------------------------------------------

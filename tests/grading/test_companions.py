@@ -10,7 +10,6 @@ from moe_lessons.grading import companions as module
 from moe_lessons.grading.batch import look
 from moe_lessons.grading.companions import companions, lay_out
 
-
 MOODLE, BLACKBOARD, BRIGHTSPACE = (
     "_assignsubmission_file_",
     "_attempt_2026-11-30-10-05-09_",

@@ -1,17 +1,20 @@
 """The pages: what a learner and a teacher read, that nothing in them can run, and that nothing is loaded."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.registry import questions
-from moe_lessons.grading.feedback import BROKEN_DOWN, MEANING, feedback_name, feedback_page
+from moe_lessons.grading.feedback import BROKEN_DOWN, DOUBTED, MEANING, feedback_name, feedback_page
+from moe_lessons.grading.marking import Comment, Late, Marking, Override
 from moe_lessons.grading.overview import misconceptions, outcomes, overview_page
 from moe_lessons.grading.page import document, prose, table, tag
-from moe_lessons.grading.records import Ended
+from moe_lessons.grading.records import Ended, Part
 from moe_lessons.grading.report import Results
+from moe_lessons.grading.roster import Person
 
 EVIL = [
     "<script>alert(1)</script>",
@@ -147,6 +150,47 @@ def test_no_marks_are_no_zero(made):
 def test_the_page_lies_beside_its_like():
     names = ["ann/04.ipynb", "ann/04.IPYNB", "ann/04.html.ipynb"]
     assert [feedback_name(n) for n in names] == ["ann/04.html", "ann/04.IPYNB.html", "ann/04.html.html"]
+
+
+@pytest.fixture
+def ruled(made):
+    """The results of two learners under a teacher's rules; a third of the class is missing."""
+    half = replace(made.mark("4.2", Status.NOT_YET, "…"), parts=(Part("load", 4, 4), Part("cv", 1, 4)))
+    claims = replace(made.mark("4.1", Status.NOT_YET), claimed=True)
+    files = ["Ex_ann_attempt_2026-11-21-10-00-00_x.ipynb", "Bo <b>/x.ipynb"]
+    rules = Marking(
+        late=Late(per_day=0.1, days={"ann": {"": 2}}),
+        overrides=(Override("bo <b>", "4.2", 3, "shown <to> me"),),
+        comments=(Comment("ann", "Well <done>."), Comment("ann", "See page 3.", "4.2"), Comment("zoe", "?")),
+    )
+    roster = [Person("ann", frozenset(["@ann"])), Person("Zoe <z>", frozenset(["zoe"]))]
+    return Results.of([made.record(file, claims, half) for file in files], questions(), (), rules, roster)
+
+
+def test_feedback_tells_what_is_right_what_is_late_and_the_teachers_words(ruled):
+    bo, ann = (Reader(feedback_page(record, ruled.questions)) for record in ruled.records)
+    for words in (
+        "1.2 of 5 points 2 days late: 20% of the points less Your teacher: Well <done>.",
+        f"✗ not yet, 0 of 2 points {DOUBTED}",
+        "✗ not yet, 1.2 of 3 points Right in it: load, cv in 1 of 4 cases. Your teacher: See page 3.",
+    ):
+        assert words in ann.text
+    assert "✗ not yet, 3 of 3 points Right in it: load, cv in 1 of 4 cases. Your teacher: shown <to> me" in bo.text
+    assert "late" not in bo.text
+
+
+def test_the_overview_tells_what_a_person_should_look_at(ruled):
+    page = overview_page(ruled, [])
+    text = Reader(page).text
+    assert faults(page) == []
+    for words in (
+        "To look at Bo <b>, 4.1: no points, though the notebook's own output says correct (Bo <b>/x.ipynb)",
+        "Marked by hand Bo <b>, 4.2: 3 of 3. shown <to> me",
+        "What a teacher wrote that is about nobody here marking.toml: no learner is called 'zoe'",
+        "Missing Zoe <z>",
+        "Not on the roster Bo <b>",
+    ):
+        assert words in text
 
 
 @pytest.mark.parametrize("evil", EVIL)

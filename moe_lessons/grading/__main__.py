@@ -165,6 +165,7 @@ def _tell(ready: Batch, results: Results, outputs: Outputs) -> None:
     lines = {
         "several learners": ready.task.classes,
         "passed over": ready.passed_over,
+        "one learner?": [f"{who.name} has {count} notebooks of one set" for who, count in results.crowds],
         "missing": [person.name for person in results.missing],
         "not on the roster": [who.name for who in results.strangers],
         "look at": [f"{learner}, {what} ({file})" for learner, file, what in doubts(results)],

@@ -4,10 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import PurePosixPath
 
 from moe_lessons.checks.question import SET_NUMBER
 from moe_lessons.grading.downloads import Handed, handed, tidy
+from moe_lessons.grading.published import COURSE, EXERCISES
 
 # What Jupyter, Colab and file managers make of a copy's name: "-Copy1", "Copy of …", " - Copy (2)", " copy 2".
 COPY = re.compile(
@@ -58,7 +60,22 @@ def learner(file: str, classes: Iterable[str] = ()) -> Learner:
     above = max((PurePosixPath(folder) for folder in classes if path.is_relative_to(folder)), default=PurePosixPath())
     first, *rest = path.relative_to(above).parts
     stem = COPY.sub("", tidy(path.stem)) or path.stem
-    return Learner(tidy(first) if rest else EXERCISE.sub("", stem) or stem)
+    return Learner(tidy(first) if rest else _person_in(stem) or stem)
+
+
+def _person_in(stem: str) -> str:
+    """Return what a file name says beside the course's own: ann of "ann_04_top_k_gating", "04_top_k_gating - ann"."""
+    for name in names_of_exercises():
+        behind = stem.removeprefix(name).strip(" _-")
+        if behind != stem and re.match(r"[^\W\d_]", behind) and not _is_work(behind):
+            return behind
+    return EXERCISE.sub("", stem)
+
+
+@cache
+def names_of_exercises() -> tuple[str, ...]:
+    """Return the names of the course's exercise notebooks, the longest first; none where the course is not at hand."""
+    return tuple(sorted((path.stem for path in (COURSE / EXERCISES).glob("*.ipynb")), key=len, reverse=True))
 
 
 def handed_in(file: str) -> Handed | None:
@@ -141,7 +158,7 @@ def _people(name: str, folder: Folder | None, alone: bool = False, any_name: boo
     if folder and _is_work(name):
         return set().union(*(_people(*entry) for entry in folder.items()))
     stem = tidy(name) if folder else COPY.sub("", tidy(PurePosixPath(name).stem))
-    person = stem if folder else EXERCISE.sub("", stem)
+    person = stem if folder else _person_in(stem)
     nobody = not person or _is_work(person) or (NUMBER.fullmatch(person) and not (folder and alone))
     theirs = folder or any_name or person != stem or NUMBERED.fullmatch(person)
     return {person} if theirs and not nobody else set()

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,7 @@ from moe_lessons.grading.scoring import UNKNOWN, People, scored
 # A spreadsheet takes a cell that begins with such a sign for a formula, and would run what a learner wrote. It may
 # begin a cell at each ";", too, or at each ",", quoted or not: that depends on the language it is set to.
 FORMULA = re.compile(r'(^|[,;])([ "]*)(?=[=+\-@＝＋－＠])')
+MOST_TRIES = 5  # notebooks of one learner in one set: more may be a class in a folder that looks like a learner's
 MOST_TEXT = 30_000  # signs; a cell of Excel takes 32 767
 
 
@@ -67,6 +69,12 @@ class Results:
         """Return the learners who are on no list of the class, where there is one."""
         known = set(self.roster.values())
         return sorted({*self.whose.values()} - known) if self.roster else []
+
+    @property
+    def crowds(self) -> list[tuple[Learner, int]]:
+        """Return the learners with so many notebooks of one set that they may be several people, and how many."""
+        sets = [(self.whose[r.file], self.questions[r.marks[0].question].set) for r in self.records if r.marks]
+        return [(who, count) for (who, _), count in sorted(Counter(sets).items()) if count > MOST_TRIES]
 
     @property
     def missing(self) -> list[Person]:
@@ -200,8 +208,9 @@ def roster_csv(results: Results) -> bytes:
     listed = [*results.roster.items(), *((None, who) for who in results.strangers)]
     for person, who in listed:
         mine = [file for file, other in results.whose.items() if other == who]
-        remark = "" if person and mine else "missing" if person else "not on the roster"
         points = [totals[name].get(who) if who else None for name in sets]
+        remark = "missing" if not mine else "no marks" if points == [None] * len(sets) else ""
+        remark = remark if person else ", ".join(filter(None, ("not on the roster", remark)))
         rows.append([person.name if person else "", who.name if who else "", len(mine), *points, remark])
     return _csv(rows)
 

@@ -146,6 +146,29 @@ def test_a_copy_is_the_same_persons(copy):
     assert learner(f"{copy}.ipynb") == Learner("ann")
 
 
+@pytest.mark.parametrize(
+    ("stem", "who"),
+    [
+        ("04_top_k_gating_AnnLee", "AnnLee"),
+        ("04_top_k_gating_ann", "ann"),
+        ("04_top_k_gating - Ann Lee", "Ann Lee"),
+        ("04r_review-ann-Copy1", "ann"),
+        ("04_top_k_gating_final", "04_top_k_gating_final"),
+        ("04_top_k_gating_v2", "04_top_k_gating_v2"),
+        ("04_top_k_gating2", "04_top_k_gating2"),
+        ("ann_04_top_k_gating_final", "ann"),
+    ],
+)
+def test_a_name_behind_the_course_s_own(stem, who):
+    assert learner(f"{stem}.ipynb") == Learner(who)
+
+
+def test_names_behind_the_course_s_own_make_a_class():
+    files = [f"archive/04_top_k_gating_{who}.ipynb" for who in ("ann", "ben")]
+    assert names(files) == ["ann", "ben"]
+    assert names([file.replace("_ann", "_final").replace("_ben", "_draft") for file in files]) == ["archive"] * 2
+
+
 def test_a_copy_of_the_exercise_under_its_own_name():
     assert learner("04_top_k_gating-Copy1.ipynb") == learner("04_top_k_gating.ipynb")
     assert learner("-Copy1.ipynb") == Learner("-Copy1")

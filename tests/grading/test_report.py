@@ -12,7 +12,17 @@ import pytest
 from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.registry import questions
 from moe_lessons.grading.records import Ended
-from moe_lessons.grading.report import Results, canvas_csv, failed, marks_csv, marks_json, moodle_csvs, reasons
+from moe_lessons.grading.report import (
+    Results,
+    canvas_csv,
+    failed,
+    marks_csv,
+    marks_json,
+    moodle_csvs,
+    reasons,
+    roster_csv,
+)
+from moe_lessons.grading.roster import Person, keys_of_name
 
 SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 SET_04 = [q for q in questions().values() if q.set == "04"]
@@ -192,6 +202,21 @@ def test_each_set_has_its_own_maximum(made):
     assert moodle_csvs(alone) == {"01": moodle_csvs(beside)["01"]}
     assert [row[5] for row in rows(canvas_csv(alone))] == [row[5] for row in rows(canvas_csv(beside))]
     assert table(marks_csv(alone))[0]["possible"] == table(marks_csv(beside))[0]["possible"] == str(possible)
+
+
+def test_a_learner_with_a_class_of_notebooks_is_asked_about(made):
+    files = [made.record(f"archive/hw{i}.ipynb", made.mark("4.1")) for i in range(6)]
+    assert [(who.name, count) for who, count in Results.of(files, questions()).crowds] == [("archive", 6)]
+    assert Results.of(files[:5], questions()).crowds == []
+
+
+def test_a_roster_tells_who_has_no_marks(made):
+    roster = [Person(name, frozenset(keys_of_name(name))) for name in ("Ann", "Bob", "Zoe")]
+    records = [made.record("ann/x.ipynb", made.mark("4.1")), made.record("bob/05.ipynb", notes=("a lesson",))]
+    results = Results.of([*records, made.record("cy/x.ipynb")], questions(), roster=roster)
+    assert [row[3:] for row in rows(roster_csv(results))] == [
+        ["Exercises 04", "remark"], ["2", ""], ["", "no marks"], ["", "missing"], ["", "not on the roster, no marks"],
+    ]  # fmt: skip
 
 
 def test_reasons_begin_with_that_of_the_file(made):

@@ -151,8 +151,8 @@ CLAIMED = ", though the notebook's own output says correct"
 
 
 def doubtful(mark: Mark) -> bool:
-    """Tell a mark that a person should look at: none, though the notebook's own output says that it was correct."""
-    return mark.claimed and mark.points == 0 and not mark.by_hand
+    """Tell a mark that a person should look at: not correct, though the notebook's own output says that it was."""
+    return mark.claimed and mark.status != Status.CORRECT and not mark.by_hand
 
 
 def doubts(results: Results) -> list[tuple[str, str, str]]:
@@ -160,7 +160,7 @@ def doubts(results: Results) -> list[tuple[str, str, str]]:
     seen = []
     for record in results.records:
         ids = [mark.question for mark in record.marks if doubtful(mark)]
-        words = [f"{', '.join(ids)}: no points{CLAIMED}"] if ids else []
+        words = [f"{', '.join(ids)}: not correct{CLAIMED}"] if ids else []
         words += [record.late] if record.late.endswith(UNKNOWN) else []
         seen += [(record.learner, record.file, what) for what in words]
     return seen

@@ -184,7 +184,7 @@ def test_the_overview_tells_what_a_person_should_look_at(ruled):
     text = Reader(page).text
     assert faults(page) == []
     for words in (
-        "To look at Bo <b>, 4.1: no points, though the notebook's own output says correct (Bo <b>/x.ipynb)",
+        "To look at Bo <b>, 4.1: not correct, though the notebook's own output says correct (Bo <b>/x.ipynb)",
         "Marked by hand Bo <b>, 4.2: 3 of 3. shown <to> me",
         "What a teacher wrote that is about nobody here marking.toml: no learner is called 'zoe'",
         "Missing Zoe <z>",

@@ -171,7 +171,7 @@ def test_what_the_notebook_claims_against_no_points_is_for_a_person(made, half):
     ]
     rules = Marking(late=DUE, overrides=(Override("cy", "4.1", 0, "looked at"),))
     what = [
-        "4.1: no points, though the notebook's own output says correct",
+        "4.1, 4.2: not correct, though the notebook's own output says correct",
         "late, as Canvas says; marking.toml does not say how many days",
     ]
     assert doubts(marked(records, rules)) == [("ann", "ann/x.ipynb", what[0]), ("bo", "bo_LATE_567_8_x.ipynb", what[1])]

@@ -6,14 +6,15 @@ import re
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 from moe_lessons.checks import registry
 from moe_lessons.checks.question import set_name
 from moe_lessons.grading import batch, marking, questions, sandbox
-from moe_lessons.grading.companions import Companions, companions
+from moe_lessons.grading.companions import companions
 from moe_lessons.grading.feedback import feedback_name, feedback_page
 from moe_lessons.grading.learners import classes_in
 from moe_lessons.grading.limits import limits
@@ -70,21 +71,18 @@ class Batch:
     marking: marking.Marking
     roster: tuple[Person, ...]
 
-    @cached_property
-    def beside(self) -> dict[str, Companions]:
-        """Return, notebook by notebook, what was handed in with it."""
-        return {file: companions(self.options.submissions, file, self.task.classes) for file in self.found.files}
+    def looked(self, files: list[str]) -> tuple[dict[str, str | Record], list[str]]:
+        """Look at notebooks and what was handed in with them. Return their digests, and what went with none.
 
-    @cached_property
-    def looks(self) -> dict[str, str | Record]:
-        """Return the digest of each notebook and what goes with it, or the record of one that cannot be read."""
-        return {file: batch.look(self.options.submissions, file, beside) for file, beside in self.beside.items()}
-
-    @property
-    def passed_over(self) -> list[str]:
-        """Return what is no notebook, and went with none."""
-        used = {path for beside in self.beside.values() for path in beside.paths.values()}
-        return [name for name in self.found.passed_over if name not in used]
+        Of one that cannot be read the record says why.
+        """
+        looks: dict[str, str | Record] = {}
+        used: set[str] = set()
+        for file in files:
+            beside = companions(self.options.submissions, file, self.task.classes)
+            looks[file] = batch.look(self.options.submissions, file, beside)
+            used |= set(beside.paths.values())
+        return looks, [name for name in self.found.passed_over if name not in used]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -135,7 +133,7 @@ def _grade(ready: Batch) -> None:
     """Grade what is not graded yet."""
     options, files = ready.options, ready.found.files
     mine = batch.part(files, *options.only)
-    looks = {file: ready.looks[file] for file in mine}
+    looks, _ = ready.looked(mine)
     kept = {} if options.again else batch.known(mine, looks, ready.store)
     done = {file for file, record in kept.items() if not failed(record)}
     todo = {file: look for file, look in looks.items() if file not in done and isinstance(look, str)}
@@ -147,24 +145,25 @@ def _report(ready: Batch) -> int:
     """Write the reports about all files that are graded by now, by this run or another."""
     outputs, found = Outputs(ready.options.out), ready.found
     with ready.store.locked():
-        records = batch.known(found.files, ready.looks, ready.store).values()
+        looks, passed_over = ready.looked(found.files)
+        records = batch.known(found.files, looks, ready.store).values()
         results = Results.of(records, ready.asked, found.files, ready.marking, ready.roster)
         with outputs:
-            _write(outputs, results, ready.passed_over)
+            _write(outputs, results, passed_over)
             complete = _write_feedback(outputs, results)
     ended = Counter(record.ended for record in results.records)
     left = len(found.files) - len(results.records)
     said = ", ".join(f"{ended[end]} {end}" for end in Ended if end in ended)
     print(f"{outputs.csv}: {said}" + (f"; {left} not graded yet" if left else ""))
-    _tell(ready, results, outputs)
+    _tell(ready.task.classes, passed_over, results, outputs)
     return OK if complete and found.complete and not (results.troubled or results.problems) else TROUBLE
 
 
-def _tell(ready: Batch, results: Results, outputs: Outputs) -> None:
+def _tell(classes: Iterable[str], passed_over: list[str], results: Results, outputs: Outputs) -> None:
     """Say, line by line, what a teacher should know beside the tables."""
     lines = {
-        "several learners": ready.task.classes,
-        "passed over": ready.passed_over,
+        "several learners": classes,
+        "passed over": passed_over,
         "one learner?": [f"{who.name} has {count} notebooks of one set" for who, count in results.crowds],
         "missing": [person.name for person in results.missing],
         "not on the roster": [who.name for who in results.strangers],

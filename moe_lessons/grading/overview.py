@@ -41,13 +41,7 @@ def overview_page(results: Results, passed_over: list[str]) -> bytes:
         _misconceptions(results),
         tag("h2", "Files with trouble"),
         _trouble(results),
-        *_listed("To look at", [f"{who}, {what} ({file})" for who, file, what in doubts(results)]),
-        *_listed("Marked by hand", _by_hand(results)),
-        *_listed("What a teacher wrote that is about nobody here", results.problems),
-        *_listed("Missing", [person.name for person in results.missing]),
-        *_listed("Not on the roster", [who.name for who in results.strangers]),
-        *_listed("Learners without marks", [who.name for who, marks in results.by_learner().items() if not marks]),
-        *_listed("Passed over", passed_over),
+        *_lists(results, passed_over),
     )
 
 
@@ -181,14 +175,22 @@ def _trouble(results: Results) -> str:
     return table(["Learner", "File", "Status", "Reason"], rows)
 
 
-def _by_hand(results: Results) -> list[str]:
-    marks = [(record.learner, mark) for record in results.records for mark in record.marks if mark.by_hand]
-    return [f"{who}, {m.question}: {m.points} of {m.possible}. {m.comment}" for who, m in marks]
+def _lists(results: Results, passed_over: list[str]) -> Iterable[str]:
+    """Write what is for a person to see to, list by list; those that are empty are left out.
 
-
-def _listed(title: str, lines: Iterable[str]) -> Iterable[str]:
-    """Write a list, such as of learners without marks or of what was passed over; nothing where there is none."""
-    lines = list(lines)
-    if lines:
-        yield tag("h2", title)
-        yield "<ul>" + "".join(tag("li", line) for line in lines) + "</ul>"
+    Who has no marks may have handed in a lesson, what was passed over may have been handed in the wrong way.
+    """
+    by_hand = [(record.learner, mark) for record in results.records for mark in record.marks if mark.by_hand]
+    lists = {
+        "To look at": [f"{who}, {what} ({file})" for who, file, what in doubts(results)],
+        "Marked by hand": [f"{who}, {m.question}: {m.points} of {m.possible}. {m.comment}" for who, m in by_hand],
+        "What a teacher wrote that is about nobody here": results.problems,
+        "Missing": [person.name for person in results.missing],
+        "Not on the roster": [who.name for who in results.strangers],
+        "Learners without marks": [who.name for who, marks in results.by_learner().items() if not marks],
+        "Passed over": passed_over,
+    }
+    for title, lines in lists.items():
+        if lines:
+            yield tag("h2", title)
+            yield "<ul>" + "".join(tag("li", line) for line in lines) + "</ul>"

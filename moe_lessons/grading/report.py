@@ -30,14 +30,14 @@ MOST_TEXT = 30_000  # signs; a cell of Excel takes 32 767
 class Results:
     """The records of a folder at their worth, in the order of their files, and the questions any of them was asked.
 
-    whose: the learner of each file. roster: who each of the class is among the learners, None for who is missing.
+    whose: the learner of each file. roster: who each of the class is among the learners; nobody, for who is missing.
     problems: what a teacher wrote that is about nobody here.
     """
 
     records: tuple[Record, ...]
     questions: Questions
     whose: dict[str, Learner]
-    roster: dict[Person, Learner | None] = field(default_factory=dict)
+    roster: dict[Person, list[Learner]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     @classmethod
@@ -56,18 +56,18 @@ class Results:
         records, marking, roster = list(records), marking or Marking(), list(roster)
         whose = learners([*files, *(record.file for record in records)])
         found = matched(roster, set(whose.values()))
-        people = People(whose, {person.name: who for who, person in found.items()})
+        people = People(whose, [(person.name, who) for who, person in found.items()])
         ordered = tuple(scored(records, questions, marking, people))
         asked = {mark.question for record in ordered for mark in record.marks}
         worth: dict[str, Any] = {id: marking.points.get(id, questions[id].points) for id in questions if id in asked}
         weighed = {id: replace(questions[id], points=points) for id, points in worth.items()}
-        on = dict.fromkeys(roster) | {person: who for who, person in found.items()}
+        on = {person: sorted(who for who, other in found.items() if other == person) for person in roster}
         return cls(ordered, weighed, whose, on, tuple(people.problems))
 
     @property
     def strangers(self) -> list[Learner]:
         """Return the learners who are on no list of the class, where there is one."""
-        known = set(self.roster.values())
+        known = {who for names in self.roster.values() for who in names}
         return sorted({*self.whose.values()} - known) if self.roster else []
 
     @property
@@ -79,7 +79,7 @@ class Results:
     @property
     def missing(self) -> list[Person]:
         """Return who of the class has handed in no notebook, in the order of the list."""
-        return [person for person, who in self.roster.items() if who is None]
+        return [person for person, names in self.roster.items() if not names]
 
     @property
     def troubled(self) -> list[Record]:
@@ -202,17 +202,26 @@ def roster_csv(results: Results) -> bytes:
 
     Below them the learners that are not on the list.
     """
-    sets = list(results.possible)
-    totals = {name: results.totals(name) for name in sets}
-    rows: list[list[Any]] = [["name", "learner", "notebooks", *(f"Exercises {name}" for name in sets), "remark"]]
-    listed = [*results.roster.items(), *((None, who) for who in results.strangers)]
-    for person, who in listed:
-        mine = [file for file, other in results.whose.items() if other == who]
-        points = [totals[name].get(who) if who else None for name in sets]
-        remark = "missing" if not mine else "no marks" if points == [None] * len(sets) else ""
-        remark = remark if person else ", ".join(filter(None, ("not on the roster", remark)))
-        rows.append([person.name if person else "", who.name if who else "", len(mine), *points, remark])
+    totals = {name: results.totals(name) for name in results.possible}
+    rows: list[list[Any]] = [["name", "learner", "notebooks", *(f"Exercises {name}" for name in totals), "remark"]]
+    for person, names in [*results.roster.items(), *((None, [who]) for who in results.strangers)]:
+        files = [file for file, who in results.whose.items() if who in names]
+        points = [_best(of_set, names) for of_set in totals.values()]
+        remarks = {
+            "not on the roster": not person,
+            "under several names": len(names) > 1,
+            "missing": not files,
+            "no marks": files and not any(p is not None for p in points),
+        }
+        who = ", ".join(who.name for who in names)
+        said = ", ".join(words for words, so in remarks.items() if so)
+        rows.append([person.name if person else "", who, len(files), *points, said])
     return _csv(rows)
+
+
+def _best(points: dict[Learner, float | None], names: list[Learner]) -> float | None:
+    """Return the most points that a person has under any name; None where nothing was marked."""
+    return max((known for who in names if (known := points.get(who)) is not None), default=None)
 
 
 def canvas_csv(results: Results) -> bytes:

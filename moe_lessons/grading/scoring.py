@@ -19,13 +19,13 @@ class People:
     """Whose each file is, and by what names a teacher may call them. problems: names that are nobody's, in words."""
 
     whose: Mapping[str, Learner]
-    also: Mapping[str, Learner] = field(default_factory=dict)
+    also: Iterable[tuple[str, Learner]] = ()
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.labels = labels(self.whose.values())
         self.known: dict[str, set[Learner]] = {}
-        for name, who in [*((who.name, who) for who in self.labels), *self.also.items()]:
+        for name, who in [*((who.name, who) for who in self.labels), *self.also]:
             self.known.setdefault(named(name), set()).add(who)
         self.known |= {named(label): {who} for who, label in self.labels.items()}
 

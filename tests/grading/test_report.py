@@ -219,6 +219,14 @@ def test_a_roster_tells_who_has_no_marks(made):
     ]  # fmt: skip
 
 
+def test_a_person_under_two_names_is_one_row(made):
+    roster = [Person("Ann Lee", frozenset(keys_of_name("Ann Lee")))]
+    records = [made.record("Ann Lee/x.ipynb", made.mark("4.1")), made.record("lee ann/x.ipynb", made.mark("4.2"))]
+    results = Results.of(records, questions(), roster=roster)
+    assert (results.missing, results.strangers) == ([], [])
+    assert rows(roster_csv(results))[1:] == [["Ann Lee", "Ann Lee, lee ann", "2", "3", "under several names"]]
+
+
 def test_reasons_begin_with_that_of_the_file(made):
     partial = made.record("a.ipynb", made.mark("4.1", Status.NOT_YET), ended=Ended.TIMED_OUT, reason="cell 3")
     assert reasons(partial) == ["cell 3", "4.1 not yet"]

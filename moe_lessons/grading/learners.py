@@ -90,17 +90,20 @@ def learners(files: Iterable[str]) -> dict[str, Learner]:
     files = list(files)
     classes = classes_in(files)
     whose = {file: learner(file, classes) for file in files}
-    return {file: _uncounted(who, set(whose.values())) for file, who in whose.items()}
+    everyone = set(whose.values())
+    counted = {who: bare for who in everyone if not who.number and (bare := COUNTED.fullmatch(who.name))}
+    times = Counter(bare["name"] for bare in counted.values())
+    return {file: _uncounted(who, counted, times, everyone) for file, who in whose.items()}
 
 
-def _uncounted(who: Learner, all_of_them: set[Learner]) -> Learner:
+def _uncounted(
+    who: Learner, counted: dict[Learner, re.Match[str]], times: Counter[str], everyone: set[Learner]
+) -> Learner:
     """Return ann for "ann (1)", where there is an ann, or no "ann (2)". "Student (1)" beside "Student (2)" are two."""
-    counted = COUNTED.fullmatch(who.name)
-    if not counted or who.number:
+    if who not in counted:
         return who
-    bare = replace(who, name=counted["name"])
-    alike = [other for other in all_of_them if (same := COUNTED.fullmatch(other.name)) and same["name"] == bare.name]
-    return bare if bare in all_of_them or len(alike) == 1 else who
+    bare = replace(who, name=counted[who]["name"])
+    return bare if bare in everyone or times[bare.name] == 1 else who
 
 
 def labels(whose: Iterable[Learner]) -> dict[Learner, str]:

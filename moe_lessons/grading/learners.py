@@ -66,8 +66,8 @@ def learner(file: str, classes: Iterable[str] = ()) -> Learner:
 def _person_in(stem: str) -> str:
     """Return what a file name says beside the course's own: ann of "ann_04_top_k_gating", "04_top_k_gating - ann"."""
     for name in names_of_exercises():
-        behind = stem.removeprefix(name).strip(" _-")
-        if behind != stem and re.match(r"[^\W\d_]", behind) and not _is_work(behind):
+        behind = stem[len(name) :].strip(" _-") if stem.startswith(name) else ""
+        if re.match(r"[^\W\d_]", behind) and not _is_work(behind):
             return behind
     return EXERCISE.sub("", stem)
 

@@ -156,6 +156,7 @@ def test_a_copy_is_the_same_persons(copy):
         ("04_top_k_gating_final", "04_top_k_gating_final"),
         ("04_top_k_gating_v2", "04_top_k_gating_v2"),
         ("04_top_k_gating2", "04_top_k_gating2"),
+        ("_ann", "_ann"),
         ("ann_04_top_k_gating_final", "ann"),
     ],
 )

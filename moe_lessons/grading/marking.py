@@ -21,7 +21,7 @@ LEARNER = "a name as in the column learner of the table of marks"
 class Late:
     """What being late costs: `per_day` of the points for each day that has begun, `most` of them in all.
 
-    due: by set, "" for all. days: by learner (`named`), given by the teacher: for all sets, or by set.
+    due: by set, "" for all. days: by learner, given by the teacher: for all sets, or by set.
     """
 
     per_day: float = 0.0
@@ -109,7 +109,7 @@ def _late(place: Place) -> Late:
         "per_day": Place.share,
         "most": Place.share,
         "grace_minutes": lambda minutes: timedelta(minutes=minutes.number(0, 10_000)),
-        "days": lambda days: {named(who): _by_set(known, Place.number) for who, known in days.table().items()},
+        "days": lambda days: {who: _by_set(known, Place.number) for who, known in days.table().items()},
     }
     said = {key: read[key](value) for key, value in place.table(tuple(read)).items()}
     return Late(**{"grace" if key == "grace_minutes" else key: value for key, value in said.items()})

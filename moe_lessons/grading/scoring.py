@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from moe_lessons.checks.attempt import Status
 from moe_lessons.grading.learners import Learner, handed_in, labels
@@ -54,10 +55,22 @@ class Rules:
 
     def __init__(self, marking: Marking, questions: Questions, people: People) -> None:
         self.marking, self.questions, self.people = marking, questions, people
-        self.overrides = {(people.called(one.learner), one.question): one for one in marking.overrides}
-        self.comments = {(people.called(one.learner), one.question): one.text for one in marking.comments}
-        self.days = {people.called(name): days for name, days in marking.late.days.items()}
+        self.overrides = self._of_learners((one.learner, one.question, one) for one in marking.overrides)
+        self.comments = self._of_learners((one.learner, one.question, one.text) for one in marking.comments)
+        self.days = self._of_learners((name, "", days) for name, days in marking.late.days.items())
         people.problems[:] = dict.fromkeys(people.problems)
+
+    def _of_learners(self, rows: Iterable[tuple[str, str, Any]]) -> dict[tuple[Learner, str], Any]:
+        """Return what rows say by learner and question. Of two about the same, under two names, the first holds."""
+        found: dict[tuple[Learner, str], Any] = {}
+        for name, question, said in rows:
+            who = self.people.called(name)
+            if who and (who, question) in found:
+                again = f"{name!r} is {self.people.labels[who]}, of whom the same is said before"
+                self.people.problems.append(f"{FILE}: {again}")
+            elif who:
+                found[who, question] = said
+        return found
 
     def given(self, record: Record) -> Record:
         """Return a record with all that the rules say of it."""
@@ -80,7 +93,7 @@ class Rules:
     def _late(self, record: Record, who: Learner) -> tuple[float, str]:
         """Return the share of the points that being late costs, and what to say of it."""
         rule, of_set = self.marking.late, self.questions[record.marks[0].question].set
-        given, said = self.days.get(who, {}), handed_in(record.file)
+        given, said = self.days.get((who, ""), {}), handed_in(record.file)
         days = given.get(of_set, given.get(""))
         if days is None and said and said.late:
             return 0.0, LATE + (UNKNOWN if rule.per_day else "")

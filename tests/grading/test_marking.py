@@ -69,7 +69,7 @@ def test_a_whole_file(marking):
     late = declared.late
     assert (late.per_day, late.most, late.grace) == (0.1, 0.5, timedelta(minutes=15))
     assert late.due == {"04": datetime(2026, 11, 20, 23, 59, 59, 999999), "05": datetime(2026, 11, 27, 18)}
-    assert late.days == {"ann lee": {"": 2}, "bo": {"04": 0}}
+    assert late.days == {"Ann Lee": {"": 2}, "Bo": {"04": 0}}
 
 
 def test_nothing_is_needed(marking):

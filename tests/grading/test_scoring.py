@@ -122,6 +122,14 @@ def test_a_learner_may_be_called_as_on_the_roster(made):
     assert points(results) == [[1]]
 
 
+def test_two_names_of_one_learner_say_two_things(made):
+    roster = [Person("Lee, Ann", frozenset(keys_of_name("Lee, Ann")))]
+    rules = Marking(overrides=(Override("leeann", "4.1", 1, "why"), Override("Lee, Ann", "4.1", 0, "why not")))
+    results = marked([made.record("leeann_567_8_x.ipynb", made.mark("4.1"))], rules, roster=roster)
+    assert points(results) == [[1]]
+    assert results.problems == ("marking.toml: 'Lee, Ann' is leeann, of whom the same is said before",)
+
+
 DUE = Late(per_day=0.1, most=0.25, due={"04": datetime(2026, 11, 20, 12)})
 
 

@@ -93,7 +93,7 @@ def test_the_file_of_a_teacher_is_read_as_it_stands(tmp_path):
     (tmp_path / "marking.toml").write_text(TOML, encoding="utf-8")
     declared = read_marking(tmp_path / "marking.toml", questions())
     assert declared.points == {"4.2": 5, "4.5": 0}
-    assert set(declared.late.days) == {"ann lee", "bo roe"}
+    assert set(declared.late.days) == {"Ann Lee", "Bo Roe"}
     assert (len(declared.overrides), len(declared.comments), declared.late.most) == (1, 1, 0.5)
 
 

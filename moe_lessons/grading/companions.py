@@ -2,9 +2,11 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 KINDS = (".py", ".csv", ".tsv", ".txt", ".json", ".toml", ".npy", ".npz")
 MOST_FILES, MOST_BYTES = 50, 4 * 2**20  # what goes into one message to the sandbox
@@ -98,11 +100,16 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def lay_out(files: dict[str, bytes]) -> None:
+def packed(files: Mapping[str, bytes]) -> dict[str, np.ndarray]:
+    """Return files as the plain data that passes to a worker."""
+    return {name: np.frombuffer(content, np.uint8) for name, content in files.items()}
+
+
+def lay_out(files: Mapping[str, np.ndarray]) -> None:
     """Write files where a notebook's code looks for them, in the worker; modules that are known go before them."""
     for name, content in files.items():
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        path.write_bytes(content.tobytes())
     if files and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())

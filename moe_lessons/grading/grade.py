@@ -12,7 +12,8 @@ from moe_lessons.checks.deadline import OutOfTime, deadline
 from moe_lessons.checks.engine import judged
 from moe_lessons.checks.question import Data, Question
 from moe_lessons.grading import published, submission, wire
-from moe_lessons.grading.companions import Companions
+from moe_lessons.grading.claims import claimed
+from moe_lessons.grading.companions import Companions, packed
 from moe_lessons.grading.learners import learner
 from moe_lessons.grading.records import Ended, Mark, Record
 from moe_lessons.grading.sandbox import Sandbox
@@ -49,9 +50,10 @@ def grade_submission(
     except (published.Own, Unreadable) as reason:
         return _unmarked(name, whose, content, reason)
     digest = submission.digest(content)
-    grading = Grading(notebook, asked, secret + bytes.fromhex(digest), sandbox, beside or Companions())
+    grading = Grading(notebook, asked, secret + bytes.fromhex(digest), sandbox)
     grading.notes += submission.other_sets(notebook.cells, questions, asked)
     try:
+        grading.bring(beside or Companions(), claimed(content))
         grading.run()
     except Lost as reason:
         grading.trouble(Ended.KILLED, str(reason))
@@ -100,16 +102,22 @@ def clean(text: str, most: int) -> str:
 class Grading:
     """One submission on its way through the sandbox."""
 
-    def __init__(
-        self, notebook: Submission, asked: list[Question], salt: bytes, sandbox: Sandbox, beside: Companions
-    ) -> None:
-        self.asked, self.salt, self.limits, self.claimed = asked, salt, sandbox.limits, notebook.claimed
-        self.session = Session(sandbox, notebook.cells, asked, _modules(asked), _torch(notebook, asked), beside.content)
-        self.notes = [*notebook.notes, *submission.look_alikes(notebook.cells, asked), *beside.notes]
+    claimed: frozenset[str] = frozenset()  # the questions that its own outputs call correct
+
+    def __init__(self, notebook: Submission, asked: list[Question], salt: bytes, sandbox: Sandbox) -> None:
+        self.asked, self.salt, self.limits = asked, salt, sandbox.limits
+        self.session = Session(sandbox, notebook.cells, asked, _modules(asked), _torch(notebook, asked))
+        self.notes = [*notebook.notes, *submission.look_alikes(notebook.cells, asked)]
         self.troubles: list[tuple[Ended, str]] = []
         self.costly: list[str] = []  # errors that are to blame if marks are missing
         self.marks: dict[str, Mark] = {}
         self.unreached = Status.NOT_YET
+
+    def bring(self, beside: Companions, claimed: frozenset[str]) -> None:
+        """Keep what was handed in beside the notebook, for the sandbox, and what its saved outputs say."""
+        self.session.first["files"] = packed(beside.content)
+        self.notes += beside.notes
+        self.claimed = claimed
 
     def run(self) -> None:
         """Run the cells, then try every answer."""
@@ -179,8 +187,8 @@ class Grading:
         try:
             with deadline(JUDGE_SECONDS):
                 result = judged(question, data, attempt)
-                partly = attempt.reply is not None and result.status is Status.NOT_YET
-                parts = shares(question, data, attempt.reply or {}) if partly else ()
+                partly = attempt.reply if result.status is Status.NOT_YET else None
+                parts = shares(question, data, partly) if partly is not None else ()
         except (Exception, OutOfTime) as fault:
             return self._fault(question, f"the reply to {question.id} could not be judged", fault)
         return replace(_mark(question, result.status, result.message, result.points, result.mistake), parts=parts)

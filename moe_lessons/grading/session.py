@@ -1,12 +1,9 @@
 """A submission's stay in the sandbox: cells, then answers; when a worker dies, another takes up where it was."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-
-import numpy as np
 
 from moe_lessons.checks.question import Data, Question
 from moe_lessons.grading import wire
@@ -53,18 +50,11 @@ class Session:
     """Runs cells and tries answers. Use it as a context: at its end the worker is stopped."""
 
     def __init__(
-        self,
-        sandbox: Sandbox,
-        cells: tuple[str, ...],
-        asked: list[Question],
-        modules: list[str],
-        torch: str = "",
-        files: Mapping[str, bytes] | None = None,
+        self, sandbox: Sandbox, cells: tuple[str, ...], asked: list[Question], modules: list[str], torch: str = ""
     ) -> None:
         self.sandbox, self.limits, self.cells = sandbox, sandbox.limits, cells
         longest = max((question.seconds for question in asked), default=0.0) * self.limits.patience
         self.first = beginning(sandbox, modules, {q.id: (q.answer, q.points) for q in asked}, longest, torch)
-        self.first["files"] = {name: np.frombuffer(held, np.uint8) for name, held in (files or {}).items()}
         self.done: list[tuple[int, Run]] = []
         self.seconds, self.starts = 0.0, 0
         self.until = time.monotonic() + self.limits.all_wall_seconds

@@ -20,7 +20,6 @@ MOST_CELLS, MOST_CHARACTERS = 1000, 2**20
 CHECKED = re.compile(r"""\bcheck\(\s*["'](\w[\w.]{0,20})["']""")
 IMPORTED = re.compile(r"^[ \t]*from[ \t]+moe_lessons\.checks[ \t]+import[ \t][^\n]*\bcheck\b", re.MULTILINE)
 TITLE = re.compile(rf"\s*#[ \t]*Exercises ({SET_NUMBER})\b")
-VERDICT = re.compile(r"^[✓✗·?] (\d+[rp]?\.\w{1,20}): (correct\b)?", re.MULTILINE)
 ENOUGH = 2  # of evidence: less may be chance
 NAMED = re.compile(r"^[ \t]*(?:(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=(?!=))", re.MULTILINE)
 
@@ -33,13 +32,12 @@ class Unreadable(Exception):
 class Submission:
     """The code cells of a notebook, in order, and what was noticed while reading it.
 
-    titled: the exercise sets of which it has the title. claimed: the questions that its saved outputs call correct.
+    titled: the exercise sets of which it has the title.
     """
 
     cells: tuple[str, ...]
     notes: tuple[str, ...] = ()
     titled: frozenset[str] = frozenset()
-    claimed: frozenset[str] = frozenset()
 
 
 def read_bytes(path: Path, folder: Path) -> bytes:
@@ -91,20 +89,7 @@ def parse(content: bytes) -> Submission:
     if not any(cell.strip() for cell in found):
         raise Unreadable("a notebook without code")
     titles = (TITLE.match(text or "") for text in _sources(notebook, "markdown"))
-    titled = frozenset(title[1] for title in titles if title)
-    return Submission(found, tuple(notes), titled, claimed(notebook))
-
-
-def claimed(notebook: Any) -> frozenset[str]:
-    """Return the questions of which the last verdict among the saved outputs is "correct". Nothing vouches for them."""
-    outputs = [output for cell in _cells(notebook) if isinstance(cell, dict) for output in _list(cell.get("outputs"))]
-    texts = [output.get("text") for output in outputs if isinstance(output, dict)]
-    said = "\n".join("".join(map(str, _list(text) or [text])) for text in texts if text)
-    return frozenset(id for id, correct in dict(VERDICT.findall(said)).items() if correct)
-
-
-def _list(value: Any) -> list:
-    return value if isinstance(value, list) else []
+    return Submission(found, tuple(notes), frozenset(title[1] for title in titles if title))
 
 
 def _text(content: bytes) -> tuple[str, list[str]]:

@@ -94,12 +94,12 @@ class Worker:
             importlib.import_module(module)
         if request["torch"]:
             load_torch(request["torch"] == "optimiser")  # as at home
-        lay_out({name: held.tobytes() for name, held in request.get("files", {}).items()})
         keep_to_one_thread()
         random.seed(0)
         numpy.random.seed(0)
         self.notebook = Notebook(request["asked"])
         self.alone = request["alone"]
+        lay_out(request.get("files", {}))
         for module in ("moe_lessons.checks", "moe_lessons.checks.engine"):
             vars(sys.modules[module]).update(check=self.notebook.check, progress=lambda: None)
         self._limit(resource.RLIMIT_AS, forks.address_space() + request["memory"])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from moe_lessons.grading.submission import parse
+from moe_lessons.grading import claims
 
 
 def cell(*texts, source="x = 1", **more):
@@ -13,7 +13,7 @@ def cell(*texts, source="x = 1", **more):
 
 
 def claimed(*cells):
-    return set(parse(json.dumps({"cells": list(cells), "nbformat": 4}).encode()).claimed)
+    return set(claims.claimed(json.dumps({"cells": list(cells), "nbformat": 4}).encode()))
 
 
 def test_the_last_verdict_on_each_question_counts():
@@ -28,7 +28,7 @@ def test_outputs_in_lines_and_in_the_old_format():
     old = {
         "worksheets": [{"cells": [{"cell_type": "code", "input": "x", "outputs": [{"text": ["✓ 4.1: correct\n"]}]}]}]
     }
-    assert parse(json.dumps(old).encode()).claimed == {"4.1"}
+    assert claims.claimed(json.dumps(old).encode()) == {"4.1"}
 
 
 @pytest.mark.parametrize(

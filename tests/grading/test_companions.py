@@ -8,7 +8,7 @@ import pytest
 
 from moe_lessons.grading import companions as module
 from moe_lessons.grading.batch import look
-from moe_lessons.grading.companions import companions, lay_out
+from moe_lessons.grading.companions import companions, lay_out, packed
 
 MOODLE, BLACKBOARD, BRIGHTSPACE = (
     "_assignsubmission_file_",
@@ -94,7 +94,8 @@ def test_a_changed_helper_is_another_submission(submissions):
 def test_a_notebook_can_import_what_is_laid_out(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    lay_out({"helpers_of_ann.py": b"from inner_of_ann.x import y", "inner_of_ann/x.py": b"y = 3", "json.py": b"broken"})
+    files = {"helpers_of_ann.py": b"from inner_of_ann.x import y", "inner_of_ann/x.py": b"y = 3", "json.py": b"broken"}
+    lay_out(packed(files | {"empty.txt": b""}))
     assert importlib.import_module("helpers_of_ann").y == 3
     assert sys.path[-1] == os.getcwd()
     assert importlib.import_module("json").loads("3") == 3

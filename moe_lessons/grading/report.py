@@ -73,7 +73,8 @@ class Results:
     @property
     def crowds(self) -> list[tuple[Learner, int]]:
         """Return the learners with so many notebooks of one set that they may be several people, and how many."""
-        sets = [(self.whose[r.file], self.questions[r.marks[0].question].set) for r in self.records if r.marks]
+        about = {(r.file, self.questions[mark.question].set) for r in self.records for mark in r.marks}
+        sets = [(self.whose[file], of_set) for file, of_set in about]
         return [(who, count) for (who, _), count in sorted(Counter(sets).items()) if count > MOST_TRIES]
 
     @property

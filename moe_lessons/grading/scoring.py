@@ -75,9 +75,11 @@ class Rules:
     def given(self, record: Record) -> Record:
         """Return a record with all that the rules say of it."""
         who = self.people.whose[record.file]
-        cost, late = self._late(record, who) if record.marks else (0.0, "")
-        marks = tuple(self._mark(mark, who, cost) for mark in record.marks)
-        return replace(record, marks=marks, late=late, comment=self.comments.get((who, ""), ""))
+        sets = {mark.question: self.questions[mark.question].set for mark in record.marks}
+        late = {of_set: self._late(record.file, who, of_set) for of_set in dict.fromkeys(sets.values())}
+        marks = tuple(self._mark(mark, who, late[sets[mark.question]][0]) for mark in record.marks)
+        said = "; ".join(dict.fromkeys(words for _, words in late.values() if words))
+        return replace(record, marks=marks, late=said, comment=self.comments.get((who, ""), ""))
 
     def _mark(self, mark: Mark, who: Learner, cost: float) -> Mark:
         """Return a mark at its worth: what was found, less what being late costs; a teacher's own points are final."""
@@ -90,10 +92,9 @@ class Rules:
         points = rounded(worth.possible * share * (1 - cost))
         return replace(worth, points=points, comment=self.comments.get(about, ""))
 
-    def _late(self, record: Record, who: Learner) -> tuple[float, str]:
-        """Return the share of the points that being late costs, and what to say of it."""
-        rule, of_set = self.marking.late, self.questions[record.marks[0].question].set
-        given, said = self.days.get((who, ""), {}), handed_in(record.file)
+    def _late(self, file: str, who: Learner, of_set: str) -> tuple[float, str]:
+        """Return the share of a set's points that being late costs, and what to say of it."""
+        rule, given, said = self.marking.late, self.days.get((who, ""), {}), handed_in(file)
         days = given.get(of_set, given.get(""))
         if days is None and said and said.late:
             return 0.0, LATE + (UNKNOWN if rule.per_day else "")

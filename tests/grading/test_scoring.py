@@ -158,6 +158,12 @@ def test_days_that_the_teacher_gives_go_before_the_name(made):
     assert doubts(results) == []
 
 
+def test_each_set_of_a_notebook_has_its_own_day(made):
+    rule = Late(per_day=0.1, due={"04": datetime(2026, 11, 20, 12), "05": datetime(2026, 12, 1)})
+    record = made.record("Ex_ann_attempt_2026-11-20-12-01-00_x.ipynb", made.mark("4.1"), made.mark("5.1"))
+    assert points(marked([record], Marking(late=rule))) == [[1.8, 1]]
+
+
 def test_of_two_files_the_better_counts_after_what_being_late_costs(made, half):
     early = made.record("Ex_ann_attempt_2026-11-19-12-01-00_x.ipynb", half)
     late = made.record("Ex_ann_attempt_2026-11-30-12-01-00_x.ipynb", made.mark("4.2"))

@@ -162,7 +162,7 @@ def doubts(results: Results) -> list[tuple[str, str, str]]:
     for record in results.records:
         ids = [mark.question for mark in record.marks if doubtful(mark)]
         words = [f"{', '.join(ids)}: not correct{CLAIMED}"] if ids else []
-        words += [record.late] if record.late.endswith(UNKNOWN) else []
+        words += [record.late] if UNKNOWN in record.late else []
         seen += [(record.learner, record.file, what) for what in words]
     return seen
 

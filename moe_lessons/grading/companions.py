@@ -73,9 +73,11 @@ def _named_for(folder: Path, file: PurePosixPath) -> Iterator[tuple[str, str]]:
     from moe_lessons.grading.downloads import handed  # here: workers load this module, and need no more of it
 
     said = handed(file.name)
-    for path in _plain_files(folder / file.parent) if said else ():
+    if said is None:
+        return
+    for path in _plain_files(folder / file.parent):
         other = handed(path.name)
-        if said and other and other.own and (other.name, other.number) == (said.name, said.number):
+        if other and other.own and other.person == said.person:
             yield other.own, path.relative_to(folder).as_posix()
 
 

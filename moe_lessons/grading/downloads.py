@@ -4,8 +4,10 @@ A name is that of a file, or of a folder: a learner's own archive becomes one wh
 """
 
 import contextlib
+import os
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +16,7 @@ FORMS = {
     # "Ann Lee_1234_assignsubmission_file_", before 4.1 with "_" at the end; "…_onlinetext"; files too, before 3.1.
     "moodle": r"(?P<name>.+?)(?:_(?P<number>\d+))?_assignsubmission_(?:file|onlinetext|comments)(?:_(?P<own>.*))?",
     # "Exercise 4_annlee_attempt_2026-11-30-10-05-09_04.ipynb"
-    "blackboard": r"(?:.*_)?(?P<name>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:_(?P<own>.*))?",
+    "blackboard": r"(?P<title>.*_)?(?P<name>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:_(?P<own>.*))?",
     # "1234-5678 - Ann Lee - Nov 30, 2026 1005 AM - 04.ipynb", or a folder that ends with the date
     "brightspace": r"(?P<number>\d+)-\d+ - (?P<name>.+?) ?- (?P<when>[^-]*\b20\d\d\b[^-]*?)(?: - (?P<own>.*))?",
     # "anon_Ab3xY_8901_04.ipynb"; "LATE_anon_Ab3xY_…": marked without names
@@ -35,7 +37,8 @@ AGAIN = re.compile(r"-\d+(?=\.\w+$|$)")  # Canvas's mark of a file that was hand
 class Handed:
     """What a name says: platform, person, the number of that person there, the learner's own file name, and when.
 
-    late: Canvas says so, without a date.
+    title: what Blackboard puts before the user name, the name of the exercise, with the beginning of a user name that
+    has a "_" in it (`user_names`). late: Canvas says so, without a date.
     """
 
     platform: str
@@ -43,7 +46,13 @@ class Handed:
     number: str = ""
     own: str = ""
     when: datetime | None = None
+    title: str = ""
     late: bool = False
+
+    @property
+    def person(self) -> tuple[str, ...]:
+        """Return all that tells one person from another."""
+        return self.platform, self.name, self.number, self.title
 
 
 def handed(part: str, folder: bool = False) -> Handed | None:
@@ -63,7 +72,26 @@ def _read(platform: str, said: dict[str, str]) -> Handed:
         name = f"{name} {number}" if name in NAMELESS else name
     own, when = said.get("own", ""), _date(said.get("when", ""))
     own = AGAIN.sub("", own) if platform.startswith("canvas") else own
-    return Handed(platform.split(",")[0], name, number, own, when, late=bool(said.get("late")))
+    title = tidy(said.get("title", ""))
+    return Handed(platform.split(",")[0], name, number, own, when, title, late=bool(said.get("late")))
+
+
+def user_names(handed_in: Iterable[Handed]) -> dict[Handed, str]:
+    """Return Blackboard's user names, seen beside each other: "Ex 4_zoe" and "Ex 4_ann_lee" are of zoe and ann_lee.
+
+    A title that goes on from another one has the beginning of a user name in it. So have all, where nearly each is
+    another: then what they have in common is the title.
+    """
+    several = [said for said in handed_in if said.platform == "blackboard"]
+    titles = {said.title for said in several}
+    people = {(said.title, said.name) for said in several}
+    common = os.path.commonprefix([title.split("_") for title in titles]) if 1 < len(titles) > len(people) / 2 else []
+    shared = "".join(f"{part}_" for part in common if part)
+    names = {}
+    for said in several:
+        title = min((other for other in titles if said.title.startswith(other)), key=len)
+        names[said] = (said.title + said.name)[len(shared if title == said.title and shared else title) :]
+    return names
 
 
 def _date(text: str) -> datetime | None:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import PurePosixPath
 
 from moe_lessons.checks.question import SET_NUMBER
-from moe_lessons.grading.downloads import Handed, handed, tidy
+from moe_lessons.grading.downloads import Handed, handed, tidy, user_names
 from moe_lessons.grading.published import COURSE, EXERCISES
 
 # What Jupyter, Colab and file managers make of a copy's name: "-Copy1", "Copy of …", " - Copy (2)", " copy 2".
@@ -90,6 +90,9 @@ def learners(files: Iterable[str]) -> dict[str, Learner]:
     files = list(files)
     classes = classes_in(files)
     whose = {file: learner(file, classes) for file in files}
+    said = {file: known for file in files if (known := handed_in(file))}
+    names = user_names(said.values())
+    whose |= {file: Learner(names[known]) for file, known in said.items() if known in names}
     everyone = set(whose.values())
     counted = {who: bare for who in everyone if not who.number and (bare := COUNTED.fullmatch(who.name))}
     times = Counter(bare["name"] for bare in counted.values())

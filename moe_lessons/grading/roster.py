@@ -88,12 +88,11 @@ def _lines(text: str) -> list[Person]:
 def keys_of_name(name: str) -> set[str]:
     """Return what a name is compared by: whatever its capitals, the order of its words, and what stands between them.
 
-    As it is and with its words in order; "Lee, Ann" as "Ann Lee", too; Latin letters also without their accents.
+    Beginning with any of its words, for "van der Berg, Ann Mary" is "Ann Mary van der Berg", and with its words sorted.
+    Latin letters also without their accents.
     """
     words = _words(name)
-    last, _, first = name.partition(",")
-    orders = [words, sorted(words), _words(first) + _words(last), words[1:] + words[:1]]
-    keys = {"".join(order) for order in orders}
+    keys = {"".join(words[i:] + words[:i]) for i in range(len(words))} | {"".join(sorted(words))}
     return {key for key in keys | set(map(_plain, keys)) if key}
 
 

@@ -181,6 +181,25 @@ def test_a_download_that_a_browser_counted_is_the_same_persons():
     assert names(["ben (1).ipynb", "ann.ipynb"]) == ["ben", "ann"]
 
 
+def blackboard(*people, title="Ex 4"):
+    return [f"{title}_{who}_attempt_2026-11-30-10-05-{i:02d}_04.ipynb" for i, who in enumerate(people)]
+
+
+@pytest.mark.parametrize("title", ["Ex 4", "Ex_4", "Ex_4_top_k"])
+@pytest.mark.parametrize(
+    "people",
+    [("zoe",), ("zoe", "yan"), ("zoe", "ann_lee", "bob_lee"), ("ann_lee", "bob_lee", "cy_roe"), ("ann_lee", "bob_lee")],
+)
+def test_user_names_of_blackboard_may_have_a_line_in_them(title, people):
+    assert names(blackboard(*people, title=title)) == list(people)
+
+
+def test_two_exercises_from_blackboard_are_the_same_peoples():
+    people = ["zoe", "yan", "xu"]
+    assert names([*blackboard(*people, title="Ex 4"), *blackboard(*people, title="Ex 5")]) == people * 2
+    assert names([*blackboard(*people, title="Ex_4"), *blackboard(*people, title="Ex_5")]) == people * 2
+
+
 def test_people_who_are_only_counted_stay_apart():
     assert names(["Student (1).ipynb", "Student (2).ipynb"]) == ["Student (1)", "Student (2)"]
 

@@ -78,6 +78,12 @@ def test_a_number_tells_more_than_a_name(roster):
     assert len(set(found.values())) == 2  # and she who has no number is nobody
 
 
+def test_names_of_many_words(roster):
+    people = roster("Anna Maria van der Berg\nLi\n")
+    files = ["van der Berg, Anna Maria/x.ipynb", "vanderbergannamaria_567_8901_x.ipynb", "Maria Berg/x.ipynb"]
+    assert on(people, *files) == ["Anna Maria van der Berg"] * 2 + [None]
+
+
 def test_the_wrong_one_is_worse_than_none(roster):
     people = roster("Student,ID,Login\nAnn Lee,567,blee\nBo Lee,568,alee\n")
     assert on(people, "Lee/x.ipynb", "leeann_568_9_x.ipynb") == [None, "Bo Lee"]

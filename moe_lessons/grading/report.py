@@ -135,7 +135,7 @@ def _row(record: Record, questions: Questions) -> list[Any]:
 
 def reasons(record: Record) -> list[str]:
     """Say why a file has not all points: how it ended, how late it is, then question by question, in a few words."""
-    missed = [mark for mark in record.marks if mark.points < mark.possible or mark.by_hand]
+    missed = [mark for mark in record.marks if mark.status != Status.CORRECT or mark.by_hand]
     return [*filter(None, (record.reason, record.late)), *map(_why, missed)]
 
 

@@ -69,7 +69,6 @@ def test_an_override_is_final(made, half):
     assert reasons(one) == [
         "1 day late: 50% of the points less",
         "4.2 by hand: right, but for a sign See lesson 04.",
-        "4.1 correct",
     ]
     assert results.problems == ()
 

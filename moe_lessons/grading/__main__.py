@@ -43,6 +43,10 @@ TRUSTED = """\
 --trusted: submissions run without a sandbox, as you. They can read and change your files, use the network, see the
 secret and other submissions, and change their own marks. Do this only with code that you would run yourself."""
 
+NOT_READ = f"""\
+{marking.FILE} in the folder of submissions is not read: anyone may have put it there. Yours lies beside that folder, or
+is named with --marking."""
+
 FILES = {
     "marking": "your points, late rule, overrides and comments (default: marking.toml beside the folder, if there)",
     "roster": "the class, a name on each line or a platform's table: tells who is missing",
@@ -124,6 +128,8 @@ def _marking(options: argparse.Namespace, asked: questions.Questions) -> marking
     beside = options.submissions.absolute().parent / marking.FILE
     file = options.marking or (beside if beside.is_file() else None)
     if file is None:
+        if (options.submissions / marking.FILE).is_file():
+            print(NOT_READ, file=sys.stderr)
         return marking.Marking()
     print(f"Points, rules, overrides and comments: {file}", file=sys.stderr)
     return marking.read_marking(file, registry.questions() | asked)

@@ -402,8 +402,9 @@ def test_what_a_teacher_declares_survives_every_run_and_grades_nothing_anew(grad
     assert [row["total"] for row in table(out)] == [points("4.1", "4.2"), "0", points("4.5")]
 
 
-def test_a_teachers_file_is_not_taken_from_the_submissions(graded, submissions, out):
+def test_a_teachers_file_is_not_taken_from_the_submissions(graded, submissions, out, capsys):
     grade(submissions(FILES | {"marking.toml": MARKING, "ann/marking.toml": MARKING}), out)
+    assert "marking.toml in the folder of submissions is not read" in capsys.readouterr().err
     assert [row["4.1"] for row in table(out)] == ["2", "0", "0"]
 
 

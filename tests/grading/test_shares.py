@@ -51,6 +51,16 @@ def test_each_part_counts_by_itself(id):
     assert [part.right for part in told(id, spoil(0, [0]))] == [many - 1] + [many] * (len(names) - 1)
 
 
+@pytest.mark.parametrize("id", IN_PARTS)
+@pytest.mark.parametrize("constant", [0.0, 1.0, np.nan])
+def test_what_says_nothing_earns_nothing(id, constant):
+    """By cases it would earn something: a share of experts that are empty is 0 now and then."""
+    for seed in range(3):
+        data = ALL[id].draw(np.random.default_rng(seed))
+        values = [[np.full(np.shape(part), constant) for part in ALL[id].reference(*case)] for case in data["cases"]]
+        assert earned(shares(ALL[id], data, {"values": values, "changed": []}), "parts") == 0
+
+
 def test_an_answer_in_one_piece_is_told_by_cases():
     question, data, values = drawn("4.2")
     values[1] = values[1] * 0

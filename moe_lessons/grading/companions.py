@@ -4,13 +4,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 KINDS = (".py", ".csv", ".tsv", ".txt", ".json", ".toml", ".npy", ".npz")
 MOST_FILES, MOST_BYTES = 50, 4 * 2**20  # what goes into one message to the sandbox
-NOT_INTO = ("moe_lessons", "notebooks", "solutions", "tests", "authoring")  # of a copy of the course, beside work in it
+MOST_SEEN = 1000  # files that are looked at
+# Parts of a copy of the course, and what tools put beside work.
+NOT_INTO = ("moe_lessons", "notebooks", "solutions", "tests", "authoring", "venv", "env", "node_modules", "__pycache__")
 
 
 @dataclass
@@ -40,7 +43,7 @@ def companions(folder: Path, file: str, classes: Iterable[str] = ()) -> Companio
     Where a folder holds many people's files, those that a platform named for the same learner. classes: such folders.
     """
     found = Companions()
-    for name, path in _beside(folder, PurePosixPath(file), set(classes)):
+    for name, path in islice(_beside(folder, PurePosixPath(file), set(classes)), MOST_SEEN):
         content = _content(folder / path) if len(found.content) < MOST_FILES and name.isprintable() else None
         if content is None or sum(map(len, found.content.values())) + len(content) > MOST_BYTES:
             found.left_out.append(name)

@@ -56,7 +56,7 @@ def test_in_a_folder_of_many_the_platform_tells(submissions, notebook, mine, the
 
 
 def test_a_copy_of_the_course_does_not_come_along(submissions):
-    folder = submissions(dict.fromkeys(["ann/04.ipynb", "ann/moe_lessons/x.py", "ann/tests/y.py", "ann/mine/z.py"], ""))
+    folder = submissions(dict.fromkeys(["ann/04.ipynb", "ann/moe_lessons/x.py", "ann/venv/y.py", "ann/mine/z.py"], ""))
     assert names(folder, "ann/04.ipynb") == ["mine/z.py"]
 
 

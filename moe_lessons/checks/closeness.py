@@ -53,6 +53,8 @@ def judged(guess: Any, answer: Any, within: Any = None) -> str:
     """Return the sentence on a prediction that is plain data, such as an array, beside the answer."""
     if isinstance(answer, str):
         return RIGHT if _bare(guess) in (_bare(answer), _bare(answer).removeprefix("e")) else f"They differ. {OFF}"
+    if isinstance(guess, list) and isinstance(answer, list) and len(guess) == len(answer):
+        return _counted([judged(g, a, within) == RIGHT for g, a in zip(guess, answer, strict=True)])
     if not isinstance(guess, np.ndarray) or not isinstance(answer, np.ndarray) or guess.shape != answer.shape:
         return "They are of different shapes: look again at what was asked."
     if answer.dtype.kind == "b" or guess.dtype.kind == "b":
@@ -67,8 +69,11 @@ def _bare(words: Any) -> str:
 
 
 def _entries_judged(guess: np.ndarray, answer: np.ndarray, within: Any) -> str:
-    right = np.array([_near(g, a, within, 1) for g, a in zip(guess.ravel(), answer.ravel(), strict=True)])
-    return RIGHT if right.all() else f"{right.sum()} of {right.size} entries are right. {OFF}"
+    return _counted([_near(g, a, within, 1) for g, a in zip(guess.ravel(), answer.ravel(), strict=True)])
+
+
+def _counted(right: list[bool]) -> str:
+    return RIGHT if all(right) else f"{sum(right)} of {len(right)} entries are right. {OFF}"
 
 
 def _number_judged(guess: np.ndarray, answer: np.ndarray, within: Any) -> str:

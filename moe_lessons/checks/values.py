@@ -10,6 +10,7 @@ import numpy as np
 # for 16 bits, its expected numbers have them.
 TOLERANCE, TOLERANCE_16_BITS = 1e-5, 1e-2
 MOST_SHOWN = 12
+MOST_LISTED = 8  # words and numbers in one list that are written out
 MISSING = " (is a `return` missing?)"
 
 
@@ -86,7 +87,13 @@ def show(value: Any) -> str:
         return " ".join(np.array2string(value, separator=", ", formatter=_FORMAT).split())
     if isinstance(value, str):
         return repr(value[:60])
+    if isinstance(value, list) and 0 < len(value) <= MOST_LISTED and all(map(_is_single, value)):
+        return f"[{', '.join(map(show, value))}]"
     return describe(value)
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, np.ndarray) and value.ndim == 0)
 
 
 def _decimals(number: float) -> str:

@@ -54,6 +54,24 @@ def test_numbers(capsys, guess, answer, within, verdict):
 
 
 @pytest.mark.parametrize(
+    ("guess", "verdict"),
+    [
+        (["hash", "learned"], RIGHT),
+        (("Hash", " learned."), RIGHT),
+        (["hash", "hash"], "1 of 2 entries are right."),
+        (["dense", "hash"], "0 of 2 entries are right."),
+        (["hash"], "They are of different shapes"),
+        ("hash", "They are of different shapes"),
+    ],
+)
+def test_several_words(capsys, guess, verdict):
+    compare(guess, ["hash", "learned"])
+    told = capsys.readouterr().out
+    assert "Computed: ['hash', 'learned']." in told
+    assert told.split("]. ")[-1].strip().startswith(verdict)
+
+
+@pytest.mark.parametrize(
     ("typed", "answer", "unit"),
     [
         ("1.25", 1.246, ""),

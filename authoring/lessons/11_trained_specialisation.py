@@ -96,7 +96,7 @@ print(f"false alarms in 50: {by_token} when tokens are shuffled, {by_sequence} w
 assert by_token > 40 > 10 > by_sequence
 
 # %% [markdown]
-# Shuffled tokens find a tie every time here. From here on we shuffle sequences.
+# From here on we shuffle sequences.
 #
 # ## Trap two: the token itself
 #
@@ -121,15 +121,16 @@ print(f"I(domain; expert | token) = {metrics.mutual_information(domain, expert, 
 # | `the cat .` | prose | code | prose | |
 # | `the ( .` | prose | prose | code | code |
 #
-# Dealt to whole sequences, `def` may come to stand in prose: the tie of token and domain is cut as well. That makes a
-# strict line, the **null**, but too much to take off. Dealt *within* a token, among the sequences that hold it, every
-# token keeps its domains. What is left then is the bias of the estimate; bits minus that are the **excess**.
+# Dealt to whole sequences, `def` may come to stand in prose: the tie of token and domain is cut as well. Given nothing,
+# that is the **null** we want: no tie at all. Given the token, it is not. Dealt *within* a token, among the sequences that
+# hold it, every token keeps its domains, and what the estimate still shows is its bias. Bits minus the mean of
+# such shuffles are the **excess**, which all tables below show.
 #
 # ## The text
 #
 # Four domains, without a download: English from the documentation and Python from the library that is installed, JSON
 # and arithmetic generated. A tokenizer with 1,000 pieces is trained on the spot. Documents are split first, into
-# *train*, *selection* (to choose) and *report*. About ten seconds.
+# *train*, *selection* (to choose) and *report*.
 
 # %% name="prepare" tags=["7 s"]
 for _ in tqdm(range(1), desc="text and tokenizer"):
@@ -166,10 +167,11 @@ assert tells == ["before"]
 
 # %% [markdown]
 # > **Myth: "if the expert tells something about the domain, the router knows domains."** The table of tokens has 0 given
-# > the token, *by construction*. The table of the token before has not: `(` after `def` stands in code.
+# > the token, *by construction*. The table of the token before has not: `(` after `def` stands in code. (It even tells more
+# > given the token than without: two hints together can tell what neither tells alone.)
 #
-# Right is: neither knows anything of domains. So a learned router must be asked what it tells given the token, and given
-# the token *and* the one before. What is left then must come from further back.
+# Right is: neither knows anything of domains. So ask a learned router given the token, and given the pair: the token and
+# the one before.
 #
 # ## Train
 #
@@ -226,8 +228,7 @@ Live(
 # the training text does not: the tokenizer falls back to single bytes.
 #
 # 1. Code, layer 1: do equal tokens go to the same expert? And in layer 4?
-# 2. Arithmetic and JSON, layer 4: are digits treated alike?
-# 3. "never seen": where do bytes go that belong to no known sign?
+# 2. "never seen": where do bytes go that belong to no known sign?
 
 # %% name="viewer"
 held_out = {name: task.report.ids[row] for name, row in shown.items()}
@@ -299,11 +300,11 @@ for steps in study.LENGTHS:
 #
 # So their choice holds something from further back than one token. How far, we did not ask: two more tokens may be
 # all. **Local context** is what this shows, and not that a router "knows the subject". Three times the training
-# did not add to it.
+# did not add to what is left given both.
 #
 # ## Which layers are needed?
 #
-# Now the other side. We switch off a *whole* sparse layer: all its experts add nothing to the stream.
+# Now switch off a *whole* sparse layer: its experts add nothing to the stream.
 #
 # **Predict.** Which of the four layers costs most when it is off? And how many times as much as the cheapest?
 
@@ -336,16 +337,18 @@ for steps in study.LENGTHS:
 # either. And this is the layer whose experts tell *least* about the domain beyond the token. (A model trained without it
 # would have learned to do without it in part: we did not train one.)
 #
-# > **Myth: "where experts are sorted most neatly, the model keeps most of what it knows."** Here it nearly can do without the
-# > neatest layers.
+# > **Myth: "where experts are sorted most neatly, the model keeps most of what it knows."** Here the neatest layers are those
+# > of which it can nearly do without any one.
 #
 # ## Serving is not being needed
 #
-# Take the layer whose experts say most about the domain, and switch its experts off one by one. Is an expert needed most
-# by the domain that it serves most?
+# Take the layer whose experts say most about the domain, and switch its experts off one by one. A **hit** is an expert
+# without which the mean loss rises most in the domain that it serves most. How many hits does chance give?
+# "A quarter, by guessing" is the wrong null: an expert touches only tokens that it serves (and, through attention, what
+# follows them), so the rise grows with the share even if no expert is better at one domain than at another.
 #
-# **Predict.** Suppose the damage per served token were dealt out *at random* among experts and domains. Of eight experts,
-# how many would all the same hurt most the domain that they serve most?
+# **Predict.** So let the damage per served token be dealt out *at random* among experts and domains, and multiply it by
+# the shares. How many hits among eight experts, on average?
 
 # %% name="predict-hits" tags=["predict"]
 my_hits = ...  # from 0 to 8
@@ -355,11 +358,12 @@ served = {steps: study.served(results, steps) for steps in study.LENGTHS}
 compare(my_hits, served[500].dealt.mean() / 5, within=0.75)
 for steps, found in served.items():
     hits = found.hits.sum()
-    print(f"{steps} steps: experts that hurt most the domain they serve most, of 8 a seed: {found.hits}, {hits} of 40")
+    print(f"{steps} steps: hits, of 8 a seed: {found.hits}, {hits} of 40")
     for how, null in (("at random", found.dealt), ("among a domain's experts", found.dealt_within)):
         print(f"  dealt out {how}: {null.mean():.1f} of 40, as many in {np.mean(null >= hits):.1%} of the draws")
     print(f"  by damage per served token: {found.per_token}, {found.per_token.sum()} of 40, about 10 by chance")
-    print(f"  the loss fell without the expert in {(found.rise < 0).sum()} of {found.rise.size} cases")
+    print(f"  change of a domain's loss: median {np.median(np.abs(found.rise)):.4f} nats, largest {found.rise.max():.3f}; "
+          f"it fell in {(found.rise < 0).sum()} of {found.rise.size} cases")  # fmt: skip
     assert 1 / 5 < (found.rise < 0).mean() < 1 / 4
     assert np.median(np.abs(found.rise)) < 0.002
 assert [found.hits.sum() for found in served.values()] == [24, 33]
@@ -368,9 +372,6 @@ assert np.mean(served[500].dealt >= 24) > 0.1
 assert max(np.mean(served[1500].dealt >= 33), np.mean(served[1500].dealt_within >= 33)) < 0.002
 
 # %% [markdown]
-# An expert can only hurt tokens that it serves. So the rise grows with the share, even if no expert is better at one
-# domain than at another, and "a quarter, by guessing" is the wrong null.
-#
 # After 500 steps 24 of 40 may be no more than serving by itself makes. After 1,500 it is more: 33 of 40, however the damage
 # is dealt out, and by damage per served token 27, where chance gives about 10. So belief 1 is right here in part, and after
 # longer training: experts become needed where they serve. It is about little: in most cases a thousandth of a nat or two, and
@@ -408,7 +409,8 @@ assert (losses["hash", 1500] < losses["learned", 1500]).sum() == 4
 # than a twentieth at the best rates, in every seed, and at equal rates in four of five. Why? Not for want of a better
 # learning rate, and not because balance loss and z-loss cost something: without them the loss is the same within the
 # seeds' spread. *Longer training* is what narrows the gap. What fits: the hash sends a token to the same experts
-# from the first step on, while a learned router still moves (picture of saturation, *deeper*). That we did not test.
+# from the first step on, while a learned router still moves (*deeper*: after a tenth of the training half of its choices are
+# not yet the final ones). That we did not test.
 #
 # Roller et al. also report hash layers level with learned routers or ahead, in larger models. So belief 4 is
 # wrong here: the experts of the hash tell *nothing* about the domain beyond the token, and its model is not the worse one.
@@ -418,8 +420,7 @@ assert (losses["hash", 1500] < losses["learned", 1500]).sum() == 4
 # 1. Information compares the count table with one without a tie. A favourite expert alone is none.
 # 2. Chance gives bits as well; shuffle sequences, not tokens. Untrained routers and blind tables show what you get for
 #    nothing.
-# 3. Given the token, a table of tokens tells 0, and a table of the token before does not. What a learned router tells
-#    beyond both is more than a neighbour.
+# 3. Given the token, a table of tokens tells 0, and a table of the token before does not: ask given both.
 # 4. Serving is not being needed: switch experts and layers off, count per served token, and deal the damage out at random.
 # 5. Here a blind hash did as well or better, most of all after a short training. Of the beliefs: (1) in part, after
 #    longer training; (2) no; (3) yes, a little; (4) no.
@@ -455,7 +456,7 @@ assert (losses["hash", 1500] < losses["learned", 1500]).sum() == 4
 #
 # <details><summary>Answer</summary>
 #
-# (c): of 40 tests two beat a 95 % line by chance. (a) reports the luckiest. (b) makes more false alarms, as you saw.
+# (c): of 40 tests two beat a 95 % line by chance. (a) reports the luckiest. (b) makes more false alarms.
 #
 # </details>
 #
@@ -525,7 +526,7 @@ def depth(what):
 Live(depth, what=choice("measure", list(DEPTH), "domain, given the token"))
 
 # %% [markdown] name="deeper-saturation" tags=["deeper"]
-# The share of a checkpoint's choices that are final ones is called **saturation** (OLMoE, Eq. 5).
+# The share of a checkpoint's choices that are the final ones is called **saturation** (OLMoE, Eq. 5).
 
 # %% name="picture-saturation" tags=["deeper"]
 saturations = {steps: [s["saturation"] for s in study.of(results, "moe", steps)] for steps in study.LENGTHS}
@@ -540,7 +541,7 @@ Live(
 # %% [markdown] name="deeper-ablation" tags=["deeper"]
 # ## Deeper: expert by expert
 #
-# The rise of the loss of each domain without each expert, in the layer that says most about the domain.
+# In the layer that says most about the domain.
 
 # %% name="picture-ablation" tags=["deeper"]
 matrices = {f"seed {s['seed']}, {steps} steps, layer {s['best'] + 1}": np.array(s["ablation"][s["best"]])
@@ -553,8 +554,7 @@ Live(
 # %% [markdown] name="deeper-tokens" tags=["deeper"]
 # ## Deeper: which tokens tell the domain?
 #
-# I(domain; expert | token) is a sum over tokens. Here are the ten that add most in the chosen layer
-# (frequent ones only; the bias is small there, and not taken off).
+# I(domain; expert | token) is a sum over tokens. The ten that add most (of frequent ones; bias not taken off):
 
 # %% name="deeper-tokens-cell" tags=["deeper"]
 expert, where, ids = metrics.per_assignment(routes["after training"].selected[best], labels["domain"], labels["token"])

@@ -4,8 +4,8 @@
 # {{questions}}, on [](lesson:02). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
-# You can check as often as you like. Stuck? Open a hint. Use numpy (scipy and torch work too), but not the course's own
-# functions: the check notices.
+# You can check as often as you like. Stuck? Open a hint. Your functions get numpy arrays; scipy works, and torch, if you
+# begin with `torch.as_tensor(x)`. Not the course's own functions: the check notices.
 
 # %% name="setup" tags=["setup"]
 import numpy as np

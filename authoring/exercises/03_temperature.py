@@ -4,8 +4,9 @@
 # {{questions}}, on [](lesson:03). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
-# You can check as often as you like. Stuck? Open a hint. Use numpy (torch and scipy work too). In 3.1 the course's own
-# `softmax` is off limits; afterwards you may use what the first cell imports.
+# You can check as often as you like. Stuck? Open a hint. Your functions get numpy arrays; scipy works, and torch, if you
+# begin with `torch.as_tensor(x)`. In 3.1 the course's own `softmax` is off limits; afterwards you may use what the first
+# cell imports.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -149,7 +150,7 @@ check("3.4", my_next)
 #
 # Find logits and a τ for which the two largest *probabilities in float32* belong to other experts than the two largest
 # logits. At least three experts, finite logits, and a clear order: the second and the third logit must differ, in float32
-# too. Any example with this property is right. The cell below lets you try.
+# too. Of equal ones the lower index comes first. Any example with this property is right. The cell below lets you try.
 #
 # {{hints 3.5}}
 

@@ -4,8 +4,9 @@
 # {{questions}}, on [](lesson:04). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
-# You can check as often as you like. Stuck? Open a hint. Use numpy (torch works too). Of the course's own functions you
-# may use `softmax`, which is imported below, and what you wrote yourself; the gates are yours to write.
+# You can check as often as you like. Stuck? Open a hint. Your functions get numpy arrays, not lists. Torch works too, if
+# you begin with `torch.as_tensor(logits)`. Of the course's own functions you may use `softmax`, which is imported below,
+# and what you wrote yourself; the gates are yours to write.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -146,7 +147,8 @@ check("4.4", my_leak)
 
 # %% name="given-4-5"
 for largest in (0.52, 1.52, 5.2):
-    print("logits", [-0.18, 0.30, largest, -0.26], "-> weights", stuck_gate([-0.18, 0.30, largest, -0.26]))
+    logits = np.array([-0.18, 0.30, largest, -0.26])
+    print("logits", logits, "-> weights", stuck_gate(logits))
 
 # %% [markdown]
 # The weight never moves, so no slope of the loss can reach the router through it. Form B would move, but with *every*

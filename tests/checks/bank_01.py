@@ -72,6 +72,18 @@ def back_in_place(weights, largest):
     return largest + np.log(weights / np.nanmax(weights))
 
 
+def two_largest(weights, largest):
+    best, second = np.argsort(-weights)[:2]
+    h = np.full(len(weights), np.nan)
+    h[best], h[second] = largest, largest + np.log(weights[second] / weights[best])
+    return h
+
+
+def back_masked(weights, largest):
+    h = np.ma.log(np.ma.masked_equal(weights, 0))
+    return (h - h.max() + largest).filled(np.nan)
+
+
 # --- 1.3 ----------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +129,26 @@ def wrong_pairs(x, probs, share, experts):
     order, many = order_and_number(probs, share)
     kept = probs[order[:many]]
     return run(x, experts, range(many), kept / kept.sum())
+
+
+def in_order_of_index(x, probs, share, experts):
+    order, many = order_and_number(probs, share)
+    kept = probs[order[:many]]
+    return run(x, experts, sorted(order[:many]), kept / kept.sum())
+
+
+def share_of_the_experts(x, probs, share, experts):
+    best = np.argsort(-probs)[: math.ceil(share * len(probs))]
+    return run(x, experts, best, probs[best] / probs[best].sum())
+
+
+def by_recursion(x, probs, share, experts):
+    def needed(left, missing):
+        best = max(left, key=lambda i: probs[i])
+        return [best] if probs[best] >= missing else [best, *needed(left - {best}, missing - probs[best])]
+
+    order = needed(set(range(len(probs))), share)
+    return np.average([experts[i](x) for i in order], axis=0, weights=probs[order])
 
 
 def scaled_input(x, probs, share, experts):
@@ -192,6 +224,15 @@ WRONG = {
         "rounded": lambda x, weight, bias: (x @ weight.T + bias).round(2),
         "transposed result": lambda x, weight, bias: ((weight @ x.T).T + bias).T,
         "scaled": lambda x, weight, bias: (x @ weight.T + bias) / x.shape[-1] ** 0.5,
+        "bias twice": lambda x, weight, bias: x @ weight.T + bias + bias,
+        "bias for one token only": lambda x, weight, bias: x @ weight.T + bias if x.ndim == 1 else x @ weight.T,
+        "always a batch": lambda x, weight, bias: np.atleast_2d(x) @ weight.T + bias,
+        "tokens added up": lambda x, weight, bias: (x @ weight.T + bias).reshape(-1, len(weight)).sum(axis=0),
+        "first token only": lambda x, weight, bias: (x if x.ndim == 1 else x[0]) @ weight.T + bias,
+        "one length left out": lambda x, weight, bias: (
+            x / np.sqrt((x**2).sum(axis=-1, keepdims=True)) @ weight.T + bias
+        ),
+        "one length left out (2)": lambda x, weight, bias: x @ (weight.T / np.linalg.norm(weight, axis=1)) + bias,
         "cosine": lambda x, weight, bias: (
             (x / np.linalg.norm(x, axis=-1, keepdims=True)) @ (weight.T / np.linalg.norm(weight, axis=1)) + bias
         ),
@@ -216,6 +257,12 @@ WRONG = {
         "base 10": lambda weights, largest: largest + np.log10(weights / weights.max()),
         "first for best": logged(lambda w, largest: largest + np.log(w / w[0])),
         "smallest for best": logged(lambda w, largest: largest + np.log(w / min(w))),
+        "largest at 0": lambda weights, largest: np.log(weights) - np.log(weights).max(),
+        "mean for best": logged(lambda w, largest: largest + np.log(w) - np.log(w).mean()),
+        "exponential": logged(lambda w, largest: np.exp(w)),
+        "level multiplied": logged(lambda w, largest: np.log(w) * largest),
+        "level multiplied (2)": logged(lambda w, largest: np.log(w / w.max()) * largest),
+        "k is 2": two_largest,
         "small weights lost": lambda weights, largest: np.where(
             np.isclose(weights, 0), np.nan, largest + np.log(weights / weights.max())
         ),
@@ -245,6 +292,9 @@ WRONG = {
         "equal shares": shared(weigh=lambda p, share: np.full(len(p), 1 / len(p))),
         "unweighted": shared(weigh=lambda p, share: np.ones(len(p))),
         "wrong pairs": wrong_pairs,
+        "wrong pairs (2)": in_order_of_index,
+        "mean for sum": shared(weigh=lambda p, share: p / p.sum() / len(p)),
+        "share of the experts": share_of_the_experts,
         "best only": lambda x, probs, share, experts: experts[probs.argmax()](x),
         "scaled input": scaled_input,
         "called too many": called_all,
@@ -263,6 +313,8 @@ WRONG = {
         "tie": [2.6, -2.6],
         "too long": [5.0, -4.0],
         "too long (2)": [2.5, -2.0],
+        "too long (3)": [1e6, -1.9e6],
+        "too long (4)": [2e307, -3e307],
         "aligned but short": [0.2, 0.1],
         "turned too far": [-1.0, 2.8],
         "turned too far (2)": [1.9, -2.0],
@@ -282,6 +334,7 @@ WRONG = {
         "ten to one": scaled(factor=10.466),
         "base 10": scaled(factor=4.337),
         "base 2": scaled(factor=14.409),
+        "one weight": scaled(factor=-0.4789),
         "near": scaled(factor=10),
         "weight among all": scaled(factor=10.04),
         "weight": scaled(ratio=0.9),
@@ -289,6 +342,8 @@ WRONG = {
         "ratio for x": scaled(ratio=1.246),
         "ratio times factor": scaled(ratio=12.445),
         "difference": scaled(ratio=0.8),
+        "ratio of logits (2)": scaled(ratio=1.733),
+        "of the other token": scaled(half=9),
         "unchanged": scaled(selected=[2, 1]),
         "order turned": scaled(selected=[0, 3]),
         "counted from one": scaled(selected=[4, 1]),
@@ -331,7 +386,7 @@ UNRECOGNISED = {
         lambda x, probs, share, experts: None,
         shared(weigh=lambda p, share: p**2 / (p**2).sum()),
     ],
-    "1.4": [[True, True], [2e307, 1e307], [1.0, 2.0, 3.0], 3.0, "long", [np.nan, 1.0], {"w": [3, 0]}, None],
+    "1.4": [[True, True], [1.0, 2.0, 3.0], 3.0, "long", [np.nan, 1.0], {"w": [3, 0]}, None],
     "1.5": [
         scaled(factor=9.9),
         scaled(ratio=8),
@@ -358,8 +413,8 @@ RIGHT = {
         logits_by_linear,
         lambda x, weight, bias: (weight @ x.T).T + bias,
     ],
-    "1.2": [logged(right_back), back_by_loop, back_in_torch, back_in_place],
-    "1.3": [shared(), down_the_list, in_torch, by_mask],
+    "1.2": [logged(right_back), back_by_loop, back_in_torch, back_in_place, back_masked],
+    "1.3": [shared(), down_the_list, in_torch, by_mask, by_recursion],
     "1.4": [
         [2.5, -1.5],
         np.array([0.0, 3.0]),
@@ -367,6 +422,8 @@ RIGHT = {
         (0.1, 2.9),
         np.float32([2.2, -1.5]),
         [0, 2.7],
+        [[2.5], [-1.5]],
+        torch.nn.functional.normalize(torch.tensor([0.4, 2.9]), dim=0) * 3,  # in float32 a little longer than 3
     ],
     "1.5": [
         scaled(),

@@ -38,6 +38,16 @@ def of_tokens(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray
     return x @ weight.T + (bias[:, None] if down else bias)  # (..., N)
 
 
+def of_lone_tokens(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return the logits where only a token by itself gets the bias, a batch does not. (..., N)."""
+    return x @ weight.T + (bias if x.ndim == 1 else 0)  # (..., N)
+
+
+def added_up(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return the logits, those of a batch added up over its tokens. (N,)."""
+    return np.atleast_2d(stored_logits(x, weight, bias)).sum(axis=0)
+
+
 def cosines(x: np.ndarray, W_g: np.ndarray) -> np.ndarray:
     """Return the cosine of the angle between x (..., d) and every column of W_g (d, N)."""
     return x @ W_g / (np.linalg.norm(x, axis=-1, keepdims=True) * np.linalg.norm(W_g, axis=0))  # (..., N)
@@ -75,6 +85,10 @@ LOGITS = FunctionQuestion(
         lambda x, weight, bias: x @ weight.T * bias,
         "bias for each token: In the batch with T = N you gave each *token* its own number of the bias. It has one for each expert, the same for all tokens.",
         of_tokens,
+        "bias twice: You added the bias twice. Once is enough.",
+        lambda x, weight, bias: x @ weight.T + 2 * bias,
+        "bias for one token only: Right for a token by itself. In a batch no bias is added: every token gets it.",
+        of_lone_tokens,
         "bias in the rows: You added the bias to the entries of `weight`, so it was multiplied by the token. It is added after the product.",
         lambda x, weight, bias: x @ (weight + bias[:, None]).T,
         "bias as one number: You added the bias up, or averaged it, and gave every expert the same. Each expert has its own.",
@@ -91,10 +105,16 @@ LOGITS = FunctionQuestion(
         np.exp,
         "rounded: Right, but rounded to two decimals. Return the numbers as they are; round only when you print.",
         lambda h: np.round(h, 2),
+        "always a batch: The right numbers, but a token by itself comes out as a batch of one, (1, N). For x of shape (d,) return (N,).",
+        np.atleast_2d,
         "transposed result: Right for one token, but a batch comes out as (N, T). Tokens come first: (T, N).",
         np.transpose,
     )
     + by_value(
+        "tokens added up: Right for one token. Of a batch you return one row: you added its tokens up. Return a row for each, (T, N).",
+        added_up,
+        "first token only: Right for one token. Of a batch you return the first token's row alone: return a row for each, (T, N).",
+        lambda x, weight, bias: stored_logits(np.atleast_2d(x)[0], weight, bias),
         "scaled: You divided by √d, as attention does. A router's logits are not scaled.",
         (
             lambda x, weight, bias: stored_logits(x, weight, bias) / np.sqrt(x.shape[-1]),
@@ -104,6 +124,11 @@ LOGITS = FunctionQuestion(
         (
             lambda x, weight, bias: cosines(x, weight.T) + bias,
             lambda x, weight, bias: cosines(x, weight.T),
+        ),
+        "one length left out: You divided by the length of the token, or of the prototypes. A logit is the plain dot product: the lengths stay in.",
+        (
+            lambda x, weight, bias: stored_logits(x / np.linalg.norm(x, axis=-1, keepdims=True), weight, bias),
+            lambda x, weight, bias: stored_logits(x, weight / np.linalg.norm(weight, axis=-1, keepdims=True), bias),
         ),
     ),
 )

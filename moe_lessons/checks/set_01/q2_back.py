@@ -56,6 +56,16 @@ def of_selected(formula: Callable) -> Callable:
     return seen
 
 
+def two_only(value: Any, weights: np.ndarray, largest: float) -> bool:
+    """Tell whether an answer knows the two largest weights and no other, whatever it gives the rest."""
+    two = np.argsort(-weights)[:2]  # (2,)
+    right = with_cut(np.nan)(weights, largest)[two]  # (2,)
+    return is_floats(value, weights.shape) and (
+        agree(value[two[weights[two] > 0]], right[weights[two] > 0])
+        and not np.isfinite(np.delete(value, two)).any()
+    )
+
+
 def small_lost(value: Any, weights: np.ndarray, largest: float) -> bool:
     """Tell whether an answer is right but for what it gives the experts of very small weight."""
     ordinary = (weights == 0) | (weights >= SMALL)  # (N,)
@@ -95,6 +105,8 @@ BACK = FunctionQuestion(
     + by_test(
         "no level: You took the logarithms of the weights and no more. Their gaps are right, their level is not: the largest of your logits should be `largest`.",
         of_selected(lambda w, largest: np.log(w)),
+        "largest at 0: Your gaps are right, and your largest logit is 0. It was logged: add `largest`.",
+        of_selected(lambda w, largest: np.log(w / w.max())),
         "weight for probability: You added `largest` to the logarithms of the weights. But the best expert's weight is not 1, so its logarithm is not 0: the largest of your logits should be `largest`.",
         of_selected(lambda w, largest: largest + np.log(w)),
         "log forgotten: You scaled the weights so that the largest becomes `largest`. A ratio of weights is no ratio of logits: it is a gap between them.",
@@ -113,6 +125,17 @@ BACK = FunctionQuestion(
         of_selected(lambda w, largest: largest + np.log(w / w[0])),
         "smallest for best: You gave `largest` to the expert with the smallest weight. The larger a weight, the larger the logit.",
         of_selected(lambda w, largest: largest + np.log(w / w.min())),
+        "mean for best: You gave `largest` to the mean of the selected logits. It belongs to the best of them.",
+        of_selected(lambda w, largest: largest + np.log(w) - np.log(w).mean()),
+        "exponential: You took exponentials. The softmax did so on the way to the weights; the way back takes the logarithm.",
+        (of_selected(lambda w, largest: np.exp(w)), of_selected(lambda w, largest: largest + np.exp(w))),
+        "level multiplied: You multiplied by `largest`. It sets the level: it is added to the gaps.",
+        (
+            of_selected(lambda w, largest: largest * np.log(w)),
+            of_selected(lambda w, largest: largest * np.log(w / w.max())),
+        ),
+        "k is 2: Right for two selected experts only. How many there are, from one to all N, you see from the weights.",
+        two_only,
         "small weights lost: Right, but for very small weights. They are small and not 0, so their experts were selected: ask for `weights > 0`, and add nothing inside the logarithm.",
         small_lost,
     ),

@@ -112,6 +112,14 @@ def in_wrong_places(probs: np.ndarray, share: float) -> np.ndarray:
     return -np.sort(-renormalised(probs, needed(probs, share)))
 
 
+def in_order_of_index(probs: np.ndarray, share: float) -> np.ndarray:
+    """Return the right weights, the largest first, given to the selected experts in the order of their indices. (N,)."""
+    selected = needed(probs, share)
+    weights = np.zeros(len(probs))  # (N,)
+    weights[np.sort(selected)] = renormalised(probs, selected)[selected]
+    return weights
+
+
 def scaled_inputs(x: np.ndarray, probs: np.ndarray, share: float, matrices: np.ndarray) -> np.ndarray:
     """Return the sum of experts that were given w·x instead of x. (d,)."""
     weights = renormalised(probs, needed(probs, share))  # (N,)
@@ -181,8 +189,12 @@ SHARE = FunctionQuestion(
         "unweighted: You added the outputs without weights.",
         of_outputs(lambda probs, share: kept(np.ones(len(probs)), needed(probs, share))),
         "wrong pairs: The weights went to the wrong experts: sorting made you lose which expert a probability belongs to. `np.argsort` gives the indices.",
-        of_outputs(in_wrong_places),
-        "best only: Only the most probable expert is in your sum.",
+        (of_outputs(in_wrong_places), of_outputs(in_order_of_index)),
+        "mean for sum: You divided by the number of experts that ran. The weights sum to 1 already: add up.",
+        of_outputs(lambda probs, share: (w := renormalised(probs, needed(probs, share))) / (w > 0).sum()),
+        "share of the experts: You took the share as a part of the N experts. It is a part of the *probability*: go down the sorted list until the sum reaches it.",
+        of_selection(lambda probs, share: best(probs, int(np.ceil(share * len(probs))))),
+        "best only: Only the most probable expert is in your sum. Where it does not hold the share, the next ones run too.",
         of_selection(lambda probs, share: best(probs, 1)),
         "scaled input: You multiplied the input by the weight. The weight multiplies the output: experts are not linear, so that is not the same.",
         scaled_inputs,

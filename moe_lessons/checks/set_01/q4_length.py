@@ -23,15 +23,17 @@ GIVEN_TOKEN = np.array([2.0, 1.0])
 GIVEN_PROTOTYPES = np.array([[1.0, 0.2], [0.6, 1.2]])
 OTHER_LOGITS, OTHER_ANGLES = GIVEN_TOKEN @ GIVEN_PROTOTYPES, angles(GIVEN_TOKEN, GIVEN_PROTOTYPES)  # (2,) each
 NEAR = 1e-9  # logits that differ by less of the best count as equal
-LONGEST = 3.0
+LONGEST, ROUNDING = 3.0, 1e-6  # a prototype of length 3 in float32 may come out a little longer
 # From this angle on, in degrees, even the longest prototype does not beat the best of the others.
 TOO_FAR = float(np.degrees(np.arccos(OTHER_LOGITS.max() / (LONGEST * np.linalg.norm(GIVEN_TOKEN)))))
 
 
 def prototype_found(w: np.ndarray) -> dict[str, Any]:
     """Return length, logit and angle of a prototype w (2,), and how they compare with those of the others."""
-    logit, best, angle = float(GIVEN_TOKEN @ w), OTHER_LOGITS.max(), float(angles(GIVEN_TOKEN, w[:, None])[0])
-    length = float(np.linalg.norm(w))
+    w = w.ravel()  # (2,), in whatever brackets
+    turned = w / np.abs(w).max()  # (2,), of a size that squares well
+    logit, best, angle = float(GIVEN_TOKEN @ w), OTHER_LOGITS.max(), float(angles(GIVEN_TOKEN, turned[:, None])[0])
+    length = float(np.hypot(*w))
     return {
         "logit": logit,
         "lead": logit / best - 1,
@@ -40,8 +42,8 @@ def prototype_found(w: np.ndarray) -> dict[str, Any]:
         "aligned": angle <= OTHER_ANGLES.min() + 1e-3,
         "least": angle > OTHER_ANGLES.max() + 1e-3,
         "length": length,
-        "fits": length <= LONGEST * (1 + NEAR),
-        "copied": bool((angles(w, GIVEN_PROTOTYPES) < 0.1).any()),
+        "fits": length <= LONGEST * (1 + ROUNDING),
+        "copied": bool((angles(turned, GIVEN_PROTOTYPES) < 0.1).any()),
     }
 
 
@@ -55,11 +57,11 @@ PROTOTYPE = VariableQuestion(
     takeaway="Where the columns of a router differ in length, a table of cosines between tokens and columns does not tell who was chosen: read the logits.",
     answer="my_prototype",
     form=Numbers(
-        "a prototype: two numbers up to a million in size",
-        lambda w: w.shape == (2,) and (np.abs(w) <= 1e6).all(),
+        "a prototype: two finite numbers",
+        lambda w: w.size == 2 and np.isfinite(w).all(),
         unlike=by_test(
             "zero vector: The zero vector has logit 0 with every token, and no direction at all.",
-            lambda w: w.shape == (2,) and not w.any(),
+            lambda w: w.size == 2 and not w.any(),
         ),
     ),
     measured=prototype_found,
@@ -75,7 +77,7 @@ PROTOTYPE = VariableQuestion(
         lambda found: found.wins and found.aligned,
         "second best aligned: It wins, and E1 is better aligned. But E2's angle is larger than yours, and you must have the largest of the three. Turn it further.",
         lambda found: found.wins and not found.least,
-        f"too long: It wins from the largest angle, but it is {{length:.2f}} long, and {LONGEST:g} is the limit. Shorten it. If it then loses, turn it a little nearer to x.",
+        f"too long: It wins from the largest angle, but it is {{length:.6g}} long, and {LONGEST:g} is the limit. Shorten it. If it then loses, turn it a little nearer to x.",
         lambda found: found.wins,
         "aligned but short: Well aligned, but too short: it loses. And the task is to win with the largest angle of the three.",
         lambda found: found.aligned,
@@ -86,7 +88,7 @@ PROTOTYPE = VariableQuestion(
         "too short: It does not win: its logit is too small. Turn it to an angle a little larger than E2's, and make it longer.",
         always,
     ),
-    report=f"Your logit: {{logit:.3f}} (the others: {', '.join(f'{h:.3f}' for h in OTHER_LOGITS)}). Your angle: {{angle:.1f}}° (the others: {', '.join(f'{a:.1f}°' for a in OTHER_ANGLES)}). Your length: {{length:.2f}} (at most {LONGEST:g}).",
+    report=f"Your logit: {{logit:.3f}} (the others: {', '.join(f'{h:.3f}' for h in OTHER_LOGITS)}). Your angle: {{angle:.1f}}° (the others: {', '.join(f'{a:.1f}°' for a in OTHER_ANGLES)}). Your length: {{length:.6g}} (at most {LONGEST:g}).",
 )
 
 # Logits of the worked example's token, its gap between E3 and E2, and the factor that makes the weight of E3 0.9.
@@ -126,6 +128,8 @@ SCALED = ValuesQuestion(
         "factor": by_value(
             "ratio of 0.9: You solved for a *ratio* of the two weights of 1/0.9. The weights are 0.9 and 0.1.",
             lambda: np.log(1 / 0.9) / GAP,
+            "one weight: You took the logarithm of the weight 0.9 by itself. A gap is the logarithm of a *ratio*: 0.9 to 0.1.",
+            (lambda: np.log(0.9) / GAP, lambda: np.log(0.9), lambda: np.log(0.1) / GAP),
             "weight of E2: With that factor, which is below 0, E3 would get 0.1.",
             lambda: -FACTOR,
             "gap: That is the gap that it takes, ln 9. By which factor is it larger than the gap of x, 0.22?",
@@ -160,6 +164,8 @@ SCALED = ValuesQuestion(
             lambda: 1 / 9,
             "ratio for x: That is the ratio for x itself. Asked is the token whose weights are 0.9 and 0.1.",
             lambda: np.exp(GAP),
+            "ratio of logits: That is the ratio of two logits, which no factor changes. The weights are these two probabilities, divided by one sum: which ratio do 0.9 and 0.1 have?",
+            lambda: LESSON.logits[2] / LESSON.logits[1],
             "ratio times factor: You multiplied the ratio of x by the factor. The factor multiplies the gap, which sits in the exponent.",
             lambda: FACTOR * np.exp(GAP),
             "gap: That is the gap. The ratio is e to that gap.",
@@ -192,6 +198,8 @@ SCALED = ValuesQuestion(
             lambda: np.exp(-GAP / 2),
             "wrong direction: That is the ratio for 2x. Half a token has half the gap.",
             lambda: np.exp(2 * GAP),
+            "of the other token: That is the ratio for c·x. Asked is half of the lesson's x.",
+            lambda: 9.0,
             "half of nine: You halved the 9. Asked is the lesson's x, halved; and halving a token halves the gap, not the ratio.",
             lambda: 4.5,
             "root of nine: That is the ratio for half of the token *with the factor*. Asked is half of x itself.",

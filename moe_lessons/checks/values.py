@@ -9,7 +9,7 @@ import numpy as np
 # Relative to the largest number: room for float32 work in any order, none for another formula. Where a question asks
 # for 16 bits, its expected numbers have them.
 TOLERANCE, TOLERANCE_16_BITS = 1e-5, 1e-2
-MOST_SHOWN = 12
+MOST_SHOWN, HUGE = 12, 1e200
 MOST_LISTED = 8  # words and numbers in one list that are written out
 MISSING = " (is a `return` missing?)"
 
@@ -77,7 +77,8 @@ def describe(value: Any) -> str:
         return "a dict with the keys " + (", ".join(repr(key) for key in value) or "(none)")
     if isinstance(value, list):
         return f"a list of {len(value)}: " + "; ".join(describe(entry) for entry in value[:4])
-    return "a number" if value.ndim == 0 else f"an array of shape {value.shape}, {value.dtype}"
+    one = "a truth value" if value.dtype.kind == "b" else "a number"
+    return f"an array of shape {value.shape}, {value.dtype}" if value.ndim else one
 
 
 def show(value: Any) -> str:
@@ -151,7 +152,7 @@ def difference(value: Any, expected: Any, part: str = "", guess: bool = True) ->
     what = f"{part}: " if part else ""
     value = stacked(value)
     if isinstance(value, np.ndarray) and value.shape == np.shape(expected):
-        whole = guess and value.dtype.kind in "iub" and np.asarray(expected).dtype.kind == "f"
+        whole = guess and value.dtype.kind in "iu" and np.asarray(expected).dtype.kind == "f"
         remark = f" ({value.dtype}: was something rounded, or stored in an array of whole numbers?)" if whole else ""
         row, value, expected = _first_wrong_row(value, np.asarray(expected))
         if show(plain(expected)) == show(value) and value.size:
@@ -175,7 +176,9 @@ def by_digits(value: Any, fine: float) -> Any:
     array = np.asarray(value) if isinstance(value, (float, np.generic)) else stacked(value)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         return array
-    return np.asarray(np.sign(array) * np.log1p(np.abs(array, dtype=float) / fine))
+    size = np.abs(array, dtype=float)
+    scaled = np.log1p(np.minimum(size, HUGE) / fine) + np.log(np.maximum(size / HUGE, 1))  # ∞ for nothing but ∞
+    return np.asarray(np.sign(array) * scaled)
 
 
 def from_digits(scaled: Any, fine: float) -> Any:

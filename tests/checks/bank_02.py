@@ -1,6 +1,7 @@
 """Answers to set 02: plausible wrong ones by the mistake that must be named, others that match none, and right ones."""
 
 import math
+from functools import reduce
 
 import numpy as np
 import torch
@@ -53,6 +54,19 @@ def pairs(largest, total):
     return top + np.log(s)
 
 
+def by_reduce(largest, total):
+    """Pairs are merged, and one with nothing is passed over."""
+
+    def both(one, other):
+        if not (one[1] and other[1]):
+            return one if one[1] else other
+        top = max(one[0], other[0])
+        return top, one[1] * math.exp(one[0] - top) + other[1] * math.exp(other[0] - top)
+
+    pairs = [reduce(both, zip(largest[:, t], total[:, t], strict=True)) for t in range(largest.shape[1])]
+    return np.array([top + math.log(s) for top, s in pairs])
+
+
 def by_loops(largest, total):
     out = []
     for tops, sums in zip(largest.T, total.T, strict=True):
@@ -72,6 +86,14 @@ def gaps(**changes):
     }
     names = dict(zip(("quarters", "halved", "room"), right, strict=True))
     return right | {names[key]: value for key, value in changes.items()}
+
+
+# --- 2.3 ----------------------------------------------------------------------------------------------------------
+
+
+def best_two(row, out):
+    best = np.argsort(row)[-2:]
+    return row[best] @ out[best]
 
 
 # --- 2.4 ----------------------------------------------------------------------------------------------------------
@@ -135,6 +157,23 @@ def shuffled(d, route):
     return bool(np.allclose(route(x[order]), route(x)[order]))
 
 
+def last_changed(d, route):
+    x = tokens(d)
+    other = x.copy()
+    other[-1] += 1
+    return bool(np.allclose(route(x)[:-1], route(other)[:-1]))
+
+
+def in_halves(d, route):
+    x = tokens(d)
+    return bool(np.allclose(route(x), np.concatenate([route(x[:4]), route(x[4:])])))
+
+
+def in_company_distance(d, route):
+    x = tokens(d)
+    return np.abs(route(x) - alone(x, route)).max()
+
+
 def by_distance(d, route):
     x = tokens(d, 20)
     return np.abs(route(x) - alone(x, route)).max() < 1e-4
@@ -156,6 +195,10 @@ def with_torch(d, route):
 
 
 # --- 2.5 ----------------------------------------------------------------------------------------------------------
+
+
+def entropy_in_float32(p):
+    return torch.special.entr(torch.tensor(p, dtype=torch.float32)).sum(-1) / math.log(p.shape[-1])
 
 
 def over_used(p):
@@ -246,6 +289,24 @@ WRONG = {
         "not merged": lambda largest, total: largest + np.log(total),
         "machines averaged": lambda largest, total: np.mean(largest + np.log(total), axis=0),
         "machines added": lambda largest, total: sum(largest + np.log(total)),
+        "machines added (2)": lambda largest, total: sum(np.where(total == 0, 0, largest + np.log(total))),
+        "mask made 0": lambda largest, total: merged(np.nan_to_num(largest, neginf=0), total),
+        "clipped": lambda largest, total: np.log((np.exp(np.clip(largest, -500, 500)) * total).sum(axis=0)),
+        "clipped (2)": lambda largest, total: np.log((np.exp(np.clip(largest, -100, 100)) * total).sum(axis=0)),
+        "largest only": lambda largest, total: largest.max(axis=0),
+        "wrong sign": lambda largest, total: (
+            largest.max(0) + np.log(np.sum(total * np.exp(largest.max(0) - largest), axis=0))
+        ),
+        "factor added": lambda largest, total: (
+            largest.max(0) + np.log((total + np.exp(largest - largest.max(0))).sum(0))
+        ),
+        "divided by M": lambda largest, total: (
+            largest.max(0) + np.log((total * np.exp(largest - largest.max(0))).mean(0))
+        ),
+        "shares": lambda largest, total: (s := total * np.exp(largest - largest.max(axis=0))) / s.sum(axis=0),
+        "one number": lambda largest, total: logsumexp(largest, b=total),
+        "one number (2)": lambda largest, total: logsumexp(largest, b=total, keepdims=True)[0],
+        "keepdims": lambda largest, total: logsumexp(largest, b=total, axis=0, keepdims=True),
         "over the tokens": lambda largest, total: logsumexp(largest, b=total, axis=1),
         "total not logged": lambda largest, total: logsumexp(largest + total, axis=0),
         "base 2": lambda largest, total: largest.max(0) + np.log2((total * np.exp(largest - largest.max(0))).sum(0)),
@@ -258,6 +319,7 @@ WRONG = {
         "sign": gaps(quarters=-5.242),
         "one half": gaps(quarters=4.143),
         "itself a rival": gaps(quarters=np.log(192)),
+        "one half of all": gaps(quarters=np.log(64)),
         "one rival": gaps(quarters=1.0986),
         "share for ratio": gaps(quarters=3.855),
         "share for ratio (2)": gaps(quarters=np.log(48)),
@@ -285,6 +347,15 @@ WRONG = {
         "best only, weighted": lambda p, outputs: np.array(
             [row.max() * out[row.argmax()] for row, out in zip(p, outputs, strict=True)]
         ),
+        "best two only": lambda p, outputs: np.array([best_two(row, out) for row, out in zip(p, outputs, strict=True)]),
+        "best two only (2)": lambda p, outputs: np.array(
+            [best_two(row, out) / np.sort(row)[-2:].sum() for row, out in zip(p, outputs, strict=True)]
+        ),
+        "transposed": lambda p, outputs: np.einsum("tn,tnd->dt", p, outputs),
+        "weights of all tokens": lambda p, outputs: np.einsum("sn,tnd->td", p, outputs),
+        "weights of all tokens (2)": lambda p, outputs: np.einsum("n,tnd->td", p.mean(0), outputs),
+        "over the tokens": lambda p, outputs: np.einsum("tn,tnd->td", p / p.sum(0), outputs),
+        "first token only": lambda p, outputs: sum(w * e for w, e in zip(p[0], outputs[0], strict=True)),
         "softmax again": lambda p, outputs: np.einsum("tn,tnd->td", softmax(p), outputs),
         "not summed": lambda p, outputs: p[..., None] * outputs,
         "summed over tokens": lambda p, outputs: np.einsum("tn,tnd->nd", p, outputs),
@@ -305,6 +376,15 @@ WRONG = {
         "crowds missed": in_company(T=2),
         "crowds missed (2)": in_company(T=4),
         "same number": other_company,
+        "same number (2)": last_changed,
+        "company left": in_halves,
+        "some rows missed (4)": one_row(3),
+        "some rows missed (5)": in_company(lambda a, b: np.isclose(a, b).any()),
+        "too loose (3)": in_company(lambda a, b: np.allclose(a.mean(0), b.mean(0))),
+        "too loose": in_company(lambda a, b: np.allclose(a, b, atol=0.1)),
+        "too loose (2)": in_company(lambda a, b: (a.argmax(1) == b.argmax(1)).all()),
+        "a distance": in_company_distance,
+        "many answers": lambda d, route: (lambda x: np.isclose(route(x), alone(x, route)))(tokens(d)),
         "some rows missed": one_row(0),
         "some rows missed (2)": one_row(7),
         "some rows missed (3)": one_row(0, T=3),
@@ -331,6 +411,21 @@ WRONG = {
         "flat, not normalised (2)": lambda p: sum(-q * np.log2(q) for q in p.ravel() if q > 0),
         "flat, ln T": lambda p: -(p[p > 0] * np.log(p[p > 0])).sum() / np.log(len(p)),
         "all the used": lambda p: entr(p).sum(-1) / np.log(np.count_nonzero(p)),
+        "divided by ln of the used (2)": lambda p: (
+            entr(p).sum(-1) / np.log(np.maximum(np.count_nonzero(p, axis=-1), 2))
+        ),
+        "rounded": lambda p: (entr(p).sum(-1) / np.log(p.shape[-1])).round(4),
+        "rounded (2)": lambda p: (entr(p).sum(-1) / np.log(p.shape[-1])).round(2),
+        "sum of squares": lambda p: 1 - (p**2).sum(-1),
+        "sum of squares (2)": lambda p: (1 - (p * p).sum(-1)) * p.shape[-1] / (p.shape[-1] - 1),
+        "exponential": lambda p: np.exp(entr(p).sum(-1)),
+        "exponential (2)": lambda p: np.exp(entr(p).sum(-1)) / p.shape[-1],
+        "p left out": lambda p: -np.log(p, where=p > 0, out=np.zeros_like(p)).sum(-1) / np.log(p.shape[-1]),
+        "logarithm of all entries": lambda p: entr(p).sum(-1) / np.log(p.size),
+        "over axis 1": lambda p: entr(p).sum(axis=1 if p.ndim > 1 else 0) / np.log(p.shape[-1]),
+        "over the largest in the batch": lambda p: entr(p).sum(-1) / np.max(entr(p).sum(-1)),
+        "floor (6)": lambda p: entr((p + 1e-6) / (p + 1e-6).sum(-1, keepdims=True)).sum(-1) / np.log(p.shape[-1]),
+        "small ones left out": lambda p: entr(np.where(p > 1e-4, p, 0)).sum(-1) / np.log(p.shape[-1]),
         "keepdims": lambda p: entr(p).sum(-1, keepdims=True) / np.log(p.shape[-1]),
         "softmax again": lambda p: lessons_entropy(p) / np.log(p.shape[-1]),
         "softmax again (2)": lambda p: lessons_entropy(p),
@@ -352,6 +447,9 @@ WRONG = {
         "divided by |x| once": lambda x, H, N: np.outer(x, logits_of(H, N)) / np.linalg.norm(x),
         "not divided by d": lambda x, H, N: logits_of(H, N) / x[:, None],
         "x left out": lambda x, H, N: np.tile(logits_of(H, N), (len(x), 1)),
+        "x left out (2)": lambda x, H, N: np.vstack([logits_of(H, N), np.zeros((len(x) - 1, N))]),
+        "a whole number of experts": lambda x, H, N: made(-90.0 * (np.arange(N) >= max(1, round(np.exp(H)))), x),
+        "entropy for gap": lambda x, H, N: made(led_by(H, N), x),
         "too coarse": lambda x, H, N: made(logits_of(H - 0.04, N), x),
     },
 }
@@ -361,7 +459,7 @@ UNRECOGNISED = {
     "2.1": [
         lambda largest, total: None,
         lambda largest, total: merged(largest, total) + 0.1,
-        lambda largest, total: merged(largest, total)[None],
+        lambda largest, total: merged(largest, total)[:-1],
         lambda largest, total: "log-sum-exp",
         lambda largest, total: -merged(largest, total),
         lambda largest, total: merged(largest, 2 * total),
@@ -389,7 +487,7 @@ UNRECOGNISED = {
     ],
     "2.5": [
         lambda p: p.max(-1),
-        lambda p: 1 - (p**2).sum(-1),
+        lambda p: p.min(-1),
         lambda p: None,
         lambda p: (entr(p).sum(-1) / np.log(p.shape[-1])) ** 2,
     ],
@@ -407,6 +505,9 @@ RIGHT = {
     "2.1": [
         merged,
         by_loops,
+        by_reduce,
+        lambda largest, total: merged(np.where(total == 0, -1e9, largest), total),
+        lambda largest, total: merged(largest.astype(np.float32), total.astype(np.float32)),
         lambda largest, total: logsumexp(largest, axis=0, b=total),
         lambda largest, total: np.logaddexp.reduce(largest + np.log(total), axis=0),
         lambda largest, total: torch.logsumexp(torch.tensor(largest) + torch.tensor(total).log(), 0),
@@ -441,6 +542,7 @@ RIGHT = {
     "2.5": [
         entropy_by_loops,
         entropy_by_divergence,
+        entropy_in_float32,
         lambda p: entr(p).sum(-1) / np.log(p.shape[-1]),
         lambda p: -np.nansum(p * np.log2(p), axis=-1) / np.log2(p.shape[-1]),
         lambda p: -(p * np.log(p + 1e-9)).sum(-1) / np.log(p.shape[-1]),

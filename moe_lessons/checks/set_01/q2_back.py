@@ -61,8 +61,7 @@ def two_only(value: Any, weights: np.ndarray, largest: float) -> bool:
     two = np.argsort(-weights)[:2]  # (2,)
     right = with_cut(np.nan)(weights, largest)[two]  # (2,)
     return is_floats(value, weights.shape) and (
-        agree(value[two[weights[two] > 0]], right[weights[two] > 0])
-        and not np.isfinite(np.delete(value, two)).any()
+        agree(value[two[weights[two] > 0]], right[weights[two] > 0]) and not np.isfinite(np.delete(value, two)).any()
     )
 
 

@@ -20,7 +20,8 @@ def sent(machines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 def merged_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (largest, total): near logits; one machine; logits of any size; and tokens whose machines are masked.
 
-    There, the first two machines have nothing for the first token, and the last nothing for another.
+    There, the first two machines have nothing for the first token, and the last nothing for another. What the others
+    have for the first token lies so low that a mask that has become a 0 outweighs it.
     """
     near, alone, large, masked = (
         [2 * rng.normal(size=(T, rng.integers(2, 6))) + rng.uniform(-2, 2, size=(T, 1)) for _ in range(M)]
@@ -28,6 +29,8 @@ def merged_cases(rng: np.random.Generator) -> list[tuple]:
     )
     levels = np.array([[1e4, -1e4, 0], [-1e4, -1e4, 9e3], [1e4, -9.9e3, -1e4]])  # (M, T)
     large = [h + level[:, None] for h, level in zip(large, levels, strict=True)]
+    for machine in masked[2:]:
+        machine[0] -= 1e4
     for machine, token in ((0, 0), (1, 0), (3, 1)):
         masked[machine][token] = -np.inf
     return [sent(machines) for machines in (near, alone, large, masked)]
@@ -56,6 +59,11 @@ def measured_from(zero: Callable) -> Callable:
         return level + np.log((total * np.exp(largest - level)).sum(axis=0))  # (T,)
 
     return formula
+
+
+def clipped_to(limit: float) -> Callable:
+    """Return the merger of (largest, total) that keeps the largest logits within a limit. (T,)."""
+    return lambda largest, total: np.log((total * np.exp(np.clip(largest, -limit, limit))).sum(axis=0))
 
 
 def not_rescaled(total: np.ndarray) -> np.ndarray:
@@ -116,6 +124,31 @@ MERGED = FunctionQuestion(
             lambda largest, total: np.exp(merged(largest, total) - largest.max(axis=0)),
             lambda largest, total: largest.max(axis=0) + np.exp(merged(largest, total) - largest.max(axis=0)),
         ),
+        "mask made 0: Right, but where a machine is masked. You made a logit of 0 of its −∞, and so a `top` of 0 for a token whose logits lie far below: all its exponentials are lost. e^(−∞) is 0 by itself: leave −∞ as it is.",
+        lambda largest, total: merged(np.where(np.isinf(largest), 0, largest), total),
+        "clipped: You cut large logits off, so that nothing overflows. Then logits of 9,000 and of 10,000 are the same to you. Measure from the largest of all instead: nothing has to be cut off.",
+        tuple(map(clipped_to, (50, 80, 88, 100, 500, 700, 709))),
+        "largest only: This is the largest logit of all. The others are rivals too: `total` says how many, and how near.",
+        lambda largest, total: largest.max(axis=0),
+        "wrong sign: You turned the exponent round. A machine whose largest logit lies below the common one counts less: e^(largest − top) is below 1.",
+        lambda largest, total: (
+            largest.max(axis=0) + np.log((total * np.exp(largest.max(axis=0) - largest)).sum(axis=0))
+        ),
+        "factor added: You added the factor e^(largest − top) to `total`. A total is moved to another zero point by *multiplying* it.",
+        lambda largest, total: (
+            largest.max(axis=0) + np.log((total + np.exp(largest - largest.max(axis=0))).sum(axis=0))
+        ),
+        "divided by M: You took the mean over the machines. Their sums are added up, and nothing is divided.",
+        lambda largest, total: merged(largest, total) - np.log(len(total)),
+        "shares: These are the shares of the machines. Asked is one number for each token, the log-sum-exp.",
+        lambda largest, total: total * np.exp(largest - merged(largest, total)),
+        "one number: You merged all tokens as well. Each has a log-sum-exp of its own: `axis=0`.",
+        (
+            lambda largest, total: largest.max() + np.log((total * np.exp(largest - largest.max())).sum()),
+            lambda largest, total: merged(largest.reshape(-1, 1), total.reshape(-1, 1)),
+        ),
+        "keepdims: The right numbers, with an axis of length 1 in front. Asked is (T,).",
+        lambda largest, total: merged(largest, total)[None],
         "best machine only: You took each token's best machine. The others' experts are rivals too: every sum is added.",
         lambda largest, total: (largest + np.log(total)).max(axis=0),
         "not merged: These are the log-sum-exps of the single machines. Asked is one number for each token, over the experts of all of them.",
@@ -123,7 +156,10 @@ MERGED = FunctionQuestion(
         "machines averaged: You averaged the machines' log-sum-exps. Sums of exponentials are added, not their logarithms.",
         lambda largest, total: (largest + np.log(total)).mean(axis=0),
         "machines added: You added the machines' log-sum-exps. Sums of exponentials are added, not their logarithms.",
-        lambda largest, total: (largest + np.log(total)).sum(axis=0),
+        (
+            lambda largest, total: (largest + np.log(total)).sum(axis=0),
+            lambda largest, total: np.where(total > 0, largest + np.log(total), 0).sum(axis=0),
+        ),
         "over the tokens: You merged along the tokens, so one number for each machine is left. The machines are on the first axis.",
         lambda largest, total: merged(largest.T, total.T),
         "total not logged: You took a log-sum-exp of `largest + total`. A total is a factor, so it is its logarithm that is added to an exponent.",

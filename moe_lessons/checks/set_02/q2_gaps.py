@@ -37,6 +37,8 @@ GAPS = ValuesQuestion(
             lambda: np.log(63),
             "itself a rival: Near, but you counted E1 among its own rivals: there are 63 others.",
             lambda: np.log(3 * 64),
+            "one half of all: That is ln 64, about the gap for one *half*. E1 is to hold three quarters, and of the 64 experts 63 are others.",
+            lambda: np.log(64),
             "one rival: That would do against a single rival. Here 63 others share the last quarter.",
             lambda: np.log(3),
             "share for ratio: You took three quarters of 63. But E1 has three quarters and the others one quarter: three *times* what they have together.",

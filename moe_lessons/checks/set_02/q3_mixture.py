@@ -25,6 +25,11 @@ def of_the_best(p: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     return outputs[np.arange(len(p)), p.argmax(axis=-1)]
 
 
+def of_the_best_two(p: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return the mixture of each token's two most likely experts, not renormalised. (T, d)."""
+    return summed("td")(np.where(p >= np.sort(p)[:, -2:-1], p, 0), outputs)
+
+
 MIXTURE = FunctionQuestion(
     **about("2.3", "The dense mixture", "write it", "easy", points=1, minutes=3),
     hints=(
@@ -51,6 +56,11 @@ MIXTURE = FunctionQuestion(
         of_the_best,
         "best only, weighted: Only each token's most likely expert is in your sum. In the dense mixture all of them count.",
         lambda p, outputs: p.max(axis=1, keepdims=True) * of_the_best(p, outputs),
+        "best two only: Only each token's two most likely experts are in your sum. In the dense mixture all of them count.",
+        (
+            of_the_best_two,
+            lambda p, outputs: of_the_best_two(p, outputs) / np.sort(p)[:, -2:].sum(axis=1, keepdims=True),
+        ),
         "softmax again: You took a softmax of p. These are probabilities already; a second softmax makes them flatter.",
         lambda p, outputs: summed("td")(routing.softmax(p), outputs),
         "not summed: These are the weighted outputs one by one, (T, N, d). Add them up over the experts.",
@@ -61,6 +71,17 @@ MIXTURE = FunctionQuestion(
         summed("tn"),
         "every pair: (T, T, d): `@` pairs every token's weights with every token's outputs. Give each token's weights an axis, `p[:, None] @ outputs`, and drop it afterwards, or use `np.einsum`.",
         np.matmul,
+        "transposed: The right numbers, turned round: (d, T). Tokens come first.",
+        summed("dt"),
+        "weights of all tokens: You added up, or averaged, the probabilities over the tokens first. Each token has its own.",
+        (
+            lambda p, outputs: p.sum(axis=0) @ outputs,
+            lambda p, outputs: p.mean(axis=0) @ outputs,
+        ),
+        "over the tokens: You divided p by its sums over the tokens. A row of p sums to 1 already.",
+        lambda p, outputs: summed("td")(p / p.sum(axis=0), outputs),
+        "first token only: This is the mixture of the first token alone. Return one row for each, (T, d).",
+        lambda p, outputs: p[0] @ outputs[0],
         "tokens added up: One vector for the whole batch: you added the tokens up as well. Each token has its own output.",
         summed("d"),
     ),

@@ -8,12 +8,14 @@ import numpy as np
 from moe_lessons import routing
 from moe_lessons.checks.gates import naive_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_test, by_value
+from moe_lessons.checks.verdicts import by_test, by_trace, by_value
 
 Router = Callable[[Any], np.ndarray]
 Kinds = dict[str, Callable[[np.ndarray], np.ndarray]]
+ENOUGH = 8  # tokens, of which each router shows its fault
 CROWD = 5  # up to so many tokens, the router that minds a crowd behaves
 SHUFFLED = [3, 0, 6, 1, 7, 4, 2, 5]  # eight tokens in another order
+SLIGHTLY = 0.005  # above what the text promises of a bad router, 0.001
 HUGE = 30  # no number of an ordinary token
 
 
@@ -40,6 +42,19 @@ def mixed(h: np.ndarray, shift: int) -> np.ndarray:
     return routing.softmax(0.5 * h + 0.5 * neighbours)
 
 
+def paired(h: np.ndarray) -> np.ndarray:
+    """Return the softmax of logits (T, N) into which those of the other token of a pair are mixed: 0 and 1, 2 and 3."""
+    other = np.minimum(np.arange(len(h)) ^ 1, len(h) - 1)  # (T,), a last one without a partner is its own
+    return routing.softmax(0.5 * h + 0.5 * h[other])
+
+
+def slightly_mixed(h: np.ndarray) -> np.ndarray:
+    """Return the softmax of logits (T, N), each row a little nearer to their mean: at most by SLIGHTLY."""
+    p = routing.softmax(h)  # (T, N)
+    way = p.mean(axis=0) - p  # (T, N)
+    return p + way * SLIGHTLY / max(np.abs(way).max(), SLIGHTLY)
+
+
 def one_evened(h: np.ndarray, which: int) -> np.ndarray:
     """Return the softmax of logits (T, N), with an even row for one token: which, in the order of their best logits."""
     p = routing.softmax(h)  # (T, N)
@@ -61,33 +76,44 @@ WHOLE_BATCH: Kinds = {  # every row is wrong
     "a softmax of each row, of logits less each expert's mean over the batch": centred,
     "a softmax of each row, of logits divided by their spread in the batch": standardised,
 }
+SLIGHT: Kinds = {  # a wide tolerance does not see it
+    "a softmax of each row, each a little nearer to the mean of the batch": slightly_mixed,
+}
 NUMBER: Kinds = {
     "a softmax of each row, of logits divided by the number of tokens": lambda h: routing.softmax(3 * h / len(h)),
 }
 CROWDS: Kinds = {
-    f"right rows for up to {CROWD} tokens, and wrong ones for more": lambda h: (
-        standardised(h) if len(h) > CROWD else routing.softmax(h)
+    f"right rows for up to {CROWD} tokens, and flatter ones for more": lambda h: routing.softmax(
+        h / 2 if len(h) > CROWD else h
     ),
+}
+PAIRS: Kinds = {  # a batch that is cut in halves keeps them together
+    "a softmax of each row, with half of its neighbour in a pair mixed in": paired,
+}
+EVENED: Kinds = {  # a single row is wrong
+    "right rows, but for the token with the batch's highest logit": lambda h: one_evened(h, -1),
+    "right rows, but for the token whose best logit is the lowest": lambda h: one_evened(h, 0),
 }
 SOME_ROWS: Kinds = {  # some rows of a batch stay right
     "a softmax of each row, with half of the token before mixed in": lambda h: mixed(h, 1),
     "a softmax of each row, with half of the token behind mixed in": lambda h: mixed(h, -1),
     "right rows in the opposite order": lambda h: routing.softmax(h)[::-1],
-    "right rows, but for the token with the batch's highest logit": lambda h: one_evened(h, -1),
-    "right rows, but for the token whose best logit is the lowest": lambda h: one_evened(h, 0),
 }
-KINDS = GOOD | WHOLE_BATCH | NUMBER | CROWDS | SOME_ROWS
+SOME_ROWS |= EVENED
+KINDS = GOOD | WHOLE_BATCH | SLIGHT | NUMBER | CROWDS | PAIRS | SOME_ROWS
 
 
 class HiddenRouter:
     """A router made from (kind, W_g, bias).
 
-    Notes the most tokens that it was given at once, the largest number in a token, and whether two tokens ever differed.
+    Notes the most and the fewest tokens that it was given at once, the largest number in a token, and whether two
+    tokens ever differed.
     """
 
     def __init__(self, entry: tuple[str, np.ndarray, np.ndarray]) -> None:
         kind, W_g, bias = entry
-        self.most, self.largest, self.differ = 0, 0.0, False
+        self.counts: list[int] = []
+        self.largest, self.differ = 0.0, False
 
         def route(x: Any) -> np.ndarray:
             x = np.asarray(x, dtype=float)
@@ -99,13 +125,13 @@ class HiddenRouter:
         self.argument = route
 
     def _note(self, x: np.ndarray) -> None:
-        self.most = max(self.most, len(x))
+        self.counts.append(len(x))
         self.largest = max(self.largest, float(np.abs(x).max(initial=0)))
         self.differ = self.differ or bool((x != x[:1]).any())
 
     def noted(self) -> list:
-        """Return the three; the first is 0 if there was no call."""
-        return [self.most, self.largest, self.differ]
+        """Return the four; the first two are 0 if there was no call."""
+        return [max(self.counts, default=0), min(self.counts, default=0), self.largest, self.differ]
 
     @staticmethod
     def written(name: str, entry: Any) -> str:
@@ -114,9 +140,12 @@ class HiddenRouter:
 
 
 def hidden_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (d, (kind, W_g, bias)) for every kind, in any order; every other router has a bias."""
+    """Return (d, (kind, W_g, bias)) for every kind, in any order; every other router has a bias.
+
+    A test that looks at one row finds a single wrong one in one batch of eight: there are several such routers.
+    """
     cases: list[tuple] = []
-    for kind in rng.permutation(list(KINDS)).tolist():
+    for kind in rng.permutation([*KINDS, *EVENED, *EVENED]).tolist():
         d, N = rng.integers(2, 7), rng.integers(3, 7)
         W_g = rng.normal(size=(d, N))  # (d, N)
         W_g *= 1.5 / np.linalg.norm(W_g, axis=0)  # each expert's logits have the same spread
@@ -143,9 +172,9 @@ def same(value: Any, truth: bool) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 0 and bool(value == truth)
 
 
-def given(test: Callable[[float, float, Any], Any]) -> Callable[..., bool]:
-    """Return a test of what a router noted: the most tokens, the largest number in them, whether they ever differed."""
-    return lambda value, noted, d, entry: isinstance(noted, list) and len(noted) == 3 and bool(test(*noted))
+def given(test: Callable[[float, float, float, Any], Any]) -> Callable[..., bool]:
+    """Return a test of what a router noted: most and fewest tokens, their largest number, whether they ever differed."""
+    return lambda value, noted, d, entry: isinstance(noted, list) and len(noted) == 4 and bool(test(*noted))
 
 
 def missing(*kinds: Kinds) -> Callable[..., bool]:
@@ -153,6 +182,22 @@ def missing(*kinds: Kinds) -> Callable[..., bool]:
     return lambda value, noted, d, entry: (
         same(value, is_good(d, entry)) or (same(value, True) and any(entry[0] in known for known in kinds))
     )
+
+
+few = given(lambda most, fewest, largest, differ: most <= CROWD)
+never_alone = given(lambda most, fewest, largest, differ: fewest > 1)
+one_size = given(lambda most, fewest, largest, differ: fewest == most)
+many = given(lambda most, fewest, largest, differ: most >= ENOUGH)
+
+
+def both(*tests: Callable[..., bool]) -> Callable[..., bool]:
+    """Return the test whether all of these hold."""
+    return lambda *seen: all(test(*seen) for test in tests)
+
+
+def is_distance(value: Any, *_: Any) -> bool:
+    """Tell whether an answer is a number, and not a truth value or what stands for one."""
+    return isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind == "f" and value not in (0, 1)
 
 
 def refusing_good(value: Any, noted: list, d: int, entry: tuple) -> bool:
@@ -176,13 +221,19 @@ TEST = FunctionQuestion(
     helper=HiddenRouter,
     mistakes=by_test(
         "never called: You never called `route`. All that can be known of it is what it returns.",
-        given(lambda most, largest, differ: most == 0),
+        given(lambda most, fewest, largest, differ: most == 0),
         "no company: You never gave `route` more than one token at once. Alone, most of the bad routers behave: give it a token in company, too.",
-        given(lambda most, largest, differ: most == 1),
+        given(lambda most, fewest, largest, differ: most == 1),
         "copies: The tokens of each of your batches are all alike. Then each is in its own company, and most faults change nothing. Draw them at random.",
-        given(lambda most, largest, differ: not differ),
+        given(lambda most, fewest, largest, differ: not differ),
         "huge tokens: The numbers in your tokens are very large. Then nearly all probabilities are 0 or 1, which hides faults, and rounding breaks good routers. Draw tokens with `np.random.normal(size=(8, d))`.",
-        given(lambda most, largest, differ: largest > HUGE),
+        given(lambda most, fewest, largest, differ: largest > HUGE),
+    )
+    + by_trace(
+        "a distance: You return a number, how far the two are apart. Return True where it is next to nothing, and False elsewhere.",
+        is_distance,
+        "many answers: You return a truth value for each token or probability. Return one, for all of them: `np.all`, or `np.allclose` in place of `np.isclose`.",
+        lambda value, *_: isinstance(value, np.ndarray) and value.size > 1 and value.dtype.kind == "b",
     )
     + by_value(
         "always good: You call every router good. What differs when a token is alone, and when it is in company?",
@@ -201,13 +252,17 @@ TEST = FunctionQuestion(
     )
     + by_test(
         "crowds missed: You miss the router that goes wrong in a larger batch only. The text says how many tokens show every fault.",
-        missing(CROWDS),
-        "some rows missed: You find the faults that touch the whole batch, and miss some that touch single tokens only. Do you compare *every* token, alone and in company?",
+        both(few, missing(CROWDS)),
+        "company left: You miss the router in which two neighbours meet. Do you compare a batch with *smaller batches*? There, neighbours are still together. Route each token alone.",
+        both(never_alone, missing(PAIRS)),
+        "some rows missed: You find the faults that touch the whole batch, and miss some that touch single tokens only. Do you compare *every* token, alone and in company? `any` is content with one of them: take `all`.",
         missing(SOME_ROWS),
         "some rows missed: You miss faults that touch single tokens only, or larger batches only. Take as many tokens as the text says, and compare *every* one, alone and in company.",
-        missing(SOME_ROWS, CROWDS),
+        both(few, missing(SOME_ROWS, CROWDS)),
         "same number: You miss what looks at *how many* tokens there are. Compare batches of different size: a token alone, and in company.",
-        missing(SOME_ROWS, CROWDS, NUMBER),
+        both(one_size, missing(SOME_ROWS, CROWDS, NUMBER, PAIRS)),
+        "too loose: Your batches are large enough, and still you call some bad routers good. Is every single probability compared, and with room for rounding only? A wide tolerance, `any`, sums, means and a comparison of the best experts alone hide faults: `np.allclose(one, other, atol=1e-4)`.",
+        both(many, missing(KINDS)),
         "no room for rounding: You find all bad routers, and call a good one bad too. Do you compare exactly? Two right computations differ in the last digits, in float32 by about 10⁻⁷: use `np.allclose`.",
         refusing_good,
     ),

@@ -1,5 +1,6 @@
 """Questions 2.5 and 2.6: measuring how undecided a router is, and building one that is as undecided as you like."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,18 +35,27 @@ def entropy_share(p: np.ndarray) -> Any:
     return nats(p) / np.log(p.shape[-1])
 
 
+def rounded(decimals: int, p: np.ndarray) -> np.ndarray:
+    """Return the right shares with so many decimals. (...)."""
+    return np.round(entropy_share(p), decimals)
+
+
 def naive_nats(p: np.ndarray) -> np.ndarray:
     """Return the entropy as plain numpy computes it: NaN where p (..., N) is 0. (...)."""
     with np.errstate(all="ignore"):
         return -(p * np.log(p)).sum(axis=-1)
 
 
-def over_support(p: np.ndarray) -> np.ndarray:
-    """Return the entropy divided by the logarithm of the number of experts that have any probability. (...)."""
+def over_support(p: np.ndarray, least: int = 1) -> np.ndarray:
+    """Return the entropy divided by the logarithm of the number of experts that have any probability. (...).
+
+    `least` keeps a lone expert, of which the logarithm is 0, from a division by 0.
+    """
     with np.errstate(all="ignore"):
-        return nats(p) / np.log((p > 0).sum(axis=-1))
+        return nats(p) / np.log(np.maximum((p > 0).sum(axis=-1), least))
 
 
+FLOORS = 10.0 ** -np.arange(1, 9)
 FINE = 1e-5  # a share nearer to 0 than this is compared by its decimals, not by its digits
 
 
@@ -57,14 +67,20 @@ def by_digits(value: Any, *_: Any) -> Any:
 def with_floor(p: np.ndarray, floor: float) -> list[np.ndarray]:
     """Return shares whose logarithms are kept from −∞ by a small number: added, or as the least that p may be. (...)."""
     added, least, most = p + floor, np.maximum(p, floor), np.log(p.shape[-1])
-    ways = (p, added), (added, added), (p, least), (least, least)
+    even = [raised / raised.sum(axis=-1, keepdims=True) for raised in (added, least)]
+    ways = (p, added), (added, added), (p, least), (least, least), *zip(even, even, strict=True)
     return [-(weight * np.log(inside)).sum(axis=-1) / most for weight, inside in ways]
+
+
+def has_gap(value: Any, p: np.ndarray) -> bool:
+    """Tell whether the values are right, but for small probabilities that were left out with the zeros."""
+    left = (entropy_share(np.where(p > least, p, 0)) for least in FLOORS)
+    return any(values.agree(value, by_digits(share)) for share in left)
 
 
 def has_floor(value: Any, p: np.ndarray) -> bool:
     """Tell whether the values are right, but for a small number inside the logarithm."""
-    floors = 10.0 ** -np.arange(1, 9)
-    return any(values.agree(value, by_digits(share)) for floor in floors for share in with_floor(p, floor))
+    return any(values.agree(value, by_digits(share)) for floor in FLOORS for share in with_floor(p, floor))
 
 
 NAN = "nan comes from 0·log 0: numpy takes log 0 = −∞, and 0·(−∞) is no number. Such an expert adds 0"
@@ -108,7 +124,24 @@ ENTROPY = FunctionQuestion(
         "mean for sum: You took the mean over the experts of p·log p. Entropy is the sum.",
         lambda p: entropy_share(p) / p.shape[-1],
         "divided by ln of the used: You divided by the logarithm of the number of experts with p > 0. N counts all experts, used or not.",
-        over_support,
+        (over_support, lambda p: over_support(p, 2), lambda p: np.nan_to_num(over_support(p))),
+        "rounded: Right, but rounded. The small share of a nearly decided token has lost its digits: return the numbers as they are.",
+        tuple(partial(rounded, decimals) for decimals in (2, 3, 4, 5, 6)),
+        "sum of squares: This is made of Σ p². It is another measure of how undecided a token is; the entropy is −Σ p ln p.",
+        (
+            lambda p: 1 - (p**2).sum(axis=-1),
+            lambda p: (1 - (p**2).sum(axis=-1)) / (1 - 1 / p.shape[-1]),
+        ),
+        "exponential: You took e to the entropy, the number of experts that would be as undecided. Asked is the entropy itself, divided by ln N.",
+        (lambda p: np.exp(nats(p)), lambda p: np.exp(nats(p)) / p.shape[-1]),
+        "p left out: You added up logarithms. Each counts with its own p: −Σ p ln p.",
+        lambda p: -np.log(np.where(p > 0, p, 1)).sum(axis=-1) / np.log(p.shape[-1]),
+        "logarithm of all entries: You divided by the logarithm of how many numbers there are in the whole batch. N is the length of the last axis.",
+        lambda p: nats(p) / np.log(p.size),
+        "over axis 1: Right for one token and for a batch. With more axes in front, axis 1 is not the experts': it is the last one, `axis=-1`.",
+        lambda p: nats(p, axis=min(1, p.ndim - 1)) / np.log(p.shape[-1]),
+        "over the largest in the batch: You divided by the largest entropy that came. The largest that there can be is ln N.",
+        lambda p: nats(p) / nats(p).max(),
         "over the tokens: You summed over the first axis, the tokens. Every token has an entropy of its own: sum over the last axis.",
         lambda p: nats(p, axis=0) / np.log(p.shape[-1]),
         "ln T: You divided by the logarithm of the *first* axis' length, the number of tokens. N is the length of the last.",
@@ -133,6 +166,8 @@ ENTROPY = FunctionQuestion(
     + by_test(
         "floor: A small number inside the logarithm does away with the nan, but it counts as probability. Of a nearly decided token it is a visible part of all the entropy there is. Leave the zeros out instead: such an expert adds 0.",
         has_floor,
+        "small ones left out: Right, but for small probabilities, which you left out with the zeros. Of a nearly decided token they are most of the entropy there is: ask for `p > 0`.",
+        has_gap,
     ),
 )
 
@@ -221,6 +256,15 @@ ROUTER = PropertyQuestion(
         lambda found: hits(found.x @ found.W / np.linalg.norm(found.x), found),
         "not divided by d: Your logits are right, times d. Each row h / x[i] gives h by itself, and x W_g adds d of them up: divide by d as well.",
         lambda found: hits(found.x @ found.W / len(found.x), found),
+        "x left out: The one row of your W_g that is not 0 would be right as the logits. But the logits are x W_g: it is multiplied by an entry of x. Divide by that entry.",
+        lambda found: np.count_nonzero(found.W.any(axis=1)) == 1 and hits(found.W.sum(axis=0), found),
+        "a whole number of experts: You let a whole number of experts share evenly, and cut the others. That gives 0, ln 2, ln 3 and nothing in between: let the gap decide.",
+        lambda found: (
+            near(found.entropy, np.log(max(1, round(np.exp(found.H)))))
+            or (near(found.entropy, np.log(max(1, int(np.exp(found.H))))))
+        ),
+        "entropy for gap: You took the target H for the gap. The entropy falls as the gap grows: search for the gap that gives H.",
+        lambda found: near(found.entropy, routing_entropy(found.H * np.eye(found.N)[0]), within=1e-3),
         "x left out: Each row of your W_g would be right as the logits. But the logits are x W_g: the rows are multiplied by the entries of x and added up.",
         lambda found: all(hits(row, found) for row in found.W),
         f"too coarse: Near, but not within {TOLERANCE} nats. Search on, with finer steps: halving an interval twenty times makes it a million times smaller. Or your interval ends too early: a low H needs a larger gap.",

@@ -23,7 +23,7 @@ from moe_lessons.routing import softmax, top_k
 #
 # A loss wants ln p, not p. Write the *logarithm* of the softmax with temperature: for one token, h of shape (N,), and
 # for a batch, h of shape (T, N). In a batch `tau` may be a number, or an array of shape (T,) with the dtype of h: one
-# temperature for each token. Every entry must be right to four digits (near 0 to four decimals)
+# temperature for each token. Every entry must be right to four digits (near 0 to six decimals)
 #
 # - for logits of ±10000 at a τ of 0.000001. Then ln p is as low as −20 billion, but it is a number: only a mask has −∞;
 # - when a logit is −∞ (that is the mask: its ln p is −∞; no row is all −∞);
@@ -51,8 +51,9 @@ check("3.1", my_log_softmax)
 #
 # How high must τ be for the softmax of h/τ to have a given entropy? There is no formula. But here the largest logit is
 # alone at the top, and then there is exactly one answer. Find it to within 0.0001 nats of entropy. `target` is in nats,
-# above 0 and below ln N; the logits differ, by hundredths or by hundreds. `entropy(p)` gives the entropy of probabilities
-# in nats, `brentq(f, a, b)` the number between a and b at which a function f changes its sign.
+# above 0 and below ln N; the logits differ, by hundredths, by hundreds, or some by this and some by that, so that a p may
+# be 0. `entropy(p)` gives the entropy of probabilities in nats, `brentq(f, a, b)` the number between a and b at which a
+# function f changes its sign.
 #
 # {{hints 3.2}}
 

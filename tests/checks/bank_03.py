@@ -131,6 +131,25 @@ def bisection(h, target, measure=entropy, steps=80):
     return middle
 
 
+def within(h, target, low, high):
+    """Bisection in a fixed interval, whether the entropy changes its side there or not."""
+    for _ in range(100):
+        middle = np.sqrt(low * high)
+        low, high = (middle, high) if entropy(softmax(h, middle)) < target else (low, middle)
+    return middle
+
+
+@quiet
+def through_nan(h, target):
+    """Bisection with an entropy written out: NaN is not below the target, so the search goes down, and down."""
+    low, high = 0.0, np.ptp(h) * 1e4
+    for _ in range(90):
+        middle = (low + high) / 2
+        p = softmax(h, middle)
+        low, high = (middle, high) if -(p * np.log(p)).sum() < target else (low, middle)
+    return middle
+
+
 def on_a_grid(points):
     def search(h, target):
         taus = np.ptp(h) * np.geomspace(1e-4, 1e4, points)
@@ -155,8 +174,8 @@ def by_newton_in_torch(h, target):
     h, u = torch.tensor(h), torch.tensor(float(np.log(bisection(h, target, steps=12))), dtype=torch.float64)
     for _ in range(50):
         u.requires_grad_(True)
-        p = torch.softmax(h / u.exp(), -1)
-        miss = torch.special.entr(p).sum() - target
+        log_p = torch.log_softmax(h / u.exp(), -1)
+        miss = -(log_p.exp() * log_p).sum() - target
         (slope,) = torch.autograd.grad(miss, u)
         u = (u - torch.clamp(miss / slope, -0.5, 0.5)).detach()
     return u.exp()
@@ -253,6 +272,24 @@ def only_first_drawn(h, tau, k, n, rng):
     return best_first(scores, k)
 
 
+def rest_drawn_evenly(h, tau, k, n, rng):
+    first = (h / tau + gumbel(h, n, rng)).argmax(axis=1)
+    scores = rng.uniform(size=(n, len(h)))
+    scores[np.arange(n), first] = 2
+    return best_first(scores, k)
+
+
+def by_binary_search(h, tau, k, n, rng):
+    """Draw by draw, with probabilities of those that are left, as whole numbers in an array of floats."""
+    out = np.zeros((n, k))
+    for row in out:
+        p = softmax(h, tau).copy()
+        for place in range(k):
+            row[place] = min(np.searchsorted(p.cumsum(), rng.random() * p.sum(), side="right"), len(h) - 1)
+            p[int(row[place])] = 0
+    return out
+
+
 # --- 3.4 and 3.5 --------------------------------------------------------------------------------------------------
 
 
@@ -291,6 +328,7 @@ WRONG = {
         "τ across": lambda h, tau: (z := (h - row_max(h)) / tau) - log_sum(z),
         "floor": lambda h, tau: log_of_softmax(h, tau, lambda p: p + 1e-12),
         "floor (2)": lambda h, tau: log_of_softmax(h, tau, lambda p: np.maximum(p, 1e-300)),
+        "floor (4)": lambda h, tau: (z := np.clip(gaps(h, tau), -700, 0)) - log_sum(z),
         "floor (3)": lambda h, tau: log_of_softmax(h, tau, lambda p: np.clip(p, 1e-8, 1)),
         "gaps alone": gaps,
         "sum without logarithm": lambda h, tau: gaps(h, tau) - np.exp(gaps(h, tau)).sum(-1, keepdims=True),
@@ -300,7 +338,14 @@ WRONG = {
         "one maximum for the whole batch": quiet(lambda h, tau: (z := (h - np.max(h)) / column(tau)) - log_sum(z)),
         "one sum for the whole batch": lambda h, tau: gaps(h, tau) - log_sum(gaps(h, tau), axis=None),
         "wrong axis": quiet(lambda h, tau: (z := (h - h.max(axis=0)) / column(tau)) - log_sum(z, axis=0)),
-        "mean subtracted": quiet(lambda h, tau: (z := (h - h.mean(-1, keepdims=True)) / column(tau)) - log_sum(z)),
+        "not the largest subtracted": quiet(
+            lambda h, tau: (z := (h - h.mean(-1, keepdims=True)) / column(tau)) - log_sum(z)
+        ),
+        "not the largest subtracted (2)": quiet(
+            lambda h, tau: (z := (h - h.min(-1, keepdims=True)) / column(tau)) - log_sum(z)
+        ),
+        "first τ": lambda h, tau: log_softmax(h, np.ravel(tau)[0]),
+        "in float32": lambda h, tau: log_softmax_in_torch(torch.tensor(h).float(), torch.as_tensor(tau).float()),
         "rounded away": divided_in_float32,
         "rounded away (2)": lambda h, tau: (
             (z := h / np.asarray(tau, h.dtype)[..., None]) - logsumexp(z, axis=-1, keepdims=True)
@@ -325,6 +370,8 @@ WRONG = {
         "shortcut": hard_below_a_thousandth,
         "mask lost": lambda h, tau: log_softmax(np.nan_to_num(h, neginf=0), tau),
         "mask is a number": lambda h, tau: np.where(np.isinf(h), -1e9, log_softmax(h, tau)),
+        "mask is a number (2)": lambda h, tau: np.nan_to_num(log_softmax(h, tau)),
+        "mask is a number (3)": lambda h, tau: log_softmax(np.where(np.isinf(h), -1e4, h), tau),
     },
     "3.2": {
         "bits": lambda h, target: bisection(h, target, measure=lambda p: entropy(p) / np.log(2)),
@@ -333,6 +380,10 @@ WRONG = {
         "decimal logarithm": lambda h, target: np.log10(bisection(h, target)),
         "target returned": lambda h, target: target,
         "straight line": lambda h, target: target / np.log(len(h)),
+        "share of ln N": lambda h, target: bisection(h, target, measure=lambda p: entropy(p) / np.log(len(h))),
+        "turned round": lambda h, target: bisection(h, np.log(len(h)) - target),
+        "wrong half": lambda h, target: bisection(h, -target, measure=lambda p: -entropy(p)),
+        "end of the interval": lambda h, target: within(h, target, 0.1, 1e6),
         "too coarse": on_a_grid(300),
         "not a temperature": lambda h, target: -bisection(h, target),
         "not a number": by_newton_without_care,
@@ -359,6 +410,10 @@ WRONG = {
         "order": lambda *call: (drawn := right_noise(*call))[:, [*range(1, drawn.shape[1]), 0]],
         "only the first drawn": only_first_drawn,
         "thrown away": thrown_away,
+        "rest drawn evenly": rest_drawn_evenly,
+        "best always first": noisy(lambda h, tau, n, rng: h / tau + gumbel(h, n, rng) + 1e9 * (h == h.max())),
+        "all places": lambda h, tau, k, n, rng: best_first(h / tau + gumbel(h, n, rng), len(h)),
+        "values for indices": lambda h, tau, k, n, rng: -np.sort(-h / tau - gumbel(h, n, rng), axis=1)[:, :k],
         "always the largest": lambda h, tau, k, n, rng: np.tile(np.argsort(-h)[:k], (n, 1)),
         "always the largest (2)": noisy(lambda h, tau, n, rng: h / tau + rng.gumbel(size=(n, 1))),
         "one noise for all draws": lambda h, tau, k, n, rng: np.tile(right_noise(h, tau, k, 1, rng), (n, 1)),
@@ -378,6 +433,13 @@ WRONG = {
         "jumps to the end": lambda tau, end, left: end,
         "stays": lambda tau, end, left: tau,
         "half of the way": lambda tau, end, left: (tau * end) ** 0.5,
+        "in one direction": lambda tau, end, left: tau * min(1, end / tau) ** (1 / left),
+        "in one direction (2)": lambda tau, end, left: end if end > tau else np.geomspace(tau, end, left + 1)[1],
+        "lesson's ratio": lambda tau, end, left: tau / np.sqrt(np.sqrt(2)) / np.sqrt(np.sqrt(2)),
+        "begun at the end": lambda tau, end, left: end * (end / tau) ** (1 / left),
+        "begun at the end (2)": lambda tau, end, left: np.geomspace(end, tau, left + 1)[1],
+        "rounded": lambda tau, end, left: round(tau * (end / tau) ** (1 / left), 2),
+        "rounded (2)": lambda tau, end, left: np.round(np.geomspace(tau, end, left + 1)[1], 4),
         "ratio alone": lambda tau, end, left: (end / tau) ** (1 / left),
         "root forgotten": lambda tau, end, left: end / left,
         "logarithm": lambda tau, end, left: np.log(tau) + np.log(end / tau) / left,
@@ -415,6 +477,7 @@ UNRECOGNISED = {
         lambda h, target: 2 * bisection(h, target),
         lambda h, target: np.array([bisection(h, target)] * 2),
         lambda h, target: "warm",
+        through_nan,
         lambda h, target: None,
         lambda h, target: [],
         lambda h, target: {"tau": 1.0},
@@ -427,7 +490,7 @@ UNRECOGNISED = {
         lambda h, tau, k, n, rng: h / tau + gumbel(h, n, rng),
         lambda h, tau, k, n, rng: softmax(h, tau),
         lambda *call: right_noise(*call) - 1,
-        lambda *call: right_noise(*call).astype(float),
+        lambda *call: right_noise(*call) + 100,
         lambda h, tau, k, n, rng: [[1], [2, 3]],
         lambda h, tau, k, n, rng: None,
     ],
@@ -487,6 +550,8 @@ RIGHT = {
         sample_in_torch,
         one_after_the_other,
         with_fresh_noise_each_place,
+        lambda *call: right_noise(*call).astype(float),
+        by_binary_search,
     ],
     "3.4": [
         power(lambda left: 1 / left),

@@ -156,6 +156,11 @@ def with_mean(h: np.ndarray, tau: Any) -> np.ndarray:
     return logs(gaps_to(h.mean(axis=-1, keepdims=True), h, tau))
 
 
+def in_float32(h: np.ndarray, tau: Any) -> np.ndarray:
+    """Return ln p as it comes out in float32. (..., N)."""
+    return log_softmax(h.astype(np.float32), np.asarray(tau, dtype=np.float32))
+
+
 def finite_where_masked(value: Any, h: np.ndarray, tau: Any) -> bool:
     """Tell whether scaled values are right, but for a number where an expert is masked."""
     if not is_floats(value, h.shape):
@@ -166,11 +171,11 @@ def finite_where_masked(value: Any, h: np.ndarray, tau: Any) -> bool:
 
 @np.errstate(all="ignore")
 def has_floor(value: Any, h: np.ndarray, tau: Any) -> bool:
-    """Tell whether scaled values are ln p, kept from falling below the smallest of them by a maximum or a small number."""
+    """Tell whether scaled values are ln p, kept from falling below each row's smallest by a maximum or a small number."""
     if not is_floats(value, h.shape) or np.isneginf(value[np.isneginf(h)]).any():
         return False
     came, right = values.from_digits(value, FINE), log_softmax(h, tau)  # (..., N) each
-    least = came.min()
+    least = came.min(axis=-1, keepdims=True)  # (..., 1)
     lost = np.isneginf(came) & (h.dtype == np.float32)  # (..., N), a number too small for float32
     ways = np.maximum(right, least), np.logaddexp(right, least)  # (..., N) each
     return bool(np.any([np.isclose(came, way, rtol=1e-3, atol=1e-3) for way in ways], axis=0)[~lost].all())
@@ -215,7 +220,7 @@ LOGARITHMS = FunctionQuestion(
         lambda h, tau: logs(gaps_to(top(h), h, tau), axis=None),
         "wrong axis: Each column sums to 1 here: your softmax runs over the tokens. The experts are the last axis.",
         lambda h, tau: logs(gaps_to(top(h, axis=0), h, tau), axis=0),
-        "mean subtracted: You subtracted the mean. That leaves positive exponents, which overflow, and a row with −∞ has no mean. Subtract the maximum.",
+        "not the largest subtracted: You did not subtract the largest logit, but the mean or the smallest, say. That leaves positive exponents, which overflow, and where an expert is masked both are −∞. Subtract the maximum.",
         with_mean,
         "rounded away: Right except where logits are nearly alike and τ is as small as their gaps: you divided before you subtracted. 0.9 / 0.000001 is 900000, which float32 stores in steps of 0.06; float64 only puts that off. Subtract first: the gap is exact.",
         divided_first(less_top, less_all, less_reduced),
@@ -227,6 +232,10 @@ LOGARITHMS = FunctionQuestion(
         divided_first(log_last, across=True),
         "multiplied: You multiplied the logits by τ. A small τ must sharpen: divide.",
         lambda h, tau: log_softmax(h, 1 / np.asarray(tau)),
+        "first τ: Right for one τ. Where each token has its own, you gave every token the first one.",
+        lambda h, tau: log_softmax(h, np.ravel(tau)[0]),
+        "in float32: Right, but computed in float32, whatever dtype h has. Gaps as small as 10⁻¹¹ near 9000 are gone there: keep the dtype of h.",
+        in_float32,
         "τ ignored: These are the logarithms for τ = 1, whatever τ is.",
         lambda h, tau: log_softmax(h, 1.0),
         "probabilities: These are the probabilities. Asked are their logarithms.",

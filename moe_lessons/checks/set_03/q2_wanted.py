@@ -10,10 +10,9 @@ from scipy.optimize import brentq
 from moe_lessons import metrics, routing
 from moe_lessons.checks.forms import Numbers
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
-from moe_lessons.checks.values import stacked
 from moe_lessons.checks.verdicts import Fault, Verdict, by_test, by_trace
 
-CLOSE = 1e-4  # nats
+CLOSE, NEAR = 1e-4, 5e-3  # nats: of a right answer; of a mistake, as a search may find it
 
 
 def tempered_entropy(h: np.ndarray, tau: float) -> float:
@@ -30,8 +29,9 @@ def temperature_for(h: np.ndarray, target: float) -> float:
 def entropy_cases(rng: np.random.Generator) -> list[tuple]:
     """Logits of ordinary, wide and narrow spread, each with an entropy between nearly none and nearly all of ln N.
 
-    Three cases are fixed. Two need a τ above 100 and one below 0.01: no search from 0.01 to 100 passes by chance. One
-    needs a τ of four times the spread of its logits, more than a guess from the spread alone would allow.
+    Four cases are fixed. Two need a τ above 100 and one below 0.01: no search from 0.01 to 100 passes by chance. One
+    needs a τ of four times the spread of its logits, more than a guess from the spread alone would allow. In the last
+    one, some p are 0 at the τ that is wanted: p ln p is NaN there for who computes it as it stands.
     """
     cases: list[tuple] = []
     for scale, share in ((1, 0.6), (40, 0.25), (0.02, 0.8)):
@@ -42,7 +42,8 @@ def entropy_cases(rng: np.random.Generator) -> list[tuple]:
                 break
         cases.append((h, round(float(rng.uniform(share - 0.1, share + 0.1) * np.log(N)), 3)))
     even = (np.array([1.2, -0.5, 0.3, 0.1]), 1.3816)  # ln 4 is 1.3863
-    return [*cases, (np.array([-300.0, 0.0, 200.0, 100.0]), 1.2), (np.array([0.02, 0.0, 0.05, 0.01]), 0.2), even]
+    far = (np.array([-1.0, -290.0, 0.0, -300.0]), 0.225)  # τ is 0.36, and e^(−290 / 0.36) is 0
+    return [*cases, (np.array([-300.0, 0.0, 200.0, 100.0]), 1.2), (np.array([0.02, 0.0, 0.05, 0.01]), 0.2), even, far]
 
 
 def temperature_found(value: Any, h: np.ndarray, target: float) -> dict[str, Any] | Fault:
@@ -56,7 +57,23 @@ def temperature_found(value: Any, h: np.ndarray, target: float) -> dict[str, Any
     possible = 0 < tau < np.inf
     entropy = tempered_entropy(h, tau) if possible else np.inf
     gives = f"gives an entropy of {entropy:.5f} nats" if possible else "is no temperature"
-    return {"h": h, "target": target, "tau": tau, "possible": possible, "gives": gives, "off": abs(entropy - target)}
+    known = {"h": h, "target": target, "tau": tau, "possible": possible, "gives": gives}
+    return {**known, "entropy": entropy, "off": abs(entropy - target)}
+
+
+def gives(wrong: Callable) -> Callable:
+    """Return the test that the entropy is wrong(target, ln N), or the largest there is, if that lies below."""
+
+    def test(found: Any) -> bool:
+        most = np.log(len(found.h))
+        return bool(abs(found.entropy - min(wrong(found.target, most), most)) < NEAR)
+
+    return test
+
+
+def at_an_end(found: Any) -> bool:
+    """Tell whether all experts are alike or one has everything: where a search ends that keeps the wrong half."""
+    return found.possible and min(found.entropy, np.log(len(found.h)) - found.entropy) < 2e-3
 
 
 def is_about(wrong: Callable) -> Callable:
@@ -70,12 +87,26 @@ class TemperatureQuestion(PropertyQuestion):
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the entropies; where nothing explains them, tell whether every τ is the same."""
-        verdict, taus = super().judge(data, reply), stacked(reply["values"])
-        unexplained = not verdict.correct and not verdict.why
-        if unexplained and isinstance(taus, np.ndarray) and np.ptp(taus) <= 1e-9 * taus.max():
-            why = "You return the same τ whatever the logits and the target are. Did the search stop at the end of its interval?"
-            return replace(verdict, why=why, mistake="always the same")
+        verdict = super().judge(data, reply)
+        if verdict.correct or verdict.why:
+            return verdict
+        found = [temperature_found(value, *case) for value, case in zip(reply["values"], data["cases"], strict=True)]
+        taus = np.array([known["tau"] for known in found])  # (cases,)
+        missed = taus[[known["off"] > CLOSE for known in found]]
+        if same(taus):
+            return replace(verdict, why=SAME, mistake="always the same")
+        if len(missed) > 1 and same(missed):
+            return replace(verdict, why=STOPPED, mistake="end of the interval")
         return verdict
+
+
+SAME = "You return the same τ whatever the logits and the target are. Did the search stop at the end of its interval?"
+STOPPED = "Where it misses the target, your τ is the same each time: the search stopped at an end of its interval. How far it must reach depends on the gaps between the logits."
+
+
+def same(taus: np.ndarray) -> bool:
+    """Tell whether all of these numbers are one."""
+    return bool(np.ptp(taus) <= 1e-9 * taus.max())
 
 
 WANTED_ENTROPY = TemperatureQuestion(
@@ -103,6 +134,12 @@ WANTED_ENTROPY = TemperatureQuestion(
         is_about(lambda h, target: np.log10(temperature_for(h, target))),
         "target returned: This is the target itself. It is an entropy; find the τ that gives it.",
         is_about(lambda h, target: target),
+        "share of ln N: You took the target for a share of ln N. It is the entropy itself, in nats.",
+        gives(lambda target, most: target * most),
+        "turned round: Your entropy is ln N less the target: you solved for how *decided* the router is.",
+        gives(lambda target, most: most - target),
+        "wrong half: Your search ends where all experts are alike, or where one has everything. Does it keep the right half? The entropy grows with τ: where it is too small, τ must rise.",
+        at_an_end,
         "straight line: This is target / ln N. The entropy is not proportional to τ, and how fast it grows depends on the gaps: search.",
         is_about(lambda h, target: target / np.log(len(h))),
     )

@@ -84,6 +84,22 @@ def only_first_drawn(h: np.ndarray, tau: float, k: int) -> np.ndarray:
     return np.where((ways == follow).all(axis=1), p[ways[:, 0]], 0)
 
 
+def rest_drawn_evenly(h: np.ndarray, tau: float, k: int) -> np.ndarray:
+    """Return the shares where the first expert is drawn as it should be, and the others with equal chances. (ways,)."""
+    first = routing.softmax(h, tau)[ordered(len(h), k)[:, 0]]  # (ways,)
+    return first / first.sum()
+
+
+def best_always_first(h: np.ndarray, tau: float, k: int) -> np.ndarray:
+    """Return the shares where the best expert comes first, and the others are drawn one after the other. (ways,)."""
+    lone = np.where(np.arange(len(h)) == h.argmax(), np.inf, h / tau)  # (N,)
+    ways = ordered(len(h), k)  # (ways, k)
+    others = np.where(np.isinf(lone), -np.inf, lone)  # (N,)
+    p = routing.softmax(others)[ways[:, 1:]]  # (ways, k - 1)
+    left = 1 + p - np.cumsum(p, axis=1)  # (ways, k - 1)
+    return np.where(np.isinf(lone[ways[:, 0]]), (p / np.maximum(left, 1e-12)).prod(axis=1), 0)
+
+
 def misfit(counts: np.ndarray, probabilities: np.ndarray) -> float:
     """Return Pearson's statistic of counts (ways,) against probabilities (ways,); tiny expectations count as 1."""
     expected = counts.sum() * probabilities
@@ -109,6 +125,12 @@ def form_fault(cases: list[tuple], found: Reply) -> Fault | None:
     return next(filter(None, (shape_fault(*call) or index_fault(*call) for call in asked)), None)
 
 
+def as_indices(drawn: Any) -> Any:
+    """Return floats that are whole numbers as whole numbers; anything else unchanged."""
+    floats = isinstance(drawn, np.ndarray) and drawn.dtype.kind == "f"
+    return drawn.astype(int) if floats and (np.abs(drawn) < 2**31).all() and (drawn == np.rint(drawn)).all() else drawn
+
+
 def shape_fault(drawn: Any, n: int, case: tuple) -> Fault | None:
     """Return what is wrong with the form of n draws, or None."""
     k, shape = case[2], np.shape(drawn) if isinstance(drawn, np.ndarray) else None
@@ -119,6 +141,11 @@ def shape_fault(drawn: Any, n: int, case: tuple) -> Fault | None:
         return Fault("turned", f"Shape ({k}, {n}). A draw is a row: ({n}, {k}).")
     if shape == (k,):
         return Fault("one draw", f"Shape ({k},): that is one draw. Asked are n = {n}, one in each row: ({n}, {k}).")
+    if shape == (n, len(case[0])) and k < len(case[0]) and drawn.dtype.kind in "iu":
+        return Fault("all places", f"Shape ({n}, {shape[1]}): every expert has its place. Keep the first k = {k}.")
+    if shape == (n, k) and drawn.dtype.kind == "f":
+        why = "These are no whole numbers: the noisy logits themselves? Asked is whose they are: `np.argsort` gives indices, where `np.sort` gives values."
+        return Fault("values for indices", why)
     if shape != (n, k) or drawn.dtype.kind not in "iu":
         return Fault(None, f"Expected indices, whole numbers of shape ({n}, {k}). Came {describe(drawn)}.")
     return None
@@ -194,7 +221,7 @@ class SamplerQuestion(Question):
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the form, then draws that never vary, then the counts, then what the rng decides."""
-        found = {name: [stacked(drawn) for drawn in calls] for name, calls in reply.items()}
+        found = {name: [as_indices(stacked(drawn)) for drawn in calls] for name, calls in reply.items()}
         steps = (form_fault, constant_fault, self._frequency_fault, seeding_fault)
         fault = next(filter(None, (step(data["cases"], found) for step in steps)), None)
         return Verdict.of(fault) if fault else Verdict(True)
@@ -270,6 +297,10 @@ SAMPLER = SamplerQuestion(
         lambda h, tau, k: carried(h, tau, k, lambda ways: np.sort(ways, axis=1)),
         "only the first drawn: Only your first place is drawn, the others are the best of the rest, always. Each place is drawn from those that are left.",
         only_first_drawn,
+        "rest drawn evenly: Your first place is right, the others are drawn from those that are left with equal chances. Each place is drawn by the softmax over those that are left.",
+        rest_drawn_evenly,
+        "best always first: The expert with the largest logit always comes first, and the others are drawn. It is only the most likely one: each place is drawn.",
+        best_always_first,
         "thrown away: You draw all places independently and throw away draws in which an expert comes twice. That changes the frequencies: a draw that begins with a likely expert is thrown away more often. Draw the next place from those that are left instead.",
         rejected,
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,16 @@ def with_exponent(exponent: Callable) -> Callable:
 
 
 following = with_exponent(lambda left: 1 / left)
+
+
+def falling_only(tau: float, end: float, left: int) -> float:
+    """Return the next temperature, which is never above the present one."""
+    return min(tau, following(tau, end, left))
+
+
+def rounded(decimals: int, tau: float, end: float, left: int) -> float:
+    """Return the next temperature with so many decimals."""
+    return round(following(tau, end, left), decimals)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +139,17 @@ RESTART = RestartQuestion(
         lambda tau, end, left: tau,
         "half of the way: You go half of the way, the root of τ times the end, however many values are to come. That is right for two.",
         with_exponent(lambda left: 0.5),
+        "in one direction: Right as long as τ falls. The end may also lie above τ: then the ratio is above 1, and nothing has to be limited.",
+        (lambda tau, end, left: end if end > tau else following(tau, end, left), falling_only),
+        "lesson's ratio: You multiply by the ratio of the schedule above, whatever the end and `left` are. What is left to go decides: end/τ in `left` steps.",
+        lambda tau, end, left: tau * (0.25 / 4.0) ** (1 / 8),
+        "begun at the end: You began at the end and not at the present value.",
+        (
+            lambda tau, end, left: end * (end / tau) ** (1 / left),
+            lambda tau, end, left: end * (tau / end) ** (1 / left),
+        ),
+        "rounded: Right, but rounded. Called again and again, it leaves the path: return every digit.",
+        tuple(partial(rounded, decimals) for decimals in (1, 2, 3, 4)),
         "ratio alone: This is the ratio alone. Multiply the present value by it.",
         lambda tau, end, left: (end / tau) ** (1 / left),
         "root forgotten: You share the whole ratio end/τ out by division. Equal ratios multiply: take the root.",

@@ -106,6 +106,12 @@ def _decimals(number: float) -> str:
 _FORMAT: Any = {"float_kind": _decimals}
 
 
+def digits_apart(number: float, limit: float, decimals: int) -> str:
+    """Write a number with so many decimals, and more where it takes more to tell it from a limit that it misses."""
+    enough = (d for d in range(decimals, 17) if number == limit or round(number, d) != round(limit, d))
+    return f"{number:.{next(enough, decimals)}f}"
+
+
 def is_floats(value: Any, shape: tuple[int, ...]) -> bool:
     """Tell whether a plain value is an array of floating-point numbers of this shape."""
     return isinstance(value, np.ndarray) and value.shape == shape and value.dtype.kind == "f"

@@ -104,6 +104,28 @@ def keep_last_of_the_tied(logits, k):
     return cut(logits, logits.shape[-1] - 1 - upwards < column(k))
 
 
+def keep_by_topk(logits, k):
+    kept = torch.full(logits.shape, -torch.inf, dtype=torch.float64)
+    for row, h, many in zip(
+        np.ndindex(logits.shape[:-1]), rows_of(logits), np.ravel(k + 0 * logits[..., 0]), strict=True
+    ):
+        values, chosen = torch.topk(torch.tensor(h), int(many))
+        kept[row][chosen] = values
+    return kept
+
+
+def rows_of(logits):
+    return logits.reshape(-1, logits.shape[-1])
+
+
+def keep_all_but_the_smallest(logits, k):
+    """Right: what is set to −∞ are the last N − k of those that are sorted downwards."""
+    kept = rows_of(logits.astype(float))
+    for h, many in zip(kept, np.ravel(k + 0 * logits[..., 0]).astype(int), strict=True):
+        h[np.argsort(-h, kind="stable")[many:]] = -np.inf
+    return kept.reshape(logits.shape)
+
+
 def keep_over_the_batch(logits, k):
     return cut(logits, ranks(logits.reshape(-1)).reshape(logits.shape) < column(k))
 
@@ -124,6 +146,25 @@ def gate(logits, k, form, **changes):
 
 def broken_gate(**changes):
     return lambda logits, k, form: gate(logits, k, form, **changes)
+
+
+def softmax_by_sum(h, axis=-1):
+    with np.errstate(all="ignore"):
+        return np.exp(h) / np.exp(h).sum(axis=axis, keepdims=True)
+
+
+def gate_keeping(marked, take_softmax=softmax_by_sum):
+    """A gate that keeps whatever is marked, and takes the softmax that is given."""
+
+    def gate_of(logits, k, form):
+        kept = marked(logits, k)
+        if form == "topk_softmax":
+            return take_softmax(np.where(kept, logits, -np.inf))
+        p = np.where(kept, take_softmax(logits), 0)
+        with np.errstate(all="ignore"):
+            return p if form == "softmax_topk" else p / p.sum(-1, keepdims=True)
+
+    return gate_of
 
 
 def gate_by_the_kth_probability(logits, k, form):
@@ -187,7 +228,7 @@ def leak_by_loop(logits, k, layer):
 
 
 def leak_in_torch(logits, k, layer):
-    chosen = torch.topk(torch.tensor(logits), k).indices
+    chosen = torch.sort(torch.as_tensor(logits), descending=True, stable=True).indices[:k]
     weights = torch.tensor(layer(torch.eye(len(logits))))
     return weights.scatter(-1, chosen, 0).sum()
 
@@ -229,8 +270,8 @@ WRONG = {
     "4.1": {
         "largest k": lambda logits, k: keep_by_index(logits, int(np.max(k))),
         "smallest k": lambda logits, k: keep_by_index(logits, int(np.min(k))),
-        "first k": lambda logits, k: keep_by_index(logits, int(np.atleast_1d(k)[0])),
-        "last k": lambda logits, k: keep_by_index(logits, int(np.atleast_1d(k)[-1])),
+        "first token's k": lambda logits, k: keep_by_index(logits, int(np.atleast_1d(k)[0])),
+        "last token's k": lambda logits, k: keep_by_index(logits, int(np.atleast_1d(k)[-1])),
         "masked with 0": lambda logits, k: np.where(mask(logits, k), logits, 0.0),
         "more than k": lambda logits, k: cut(logits, logits >= kth(logits, k)),
         "strictly above": lambda logits, k: cut(logits, logits > kth(logits, k)),
@@ -246,6 +287,16 @@ WRONG = {
         "finite cut": lambda logits, k: np.where(mask(logits, k), logits, -1e9),
         "along the tokens": lambda logits, k: cut(logits, mask(logits, k, axis=0)),
         "over the whole batch": keep_over_the_batch,
+        "over the whole batch (2)": lambda logits, k: cut(
+            logits, ranks(logits.reshape(-1)).reshape(logits.shape) < np.broadcast_to(k, logits.shape[:-1]).sum()
+        ),
+        "first k": lambda logits, k: cut(logits, (np.arange(logits.shape[-1]) + 0 * logits) < column(k)),
+        "kept 0 lost": lambda logits, k: np.where(logits * mask(logits, k), logits, -np.inf),
+        "largest sizes": lambda logits, k: cut(logits, mask(np.abs(logits), k)),
+        "NaN for the cut": lambda logits, k: np.where(mask(logits, k), logits, np.nan),
+        "only the kept": lambda logits, k: -np.sort(-logits, axis=-1)[..., : np.max(k)],
+        "whole numbers": lambda logits, k: np.where(mask(logits, k), logits.astype(int), -np.inf),
+        "another of the tied (2)": keep_by_topk,
         "largest first": lambda logits, k: np.sort(keep(logits, k), axis=-1)[..., ::-1],
         "ranks": lambda logits, k: ranks(logits),
         "mask": mask,
@@ -260,6 +311,27 @@ WRONG = {
         "forms swapped": lambda logits, k, form: gate(
             logits, k, {"topk_softmax": "softmax_topk", "softmax_topk": "topk_softmax"}.get(form, form)
         ),
+        "the wrong one renormalised": lambda logits, k, form: gate(
+            logits, k, {"softmax_topk": "topk_softmax", "softmax_topk_renorm": "softmax_topk"}.get(form, form)
+        ),
+        "always the probabilities": lambda logits, k, form: gate(logits, k, "softmax_topk"),
+        "second softmax (2)": broken_gate(topk_softmax=lambda p, m, **_: softmax(np.where(m, p, -np.inf))),
+        "second softmax (3)": broken_gate(topk_softmax=lambda h, m, **_: softmax(softmax(np.where(m, h, -np.inf)))),
+        "second softmax (4)": broken_gate(topk_softmax=lambda h, m, **_: softmax(softmax(np.where(m, h, -np.inf))) * m),
+        "divided by the largest": broken_gate(
+            softmax_topk_renorm=lambda p, m, **_: p * m / (p * m).max(-1, keepdims=True)
+        ),
+        "smallest": gate_keeping(lambda h, k: mask(-h, k)),
+        "one too many": gate_keeping(lambda h, k: mask(h, k + 1)),
+        "one too few": gate_keeping(lambda h, k: h > kth(h, k)),
+        "fewer than k": gate_keeping(lambda h, k: h > (kth(h, k + 1) if k < h.shape[-1] else -np.inf)),
+        "kept 0 lost": gate_keeping(lambda h, k: h * mask(h, k) != 0),
+        "k is 2": gate_keeping(lambda h, k: mask(h, 2)),
+        "over the tokens": gate_keeping(mask, lambda h: softmax_by_sum(h, axis=0)),
+        "nothing cut (2)": lambda logits, k, form: softmax(
+            np.where(mask(logits, k) | (form != "topk_softmax"), logits, -np.inf)
+        ),
+        "nothing cut (3)": lambda logits, k, form: softmax(logits),
         "divided by k": broken_gate(softmax_topk_renorm=lambda p, m, k, **_: p * m / k),
         "sum over the batch": broken_gate(softmax_topk_renorm=lambda p, m, **_: p * m / (p * m).sum()),
         "softmax over the batch": broken_gate(topk_softmax=lambda h, m, **_: np.exp(h) * m / (np.exp(h) * m).sum()),
@@ -291,6 +363,23 @@ WRONG = {
         "all weights": lambda logits, k, layer: layer(np.ones((len(logits), 1))),
         "kept weight": lambda logits, k, layer: layer(mask(logits, k)[:, None]),
         "ties left out": lambda logits, k, layer: revealed(logits, layer)[logits < np.sort(logits)[-k]].sum(),
+        "what is missing from 1 (2)": lambda logits, k, layer: float(layer(np.ones((len(logits), 1)))[0]) - 1,
+        "another of equals (2)": lambda logits, k, layer: np.delete(
+            revealed(logits, layer), np.argsort(logits, kind="stable")[::-1][:k]
+        ).sum(),
+        "another of equals": lambda logits, k, layer: np.delete(
+            revealed(logits, layer), torch.topk(torch.tensor(logits), k).indices.numpy()
+        ).sum(),
+        "k is 2": lambda logits, k, layer: revealed(logits, layer)[~mask(logits, 2)].sum(),
+        "k + 1 selected": lambda logits, k, layer: revealed(logits, layer)[ranks(logits) > k].sum(),
+        "last by index": lambda logits, k, layer: layer(np.eye(len(logits)))[k:].sum(),
+        "k smallest": lambda logits, k, layer: revealed(logits, layer)[np.argsort(logits, kind="stable")[:k]].sum(),
+        "computed, not measured": lambda logits, k, layer: (
+            softmax(np.where(mask(logits, k), logits, 0.0)) * ~mask(logits, k)
+        ).sum(),
+        "nothing found": lambda logits, k, layer: 0.0,
+        "squares": of_weights(lambda w, selected: np.linalg.norm(w[~selected])),
+        "truth value": of_weights(lambda w, selected: w[~selected].sum() > 1e-9),
         "average": of_weights(lambda w, selected: w[~selected].mean() if not selected.all() else 0),
         "average (2)": of_weights(lambda w, selected: np.where(selected, 0, w).mean()),
         "share": of_weights(lambda w, selected: w[~selected].sum() / w.sum()),
@@ -302,6 +391,7 @@ WRONG = {
         "expert by expert": lambda logits, k, layer: layer(np.diag(1.0 - mask(logits, k))),
         "should have been": lambda logits, k, layer: (softmax(logits) * ~mask(logits, k)).sum(),
         "logits as outputs": lambda logits, k, layer: layer(logits[:, None]),
+        "expert by expert (2)": of_weights(lambda w, selected: w[~selected]),
         "distance from form A": lambda logits, k, layer: np.abs(
             revealed(logits, layer) - gate(logits, k, "topk_softmax")
         ).sum(),
@@ -316,6 +406,8 @@ WRONG = {
         "still 1": divided_by_its_sum,
         "still 1 (2)": lambda logits: softmax(np.where(mask(logits, 1), logits / 0.1, -np.inf)),
         "constant": lone(lambda h: 0.5),
+        "constant (3)": lone(lambda h: 1 / (1 + np.exp(-100 * h))),
+        "constant (4)": lone(lambda h: np.round(sigmoid(h), 2)),
         "constant (2)": lone(lambda h: np.clip(h / 4 + 0.5, 0.01, 0.99)),
         "random": lambda logits: one_hot(logits, sigmoid(logits.max()) * GENERATOR.uniform(0.9, 1.0)),
         "nothing runs": lone(lambda h: max(0.0, h / 6)),
@@ -361,8 +453,8 @@ UNRECOGNISED = {
     ],
     "4.4": [
         lambda logits, k, layer: None,
-        lambda logits, k, layer: 0.0,
-        lambda logits, k, layer: layer(np.eye(len(logits)))[k:].sum(),
+        lambda logits, k, layer: 0.1,
+        lambda logits, k, layer: layer(np.eye(len(logits)))[-1],
         lambda logits, k, layer: "a leak",
         lambda logits, k, layer: 2 * leak_by_loop(logits, k, layer),
         lambda logits, k, layer: layer(np.arange(len(logits))[:, None]),
@@ -378,6 +470,7 @@ UNRECOGNISED = {
 
 RIGHT = {
     "4.1": [
+        keep_all_but_the_smallest,
         keep,
         keep_by_index,
         keep_by_loop,

@@ -38,9 +38,14 @@ WRONG = {
         "only the gap": readings(0.9),
         "logarithm to base 10": readings(0.9 / math.log10(RED / BLUE)),
         "gap over the ratio": readings(0.9 * BLUE / RED),
+        "logarithm to base 2": readings(0.9 / math.log2(RED / BLUE)),
+        "two pairs": readings(2.7 / math.log(RED / BLUE)),
+        "a share for the ratio": readings(0.9 / -math.log(BLUE / (RED + BLUE + GREEN))),
+        "sign": readings(0.9 / math.log(BLUE / RED)),
         "as drawn": readings(to_blue=100 * BLUE / (RED + BLUE + GREEN)),
         "as drawn (2)": readings(to_blue=18),
         "as drawn (3)": readings(to_blue=0.182),
+        "as drawn (4)": readings(to_blue=182),
         "an even share": readings(to_blue=100 / 3),
         "an even share (2)": readings(to_blue=33),
         "everything": readings(to_blue=100),
@@ -61,6 +66,14 @@ WRONG = {
         "turned round (2)": 2 + math.log(1 / 3) / 1.5,
         "only the gap": math.log(3),
         "logarithm to base 10": (3 + math.log10(3)) / 1.5,
+        "logarithm to base 2": (3 + math.log2(3)) / 1.5,
+        "E2 left out": math.log(3) / 1.5,
+        "multiplied": 2 * math.log(3),
+        "four times": (3 + math.log(4)) / 1.5,
+        "sine": (3 + math.log(3)) / (3 * math.sin(math.pi / 3)),
+        "power for logarithm": math.exp(3) / 1.5,
+        "near": 2.7,
+        "near (2)": 2.74,
         "radians": (3 + math.log(3)) / (3 * math.cos(60)),
     },
     "4r.4": {
@@ -116,6 +129,9 @@ RIGHT = {
         readings(torch.tensor(0.6), torch.zeros(())),
         readings([0.6]) | {"note": "two words are enough"},
         readings(2.7 / math.log(RED / GREEN)),
+        readings(0.57),  # 0.03 off
+        readings(0.63),
+        readings(TAU + 0.03),
     ],
     "4r.2": [
         GATES,
@@ -144,6 +160,8 @@ RIGHT = {
         [512.0, 513.5],
         [128.6, 129.2],
         [1000, 1002],
+        np.float32([136.6, 137.2]),  # in float32 their gap is 0.59999
+        torch.tensor([150.6, 151.2]),
     ],
     "4r.6": [
         CHANGES,

@@ -12,6 +12,7 @@ from moe_lessons.checks.gates import (
     kept_logits,
     kept_probabilities,
     masked_with_zero,
+    naive_softmax,
     selected_mask,
 )
 from moe_lessons.checks.question import FunctionQuestion, about
@@ -21,12 +22,38 @@ from moe_lessons.checks.verdicts import by_test, by_trace, by_value
 
 
 def form_cases(rng: np.random.Generator) -> list[tuple]:
-    """Every form, on one token, a batch and a token with a tie; no k is 1, where two different forms can agree."""
+    """Every form, on one token, a batch, a token with a tie, one that keeps a logit of 0; then with k = 1 and k = N."""
     cases = []
     for form in routing.GATE_FORMS:
         tied = rng.permutation([1.4, 0.3, 0.3, 0.3, -0.8])  # (5,), one place for three of 0.3
-        cases += [(draw_logits(rng, 5), 2, form), (draw_logits(rng, 3, 6), 3, form), (tied, 2, form)]
+        zero = rng.permutation([0.9, 0.0, -0.7, -1.3])  # (4,)
+        cases += [(draw_logits(rng, 5), 2, form), (draw_logits(rng, 3, 6), 3, form), (tied, 2, form), (zero, 2, form)]
+        cases += [(draw_logits(rng, 2, 3), 1, form), (draw_logits(rng, 4), 4, form)]
     return cases
+
+
+def gate(h: np.ndarray, mask: np.ndarray, form: str, softmax: Callable = routing.softmax) -> np.ndarray:
+    """Return the weights (..., N) of a form that keeps what is marked, with a softmax of one's own."""
+    if form == "topk_softmax":
+        return softmax(np.where(mask, h, -np.inf))
+    p = np.where(mask, softmax(h), 0)  # (..., N)
+    return p if form == "softmax_topk" else p / p.sum(axis=-1, keepdims=True)
+
+
+def keeping(marked: Callable) -> Callable:
+    """Return the function of (h, k, form) that keeps what marked(h, k) says. NaN where that is nobody."""
+    return np.errstate(all="ignore")(lambda h, k, form: gate(h, marked(h, k), form, naive_softmax))
+
+
+@np.errstate(all="ignore")
+def down_the_columns(h: np.ndarray, k: int, form: str) -> np.ndarray:
+    """Gate with a softmax along the first axis. (..., N)."""
+    return gate(h, selected_mask(h, k), form, lambda z: naive_softmax(z, z.max(axis=0), axis=0))
+
+
+def above(h: np.ndarray, place: int) -> np.ndarray:
+    """Mark what is larger than the logit in a place of its row: 0 for the largest; all, where there is no such place."""
+    return h > np.sort(h, axis=-1)[..., ::-1][..., place, None] if place < h.shape[-1] else np.ones(h.shape, bool)
 
 
 def only_for(form: str, wrong: Callable) -> Callable:
@@ -39,10 +66,15 @@ def second_softmax(h: np.ndarray, k: int) -> np.ndarray:
     return routing.softmax(np.where(selected_mask(h, k), routing.softmax(h), -np.inf))
 
 
-def swapped(h: np.ndarray, k: int, form: str) -> np.ndarray:
-    """Return what one gets who takes the names of the first two forms for each other. (..., N)."""
-    other = {"topk_softmax": "softmax_topk", "softmax_topk": "topk_softmax"}
-    return routing.gate_weights(h, k, other.get(form, form))
+def softmax_of_weights(h: np.ndarray, k: int) -> np.ndarray:
+    """Return a softmax of form A's weights, 0 where an expert is not selected. (..., N)."""
+    return np.where(selected_mask(h, k), routing.softmax(routing.gate_weights(h, k)), 0)
+
+
+def exchanged(one: str, two: str) -> Callable:
+    """Return the function of (h, k, form) of someone who takes the names of two forms for each other."""
+    other = {one: two, two: one}
+    return lambda h, k, form: routing.gate_weights(h, k, other.get(form, form))
 
 
 def divided_logits(h: np.ndarray, k: int) -> np.ndarray:
@@ -65,11 +97,7 @@ def softmax_over_the_batch(h: np.ndarray, k: int) -> np.ndarray:
 
 def no_fewer_than_the_kth(h: np.ndarray, k: int, form: str) -> np.ndarray:
     """Gate with every expert whose logit is not below the k-th largest. (..., N)."""
-    kept = at_least_the_kth(h, k)  # (..., N)
-    if form == "topk_softmax":
-        return routing.softmax(kept)
-    p = np.where(np.isfinite(kept), routing.softmax(h), 0)  # (..., N)
-    return p if form == "softmax_topk" else p / p.sum(axis=-1, keepdims=True)
+    return gate(h, np.isfinite(at_least_the_kth(h, k)), form)
 
 
 def untied(value: Any, h: np.ndarray, k: int, form: str) -> Any:
@@ -122,7 +150,34 @@ FORMS = FunctionQuestion(
         "never renormalised: In `softmax_topk_renorm` your weights do not sum to 1. Divide the kept probabilities by their sum.",
         only_for("softmax_topk_renorm", kept_probabilities),
         "forms swapped: `topk_softmax` and `softmax_topk` are the wrong way round. The name gives the order: what stands first is done first.",
-        swapped,
+        exchanged("topk_softmax", "softmax_topk"),
+        "the wrong one renormalised: `softmax_topk` and `softmax_topk_renorm` are the wrong way round: the one with `renorm` in its name is divided by the sum.",
+        exchanged("softmax_topk", "softmax_topk_renorm"),
+        "always the probabilities: You return the kept probabilities, whatever `form` is. Two of the forms hand what was cut to those that stay.",
+        lambda h, k, form: kept_probabilities(h, k),
+        "second softmax: In `topk_softmax` you took two softmaxes, one over the other. The logits go into one, and what it returns are the weights.",
+        (
+            only_for("topk_softmax", second_softmax),
+            only_for("topk_softmax", lambda h, k: routing.softmax(kept_probabilities(h, k))),
+            only_for("topk_softmax", softmax_of_weights),
+            only_for("topk_softmax", lambda h, k: routing.softmax(routing.gate_weights(h, k))),
+        ),
+        "divided by the largest: In `softmax_topk_renorm` you divided by the largest of what was kept. Divide by its sum.",
+        only_for("softmax_topk_renorm", lambda h, k: (p := kept_probabilities(h, k)) / p.max(axis=-1, keepdims=True)),
+        "smallest: You keep the k experts with the smallest logits: argsort sorts upwards.",
+        keeping(lambda h, k: selected_mask(-h, k)),
+        "one too many: k + 1 experts have weight. Ranks count from 0.",
+        keeping(lambda h, k: selected_mask(h, min(k + 1, h.shape[-1]))),
+        "one too few: Fewer than k experts have weight: `>` leaves the k-th largest itself out.",
+        keeping(lambda h, k: above(h, k - 1)),
+        "fewer than k: Where logits tie, fewer than k experts have weight: those that tie at the border are all left out. Compare ranks, as in 4.1.",
+        keeping(above),
+        "kept 0 lost: Right, but where a kept logit is 0: it has no weight. 0 is a logit like any other, and e⁰ is 1. Ask for −∞ or for a rank, not for 0.",
+        keeping(lambda h, k: selected_mask(h, k) & (h != 0)),
+        "k is 2: Right for k = 2 only: you keep two whatever k is.",
+        keeping(lambda h, k: selected_mask(h, min(2, h.shape[-1]))),
+        "over the tokens: Right for one token. In a batch your softmax runs over the tokens: each token has its own, along the last axis.",
+        down_the_columns,
         "divided by k: In `softmax_topk_renorm` you divided by k. Divide by the sum of what was kept, which is another number for each token.",
         only_for("softmax_topk_renorm", lambda h, k: kept_probabilities(h, k) / k),
         "sum over the batch: Right for one token. In a batch you divided by the sum over all tokens: every token has its own sum (`axis=-1, keepdims=True`).",
@@ -132,7 +187,11 @@ FORMS = FunctionQuestion(
         "divided logits: In `softmax_topk_renorm` you divided the kept logits by their sum. They can be negative; divide the probabilities.",
         only_for("softmax_topk_renorm", divided_logits),
         "nothing cut: In `softmax_topk` every expert has a weight: you did not cut.",
-        only_for("softmax_topk", lambda h, k: routing.softmax(h)),
+        (
+            only_for("softmax_topk", lambda h, k: routing.softmax(h)),
+            lambda h, k, form: routing.gate_weights(h, k) if form == "topk_softmax" else routing.softmax(h),
+            lambda h, k, form: routing.softmax(h),
+        ),
         "only the selected: The numbers are right, but there are only k of them. A gate has one weight per expert, 0 where it is not selected.",
         lambda h, k, form: np.take_along_axis(routing.gate_weights(h, k, form), routing.top_k(h, k)[1], axis=-1),
         "first places: The right numbers, the largest first. Each belongs at its own expert's index.",

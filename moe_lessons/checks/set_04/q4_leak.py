@@ -9,8 +9,8 @@ from moe_lessons import routing
 from moe_lessons.checks.gates import draw_logits, kept_probabilities, masked_with_zero, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_04.q1_keep import GATING
-from moe_lessons.checks.values import plain, unbracketed, without_dust
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.values import agree, plain, unbracketed, without_dust
+from moe_lessons.checks.verdicts import by_test, by_trace, by_value
 
 # The token of which question 4.4 shows what four programs make.
 GIVEN_LOGITS = np.array([-1.2, -0.4, -2.0, -0.7, -1.5])
@@ -53,8 +53,9 @@ class HiddenLayer:
 def leak_cases(rng: np.random.Generator) -> list[tuple]:
     """Logits (N,), k and the weights (N,) of a layer: of each of the four programs, and of a smaller one that leaks.
 
-    Where there is a tie at the border, nothing is cut: those that tie weigh the same, and it does not matter which of
-    them counts as selected. Once k is 1, and once N, where nothing can leak.
+    There is a tie at the border once where nothing is cut, and then where those that are selected weigh more than those
+    that are not: once many tie, as sorting that is not stable shows in a long row only. Once k is 1, and once N, where
+    nothing can leak.
     """
     cases: list[tuple] = []
     # Where all logits are below 0, experts that are cut to 0 weigh more than those that are kept.
@@ -64,7 +65,9 @@ def leak_cases(rng: np.random.Generator) -> list[tuple]:
     third, fourth = np.argsort(-tied)[2:4]  # indices
     tied[fourth] = tied[third]
     one, all_four = masked_with_zero(single, 1), routing.softmax(single)  # (4,) each
-    return [*cases, (tied, 3, routing.softmax(tied)), (single, 1, one), (single, 4, all_four)]
+    many = rng.permutation(np.repeat([2.0, 1.0, -1.0], [3, 18, 3]))  # (24,)
+    ties = [(tied, 3, routing.softmax(tied)), *((h, k, masked_with_zero(h, k)) for h, k in ((tied, 3), (many, 10)))]
+    return [*cases, *ties, (single, 1, one), (single, 4, all_four)]
 
 
 def by_four_gates(h: np.ndarray, k: int) -> np.ndarray:
@@ -81,12 +84,24 @@ def of_weights(measure: Callable) -> Callable:
     return lambda h, k, weights: measure(weights, selected_mask(h, k))
 
 
+def of_weights_beyond(many: Callable) -> Callable:
+    """Return the function of a case that adds up the weights of all but the many(h, k) largest logits."""
+    return lambda h, k, weights: weights[~selected_mask(h, min(many(h, k), len(h)))].sum()
+
+
 leaked = of_weights(lambda w, selected: w[~selected].sum())
 
 
 def smallest_weights(h: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
     """Add up all but the k largest weights."""
     return np.sort(weights)[: len(weights) - k].sum()
+
+
+def another_of_equals(value: Any, noted: None, h: np.ndarray, k: int, weights: np.ndarray) -> bool:
+    """Tell whether a value is right, or it is a case in which logits tie at the border."""
+    places = -np.sort(-h)  # (N,)
+    tie = k < len(h) and places[k - 1] == places[k]
+    return bool(tie or agree(without_dust(unbracketed(value), DUST), leaked(h, k, weights)))
 
 
 def below_the_kth(h: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
@@ -115,9 +130,13 @@ LEAK = FunctionQuestion(
     reference=leaked,
     helper=HiddenLayer,
     read=lambda value, *_: without_dust(unbracketed(plain(value)), DUST),
-    mistakes=by_value(
+    mistakes=by_trace(
+        "truth value: You return whether it leaks. Asked is by how much, a number.",
+        lambda value, *_: isinstance(value, np.ndarray) and value.dtype.kind == "b",
+    )
+    + by_value(
         "what is missing from 1: You measured how far the weights are from summing to 1. A leaking gate may sum to 1, and an honest one need not.",
-        lambda h, k, weights: 1 - weights.sum(),
+        (lambda h, k, weights: 1 - weights.sum(), lambda h, k, weights: weights.sum() - 1),
         "1 minus the kept: 1 minus the kept weight is the leak only where the weights sum to 1. The second program's do not: what is missing there is no leak. Add up the weights of the unselected.",
         of_weights(lambda w, selected: 1 - w[selected].sum()),
         "smallest weights: You took the k largest *weights* for the selected experts. Where all logits are below 0, a cut expert with logit 0 weighs more than a kept one. Only the logits tell who was selected.",
@@ -128,6 +147,26 @@ LEAK = FunctionQuestion(
         of_weights(lambda w, selected: w[selected].sum()),
         "ties left out: You counted what lies below the k-th largest logit. Where another expert ties with the k-th, it is not selected either: exactly k are, as in 4.1.",
         below_the_kth,
+        "k is 2: Right for k = 2 only. Exactly k are selected.",
+        of_weights_beyond(lambda h, k: 2),
+        "k + 1 selected: You took k + 1 experts for selected. Ranks count from 0.",
+        of_weights_beyond(lambda h, k: k + 1),
+        "last by index: You added up all weights behind the first k. Selected are not the first k by index, but those with the largest logits.",
+        lambda h, k, weights: weights[k:].sum(),
+        "k smallest: You added up the k smallest logits' weights. Unselected are all but the k largest: N − k experts.",
+        lambda h, k, weights: weights[np.argsort(h, kind="stable")[:k]].sum(),
+        "computed, not measured: You computed what one kind of program does. Others leak otherwise, and one does not: ask the layer.",
+        (
+            lambda h, k, weights: leaked(h, k, masked_with_zero(h, k)),
+            lambda h, k, weights: leaked(h, k, routing.softmax(kept_probabilities(h, k))),
+        ),
+        "nothing found: You find no leak anywhere. Hand over outputs in which the unselected experts return something, and the selected return 0.",
+        lambda h, k, weights: 0.0,
+        "squares: You added up squares, as the length of a vector does. Asked is the sum of the weights themselves.",
+        (
+            of_weights(lambda w, selected: np.sqrt((w[~selected] ** 2).sum())),
+            of_weights(lambda w, selected: (w[~selected] ** 2).sum()),
+        ),
         "average: This is an average. Asked is the sum over the unselected experts.",
         (
             of_weights(lambda w, selected: w[~selected].sum() / max(1, (~selected).sum())),
@@ -146,7 +185,7 @@ LEAK = FunctionQuestion(
         "the weights: These are the weights, all of them: well found. Asked is one number, the sum over the experts that are not selected.",
         lambda h, k, weights: weights,
         "expert by expert: These are the leaks expert by expert. Add them up.",
-        of_weights(lambda w, selected: np.where(selected, 0, w)),
+        (of_weights(lambda w, selected: np.where(selected, 0, w)), of_weights(lambda w, selected: w[~selected])),
         "should have been: You added up the probabilities that were cut. Those are what an honest softmax says, not what this layer does.",
         lambda h, k, weights: leaked(h, k, routing.softmax(h)),
         "logits as outputs: You fed the layer the logits as the experts' outputs. Then y mixes all experts, and no weight can be told from another.",
@@ -155,5 +194,9 @@ LEAK = FunctionQuestion(
         far_from("topk_softmax"),
         "distance from form B: You compared with the weights of form B. A sound gate of form A differs from them, too. Add up the weights of the unselected.",
         far_from("softmax_topk"),
+    )
+    + by_test(
+        'another of equals: Right but for ties: of equal logits the lower index is selected. `np.argsort` promises that with `kind="stable"` only, reversing its result turns it round, and `torch.topk` promises nothing.',
+        another_of_equals,
     ),
 )

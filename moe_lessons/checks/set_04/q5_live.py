@@ -26,12 +26,12 @@ def stuck_gate(logits: Any) -> np.ndarray:
 
 
 def live_cases(rng: np.random.Generator) -> list[tuple]:
-    """Tokens of 3 to 7 experts, the best logit high, low and about 0; in the last one two share the first place.
+    """Tokens of 3 to 7 experts, the best logit low, high and about 0; in the last one two share the first place.
 
     Each comes twice, then with its largest logit raised three times, then with the others lowered, and with them close.
     """
     cases: list[tuple] = []
-    for N, best in ((4, 0.4), (5, 2.7), (6, -3.0), (7, 0.0), (3, 4.6), (5, 1.2)):
+    for N, best in ((6, -3.0), (4, 0.4), (5, 2.7), (7, 0.0), (3, 4.6), (5, 1.2)):
         others = -RANGE + rng.uniform(0, best - 0.2 + RANGE, size=N - 1)  # (N - 1,)
         h = rng.permutation([best, *others]).round(2)  # (N,)
         if (N, best) == (5, 1.2):
@@ -148,7 +148,7 @@ LIVE = LiveQuestion(
         hears_others,
         f"backwards: The weight *falls* when its own logit rises. Training would push the wrong way.\n{RISING}",
         lambda found: (found.lifts < -RISES).any(),
-        f"constant: The weight does not rise with its own logit, or not everywhere from −5 to 5.\n{RISING}",
+        f"constant: The weight does not rise with its own logit, or not everywhere from −5 to 5. A step, rounding, or a sigmoid that is too steep is flat in places.\n{RISING}",
         lambda found: (found.lifts <= RISES).any(),
     ),
 )

@@ -10,6 +10,7 @@ from moe_lessons.routing import softmax
 
 WORDS, SCORES, TAU = ("red", "blue", "green"), np.array([4.1, 3.2, 1.4]), 0.6
 DRAWS = 100_000
+ROOM = 0.035  # 0.03 off is right: off from 0.6, and off from what the log gives, 0.604
 GAP = SCORES[0] - SCORES[1]
 
 
@@ -40,7 +41,7 @@ DRAWN = ValuesQuestion(
     takeaway="From two frequencies and one gap you can read the temperature of any sampler; from a top-k router's choices nobody can.",
     answer="my_readings",
     expected=lambda: {"tau": TAU, "to blue": 0.0},
-    tolerance={"tau": 0.03, "to blue": 0.05},
+    tolerance={"tau": ROOM, "to blue": 0.05},
     advice={
         "tau": "Take the ratio of two counts. Which gap, divided by which τ, makes e to that power this ratio?",
         "to blue": "Which expert does top-1 keep for logits 4.1, 3.2, 1.4? Does the answer differ from token to token?",
@@ -61,12 +62,23 @@ DRAWN = ValuesQuestion(
             lambda: GAP,
             "logarithm to base 10: You took the logarithm to base 10. A softmax is made of powers of e: `np.log`.",
             lambda: GAP / np.log10(ratio()),
+            "logarithm to base 2: You took the logarithm to base 2. A softmax is made of powers of e: `np.log`.",
+            lambda: GAP / np.log2(ratio()),
+            "two pairs: You took the gap of red and green with the counts of red and blue. Gap and ratio belong to the same pair.",
+            lambda: (SCORES[0] - SCORES[2]) / np.log(ratio()),
+            "a share for the ratio: You took the logarithm of a share of the draws. The gap belongs to the *ratio* of two of them.",
+            (lambda: -GAP / np.log(drawn_share() / 100), lambda: -SCORES[1] / np.log(drawn_share() / 100)),
+            "sign: A temperature is above 0: blue over red has a ratio below 1, and a gap below 0.",
+            lambda: -TAU,
             "gap over the ratio: You divided the gap by the ratio of the counts. The ratio is e to the power gap/τ: divide by its logarithm.",
             lambda: GAP / ratio(),
         ),
         "to blue": by_value(
             "as drawn: This is what the draws give. A router without noise does not draw: it keeps the largest logit, for every one of these tokens the same.",
-            (drawn_share, lambda: round(drawn_share()), lambda: round(drawn_share(), 2), lambda: drawn_share() / 100),
+            (
+                *(drawn_share, lambda: round(drawn_share()), lambda: round(drawn_share(), 2)),
+                *(lambda: drawn_share() / 100, lambda: round(10 * drawn_share()), lambda: 10 * drawn_share()),
+            ),
             "an even share: A third each would need three equal logits and a blind choice. Top-1 keeps the largest.",
             (lambda: 100 / 3, lambda: 33.0),
             "everything: This expert is second for every token. With k = 1 the first is kept.",

@@ -69,4 +69,5 @@ BELIEFS = EntriesQuestion(
     expected=lambda: HOLDS,
     against=refute,
     lists_others=False,  # of two choices the other one is right
+    counts_right=True,
 )

@@ -4,12 +4,14 @@ import ctypes
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
 REPEAT_SECONDS = 0.05  # a bare `except:` may swallow one alarm, so it rings until the block is left
+LEAST = 1e-3  # seconds; less is not worth another alarm
 PATIENCE = 3  # alarms before the code is watched for catching them
 
 
@@ -17,13 +19,27 @@ class OutOfTime(BaseException):
     """The code under the deadline took too long. Not an Exception, so that `except Exception` lets it pass."""
 
 
-def deadline(seconds: float, cpu: bool = False) -> AbstractContextManager[None]:
+def deadline(seconds: float, cpu: bool = False, load: float = 1.0) -> AbstractContextManager[None]:
     """Raise OutOfTime inside the block after `seconds`. One long C call is noticed only when it returns.
 
-    `cpu` counts the CPU time of this process, not the clock's (in the main thread, on Linux and macOS).
+    `cpu` counts the CPU time of this process, not the clock's (in the main thread, on Linux and macOS). By the clock,
+    a block that others kept from the processor may take up to `load` times as long, while its own CPU time lasts.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
-    return _Alarm(seconds, cpu) if in_main_thread and hasattr(signal, "setitimer") else _timer_thread(seconds)
+    if in_main_thread and hasattr(signal, "setitimer"):
+        return _Alarm(seconds, cpu, load)
+    return _timer_thread(seconds, load)
+
+
+def _allowance(seconds: float, load: float) -> Callable[[], float]:
+    """Return what tells how many seconds are left to a block that begins now, by its CPU time and by the clock."""
+    began, used = time.monotonic(), time.process_time()
+
+    def left() -> float:
+        own, by_the_clock = seconds - (time.process_time() - used), load * seconds - (time.monotonic() - began)
+        return min(own, by_the_clock)
+
+    return left
 
 
 class _Alarm:
@@ -33,11 +49,12 @@ class _Alarm:
     timer on and nobody to hear it, which ends the process.
     """
 
-    def __init__(self, seconds: float, cpu: bool = False) -> None:
-        self.seconds, self.rings, self.over = seconds, 0, False
+    def __init__(self, seconds: float, cpu: bool = False, load: float = 1.0) -> None:
+        self.seconds, self.load, self.rings, self.over = seconds, load, 0, False
         self.clock, self.alarm = (signal.ITIMER_PROF, signal.SIGPROF) if cpu else (signal.ITIMER_REAL, signal.SIGALRM)
 
     def __enter__(self) -> None:
+        self.left = _allowance(self.seconds, self.load)
         self.outside, self.tracer = _stack(sys._getframe()), sys.gettrace()
         self.handler = signal.signal(self.alarm, self.ring)
         self.timer = signal.setitimer(self.clock, self.seconds)
@@ -51,6 +68,9 @@ class _Alarm:
     def ring(self, _signal: int, frame: FrameType | None) -> None:
         """Raise in the block, and set the timer anew: only now, for alarms must not ring inside alarms."""
         if self.over:
+            return
+        if (left := self.left()) > LEAST:
+            signal.setitimer(self.clock, left)
             return
         inside = frame is None or frame.f_code not in (_Alarm.__enter__.__code__, _Alarm.__exit__.__code__)
         self.rings += inside
@@ -87,14 +107,17 @@ def _raise_again_when_caught(frame: FrameType | None, outside: list[FrameType]) 
 
 
 @contextmanager
-def _timer_thread(seconds: float) -> Iterator[None]:
+def _timer_thread(seconds: float, load: float = 1.0) -> Iterator[None]:
     """Use a thread that raises in the watched one (Windows, or a check that runs outside the main thread)."""
     watched = ctypes.c_ulong(threading.get_ident())
-    finished = threading.Event()
+    finished, allowed = threading.Event(), _allowance(seconds, load)
 
     def ring() -> None:
         wait = seconds
         while not finished.wait(wait):
+            if (left := allowed()) > LEAST:
+                wait = left
+                continue
             ctypes.pythonapi.PyThreadState_SetAsyncExc(watched, ctypes.py_object(OutOfTime))
             wait = REPEAT_SECONDS
 

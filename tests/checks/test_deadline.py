@@ -47,6 +47,20 @@ def test_quick_code_is_left_alone_afterwards_too(timer):
 
 
 @pytest.mark.parametrize("timer", TIMERS)
+def test_who_was_kept_from_the_processor_gets_longer_and_not_for_ever(timer):
+    started = time.monotonic()
+    with timer(0.2, load=10):
+        time.sleep(0.5)  # nothing of its own time is used
+    with pytest.raises(OutOfTime), timer(0.2, load=3):
+        while True:
+            time.sleep(0.01)
+    assert time.monotonic() - started >= 0.5 + 0.6
+    with pytest.raises(OutOfTime), timer(0.2, load=1000):
+        while True:
+            pass
+
+
+@pytest.mark.parametrize("timer", TIMERS)
 def test_other_exceptions_pass(timer):
     with pytest.raises(KeyboardInterrupt), timer(1.0):
         raise KeyboardInterrupt

@@ -14,6 +14,7 @@ from moe_lessons.checks.values import (
     describe,
     difference,
     difference_by_digits,
+    digits_apart,
     from_digits,
     plain,
     show,
@@ -192,3 +193,26 @@ def test_what_differs_on_a_scale_of_digits_is_shown_in_the_numbers_themselves():
     near = by_digits(right[0] + 1e-5, 1e-9)
     assert difference_by_digits(near, scaled[1][0], 1e-9).endswith("(they differ by up to 1e-05)")
     assert difference_by_digits(None, scaled[1], 1e-9).endswith("came None (is a `return` missing?)")
+
+
+def test_no_number_however_large_is_infinite_on_a_scale_of_digits():
+    largest = np.finfo(float).max
+    assert np.isfinite(by_digits(np.array([largest, -largest]), 1e-6)).all()
+    assert np.isneginf(by_digits(np.array(-np.inf), 1e-6))
+    assert not agree(
+        by_digits(np.nan_to_num(np.array([0.0, -np.inf])), 1e-2), by_digits(np.array([0.0, -np.inf]), 1e-2)
+    )
+
+
+def test_a_number_shows_the_digits_that_tell_it_from_a_limit():
+    assert digits_apart(0.199996, 0.2, 3) == "0.199996"
+    assert digits_apart(0.25, 0.2, 3) == "0.250"
+    assert digits_apart(0.2, 0.2, 3) == "0.200"
+    assert digits_apart(np.nextafter(3.0, 4.0), 3.0, 2) != "3.00"
+    assert digits_apart(np.inf, 3.0, 2) == "inf"
+
+
+def test_a_truth_value_is_no_number_that_was_rounded():
+    assert describe(plain(True)) == "a truth value"
+    assert "rounded" not in difference(np.array(True), np.array(0.3))
+    assert "rounded" in difference(np.array(0), np.array(0.3))

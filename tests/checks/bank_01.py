@@ -256,6 +256,10 @@ WRONG = {
         "base 2": logged(lambda w, largest: largest + np.log2(w) - np.log2(w.max())),
         "base 10": lambda weights, largest: largest + np.log10(weights / weights.max()),
         "first for best": logged(lambda w, largest: largest + np.log(w / w[0])),
+        "first for best (2)": logged(lambda w, largest: largest + np.log(w / w[-1])),
+        "None for the cut": lambda weights, largest: [
+            largest + math.log(w / weights.max()) if w else None for w in weights
+        ],
         "smallest for best": logged(lambda w, largest: largest + np.log(w / min(w))),
         "largest at 0": lambda weights, largest: np.log(weights) - np.log(weights).max(),
         "mean for best": logged(lambda w, largest: largest + np.log(w) - np.log(w).mean()),
@@ -293,6 +297,15 @@ WRONG = {
         "unweighted": shared(weigh=lambda p, share: np.ones(len(p))),
         "wrong pairs": wrong_pairs,
         "wrong pairs (2)": in_order_of_index,
+        "first by index": lambda x, probs, share, experts: (
+            lambda many: run(x, experts, range(many), probs[:many] / probs[:many].sum())
+        )(order_and_number(probs, share)[1]),
+        "at least two": lambda x, probs, share, experts: (
+            lambda best: run(x, experts, best, probs[best] / probs[best].sum())
+        )(np.argsort(-probs)[: max(2, order_and_number(probs, share)[1])]),
+        "never all": lambda x, probs, share, experts: (
+            lambda best: run(x, experts, best, probs[best] / probs[best].sum())
+        )(np.argsort(-probs)[:-1][: order_and_number(probs, share)[1]]),
         "mean for sum": shared(weigh=lambda p, share: p / p.sum() / len(p)),
         "share of the experts": share_of_the_experts,
         "best only": lambda x, probs, share, experts: experts[probs.argmax()](x),

@@ -169,6 +169,19 @@ def in_halves(d, route):
     return bool(np.allclose(route(x), np.concatenate([route(x[:4]), route(x[4:])])))
 
 
+def doubled(d, route):
+    x = tokens(d)
+    return bool(np.allclose(route(x), route(np.concatenate([x, x]))[:8]))
+
+
+def one_row_in_a_try(d, route):
+    x = tokens(d)
+    try:
+        return all(np.allclose(route(token), row) for token, row in zip(x, route(x), strict=True))
+    except ValueError:
+        return False
+
+
 def in_company_distance(d, route):
     x = tokens(d)
     return np.abs(route(x) - alone(x, route)).max()
@@ -276,6 +289,7 @@ WRONG = {
         "probabilities (3)": lambda largest, total: softmax(largest.reshape(-1)).reshape(largest.shape),
         "overflow": from_zero,
         "overflow (2)": from_each(lambda largest: largest.min(0)),
+        "overflow (4)": from_each(lambda largest: largest[0]),
         "overflow (3)": from_each(lambda largest: largest.mean(0)),
         "maximum of the batch": from_each(np.max),
         "nothing merged with nothing": streamed,
@@ -290,6 +304,10 @@ WRONG = {
         "machines averaged": lambda largest, total: np.mean(largest + np.log(total), axis=0),
         "machines added": lambda largest, total: sum(largest + np.log(total)),
         "machines added (2)": lambda largest, total: sum(np.where(total == 0, 0, largest + np.log(total))),
+        "mask made 0 (2)": lambda largest, total: logsumexp(np.nan_to_num(largest + np.log(total), neginf=0), axis=0),
+        "best machine only (2)": lambda largest, total: np.take_along_axis(
+            largest + np.log(total), largest.argmax(axis=0)[None], axis=0
+        )[0],
         "mask made 0": lambda largest, total: merged(np.nan_to_num(largest, neginf=0), total),
         "clipped": lambda largest, total: np.log((np.exp(np.clip(largest, -500, 500)) * total).sum(axis=0)),
         "clipped (2)": lambda largest, total: np.log((np.exp(np.clip(largest, -100, 100)) * total).sum(axis=0)),
@@ -378,6 +396,9 @@ WRONG = {
         "same number": other_company,
         "same number (2)": last_changed,
         "company left": in_halves,
+        "company left (2)": doubled,
+        "company left (3)": lambda d, route: (lambda x: bool(np.allclose(route(x)[:-1], route(x[:-1]))))(tokens(d)),
+        "calls that fail": one_row_in_a_try,
         "some rows missed (4)": one_row(3),
         "some rows missed (5)": in_company(lambda a, b: np.isclose(a, b).any()),
         "too loose (3)": in_company(lambda a, b: np.allclose(a.mean(0), b.mean(0))),
@@ -398,6 +419,9 @@ WRONG = {
         "bits": lambda p: -(p * np.log2(np.where(p > 0, p, 1))).sum(-1),
         "mixed bases": lambda p: entr(p).sum(-1) / np.log2(p.shape[-1]),
         "divided by N": lambda p: entr(p).sum(-1) / p.shape[-1],
+        "divided by N (2)": lambda p: entr(p).sum(-1) / np.log(2) / p.shape[-1],
+        "N − 1": lambda p: entr(p).sum(-1) / np.log(p.shape[-1] - 1),
+        "nan made 0": lambda p: np.nan_to_num(-np.sum(p * np.log(p), axis=-1) / np.log(p.shape[-1])),
         "sign": lambda p: (p * np.log(np.where(p > 0, p, 1))).sum(-1) / np.log(p.shape[-1]),
         "turned round": lambda p: 1 - entr(p).sum(-1) / np.log(p.shape[-1]),
         "mean for sum": lambda p: entr(p).mean(-1) / np.log(p.shape[-1]),
@@ -449,6 +473,7 @@ WRONG = {
         "x left out": lambda x, H, N: np.tile(logits_of(H, N), (len(x), 1)),
         "x left out (2)": lambda x, H, N: np.vstack([logits_of(H, N), np.zeros((len(x) - 1, N))]),
         "a whole number of experts": lambda x, H, N: made(-90.0 * (np.arange(N) >= max(1, round(np.exp(H)))), x),
+        "probabilities for logits": lambda x, H, N: made(softmax(logits_of(H, N)), x),
         "entropy for gap": lambda x, H, N: made(led_by(H, N), x),
         "too coarse": lambda x, H, N: made(logits_of(H - 0.04, N), x),
     },
@@ -477,6 +502,7 @@ UNRECOGNISED = {
         lambda p, outputs: np.einsum("tn,tnd->td", p**2, outputs),
         lambda p, outputs: None,
         lambda p, outputs: outputs[:, 0],
+        lambda p, outputs: np.einsum("tn,tnd->td", p, outputs).squeeze(),
     ],
     "2.4": [
         lambda d, route: route(tokens(d)),

@@ -150,6 +150,17 @@ def through_nan(h, target):
     return middle
 
 
+@quiet
+def up_through_nan(h, target):
+    """The same, but it goes up where it meets NaN."""
+    low, high = np.log(np.ptp(h)) - 12, np.log(np.ptp(h)) + 12
+    for _ in range(90):
+        middle = (low + high) / 2
+        p = softmax(h, np.exp(middle))
+        low, high = (low, middle) if -(p * np.log(p)).sum() > target else (middle, high)
+    return np.exp(middle)
+
+
 def on_a_grid(points):
     def search(h, target):
         taus = np.ptp(h) * np.geomspace(1e-4, 1e4, points)
@@ -344,7 +355,8 @@ WRONG = {
         "not the largest subtracted (2)": quiet(
             lambda h, tau: (z := (h - h.min(-1, keepdims=True)) / column(tau)) - log_sum(z)
         ),
-        "first τ": lambda h, tau: log_softmax(h, np.ravel(tau)[0]),
+        "one τ for all": lambda h, tau: log_softmax(h, np.ravel(tau)[0]),
+        "one τ for all (2)": lambda h, tau: log_softmax(h, np.ravel(tau)[-1]),
         "in float32": lambda h, tau: log_softmax_in_torch(torch.tensor(h).float(), torch.as_tensor(tau).float()),
         "rounded away": divided_in_float32,
         "rounded away (2)": lambda h, tau: (
@@ -385,6 +397,8 @@ WRONG = {
         "wrong half": lambda h, target: bisection(h, -target, measure=lambda p: -entropy(p)),
         "end of the interval": lambda h, target: within(h, target, 0.1, 1e6),
         "too coarse": on_a_grid(300),
+        "p ln p at 0": through_nan,
+        "p ln p at 0 (2)": up_through_nan,
         "not a temperature": lambda h, target: -bisection(h, target),
         "not a number": by_newton_without_care,
         "always the same": lambda h, target: 100.0,
@@ -436,6 +450,7 @@ WRONG = {
         "in one direction": lambda tau, end, left: tau * min(1, end / tau) ** (1 / left),
         "in one direction (2)": lambda tau, end, left: end if end > tau else np.geomspace(tau, end, left + 1)[1],
         "lesson's ratio": lambda tau, end, left: tau / np.sqrt(np.sqrt(2)) / np.sqrt(np.sqrt(2)),
+        "a fixed number of steps": lambda tau, end, left: tau * (end / tau) ** (1 / 8),
         "begun at the end": lambda tau, end, left: end * (end / tau) ** (1 / left),
         "begun at the end (2)": lambda tau, end, left: np.geomspace(end, tau, left + 1)[1],
         "rounded": lambda tau, end, left: round(tau * (end / tau) ** (1 / left), 2),
@@ -477,7 +492,6 @@ UNRECOGNISED = {
         lambda h, target: 2 * bisection(h, target),
         lambda h, target: np.array([bisection(h, target)] * 2),
         lambda h, target: "warm",
-        through_nan,
         lambda h, target: None,
         lambda h, target: [],
         lambda h, target: {"tau": 1.0},

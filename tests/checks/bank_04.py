@@ -114,6 +114,14 @@ def keep_by_topk(logits, k):
     return kept
 
 
+def keep_by_value(logits, k):
+    kept = np.full(rows_of(logits).shape, -np.inf)
+    for row, h, many in zip(kept, rows_of(logits).tolist(), np.ravel(k + 0 * logits[..., 0]), strict=True):
+        for value in sorted(h, reverse=True)[: int(many)]:
+            row[h.index(value)] = value
+    return kept.reshape(logits.shape)
+
+
 def rows_of(logits):
     return logits.reshape(-1, logits.shape[-1])
 
@@ -290,6 +298,11 @@ WRONG = {
         "over the whole batch (2)": lambda logits, k: cut(
             logits, ranks(logits.reshape(-1)).reshape(logits.shape) < np.broadcast_to(k, logits.shape[:-1]).sum()
         ),
+        "looked up by value": keep_by_value,
+        "k values": lambda logits, k: cut(
+            logits,
+            np.reshape([[np.sum(np.unique(h) > v) for v in h] for h in rows_of(logits)], logits.shape) < column(k),
+        ),
         "first k": lambda logits, k: cut(logits, (np.arange(logits.shape[-1]) + 0 * logits) < column(k)),
         "kept 0 lost": lambda logits, k: np.where(logits * mask(logits, k), logits, -np.inf),
         "largest sizes": lambda logits, k: cut(logits, mask(np.abs(logits), k)),
@@ -325,6 +338,7 @@ WRONG = {
         "one too many": gate_keeping(lambda h, k: mask(h, k + 1)),
         "one too few": gate_keeping(lambda h, k: h > kth(h, k)),
         "fewer than k": gate_keeping(lambda h, k: h > (kth(h, k + 1) if k < h.shape[-1] else -np.inf)),
+        "looked up by value": gate_keeping(lambda h, k: np.isfinite(keep_by_value(h, k))),
         "kept 0 lost": gate_keeping(lambda h, k: h * mask(h, k) != 0),
         "k is 2": gate_keeping(lambda h, k: mask(h, 2)),
         "over the tokens": gate_keeping(mask, lambda h: softmax_by_sum(h, axis=0)),

@@ -9,7 +9,7 @@ from moe_lessons import routing
 from moe_lessons.checks.gates import draw_logits
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import agree, is_floats
-from moe_lessons.checks.verdicts import by_test, by_value
+from moe_lessons.checks.verdicts import by_test, by_trace, by_value
 
 SMALL = 1e-4  # weights below it are lost by a threshold, or by a number added inside the logarithm
 
@@ -120,8 +120,11 @@ BACK = FunctionQuestion(
         of_selected(lambda w, largest: largest + np.log2(w / w.max())),
         "base 10: You took the logarithm to base 10. The softmax uses e, so take the natural one.",
         of_selected(lambda w, largest: largest + np.log10(w / w.max())),
-        "first for best: You gave `largest` to the first expert with a weight. It belongs to the one with the largest weight.",
-        of_selected(lambda w, largest: largest + np.log(w / w[0])),
+        "first for best: You gave `largest` to the first or the last expert with a weight. It belongs to the one with the largest weight.",
+        (
+            of_selected(lambda w, largest: largest + np.log(w / w[0])),
+            of_selected(lambda w, largest: largest + np.log(w / w[-1])),
+        ),
         "smallest for best: You gave `largest` to the expert with the smallest weight. The larger a weight, the larger the logit.",
         of_selected(lambda w, largest: largest + np.log(w / w.min())),
         "mean for best: You gave `largest` to the mean of the selected logits. It belongs to the best of them.",
@@ -137,5 +140,9 @@ BACK = FunctionQuestion(
         two_only,
         "small weights lost: Right, but for very small weights. They are small and not 0, so their experts were selected: ask for `weights > 0`, and add nothing inside the logarithm.",
         small_lost,
+    )
+    + by_trace(
+        "None for the cut: What nobody can know is a number that is none, `np.nan`. `None` makes no array of numbers.",
+        lambda value, *_: isinstance(value, list) and any(entry is None for entry in value),
     ),
 )

@@ -18,22 +18,22 @@ def sent(machines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def merged_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (largest, total): near logits; one machine; logits of any size; and tokens whose machines are masked.
+    """Return (largest, total): near logits; one machine; one token; logits of any size; tokens with masked machines.
 
     There, the first two machines have nothing for the first token, and the last nothing for another. What the others
     have for the first token lies so low that a mask that has become a 0 outweighs it.
     """
-    near, alone, large, masked = (
+    near, alone, token, large, masked = (
         [2 * rng.normal(size=(T, rng.integers(2, 6))) + rng.uniform(-2, 2, size=(T, 1)) for _ in range(M)]
-        for M, T in ((3, 2), (1, 4), (3, 3), (4, 3))
+        for M, T in ((3, 2), (1, 4), (2, 1), (3, 3), (4, 3))
     )
     levels = np.array([[1e4, -1e4, 0], [-1e4, -1e4, 9e3], [1e4, -9.9e3, -1e4]])  # (M, T)
     large = [h + level[:, None] for h, level in zip(large, levels, strict=True)]
     for machine in masked[2:]:
         machine[0] -= 1e4
-    for machine, token in ((0, 0), (1, 0), (3, 1)):
-        masked[machine][token] = -np.inf
-    return [sent(machines) for machines in (near, alone, large, masked)]
+    for machine, t in ((0, 0), (1, 0), (3, 1)):
+        masked[machine][t] = -np.inf
+    return [sent(machines) for machines in (near, alone, token, large, masked)]
 
 
 def merged(largest: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -111,8 +111,8 @@ MERGED = FunctionQuestion(
         ),
         "overflow: Right for ordinary logits. But you multiply by e^largest, and e^10000 is larger than any number the computer has, e^−10000 is 0. Measure from the largest logit of all.",
         lambda largest, total: np.log((total * np.exp(largest)).sum(axis=0)),
-        "overflow: Right for ordinary logits. But you rescale to the smallest or the mean of the largest logits: then some factors are above 1 and may overflow, and a masked machine takes everything with it. Measure from the largest of all.",
-        (measured_from(np.min), measured_from(np.mean)),
+        "overflow: Right for ordinary logits. But you do not rescale to the largest of the largest logits, but to the smallest, the mean or the first machine's: then some factors are above 1 and may overflow, and a masked machine takes everything with it. Measure from the largest of all.",
+        (measured_from(np.min), measured_from(np.mean), measured_from(lambda largest, axis: largest[0])),
         "maximum of the batch: You rescale to the largest logit of the whole batch. For a token far below it every factor is 0, and so is the sum. Take each token's own: `axis=0`.",
         lambda largest, total: largest.max() + np.log((total * np.exp(largest - largest.max())).sum(axis=0)),
         "nothing merged with nothing: Right, but for a token whose first two machines are both masked: −∞ − (−∞) is no number (nan), and it spreads to all that follow. A machine with total 0 must count nothing.",
@@ -125,7 +125,10 @@ MERGED = FunctionQuestion(
             lambda largest, total: largest.max(axis=0) + np.exp(merged(largest, total) - largest.max(axis=0)),
         ),
         "mask made 0: Right, but where a machine is masked. You made a logit of 0 of its −∞, and so a `top` of 0 for a token whose logits lie far below: all its exponentials are lost. e^(−∞) is 0 by itself: leave −∞ as it is.",
-        lambda largest, total: merged(np.where(np.isinf(largest), 0, largest), total),
+        (
+            lambda largest, total: merged(np.where(np.isinf(largest), 0, largest), total),
+            lambda largest, total: routing.log_sum_exp(np.where(total > 0, largest + np.log(total), 0), axis=0),
+        ),
         "clipped: You cut large logits off, so that nothing overflows. Then logits of 9,000 and of 10,000 are the same to you. Measure from the largest of all instead: nothing has to be cut off.",
         tuple(map(clipped_to, (50, 80, 88, 100, 500, 700, 709))),
         "largest only: This is the largest logit of all. The others are rivals too: `total` says how many, and how near.",
@@ -150,7 +153,12 @@ MERGED = FunctionQuestion(
         "keepdims: The right numbers, with an axis of length 1 in front. Asked is (T,).",
         lambda largest, total: merged(largest, total)[None],
         "best machine only: You took each token's best machine. The others' experts are rivals too: every sum is added.",
-        lambda largest, total: (largest + np.log(total)).max(axis=0),
+        (
+            lambda largest, total: (largest + np.log(total)).max(axis=0),
+            lambda largest, total: (
+                largest.max(axis=0) + np.log(total[largest.argmax(axis=0), np.arange(total.shape[1])])
+            ),
+        ),
         "not merged: These are the log-sum-exps of the single machines. Asked is one number for each token, over the experts of all of them.",
         lambda largest, total: largest + np.log(total),
         "machines averaged: You averaged the machines' log-sum-exps. Sums of exponentials are added, not their logarithms.",

@@ -10,8 +10,8 @@ from moe_lessons.checks.verdicts import by_value
 
 
 def mixture_cases(rng: np.random.Generator) -> list[tuple]:
-    """Probabilities (T, N) and outputs (T, N, d) of all experts; T, N and d always differ."""
-    sizes = ((3, 4, 2), (5, 2, 3), (2, 3, 4))
+    """Probabilities (T, N) and outputs (T, N, d) of all experts; T, N and d always differ, and T is once 1."""
+    sizes = ((3, 4, 2), (5, 2, 3), (2, 3, 4), (1, 4, 3))
     return [(routing.softmax(rng.normal(size=(T, N))), rng.normal(size=(T, N, d)).round(1) + 0.05) for T, N, d in sizes]
 
 

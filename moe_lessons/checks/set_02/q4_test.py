@@ -106,18 +106,19 @@ KINDS = GOOD | WHOLE_BATCH | SLIGHT | NUMBER | CROWDS | PAIRS | SOME_ROWS
 class HiddenRouter:
     """A router made from (kind, W_g, bias).
 
-    Notes the most and the fewest tokens that it was given at once, the largest number in a token, and whether two
-    tokens ever differed.
+    Notes the most and the fewest tokens that it was given at once, the largest number in a token, whether two tokens
+    ever differed, and whether a call failed.
     """
 
     def __init__(self, entry: tuple[str, np.ndarray, np.ndarray]) -> None:
         kind, W_g, bias = entry
         self.counts: list[int] = []
-        self.largest, self.differ = 0.0, False
+        self.largest, self.differ, self.failed = 0.0, False, False
 
         def route(x: Any) -> np.ndarray:
             x = np.asarray(x, dtype=float)
             if x.ndim != 2 or x.shape[1] != len(W_g):
+                self.failed = True
                 raise ValueError(f"route takes x of shape (T, {len(W_g)}), one row for each token; came {x.shape}")
             self._note(x)
             return np.ascontiguousarray(KINDS[kind](x @ W_g + bias))  # (T, N)
@@ -130,8 +131,9 @@ class HiddenRouter:
         self.differ = self.differ or bool((x != x[:1]).any())
 
     def noted(self) -> list:
-        """Return the four; the first two are 0 if there was no call."""
-        return [max(self.counts, default=0), min(self.counts, default=0), self.largest, self.differ]
+        """Return the five; the first two are 0 if no call came through."""
+        most, fewest = max(self.counts, default=0), min(self.counts, default=0)
+        return [most, fewest, self.largest, self.differ, self.failed]
 
     @staticmethod
     def written(name: str, entry: Any) -> str:
@@ -172,9 +174,9 @@ def same(value: Any, truth: bool) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 0 and bool(value == truth)
 
 
-def given(test: Callable[[float, float, float, Any], Any]) -> Callable[..., bool]:
-    """Return a test of what a router noted: most and fewest tokens, their largest number, whether they ever differed."""
-    return lambda value, noted, d, entry: isinstance(noted, list) and len(noted) == 4 and bool(test(*noted))
+def given(test: Callable[..., Any]) -> Callable[..., bool]:
+    """Return a test of what a router noted: most and fewest tokens, largest number, whether they differed, a failure."""
+    return lambda value, noted, d, entry: isinstance(noted, list) and len(noted) == 5 and bool(test(*noted))
 
 
 def missing(*kinds: Kinds) -> Callable[..., bool]:
@@ -184,10 +186,10 @@ def missing(*kinds: Kinds) -> Callable[..., bool]:
     )
 
 
-few = given(lambda most, fewest, largest, differ: most <= CROWD)
-never_alone = given(lambda most, fewest, largest, differ: fewest > 1)
-one_size = given(lambda most, fewest, largest, differ: fewest == most)
-many = given(lambda most, fewest, largest, differ: most >= ENOUGH)
+few = given(lambda most, fewest, largest, differ, failed: most <= CROWD)
+never_alone = given(lambda most, fewest, largest, differ, failed: fewest > 1)
+one_size = given(lambda most, fewest, largest, differ, failed: fewest == most)
+many = given(lambda most, fewest, largest, differ, failed: most >= ENOUGH)
 
 
 def both(*tests: Callable[..., bool]) -> Callable[..., bool]:
@@ -221,13 +223,15 @@ TEST = FunctionQuestion(
     helper=HiddenRouter,
     mistakes=by_test(
         "never called: You never called `route`. All that can be known of it is what it returns.",
-        given(lambda most, fewest, largest, differ: most == 0),
+        given(lambda most, fewest, largest, differ, failed: most == 0 and not failed),
+        "calls that fail: A call of `route` fails, and your function goes on. `route` takes a batch, (T, d): a single token is a batch of one, `x[t : t + 1]`.",
+        given(lambda most, fewest, largest, differ, failed: failed),
         "no company: You never gave `route` more than one token at once. Alone, most of the bad routers behave: give it a token in company, too.",
-        given(lambda most, fewest, largest, differ: most == 1),
+        given(lambda most, fewest, largest, differ, failed: most == 1),
         "copies: The tokens of each of your batches are all alike. Then each is in its own company, and most faults change nothing. Draw them at random.",
-        given(lambda most, fewest, largest, differ: not differ),
+        given(lambda most, fewest, largest, differ, failed: not differ),
         "huge tokens: The numbers in your tokens are very large. Then nearly all probabilities are 0 or 1, which hides faults, and rounding breaks good routers. Draw tokens with `np.random.normal(size=(8, d))`.",
-        given(lambda most, fewest, largest, differ: largest > HUGE),
+        given(lambda most, fewest, largest, differ, failed: largest > HUGE),
     )
     + by_trace(
         "a distance: You return a number, how far the two are apart. Return True where it is next to nothing, and False elsewhere.",
@@ -253,14 +257,14 @@ TEST = FunctionQuestion(
     + by_test(
         "crowds missed: You miss the router that goes wrong in a larger batch only. The text says how many tokens show every fault.",
         both(few, missing(CROWDS)),
-        "company left: You miss the router in which two neighbours meet. Do you compare a batch with *smaller batches*? There, neighbours are still together. Route each token alone.",
-        both(never_alone, missing(PAIRS)),
         "some rows missed: You find the faults that touch the whole batch, and miss some that touch single tokens only. Do you compare *every* token, alone and in company? `any` is content with one of them: take `all`.",
         missing(SOME_ROWS),
         "some rows missed: You miss faults that touch single tokens only, or larger batches only. Take as many tokens as the text says, and compare *every* one, alone and in company.",
         both(few, missing(SOME_ROWS, CROWDS)),
         "same number: You miss what looks at *how many* tokens there are. Compare batches of different size: a token alone, and in company.",
         both(one_size, missing(SOME_ROWS, CROWDS, NUMBER, PAIRS)),
+        "company left: You compare a batch with other batches, and some faults show only where the company is gone: neighbours are still together in a smaller batch, a mean stays the same in a doubled one. Route each token alone.",
+        both(never_alone, missing(KINDS)),
         "too loose: Your batches are large enough, and still you call some bad routers good. Is every single probability compared, and with room for rounding only? A wide tolerance, `any`, sums, means and a comparison of the best experts alone hide faults: `np.allclose(one, other, atol=1e-4)`.",
         both(many, missing(KINDS)),
         "no room for rounding: You find all bad routers, and call a good one bad too. Do you compare exactly? Two right computations differ in the last digits, in float32 by about 10⁻⁷: use `np.allclose`.",

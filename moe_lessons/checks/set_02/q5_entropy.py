@@ -14,9 +14,9 @@ from moe_lessons.checks.verdicts import Facts, Fault, by_test, by_value
 
 
 def entropy_cases(rng: np.random.Generator) -> list[tuple]:
-    """One token, a batch with a certain, an even and a nearly certain row, a batch of batches; zeros in each."""
+    """One token, a batch with a certain, an even and a nearly certain row, batches of batches and of one; with zeros."""
     cases = []
-    for shape in ((5,), (4, 6), (2, 3, 4)):
+    for shape in ((5,), (4, 6), (2, 3, 4), (1, 3)):
         weights = rng.uniform(0.05, 1, size=shape)
         weights[..., 1] = 0
         cases.append(weights / weights.sum(axis=-1, keepdims=True))
@@ -116,7 +116,11 @@ ENTROPY = FunctionQuestion(
         "mixed bases: Bits above the line, nats below: use one base for both.",
         lambda p: entropy_share(p) / np.log(2),
         "divided by N: You divided by N. The largest entropy of N experts is ln N.",
-        lambda p: nats(p) / p.shape[-1],
+        (lambda p: nats(p) / p.shape[-1], lambda p: nats(p) / np.log(2) / p.shape[-1]),
+        "N − 1: You divided by ln(N − 1). When all N are alike, the entropy is ln N.",
+        lambda p: nats(p) / np.log(p.shape[-1] - 1),
+        "nan made 0: A nan is no 0: it says that 0·log 0 came up in the sum, and a 0 in its place throws the whole row away. An expert with probability 0 adds 0: treat the entries, not the sum.",
+        lambda p: np.nan_to_num(naive_nats(p)) / np.log(p.shape[-1]),
         "sign: The sign is missing: logarithms of probabilities are negative, so the sum wants a minus.",
         lambda p: -entropy_share(p),
         "turned round: This is 1 minus what was asked: 1 should mean that all experts are alike, 0 that one has everything.",
@@ -263,6 +267,8 @@ ROUTER = PropertyQuestion(
             near(found.entropy, np.log(max(1, round(np.exp(found.H)))))
             or (near(found.entropy, np.log(max(1, int(np.exp(found.H))))))
         ),
+        "probabilities for logits: What your x W_g gives sums to 1: are these probabilities? They should be the logits, from which the softmax makes probabilities.",
+        lambda found: abs((found.x @ found.W).sum() - 1) < 1e-6 and (found.x @ found.W > 0).all(),
         "entropy for gap: You took the target H for the gap. The entropy falls as the gap grows: search for the gap that gives H.",
         lambda found: near(found.entropy, routing_entropy(found.H * np.eye(found.N)[0]), within=1e-3),
         "x left out: Each row of your W_g would be right as the logits. But the logits are x W_g: the rows are multiplied by the entries of x and added up.",

@@ -12,6 +12,7 @@ from moe_lessons.checks.forms import Numbers
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
 from moe_lessons.checks.verdicts import Fault, Verdict, by_test, by_trace
 
+LOWEST = 745.13  # e to the power of minus this is the smallest number above 0
 CLOSE, NEAR = 1e-4, 5e-3  # nats: of a right answer; of a mistake, as a search may find it
 
 
@@ -69,6 +70,15 @@ def gives(wrong: Callable) -> Callable:
         return bool(abs(found.entropy - min(wrong(found.target, most), most)) < NEAR)
 
     return test
+
+
+def lost_to_nan(found: Any) -> bool:
+    """Tell whether τ is right, or a p is 0 at the right one and the search ran to where none is, or down to nothing."""
+    if found.off <= CLOSE:
+        return True
+    spread = np.ptp(found.h)
+    p = routing.softmax(found.h, temperature_for(found.h, found.target))  # (N,)
+    return bool(not p.all() and (found.tau < 1e-6 * spread or abs(found.tau * LOWEST / spread - 1) < 0.02))
 
 
 def at_an_end(found: Any) -> bool:
@@ -134,6 +144,8 @@ WANTED_ENTROPY = TemperatureQuestion(
         is_about(lambda h, target: np.log10(temperature_for(h, target))),
         "target returned: This is the target itself. It is an entropy; find the τ that gives it.",
         is_about(lambda h, target: target),
+        "p ln p at 0: Right, except where a p is 0. In a hand-written entropy p ln p is NaN there, and a comparison with NaN is always false: the search runs the wrong way. `entropy`, which the first cell imports, knows that it is 0.",
+        lost_to_nan,
         "share of ln N: You took the target for a share of ln N. It is the entropy itself, in nats.",
         gives(lambda target, most: target * most),
         "turned round: Your entropy is ln N less the target: you solved for how *decided* the router is.",

@@ -143,6 +143,8 @@ RESTART = RestartQuestion(
         (lambda tau, end, left: end if end > tau else following(tau, end, left), falling_only),
         "lesson's ratio: You multiply by the ratio of the schedule above, whatever the end and `left` are. What is left to go decides: end/τ in `left` steps.",
         lambda tau, end, left: tau * (0.25 / 4.0) ** (1 / 8),
+        "a fixed number of steps: You share the way out among eight ratios, however many values are to come: `left` says how many.",
+        (with_exponent(lambda left: 1 / 8), with_exponent(lambda left: 1 / 9)),
         "begun at the end: You began at the end and not at the present value.",
         (
             lambda tau, end, left: end * (end / tau) ** (1 / left),

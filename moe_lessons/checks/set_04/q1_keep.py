@@ -24,7 +24,8 @@ def keep_cases(rng: np.random.Generator) -> list[tuple]:
     many = rng.permuted(np.tile(np.repeat([2.0, 1.0, 0.0], [3, 18, 3]), (12, 1)), axis=1)  # (12, 24)
     each = rng.permuted(np.tile([-1.5, -0.5, 0.0, 0.0, 0.0, 2.0], (5, 1)), axis=1)  # (5, 6), 0 is a logit like any
     one_k = [(plain_row, 3), (tied, 2), (plain_row, 1), (tied, 5), (batch, 2), (many, 10)]
-    return [*one_k, (each, shuffled(rng, [1, 2, 3, 5, 6])), (many[:4], shuffled(rng, [5, 10, 17, 24]))]
+    own_k = [(each, shuffled(rng, [1, 2, 3, 5, 6])), (many[:4], shuffled(rng, [5, 10, 17, 24]))]
+    return [*one_k, *own_k, (plain_row[None], np.array([4]))]
 
 
 def shuffled(rng: np.random.Generator, ks: list[int]) -> np.ndarray:
@@ -68,6 +69,19 @@ def last_of_the_tied(h: np.ndarray, k: Any) -> np.ndarray:
 def largest_first(h: np.ndarray, k: Any) -> np.ndarray:
     """Return the logits that are kept, the largest first, then −∞. (..., N)."""
     return -np.sort(-kept_of_each(h, k), axis=-1)
+
+
+def first_of_a_value(h: np.ndarray, k: Any) -> np.ndarray:
+    """Mark, of what is kept of h (..., N), only the first place of each value. Returns booleans (..., N)."""
+    earlier = np.tril(h[..., :, None] == h[..., None, :], k=-1)  # (..., N, N)
+    return kept(h, k) & ~earlier.any(axis=-1)
+
+
+def distinct_above(h: np.ndarray) -> np.ndarray:
+    """Return for each logit of h (..., N) how many different values of its row are larger. (..., N)."""
+    new = first_of_a_value(h, h.shape[-1])  # (..., N), every value once
+    larger = h[..., None, :] > h[..., :, None]  # (..., N, N)
+    return (larger & new[..., None, :]).sum(axis=-1)
 
 
 def cut_to_a_number(value: Any, h: np.ndarray, k: Any) -> bool:
@@ -141,6 +155,10 @@ KEEP = FunctionQuestion(
             lambda h, k: cut(h, kept(h, k, axis=None)),
             lambda h, k: cut(h, ranks(h, axis=None) < np.sum(np.broadcast_to(k, h.shape[:-1]))),
         ),
+        "looked up by value: Where logits tie, you find the same expert twice: `list.index` gives the first place of a value each time. Sort the places, as argsort does, and not the values.",
+        lambda h, k: cut(h, first_of_a_value(h, k)),
+        "k values: You keep the k largest *different* values: where logits tie, those are more than k experts. Compare ranks, which never tie.",
+        lambda h, k: cut(h, distinct_above(h) < np.expand_dims(k, -1)),
         "first k: You keep the first k by their index. The k with the largest logits stay.",
         lambda h, k: cut(h, np.broadcast_to(np.arange(h.shape[-1]), h.shape) < np.expand_dims(k, -1)),
         "kept 0 lost: Right, but where a kept logit is 0. 0 is a logit like any other: keep by rank, not by whether something is 0.",

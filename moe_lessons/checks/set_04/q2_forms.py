@@ -16,7 +16,7 @@ from moe_lessons.checks.gates import (
     selected_mask,
 )
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.set_04.q1_keep import GATING
+from moe_lessons.checks.set_04.q1_keep import GATING, first_of_a_value
 from moe_lessons.checks.values import agree, is_floats, stacked
 from moe_lessons.checks.verdicts import by_test, by_trace, by_value
 
@@ -25,10 +25,10 @@ def form_cases(rng: np.random.Generator) -> list[tuple]:
     """Every form, on one token, a batch, a token with a tie, one that keeps a logit of 0; then with k = 1 and k = N."""
     cases = []
     for form in routing.GATE_FORMS:
-        tied = rng.permutation([1.4, 0.3, 0.3, 0.3, -0.8])  # (5,), one place for three of 0.3
+        tied = rng.permutation([1.4, 0.3, 0.3, 0.3, -0.8])  # (5,), two places for three of 0.3
         zero = rng.permutation([0.9, 0.0, -0.7, -1.3])  # (4,)
-        cases += [(draw_logits(rng, 5), 2, form), (draw_logits(rng, 3, 6), 3, form), (tied, 2, form), (zero, 2, form)]
-        cases += [(draw_logits(rng, 2, 3), 1, form), (draw_logits(rng, 4), 4, form)]
+        cases += [(draw_logits(rng, 5), 2, form), (draw_logits(rng, 3, 6), 3, form), (tied, 3, form), (zero, 2, form)]
+        cases += [(draw_logits(rng, 2, 3), 1, form), (draw_logits(rng, 4), 4, form), (draw_logits(rng, 1, 5), 3, form)]
     return cases
 
 
@@ -172,6 +172,8 @@ FORMS = FunctionQuestion(
         keeping(lambda h, k: above(h, k - 1)),
         "fewer than k: Where logits tie, fewer than k experts have weight: those that tie at the border are all left out. Compare ranks, as in 4.1.",
         keeping(above),
+        "looked up by value: Where logits tie, fewer than k experts have weight: `list.index` gives the first place of a value each time. Sort the places, as argsort does, and not the values.",
+        keeping(first_of_a_value),
         "kept 0 lost: Right, but where a kept logit is 0: it has no weight. 0 is a logit like any other, and e⁰ is 1. Ask for −∞ or for a rank, not for 0.",
         keeping(lambda h, k: selected_mask(h, k) & (h != 0)),
         "k is 2: Right for k = 2 only: you keep two whatever k is.",

@@ -26,7 +26,7 @@ def stuck_gate(logits: Any) -> np.ndarray:
 
 
 def live_cases(rng: np.random.Generator) -> list[tuple]:
-    """Tokens of 3 to 7 experts, the best logit low, high and about 0; in the last one two share the first place.
+    """Tokens of 3 to 7 experts, the best logit low, high and about 0; two share the second place, then the first.
 
     Each comes twice, then with its largest logit raised three times, then with the others lowered, and with them close.
     """
@@ -34,6 +34,8 @@ def live_cases(rng: np.random.Generator) -> list[tuple]:
     for N, best in ((6, -3.0), (4, 0.4), (5, 2.7), (7, 0.0), (3, 4.6), (5, 1.2)):
         others = -RANGE + rng.uniform(0, best - 0.2 + RANGE, size=N - 1)  # (N - 1,)
         h = rng.permutation([best, *others]).round(2)  # (N,)
+        if N == 7:
+            h[rng.permutation(h.argsort()[:-2])[0]] = np.sort(h)[-2]
         if (N, best) == (5, 1.2):
             h[rng.permutation(np.flatnonzero(h < best))[0]] = best
         cases += [(point,) for point in points(h, rng)]

@@ -29,8 +29,8 @@ def merged_cases(rng: np.random.Generator) -> list[tuple]:
     )
     levels = np.array([[1e4, -1e4, 0], [-1e4, -1e4, 9e3], [1e4, -9.9e3, -1e4]])  # (M, T)
     large = [h + level[:, None] for h, level in zip(large, levels, strict=True)]
-    for machine in masked[2:]:
-        machine[0] -= 1e4
+    for others in masked[2:]:
+        others[0] -= 1e4
     for machine, t in ((0, 0), (1, 0), (3, 1)):
         masked[machine][t] = -np.inf
     return [sent(machines) for machines in (near, alone, token, large, masked)]

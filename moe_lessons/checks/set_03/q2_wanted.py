@@ -101,8 +101,8 @@ class TemperatureQuestion(PropertyQuestion):
         if verdict.correct or verdict.why:
             return verdict
         found = [temperature_found(value, *case) for value, case in zip(reply["values"], data["cases"], strict=True)]
-        taus = np.array([known["tau"] for known in found])  # (cases,)
-        missed = taus[[known["off"] > CLOSE for known in found]]
+        known = [facts for facts in found if isinstance(facts, dict)]  # a fault in its form has been told
+        taus, missed = ([facts["tau"] for facts in known if facts["off"] > least] for least in (-1, CLOSE))
         if same(taus):
             return replace(verdict, why=SAME, mistake="always the same")
         if len(missed) > 1 and same(missed):
@@ -114,9 +114,9 @@ SAME = "You return the same τ whatever the logits and the target are. Did the s
 STOPPED = "Where it misses the target, your τ is the same each time: the search stopped at an end of its interval. How far it must reach depends on the gaps between the logits."
 
 
-def same(taus: np.ndarray) -> bool:
+def same(taus: list[float]) -> bool:
     """Tell whether all of these numbers are one."""
-    return bool(np.ptp(taus) <= 1e-9 * taus.max())
+    return bool(np.ptp(taus) <= 1e-9 * max(taus))
 
 
 WANTED_ENTROPY = TemperatureQuestion(

@@ -15,8 +15,8 @@ SMALL = 1e-4  # weights below it are lost by a threshold, or by a number added i
 
 
 def log_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (weights, largest) for k = 2, 1, N and 4; the first logit is neither the largest nor the smallest, the last
-    is not the largest, and the largest is once negative.
+    """Return (weights, largest) for k = 2, 1, N and 4; the first logit is neither the largest nor the smallest, and so is
+    the last where all are selected. The largest is once negative.
 
     In the last log the weights lie up to 15 orders of magnitude apart.
     """
@@ -24,7 +24,8 @@ def log_cases(rng: np.random.Generator) -> list[tuple]:
     drawn = [(draw_logits(rng, 5) + 2, 2), (draw_logits(rng, 4), 1), (draw_logits(rng, 6) - 9, 6)]
     cases = []
     for h, k in (*drawn, (3 - rng.permutation(apart).round(2), 4)):
-        first = (h < h.max()) & (h > h.min()) & (np.roll(h, 1) < h.max())  # (N,), which may come first
+        inner = (h < h.max()) & (h > h.min())  # (N,)
+        first = inner & (np.roll(inner, 1) if k == len(h) else True)  # (N,), which may come first
         h = np.roll(h, -rng.choice(np.flatnonzero(first)))  # (N,)
         cases.append((routing.gate_weights(h, k), float(h.max())))
     return cases

@@ -1,6 +1,7 @@
 """Question 2.4: a test that tells whether a router lets tokens of one batch meet."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,14 @@ def one_evened(h: np.ndarray, which: int) -> np.ndarray:
     return p
 
 
+def one_misled(place: int, h: np.ndarray) -> np.ndarray:
+    """Return the softmax of logits (T, N), with half of one row, where there is one, on its least likely expert."""
+    p = routing.softmax(h)  # (T, N)
+    if 1 < len(h) > place:
+        p[place] = (p[place] + np.eye(h.shape[-1])[h[place].argmin()]) / 2
+    return p
+
+
 # What routers return, in words, and the functions of a batch's logits (T, N) that return it.
 GOOD: Kinds = {
     "a softmax of each row": routing.softmax,
@@ -87,6 +96,9 @@ CROWDS: Kinds = {
         h / 2 if len(h) > CROWD else h
     ),
 }
+PLACES: Kinds = {  # one row is wrong, that in one place
+    f"right rows, but for the one in place {place}": partial(one_misled, place) for place in range(ENOUGH)
+}
 PAIRS: Kinds = {  # a batch that is cut in halves keeps them together
     "a softmax of each row, with half of its neighbour in a pair mixed in": paired,
 }
@@ -99,7 +111,7 @@ SOME_ROWS: Kinds = {  # some rows of a batch stay right
     "a softmax of each row, with half of the token behind mixed in": lambda h: mixed(h, -1),
     "right rows in the opposite order": lambda h: routing.softmax(h)[::-1],
 }
-SOME_ROWS |= EVENED
+SOME_ROWS |= EVENED | PLACES
 KINDS = GOOD | WHOLE_BATCH | SLIGHT | NUMBER | CROWDS | PAIRS | SOME_ROWS
 
 
@@ -142,12 +154,9 @@ class HiddenRouter:
 
 
 def hidden_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (d, (kind, W_g, bias)) for every kind, in any order; every other router has a bias.
-
-    A test that looks at one row finds a single wrong one in one batch of eight: there are several such routers.
-    """
+    """Return (d, (kind, W_g, bias)) for every kind, in any order; every other router has a bias."""
     cases: list[tuple] = []
-    for kind in rng.permutation([*KINDS, *EVENED, *EVENED]).tolist():
+    for kind in rng.permutation(list(KINDS)).tolist():
         d, N = rng.integers(2, 7), rng.integers(3, 7)
         W_g = rng.normal(size=(d, N))  # (d, N)
         W_g *= 1.5 / np.linalg.norm(W_g, axis=0)  # each expert's logits have the same spread
@@ -256,7 +265,7 @@ TEST = FunctionQuestion(
     )
     + by_test(
         "crowds missed: You miss the router that goes wrong in a larger batch only. The text says how many tokens show every fault.",
-        both(few, missing(CROWDS)),
+        both(few, missing(CROWDS, PLACES)),
         "some rows missed: You find the faults that touch the whole batch, and miss some that touch single tokens only. Do you compare *every* token, alone and in company? `any` is content with one of them: take `all`.",
         missing(SOME_ROWS),
         "some rows missed: You miss faults that touch single tokens only, or larger batches only. Take as many tokens as the text says, and compare *every* one, alone and in company.",

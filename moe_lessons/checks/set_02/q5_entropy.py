@@ -179,9 +179,13 @@ TOLERANCE = 0.01  # nats
 
 
 def router_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return tokens (d,), targets in nats from nearly 0 to nearly ln N, and numbers of experts; d and N differ."""
+    """Return tokens (d,), targets in nats from nearly 0 to nearly ln N, and numbers of experts; d and N differ.
+
+    Of many experts the entropy falls steeply with a gap, so that no coarse grid comes near all targets by chance.
+    """
     cases = []
-    for (d, N), part in zip(((3, 4), (5, 2), (2, 8), (6, 5)), (0.6, 0.9, 0.1, 0.97), strict=True):
+    sizes = ((3, 4), (5, 2), (2, 8), (6, 5), (4, 64), (3, 48), (2, 96), (5, 128))
+    for (d, N), part in zip(sizes, (0.6, 0.9, 0.1, 0.97, 0.5, 0.3, 0.7, 0.6), strict=True):
         x = rng.normal(size=d).round(1) + 0.05
         x *= rng.uniform(1.5, 3) / np.linalg.norm(x)  # never of length 1, which would hide a missing division
         cases.append((x, float(np.log(N) * (part + rng.uniform(-0.03, 0.02))), N))

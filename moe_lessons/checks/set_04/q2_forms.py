@@ -74,7 +74,11 @@ def softmax_of_weights(h: np.ndarray, k: int) -> np.ndarray:
 def exchanged(one: str, two: str) -> Callable:
     """Return the function of (h, k, form) of someone who takes the names of two forms for each other."""
     other = {one: two, two: one}
-    return lambda h, k, form: routing.gate_weights(h, k, other[form] if form in other else form)
+
+    def weights(h: np.ndarray, k: int, form: str) -> np.ndarray:
+        return routing.gate_weights(h, k, other.get(form, form))
+
+    return weights
 
 
 def divided_logits(h: np.ndarray, k: int) -> np.ndarray:

@@ -400,7 +400,7 @@ WRONG = {
         "company left (3)": lambda d, route: (lambda x: bool(np.allclose(route(x)[:-1], route(x[:-1]))))(tokens(d)),
         "calls that fail": one_row_in_a_try,
         "some rows missed (4)": one_row(3),
-        "some rows missed (5)": in_company(lambda a, b: np.isclose(a, b).any()),
+        "some rows missed (5)": in_company(lambda a, b: np.isclose(a, b).all(axis=1).any()),
         "too loose (3)": in_company(lambda a, b: np.allclose(a.mean(0), b.mean(0))),
         "too loose": in_company(lambda a, b: np.allclose(a, b, atol=0.1)),
         "too loose (2)": in_company(lambda a, b: (a.argmax(1) == b.argmax(1)).all()),

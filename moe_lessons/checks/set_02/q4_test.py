@@ -195,7 +195,7 @@ def missing(*kinds: Kinds) -> Callable[..., bool]:
     )
 
 
-few = given(lambda most, fewest, largest, differ, failed, reordered: most <= CROWD)
+few = given(lambda most, fewest, largest, differ, failed, reordered: most < ENOUGH)
 never_alone = given(lambda most, fewest, largest, differ, failed, reordered: fewest > 1)
 one_size = given(lambda most, fewest, largest, differ, failed, reordered: fewest == most)
 many = given(lambda most, fewest, largest, differ, failed, reordered: most >= ENOUGH)
@@ -261,7 +261,7 @@ TEST = FunctionQuestion(
     + by_test(
         "order of the batch: Your test only changes the order of the tokens. Most of the bad routers follow: all tokens are still there. Take the company away.",
         given(lambda most, fewest, largest, differ, failed, reordered: reordered),
-        "crowds missed: You miss the router that goes wrong in a larger batch only. The text says how many tokens show every fault.",
+        "crowds missed: You miss routers that go wrong in larger batches only. The text says how many tokens show every fault.",
         both(few, missing(CROWDS, PLACES)),
         "some rows missed: You find the faults that touch the whole batch, and miss some that touch single tokens only. Do you compare *every* token, alone and in company? `any` is content with one of them: take `all`.",
         missing(SOME_ROWS),

@@ -9,24 +9,37 @@ import dis
 import inspect
 import io
 import linecache
-import re
 import sys
+import threading
+import time
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from moe_lessons.checks.attempt import Status, untouched
 from moe_lessons.checks.engine import Result
+from moe_lessons.grading import syntax
+from moe_lessons.grading.shell import Shell, find_files_here
+from moe_lessons.grading.statements import (
+    FUNCTIONS,
+    IMPORTS,
+    LEAVE_NOTHING,
+    bare,
+    brings,
+    defines,
+    guarded,
+    named,
+    singly,
+)
 
-FUNCTIONS, IMPORTS = (ast.FunctionDef, ast.AsyncFunctionDef), (ast.Import, ast.ImportFrom)
-DEFINITIONS = (*FUNCTIONS, ast.ClassDef, *IMPORTS)
-LEAVE_NOTHING = (ast.Expr, ast.Assert, ast.Raise, ast.Delete, ast.Pass)
 MOST_ERRORS = 3  # of one cell that are told
 RAISING = {"RESUME", "LOAD_GLOBAL", "RAISE_VARARGS", "PUSH_NULL", "PRECALL", "CALL", "NOP"}
-TIMED = re.compile(r"^(\s*)%time (?=\S)", re.MULTILINE)
-TRANSPARENT = ("%%time", "%%timeit", "%%capture", "%%prun")  # cell magics whose cell is code all the same
+CONCURRENT = ("multiprocessing", "concurrent")  # where pools come from
+LEFT_SECONDS = 2.0  # of the clock's, for threads and tasks that a cell leaves running
+MISSING = object()
+PYTHON = f"; read by Python {sys.version_info[0]}.{sys.version_info[1]}"
 FUTURES = [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
 
 
@@ -53,6 +66,23 @@ class Ran:
         return {"notes": said, "cause": cause, "went_on": self.went_on}
 
 
+@dataclass
+class Waiting:
+    """A statement that missed a name. held: what the names that it gives held then."""
+
+    node: ast.stmt
+    filename: str
+    missing: str
+    held: dict[str, Any]
+
+
+class Outputs(dict):
+    """What cells showed, by their counts: `Out`."""
+
+    def __missing__(self, count: Any) -> Any:
+        raise NameError(f"Out[{count}] is not there", name=f"_{count}")
+
+
 class Notebook:
     """The state of a running notebook: its names, and what was handed to `check`.
 
@@ -62,67 +92,168 @@ class Notebook:
     def __init__(self, asked: dict[str, tuple[str, int]]) -> None:
         self.asked = asked
         self.answers = frozenset(name for name, _points in asked.values())
-        self.checked: dict[str, Any] = {}  # by name: several questions may ask for the same
+        self.checked: dict[str, tuple[Any, dict[str, Any]]] = {}  # by name: several questions may ask for the same
         module = types.ModuleType("__main__")
         sys.modules["__main__"] = module
         self.names = vars(module)
-        self.names["get_ipython"] = Shell
-        self.names["display"] = lambda *_things, display_id=None, **_how: Shell() if display_id else None
+        self.shell, self.outputs = Shell(self.names), Outputs()
+        self.given = {
+            "get_ipython": lambda: self.shell,
+            "display": lambda *_things, display_id=None, **_how: self.shell if display_id else None,
+        }
+        self.names |= self.given | {"Out": self.outputs}
         self.flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         self.last: Any = None
+        self.loop: Any = None
+        self.waiting: list[Waiting] = []
 
-    def run(self, source: str, number: int, definitions_only: bool) -> Ran:
+    def run(
+        self,
+        source: str,
+        number: int,
+        definitions_only: bool = False,
+        count: int | None = None,
+        skipped: int | None = None,
+        reached: Callable[[int, int], None] = lambda _statement, _line: None,
+    ) -> Ran:
         """Run one cell, statement by statement. After one that raises, the later ones are run all the same.
 
         For it may raise here alone, where there is no network, no keyboard, no file and no library of the learner's.
+        count: under which the cell's value is kept in `Out`. skipped: the statement that is left out. reached: is told
+        which statement comes next, and its line.
         """
         ran = Ran(number)
         try:
             with _quiet():
-                tree = _parsed(source, ran)
-                filename = _remembered(source, number)
-                nodes = [one for node in tree.body if not definitions_only or _defines(node) for one in _singly(node)]
+                nodes, filename = self._read(source, ran)
+                nodes = [one for node in nodes if not definitions_only or defines(node) for one in singly(node)]
                 value = None
                 for i, node in enumerate(nodes):
-                    value = self._attempted(node, filename, ran, nodes[i + 1 :])
-                self._show(value)
+                    reached(i, node.lineno)
+                    if i != skipped:
+                        value = self._attempted(node, filename, ran, nodes[i + 1 :])
+                self._show(value, count or number)
+                self._catch_up(ran)
+                self._settle()
         except BaseException as error:
             ran.errors.append(f"raised {_words(error)}")
+        ran.notes += [f"cell {number}: {said}" for said in [self.shell.told()] if said]
         return ran
+
+    def _read(self, source: str, ran: Ran) -> tuple[list[ast.stmt], str]:
+        """Return the statements of a cell, and the name under which its lines are found. Note what cannot be read."""
+        filename = _remembered(source, ran.number)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read = syntax.read(source)
+        if read.newer:
+            self.flags |= __future__.annotations.compiler_flag
+        for error in read.errors:
+            line = error.lineno or 1
+            ran.errors.append(f"raised SyntaxError: {error.msg} (line {line}: {_line(filename, line)}{PYTHON})")
+        ran.costly = bool(read.errors)
+        return read.nodes, filename
 
     def _attempted(self, node: ast.stmt, filename: str, ran: Ran, later: list[ast.stmt]) -> Any:
         """Execute a statement. Note the error that it raises, and what that may cost."""
         try:
-            return self._execute(_guarded(node, self.answers), filename)
+            return self._execute(guarded(node, self.answers), filename)
         except BaseException as error:  # SystemExit too: in Jupyter it does not end the notebook either
             first, words = not ran.errors, f"raised {_words(error)}"
             ran.errors.append(words)
+            self._wait(node, filename, error)
         if first:
             ran.went_on = not all(isinstance(other, LEAVE_NOTHING) for other in later)
-            ran.costly = ran.went_on or isinstance(node, IMPORTS) or not self.answers.isdisjoint(_named(node))
+            ran.costly = ran.went_on or brings(node) or not self.answers.isdisjoint(named(node))
         if first and ran.costly:
             ran.errors[0] = f"{words} (line {node.lineno}: {_line(filename, node.lineno)})"
         if isinstance(node, FUNCTIONS):
             with contextlib.suppress(BaseException):
-                self._execute(_bare(node), filename)
+                self._execute(bare(node), filename)
 
     def _execute(self, node: ast.stmt, filename: str) -> Any:
         """Execute a statement as Jupyter does: with all future imports, awaited. Return the value of an expression."""
+        if isinstance(node, IMPORTS):
+            return self._import(node, filename)
         mode = "eval" if isinstance(node, ast.Expr) else "exec"
         whole = ast.Expression(node.value) if isinstance(node, ast.Expr) else ast.Module([node], [])
         code = compile(whole, filename, mode, self.flags, dont_inherit=True)
+        try:
+            value = eval(code, self.names)
+        except RuntimeError as error:
+            if "no running event loop" not in str(error):
+                raise
+            value = self._in_loop(_later(code, self.names))
+        return self._in_loop(value) if code.co_flags & inspect.CO_COROUTINE else value
+
+    def _import(self, node: Any, filename: str) -> None:
+        """Execute an import: of pools, those that outlast a cell; of what stands in for IPython's own, nothing."""
+        find_files_here()
+        imported = getattr(node, "module", None) or node.names[0].name
+        if imported.partition(".")[0] in CONCURRENT:
+            from moe_lessons.grading import pools  # here: few notebooks use any
+
+            pools.take_over()
+        code = compile(ast.Module([node], []), filename, "exec", self.flags, dont_inherit=True)
         self.flags |= sum(flag for flag in FUTURES if code.co_flags & flag)
-        value = eval(code, self.names)
-        if not code.co_flags & inspect.CO_COROUTINE:
-            return value
+        eval(code, self.names)
+        if imported.partition(".")[0] == "IPython":
+            self.names |= {name: self.given[name] for name in self.given if name in self.names}
+
+    def _in_loop(self, awaited: Any) -> Any:
+        """Await something in the notebook's own event loop, in which its tasks live on from cell to cell."""
         import asyncio  # here: few notebooks await anything
 
-        return asyncio.run(value)
+        self.loop = self.loop or asyncio.new_event_loop()
+        return self.loop.run_until_complete(awaited)
 
-    def _show(self, value: Any) -> None:
-        """Name a cell's last value `_`, unless the notebook has a use of its own for that name."""
-        if value is not None and self.names.get("_", self.last) is self.last:
+    def _wait(self, node: ast.stmt, filename: str, error: BaseException) -> None:
+        """Remember a statement that missed a name, if it gives one: cells may have been run in another order."""
+        held = {name: self.names.get(name, MISSING) for name in named(node)}
+        if isinstance(error, NameError) and error.name and held:
+            self.waiting.append(Waiting(node, filename, error.name, held))
+
+    def _catch_up(self, ran: Ran) -> None:
+        """Execute what waited for a name that is there now, unless a later cell gave its names to something else."""
+        for one in list(self.waiting):
+            if one.missing not in self.names or one not in self.waiting:
+                continue
+            self.waiting.remove(one)
+            if any(self.names.get(name, MISSING) is not held for name, held in one.held.items()):
+                continue
+            self._caught_up(one, ran)
+
+    def _caught_up(self, one: Waiting, ran: Ran) -> None:
+        """Execute one statement that waited, and what waited for that."""
+        try:
+            self._execute(guarded(one.node, self.answers), one.filename)
+        except BaseException as error:
+            self._wait(one.node, one.filename, error)
+            return
+        where = f"{one.filename.strip('<>')}: line {one.node.lineno} was run after cell {ran.number}"
+        ran.notes.append(f"{where}, where `{one.missing}` is defined")
+        self._catch_up(ran)
+
+    def _show(self, value: Any, count: int) -> None:
+        """Name a cell's last value `_`, `__`, `Out[...]`, unless the notebook has a use of its own for such a name."""
+        if value is None:
+            return
+        self.outputs[count] = self.names[f"_{count}"] = value
+        if self.names.get("_", self.last) is self.last:
+            self.names["___"], self.names["__"] = self.names.get("__"), self.last
             self.names["_"] = self.last = value
+
+    def _settle(self) -> None:
+        """Give what a cell leaves running a little time: in the next cell's process it would be gone."""
+        until = time.monotonic() + LEFT_SECONDS
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join(max(until - time.monotonic(), 0))
+        if self.loop:
+            import asyncio
+
+            tasks = asyncio.all_tasks(self.loop)
+            self._in_loop(asyncio.wait(tasks, timeout=LEFT_SECONDS) if tasks else asyncio.sleep(0))
 
     def check(self, question_id: Any, answer: Any = ..., **_settings: Any) -> Result:
         """Stand in for the course's `check`: remember the last answer that was more than a stub, and be content."""
@@ -130,28 +261,33 @@ class Notebook:
         if is_stub(answer):
             return Result(str(question_id), Status.NOT_ATTEMPTED)
         if name:
-            self.checked[name] = _as_given(answer)
+            self.checked[name] = _as_given(answer), dict(self.names)
         return Result(str(question_id), Status.CORRECT, points=points)
 
     def answer(self, name: str) -> Any:
         """Return what a name holds; if that is a stub, what `check` was last given for it."""
         held = self.names.get(name, ...)
-        return self.checked.get(name, held) if is_stub(held) else held
+        return self._given(name, held) if is_stub(held) else held
 
-    def other_answer(self, name: str) -> Any:
-        """Return what `check` was last given for a name, where that is not the `answer`; else `...`."""
-        given = self.checked.get(name, ...)
-        return ... if given is self.answer(name) else given
+    def answer_when_checked(self, name: str) -> Any:
+        """Return what `check` was last given for a name, and let all names be what they were then.
 
+        A function may need what has changed since. Where it is the `answer`, and nothing has changed, return `...`.
+        """
+        given, names = self.checked.get(name, (..., {}))
+        same = given is self.answer(name)
+        changed = (
+            {other: held for other, held in names.items() if self._changed(other, held)} if callable(given) else {}
+        )
+        self.names.update(changed)
+        return ... if same and not changed else given
 
-class Shell:
-    """Stands in for IPython and its displays: magics, shell lines and updates do nothing."""
+    def _given(self, name: str, otherwise: Any) -> Any:
+        return self.checked[name][0] if name in self.checked else otherwise
 
-    def __init__(self) -> None:
-        pass
-
-    def __getattr__(self, _name: str) -> Any:
-        return lambda *_arguments, **_settings: None
+    def _changed(self, name: str, held: Any) -> bool:
+        """Tell whether a name holds something else now; those that begin with a line are Python's and Jupyter's."""
+        return not name.startswith("_") and self.names.get(name, MISSING) is not held
 
 
 def is_stub(value: Any) -> bool:
@@ -176,106 +312,9 @@ def _as_given(answer: Any) -> Any:
     return answer
 
 
-def _parsed(source: str, ran: Ran) -> ast.Module:
-    """Parse a cell, and note what is passed over."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree, passed_over = _python(source)
-    if passed_over:
-        ran.notes.append(f"cell {ran.number}: magics and shell lines were passed over")
-    return tree
-
-
-def _python(source: str) -> tuple[ast.Module, bool]:
-    """Return a cell's syntax tree, and whether magics or shell lines in it became calls that do nothing here.
-
-    Only a cell that is no Python is read as IPython reads it: prompts and common indentation go, too.
-    """
-    try:
-        return ast.parse(source), False
-    except SyntaxError as error:
-        if "too many nested" in str(error):  # IPython would read it for long, to the same end
-            raise
-    first, _, rest = source.lstrip().partition("\n")
-    if first.startswith(TRANSPARENT):
-        tree, _ = _python(rest)
-        return ast.increment_lineno(tree, source.count("\n") - rest.count("\n")), True
-    from IPython.core.inputtransformer2 import TransformerManager  # here: it takes half a second to load
-
-    untimed, timed = TIMED.subn(r"\1", source)
-    python = TransformerManager().transform_cell(untimed)
-    return ast.parse(python), bool(timed) or python.count("get_ipython()") > source.count("get_ipython()")
-
-
-def _singly(node: ast.stmt) -> list[ast.stmt]:
-    """Return an import of several names as one of each: where one is missing, the others still come."""
-    if not isinstance(node, IMPORTS):
-        return [node]
-    singles = [copy.copy(node) for _name in node.names]
-    for single, name in zip(singles, node.names, strict=True):
-        single.names = [name]
-    return list(singles)
-
-
-def _bare(node: ast.stmt) -> ast.stmt:
-    """Return a function's definition without decorators and annotations, which may need what could not be imported."""
-    bare: Any = copy.deepcopy(node)
-    bare.decorator_list, bare.returns = [], None
-    for part in ast.walk(bare.args):
-        if isinstance(part, ast.arg):
-            part.annotation = None
-    return bare
-
-
-def _named(node: ast.stmt) -> set[str]:
-    """Return the names that a statement gives to something, at any depth."""
-    parts = list(ast.walk(node))
-    stored = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
-    return stored | {part.name for part in parts if isinstance(part, (*FUNCTIONS, ast.ClassDef))}
-
-
-def _guarded(node: ast.stmt, answers: frozenset[str]) -> ast.stmt:
-    """Let an untouched stub of an answer define its name only where nothing holds it yet."""
-    name = _stub_name(node)
-    if name not in answers:
-        return node
-    missing = ast.parse(f"{name!r} not in globals()", mode="eval").body
-    return ast.fix_missing_locations(ast.copy_location(ast.If(missing, [node], []), node))
-
-
-def _stub_name(node: ast.stmt) -> str | None:
-    """Return the name that a statement gives to a stub, or None when it is no stub."""
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
-        methods = isinstance(node, ast.ClassDef)
-        empty = (_does_nothing(part) or (methods and _stub_name(part)) for part in body)
-        return node.name if all(empty) else None
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _only_dots(node.value):
-        return node.targets[0].id
-    return None
-
-
-def _does_nothing(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Raise) and node.exc is not None:
-        return ast.unparse(node.exc) in ("NotImplementedError", "NotImplementedError()")
-    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and _only_dots(node.value))
-
-
-def _only_dots(node: ast.expr) -> bool:
-    """Tell whether an expression is `...`, or a dict, list or tuple of nothing else."""
-    if isinstance(node, (ast.Dict, ast.List, ast.Tuple)):
-        entries = node.values if isinstance(node, ast.Dict) else node.elts
-        return bool(entries) and all(map(_only_dots, entries))
-    return isinstance(node, ast.Constant) and node.value is ...
-
-
-def _defines(node: ast.stmt) -> bool:
-    """Tell a statement that only defines something, or names a literal value, from one that computes."""
-    if isinstance(node, ast.Assign):
-        with contextlib.suppress(ValueError, TypeError, RecursionError):
-            ast.literal_eval(node.value)
-            return True
-    return isinstance(node, DEFINITIONS)
+async def _later(code: types.CodeType, names: dict[str, Any]) -> Any:
+    """Evaluate code while an event loop runs."""
+    return eval(code, names)
 
 
 def _remembered(source: str, number: int) -> str:
@@ -297,6 +336,8 @@ def _quiet() -> Iterator[None]:
 
 
 class _Nowhere(io.TextIOBase):
+    encoding = "utf-8"
+
     def write(self, text: str) -> int:
         return len(text)
 

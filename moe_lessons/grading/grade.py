@@ -51,7 +51,7 @@ def grade_submission(
         return _unmarked(name, whose, content, reason)
     digest = submission.digest(content)
     grading = Grading(notebook, asked, secret + bytes.fromhex(digest), sandbox)
-    grading.notes += submission.other_sets(notebook.cells, questions, asked)
+    grading.notes += submission.other_sets(asked)
     try:
         grading.bring(beside or Companions(), claimed(content))
         grading.run()
@@ -106,8 +106,10 @@ class Grading:
 
     def __init__(self, notebook: Submission, asked: list[Question], salt: bytes, sandbox: Sandbox) -> None:
         self.asked, self.salt, self.limits = asked, salt, sandbox.limits
-        self.session = Session(sandbox, notebook.cells, asked, _modules(asked), _torch(notebook, asked))
-        self.notes = [*notebook.notes, *submission.look_alikes(notebook.cells, asked)]
+        self.session = Session(
+            sandbox, notebook.cells, asked, _modules(asked), _torch(notebook, asked), notebook.counts
+        )
+        self.notebook, self.notes = notebook, list(notebook.notes)
         self.troubles: list[tuple[Ended, str]] = []
         self.costly: list[str] = []  # errors that are to blame if marks are missing
         self.marks: dict[str, Mark] = {}
@@ -125,7 +127,10 @@ class Grading:
             for number in range(1, len(self.session.cells) + 1):
                 self._cell(number)
             for question in self.asked:
-                self.marks[question.id] = self._mark(question)
+                self.marks[question.id] = mark = self._mark(question)
+                if mark.points < mark.possible:
+                    attempted = mark.status != Status.NOT_ATTEMPTED
+                    self.notes += submission.not_found(self.notebook, question, attempted)
 
     def trouble(self, ended: Ended, reason: str) -> None:
         """Keep what kept the grading from going its usual way."""
@@ -149,7 +154,7 @@ class Grading:
         step = self.session.run_cell(number)
         self.notes += step.notes
         if step.ended is not Ended.OK:
-            self.trouble(step.ended, f"cell {number} {step.why}; of it only definitions were kept")
+            self.trouble(step.ended, f"cell {number} {step.why}; {step.kept}")
         elif step.said.get("went_on") and step.cause:
             self.trouble(Ended.PARTIAL, f"cell {number} {step.cause}; what follows there was run all the same")
         elif step.cause:

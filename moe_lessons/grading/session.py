@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from moe_lessons.checks.question import Data, Question
@@ -10,6 +9,8 @@ from moe_lessons.grading import wire
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.sandbox import TOO_MUCH_MEMORY, Running, Sandbox, beginning
 
+DEFINITION_SECONDS = 5.0  # of CPU time, for the definitions of a cell
+LATE_SECONDS = 60.0  # for definitions, once all time is used up
 BROKEN = (TimeoutError, wire.Closed, wire.Malformed)  # how asking a worker may fail
 
 
@@ -17,21 +18,17 @@ class Lost(Exception):
     """No worker can be had any more; the message says why."""
 
 
-class Run(StrEnum):
-    """How much of a cell is run."""
-
-    ALL = "all"
-    DEFINITIONS = "definitions"
-    NOTHING = "nothing"
-
-
 @dataclass
 class Step:
-    """How a step ended. why: "ran for more than ..."; said: the worker's reply, which nothing vouches for."""
+    """How a step ended. why: "ran for more than ..."; said: the worker's reply, which nothing vouches for.
+
+    kept: what was kept of a cell that did not come through, in words.
+    """
 
     ended: Ended
     why: str = ""
     said: dict[str, Any] = field(default_factory=dict)
+    kept: str = ""
 
     @property
     def notes(self) -> list[str]:
@@ -45,19 +42,37 @@ class Step:
         cause = self.said.get("cause")
         return cause if isinstance(cause, str) else ""
 
+    @property
+    def reached(self) -> tuple[int, int] | None:
+        """Return the statement that a cell had reached when it was stopped, and its line, if the reply tells."""
+        reached = self.said.get("reached")
+        known = isinstance(reached, list) and len(reached) == 2 and all(type(n) is int and n >= 0 for n in reached)
+        return (reached[0], reached[1]) if known else None
+
 
 class Session:
-    """Runs cells and tries answers. Use it as a context: at its end the worker is stopped."""
+    """Runs cells and tries answers. Use it as a context: at its end the worker is stopped.
+
+    counts: the number under which Jupyter ran each cell, where the notebook tells.
+    """
 
     def __init__(
-        self, sandbox: Sandbox, cells: tuple[str, ...], asked: list[Question], modules: list[str], torch: str = ""
+        self,
+        sandbox: Sandbox,
+        cells: tuple[str, ...],
+        asked: list[Question],
+        modules: list[str],
+        torch: str = "",
+        counts: tuple[int | None, ...] = (),
     ) -> None:
-        self.sandbox, self.limits, self.cells = sandbox, sandbox.limits, cells
+        self.sandbox, self.limits, self.cells, self.counts = sandbox, sandbox.limits, cells, counts
         longest = max((question.seconds for question in asked), default=0.0) * self.limits.patience
         self.first = beginning(sandbox, modules, {q.id: (q.answer, q.points) for q in asked}, longest, torch)
-        self.done: list[tuple[int, Run]] = []
+        self.done: list[dict[str, Any]] = []  # the requests for cells that came through
         self.seconds, self.starts = 0.0, 0
-        self.until = time.monotonic() + self.limits.all_wall_seconds
+        self.most_seconds, self.until = 0.0, 0.0
+        self.answering = False
+        self._allow_time()
         self.running: Running | None = None
 
     def __enter__(self) -> "Session":
@@ -66,66 +81,94 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
+    def _allow_time(self) -> None:
+        """Allow the time of a notebook, to its cells at first, then as much to its answers."""
+        self.most_seconds = self.seconds + self.limits.all_seconds
+        self.until = time.monotonic() + self.limits.all_wall_seconds
+
     def run_cell(self, number: int) -> Step:
-        """Run a cell. Where it does not come through, run its definitions alone; the step is that of the cell."""
-        step = self._asked(self._cell(number, Run.ALL))
-        kept = Run.ALL
-        if step.ended is not Ended.OK:
-            again = self._asked(self._cell(number, Run.DEFINITIONS))
-            kept = Run.DEFINITIONS if again.ended is Ended.OK else Run.NOTHING
-        self.done.append((number, kept))
+        """Run a cell. Where it does not come through, run what can be; the step is that of the cell.
+
+        That is all but the statement that it had reached, or else its definitions.
+        """
+        request = self._cell(number)
+        step = self._tried(request)
+        if step.ended is Ended.OK:
+            return step
+        statement, line = step.reached or (None, 0)
+        if statement is not None and self._tried(request | {"skipped": statement}).ended is Ended.OK:
+            step.kept = f"all of it was run but what stands in line {line}"
+        elif self._tried(self._cell(number, definitions=True), late=True).ended is Ended.OK:
+            step.kept = "of it only definitions were kept"
+        else:
+            step.kept = "nothing of it was kept"
+        return step
+
+    def _tried(self, request: dict[str, Any], late: bool = False) -> Step:
+        """Ask for a cell, and remember the request if it came through."""
+        step = self._asked(request, late)
+        if step.ended is Ended.OK:
+            self.done.append(request)
         return step
 
     def try_answer(self, question: Question, data: Data, checked: bool = False) -> Step:
         """Have one answer tried on `data`; if `checked`, what else the notebook's last check of it was given."""
+        if not self.answering:
+            self.answering = True
+            self._allow_time()
         seconds = question.seconds * self.limits.patience
         description = describe(question)
         return self._asked(
             {"do": "try", "question": description, "checked": checked, "data": data, **self._timed(seconds)}
         )
 
-    def _cell(self, number: int, run: Run) -> dict[str, Any]:
-        source, definitions = self.cells[number - 1], run is Run.DEFINITIONS
-        request = {"do": "cell", "number": number, "source": source, "definitions": definitions}
-        return request | self._timed(self.limits.cell_seconds)
+    def _cell(self, number: int, definitions: bool = False) -> dict[str, Any]:
+        """Return the request for a cell, or for its definitions: these take little time."""
+        count = self.counts[number - 1] if self.counts else None
+        how = {"definitions": definitions, "count": count, "skipped": None}
+        seconds = min(self.limits.cell_seconds, DEFINITION_SECONDS) if definitions else self.limits.cell_seconds
+        return {"do": "cell", "number": number, "source": self.cells[number - 1], **how, **self._timed(seconds)}
 
     def _timed(self, seconds: float) -> dict[str, float]:
         return {"seconds": seconds, "wall": seconds * self.limits.wall}
 
-    def _asked(self, request: dict[str, Any]) -> Step:
-        """Ask a worker; whatever breaks it is a step that did not end well, and the next one gets a new worker."""
-        running = self._ready()
-        if running is None or self._used_up():
+    def _asked(self, request: dict[str, Any], late: bool = False) -> Step:
+        """Ask a worker; whatever breaks it is a step that did not end well, and the next one gets a new worker.
+
+        late: also a little after all time was used up.
+        """
+        running = self._ready(late)
+        if running is None or self._used_up(late):
             return Step(Ended.TIMED_OUT, "was not reached: all time was used up before")
         try:
-            return _step(self._told(running, request), request["seconds"])
+            return _step(self._told(running, request, late), request["seconds"])
         except BROKEN as error:
             self._stop()
             return _broken(error)
 
-    def _used_up(self) -> bool:
-        return self.seconds > self.limits.all_seconds or time.monotonic() >= self.until
+    def _used_up(self, late: bool = False) -> bool:
+        more = LATE_SECONDS * late
+        return self.seconds > self.most_seconds + more or time.monotonic() >= self.until + more
 
-    def _told(self, running: Running, request: dict[str, Any]) -> dict[str, Any]:
+    def _told(self, running: Running, request: dict[str, Any], late: bool = False) -> dict[str, Any]:
         """Return the reply to a request, within its own time and what is left of all time."""
-        if self._used_up():
+        if self._used_up(late):
             raise TimeoutError
-        left = self.until - time.monotonic()
+        left = self.until + LATE_SECONDS * late - time.monotonic()
         said = running.ask(request, min(request["wall"] + self.limits.slack_seconds, left))
         self.seconds += _seconds(said)
         return said
 
-    def _ready(self) -> Running | None:
+    def _ready(self, late: bool = False) -> Running | None:
         """Return a worker that has run the cells so far, or None when time is used up. Raises Lost."""
-        while self.running is None and not self._used_up():
+        while self.running is None and not self._used_up(late):
             self.starts += 1
             if self.starts > self.limits.restarts + 1:
                 raise Lost(f"its code ended the worker {self.limits.restarts + 1} times")
             self.running = self._begun(self.sandbox.start())
             try:
-                for number, run in self.done:
-                    if run is not Run.NOTHING:
-                        self._told(self.running, self._cell(number, run))
+                for request in self.done:
+                    self._told(self.running, request, late)
             except BROKEN:
                 self._stop()
         return self.running
@@ -162,9 +205,9 @@ def _step(said: dict[str, Any], seconds: float) -> Step:
     if ended == "ran":
         return Step(Ended.OK, said=said)
     if ended == "timed out":
-        return Step(Ended.TIMED_OUT, f"was stopped after {seconds:g} seconds")
+        return Step(Ended.TIMED_OUT, f"was stopped after {seconds:g} seconds", said)
     if ended == "killed":
-        return Step(Ended.KILLED, "ended its own process, or was ended for want of memory")
+        return Step(Ended.KILLED, "ended its own process, or was ended for want of memory", said)
     return Step(Ended.PARTIAL, "left a reply that is none")
 
 

@@ -1,5 +1,6 @@
 """Reads a stranger's notebook: from bytes to the sources of its code cells, with nothing executed."""
 
+import difflib
 import hashlib
 import json
 import os
@@ -7,20 +8,26 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from moe_lessons.checks import registry
-from moe_lessons.checks.question import SET_NUMBER, Question
+from moe_lessons.checks.question import SET_NUMBER, Question, set_name
 
 MOST_BYTES = 20 * 2**20
 MOST_CELLS, MOST_CHARACTERS = 1000, 2**20
-CHECKED = re.compile(r"""\bcheck\(\s*["'](\w[\w.]{0,20})["']""")
+CHECKED = re.compile(r"""\bcheck\(\s*(?:question_id\s*=\s*)?["']?(\w[\w.]{0,20})""")
 IMPORTED = re.compile(r"^[ \t]*from[ \t]+moe_lessons\.checks[ \t]+import[ \t][^\n]*\bcheck\b", re.MULTILINE)
 TITLE = re.compile(rf"\s*#[ \t]*Exercises ({SET_NUMBER})\b")
 ENOUGH = 2  # of evidence: less may be chance
+MUCH = 3  # a question and its check: more than two borrowed names
+KINDS = {"markdown": "Markdown"}
+COMMENT = re.compile(r"^[ \t]*#+ ?", re.MULTILINE)
+STUB = re.compile(r"NotImplementedError|(?<!\.)\.{3}(?!\.)")
+NUMBERED = re.compile(r"_?(?:v?\d+|new|final|fixed|old)$", re.IGNORECASE)
+SLIP = 0.88  # of a name's letters, at least, are those of the answer's
 NAMED = re.compile(r"^[ \t]*(?:(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=(?!=))", re.MULTILINE)
 
 
@@ -32,12 +39,15 @@ class Unreadable(Exception):
 class Submission:
     """The code cells of a notebook, in order, and what was noticed while reading it.
 
-    titled: the exercise sets of which it has the title.
+    titled: the exercise sets of which it has the title. counts: the number under which Jupyter ran each cell. asides:
+    the sources of cells that are no code, each with its kind.
     """
 
     cells: tuple[str, ...]
     notes: tuple[str, ...] = ()
     titled: frozenset[str] = frozenset()
+    counts: tuple[int | None, ...] = ()
+    asides: tuple[tuple[str, str], ...] = ()
 
 
 def read_bytes(path: Path, folder: Path) -> bytes:
@@ -80,16 +90,19 @@ def parse(content: bytes) -> Submission:
         raise Unreadable("nested too deeply for a notebook") from None
     except (ValueError, MemoryError) as error:
         raise Unreadable(f"not JSON, so no notebook ({error})") from None
-    cells = _sources(notebook, "code")
-    found = tuple(cell for cell in cells if cell is not None)
+    listed = [(cell, _source(cell)) for cell in _cells(notebook) if isinstance(cell, dict)]
+    cells = [(cell, source) for cell, source in listed if cell.get("cell_type") == "code"]
+    found = tuple(source for _, source in cells if source is not None)
     if len(found) > MOST_CELLS or sum(map(len, found)) > MOST_CHARACTERS:
         raise Unreadable(f"{len(found)} code cells with {sum(map(len, found))} characters: too many")
     if len(found) < len(cells):
         notes.append(f"{len(cells) - len(found)} cells without a source were passed over")
     if not any(cell.strip() for cell in found):
         raise Unreadable("a notebook without code")
-    titles = (TITLE.match(text or "") for text in _sources(notebook, "markdown"))
-    return Submission(found, tuple(notes), frozenset(title[1] for title in titles if title))
+    asides = tuple((str(cell["cell_type"]), text) for cell, text in listed if text and cell.get("cell_type") != "code")
+    titles = (TITLE.match(text) for kind, text in asides if kind == "markdown")
+    counts = tuple(_count(cell) for cell, source in cells if source is not None)
+    return Submission(found, tuple(notes), frozenset(title[1] for title in titles if title), counts, asides)
 
 
 def _text(content: bytes) -> tuple[str, list[str]]:
@@ -119,9 +132,10 @@ def _cells(notebook: Any) -> list:
     return [cell for cells in lists if isinstance(cells, list) for cell in cells]
 
 
-def _sources(notebook: Any, kind: str) -> list[str | None]:
-    """Return the sources of all cells of a kind; None for one that has none."""
-    return [_source(cell) for cell in _cells(notebook) if isinstance(cell, dict) and cell.get("cell_type") == kind]
+def _count(cell: dict) -> int | None:
+    """Return the number under which Jupyter ran a cell last, if the file tells."""
+    count = cell.get("execution_count", cell.get("prompt_number"))
+    return count if type(count) is int and 0 < count < 10**6 else None
 
 
 def _source(cell: dict) -> str | None:
@@ -135,10 +149,11 @@ def _source(cell: dict) -> str | None:
 def wanted(
     cells: tuple[str, ...], questions: Mapping[str, Question], titled: frozenset[str] = frozenset()
 ) -> list[Question]:
-    """Return the questions of the exercise set that a notebook is about, by the `evidence` in it.
+    """Return the questions of the exercise set that a notebook is about, by the `evidence` in it; then what else it
+    answers: of any other set with `MUCH` evidence, those questions that are there.
 
     questions: those that are marked. The course's other ones are weighed as well: sets share names, and a notebook of
-    another set is no poor answer to this one. Raises Unreadable where no set can be told, or one that is not marked.
+    another set is no poor answer to this one. Raises Unreadable where no set can be told, or none that is marked.
     """
     weight, size = evidence(cells, questions, titled), Counter(question.set for question in _known(questions))
     marked = {question.set for question in questions.values()}
@@ -147,9 +162,13 @@ def wanted(
         but = f", but for the name {chance[0]}, which alone may be chance" if chance else ""
         raise Unreadable(f"no question of the course is found in it{but}")
     best = max(weight, key=lambda name: (weight[name], name in marked, weight[name] / size[name]))
-    if best not in marked:
+    there = _found(cells, _known(questions))
+    others = {name for name, much in _by_set(there).items() if much >= MUCH and name != best}
+    asked = [question for question in questions.values() if question.set == best]
+    asked += [question for id, question in questions.items() if question.set in others and id in there]
+    if not asked:
         raise Unreadable(f"it is about set {best}, which is not marked here")
-    return [question for question in questions.values() if question.set == best]
+    return asked
 
 
 def evidence(
@@ -160,18 +179,20 @@ def evidence(
     A `check` of a question is enough. So are the names of two answers, and one name beside the title of the set or an
     import of `check`: alone it may be chance, above all in someone's notebook about the same matter.
     """
-    weight = _weights(cells, _known(questions))
+    weight = _by_set(_found(cells, _known(questions)))
     imported = any(map(IMPORTED.search, cells))
     for name in weight:
         weight[name] += imported + (name in titled)
     return Counter({name: found for name, found in weight.items() if found >= ENOUGH})
 
 
-def other_sets(cells: tuple[str, ...], questions: Mapping[str, Question], asked: list[Question]) -> list[str]:
-    """Return a note on each further set of which there is more than two borrowed names: a question and its check."""
-    there = {name for name, weight in _weights(cells, questions.values()).items() if weight > 2}
-    others = sorted(there - {question.set for question in asked})
-    return [f"it holds work on set {name} too, which is not marked: a notebook is about one set" for name in others]
+def other_sets(asked: list[Question]) -> list[str]:
+    """Return a note on each set that is marked beside the first one."""
+    ids: dict[str, list[str]] = {}
+    for question in asked:
+        ids.setdefault(question.set, []).append(question.id)
+    others = list(ids)[1:]
+    return [f"it holds work on set {name} too: {', '.join(ids[name])} counts as well" for name in others]
 
 
 def _known(questions: Mapping[str, Question]) -> Collection[Question]:
@@ -179,35 +200,67 @@ def _known(questions: Mapping[str, Question]) -> Collection[Question]:
     return (registry.questions() | dict(questions)).values()
 
 
-def _weights(cells: tuple[str, ...], questions: Collection[Question]) -> Counter[str]:
-    """Return how much of a notebook is about each set: a question's `check` counts twice, its name once.
+def _by_set(found: Mapping[str, int]) -> Counter[str]:
+    """Return how much of a notebook is about each set."""
+    weight: Counter[str] = Counter()
+    for id, much in found.items():
+        weight[set_name(id.partition(".")[0])] += much
+    return weight
+
+
+def _found(cells: tuple[str, ...], questions: Collection[Question]) -> dict[str, int]:
+    """Return, by id, the questions that a notebook answers: a question's `check` counts twice, its name once.
 
     A common word such as `example` counts only beside its check, and a name that sets share for that which is checked.
     """
     checked = {found for cell in cells for found in CHECKED.findall(cell)}
     named = _named(cells)
     explained = {question.answer for question in questions if question.id in checked}
-    weight: Counter[str] = Counter()
+    weight = {}
     for question in questions:
         telling = question.answer.lower().startswith("my") and question.answer not in explained
         tells = question.id in checked or telling
-        weight[question.set] += 2 * (question.id in checked) + (tells and question.answer in named)
-    return +weight
+        weight[question.id] = 2 * (question.id in checked) + (tells and question.answer in named)
+    return {id: much for id, much in weight.items() if much}
 
 
-def _named(cells: tuple[str, ...]) -> set[str]:
-    """Return the names that cells define, as far as their text tells."""
-    return {name for cell in cells for pair in NAMED.findall(cell) for name in pair if name}
+def _named(cells: Iterable[str]) -> set[str]:
+    """Return the names that cells define, as far as their text tells, with letters as Python reads them."""
+    found = {name for cell in cells for pair in NAMED.findall(cell) for name in pair if name}
+    return {unicodedata.normalize("NFKC", name) for name in found}
 
 
-def look_alikes(cells: tuple[str, ...], asked: list[Question]) -> list[str]:
-    """Return notes on names that differ from an asked one only in letters outside ASCII, such as a Cyrillic а."""
-    named = sorted(name for name in _named(cells) if not name.isascii())
-    pairs = [(name, question.answer) for name in named for question in asked if _looks_like(name, question.answer)]
-    return [f"{name!a} is not {answer!r}: it has letters of another alphabet" for name, answer in pairs]
+def not_found(notebook: Submission, question: Question, attempted: bool) -> list[str]:
+    """Return what may be the answer to a question that has not full marks, and is none: nothing is lost in silence.
+
+    attempted: whether another answer to it was found.
+    """
+    name, other = question.answer, sorted(_named(notebook.cells) - {question.answer})
+    notes = [f"{one!a} is not {name!r}: it has letters of another alphabet" for one in other if _looks_like(one, name)]
+    if attempted:
+        return notes
+    places = {f"a {KINDS.get(kind, kind)} cell, which is not run": text for kind, text in notebook.asides}
+    notes += [f"{name} stands in {place}" for place, text in places.items() if _attempts(text, name)]
+    notes += [f"{one!a} is not {name!r}, for which the check looks" for one in other if _is_near(one, name)]
+    if any(_attempts(COMMENT.sub("", cell), name) for cell in notebook.cells) and not notes:
+        notes = [f"{name} is written in a cell, but never got there: is it a comment, or part of something else?"]
+    return notes
+
+
+def _attempts(text: str, name: str) -> bool:
+    """Tell whether a text defines a name as more than a stub."""
+    pieces = re.split(r"\n(?=\S)", text)
+    return any(name in _named([piece]) and not STUB.search(piece) for piece in pieces)
 
 
 def _looks_like(name: str, answer: str) -> bool:
-    normal = unicodedata.normalize("NFKC", name)  # as Python reads it
-    alike = all(a == b or not a.isascii() for a, b in zip(normal, answer, strict=False))
-    return normal != answer and len(normal) == len(answer) and alike
+    """Tell whether a name differs from an answer's in letters outside ASCII alone, such as a Cyrillic а."""
+    alike = all(a == b or not a.isascii() for a, b in zip(name, answer, strict=False))
+    return name != answer and len(name) == len(answer) and alike
+
+
+def _is_near(name: str, answer: str) -> bool:
+    """Tell whether a name is an answer's but for capitals, lines, a number at its end, or a slip of the hand."""
+    plain, wanted = (NUMBERED.sub("", text).replace("_", "").casefold() for text in (name, answer))
+    slip = answer.startswith("my") and difflib.SequenceMatcher(None, name, answer).ratio() >= SLIP
+    return name.isascii() and (plain == wanted or slip)

@@ -61,12 +61,16 @@ def silence() -> None:
         os.dup2(nothing, stream)
 
 
-def keep_to_one_thread() -> None:
-    """Let torch, where it is loaded, never start threads: a fork has none of them, and would wait for them for ever."""
+def tame_torch() -> None:
+    """Let torch, where it is loaded, never start threads: a fork has none of them, and would wait for them for ever.
+
+    And compile nothing: that takes longer than all answers, and what is compiled does the same.
+    """
     torch: Any = sys.modules.get("torch")
     if torch:
         torch.set_num_threads(1)
         torch.set_num_threads = torch.set_num_interop_threads = lambda count: None
+        torch.compile = lambda model=None, **_how: model or (lambda function: function)
 
 
 class Worker:
@@ -94,7 +98,7 @@ class Worker:
             importlib.import_module(module)
         if request["torch"]:
             load_torch(request["torch"] == "optimiser")  # as at home
-        keep_to_one_thread()
+        tame_torch()
         random.seed(0)
         numpy.random.seed(0)
         self.notebook = Notebook(request["asked"])
@@ -126,18 +130,25 @@ class Worker:
                 return
             theirs.close()
             ended, seconds, code = forks.watched(child, request["seconds"], request["wall"])
-            said = forks.read(report) if code == CAME_THROUGH else {}
+            said = forks.read(report)
         if code == CAME_THROUGH and forks.greeted(mine):
             self._hand_over(mine, {**said, "ended": "ran", "seconds": seconds}, said)
         mine.close()
         self._purge()
-        wire.send(self.channel, {"ended": ended, "notes": [], "seconds": seconds})
+        wire.send(self.channel, {"ended": ended, "reached": said.get("reached"), "seconds": seconds})
 
     def _run_cell(self, request: dict, theirs: socket.socket, report: mmap.mmap) -> None:
         """Run the cell, fork the heir, end. The heir waits for the channel, which the cell itself never has."""
         self.channel.close()
         forks.limit_cpu(request["seconds"])
-        ran = self.notebook.run(request["source"], request["number"], request["definitions"])
+        ran = self.notebook.run(
+            request["source"],
+            request["number"],
+            request["definitions"],
+            request["count"],
+            request["skipped"],
+            lambda statement, line: forks.write(report, {"reached": [statement, line]}),
+        )
         self.tidy()
         self._purge()
         forks.try_to_fork()
@@ -184,7 +195,7 @@ class Worker:
     def _attempt(self, request: dict) -> dict:
         """Look for the answer and try it; return the attempt as plain data."""
         question = bare_question(request["question"])
-        found = self.notebook.other_answer if request["checked"] else self.notebook.answer
+        found = self.notebook.answer_when_checked if request["checked"] else self.notebook.answer
         answer = found(question.answer)
         try:
             attempt = refused(question, answer) or tried(

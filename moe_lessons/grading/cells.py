@@ -181,7 +181,7 @@ class Notebook:
         try:
             value = eval(code, self.names)
         except RuntimeError as error:
-            if "no running event loop" not in str(error):
+            if "event loop" not in str(error) or "running from" in str(error):
                 raise
             value = self._in_loop(_later(code, self.names))
         return self._in_loop(value) if code.co_flags & inspect.CO_COROUTINE else value
@@ -197,15 +197,22 @@ class Notebook:
         code = compile(ast.Module([node], []), filename, "exec", self.flags, dont_inherit=True)
         self.flags |= sum(flag for flag in FUTURES if code.co_flags & flag)
         eval(code, self.names)
+        if imported.partition(".")[0] == "asyncio":
+            self._event_loop()
         if imported.partition(".")[0] == "IPython":
             self.names |= {name: self.given[name] for name in self.given if name in self.names}
 
     def _in_loop(self, awaited: Any) -> Any:
         """Await something in the notebook's own event loop, in which its tasks live on from cell to cell."""
+        return self._event_loop().run_until_complete(awaited)
+
+    def _event_loop(self) -> Any:
+        """Return the notebook's event loop, and let it be that of new tasks."""
         import asyncio  # here: few notebooks await anything
 
         self.loop = self.loop or asyncio.new_event_loop()
-        return self.loop.run_until_complete(awaited)
+        asyncio.set_event_loop(self.loop)
+        return self.loop
 
     def _wait(self, node: ast.stmt, filename: str, error: BaseException) -> None:
         """Remember a statement that missed a name, if it gives one: cells may have been run in another order."""

@@ -112,7 +112,7 @@ style(
 )
 style(
     "the value of a shell line",
-    "files = !ls *.csv\nprint(len(files), files.n if hasattr(files, 'n') else '')",
+    "files = !ls *.csv\nprint(len(files))",
     ANSWERS,
     CHECKS,
     note="`!ls *.csv`",
@@ -224,7 +224,7 @@ style(
 )
 style("annotations from the future", f"from __future__ import annotations\n{LOGITS}", "def g(x: Later): ...", PROTOTYPE)
 style("star imports", "from numpy import *\nfrom math import *", f"{LOGITS}\nmy_prototype = array([2.5, -1.5])", CHECKS)
-style("several definitions, the last is right", WRONG, CHECKS, LOGITS, PROTOTYPE, CHECKS)
+style("several definitions, the last is right", WRONG, "check('1.1', my_logits)", LOGITS, PROTOTYPE, CHECKS)
 style(
     "another name, and the asked one for it",
     f"{LOGITS.replace('my_logits', 'router_v2')}\nmy_logits = router_v2\nmy_prototype = found = (2.5, -1.5)",
@@ -359,7 +359,7 @@ style(
 LOOP = "n = 0\nwhile True:\n    n += 1"
 style(
     "experiments use the time before the answers",
-    "import time\ndef burn():\n    begin = time.process_time()\n    while time.process_time() < begin + 0.4: pass",
+    "import time\ndef burn():\n    begin = time.process_time()\n    while time.process_time() < begin + 0.7: pass",
     *["burn()"] * 4,
     LOGITS,
     f"my_prototype = np.array([2.5, -1.5])\n{CHECKS}",
@@ -378,7 +378,7 @@ style(
     + LOGITS.replace("x @ weight.T", "product(x, weight.T)"),
     CHECKS,
     hurried=True,
-    note="line 6",
+    note="all of it was run but what stands in line 5",
 )
 
 # Which answers count

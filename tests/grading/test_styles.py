@@ -14,7 +14,7 @@ from moe_lessons.grading.sandbox import Limits
 
 ASKED = ("1.1", "1.4", "2.1", "2.3", "4.3")
 MODULES = ("moe_lessons.checks.question", "IPython.core.inputtransformer2", "moe_lessons.checks.set_01")
-HURRIED = replace(Limits(), cell_seconds=1.0, all_seconds=1.0)
+HURRIED = replace(Limits(), cell_seconds=1.0, all_seconds=2.5)
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("styles")]
 
 

@@ -178,13 +178,17 @@ class Notebook:
         mode = "eval" if isinstance(node, ast.Expr) else "exec"
         whole = ast.Expression(node.value) if isinstance(node, ast.Expr) else ast.Module([node], [])
         code = compile(whole, filename, mode, self.flags, dont_inherit=True)
-        try:
-            value = eval(code, self.names)
-        except RuntimeError as error:
-            if "event loop" not in str(error) or "running from" in str(error):
-                raise
-            value = self._in_loop(_later(code, self.names))
+        value = eval(code, self.names) if self.loop is None else self._evaluated(code)
         return self._in_loop(value) if code.co_flags & inspect.CO_COROUTINE else value
+
+    def _evaluated(self, code: types.CodeType) -> Any:
+        """Evaluate code while the event loop runs, as in Jupyter; and without, where it will not have a loop."""
+        try:
+            return self._in_loop(_later(code, self.names))
+        except RuntimeError as error:
+            if "running" not in str(error):
+                raise
+            return eval(code, self.names)
 
     def _import(self, node: Any, filename: str) -> None:
         """Execute an import: of pools, those that outlast a cell; of what stands in for IPython's own, nothing."""

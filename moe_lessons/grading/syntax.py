@@ -67,7 +67,8 @@ def _as_ipython(source: str) -> Read:
     """Read a cell as IPython does; where that fails, in newer syntax; where that fails too, piece by piece."""
     from IPython.core.inputtransformer2 import TransformerManager  # here: it takes half a second to load
 
-    python = TransformerManager().transform_cell(TIMED.sub(r"\1", source))
+    blank = re.match(r"(?:[ \t]*\n)*", source)[0]  # type: ignore[index]  # IPython would take it off, and shift the lines
+    python = "\n" * blank.count("\n") + TransformerManager().transform_cell(TIMED.sub(r"\1", source[len(blank) :]))
     try:
         return Read(ast.parse(python).body)
     except SyntaxError:
@@ -82,39 +83,19 @@ def _in_pieces(source: str) -> Read:
     """Read all statements that can be read, each with its line, and leave out what lies between."""
     lines, found = source.splitlines(keepends=True), Read([], newer=True)
     begins = [i for i, line in enumerate(lines) if BEGINS.match(line) and not (i and lines[i - 1][0] == "@")]
-    begins.append(len(lines))
-    at = 0
-    while at < len(begins) - 1 and len(found.errors) < MOST_UNREAD:
-        whole = _parsed(lines, begins[at], len(lines))
-        if not isinstance(whole, SyntaxError):
-            found.nodes += whole
-            return found
-        nodes, bad = _before(lines, begins, at, whole.lineno or 1)
-        found.nodes += nodes
-        found.errors.append(_error_in(lines, begins[bad], begins[bad + 1], whole))
-        at = bad + 1
+    _read_pieces(lines, [*begins, len(lines)], found)
     return found
 
 
-def _before(lines: list[str], begins: list[int], at: int, wrong: int) -> tuple[list[ast.stmt], int]:
-    """Return the statements from `at` that stand before an error in line `wrong`, and which piece it is in."""
-    last = max((i for i in range(at, len(begins) - 1) if begins[i] < wrong), default=at)
-    for bad in range(last, at, -1):
-        nodes = _parsed(lines, begins[at], begins[bad])
-        if not isinstance(nodes, SyntaxError):
-            return nodes, bad
-    return [], at
-
-
-def _parsed(lines: list[str], begin: int, end: int) -> list[ast.stmt] | SyntaxError:
-    """Return the statements in some lines, or the error."""
+def _read_pieces(lines: list[str], begins: list[int], found: Read) -> None:
+    """Read the pieces that begin in these lines, of which the last is where they end: together, or else apart."""
     try:
-        return ast.parse("\n" * begin + "".join(lines[begin:end])).body
+        found.nodes += ast.parse("\n" * begins[0] + "".join(lines[begins[0] : begins[-1]])).body
     except SyntaxError as error:
-        return error
-
-
-def _error_in(lines: list[str], begin: int, end: int, otherwise: SyntaxError) -> SyntaxError:
-    """Return the error of one piece by itself; of one that is whole by itself, what it was with the others."""
-    alone = _parsed(lines, begin, end)
-    return alone if isinstance(alone, SyntaxError) else otherwise
+        if len(begins) == 2:
+            found.errors.append(error)
+            return
+        bad = max((i for i, begin in enumerate(begins[:-1]) if begin < (error.lineno or 1)), default=0)
+        for part in (begins[: bad + 1], begins[bad : bad + 2], begins[bad + 1 :]):
+            if len(part) > 1 and len(found.errors) < MOST_UNREAD:
+                _read_pieces(lines, part, found)

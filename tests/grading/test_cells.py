@@ -1,17 +1,24 @@
 """Cells as the worker runs them: what counts as a stub, what is passed over, which definition counts."""
 
+import ast
+import asyncio
 import sys
 
 import pytest
 
 from moe_lessons.grading.cells import Notebook, is_stub
+from moe_lessons.grading.statements import defines
 
 
 @pytest.fixture
 def notebook():
-    before = sys.modules["__main__"]
-    yield Notebook({"1.1": ("f", 1), "1.2": ("values", 2), "1.p1": ("f", 5)})
-    sys.modules["__main__"] = before
+    before, path = sys.modules["__main__"], list(sys.path)
+    made = Notebook({"1.1": ("f", 1), "1.2": ("values", 2), "1.p1": ("f", 5)})
+    yield made
+    sys.modules["__main__"], sys.path[:] = before, path
+    if made.loop:
+        made.loop.close()
+        asyncio.set_event_loop(None)
 
 
 def run(notebook, cell, number, definitions_only=False):
@@ -137,22 +144,32 @@ def test_an_answer_of_another_name_counts_if_it_was_checked(notebook):
 
 
 def test_no_answer_at_all_is_a_stub(notebook):
-    assert notebook.answer("f") is notebook.other_answer("f") is ...
+    assert notebook.answer("f") is notebook.answer_when_checked("f") is ...
 
 
 def test_what_was_checked_is_there_beside_what_a_name_holds_in_the_end(notebook):
     run(notebook, ATTEMPT, 1)
     notebook.names["check"] = notebook.check
     run(notebook, "check('1.1', f)\ncheck('1.2', [1, 2])\ncheck('9.9', 3)", 2)
-    assert notebook.other_answer("f") is ...  # it is the answer itself
+    assert notebook.answer_when_checked("f") is ...  # it is the answer itself
     run(notebook, "checked = f\nfor f in (1, 2):\n    pass\nfor values in [[1, 1], [2, 2]]:\n    pass", 3)
     assert (notebook.answer("f"), notebook.answer("values")) == (2, [2, 2])
-    assert notebook.other_answer("f") is notebook.names["checked"]
-    assert notebook.other_answer("values") == [1, 2]
+    assert notebook.answer_when_checked("f") is notebook.names["checked"]
+    assert notebook.answer_when_checked("values") == [1, 2]
     notebook.check("1.2", ...)
     notebook.check("1.2", [3, 3])
-    assert notebook.other_answer("values") == [3, 3]
+    assert notebook.answer_when_checked("values") == [3, 3]
     assert set(notebook.checked) == {"f", "values"}
+
+
+def test_what_was_checked_is_tried_with_the_names_as_they_were_then(notebook):
+    notebook.names["check"] = notebook.check
+    run(notebook, "scale = 2\ndef f(x):\n    return scale * x\ncheck('1.1', f)\nother = 3", 1)
+    assert notebook.answer_when_checked("f") is ...
+    run(notebook, "other = 4\nscale = 5", 2)
+    assert notebook.answer("f")(1) == 5
+    assert notebook.answer_when_checked("f")(1) == 2
+    assert notebook.names["other"] == 4  # it was not there yet
 
 
 @pytest.mark.parametrize("change", ["values.append(3)", "values += [3]", "values[1] = 3"])
@@ -161,7 +178,7 @@ def test_values_are_kept_as_they_were_when_they_were_checked(notebook, change):
     notebook.check("1.2", notebook.answer("values"))
     run(notebook, change, 2)
     assert notebook.answer("values") != [1, 2]
-    assert notebook.other_answer("values") == [1, 2]
+    assert notebook.answer_when_checked("values") == [1, 2]
 
 
 def test_what_has_no_copy_is_kept_as_it_is(notebook):
@@ -290,31 +307,77 @@ def test_of_a_cell_that_died_definitions_are_kept_and_nothing_is_computed(notebo
     assert "computed" not in notebook.names
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("lambda x: x + 1", True),
+        ("partial(pow, 2)", True),
+        ("np.array([1 / 3, -2])", True),
+        ("{'a': [g, math.pi]}", True),
+        ("jit(g, fast=True)", True),
+        ("find()", False),
+        ("np.array(find())", False),
+        ("[find() for _ in range(3)]", False),
+    ],
+)
+def test_what_is_cheap_to_have_is_a_definition(value, kept):
+    for statement in (f"f = {value}", f"f: object = {value}"):
+        assert defines(ast.parse(statement).body[0]) is kept
+
+
+def test_one_statement_can_be_left_out_and_all_are_told_as_they_are_reached(notebook):
+    reached = []
+    cell = "import math, re\nx = 1\n\nx = 1 / 0\nvalues = [x]"
+    ran = notebook.run(cell, 1, skipped=3, reached=lambda *which: reached.append(which))
+    assert (ran.errors, notebook.answer("values")) == ([], [1])
+    assert reached == [(0, 1), (1, 1), (2, 2), (3, 4), (4, 5)]
+
+
 def test_of_a_cell_that_died_definitions_are_kept_after_an_import_that_fails_too(notebook):
     run(notebook, f"import no_such\n{ATTEMPT}\nvalues = [1, 2]\nwhile True: pass", 1, definitions_only=True)
     assert (notebook.answer("f")(1), notebook.answer("values")) == (2, [1, 2])
 
 
 @pytest.mark.parametrize(
-    ("cell", "name", "value"),
+    ("cell", "said"),
     [
-        ("%matplotlib inline\nx = 1", "x", 1),
-        ("!ls -la\nx = 1", "x", 1),
-        ("files = !ls\nx = 1", "files", None),
-        ("%%time\nx = 1", "x", 1),
-        ("%time x = 1", "x", 1),
-        ("for i in [1]:\n    %time x = i", "x", 1),
-        ("x = 1\nx?", "x", 1),
-        ("x = 1\n?np.dot", "x", 1),
-        ("def f(x):\n    return x\n\n??f\nx = f(1)", "x", 1),
-        ("%%capture\n!pip install numpy\nimport math\nx = math.floor(1.5)", "x", 1),
-        ("%%time\n%matplotlib inline\ndef f(x):\n    return x\nx = f(1)", "x", 1),
-        ("\n%%capture\n%%time\nx = 1", "x", 1),
+        ("%matplotlib inline\nx = 1", ""),
+        ("!ls -la\nx = 1", "`!ls -la`"),
+        ("files = !ls\nx = 1 if files == [] else 2", "`!ls`"),
+        ("%%time\nx = 1", ""),
+        ("%%an_unknown_profiler -r 3\nx = 1", ""),
+        ("%time x = 1", ""),
+        ("x = %time max(1, 0)", ""),
+        ("x, y = %time (1, 2)", ""),
+        ("for i in [1]:\n    %time x = i", ""),
+        ("took = %timeit -o -n10 -r 3 sum([1])\nx = 1 if 0 < took.best <= took.average else 2", ""),
+        ("x = 1\n%timeit missing", ""),
+        ("x = 1\nx?", ""),
+        ("x = 1\n?np.dot", ""),
+        ("def f(x):\n    return x\n\n??f\nx = f(1)", ""),
+        ("%%capture caught\n!pip install numpy\nimport math\nx = math.floor(1.5)", "`!pip install numpy`"),
+        ("%%time\n%matplotlib inline\ndef f(x):\n    return x\nx = f(1)", ""),
+        ("\n%%capture\n%%time\nx = 1", ""),
+        ("%cd data\n%store -r y\n%cd data\nx = 1", "`%cd data`, `%store -r y`"),
+        ("!a\n!b\n!c\n!d\n!e\n!f\nx = 1", "`!a`, `!b`, `!c`, `!d` and 2 more"),
+        ("%set_env SEED=1\nseed = %env SEED\nx = int(seed)", ""),
+        ("here = %pwd\nx = 1 if here else 2", ""),
     ],
 )
-def test_magics_and_shell_lines_are_passed_over_with_a_note(notebook, cell, name, value):
-    assert run(notebook, cell, 2) == ["cell 2: magics and shell lines were passed over"]
-    assert notebook.names[name] == value
+def test_magics_that_compute_are_run_and_others_are_passed_over(notebook, cell, said):
+    noted = [f"cell 2: passed over, for marking runs Python alone: {said}"] if said else []
+    assert run(notebook, cell, 2) == noted
+    assert notebook.names["x"] == 1
+
+
+def test_a_file_that_a_cell_writes_can_be_imported_run_and_written_on(notebook, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(notebook, "%%writefile part_of_a_test.py\nx = 1", 1) == []
+    assert run(notebook, "%%file -a part_of_a_test.py\nx += 1", 2) == []
+    assert run(notebook, "from part_of_a_test import x as y\n%run -i part_of_a_test.py", 3) == []
+    assert (notebook.names["x"], notebook.names["y"]) == (2, 2)
+    ran = notebook.run("%run no_such.py", 4)
+    assert "no_such.py is not here" in ran.told()["cause"]  # it may have brought what is missing
 
 
 @pytest.mark.parametrize(
@@ -361,22 +424,104 @@ def test_the_last_result_has_its_name_unless_the_notebook_uses_that(notebook):
     assert notebook.names["_"] == 7
 
 
+def test_results_are_kept_by_the_counts_that_the_notebook_shows(notebook):
+    notebook.run("[1]", 1, count=7)
+    notebook.run("[2]", 2)
+    assert run(notebook, "x = Out[7], _7, Out[2], _, __", 3) == []
+    assert notebook.names["x"] == ([1], [1], [2], [2], [1])
+    assert "NameError" in run(notebook, "Out[8]", 4)[0]
+
+
+# Cells in another order
+
+LATER = [
+    ("values = g()", "def g():\n    return [3]"),
+    ("values = ...\nvalues = g()", "def g():\n    return [3]"),
+    ("start = g()\nvalues = start", "def g():\n    return [3]"),
+    ("values = Out[9]", "[3]"),
+    ("for i in range(n):\n    values = [i]", "n = 4"),
+    ("values = np.array([3])", "import numpy as np"),
+]
+
+
+@pytest.mark.parametrize(("first", "later"), LATER)
+def test_a_statement_waits_for_a_name_that_a_later_cell_defines(notebook, first, later):
+    assert "NameError" in run(notebook, first, 1)[0]
+    said = notebook.run(later, 2, count=9).told()["notes"]
+    assert said[0].startswith("cell 1: line ")
+    assert " was run after cell 2, where `" in said[0]
+    assert notebook.answer("values") == [3]
+
+
+def test_what_waited_takes_no_place_of_a_later_attempt(notebook):
+    run(notebook, "values = g()\nother = h()", 1)
+    run(notebook, "values = [4]", 2)
+    run(notebook, "def g():\n    return [3]", 3)
+    run(notebook, "def h():\n    return missing", 4)
+    run(notebook, "missing = 5", 5)
+    assert (notebook.answer("values"), notebook.names["other"]) == ([4], 5)
+    assert notebook.waiting == []
+
+
+def test_a_value_that_a_task_or_thread_finds_is_there_in_the_next_cell(notebook):
+    cell = "import asyncio, threading, time\nfound = []\nasync def g():\n    await asyncio.sleep(0)\n    return 3\n"
+    cell += "async def h():\n    found.append(await g())\n"
+    cell += "task, other = asyncio.create_task(g()), asyncio.create_task(h())\nboth = asyncio.gather(g(), g())\n"
+    cell += "def find():\n    time.sleep(0.01)\n    found.append(4)\nthreading.Thread(target=find).start()"
+    assert run(notebook, cell, 1) == []
+    assert sorted(notebook.names["found"]) == [3, 4]
+    assert run(notebook, "values = [await task, *await both]", 2) == []
+    assert notebook.answer("values") == [3, 3, 3]
+    assert run(notebook, "values = asyncio.run(g())", 3) == []  # nowhere else than here
+    assert notebook.answer("values") == 3
+
+
+def test_del_spares_answers(notebook):
+    assert run(notebook, f"{ATTEMPT}\nx, y = 1, 2\ndel f, x\ndel f", 1) == []
+    assert notebook.answer("f")(1) == 2
+    assert "x" not in notebook.names
+
+
+def test_a_decorated_stub_is_none(notebook):
+    cell = f"from functools import singledispatch\n{STUB}\n@singledispatch\n{STUB}\n"
+    cell += "@f.register\ndef _(x: int):\n    return x + 1"
+    assert run(notebook, cell, 1) == []
+    assert notebook.answer("f")(1) == 2
+
+
 @pytest.mark.parametrize("cell", ["x = (7\n     % 4)", 'x = """\n%time 3\n!ls\n""" and 3'])
 def test_python_that_looks_like_magics_is_python(notebook, cell):
     assert run(notebook, cell, 1) == []
     assert notebook.names["x"] == 3
 
 
-def test_bad_syntax_is_a_note(notebook):
-    assert run(notebook, "def f(:", 3)[0].startswith("cell 3 raised SyntaxError")
+def test_what_cannot_be_read_costs_itself_alone_and_is_told_with_its_line(notebook):
+    cell = f"x = 1\nThis was x\n{ATTEMPT}\nprint('x'\n\ny = 2\nif y\n    z = 3\nvalues = [y]"
+    said = notebook.run(cell, 3).told()
+    assert said["cause"].startswith("raised SyntaxError: invalid syntax (line 2: This was x; read by Python 3")
+    assert [note[:26] for note in said["notes"]] == ["cell 3 raised SyntaxError:"] * 2
+    assert (notebook.answer("f")(1), notebook.answer("values"), notebook.names["x"]) == (2, [2], 1)
+
+
+def test_of_many_that_cannot_be_read_few_are_told(notebook):
+    said = notebook.run("a b\n" * 1000, 3).told()
+    assert len(said["notes"]) == 4
 
 
 def test_a_cell_of_another_language_is_passed_over(notebook):
-    assert len(run(notebook, "%%bash\nrm -rf something", 4)) == 1
+    for cell, name in (("%%bash\nrm -rf something", "bash"), ("%%duckdb\nselect everything", "duckdb")):
+        assert run(notebook, cell, 4) == [f"cell 4: passed over, for marking runs Python alone: `%%{name}`"]
 
 
 def test_get_ipython_is_there_and_does_nothing(notebook):
     assert run(notebook, "get_ipython().run_line_magic('matplotlib', 'inline')\ndisplay(3)", 1) == []
+
+
+def test_what_ipython_brings_of_that_name_is_ours(notebook):
+    cell = "from IPython import get_ipython\nfrom IPython.display import display\nimport IPython"
+    run(notebook, cell, 1)
+    assert notebook.names["get_ipython"]() is notebook.shell
+    assert run(notebook, "get_ipython().run_line_magic('cd', 'x')\ndisplay(3, display_id=True).update(4)", 2) != []
 
 
 def test_a_display_can_be_updated(notebook):

@@ -135,9 +135,9 @@ class Session:
     def _asked(self, request: dict[str, Any], late: bool = False) -> Step:
         """Ask a worker; whatever breaks it is a step that did not end well, and the next one gets a new worker.
 
-        late: also a little after all time was used up.
+        late: also a little after all time was used up, as long as there is a worker.
         """
-        running = self._ready(late)
+        running = self._ready()
         if running is None or self._used_up(late):
             return Step(Ended.TIMED_OUT, "was not reached: all time was used up before")
         try:
@@ -159,16 +159,16 @@ class Session:
         self.seconds += _seconds(said)
         return said
 
-    def _ready(self, late: bool = False) -> Running | None:
+    def _ready(self) -> Running | None:
         """Return a worker that has run the cells so far, or None when time is used up. Raises Lost."""
-        while self.running is None and not self._used_up(late):
+        while self.running is None and not self._used_up():
             self.starts += 1
             if self.starts > self.limits.restarts + 1:
                 raise Lost(f"its code ended the worker {self.limits.restarts + 1} times")
             self.running = self._begun(self.sandbox.start())
             try:
                 for request in self.done:
-                    self._told(self.running, request, late)
+                    self._told(self.running, request)
             except BROKEN:
                 self._stop()
         return self.running

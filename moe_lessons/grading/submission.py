@@ -239,8 +239,8 @@ def not_found(notebook: Submission, question: Question, attempted: bool) -> list
     notes = [f"{one!a} is not {name!r}: it has letters of another alphabet" for one in other if _looks_like(one, name)]
     if attempted:
         return notes
-    places = {f"a {KINDS.get(kind, kind)} cell, which is not run": text for kind, text in notebook.asides}
-    notes += [f"{name} stands in {place}" for place, text in places.items() if _attempts(text, name)]
+    kinds = [KINDS.get(kind, kind) for kind, text in notebook.asides if _attempts(text, name)]
+    notes += [f"{name} stands in a {kind} cell, which is not run" for kind in dict.fromkeys(kinds)]
     notes += [f"{one!a} is not {name!r}, for which the check looks" for one in other if _is_near(one, name)]
     if any(_attempts(COMMENT.sub("", cell), name) for cell in notebook.cells) and not notes:
         notes = [f"{name} is written in a cell, but never got there: is it a comment, or part of something else?"]

@@ -123,12 +123,50 @@ def test_what_a_worker_says_is_read_with_care(said):
     assert running.seconds == 0.0
 
 
-def test_when_all_time_is_used_up_nothing_is_asked_any_more():
+def test_when_all_time_is_used_up_only_definitions_are_asked_for():
     made = Made({}, all_seconds=0.6)
     steps, _ = run_all(made, "a", "b", "c")
-    assert made.log == ["start", "a", "b"]
+    assert made.log == ["start", "a", "b", "c again"]
     assert [step.ended for step in steps] == [Ended.OK, Ended.OK, Ended.TIMED_OUT]
-    assert run_all(Made({}, all_wall_seconds=-1.0), "a")[0][0].ended == Ended.TIMED_OUT
+    assert steps[2].kept == "of it only definitions were kept"
+    made = Made({}, all_wall_seconds=-1.0)
+    assert run_all(made, "a")[0][0].ended == Ended.TIMED_OUT
+    assert made.log == []
+
+
+def test_definitions_have_little_time_beyond_all_time(monkeypatch):
+    monkeypatch.setattr(module, "LATE_SECONDS", 1.2)
+    made = Made({}, all_seconds=0.6)
+    steps, _ = run_all(made, "a", "b", "c", "d", "e", "f")
+    assert made.log == ["start", "a", "b", "c again", "d again"]
+    assert steps[-1].kept == "nothing of it was kept"
+
+
+def test_answers_have_time_of_their_own():
+    made = Made({}, all_seconds=0.6)
+    with session(made, "a", "b", "c") as running:
+        for number in (1, 2, 3):
+            running.run_cell(number)
+        ended = [running.try_answer(questions()["1.1"], {}).ended for _ in range(3)]
+    assert ended == [Ended.OK, Ended.OK, Ended.TIMED_OUT]
+    assert running.seconds == 2.5
+
+
+@pytest.mark.parametrize("reached", [[1, 7], [0, 1]])
+def test_of_a_cell_that_was_stopped_all_is_run_but_the_statement_that_it_had_reached(reached):
+    made = Made({"b": [{"ended": "timed out", "seconds": 1, "reached": reached}, RAN, RAN], "c": [wire.Closed()]})
+    steps, running = run_all(made, "a", "b", "c")
+    assert made.log == ["start", "a", "b", "b", "c", "start", "a", "b", "c again"]
+    assert steps[1].kept == f"all of it was run but what stands in line {reached[1]}"
+    assert [request["skipped"] for request in running.done[:2]] == [None, reached[0]]
+
+
+@pytest.mark.parametrize("reached", [None, 3, [1], [1, "2"], [-1, 2], [True, 2], [1, 2, 3]])
+def test_a_statement_that_nobody_could_reach_is_not_left_out(reached):
+    made = Made({"a": [{"ended": "killed", "seconds": 1, "reached": reached}]})
+    steps, _ = run_all(made, "a")
+    assert made.log == ["start", "a", "a again"]
+    assert steps[0].kept == "of it only definitions were kept"
 
 
 class Clock:
@@ -159,7 +197,7 @@ def test_repeating_slow_cells_after_each_kill_does_not_outlast_the_limit_of_the_
     killed = {key: [wire.Closed()] * 9 for key in ("b", "b again", "c", "c again", "d", "d again")}
     made = clock.slows(Made(killed, all_wall_seconds=12.0, restarts=50), 4.0)
     steps, _ = run_all(made, "a", "b", "c", "d")
-    assert clock.now == 12.0  # and not 28: four cells, each with a repetition before it
+    assert clock.now == 16.0  # and not 28: then come the definitions of the last cell alone
     assert [step.ended for step in steps] == [Ended.OK, Ended.KILLED, Ended.TIMED_OUT, Ended.TIMED_OUT]
     assert "all time was used up" in steps[-1].why
     assert made.stopped == made.log.count("start")
@@ -169,7 +207,7 @@ def test_a_slow_cell_has_as_much_time_when_it_is_repeated(monkeypatch):
     clock = Clock(monkeypatch)
     made = clock.slows(Made({"b": [wire.Closed()]}, start_seconds=1.0), 500.0)
     steps, _ = run_all(made, "a", "b", "c")
-    assert made.log == ["start", "a", "b", "start", "a"]
+    assert made.log == ["start", "a", "b", "start", "a", "start"]
     assert [step.ended for step in steps] == [Ended.OK, Ended.KILLED, Ended.TIMED_OUT]
     assert clock.asked[:3] == [620.0] * 3
 

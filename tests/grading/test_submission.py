@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import hostile
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from moe_lessons.checks import questions
 from moe_lessons.grading import submission
 from moe_lessons.grading.grade import clean
-from moe_lessons.grading.submission import Unreadable, look_alikes, other_sets, parse, read_bytes, wanted
+from moe_lessons.grading.submission import Submission, Unreadable, not_found, other_sets, parse, read_bytes, wanted
 
+EXERCISES = sorted((Path(__file__).parents[2] / "exercises").glob("*.ipynb"))
 IMPORTS = ("from moe_lessons.checks import check, progress",)
 
 
@@ -88,13 +90,34 @@ def test_a_notebook_of_another_set_is_no_poor_answer_to_this_one():
     assert wanted((*IMPORTS, f"{SHARED} = 1"), of_02)[0].set == "02"
 
 
-def test_a_second_set_is_noted_and_a_borrowed_helper_is_not():
-    asked = wanted(('check("2.1", my_merged)',), questions())
-    first = ("my_logits = my_logits_back = 3", 'check("1.1", my_logits)')
-    (note,) = other_sets(first, questions(), asked)
-    assert "set 01" in note
-    assert other_sets(first, questions(), wanted(first, questions())) == []
-    assert other_sets(("def my_logits(x):\n    return x",), questions(), asked) == []
+FIRST = ("my_logits = 3\nmy_logits_back = 3", 'check("1.1", my_logits)')
+BORROWED = ("my_merged = 3\nmy_entropy = 3",)
+SECOND = (*BORROWED, "my_mixture = 3")
+
+
+def test_of_a_second_set_those_questions_count_that_are_there():
+    asked = wanted((*FIRST, *SECOND), questions())
+    assert [question.id for question in asked] == ["1.1", "1.2", "1.3", "1.4", "1.5", "2.1", "2.3", "2.5"]
+    assert other_sets(asked) == ["it holds work on set 02 too: 2.1, 2.3, 2.5 counts as well"]
+    assert other_sets(wanted(FIRST, questions())) == []
+
+
+def test_two_borrowed_helpers_are_no_second_set():
+    assert {question.set for question in wanted((*FIRST, *BORROWED), questions())} == {"01"}
+
+
+def test_of_two_sets_that_one_counts_which_is_marked():
+    of_02 = {id: question for id, question in questions().items() if question.set == "02"}
+    assert [question.id for question in wanted((*FIRST, *SECOND), of_02)] == ["2.1", "2.3", "2.5"]
+    with pytest.raises(Unreadable, match="about set 01, which is not marked"):
+        wanted((*FIRST, *BORROWED), of_02)
+
+
+@pytest.mark.parametrize(
+    "call", ['check("1.1", f)', "check(1.1, f)", "c.check( '1.1',f)", "check(question_id='1.1', answer=f)"]
+)
+def test_a_check_is_evidence_however_it_is_written(call):
+    assert ids(call)[0] == "1.1"
 
 
 @pytest.mark.parametrize(
@@ -157,10 +180,61 @@ def test_a_notebook_of_no_set_is_unreadable(cells):
         ids(*cells)
 
 
-def test_names_of_another_alphabet_are_noticed_and_python_own_equals_are_not():
-    asked = [questions()["1.1"]]
-    assert len(look_alikes(("my_l\u043egits = 3",), asked)) == 1
-    assert look_alikes(("my_𝑙𝑜𝑔𝑖𝑡𝑠 = 3", "my_logits = 3", "ma_größe = 3"), asked) == []
+def said(*cells, asides=(), attempted=False):
+    return not_found(Submission(cells, asides=asides), questions()["1.1"], attempted)
+
+
+@pytest.mark.parametrize("name", ["my_l\u043egits", "my_lo\u0261its"])
+def test_names_of_another_alphabet_are_noticed(name):
+    for attempted in (False, True):
+        (note,) = said(f"{name} = 3", attempted=attempted)
+        assert note.startswith(f"{name!a} is not 'my_logits': it has letters of another alphabet")
+
+
+@pytest.mark.parametrize("name", ["My_Logits", "mylogits", "my_logit", "my_logtis", "my_logits2", "my_logits_v2"])
+def test_a_slip_in_a_name_is_noticed_where_nothing_else_was_found(name):
+    assert said(f"def {name}(x):\n    return x") == [f"{name!r} is not 'my_logits', for which the check looks"]
+    assert said(f"{name} = 3", attempted=True) == []
+
+
+@pytest.mark.parametrize("name", ["my_𝑙𝑜𝑔𝑖𝑡𝑠", "ma_größe", "my_logits_back", "my_gate", "logits", "x"])
+def test_what_python_reads_as_the_name_and_what_is_another_one_are_not(name):
+    assert [note for note in said(f"{name} = 3") if " is not 'my_logits'" in note] == []
+
+
+ATTEMPT, STUB = "def my_logits(x):\n    return x", "def my_logits(x):\n    raise NotImplementedError"
+
+
+def test_an_answer_that_is_no_code_is_noticed():
+    notes = said(STUB, asides=(("markdown", "text"), ("markdown", f"```\n{ATTEMPT}\n```"), ("raw", ATTEMPT)))
+    assert notes == [f"my_logits stands in a {kind} cell, which is not run" for kind in ("Markdown", "raw")]
+    assert said(STUB, asides=(("raw", STUB), ("raw", "my_logits = ..."))) == []
+
+
+def test_an_answer_that_is_a_comment_or_inside_of_something_else_is_noticed():
+    for cell in ("# def my_logits(x):\n#     return x", "def main():\n    my_logits = 3", f'"""\n{ATTEMPT}\n"""'):
+        assert "my_logits is written in a cell, but never got there" in said(STUB, cell)[0]
+
+
+@pytest.mark.parametrize("path", EXERCISES, ids=lambda path: path.stem)
+def test_an_untouched_exercise_says_nothing(path):
+    notebook = parse(path.read_bytes())
+    asked = wanted(notebook.cells, questions(), notebook.titled)
+    assert [note for question in asked for note in not_found(notebook, question, False)] == []
+
+
+def test_counts_and_what_is_no_code_are_read():
+    cells = [
+        {"cell_type": "code", "source": "a", "execution_count": 3},
+        {"cell_type": "raw", "source": "b"},
+        {"cell_type": "code", "source": "c", "execution_count": None},
+        {"cell_type": "markdown", "source": ["d"]},
+        {"cell_type": "code", "source": "e", "prompt_number": 5},
+        {"cell_type": "code", "source": "f", "execution_count": "6"},
+    ]
+    found = parse(json.dumps({"cells": cells}).encode())
+    assert found.counts == (3, None, 5, None)
+    assert found.asides == (("raw", "b"), ("markdown", "d"))
 
 
 def test_text_of_strangers_can_be_written_anywhere():

@@ -37,8 +37,8 @@ ENVIRONMENT = {
 FIRST_UID = 1 << 30  # far from any user: each worker has a number of its own, so each counts its own processes
 TOO_MUCH_MEMORY = "too much memory"
 WATCH_SECONDS = 0.25  # between two looks at the memory in use
-NO_WAY = {"definitions": False, "count": None, "skipped": None}  # how a cell is run: as it is
-NOTHING = {"do": "cell", "source": "", "number": 1, **NO_WAY, "seconds": 10.0, "wall": 60.0}
+AS_IT_IS = {"definitions": False, "count": None, "skipped": None}  # how a cell is run
+NOTHING = {"do": "cell", "source": "", "number": 1, **AS_IT_IS, "seconds": 10.0, "wall": 60.0}
 NO_CELL = "the sandbox runs no cell (before Linux 5.14, its limit of processes counts all those of the user)"
 _count = itertools.count()
 

@@ -45,7 +45,7 @@ class Step:
     @property
     def reached(self) -> tuple[int, int] | None:
         """Return the statement that a cell had reached when it was stopped, and its line, if the reply tells."""
-        reached = self.said.get("reached")
+        reached: Any = self.said.get("reached")
         known = isinstance(reached, list) and len(reached) == 2 and all(type(n) is int and n >= 0 for n in reached)
         return (reached[0], reached[1]) if known else None
 

@@ -235,11 +235,12 @@ def test_a_private_question_finds_what_was_checked_for_the_same_name(sandbox, tm
     assert (record.total, record.notes) == (6, ())
 
 
-def test_a_second_set_in_a_notebook_is_noted(sandbox, tmp_path):
-    cells = *hostile.honest(), "def my_merged(h):\n    return h", 'check("2.1", my_merged)'
-    record, _ = of_cells(tmp_path, sandbox, *cells)
-    assert record.total == 3
-    assert record.notes == ("it holds work on set 02 too, which is not marked: a notebook is about one set",)
+def test_a_second_set_in_a_notebook_counts_and_is_noted(sandbox, tmp_path):
+    cells = *hostile.honest(), "def my_mixture(p, outputs):\n    return np.einsum('tn,tnd->td', p, outputs)"
+    record, marks = of_cells(tmp_path, sandbox, *cells, 'check("2.3", my_mixture)')
+    assert (record.total, record.possible) == (3 + marks["2.3"].points, 10 + marks["2.3"].possible)
+    assert marks["2.3"].points
+    assert record.notes == ("it holds work on set 02 too: 2.3 counts as well",)
 
 
 @pytest.mark.parametrize(

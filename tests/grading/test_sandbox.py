@@ -14,7 +14,7 @@ import pytest
 
 from moe_lessons.grading import patience, syscalls, wire
 from moe_lessons.grading import sandbox as module
-from moe_lessons.grading.sandbox import Limits, Sandbox, available, beginning, trusted
+from moe_lessons.grading.sandbox import AS_IT_IS, Limits, Sandbox, available, beginning, trusted
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def seen(hostile_sandbox):
 
     def evaluate(expression):
         cell = f"import os, socket, resource, sys\nraise ValueError('<' + repr({expression}) + '>')"
-        request = {"do": "cell", "source": cell, "number": 1, "definitions": False, "seconds": 5.0, "wall": 30.0}
+        request = {"do": "cell", "source": cell, "number": 1, **AS_IT_IS, "seconds": 5.0, "wall": 30.0}
         (note,) = running.ask(request, 60)["notes"]
         return ast.literal_eval(note[note.index("<") + 1 : note.rindex(">")])
 
@@ -155,7 +155,7 @@ def test_a_trusted_sandbox_runs_cells_too(hostile_limits):
     running = sandbox.start()
     try:
         assert running.ask(beginning(sandbox, [], {}), 60) == {"ended": "ready"}
-        request = {"do": "cell", "source": "1 / 0", "number": 4, "definitions": False, "seconds": 1.0, "wall": 10.0}
+        request = {"do": "cell", "source": "1 / 0", "number": 4, **AS_IT_IS, "seconds": 1.0, "wall": 10.0}
         assert running.ask(request, 20)["notes"] == ["cell 4 raised ZeroDivisionError: division by zero"]
     finally:
         running.stop()

@@ -12,7 +12,7 @@ def endless_loop_at_top_level(place):
     return honest("while True: pass")
 
 
-@kind(TIMED_OUT, FULL, "only definitions were kept")
+@kind(TIMED_OUT, FULL, "all of it was run but what stands in line 3")
 def endless_loop_beside_a_definition(place):
     return [SETUP, f"{LOGITS}\nwhile True: pass", PROTOTYPE, CHECKS]
 
@@ -68,7 +68,7 @@ def errors_without_number_before_an_answer(place):
     return [SETUP, "missing\n" * 21 + LOGITS, PROTOTYPE, CHECKS]
 
 
-@kind(TIMED_OUT, FULL, "only definitions were kept")
+@kind(TIMED_OUT, FULL, "all of it was run but what stands in line 4")
 def endless_loop_after_an_error(place):
     return [SETUP, f"import no_such\n{LOGITS}\nwhile True: pass", PROTOTYPE, CHECKS]
 
@@ -274,7 +274,7 @@ def a_source_nested_too_deeply(place):
     return honest("(" * 100_000 + ")" * 100_000)
 
 
-@kind(OK, FULL)
+@kind(KILLED, FULL, "all of it was run but what stands in line")
 def threads_that_go_on(place):
     spin = "import os, threading, time\ndef spin():\n    while True: pass\n"
     leave = "def leave():\n    time.sleep(0.3)\n    os._exit(1)\n"

@@ -37,9 +37,16 @@ class Shell:
         """Write the file of a `%%writefile`; pass over any other cell magic, above all other languages."""
         if name not in ("writefile", "file"):
             return self._pass_over(f"%%{name}")
-        with open(line.split()[-1], "a" if "-a" in line.split() else "w", encoding="utf-8") as file:
+        path, how = _place(line.split()[-1]), "a" if "-a" in line.split() else "w"
+        with open(path, how, encoding="utf-8") as file:
             file.write(cell)
+        if getattr(sys.modules.get(path.stem), "__file__", None) == str(path.absolute()):
+            del sys.modules[path.stem]  # as with `%autoreload`: the next import is of what is written now
         return importlib.invalidate_caches()
+
+    def push(self, variables: dict[str, Any], *_: Any, **__: Any) -> None:
+        """Give names to values."""
+        self.user_ns.update(variables)
 
     def system(self, command: str, *_: Any, **__: Any) -> None:
         """Pass over a shell line."""
@@ -88,6 +95,17 @@ class Shell:
     def _pylab(self, _line: str) -> None:
         """Import what `%pylab` brings."""
         exec("import numpy as np, matplotlib.pyplot as plt\nfrom pylab import *", self.user_ns)
+
+
+def _place(name: str) -> Path:
+    """Return where a file is to be written: in its folder, or here, where that cannot be (Colab's, for instance)."""
+    path = Path(name.strip("\"'"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError:
+        return Path(path.name)
+    return path
 
 
 def find_files_here() -> None:

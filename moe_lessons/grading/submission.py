@@ -24,8 +24,11 @@ TITLE = re.compile(rf"\s*#[ \t]*Exercises ({SET_NUMBER})\b")
 ENOUGH = 2  # of evidence: less may be chance
 MUCH = 3  # a question and its check: more than two borrowed names
 KINDS = {"markdown": "Markdown"}
-COMMENT = re.compile(r"^[ \t]*#+ ?", re.MULTILINE)
+COMMENT = re.compile(r"^#+ ?", re.MULTILINE)
 STUB = re.compile(r"NotImplementedError|(?<!\.)\.{3}(?!\.)")
+UNWRITTEN = re.compile(
+    r'"{3}.*?"{3}|^[ \t]*(?:(?:def|class)[^\n]*|raise NotImplementedError(?:\(\))?|#[^\n]*)$', re.MULTILINE | re.DOTALL
+)  # what a stub is made of
 NUMBERED = re.compile(r"_?(?:v?\d+|new|final|fixed|old)$", re.IGNORECASE)
 SLIP = 0.88  # of a name's letters, at least, are those of the answer's
 NAMED = re.compile(r"^[ \t]*(?:(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=(?!=))", re.MULTILINE)
@@ -192,7 +195,7 @@ def other_sets(asked: list[Question]) -> list[str]:
     for question in asked:
         ids.setdefault(question.set, []).append(question.id)
     others = list(ids)[1:]
-    return [f"it holds work on set {name} too: {', '.join(ids[name])} counts as well" for name in others]
+    return [f"it holds work on set {name} too, of which are marked: {', '.join(ids[name])}" for name in others]
 
 
 def _known(questions: Mapping[str, Question]) -> Collection[Question]:
@@ -242,6 +245,8 @@ def not_found(notebook: Submission, question: Question, attempted: bool) -> list
     kinds = [KINDS.get(kind, kind) for kind, text in notebook.asides if _attempts(text, name)]
     notes += [f"{name} stands in a {kind} cell, which is not run" for kind in dict.fromkeys(kinds)]
     notes += [f"{one!a} is not {name!r}, for which the check looks" for one in other if _is_near(one, name)]
+    if any(_is_begun(cell, name) for cell in notebook.cells):
+        notes.append(f"{name} is begun, but still raises NotImplementedError")
     if any(_attempts(COMMENT.sub("", cell), name) for cell in notebook.cells) and not notes:
         notes = [f"{name} is written in a cell, but never got there: is it a comment, or part of something else?"]
     return notes
@@ -251,6 +256,12 @@ def _attempts(text: str, name: str) -> bool:
     """Tell whether a text defines a name as more than a stub."""
     pieces = re.split(r"\n(?=\S)", text)
     return any(name in _named([piece]) and not STUB.search(piece) for piece in pieces)
+
+
+def _is_begun(text: str, name: str) -> bool:
+    """Tell whether a text defines a name by more than a stub, in which the end of the stub is left."""
+    pieces = [piece for piece in re.split(r"\n(?=\S)", text) if name in _named([piece])]
+    return any("NotImplementedError" in piece and re.search(r"\S", UNWRITTEN.sub("", piece)) for piece in pieces)
 
 
 def _looks_like(name: str, answer: str) -> bool:

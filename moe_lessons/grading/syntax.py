@@ -21,7 +21,23 @@ NO_CODE = {
     "markdown",
     "svg",
 } | {
-    *("SVG", "perl", "ruby", "python", "python2", "python3", "pypy", "cmd", "system", "sx", "sql", "R", "skip", "false")
+    *(
+        "SVG",
+        "perl",
+        "ruby",
+        "python",
+        "python2",
+        "python3",
+        "pypy",
+        "cmd",
+        "system",
+        "sx",
+        "sql",
+        "R",
+        "skip",
+        "false",
+        "shell",
+    )
 }
 CELL_MAGIC = re.compile(r"(\s*)%%(\w+)([^\n]*)")
 TIMED = re.compile(r"^([ \t]*(?:[^=\n'\"#%]+=[ \t]*)?)%time[ \t]+(?=\S)", re.MULTILINE)

@@ -431,7 +431,7 @@ style(
     "def my_mixture(p, outputs):\n    return np.einsum('tn,tnd->td', p, outputs)",
     'check("2.1", my_merged)\ncheck("2.3", my_mixture)',
     right=(*BOTH, "2.1", "2.3"),
-    note="2.1, 2.3",
+    note="of which are marked: 2.1, 2.3",
 )
 style(
     "a value of 8 MB",

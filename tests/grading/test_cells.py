@@ -376,6 +376,12 @@ def test_a_file_that_a_cell_writes_can_be_imported_run_and_written_on(notebook, 
     assert run(notebook, "%%file -a part_of_a_test.py\nx += 1", 2) == []
     assert run(notebook, "from part_of_a_test import x as y\n%run -i part_of_a_test.py", 3) == []
     assert (notebook.names["x"], notebook.names["y"]) == (2, 2)
+    assert run(notebook, "%%writefile part_of_a_test.py\nx = 7", 4) == []
+    assert run(notebook, "from part_of_a_test import x", 5) == []
+    assert run(notebook, "%%writefile /proc/no/part.py\ny = 8", 6) == []
+    assert run(notebook, "%%writefile 'new/part.py'\nz = 9", 7) == []
+    assert run(notebook, "from part import y\nfrom new.part import z", 8) == []
+    assert [notebook.names[name] for name in "xyz"] == [7, 8, 9]
     ran = notebook.run("%run no_such.py", 4)
     assert "no_such.py is not here" in ran.told()["cause"]  # it may have brought what is missing
 

@@ -240,7 +240,7 @@ def test_a_second_set_in_a_notebook_counts_and_is_noted(sandbox, tmp_path):
     record, marks = of_cells(tmp_path, sandbox, *cells, 'check("2.3", my_mixture)')
     assert (record.total, record.possible) == (3 + marks["2.3"].points, 10 + marks["2.3"].possible)
     assert marks["2.3"].points
-    assert record.notes == ("it holds work on set 02 too: 2.3 counts as well",)
+    assert record.notes == ("it holds work on set 02 too, of which are marked: 2.3",)
 
 
 @pytest.mark.parametrize(

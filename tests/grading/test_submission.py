@@ -98,7 +98,7 @@ SECOND = (*BORROWED, "my_mixture = 3")
 def test_of_a_second_set_those_questions_count_that_are_there():
     asked = wanted((*FIRST, *SECOND), questions())
     assert [question.id for question in asked] == ["1.1", "1.2", "1.3", "1.4", "1.5", "2.1", "2.3", "2.5"]
-    assert other_sets(asked) == ["it holds work on set 02 too: 2.1, 2.3, 2.5 counts as well"]
+    assert other_sets(asked) == ["it holds work on set 02 too, of which are marked: 2.1, 2.3, 2.5"]
     assert other_sets(wanted(FIRST, questions())) == []
 
 
@@ -214,6 +214,12 @@ def test_an_answer_that_is_no_code_is_noticed():
 def test_an_answer_that_is_a_comment_or_inside_of_something_else_is_noticed():
     for cell in ("# def my_logits(x):\n#     return x", "def main():\n    my_logits = 3", f'"""\n{ATTEMPT}\n"""'):
         assert "my_logits is written in a cell, but never got there" in said(STUB, cell)[0]
+
+
+def test_what_is_left_of_a_stub_is_noticed():
+    begun = 'def my_logits(x):\n    """x"""\n    h = x + 1\n    # h\n    raise NotImplementedError'
+    assert said(begun) == ["my_logits is begun, but still raises NotImplementedError"]
+    assert said(STUB) == said(begun.replace("    h = x + 1\n", "")) == []
 
 
 @pytest.mark.parametrize("path", EXERCISES, ids=lambda path: path.stem)

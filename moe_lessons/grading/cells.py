@@ -132,6 +132,7 @@ class Notebook:
                     reached(i, node.lineno)
                     if i != skipped:
                         value = self._attempted(node, filename, ran, nodes[i + 1 :])
+                reached(len(nodes), 0)
                 self._show(value, count or number)
                 self._catch_up(ran)
                 self._settle()

@@ -33,7 +33,7 @@ def feedback_page(record: Record, questions: Questions) -> bytes:
         _total(record),
         *_said(record.late, record.comment),
         _ended(record),
-        *(_section(mark, questions[mark.question]) for mark in record.marks),
+        *(_section(mark, questions[mark.question], record.notes) for mark in record.marks),
         _notes(record.notes),
     )
 
@@ -64,8 +64,8 @@ def _ended(record: Record) -> str:
     return tag("p", f"✗ {MEANING[record.ended]}", class_="bad") + reason
 
 
-def _section(mark: Mark, question: Question) -> str:
-    """Write one question: its verdict, what the check said, and what helps."""
+def _section(mark: Mark, question: Question, notes: tuple[str, ...]) -> str:
+    """Write one question: its verdict, what the check said or why there is no answer, and what helps."""
     colour = "good" if mark.status == Status.CORRECT else "faint" if mark.status == Status.NOT_ATTEMPTED else "bad"
     verdict = f"{SIGN.get(Status(mark.status), '✗')} {mark.status}, {mark.points} of {_points(mark.possible)}"
     right = f"Right in it: {in_part(mark)}." if in_part(mark) else ""
@@ -75,6 +75,8 @@ def _section(mark: Mark, question: Question) -> str:
         parts.append(tag("p", "A fault of the course, not yours. Your teacher can see what it was."))
     elif mark.message:
         parts.append(tag("pre", mark.message))
+    elif mark.status == Status.NOT_ATTEMPTED:
+        parts += [tag("p", note) for note in notes if question.answer in note]
     if mark.status != Status.CORRECT:
         parts.append(_help(question))
     return f"<section>{''.join(parts)}</section>"

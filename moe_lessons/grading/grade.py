@@ -127,10 +127,17 @@ class Grading:
             for number in range(1, len(self.session.cells) + 1):
                 self._cell(number)
             for question in self.asked:
-                self.marks[question.id] = mark = self._mark(question)
-                if mark.points < mark.possible:
-                    attempted = mark.status != Status.NOT_ATTEMPTED
-                    self.notes += submission.not_found(self.notebook, question, attempted)
+                self.marks[question.id] = self._mark(question)
+        self._explain()
+
+    def _explain(self) -> None:
+        """Note what may have kept an answer from being found or from being right."""
+        missed = [question for question in self.asked if self.marks[question.id].points < question.points]
+        for question in missed:
+            attempted = self.marks[question.id].status != Status.NOT_ATTEMPTED
+            self.notes += submission.not_found(self.notebook, question, attempted)
+        if missed:
+            self.notes += submission.another_order(self.notebook.counts)
 
     def trouble(self, ended: Ended, reason: str) -> None:
         """Keep what kept the grading from going its usual way."""

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -30,6 +31,7 @@ UNWRITTEN = re.compile(
     r'"{3}.*?"{3}|^[ \t]*(?:(?:def|class)[^\n]*|raise NotImplementedError(?:\(\))?|#[^\n]*)$', re.MULTILINE | re.DOTALL
 )  # what a stub is made of
 NUMBERED = re.compile(r"_?(?:v?\d+|new|final|fixed|old)$", re.IGNORECASE)
+MOST_NAMES, LONGEST_NAME = 1000, 80  # that are compared with an answer's
 SLIP = 0.88  # of a name's letters, at least, are those of the answer's
 NAMED = re.compile(r"^[ \t]*(?:(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]*)?=(?!=))", re.MULTILINE)
 
@@ -238,7 +240,7 @@ def not_found(notebook: Submission, question: Question, attempted: bool) -> list
 
     attempted: whether another answer to it was found.
     """
-    name, other = question.answer, sorted(_named(notebook.cells) - {question.answer})
+    name, other = question.answer, sorted(_named(notebook.cells) - {question.answer})[:MOST_NAMES]
     notes = [f"{one!a} is not {name!r}: it has letters of another alphabet" for one in other if _looks_like(one, name)]
     if attempted:
         return notes
@@ -273,5 +275,18 @@ def _looks_like(name: str, answer: str) -> bool:
 def _is_near(name: str, answer: str) -> bool:
     """Tell whether a name is an answer's but for capitals, lines, a number at its end, or a slip of the hand."""
     plain, wanted = (NUMBERED.sub("", text).replace("_", "").casefold() for text in (name, answer))
-    slip = answer.startswith("my") and difflib.SequenceMatcher(None, name, answer).ratio() >= SLIP
+    slip = (
+        answer.startswith("my")
+        and len(name) < LONGEST_NAME
+        and difflib.SequenceMatcher(None, name, answer).ratio() >= SLIP
+    )
     return name.isascii() and (plain == wanted or slip)
+
+
+def another_order(counts: tuple[int | None, ...]) -> list[str]:
+    """Return a note where the cells were last run in another order than they stand, as far as their counts tell."""
+    known = [(count, number) for number, count in enumerate(counts, start=1) if count]
+    for (count, number), (following, later) in itertools.pairwise(known):
+        if following < count:
+            return [f"its cells were last run in another order than they stand: cell {number} after cell {later}"]
+    return []

@@ -330,7 +330,7 @@ def test_one_statement_can_be_left_out_and_all_are_told_as_they_are_reached(note
     cell = "import math, re\nx = 1\n\nx = 1 / 0\nvalues = [x]"
     ran = notebook.run(cell, 1, skipped=3, reached=lambda *which: reached.append(which))
     assert (ran.errors, notebook.answer("values")) == ([], [1])
-    assert reached == [(0, 1), (1, 1), (2, 2), (3, 4), (4, 5)]
+    assert reached == [(0, 1), (1, 1), (2, 2), (3, 4), (4, 5), (5, 0)]
 
 
 def test_of_a_cell_that_died_definitions_are_kept_after_an_import_that_fails_too(notebook):

@@ -102,6 +102,14 @@ def test_feedback_shows_each_verdict_with_points_and_hints(records):
     assert page.tags.count("section") == 5
 
 
+def test_why_an_answer_was_not_found_stands_beside_its_verdict(made):
+    marks = made.mark("1.1", Status.NOT_ATTEMPTED), made.mark("1.4", Status.NOT_YET, "Why")
+    notes = "my_logits stands in a raw cell", "my_prototype is not it", "cell 2"
+    text = Reader(feedback_page(made.record("a.ipynb", *marks, notes=notes), questions())).text
+    assert text.index("my_logits stands") < text.index("1.4 ") < text.index("Notes on your notebook")
+    assert [text.count(note) for note in notes] == [2, 1, 1]
+
+
 def test_feedback_on_a_review_does_not_tell_which_lesson_it_was(made):
     page = Reader(feedback_page(made.record("ann/x.ipynb", made.mark("4r.1", Status.NOT_YET)), questions()))
     assert "Where to look: the lessons up to 04, and these hints." in page.text

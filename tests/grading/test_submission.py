@@ -10,7 +10,16 @@ import pytest
 from moe_lessons.checks import questions
 from moe_lessons.grading import submission
 from moe_lessons.grading.grade import clean
-from moe_lessons.grading.submission import Submission, Unreadable, not_found, other_sets, parse, read_bytes, wanted
+from moe_lessons.grading.submission import (
+    Submission,
+    Unreadable,
+    another_order,
+    not_found,
+    other_sets,
+    parse,
+    read_bytes,
+    wanted,
+)
 
 EXERCISES = sorted((Path(__file__).parents[2] / "exercises").glob("*.ipynb"))
 IMPORTS = ("from moe_lessons.checks import check, progress",)
@@ -227,6 +236,20 @@ def test_an_untouched_exercise_says_nothing(path):
     notebook = parse(path.read_bytes())
     asked = wanted(notebook.cells, questions(), notebook.titled)
     assert [note for question in asked for note in not_found(notebook, question, False)] == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "note"),
+    [
+        ((1, 2, None, 5), ""),
+        ((), ""),
+        ((None, None), ""),
+        ((4, None, 2, 1), "cell 1 after cell 3"),
+        ((1, 3, 2), "cell 2 after cell 3"),
+    ],
+)
+def test_cells_that_were_run_in_another_order_are_noted(counts, note):
+    assert [words.split(": ")[1] for words in another_order(counts)] == [note] * bool(note)
 
 
 def test_counts_and_what_is_no_code_are_read():

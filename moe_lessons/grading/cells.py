@@ -76,11 +76,18 @@ class Waiting:
     held: dict[str, Any]
 
 
-class Outputs(dict):
-    """What cells showed, by their counts: `Out`."""
+class Kept(dict):
+    """What cells showed, `Out`, or held, `In`, by their counts. What is not there yet can be waited for as a name."""
+
+    def __init__(self, names: dict[str, Any], prefix: str) -> None:
+        self.names, self.prefix = names, prefix
+
+    def keep(self, count: int, value: Any) -> None:
+        """Keep what belongs to a cell, here and under a name: `_7`, `_i7`."""
+        self[count] = self.names[f"{self.prefix}{count}"] = value
 
     def __missing__(self, count: Any) -> Any:
-        raise NameError(f"Out[{count}] is not there", name=f"_{count}")
+        raise NameError(f"no cell has the number {count} yet", name=f"{self.prefix}{count}")
 
 
 class Notebook:
@@ -96,12 +103,13 @@ class Notebook:
         module = types.ModuleType("__main__")
         sys.modules["__main__"] = module
         self.names = vars(module)
-        self.shell, self.outputs = Shell(self.names), Outputs()
+        self.shell = Shell(self.names)
+        self.inputs, self.outputs = Kept(self.names, "_i"), Kept(self.names, "_")
         self.given = {
             "get_ipython": lambda: self.shell,
             "display": lambda *_things, display_id=None, **_how: self.shell if display_id else None,
         }
-        self.names |= self.given | {"Out": self.outputs}
+        self.names |= self.given | {"In": self.inputs, "Out": self.outputs}
         self.flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         self.last: Any = None
         self.loop: Any = None
@@ -122,8 +130,9 @@ class Notebook:
         count: under which the cell's value is kept in `Out`. skipped: the statement that is left out. reached: is told
         which statement comes next, and its line.
         """
-        ran = Ran(number)
+        ran, count = Ran(number), count or number
         try:
+            self.inputs.keep(count, source)
             with _quiet():
                 nodes, filename = self._read(source, ran)
                 nodes = [one for node in nodes if not definitions_only or defines(node) for one in singly(node)]
@@ -133,7 +142,7 @@ class Notebook:
                     if i != skipped:
                         value = self._attempted(node, filename, ran, nodes[i + 1 :])
                 reached(len(nodes), 0)
-                self._show(value, count or number)
+                self._show(value, count)
                 self._catch_up(ran)
                 self._settle()
         except BaseException as error:
@@ -250,7 +259,7 @@ class Notebook:
         """Name a cell's last value `_`, `__`, `Out[...]`, unless the notebook has a use of its own for such a name."""
         if value is None:
             return
-        self.outputs[count] = self.names[f"_{count}"] = value
+        self.outputs.keep(count, value)
         if self.names.get("_", self.last) is self.last:
             self.names["___"], self.names["__"] = self.names.get("__"), self.last
             self.names["_"] = self.last = value

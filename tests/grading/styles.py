@@ -128,6 +128,14 @@ style(
     right=("1.4",),
     note="helper.py is not here",
 )
+style(
+    "a file that is written anew",
+    f"%%writefile mine.py\n{WRONG}",
+    "from mine import my_logits",
+    f"%%writefile mine.py\n{LOGITS}",
+    f"from mine import my_logits\n{PROTOTYPE}",
+    CHECKS,
+)
 style("%pylab", "%pylab inline", LOGITS, "my_prototype = array([2.5, -1.5])", CHECKS)
 style("%env", "%env SEED=3", f"import os\nnp.random.seed(int(os.environ['SEED']))\n{ANSWERS}", CHECKS)
 style("settings by magics", "%config InlineBackend.dpi = 90\n%load_ext autoreload\n%autoreload 2", ANSWERS, CHECKS)
@@ -235,6 +243,10 @@ style(
     f"{STUB}\nmy_prototype = ...",
     f"{LOGITS.replace('my_logits', 'router_v2')}\nfound = np.array([2.5, -1.5])",
     "from moe_lessons import checks as c\nc.check(1.1, router_v2)\nc.check(question_id='1.4', answer=found)",
+)
+style(
+    "answers without a name",
+    f"check('1.1', lambda {PARAMETERS}: x @ weight.T + bias); check('1.4', [2.5, -1.5])",
 )
 style(
     "checks in a loop",
@@ -393,6 +405,29 @@ style(
     note="my_prototype stands in a Markdown cell",
 )
 style(
+    "an answer that is a comment",
+    "# " + LOGITS.replace("\n", "\n# "),
+    PROTOTYPE,
+    right=("1.4",),
+    note="my_logits is written in a cell, but never got there: is it a comment",
+)
+style(
+    "the end of the stub below an answer",
+    LOGITS.replace("return ", "h = ") + "\n    raise NotImplementedError",
+    PROTOTYPE,
+    CHECKS,
+    right=("1.4",),
+    note="my_logits is begun, but still raises NotImplementedError",
+)
+style(
+    "a wrong answer in cells of another order",
+    counted(5, "k = 3"),
+    counted(4, WRONG),
+    counted(9, PROTOTYPE),
+    right=("1.4",),
+    note="in another order than they stand: cell 2 after cell 3",
+)
+style(
     "an answer with a syntax error",
     "def my_logits(x, weight, bias)\n    return x @ weight.T + bias",
     PROTOTYPE,
@@ -409,13 +444,13 @@ style(
 )
 for did, name in {
     "a Cyrillic letter": "my_l\u043egits",
-    "capitals": "My_Logits",
-    "without the line": "mylogits",
+    "capital letters": "My_Logits",
+    "no line": "mylogits",
     "a letter too few": "my_logit",
     "a number behind": "my_logits_2",
 }.items():
     style(
-        f"a name with {did}" if " " in did and did[0] == "a" else f"a name in or {did}",
+        f"a name with {did}",
         LOGITS.replace("my_logits", name),
         PROTOTYPE,
         right=("1.4",),

@@ -435,7 +435,9 @@ def test_results_are_kept_by_the_counts_that_the_notebook_shows(notebook):
     notebook.run("[2]", 2)
     assert run(notebook, "x = Out[7], _7, Out[2], _, __", 3) == []
     assert notebook.names["x"] == ([1], [1], [2], [2], [1])
-    assert "NameError" in run(notebook, "Out[8]", 4)[0]
+    assert "no cell has the number 8 yet" in run(notebook, "Out[8]", 4)[0]
+    assert run(notebook, "x = In[7], _i2, In[5]", 5) == []
+    assert notebook.names["x"] == ("[1]", "[2]", "x = In[7], _i2, In[5]")
 
 
 # Cells in another order

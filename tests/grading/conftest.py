@@ -1,5 +1,6 @@
 """Made records and folders, for tests that need no sandbox."""
 
+import asyncio
 import hashlib
 import os
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.registry import questions
+from moe_lessons.grading.cells import Notebook
 from moe_lessons.grading.learners import learner
 from moe_lessons.grading.records import Ended, Mark, Record
 from moe_lessons.grading.sandbox import Limits, available
@@ -52,6 +54,18 @@ def mark(question, status=Status.CORRECT, message="", mistake=None):
 def record(file, *marks, ended=Ended.OK, **more):
     digest = hashlib.sha256(file.encode("utf-8", "surrogateescape")).hexdigest()
     return Record(file=file, learner=learner(file).name, digest=digest, ended=ended, marks=marks, **more)
+
+
+@pytest.fixture
+def notebook():
+    """A notebook that runs here, with two answers: f, a function, and values."""
+    before, path = sys.modules["__main__"], list(sys.path)
+    made = Notebook({"1.1": ("f", 1), "1.2": ("values", 2), "1.p1": ("f", 5)})
+    yield made
+    sys.modules["__main__"], sys.path[:] = before, path
+    if made.loop:
+        made.loop.close()
+        asyncio.set_event_loop(None)
 
 
 @pytest.fixture

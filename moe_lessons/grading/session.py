@@ -125,7 +125,7 @@ class Session:
     def _cell(self, number: int, definitions: bool = False) -> dict[str, Any]:
         """Return the request for a cell, or for its definitions: these take little time."""
         count = self.counts[number - 1] if self.counts else None
-        how = {"definitions": definitions, "count": count, "skipped": None}
+        how = {"definitions_only": definitions, "count": count, "skipped": None}
         seconds = min(self.limits.cell_seconds, DEFINITION_SECONDS) if definitions else self.limits.cell_seconds
         return {"do": "cell", "number": number, "source": self.cells[number - 1], **how, **self._timed(seconds)}
 

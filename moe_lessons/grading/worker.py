@@ -26,7 +26,7 @@ from moe_lessons.checks.attempt import Attempt, Status, refused, tried
 from moe_lessons.checks.calls import load_torch
 from moe_lessons.checks.question import Question
 from moe_lessons.grading import forks, wire
-from moe_lessons.grading.cells import Notebook
+from moe_lessons.grading.cells import Notebook, Ran
 from moe_lessons.grading.companions import lay_out
 
 CAME_THROUGH = 77  # how a cell's process ends when its heir carries on
@@ -141,14 +141,7 @@ class Worker:
         """Run the cell, fork the heir, end. The heir waits for the channel, which the cell itself never has."""
         self.channel.close()
         forks.limit_cpu(request["seconds"])
-        ran = self.notebook.run(
-            request["source"],
-            request["number"],
-            request["definitions"],
-            request["count"],
-            request["skipped"],
-            lambda statement, line: forks.write(report, {"reached": [statement, line]}),
-        )
+        ran = self._ran(request, report)
         self.tidy()
         self._purge()
         forks.try_to_fork()
@@ -164,6 +157,11 @@ class Worker:
         if not descriptors:
             os._exit(1)
         self.channel = socket.socket(fileno=descriptors[0])
+
+    def _ran(self, request: dict, report: mmap.mmap) -> Ran:
+        """Run the cell, and let the report say before each statement which one comes."""
+        how = {name: request[name] for name in ("source", "number", "definitions_only", "count", "skipped")}
+        return self.notebook.run(**how, reached=lambda *where: forks.write(report, {"reached": [*where]}))
 
     def _hand_over(self, mine: socket.socket, reply: dict, said: dict) -> NoReturn:
         """Report, give the channel to the heir, and end; the first process stays."""

@@ -35,7 +35,7 @@ class Made:
             if self.broken:
                 raise wire.Closed
             return {"ended": "ready"}
-        key = request.get("source", "question") + (" again" if request.get("definitions") else "")
+        key = request.get("source", "question") + (" again" if request.get("definitions_only") else "")
         self.log.append(key)
         waiting = self.replies.get(key, [])
         reply = waiting.pop(0) if waiting else RAN

@@ -76,6 +76,15 @@ class Waiting:
     held: dict[str, Any]
 
 
+@dataclass
+class Checked:
+    """What a check was given for the name of an answer, and all names as they were then."""
+
+    name: str
+    given: Any
+    names: dict[str, Any]
+
+
 class Kept(dict):
     """What cells showed, `Out`, or held, `In`, by their counts. What is not there yet can be waited for as a name."""
 
@@ -99,7 +108,7 @@ class Notebook:
     def __init__(self, asked: dict[str, tuple[str, int]]) -> None:
         self.asked = asked
         self.answers = frozenset(name for name, _points in asked.values())
-        self.checked: dict[str, tuple[Any, dict[str, Any]]] = {}  # by name: several questions may ask for the same
+        self.checked: dict[str, Checked] = {}  # by question, the last check last
         module = types.ModuleType("__main__")
         sys.modules["__main__"] = module
         self.names = vars(module)
@@ -282,29 +291,33 @@ class Notebook:
         if is_stub(answer):
             return Result(str(question_id), Status.NOT_ATTEMPTED)
         if name:
-            self.checked[name] = _as_given(answer), dict(self.names)
+            self.checked.pop(str(question_id), None)
+            self.checked[str(question_id)] = Checked(name, _as_given(answer), dict(self.names))
         return Result(str(question_id), Status.CORRECT, points=points)
 
     def answer(self, name: str) -> Any:
         """Return what a name holds; if that is a stub, what `check` was last given for it."""
-        held = self.names.get(name, ...)
-        return self._given(name, held) if is_stub(held) else held
+        held, last = self.names.get(name, ...), self._last_check(name)
+        return last.given if last and is_stub(held) else held
 
-    def answer_when_checked(self, name: str) -> Any:
-        """Return what `check` was last given for a name, and let all names be what they were then.
+    def answer_when_checked(self, name: str, question_id: str = "") -> Any:
+        """Return what `check` was last given for a question, or else for its name, and let all names be as they were.
 
         A function may need what has changed since. Where it is the `answer`, and nothing has changed, return `...`.
         """
-        given, names = self.checked.get(name, (..., {}))
-        same = given is self.answer(name)
-        changed = (
-            {other: held for other, held in names.items() if self._changed(other, held)} if callable(given) else {}
-        )
+        last = self._last_check(name, question_id)
+        if last is None:
+            return ...
+        names = last.names.items() if callable(last.given) else ()
+        changed = {other: held for other, held in names if self._changed(other, held)}
+        same = last.given is self.answer(name) and not changed
         self.names.update(changed)
-        return ... if same and not changed else given
+        return ... if same else last.given
 
-    def _given(self, name: str, otherwise: Any) -> Any:
-        return self.checked[name][0] if name in self.checked else otherwise
+    def _last_check(self, name: str, question_id: str = "") -> Checked | None:
+        """Return the last check of a question, or of any that asks for the same name; None if there was none."""
+        of_name = (check for check in reversed(self.checked.values()) if check.name == name)
+        return self.checked.get(question_id) or next(of_name, None)
 
     def _changed(self, name: str, held: Any) -> bool:
         """Tell whether a name holds something else now; those that begin with a line are Python's and Jupyter's."""

@@ -154,8 +154,8 @@ def _source(cell: dict) -> str | None:
 def wanted(
     cells: tuple[str, ...], questions: Mapping[str, Question], titled: frozenset[str] = frozenset()
 ) -> list[Question]:
-    """Return the questions of the exercise set that a notebook is about, by the `evidence` in it; then what else it
-    answers: of any other set with `MUCH` evidence, those questions that are there.
+    """Return the questions of the exercise set that a notebook is about, by the `evidence` in it, then those of any
+    other set of which there is `MUCH`.
 
     questions: those that are marked. The course's other ones are weighed as well: sets share names, and a notebook of
     another set is no poor answer to this one. Raises Unreadable where no set can be told, or none that is marked.
@@ -167,10 +167,9 @@ def wanted(
         but = f", but for the name {chance[0]}, which alone may be chance" if chance else ""
         raise Unreadable(f"no question of the course is found in it{but}")
     best = max(weight, key=lambda name: (weight[name], name in marked, weight[name] / size[name]))
-    there = _found(cells, _known(questions))
-    others = {name for name, much in _by_set(there).items() if much >= MUCH and name != best}
-    asked = [question for question in questions.values() if question.set == best]
-    asked += [question for id, question in questions.items() if question.set in others and id in there]
+    there = _by_set(_found(cells, _known(questions)))
+    others = [name for name in sorted(there) if there[name] >= MUCH and name != best]
+    asked = [question for name in (best, *others) for question in questions.values() if question.set == name]
     if not asked:
         raise Unreadable(f"it is about set {best}, which is not marked here")
     return asked
@@ -193,11 +192,8 @@ def evidence(
 
 def other_sets(asked: list[Question]) -> list[str]:
     """Return a note on each set that is marked beside the first one."""
-    ids: dict[str, list[str]] = {}
-    for question in asked:
-        ids.setdefault(question.set, []).append(question.id)
-    others = list(ids)[1:]
-    return [f"it holds work on set {name} too, of which are marked: {', '.join(ids[name])}" for name in others]
+    others = list(dict.fromkeys(question.set for question in asked))[1:]
+    return [f"it holds work on set {name} too, which counts as well" for name in others]
 
 
 def _known(questions: Mapping[str, Question]) -> Collection[Question]:

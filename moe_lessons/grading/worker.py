@@ -193,8 +193,10 @@ class Worker:
     def _attempt(self, request: dict) -> dict:
         """Look for the answer and try it; return the attempt as plain data."""
         question = bare_question(request["question"])
-        found = self.notebook.answer_when_checked if request["checked"] else self.notebook.answer
-        answer = found(question.answer)
+        name = question.answer
+        answer = (
+            self.notebook.answer_when_checked(name, question.id) if request["checked"] else self.notebook.answer(name)
+        )
         try:
             attempt = refused(question, answer) or tried(
                 question, answer, request["data"], request["seconds"], cpu=True

@@ -333,6 +333,12 @@ style(
     CHECKS,
 )
 style(
+    "awaited as in a script",
+    "import asyncio\nasync def find():\n    return [2.5, -1.5]",
+    f"my_prototype = asyncio.run(find())\n{LOGITS}",
+    CHECKS,
+)
+style(
     "tasks at top level",
     "import asyncio\nasync def find():\n    await asyncio.sleep(0.01)\n    return [2.5, -1.5]\n"
     "task = asyncio.create_task(find())",
@@ -466,7 +472,16 @@ style(
     "def my_mixture(p, outputs):\n    return np.einsum('tn,tnd->td', p, outputs)",
     'check("2.1", my_merged)\ncheck("2.3", my_mixture)',
     right=(*BOTH, "2.1", "2.3"),
-    note="of which are marked: 2.1, 2.3",
+    note="it holds work on set 02 too, which counts as well",
+)
+style(
+    "two sets that share a name",
+    ANSWERS,
+    CHECKS,
+    "my_logits = [0.0] * 4 + [-5.0] * 2",
+    'check("4.3", my_logits)',
+    right=(*BOTH, "4.3"),
+    note="it holds work on set 04 too",
 )
 style(
     "a value of 8 MB",

@@ -139,7 +139,17 @@ def test_what_was_checked_is_there_beside_what_a_name_holds_in_the_end(notebook)
     notebook.check("1.2", ...)
     notebook.check("1.2", [3, 3])
     assert notebook.answer_when_checked("values") == [3, 3]
-    assert set(notebook.checked) == {"f", "values"}
+    assert set(notebook.checked) == {"1.1", "1.2"}
+
+
+def test_two_questions_of_one_name_have_a_check_each(notebook):
+    notebook.check("1.1", len)
+    notebook.check("1.p1", max)
+    run(notebook, "f = 3", 1)
+    found = [notebook.answer_when_checked("f", question) for question in ("1.1", "1.p1", "1.p2", "")]
+    assert found == [len, max, max, max]
+    notebook.check("1.1", len)
+    assert notebook.answer_when_checked("f") is len
 
 
 def test_what_was_checked_is_tried_with_the_names_as_they_were_then(notebook):
@@ -412,8 +422,6 @@ def test_a_value_that_a_task_or_thread_finds_is_there_in_the_next_cell(notebook)
     assert sorted(notebook.names["found"]) == [3, 4]
     assert run(notebook, "values = [await task, *await both]", 2) == []
     assert notebook.answer("values") == [3, 3, 3]
-    assert run(notebook, "values = asyncio.run(g())", 3) == []  # nowhere else than here
-    assert notebook.answer("values") == 3
 
 
 def test_del_spares_answers(notebook):

@@ -237,10 +237,10 @@ def test_a_private_question_finds_what_was_checked_for_the_same_name(sandbox, tm
 
 def test_a_second_set_in_a_notebook_counts_and_is_noted(sandbox, tmp_path):
     cells = *hostile.honest(), "def my_mixture(p, outputs):\n    return np.einsum('tn,tnd->td', p, outputs)"
-    record, marks = of_cells(tmp_path, sandbox, *cells, 'check("2.3", my_mixture)')
-    assert (record.total, record.possible) == (3 + marks["2.3"].points, 10 + marks["2.3"].possible)
-    assert marks["2.3"].points
-    assert record.notes == ("it holds work on set 02 too, of which are marked: 2.3",)
+    record, _ = of_cells(tmp_path, sandbox, *cells, 'check("2.3", my_mixture)')
+    both = [question for question in questions().values() if question.set in ("01", "02")]
+    assert (record.total, record.possible) == (3 + questions()["2.3"].points, sum(one.points for one in both))
+    assert record.notes == ("it holds work on set 02 too, which counts as well",)
 
 
 @pytest.mark.parametrize(

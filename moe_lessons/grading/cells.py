@@ -154,9 +154,9 @@ class Notebook:
                 self._show(value, count)
                 self._catch_up(ran)
                 self._settle()
+            ran.notes += [f"cell {number}: {said}" for said in [self.shell.told()] if said]
         except BaseException as error:
             ran.errors.append(f"raised {_words(error)}")
-        ran.notes += [f"cell {number}: {said}" for said in [self.shell.told()] if said]
         return ran
 
     def _read(self, source: str, ran: Ran) -> tuple[list[ast.stmt], str]:

@@ -12,6 +12,8 @@ import time
 from moe_lessons.grading import wire
 from moe_lessons.grading.patience import Patience
 
+REACHED = b'{"dict": [["reached", [%9d, %9d]]]}'  # as `wire` writes it
+REACHED_HEAD = wire.HEAD.pack(len(REACHED % (0, 0)))
 GREETING_SECONDS = 10.0  # of the clock's: a fork of a process that has just come to its end greets at once
 
 
@@ -96,6 +98,12 @@ def write(report: mmap.mmap, message: dict) -> None:
     content = wire.dumps(message)
     report.seek(0)
     report.write(wire.HEAD.pack(len(content)) + content)
+
+
+def write_reached(report: mmap.mmap, statement: int, line: int) -> None:
+    """Let a report say {"reached": [statement, line]}, by nothing that a cell may have put out of order."""
+    report.seek(0)
+    report.write(REACHED_HEAD + REACHED % (statement, line))
 
 
 def read(report: mmap.mmap) -> dict:

@@ -7,6 +7,7 @@ memory costs nothing else. Threads and timers that a cell leaves behind end with
 
 import builtins
 import contextlib
+import functools
 import importlib
 import math
 import mmap
@@ -161,7 +162,7 @@ class Worker:
     def _ran(self, request: dict, report: mmap.mmap) -> Ran:
         """Run the cell, and let the report say before each statement which one comes."""
         how = {name: request[name] for name in ("source", "number", "definitions_only", "count", "skipped")}
-        return self.notebook.run(**how, reached=lambda *where: forks.write(report, {"reached": [*where]}))
+        return self.notebook.run(**how, reached=functools.partial(forks.write_reached, report))
 
     def _hand_over(self, mine: socket.socket, reply: dict, said: dict) -> NoReturn:
         """Report, give the channel to the heir, and end; the first process stays."""

@@ -140,6 +140,13 @@ def test_a_loop_is_timed_out_by_its_own_seconds_whatever_else_runs(monkeypatch):
     assert used > 0.5
 
 
+def test_a_statement_that_is_reached_is_reported_as_the_wire_writes_it():
+    with forks.report() as report:
+        for where in ((0, 1), (12, 123_456_789)):
+            forks.write_reached(report, *where)
+            assert forks.read(report) == {"reached": [*where]}
+
+
 def test_an_heir_that_comes_late_still_gets_what_was_sent():
     """A cell that writes into every descriptor leaves something unread; closed at once, the socket would be reset."""
     for close, late in ((forks.drain, b"channel"), (socket.socket.close, b"")):

@@ -127,7 +127,7 @@ def cells_of_odd_kinds(place):
     return json.dumps({"cells": [*odd, *cells, *odd]}).encode()
 
 
-@kind(OK, FULL, "magics and shell lines")
+@kind(OK, FULL, "`!ls -la`, `!ls`")
 def magics_and_shell_lines(place):
     return [
         SETUP,

@@ -23,6 +23,7 @@ from moe_lessons.checks.engine import Result
 from moe_lessons.grading import syntax
 from moe_lessons.grading.shell import Shell, find_files_here
 from moe_lessons.grading.statements import (
+    DO_NOTHING,
     FUNCTIONS,
     IMPORTS,
     LEAVE_NOTHING,
@@ -238,9 +239,9 @@ class Notebook:
         return self.loop
 
     def _wait(self, node: ast.stmt, filename: str, error: BaseException) -> None:
-        """Remember a statement that missed a name, if it gives one: cells may have been run in another order."""
+        """Remember a statement that missed a name, if it may do something: cells may have been run in another order."""
         held = {name: self.names.get(name, MISSING) for name in named(node)}
-        if isinstance(error, NameError) and error.name and held:
+        if isinstance(error, NameError) and error.name and not isinstance(node, DO_NOTHING):
             self.waiting.append(Waiting(node, filename, error.name, held))
 
     def _catch_up(self, ran: Ran) -> None:
@@ -258,11 +259,12 @@ class Notebook:
         try:
             self._execute(guarded(one.node, self.answers), one.filename)
         except BaseException as error:
-            self._wait(one.node, one.filename, error)
-            return
+            return self._wait(one.node, one.filename, error)
+        if isinstance(one.node, ast.Expr):  # a plot, a check: no note is needed
+            return self._catch_up(ran)
         where = f"{one.filename.strip('<>')}: line {one.node.lineno} was run after cell {ran.number}"
         ran.notes.append(f"{where}, where `{one.missing}` is defined")
-        self._catch_up(ran)
+        return self._catch_up(ran)
 
     def _show(self, value: Any, count: int) -> None:
         """Name a cell's last value `_`, `__`, `Out[...]`, unless the notebook has a use of its own for such a name."""

@@ -9,8 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from moe_lessons.grading.syntax import CODE
+
 QUIET = {"matplotlib", "config", "load_ext", "reload_ext", "autoreload", "precision", "pinfo", "pinfo2", "pdb", "xmode"}
-OPTIONS = re.compile(r"((?:-\w+[ \t]*\d*[ \t]+)*)(.*)", re.DOTALL)  # "-o -n 10 f(x)": what to do, and with what
+MEASURING = {"time", "prun", "memit", "lprun", "mprun", "snakeviz", "pyinstrument", "scalene"}  # a statement, run once
+OPTIONS = re.compile(r"((?:-[fmsTD][ \t]+\S+[ \t]+|-\w+[ \t]*\d*[ \t]+)*)(.*)", re.DOTALL)  # "-o -n 10 f(x)"
 MOST_TOLD, MOST_SIGNS = 4, 60  # of what was passed over in a cell
 
 
@@ -29,12 +32,16 @@ class Shell:
         known = {"timeit": self._timeit, "run": self._run, "env": self._env, "set_env": self._env, "pylab": self._pylab}
         if name in known:
             return known[name](line)
+        if name in MEASURING:
+            return self._value(OPTIONS.fullmatch(line)[2])  # type: ignore[index]
         if name == "pwd":
             return os.getcwd()
         return None if name in QUIET else self._pass_over(f"%{name} {line}")
 
     def run_cell_magic(self, name: str, line: str, cell: str) -> Any:
-        """Write the file of a `%%writefile`; pass over any other cell magic, above all other languages."""
+        """Write the file of a `%%writefile`, run code; pass over any other cell magic, above all other languages."""
+        if name in CODE:
+            return self._value(cell)
         if name not in ("writefile", "file"):
             return self._pass_over(f"%%{name}")
         path, how = _place(line.split()[-1]), "a" if "-a" in line.split() else "w"
@@ -66,6 +73,14 @@ class Shell:
 
     def _pass_over(self, words: str) -> None:
         self.passed_over.append(words.strip())
+
+    def _value(self, code: str) -> Any:
+        """Run code in the notebook. Return the value of an expression."""
+        try:
+            expression = compile(code.strip(), "<magic>", "eval")
+        except SyntaxError:
+            return exec(compile(code, "<magic>", "exec"), self.user_ns)
+        return eval(expression, self.user_ns)
 
     def _timeit(self, line: str) -> Any:
         """Return what `-o` asks for, of a single run; without it nothing is left to see."""

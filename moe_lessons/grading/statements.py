@@ -6,7 +6,8 @@ from typing import Any
 
 FUNCTIONS, IMPORTS = (ast.FunctionDef, ast.AsyncFunctionDef), (ast.Import, ast.ImportFrom)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef, *IMPORTS)
-LEAVE_NOTHING = (ast.Expr, ast.Assert, ast.Raise, ast.Delete, ast.Pass)
+DO_NOTHING = (ast.Assert, ast.Raise, ast.Delete, ast.Pass)
+LEAVE_NOTHING = (ast.Expr, *DO_NOTHING)
 PLAIN = (ast.Constant, ast.Name, ast.Attribute, ast.Subscript)
 CHEAP = {"partial", "array", "asarray", "tensor", "as_tensor", "vectorize", "jit", "njit", "compile", "float", "int"}
 RUNS_A_FILE = "get_ipython().run_line_magic('run'"

@@ -136,6 +136,23 @@ style(
     f"from mine import my_logits\n{PROTOTYPE}",
     CHECKS,
 )
+style(
+    "pasted from an exported script",
+    "#!/usr/bin/env python\n# coding: utf-8\n# In[1]:\nget_ipython().run_line_magic('matplotlib', 'inline')",
+    f"# In[2]:\nget_ipython().run_cell_magic('time', '', {LOGITS!r})",
+    BEST,
+    "my_prototype = get_ipython().run_line_magic('time', 'best()')",
+    CHECKS,
+)
+style("%prun of an answer", BEST, "%prun -l 3 my_prototype = best()", LOGITS, CHECKS)
+style(
+    "the library of Python 3.12",
+    "from itertools import batched\nfrom typing import override",
+    "my_prototype = list(next(batched([2.5, -1.5, 0], 2)))",
+    LOGITS,
+    CHECKS,
+)
+style("checks above the answers", CHECKS, ANSWERS, note="is not defined")
 style("%pylab", "%pylab inline", LOGITS, "my_prototype = array([2.5, -1.5])", CHECKS)
 style("%env", "%env SEED=3", f"import os\nnp.random.seed(int(os.environ['SEED']))\n{ANSWERS}", CHECKS)
 style("settings by magics", "%config InlineBackend.dpi = 90\n%load_ext autoreload\n%autoreload 2", ANSWERS, CHECKS)

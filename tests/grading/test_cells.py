@@ -391,6 +391,9 @@ LATER = [
     ("values = Out[9]", "[3]"),
     ("for i in range(n):\n    values = [i]", "n = 4"),
     ("values = np.array([3])", "import numpy as np"),
+    ("x = {}\nx['a'] = g()\nvalues = g()", "def g():\n    return [3]"),
+    ("values[0] = 3", "values = [2]"),
+    ("x = 1\nvalues.append(3)\ny = missing", "values = []\nmissing = 2"),
 ]
 
 

@@ -1,11 +1,14 @@
 """Newer syntax means the same in the older one, and what is not newer stays as it is."""
 
 import ast
+import itertools
+import math
+import typing
 from types import SimpleNamespace
 
 import pytest
 
-from moe_lessons.grading.older import older
+from moe_lessons.grading.older import lend, older
 
 NAMES = {"d": {"a": 1.5, "b": "it's"}, "n": 3}
 
@@ -49,6 +52,17 @@ SAME = [
 @pytest.mark.parametrize("source", SAME)
 def test_what_is_not_newer_stays_as_it_is(source):
     assert older(source) == source
+
+
+def test_what_the_library_lacks_is_lent(monkeypatch):
+    for module, name in ((itertools, "batched"), (math, "sumprod"), (typing, "override")):
+        monkeypatch.delattr(module, name, raising=False)
+        monkeypatch.setattr(module, name, None, raising=False)
+        monkeypatch.delattr(module, name)
+    lend()
+    assert list(itertools.batched("abcde", 2)) == [("a", "b"), ("c", "d"), ("e",)]
+    assert (math.sumprod([1, 2], [3, 4]), typing.override(len)) == (11, len)
+    lend()  # what is there stays
 
 
 def test_the_same_lines_are_there():

@@ -137,8 +137,8 @@ class Notebook:
         """Run one cell, statement by statement. After one that raises, the later ones are run all the same.
 
         For it may raise here alone, where there is no network, no keyboard, no file and no library of the learner's.
-        count: under which the cell's value is kept in `Out`. skipped: the statement that is left out. reached: is told
-        which statement comes next, and its line.
+        count: under which the cell's value is kept in `Out`. skipped: the statement that is left out; the number
+        of all means what comes after them. reached: is told which statement comes next and its line; then that number, 0.
         """
         ran, count = Ran(number), count or number
         try:
@@ -153,8 +153,7 @@ class Notebook:
                         value = self._attempted(node, filename, ran, nodes[i + 1 :])
                 reached(len(nodes), 0)
                 self._show(value, count)
-                self._catch_up(ran)
-                self._settle()
+                self._finish(ran, skipped == len(nodes))
             ran.notes += [f"cell {number}: {said}" for said in [self.shell.told()] if said]
         except BaseException as error:
             ran.errors.append(f"raised {_words(error)}")
@@ -243,6 +242,14 @@ class Notebook:
         held = {name: self.names.get(name, MISSING) for name in named(node)}
         if isinstance(error, NameError) and error.name and not isinstance(node, DO_NOTHING):
             self.waiting.append(Waiting(node, filename, error.name, held))
+
+    def _finish(self, ran: Ran, at_once: bool) -> None:
+        """Run what waited for the cell, and let end what it leaves running; or, `at_once`, give that up."""
+        if at_once:
+            self.waiting.clear()
+        else:
+            self._catch_up(ran)
+            self._settle()
 
     def _catch_up(self, ran: Ran) -> None:
         """Execute what waited for a name that is there now, unless a later cell gave its names to something else."""

@@ -97,7 +97,8 @@ class Session:
             return step
         statement, line = step.reached or (None, 0)
         if statement is not None and self._tried(request | {"skipped": statement}).ended is Ended.OK:
-            step.kept = f"all of it was run but what stands in line {line}"
+            what = f"what stands in line {line}" if line else "what had waited for it, or went on after it"
+            step.kept = f"all of it was run but {what}"
         elif self._tried(self._cell(number, definitions=True), late=True).ended is Ended.OK:
             step.kept = "of it only definitions were kept"
         else:

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+import threading
 
 import pytest
 from cell_runs import ATTEMPT, STUB, run
@@ -414,6 +415,15 @@ def test_what_waited_takes_no_place_of_a_later_attempt(notebook):
     run(notebook, "missing = 5", 5)
     assert (notebook.answer("values"), notebook.names["other"]) == ([4], 5)
     assert notebook.waiting == []
+
+
+def test_what_waited_or_goes_on_can_be_given_up(notebook):
+    run(notebook, "values = g()", 1)
+    cell = "import threading\ngo_on = threading.Event()\nthreading.Thread(target=go_on.wait).start()\ng = int"
+    assert notebook.run(cell, 2, skipped=4).told()["notes"] == []
+    assert (notebook.waiting, threading.active_count() > 1) == ([], True)
+    notebook.names["go_on"].set()
+    assert notebook.answer("values") is ...
 
 
 def test_a_value_that_a_task_or_thread_finds_is_there_in_the_next_cell(notebook):

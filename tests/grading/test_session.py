@@ -152,12 +152,13 @@ def test_answers_have_time_of_their_own():
     assert running.seconds == 2.5
 
 
-@pytest.mark.parametrize("reached", [[1, 7], [0, 1]])
+@pytest.mark.parametrize("reached", [[1, 7], [0, 1], [3, 0]])
 def test_of_a_cell_that_was_stopped_all_is_run_but_the_statement_that_it_had_reached(reached):
     made = Made({"b": [{"ended": "timed out", "seconds": 1, "reached": reached}, RAN, RAN], "c": [wire.Closed()]})
     steps, running = run_all(made, "a", "b", "c")
     assert made.log == ["start", "a", "b", "b", "c", "start", "a", "b", "c again"]
-    assert steps[1].kept == f"all of it was run but what stands in line {reached[1]}"
+    what = f"stands in line {reached[1]}" if reached[1] else "had waited for it, or went on after it"
+    assert steps[1].kept == f"all of it was run but what {what}"
     assert [request["skipped"] for request in running.done[:2]] == [None, reached[0]]
 
 

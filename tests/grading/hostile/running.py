@@ -274,7 +274,7 @@ def a_source_nested_too_deeply(place):
     return honest("(" * 100_000 + ")" * 100_000)
 
 
-@kind(KILLED, FULL, "only definitions were kept")
+@kind(KILLED, FULL, "cell 3 ended its own process")
 def threads_that_go_on(place):
     spin = "import os, threading, time\ndef spin():\n    while True: pass\n"
     leave = "def leave():\n    time.sleep(0.3)\n    os._exit(1)\n"

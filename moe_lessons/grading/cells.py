@@ -138,7 +138,7 @@ class Notebook:
 
         For it may raise here alone, where there is no network, no keyboard, no file and no library of the learner's.
         count: under which the cell's value is kept in `Out`. skipped: the statement that is left out; the number
-        of all means what comes after them. reached: is told which statement comes next and its line; then that number, 0.
+        of all means what comes after them. reached: is told which statement comes next, and its line.
         """
         ran, count = Ran(number), count or number
         try:

@@ -4,7 +4,7 @@ import socket
 from dataclasses import dataclass
 from functools import cached_property
 
-from moe_lessons.grading.sandbox import Running, Sandbox
+from moe_lessons.grading.sandbox import PACKAGE, Running, Sandbox
 
 NURSE = """
 import importlib, os, signal, socket, sys
@@ -31,12 +31,14 @@ class Nurse(Sandbox):
 
     def command(self, descriptor, uid, calls):
         """Return the command line of the nurse: the first process, since a worker ends all others that it finds."""
-        *line, start = super().command(descriptor, uid, calls)
-        folder, rest = start.split("sys.path.append(")[1].split("); ", 1)[0], self.limits.processes
-        said = NURSE.format(
-            folder=folder.strip("'"), modules=self.modules, descriptor=descriptor, uid=uid, processes=rest
-        )
-        return [line[0], "--as-pid-1", *line[1:], said]
+        bubblewrap, *line, _ = super().command(descriptor, uid, calls)
+        numbers = {"descriptor": descriptor, "uid": uid, "processes": self.limits.processes}
+        return [
+            bubblewrap,
+            "--as-pid-1",
+            *line,
+            NURSE.format(folder=str(PACKAGE.parent), modules=self.modules, **numbers),
+        ]
 
 
 @dataclass(frozen=True)

@@ -206,3 +206,20 @@ def test_too_large_a_message_is_not_sent():
     theirs.close()
     with ours, pytest.raises(wire.Malformed, match="more than fits"):
         wire.send(ours, "z" * wire.MOST_BYTES)  # with its quotes, more than that
+
+
+@pytest.mark.parametrize("row", [[1.5, 2.0], [1, 2, 3], [True, False]])
+def test_a_row_of_numbers_takes_little_room_and_comes_as_it_was(row):
+    long = [np.array(number) for number in row * 1000]
+    content = wire.dumps(long)
+    assert len(content) < 11 * len(long) + 100
+    assert [(type(one), one.dtype, one.tolist()) for one in wire.loads(content)] == [
+        (np.ndarray, one.dtype, one.tolist()) for one in long
+    ]
+
+
+def test_a_list_of_several_kinds_is_no_row():
+    for mixed in ([np.array(1), np.array(2.0)], [np.array(1), "a"], [np.zeros(2), np.zeros(2)], [np.array(1)]):
+        assert b"row" not in wire.dumps(mixed)
+    with pytest.raises(wire.Malformed):
+        wire.loads(b'{"row": ["<f8", [], "AAAAAAAAAAA="]}')

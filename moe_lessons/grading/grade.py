@@ -52,15 +52,20 @@ def grade_submission(
     digest = submission.digest(content)
     grading = Grading(notebook, asked, secret + bytes.fromhex(digest), sandbox)
     grading.notes += submission.other_sets(asked)
+    _run(grading, beside or Companions(), content)
+    return grading.record(name, whose, digest)
+
+
+def _run(grading: "Grading", beside: Companions, content: bytes) -> None:
+    """Run the cells and try the answers; what goes wrong is in the row."""
     try:
-        grading.bring(beside or Companions(), claimed(content))
+        grading.bring(beside, claimed(content))
         grading.run()
     except Lost as reason:
         grading.trouble(Ended.KILLED, str(reason))
     except Exception as fault:  # of the grader, or of the machine; the row is kept, and says so
         grading.unreached = Status.FAULT
         grading.trouble(Ended.PARTIAL, f"the grader itself failed: {type(fault).__name__}: {fault}")
-    return grading.record(name, whose, digest)
 
 
 def _asked(name: str, notebook: Submission, questions: Mapping[str, Question]) -> list[Question]:

@@ -5,8 +5,8 @@
 #
 # Write your answer where you see `raise NotImplementedError`, run that cell, then the `check` cell below it. You can
 # check as often as you like. Stuck? Open a hint. Use numpy or torch, and whatever you wrote yourself in an earlier
-# question, but not `moe_lessons.layer`. Your functions are called with numpy arrays and may return either; in 5.4 and 5.6
-# torch tensors go in and come out.
+# question, but not `moe_lessons.layer`. Your functions are called with numpy arrays (`torch.as_tensor` makes a tensor of
+# one) and may return arrays, tensors or lists; in 5.4 and 5.6 torch tensors go in and come out.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -97,8 +97,8 @@ assert np.array_equal(found, EXAMPLE)
 # {{about 5.3}}
 #
 # Now the layer behind the router. Some experts were full, so some choices were dropped (lesson 10 says how): there
-# `selected` (T, k) holds −1. Elsewhere `weights[t, j]` belongs to expert `selected[t, j]`. `experts` is a list of N
-# functions: `experts[i]` takes rows (r, d) and returns rows (r, d).
+# `selected` (T, k) holds −1. Elsewhere `weights[t, j]` belongs to expert `selected[t, j]`; a token's choices stand in no
+# order. `experts` is a list of N functions: `experts[i]` takes rows (r, d) and returns rows (r, d), tensors for tensors.
 #
 # Return y (T, d).
 #
@@ -208,8 +208,8 @@ report(my_layer)
 # - dL/dweights (T, k): how fast L rises with each weight;
 # - dL/doutputs (T·k, d): how fast L rises with each number of each row, the rows sorted as in `outputs`.
 #
-# All arrays are numpy's. You may derive the formulas, or write combine in torch and let autograd do it: the check asks
-# for the numbers alone.
+# All arrays are numpy's. You may derive the formulas, or write combine in torch (`torch.tensor(weights,
+# requires_grad=True)`) and let autograd do it: the check asks for the numbers alone.
 #
 # {{hints 5.5}}
 

@@ -48,6 +48,10 @@ def swish_times(a, b):
     return silu(a) * b
 
 
+def clipped(hidden):
+    return lambda a, b: hidden(np.minimum(a, 7.0), np.clip(b, -7.0, 7.0))
+
+
 expert = expert_of(swish_times)
 
 
@@ -137,6 +141,23 @@ def of_busy(order, offsets, k):
     return back.reshape(-1, k)
 
 
+def without_the_last(empty):
+    """A loop that ends one expert too early."""
+
+    def answer(order, offsets, k):
+        back = np.full(len(order), empty)
+        for i in range(len(offsets) - 2):
+            back[order[offsets[i] : offsets[i + 1]]] = i
+        return back.reshape(-1, k)
+
+    return answer
+
+
+def selected_by_sorting(order, offsets, k):
+    pairs = sorted(zip(order, experts_of_rows(offsets), strict=True))
+    return [[int(expert) for _, expert in pairs[t : t + k]] for t in range(0, len(pairs), k)]
+
+
 def by_remainder(order, offsets, k):
     T, back = len(order) // k, np.zeros((len(order) // k, k), dtype=int)
     back[order % T, order // T] = experts_of_rows(offsets)
@@ -211,6 +232,16 @@ def sparse_by_masks(x, selected, weights, experts):
             y[mine] = y[mine] + weight[mine, None] * experts[i](x[mine])
     y[total > 0] /= total[total > 0, None]
     return y
+
+
+def sparse_by_places(x, selected, weights, experts):
+    """Each row of each choice in a place of its own; the places of the dropped stay 0."""
+    T, k = selected.shape
+    flat, out = selected.ravel(), np.zeros((T * k, x.shape[1]))
+    for i in set(flat.tolist()) - {-1}:
+        mine = np.flatnonzero(flat == i)
+        out[mine] = experts[i](x[mine // k])
+    return np.einsum("tk,tkd->td", of_the_left(selected, weights), out.reshape(T, k, -1))
 
 
 def sparse_by_lists(x, selected, weights, experts):
@@ -367,7 +398,7 @@ def backward_by_loop(outputs, order, weights, v):
         t, j = divmod(int(number), k)
         to_weights[t][j] = sum(a * b for a, b in zip(row, v[t], strict=True))
         to_outputs.append([weights[t, j] * entry for entry in v[t]])
-    return {"to_weights": to_weights, "to_outputs": to_outputs}
+    return {"dL/dweights": to_weights, "dL/doutputs": to_outputs}
 
 
 def backward_by_matrix(outputs, order, weights, v):
@@ -420,6 +451,11 @@ WRONG = {
         "GELU by tanh": expert_of(lambda a, b: tanh_gelu(a) * b),
         "sign": expert_of(lambda a, b: a / (1 + np.exp(a)) * b),
         "softmax": expert_of(lambda a, b: a * torch.tensor(a).softmax(-1).numpy() * b),
+        "softmax (2)": expert_of(lambda a, b: torch.tensor(a).softmax(-1).numpy() * b),
+        "as in gpt-oss": expert_of(lambda a, b: a * sigmoid(1.702 * a) * (b + 1)),
+        "as in gpt-oss (2)": expert_of(lambda a, b: a * sigmoid(1.702 * a) * b),
+        "as in gpt-oss (3)": expert_of(clipped(lambda a, b: a * sigmoid(1.702 * a) * (b + 1))),
+        "as in gpt-oss (4)": expert_of(clipped(swish_times)),
         "no activation": expert_of(lambda a, b: a * b),
         "both activated": lambda x, W13, W2: np.prod(alternating(silu(x @ W13)), axis=0) @ W2,
         "activated product": expert_of(lambda a, b: silu(a * b)),
@@ -439,6 +475,8 @@ WRONG = {
         "choices first (2)": lambda order, offsets, k: selected_by_scatter(order, offsets, k).reshape(k, -1),
         "choices first (3)": by_remainder,
         "empty left out": of_busy,
+        "last left out": without_the_last(0),
+        "last left out (2)": without_the_last(-1),
         "counted from 1": lambda *case: selected_by_scatter(*case) + 1,
         "border to the left": lambda order, offsets, k: np.searchsorted(offsets, np.argsort(order)).reshape(-1, k) - 1,
         "border to the left (2)": lambda order, offsets, k: np.searchsorted(offsets[1:], np.argsort(order)).reshape(
@@ -461,6 +499,17 @@ WRONG = {
         "mean": sparse_with(lambda selected, weights: of_the_left(selected, np.ones_like(weights))),
         "divided by the number left": sparse_with(
             lambda selected, weights: weights / np.maximum(1, (selected >= 0).sum(1)[:, None])
+        ),
+        "divided by k": sparse_with(lambda selected, weights: weights / weights.shape[1]),
+        "sum of the batch": sparse_with(lambda selected, weights: weights / weights[selected >= 0].sum()),
+        "sum over the tokens": sparse_with(
+            lambda selected, weights: weights / np.maximum((weights * (selected >= 0)).sum(axis=0), 1e-300)
+        ),
+        "expert 0 left out": sparse_with(
+            lambda selected, weights: of_the_left(np.where(selected, selected, -1), weights)
+        ),
+        "weight of the first choice": sparse_with(
+            lambda selected, weights: np.repeat(of_the_left(selected, weights)[:, :1], weights.shape[1], axis=1)
         ),
         "softmax of the weights": sparse_with(lambda selected, weights: of_the_left(selected, np.exp(weights))),
         "incomplete tokens lost": sparse_with(
@@ -488,6 +537,14 @@ WRONG = {
         "cut as (k, T)": with_weights(lambda dots, order, w: dots[np.argsort(order)].reshape(w.shape[::-1]).T),
         "not cut": with_weights(lambda dots, order, w: dots[np.argsort(order)]),
         "not cut (2)": with_weights(lambda dots, order, w: dots),
+        "not cut (3)": with_weights(lambda dots, order, w: dots[np.argsort(order)][:, None]),
+        "divided by k, dL/dweights": lambda *case: (backward(*case)[0] / case[2].shape[1], backward(*case)[1]),
+        "divided by T": lambda *case: [part / len(case[2]) for part in backward(*case)],
+        "sign turned": lambda *case: [-part for part in backward(*case)],
+        "through a softmax": lambda *case: (
+            case[2] * ((a := backward(*case)[0]) - (case[2] * a).sum(axis=1, keepdims=True)),
+            backward(*case)[1],
+        ),
         "not summed": lambda outputs, order, w, v: (outputs * v[order // w.shape[1]], outputs),
         "not summed (2)": lambda outputs, order, w, v: (
             v[:, None] * outputs[np.argsort(order)].reshape(*w.shape, -1),
@@ -522,6 +579,12 @@ WRONG = {
         "weights turned, too": with_outputs(lambda outputs, order, w, v: backward(outputs, np.argsort(order), w, v)[1]),
         "outputs in it": with_outputs(lambda *case: backward(*case)[1] * case[0]),
         "divided by k": with_outputs(lambda *case: backward(*case)[1] / case[2].shape[1]),
+        "divided by T, dL/doutputs": with_outputs(lambda *case: backward(*case)[1] / len(case[3])),
+        "sign turned, dL/doutputs": with_outputs(lambda *case: -backward(*case)[1]),
+        "weights divided by their sum": with_outputs(
+            lambda outputs, order, w, v: backward(outputs, order, w / np.sum(w, axis=1, keepdims=True), v)[1]
+        ),
+        "one for each token": with_outputs(lambda outputs, order, w, v: v),
         "swapped parts": lambda *case: backward(*case)[::-1],
     },
 }
@@ -550,12 +613,15 @@ UNRECOGNISED = {
         lambda x, selected, weights, experts: 2 * sparse(x, selected, weights, experts),
         lambda x, selected, weights, experts: sparse(x, selected, weights[:, ::-1], experts)[::-1],
         lambda x, selected, weights, experts: sparse(x, selected, weights, experts[::-1]),
+        lambda x, selected, weights, experts: sparse(x, selected, -np.sort(-weights, axis=1), experts),  # best first
+        lambda x, selected, weights, experts: sparse(x, selected, np.minimum(weights, 1), experts),
         padded,
     ],
     "5.5": [
         lambda outputs, order, weights, v: None,
         lambda *case: backward(*case)[0],
         lambda *case: [2 * part for part in backward(*case)],
+        lambda outputs, order, w, v: backward(outputs, order, -np.sort(-w, axis=1), v),  # best first
         lambda *case: [part[::-1] for part in backward(*case)],
         with_outputs(lambda *case: 2 * backward(*case)[1]),
         lambda *case: "gradients",
@@ -569,10 +635,19 @@ RIGHT = {
         expert_in_float32,
         expert_by_einsum,
         expert_by_loop,
+        expert_of(lambda a, b: 0.5 * a * (1 + np.tanh(a / 2)) * b),
         lambda x, W13, W2: ((x @ W13[:, 1::2]) * (x @ W13[:, ::2]) / (1 + np.exp(-(x @ W13[:, ::2])))) @ W2,
     ],
-    "5.2": [selected_by_scatter, selected_by_search, selected_by_loop, selected_in_torch, selected_by_marks],
-    "5.3": [sparse, sparse_by_slices, sparse_in_torch, sparse_by_masks, sparse_by_lists],
+    "5.2": [
+        selected_by_scatter,
+        selected_by_search,
+        selected_by_loop,
+        selected_in_torch,
+        selected_by_marks,
+        selected_by_sorting,
+        lambda *case: selected_by_scatter(*case).astype(np.uint8),
+    ],
+    "5.3": [sparse, sparse_by_slices, sparse_in_torch, sparse_by_masks, sparse_by_lists, sparse_by_places],
     "5.5": [
         backward,
         backward_by_inverse,

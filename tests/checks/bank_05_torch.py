@@ -109,6 +109,14 @@ def expert_of_row(sizes):
     return torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
 
 
+def every_row_through_every_expert(rows, sizes, W1, W2):
+    """More work than is needed, and none of it large."""
+    e, N, y = expert_of_row(sizes), len(sizes), 0
+    for i, (a, b) in enumerate(zip(columns(W1, N), rows_of(W2, N), strict=True)):
+        y = y + (e == i)[:, None] * (torch.relu(rows @ a) @ b)
+    return y
+
+
 def a_weight_per_row(rows, sizes, W1, W2):
     e, N = expert_of_row(sizes), len(sizes)
     return torch.bmm(torch.relu(torch.bmm(rows[:, None], stacked_columns(W1, N)[e])), stacked_rows(W2, N)[e])[:, 0]
@@ -353,6 +361,15 @@ def by_index(h, selected, weights):
     return h, selected, weights.gather(-1, places)
 
 
+def in_16_bits_throughout(self, x):
+    h = (x.bfloat16() @ self.W_g.bfloat16()).float()
+    return chosen(h if self.bias is None else h + self.bias, self.top_k)
+
+
+def with_the_bias_subtracted(self, x):
+    return chosen(x.float() @ self.W_g - (0 if self.bias is None else self.bias), self.top_k)
+
+
 def without_adding(self, x):
     return chosen(x.float() @ self.W_g, self.top_k)
 
@@ -408,6 +425,11 @@ WRONG = {
         "another order": after(lambda h, selected, weights: (h, weights, selected)),
         "another order (2)": after(lambda h, selected, weights: (selected, weights, h)),
         "flattened": router(flattened),
+        "16 bits throughout": router(in_16_bits_throughout),
+        "bias subtracted": router(with_the_bias_subtracted),
+        "counted from 1": after(lambda h, selected, weights: (h, selected + 1, weights)),
+        "weights not best first": after(lambda h, selected, weights: (h, selected, weights.flip(-1))),
+        "weights not best first (2)": after(lambda h, selected, weights: (h, selected, weights.sort(-1).values)),
         "bias not added": router(without_adding),
         "probabilities as logits": after(lambda h, selected, weights: (h.softmax(-1), selected, weights)),
         "worst experts": router(smallest),
@@ -422,6 +444,7 @@ WRONG = {
         "softmax over the tokens (2)": weighed_by(lambda h: h.softmax(max(-2, -h.ndim))),
         "softmax over the tokens (3)": selected_by(lambda h: h.softmax(0)),
         "softmax over the tokens (4)": selected_by(lambda h: h.softmax(max(-2, -h.ndim))),
+        "softmax over the tokens (5)": weighed_by(lambda h: h.softmax(1 if h.ndim > 1 else 0)),
         "softmax over everything": weighed_by(over_everything),
         "softmax over everything (2)": selected_by(over_everything),
         "selected on probabilities": selected_by(lambda h: h.softmax(-1)),
@@ -429,6 +452,9 @@ WRONG = {
         "selected on probabilities (3)": selected_by(lambda h: (h - h.logsumexp(-1, keepdim=True)).exp()),
         "overflow": weighed_by(without_subtracting),
         "overflow (2)": selected_by(without_subtracting),
+        "overflow (3)": weighed_by(lambda h: without_subtracting(h - h.max())),
+        "overflow (4)": weighed_by(lambda h: without_subtracting(h - h.mean(-1, keepdim=True))),
+        "overflow (5)": weighed_by(lambda h: without_subtracting(h - h.amin(-1, keepdim=True))),
         "no module": NoModule,
         "not a parameter": module(with_plain_bias),
         "not a parameter (2)": module(with_plain_matrix),
@@ -473,6 +499,11 @@ RIGHT = {
         by_grouped_mm,
         by_padding,
         by_slices_of_rows,
+        layer_of(columns, rows_of, act=lambda z: z.clamp(min=0)),
+        layer_of(columns, rows_of, act=lambda z: torch.maximum(z, torch.zeros(()))),
+        layer_of(columns, rows_of, act=lambda z: z * (z > 0)),
+        layer_of(columns, rows_of, act=lambda z: torch.where(z < 0, 0, z)),
+        every_row_through_every_expert,
         in_double,
         lambda rows, sizes, W1, W2: OwnBackward.apply(rows, W1, W2, sizes),
     ],

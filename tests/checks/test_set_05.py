@@ -187,7 +187,7 @@ def test_experts_are_idle_in_front_between_and_behind():
     loads = [np.bincount(selected.ravel(), minlength=N) for selected, N in chosen(np.random.default_rng(0))]
     assert [load[0] > 0 for load in loads] == [True, False, False]
     assert [load[1:-2].min() > 0 for load in loads] == [False, True, False]
-    assert [load[-1] > 0 for load in loads] == [False] * 3
+    assert [load[-1] > 0 for load in loads] == [False, False, True]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -15,11 +15,15 @@ LAYER = tuple(f"layer.{name}" for name in ("MoELayer", "Experts", "feed_forward"
 
 
 def expert_cases(rng: np.random.Generator) -> list[tuple]:
-    """Several tokens, one token, and an expert that is narrower than its input. Returns (x, W13, W2) of each."""
+    """Several tokens, one token, an expert that is narrower than its input, and tokens so large that a clip would show.
+
+    Returns (x, W13, W2) of each.
+    """
     cases = []
-    for T, d, d_ff in ((4, 3, 5), (1, 4, 6), (6, 5, 2)):
+    for T, d, d_ff, large in ((4, 3, 5, 1), (1, 4, 6, 1), (6, 5, 2, 1), (9, 4, 7, 3)):
         shapes = ((T, d), (d, 2 * d_ff), (d_ff, d))
-        cases.append(tuple(rng.normal(size=shape).round(1) + 0.05 for shape in shapes))
+        x, W13, W2 = (rng.normal(size=shape).round(1) + 0.05 for shape in shapes)
+        cases.append((large * x, W13, W2))
     return cases
 
 
@@ -66,6 +70,24 @@ def gated(gate: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 swiglu = with_hidden(gated)
 
+
+def slower(z: np.ndarray) -> np.ndarray:
+    """Return z · sigmoid(1.702 z), same shape."""
+    return z * expit(1.702 * z)
+
+
+def clipped(hidden: Callable) -> Callable:
+    """Return the hidden layer of factors that are clipped as gpt-oss does."""
+    return lambda a, b: hidden(np.minimum(a, 7), np.clip(b, -7, 7))
+
+
+OF_GPT_OSS = (
+    lambda a, b: slower(a) * b,
+    lambda a, b: slower(a) * (b + 1),
+    clipped(lambda a, b: slower(a) * (b + 1)),
+    clipped(gated),
+)
+
 EXPERT = FunctionQuestion(
     **about("5.1", "An expert from a checkpoint", "write it", "easy", points=1, minutes=5),
     hints=(
@@ -78,6 +100,7 @@ EXPERT = FunctionQuestion(
     parameters=("x", "W13", "W2"),
     stands_for=LAYER,
     when_raised="Go through the shapes: x (T, d), W13 (d, 2·d_ff), so gate and other factor are (T, d_ff) each, and W2 (d_ff, d) leads back. Nothing is transposed. The two are multiplied entry by entry, before W2.",
+    quiet=True,
     cases=expert_cases,
     reference=swiglu,
     mistakes=by_value(
@@ -100,7 +123,12 @@ EXPERT = FunctionQuestion(
         "sign: The sigmoid is the wrong way round: your silu is z / (1 + e^z). It should be z / (1 + e^-z), which passes large positive z.",
         with_hidden(lambda a, b: a * expit(-a) * b),
         "softmax: You used a softmax where the sigmoid belongs. In a softmax the d_ff hidden units compete; the sigmoid looks at each alone.",
-        with_hidden(lambda a, b: a * routing.softmax(a) * b),
+        (
+            with_hidden(lambda a, b: a * routing.softmax(a) * b),
+            with_hidden(lambda a, b: routing.softmax(a) * b),
+        ),
+        "as in gpt-oss: gpt-oss computes something else with its experts: z · sigmoid(1.702 z), the other factor plus 1, and clipped values. Here it is silu(z) = z · sigmoid(z), times the other factor as it is.",
+        tuple(with_hidden(hidden) for hidden in OF_GPT_OSS),
         "no activation: You multiplied the two factors without silu.",
         with_hidden(lambda a, b: a * b),
         "both activated: You applied silu to both factors. Only the gate, the even columns, passes through silu.",

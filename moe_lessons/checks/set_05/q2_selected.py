@@ -12,13 +12,14 @@ from moe_lessons.checks.verdicts import by_value
 def chosen(rng: np.random.Generator) -> list[tuple[np.ndarray, int]]:
     """Return selections (T, k) and the number of experts: the first, the last and some in the middle have no rows.
 
-    They are not sorted already, nor is each token's row, and nobody's order is its own inverse.
+    In the third the last expert has some. They are not sorted already, nor is each token's row, and nobody's order is
+    its own inverse.
     """
     few = np.stack([rng.permutation([0, 1, 3, 4, 5])[:2] for _ in range(6)])  # (6, 2)
     many = 1 + np.stack([rng.permutation(5)[:3] for _ in range(20)])  # (20, 3)
     single = np.array([5, *rng.permutation([1, 3]), 3, 1])[:, None]  # (5, 1)
     few[:3] = [[5, 0], [4, 1], [3, 0]]
-    return [(few, 7), (many, 7), (single, 8)]
+    return [(few, 7), (many, 7), (single, 6)]
 
 
 def stable_order(selected: np.ndarray) -> np.ndarray:
@@ -62,6 +63,11 @@ def with_rows(rule: Callable) -> Callable:
     return lambda order, offsets, k: rule(of_row(offsets), order, k)
 
 
+def without_the_last(elsewhere: int) -> Callable:
+    """Return the function that leaves out the last expert: `elsewhere` stands in its places."""
+    return with_experts(lambda offsets: np.where(of_row(offsets) == len(offsets) - 2, elsewhere, of_row(offsets)))
+
+
 def left_of_the_border(offsets: np.ndarray) -> np.ndarray:
     """Return the experts of the rows if a row that stands on an offset counted as before it. (T·k,)."""
     return np.searchsorted(offsets, np.arange(offsets[-1]), side="left") - 1  # (T·k,)
@@ -97,6 +103,8 @@ SELECTED = FunctionQuestion(
         (with_rows(columns_first), with_rows(lambda experts, order, k: columns_first(experts, order, k).T)),
         "empty left out: You numbered only the experts that have rows. An expert without rows has the same offset twice, and it still counts: the next one has the next number.",
         with_experts(lambda offsets: np.unique(of_row(offsets), return_inverse=True)[1]),
+        "last left out: You left out the expert with the highest index. offsets has N + 1 entries, so there are `len(offsets) - 1` experts: a loop over them is `range(len(offsets) - 1)`.",
+        (without_the_last(0), without_the_last(-1)),
         'counted from 1: Every expert is one too high. Experts are indices from 0: rows `offsets[0]` to `offsets[1]` are those of index 0. (After `np.searchsorted` with `side="right"`, subtract 1.)',
         with_experts(lambda offsets: of_row(offsets) + 1),
         'border to the left: The first row of every expert goes to the one before. Expert i\'s rows begin *at* offsets[i]: with `np.searchsorted`, take `side="right"`, and subtract 1.',

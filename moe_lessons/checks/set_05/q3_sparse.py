@@ -14,10 +14,10 @@ from moe_lessons.checks.verdicts import Facts, Fault, always, by_test, by_value
 
 
 def routed(rng: np.random.Generator, T: int, N: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Route T tokens at random, best first, weights that do not sum to 1. Returns selected and weights, (T, k) each."""
+    """Route T tokens at random, in no order, with weights that do not sum to 1. Returns selected and weights, (T, k)."""
     p = routing.softmax(1.5 * rng.normal(size=(T, N)))  # (T, N)
-    weights, selected = routing.top_k(p, k)  # (T, k) each
-    return selected, weights
+    selected = rng.permuted(routing.top_k(p, k)[1], axis=1)  # (T, k)
+    return selected, np.take_along_axis(p, selected, axis=1) * rng.uniform(0.5, 3, size=(T, 1))
 
 
 def lost(rng: np.random.Generator, T: int, k: int) -> np.ndarray:
@@ -160,7 +160,7 @@ def computes_the_dropped(found: Facts) -> bool:
 IN_VAIN = by_test(
     "dense: y is right, but every expert that you call computes all T tokens, and what a token did not select is thrown away (or multiplied by 0). Give each expert only the rows that selected it.",
     lambda found: found.rows > found.needed and all(agree(given, found.x) for _, given in found.calls),
-    "dropped computed: y is right, but an expert computes rows for the choices that were dropped, and they are thrown away (or multiplied by 0). An index of −1 is no expert: `experts[-1]` is the last one. Leave those rows out before the call.",
+    "dropped computed: y is right, but an expert computes rows for the choices that were dropped, and they are thrown away (or multiplied by 0). A −1 is no expert, neither the first nor the last, which `experts[-1]` is. Leave those rows out before the call.",
     computes_the_dropped,
     ": y is right, but the number of rows that the experts computed is not the number of choices that are left.",
     lambda found: found.rows != found.needed,
@@ -208,6 +208,16 @@ SPARSE = FunctionQuestion(
         with_weights(lambda s, w: rescaled(s, np.ones_like(w))),
         "divided by the number left: You divided by *how many* choices are left. Divide by the sum of their weights.",
         with_weights(lambda s, w: left(s, w) / np.maximum((s >= 0).sum(axis=1, keepdims=True), 1)),
+        "divided by k: You divided by k. Divide by the sum of the weights that are left.",
+        with_weights(lambda s, w: left(s, w) / w.shape[1]),
+        "sum of the batch: You divided by one sum, of the weights of all tokens. Each token has its own: `axis=1, keepdims=True`.",
+        with_weights(lambda s, w: left(s, w) / left(s, w).sum()),
+        "sum over the tokens: Your sums run over the tokens (axis 0). Each token has its own sum, over its choices: `axis=1, keepdims=True`.",
+        with_weights(lambda s, w: left(s, w) / np.where((s >= 0).any(axis=0), left(s, w).sum(axis=0), 1)),
+        "expert 0 left out: The expert with index 0 is missing, as if 0 were the mark for what was dropped. That is −1: `selected >= 0` is left.",
+        with_weights(lambda s, w: rescaled(np.where(s > 0, s, -1), w)),
+        "weight of the first choice: Every choice has the weight of its token's first. Choice j has weights[t, j].",
+        with_weights(lambda s, w: left(s, np.broadcast_to(rescaled(s, w)[:, :1], w.shape))),
         "softmax of the weights: You put the weights that are left through a softmax. They are weights already: divide each by their sum.",
         with_weights(lambda s, w: rescaled(s, np.exp(w))),
         "incomplete tokens lost: A token that lost one choice has lost all of them in your layer. The choices that are left still run.",

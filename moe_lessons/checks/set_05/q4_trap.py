@@ -28,8 +28,11 @@ def slow_cases(rng: np.random.Generator) -> list[tuple]:
         sizes = np.clip(rng.multinomial(ROWS, np.full(N - 1, 1 / (N - 1))), 0, MOST_ROWS)  # (N - 1,)
         sizes = np.insert(sizes, rng.integers(N), 0)  # (N,), one at least is empty
         shapes = ((sizes.sum(), d), (d, N * d_ff), (N * d_ff, d), (sizes.sum(), d))
-        # Eighths: float32 computes x W1 exactly, so that no rounding decides on which side of ReLU's kink it lies.
+        # Eighths: float32 computes x W1 exactly, so that no rounding decides on which side of ReLU's kink it lies. And
+        # never on it, where torch's ways to write a ReLU have slopes of their own: each sum holds one odd 128th.
         rows, W1, W2, v = (np.round(8 * rng.normal(size=shape)) / 8 for shape in shapes)
+        rows[:, 0] = rng.choice([-1, 1], size=len(rows))
+        W1[0] += 1 / 128
         cases.append((rows, sizes, W1, W2, v))
     return cases
 
@@ -269,7 +272,7 @@ TRAP = TrapQuestion(
         lambda found: found.wrong in GRADIENTS,
         f": {RIGHT}, but too many full-size gradients are made.",
         lambda found: found.some,
-        "one weight mended: One weight is mended; {slow[0]} still gets a full-size gradient from every expert.",
+        "one weight mended: One weight is mended; {slow[0]} still gets a full-size gradient from every expert. Take its experts apart in one step, too. (`tensor_split` is none: it takes slices inside.)",
         lambda found: len(found.slow) == 1 and not found.some,
         f"a full gradient per expert: {RIGHT}, and the trap is still there. Whatever takes one expert out of the whole weight (`W1[:, a:b]`, `narrow`, `index_select`, `split` anew for each expert, or `tensor_split`, which takes slices inside) makes, in the backward, a gradient of the *whole* weight's size that is 0 but for that expert. Take all experts apart once, in one step.",
         lambda found: len(found.slow) == 2 and not found.some,

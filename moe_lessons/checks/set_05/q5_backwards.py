@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from moe_lessons.checks.gates import through_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_05.q1_expert import LAYER
 from moe_lessons.checks.set_05.q2_selected import stable_order
@@ -73,6 +74,12 @@ def with_weights(rule: Callable) -> Callable:
     return lambda outputs, order, w, v: to_outputs(outputs, order, rule(order, w), v)
 
 
+@np.errstate(all="ignore")
+def of_their_sum(weights: np.ndarray) -> np.ndarray:
+    """Return the weights (T, k), each divided by its token's sum: NaN where that is 0."""
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
 def of_rows(rule: Callable) -> Callable:
     """Return the gradient that is rule(the products of the sorted rows with their v (T·k,), order, weights (T, k))."""
     return lambda outputs, order, w, v: rule(dots(outputs, v[order // w.shape[1]]), order, w)
@@ -104,7 +111,7 @@ BACKWARDS = FunctionQuestion(
     cases=combine_cases,
     reference=backwards,
     parts={
-        "to_weights": by_value(
+        "dL/dweights": by_value(
             "still sorted: These are the right T·k numbers, but in the order of the sorted rows, cut into rows of k. Send each back to its assignment first: `back[order] = ...`.",
             of_rows(lambda rows, order, w: rows.reshape(w.shape)),
             "sorted twice: These are the right T·k numbers, but sent the wrong way: `rows[order]` sorts once more. `back[order] = rows` sends them back.",
@@ -112,7 +119,13 @@ BACKWARDS = FunctionQuestion(
             "cut as (k, T): You brought the numbers back to their places and cut them as (k, T). Assignments are numbered t·k + j: a token's k numbers stand together, so the shape is (T, k).",
             of_rows(lambda rows, order, w: rows[np.argsort(order)].reshape(w.T.shape).T),
             "not cut: These are T·k numbers. A gradient has the shape of what it belongs to: (T, k).",
-            (of_rows(lambda rows, order, w: rows), of_rows(lambda rows, order, w: rows[np.argsort(order)])),
+            tuple(
+                of_rows(
+                    lambda rows, order, w, cut=cut, back=back: (rows[np.argsort(order)] if back else rows).reshape(cut)
+                )
+                for cut in (-1, (-1, 1))
+                for back in (True, False)
+            ),
             "not summed: You multiplied v and the rows entry by entry and did not add up over d. A weight is one number, which multiplies all d entries of its row: its gradient is the dot product.",
             (
                 lambda outputs, order, w, v: outputs * v[order // w.shape[1]],
@@ -122,6 +135,14 @@ BACKWARDS = FunctionQuestion(
             ),
             "mean over d: You took the mean over d. The sum of the products is the dot product.",
             lambda outputs, *case: to_weights(outputs, *case) / outputs.shape[1],
+            "divided by k, dL/dweights: Right up to a factor: you divided by k. y is a sum over the choices, not a mean.",
+            lambda *case: to_weights(*case) / case[2].shape[1],
+            "divided by T: Right up to a factor: you divided by T. v holds the slopes of L itself: nothing is averaged.",
+            lambda *case: to_weights(*case) / len(case[2]),
+            "sign turned: Every sign is turned round. This is the direction of a descent step; the gradient is its opposite.",
+            lambda *case: -to_weights(*case),
+            "through a softmax: This is the gradient of the logits of a softmax. The weights are given as numbers: how they came about is not asked.",
+            lambda outputs, order, w, v: through_softmax(w, to_weights(outputs, order, w, v)),
             "weights in it: You took the weighted rows. y is weight times row, so the derivative by the weight is the row alone.",
             lambda outputs, order, w, v: w * to_weights(outputs, order, w, v),
             "product with y: You took the product of v with the token's y: then all its choices get the same. Each weight gets the product of v with its *own* row.",
@@ -141,7 +162,7 @@ BACKWARDS = FunctionQuestion(
             BY_T,
             with_tokens(to_weights, lambda order, T, k: order // T),
         ),
-        "to_outputs": by_value(
+        "dL/doutputs": by_value(
             "weights forgotten: You gathered v, without the weights. y is weight times row, so the derivative by the row is the weight.",
             with_weights(lambda order, w: np.ones_like(w)),
             "weights not sorted: Each row has v of its token, but another row's weight: the rows are sorted by expert, your weights still by token. The weight of row r is weights.ravel()[order[r]].",
@@ -170,6 +191,14 @@ BACKWARDS = FunctionQuestion(
             lambda outputs, order, w, v: to_outputs(outputs, order, w, np.ones_like(v)),
             "divided by k: Right up to a factor: you divided by k. y is a sum over the choices, not a mean.",
             lambda *case: to_outputs(*case) / case[2].shape[1],
+            "divided by T, dL/doutputs: Right up to a factor: you divided by T. v holds the slopes of L itself: nothing is averaged.",
+            lambda *case: to_outputs(*case) / len(case[2]),
+            "sign turned, dL/doutputs: Every sign of this gradient is turned round.",
+            lambda *case: -to_outputs(*case),
+            "weights divided by their sum: You divided the weights of each token by their sum. y is made with the weights as they are.",
+            with_weights(lambda order, w: of_their_sum(w)),
+            "one for each token: This is v, one row for each token. Each of the T·k rows has a gradient of its own: v of its token times its weight.",
+            lambda outputs, order, w, v: v,
         ),
     },
     mistakes=by_test(

@@ -306,6 +306,12 @@ def is_unsorted(found: Facts) -> bool:
     return found.wrong == "selected" and shaped and agree(np.sort(chosen, axis=-1), np.sort(right, axis=-1))
 
 
+def is_rough_throughout(found: Facts) -> bool:
+    """Tell whether the logits of x in float32 are right but for the digits that bfloat16 has not."""
+    came, right = found.came["logits"], found.right["logits"]
+    return found.wrong == "logits" and near(came, right)
+
+
 def is_cut_off(found: Facts) -> bool:
     """Tell whether the values are right and no gradient reaches W_g."""
     return found.wrong == "W_g" and (found.came["W_g"] is None or not np.any(found.came["W_g"]))
@@ -353,7 +359,7 @@ ROUTER = RouterQuestion(
         lambda found: found.wrong in PARTS and is_reordered(found),
     )
     + by_trace(
-        "overflow: Some of your weights are no numbers. Logits may lie far from 0, and e^h is ∞ above 88 in float32. Take `torch.softmax`, or subtract the largest logit first.",
+        "overflow: Some of your weights are no numbers. Logits may lie far from 0, and e^h is ∞ above 88 in float32, and 0 far below. Take `torch.softmax`, or subtract each token's *own largest* logit first: not the mean, the smallest, or the largest of the batch.",
         is_overflow,
     )
     + by_test(
@@ -367,6 +373,14 @@ ROUTER = RouterQuestion(
         is_unsorted,
     )
     + by_test(
+        "16 bits throughout: Your logits have two or three digits only, also where x is float32. Was W_g or x turned into bfloat16? Make x float32, `x.float()`, and stay there.",
+        is_rough_throughout,
+        "bias subtracted: You subtracted the bias. It is added: h = x W_g + bias.",
+        is_it("logits", lambda found: 2 * found.plainly - found.h),
+        "counted from 1: Every index in `selected` is one too high. Experts are numbered from 0.",
+        is_it("selected", lambda found: found.right["selected"] + 1),
+        "weights not best first: `selected` is right, but the weights stand the other way round. weights[…, j] belongs to selected[…, j].",
+        is_it("weights", lambda found: found.right["weights"][..., ::-1]),
         "bias not added: The bias is a parameter, and it is not in the logits: h = x W_g + bias.",
         is_it("logits", lambda found: found.plainly),
         "probabilities as logits: Your first result is the softmax. Return the logits before it: balancing losses need them.",
@@ -391,7 +405,7 @@ ROUTER = RouterQuestion(
             np.take_along_axis(masked_with_zero(found.h, found.k), found.right["selected"], axis=-1),
         ),
         "softmax over the tokens: Your softmax goes along the tokens: they compete for an expert. The experts compete for a token: `dim=-1`.",
-        (along(0), along(-2)),
+        (along(0), along(1), along(-2)),
         "softmax over everything: One softmax for all tokens together. Each token has its own: `dim=-1`.",
         along(None),
     ),

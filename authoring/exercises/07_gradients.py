@@ -4,9 +4,9 @@
 # {{questions}}, on [](lesson:07). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
-# You can check as often as you like. Stuck? Open a hint. In 7.1, 7.2, 7.3 and 7.5 your functions are given numpy arrays;
-# return arrays or tensors, whichever you like. 7.6 is torch. You may use what is imported below, and what you wrote
-# yourself.
+# You can check as often as you like. Stuck? Open a hint. In 7.1, 7.2, 7.3 and 7.5 your functions are given numpy arrays
+# of float64 (`torch.as_tensor` makes tensors of them); return arrays, tensors or lists, whichever you like. 7.6 is torch.
+# You may use what is imported below, and what you wrote yourself.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -66,8 +66,8 @@ check("7.1", my_jacobian)
 # - the part of ∂L/∂x that comes **through the router**, in the shape of `x`, (T, d). (Another part comes through the
 #   experts. Leave it out.)
 #
-# For each token exactly k experts are selected, k from 1 to N. Of equal logits the lower index comes first, and the
-# selection counts as fixed: it carries no gradient.
+# For each token exactly k experts are selected, k from 1 to N. Of equal logits the lower index comes first (so do `top_k`
+# and `gate_weights`; `torch.topk` may not), and the selection counts as fixed: it carries no gradient.
 #
 # {{hints 7.2}}
 
@@ -99,8 +99,8 @@ check("7.2", my_router_gradients)
 # s = \sum_{i \text{ kept}} p_i\, a_i.$$
 #
 # Return an array (T, N): aᵢ for each kept expert of each token, `np.nan` for each cut one. k is from 1 to N − 1, so at
-# least one expert is cut. Of equal logits the lower index is kept. No probability is below 0.0001, so you may divide by
-# it.
+# least one expert is cut. Of equal logits the lower index is kept, as `top_k` does. No probability is below 0.0001, so you
+# may divide by it.
 #
 # {{hints 7.3}}
 

@@ -81,6 +81,12 @@ def jacobian_by_two_steps(scores):
     return quotient(shares, scores) * scores * (1 - scores)
 
 
+def jacobian_by_complex_step(scores):
+    """A step of 10⁻³⁰ along the imaginary axis, where nothing is subtracted."""
+    moved = logits_of(scores) + 1e-30j * np.eye(len(scores))  # (N, N): row j moves logit j
+    return (sigmoid(moved) / sigmoid(moved).sum(1, keepdims=True)).imag.T / 1e-30
+
+
 def gradient_of_the_sum(scores):
     h = torch.tensor(logits_of(scores), requires_grad=True)
     in_torch(h).sum().backward()
@@ -334,6 +340,30 @@ def lse(h, axis=-1):
     return np.log(np.exp(h - top).sum(axis)) + top.squeeze(axis)
 
 
+@np.errstate(all="ignore")
+def lse_less(h, subtracted):
+    """With something else than the largest subtracted."""
+    return np.log(np.exp(h - subtracted).sum(1)) + subtracted[:, 0]
+
+
+def masked_by_ten_thousand(logits, mask):
+    loss, _ = z_by_logaddexp(logits, mask)
+    return loss, z_by_logaddexp(np.where(np.isneginf(logits) & mask[:, None], -1e4, logits), mask)[1]
+
+
+def along_the_tokens(logits, mask):
+    real = logits[mask]
+    e = np.exp(real - real.max(0))
+    return z_of(real)[0], placed(2 * lse(real)[:, None] * e / e.sum(0) / len(real), mask)
+
+
+def z_by_nan(logits, mask):
+    """Padding is made NaN, which the mean leaves out, and the gradient turns into 0."""
+    h = np.where(mask[:, None], logits, np.nan)
+    z = np.logaddexp.reduce(h, axis=1)
+    return [np.nanmean(z**2)], np.nan_to_num(2 * z[:, None] * np.exp(h - z[:, None]) / mask.sum())
+
+
 def z_in_torch(logits, mask):
     h = torch.tensor(logits, requires_grad=True)
     loss = torch.logsumexp(h[torch.tensor(mask)], -1).square().mean()
@@ -521,6 +551,12 @@ class Own(torch.autograd.Function):
         return u * (a - u @ a), w[:, None] * v, None, None
 
 
+def zero_for_cut(logits, k):
+    """A kept logit of 0 is taken for a cut one."""
+    marked = logits * selected(logits, k)
+    return torch.softmax(marked.masked_fill(marked == 0, -torch.inf), -1)
+
+
 def in_double(logits, outputs, k, m):
     return in_the_weights(logits.double(), outputs.double(), k, m)
 
@@ -570,6 +606,7 @@ WRONG = {
             lambda h: torch.softmax(torch.sigmoid(h), -1), torch.tensor(logits_of(scores))
         ),
         "added": of_s(lambda s, w, one: (one + w[:, None]) * w * (1 - s)),
+        "added (2)": of_s(lambda s, w, one: np.abs((one - w[:, None]) * w * (1 - s))),
         "no diagonal term": of_s(lambda s, w, one: -np.outer(w, w * (1 - s))),
         "weight of the wrong expert": of_s(lambda s, w, one: (one - w[None]) * (w * (1 - s))[None]),
         "1 − w throughout": of_s(lambda s, w, one: np.outer(1 - w, w * (1 - s))),
@@ -584,6 +621,8 @@ WRONG = {
         "divided by the sum twice": of_s(lambda s, w, one: (one - w[:, None]) * w * (1 - s) / s.sum()),
         "slope of the wrong logit": of_s(lambda s, w, one: (one - w[:, None]) * (w * (1 - s))[:, None]),
         "gradient of the sum": gradient_of_the_sum,
+        "rounded": lambda scores: jacobian_by_matrices(scores).round(3),
+        "rounded (2)": lambda scores: np.round(jacobian_by_loop(scores), 6),
         "digits lost": lambda scores: quotient(sigmoid_gate, logits_of(scores)),  # the lesson's cell, by way of logits
         "digits lost (2)": jacobian_by_rows,
         "digits lost (3)": lambda scores: forward_quotient(sigmoid_gate, logits_of(scores), 1e-6),
@@ -604,6 +643,7 @@ WRONG = {
         "probability in front": carried(parts(lambda p, w, a, s: p * s * (a - w @ a))),
         "probability in front of all": carried(parts(lambda p, w, a, s: p * a - p * (w @ a))),
         "probability in front of all (2)": carried(parts(lambda p, w, a, s: p * s * a - p * (w @ a))),
+        "softmax twice": carried(parts(lambda p, w, a, s: (u := softmax(w)) * (a - u @ a))),
         "no weight in front": carried(parts(lambda p, w, a, s: np.where(s > 0, a - w @ a, 0))),
         "sign turned": carried(lambda h, a, k: -slopes_by_jacobian(h, a, k)),
         "past the gate": carried(parts(lambda p, w, a, s: np.where(s > 0, a, 0))),
@@ -617,6 +657,8 @@ WRONG = {
         "more than k": carried(with_selection(lambda h, a, k: h >= np.sort(h)[-k])),
         "last of the tied": carried(with_selection(lambda h, a, k: mask(h[::-1], k)[::-1])),
         "k is 2": carried(lambda h, a, k: slopes_by_jacobian(h, a, 2)),
+        "smallest logits": carried(with_selection(lambda h, a, k: mask(-h, k))),
+        "selected by size": carried(with_selection(lambda h, a, k: mask(abs(h), k))),
         "selected by a": carried(with_selection(lambda h, a, k: mask(a, k))),
         "selected by small a": carried(with_selection(lambda h, a, k: mask(-a, k))),
         "mean over the batch": lambda x, W_g, a, k: [part / len(x) for part in chain_at_once(x, W_g, a, k)],
@@ -662,12 +704,35 @@ WRONG = {
         "s added up": lambda logits, g, k: np.where(
             m := kept(logits, k), (r := g / softmax(logits)) - (r * ~m).sum(1, keepdims=True), np.nan
         ),
+        "s from the kept": lambda logits, g, k: np.where(
+            kept(logits, k), (r := g / softmax(logits)) - r.mean(1, keepdims=True), np.nan
+        ),
+        "s from the kept (2)": lambda logits, g, k: np.where(
+            m := kept(logits, k), (r := g / softmax(logits)) - (r * m).sum(1, keepdims=True) / k, np.nan
+        ),
+        "s from the kept (3)": lambda logits, g, k: np.where(
+            kept(logits, k), (r := g / softmax(logits)) - r[:, -1:], np.nan
+        ),
+        "s from the kept (4)": lambda logits, g, k: np.where(
+            kept(logits, k), (r := g / softmax(logits)) - r[:, :1], np.nan
+        ),
+        "s divided by another number": lambda logits, g, k: np.where(
+            m := kept(logits, k), (r := g / softmax(logits)) - (r * ~m).mean(1, keepdims=True), np.nan
+        ),
+        "s divided by another number (2)": lambda logits, g, k: np.where(
+            m := kept(logits, k), (r := g / softmax(logits)) - (r * ~m).sum(1, keepdims=True) / k, np.nan
+        ),
+        "k for each token": lambda logits, g, k: np.take_along_axis(
+            usefulness(logits, g, k), np.argsort(-logits, axis=1, kind="stable")[:, :k], axis=1
+        ),
         "one s for the batch": of_ratio(lambda g, p, s, w: g / p + np.mean(s)),
         "sign turned": lambda logits, g, k: -usefulness(logits, g, k),
         "last of the tied": with_kept(lambda h, k: mask(h[::-1], k)[::-1]),
+        "more than k": with_kept(lambda h, k: h >= np.sort(h)[-k]),
         "kept and cut exchanged": of_ratio(lambda g, p, s, w: np.nan * g, cut=lambda g, p, s: g / p + s),
         "k is 2": lambda logits, g, k: usefulness(logits, g, 2),
         "something for the cut": of_ratio(lambda g, p, s, w: g / p + s, cut=1.0),
+        "something for the cut (2)": of_ratio(lambda g, p, s, w: g / p + s, cut=-np.inf),
     },
     "7.4": {
         f"router {n}: {build}": {
@@ -707,6 +772,13 @@ WRONG = {
         "of the probabilities": with_loss(lambda h: (lse(softmax(h)) ** 2).mean()),
         "base 2": with_loss(lambda h: ((lse(h) * np.log2(np.e)) ** 2).mean()),
         "coefficient included": with_loss(lambda h: (lse(h) ** 2).mean() / 1000),
+        "sum over the batch": with_loss(
+            lambda h: ((h.max(1) + np.log(np.exp(h - h.max(1, keepdims=True)).sum())) ** 2).mean()
+        ),
+        "−∞ as 0": with_loss(lambda h: (lse(np.where(np.isinf(h), 0, h)) ** 2).mean()),
+        "−∞ as a number, gradient": masked_by_ten_thousand,
+        "no number at −∞": with_loss(lambda h: (lse_less(h, h.mean(1, keepdims=True)) ** 2).mean()),
+        "no number at −∞ (2)": with_loss(lambda h: (lse_less(h, h.min(1, keepdims=True)) ** 2).mean()),
         "maximum not added back": with_loss(lambda h: (np.log(np.exp(h - h.max(1, keepdims=True)).sum(1)) ** 2).mean()),
         "overflow": naive_in_torch,
         "factor 2": with_gradient(lambda z, p, n, T: z * p / n),
@@ -724,6 +796,7 @@ WRONG = {
         "added up over the tokens": with_rows(lambda g, m: g.sum(0)),
         "one for each token, gradient": with_rows(lambda g, m: g[m].sum(1)),
         "one for each token, gradient (2)": with_rows(lambda g, m: g.sum(1)),
+        "along the tokens, gradient": along_the_tokens,
         "overflow in the softmax": naive_gradient,
         "padding not 0": z_where_in_torch,
         "padding not 0 (2)": with_rows(lambda g, m: np.where(m[:, None], g, np.nan)),
@@ -743,6 +816,7 @@ WRONG = {
             sparse(logits, k + m) @ outputs - (sparse(logits, k + m) @ outputs).detach()
         ),
         "not weighted": lambda logits, outputs, k, m: outputs[logits.topk(k).indices].sum(0),
+        "outputs not gathered": lambda logits, outputs, k, m: logits.topk(k).values.softmax(-1) @ outputs[:k],
         "equal weights": lambda logits, outputs, k, m: outputs[logits.topk(k).indices].mean(0),
         "the wide less the sparse": lambda logits, outputs, k, m: (
             (sparse(logits, k + m) - sparse(logits, k).detach()) @ outputs
@@ -771,6 +845,14 @@ WRONG = {
             )
         ),
         "only the m": through(lambda logits, k, m: sparse(logits, m)),
+        "k and m apart": through(
+            lambda logits, k, m: sparse(logits, k) + (sparse(logits - 1e9 * selected(logits, k), m) if m else 0)
+        ),
+        "k and m apart (2)": lambda logits, outputs, k, m: (
+            sparse(logits, k) @ outputs
+            + (u := (sparse(logits, k + m) * (1 - selected(logits, k))) @ outputs.detach())
+            - u.detach()
+        ),
         "both gradients": lambda logits, outputs, k, m: (
             (sparse(logits, k) + (u := sparse(logits, k + m)) - u.detach()) @ outputs
         ),
@@ -808,6 +890,7 @@ UNRECOGNISED = {
         lambda x, W_g, a, k: [2 * part for part in chain_at_once(x, W_g, a, k)],
         lambda x, W_g, a, k: [part + 0.01 for part in chain_at_once(x, W_g, a, k)],
         lambda x, W_g, a, k: (np.full(W_g.shape, np.nan), np.full(x.shape, np.nan)),
+        carried(with_selection(lambda h, a, k: mask(h, k) & (h != 0))),  # a kept logit of 0 taken for a cut one
         lambda x, W_g, a, k: 1.5 * lesson_cell(x, W_g, a, k),
         second_from(lambda x, W_g, g: 2 * g @ W_g.T),
     ],
@@ -819,6 +902,7 @@ UNRECOGNISED = {
         lambda logits, g, k: usefulness(logits, g, k) ** 2,
         lambda logits, g, k: np.where(kept(logits, k), GENERATOR.normal(size=g.shape), np.nan),
         lambda logits, g, k: usefulness(logits, g, k)[0],
+        with_kept(lambda h, k: mask(h, k) & (h != 0)),
     ],
     "7.4": [
         "form B",
@@ -843,6 +927,7 @@ UNRECOGNISED = {
         lambda *arguments: 2 * in_the_weights(*arguments),
         lambda *arguments: in_the_weights(*arguments)[None],
         lambda logits, outputs, k, m: in_the_weights(2 * logits - logits.detach(), outputs, k, m),
+        through(lambda logits, k, m: zero_for_cut(logits, k + m)),
         lambda logits, outputs, k, m: in_the_weights(logits, 2 * outputs - outputs.detach(), k, m),
         lambda logits, outputs, k, m: in_the_weights(logits, 2 * outputs.detach() - outputs, k, m),
     ],
@@ -854,6 +939,7 @@ RIGHT = {
         jacobian_by_autograd,
         jacobian_by_matrices,
         jacobian_by_two_steps,
+        jacobian_by_complex_step,
         of_s(lambda s, w, one: np.einsum("ij,j->ij", one - w[:, None], w * (1 - s))),
         of_s(lambda s, w, one: (np.diag(w) - np.outer(w, w)) * (1 - s)),
     ],
@@ -881,6 +967,6 @@ RIGHT = {
         {"router 1": "form B", "router 2": "masked with 0", "router 3": "straight through"},
         {"router 1": "formB", "router 2": "masked  with  0", "router 3": "straight-through\n", "router 4": "?"},
     ],
-    "7.5": [z_in_torch, z_by_loop, z_by_logaddexp, z_by_where, z_by_index],
+    "7.5": [z_in_torch, z_by_loop, z_by_logaddexp, z_by_where, z_by_index, z_by_nan],
     "7.6": [in_the_weights, in_the_output, by_a_loop, by_masks, Own.apply, in_double, on_the_heard_alone],
 }

@@ -66,6 +66,14 @@ jacobian = with_slopes(quotient_rule)  # (N,) -> (N, N)
 along_scores = with_slopes(quotient_rule, lambda s, w: 1 / s.sum())  # (N,) -> (N, N): ∂w_i/∂s_j
 
 
+def is_rounded(value: Any, s: np.ndarray) -> bool:
+    """Tell whether values are the right ones, rounded to some number of decimals."""
+    if not is_floats(value, (s.size, s.size)):
+        return False
+    came, right = values.from_digits(value, FINE), jacobian(s)  # (N, N) each
+    return any(np.allclose(came, right.round(places), rtol=1e-9, atol=1e-16) for places in range(2, 9))
+
+
 def lost_digits(value: Any, s: np.ndarray) -> bool:
     """Tell whether values are right to three digits, but for derivatives by the logit of a saturated score."""
     if not is_floats(value, (s.size, s.size)):
@@ -120,7 +128,7 @@ JACOBIAN = FunctionQuestion(
     + by_formula(
         with_slopes,
         "added: The second term has the wrong sign: when another logit rises, your weight falls. Each column must sum to 0.",
-        lambda delta, w: delta + w[:, None],
+        (lambda delta, w: delta + w[:, None], lambda delta, w: np.abs(delta - w[:, None])),
         "no diagonal term: Off the diagonal this is right. On it something is missing: a weight rises with its own logit. In the bracket it is 1 − wᵢ there.",
         lambda delta, w: -w[:, None] * np.ones_like(delta),
         "weight of the wrong expert: In the bracket stands wⱼ. What weight i loses when score j rises is its own part, wᵢ: it varies down the rows, `w[:, None]`.",
@@ -151,6 +159,8 @@ JACOBIAN = FunctionQuestion(
     + by_test(
         "gradient of the sum: Zeros, one for each logit: is that the gradient of the *sum* of the weights? The sum is always 1, so no logit moves it. Take each weight by itself: N of them, N derivatives each.",
         lambda value, s: is_floats(value, s.shape) and (np.abs(values.from_digits(value, FINE)) < 1e-6).all(),
+        "rounded: You rounded to decimals. Small derivatives lose all their digits so: each must be right to three digits, wherever they begin. Return them as they are.",
+        is_rounded,
         "digits lost: Right, but for the column of a score near 1: there the derivatives are tiny, and yours have lost their digits. So it goes with differences of weights, in float32, and behind a clip. No difference is needed: the slope of the sigmoid follows from the score that you are given.",
         lost_digits,
     ),

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.checks.gates import at_least_the_kth, dot, selected_mask
+from moe_lessons import routing
+from moe_lessons.checks.gates import at_least_the_kth, dot, selected_mask, through_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_07.q1_jacobian import spread
 from moe_lessons.checks.set_07.slopes import (
@@ -19,6 +20,7 @@ from moe_lessons.checks.set_07.slopes import (
     last_of_the_tied,
     other_selections,
     slope,
+    tied_logits,
     with_parts,
     zero_for_the_cut,
     zero_throughout,
@@ -30,7 +32,7 @@ PARTS = ("∂L/∂W_g", "∂L/∂x")
 
 
 def chain_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (x (T, d), W_g (d, N), a (T, N), k): k = 2, 3, 1 and N, and one token with a tie at the border.
+    """Return (x (T, d), W_g (d, N), a (T, N), k): k = 2, 3, 1 and N, and one token with a tie at the border, at 0.
 
     x and W_g are such that their product is exact, however it is added up.
     """
@@ -38,8 +40,7 @@ def chain_cases(rng: np.random.Generator) -> list[tuple]:
     cases = [(*apart(rng, T, d, N), usefulness(rng, T, N), k) for T, d, N, k in sizes]
     x, W_g = apart(rng, 1, 3, 5)  # (T, d), (d, N)
     x[0, 0] = 1.0
-    tied = rng.permutation([1.25, 0.5, 0.5, 0.5, -0.75])  # (N,), one place for three of 0.5
-    W_g[0] = tied - x[0, 1:] @ W_g[1:]
+    W_g[0] = tied_logits(rng) - x[0, 1:] @ W_g[1:]
     return [*cases, (x, W_g, usefulness(rng, 1, 5), 2)]
 
 
@@ -154,6 +155,8 @@ CHAIN = FunctionQuestion(
             lambda p, w, a, s: s * p * (a - dot(w, a)),
             "probability in front of all: The bracket is right for the selected, but in front stands p instead of the weight w of form A. w is 0 for the unselected, so theirs becomes 0 too.",
             (lambda p, w, a, s: p * (a - dot(w, a)), lambda p, w, a, s: p * (s * a - dot(w, a))),
+            "softmax twice: You put the weights of the gate through another softmax. They are probabilities already, and the unselected would have weight again.",
+            lambda p, w, a, s: through_softmax(routing.softmax(w), a),
             "no weight in front: The bracket is right. The weight wⱼ in front of it is missing.",
             lambda p, w, a, s: s * (a - dot(w, a)),
             "sign turned: Every sign is turned round. This is the direction of a descent step; the gradient is its opposite.",
@@ -176,10 +179,14 @@ CHAIN = FunctionQuestion(
             of_selection,
             "more than k: Where logits tie, more than k experts count as selected. You compare with the k-th largest value, and several experts have it. Select k indices.",
             lambda h, a, k: np.isfinite(at_least_the_kth(h, k)),
-            "last of the tied: Right but for ties: of equal logits you select the later ones. That comes from sorting upwards and reading from the end. The lower index comes first.",
+            "last of the tied: Right but for ties: of equal logits you select later ones. So may `torch.topk` do, and sorting upwards and reading from the end. The lower index comes first.",
             lambda h, a, k: last_of_the_tied(h, k),
             "k is 2: You take two experts whatever k is.",
             lambda h, a, k: selected_mask(h, 2),
+            "smallest logits: You selected the experts with the smallest logits.",
+            lambda h, a, k: selected_mask(-h, k),
+            "selected by size: You selected by the size of the logits, whatever their sign. A logit far below 0 is a bad one.",
+            lambda h, a, k: selected_mask(np.abs(h), k),
             "selected by a: You selected the experts with the largest a. The router knows only the logits: those decide.",
             lambda h, a, k: selected_mask(a, k),
             "selected by small a: You selected the experts with the smallest a, the most useful ones. The router knows only the logits: those decide.",

@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
-from moe_lessons.checks.gates import dot, selected_mask
+from moe_lessons.checks.gates import at_least_the_kth, dot, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_07.q1_jacobian import spread
-from moe_lessons.checks.set_07.slopes import gradient_b, last_of_the_tied
+from moe_lessons.checks.set_07.slopes import gradient_b, last_of_the_tied, tied_logits
 from moe_lessons.checks.values import agree, is_floats
 from moe_lessons.checks.verdicts import by_formula, by_test, by_value
 
 
 def inversion_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (h (T, N), g (T, N), k) with clear gaps: k = 2, 3, 1 and N − 1, and one token with a tie at the border."""
+    """Return (h (T, N), g (T, N), k) with clear gaps: k = 2, 3, 1 and N − 1, and one token with a tie at 0."""
     sizes = ((3, 4, 1.2, 0, 2), (2, 6, 1.5, 3, 3), (4, 5, 1.2, -2, 1), (4, 3, 1.0, 0, 2))
     batches = [(np.stack([spread(rng, N, wide) + moved for _ in range(T)]), k) for T, N, wide, moved, k in sizes]
-    tied = rng.permutation([1.2, 0.4, 0.4, 0.4, -0.7])[None]  # (1, N), one place for three of 0.4
-    return [(h, gradient_b(h, usefulness(rng, h.shape), k), k) for h, k in (*batches, (tied, 2))]
+    batches.append((tied_logits(rng)[None], 2))
+    return [(h, gradient_b(h, usefulness(rng, h.shape), k), k) for h, k in batches]
 
 
 def usefulness(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -105,6 +105,8 @@ INVERSION = FunctionQuestion(
             with_sum(lambda p, g, s, m, w: np.where(m > 0, own(p, g, s, m, w), g)),
             with_sum(lambda p, g, s, m, w: np.where(m > 0, own(p, g, s, m, w), 2 * s)),
         ),
+        "k for each token: The numbers are right, k for each token. Return N for each, (T, N), at the places of the kept experts, and `np.nan` elsewhere.",
+        lambda h, g, k: np.take_along_axis(usefulness_found(h, g, k), routing.top_k(h, k)[1], axis=-1),
         "s for the cut and the kept alike: You return s itself: the number that all cut columns share. It is needed, but each kept expert has its own aᵢ = gᵢ/pᵢ + s.",
         (
             with_sum(lambda p, g, s, m, w: s + 0 * p),
@@ -133,21 +135,38 @@ INVERSION = FunctionQuestion(
         ),
         "s added up: You added up s over the cut columns. Each of them shows the same s: one is enough, or their mean.",
         lambda p, g, s, m, w: g / p + s * dot(1 - m, 1 + 0 * p),
+        "s from the kept: What you took for s comes from the kept columns too, which show aᵢ − s, each with its own aᵢ. Only a cut column shows −s alone.",
+        (
+            lambda p, g, s, m, w: g / p - (g / p).mean(axis=-1, keepdims=True),
+            lambda p, g, s, m, w: g / p - dot(m, g / p) / dot(m, m),
+            lambda p, g, s, m, w: g / p - (g / p)[..., :1],
+            lambda p, g, s, m, w: g / p - (g / p)[..., -1:],
+        ),
+        "s divided by another number: You added up s over the cut columns and divided by something else than their number, which is N − k.",
+        (
+            lambda p, g, s, m, w: g / p + s * dot(1 - m, 1 - m) / p.shape[-1],
+            lambda p, g, s, m, w: g / p + s * dot(1 - m, 1 - m) / dot(m, m),
+        ),
         "one s for the batch: You used one s for all tokens. Each token has its own: Σ pᵢaᵢ over its kept experts.",
         (lambda p, g, s, m, w: g / p + s.mean(), lambda p, g, s, m, w: g / p + s[0]),
         "sign turned: Every sign is turned round.",
         lambda *parts: -own(*parts),
     )
     + by_test(
-        "last of the tied: Right but for ties: of equal logits you take the later ones for kept. That comes from sorting upwards and reading from the end. The lower index comes first.",
+        "last of the tied: Right but for ties: of equal logits you take later ones for kept. So may `torch.topk` do, and sorting upwards and reading from the end. The lower index comes first.",
         lambda value, h, g, k: (
             filled(value, h, g, k, last_of_the_tied(h, k)) and (is_tied(h) or is_right_where_kept(value, h, g, k))
+        ),
+        "more than k: Where logits tie, more than k experts count as kept. You compare with the k-th largest value, and several experts have it. Keep k indices.",
+        lambda value, h, g, k: (
+            filled(value, h, g, k, np.isfinite(at_least_the_kth(h, k)))
+            and (is_tied(h) or is_right_where_kept(value, h, g, k))
         ),
         "kept and cut exchanged: The numbers stand at the cut experts and the NaN at the kept ones. g tells about the kept.",
         lambda value, h, g, k: filled(value, h, g, k, ~selected_mask(h, k)),
         "k is 2: You take two experts for kept, whatever k is.",
         lambda value, h, g, k: filled(value, h, g, k, selected_mask(h, 2)),
-        "something for the cut: The kept are right. But the cut experts have numbers too, and g knows nothing of theirs: put `np.nan` there.",
-        lambda value, h, g, k: is_right_where_kept(value, h, g, k) and bool(np.isfinite(value).all()),
+        "something for the cut: The kept are right. But something stands at the cut experts too, and g knows nothing of theirs: put `np.nan` there.",
+        lambda value, h, g, k: is_right_where_kept(value, h, g, k) and not np.isnan(value).any(),
     ),
 )

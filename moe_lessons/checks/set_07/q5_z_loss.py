@@ -9,7 +9,7 @@ from moe_lessons import routing
 from moe_lessons.checks.gates import naive_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_07.q1_jacobian import spread
-from moe_lessons.checks.values import agree, is_floats, stacked, unpack
+from moe_lessons.checks.values import agree, is_floats, stacked, unbracketed, unpack
 from moe_lessons.checks.verdicts import by_formula, by_test, by_trace, by_value
 
 lse = routing.log_sum_exp  # (T, N) -> (T,)
@@ -18,7 +18,7 @@ lse = routing.log_sum_exp  # (T, N) -> (T,)
 def z_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (h (T, N), mask (T,)): without padding; with numbers, and with no numbers, in padded rows; one real token.
 
-    Among the last three are tokens with logits around 10⁴ and −10⁴, and one with a masked expert.
+    Among the last three are tokens with logits around 10⁴ and −10⁴, one of these and another with a masked expert.
     """
     plain, numbers, nothing, large, one = (
         np.stack([spread(rng, N, 1.5) + rng.uniform(-0.5, 0.5) + offset for _ in range(T)]).round(2)
@@ -27,6 +27,7 @@ def z_cases(rng: np.random.Generator) -> list[tuple]:
     nothing[[0, 3, 4]] = np.array([[np.nan], [-np.inf], [np.inf]])
     nothing[2, 1] = -np.inf  # a masked expert of a real token
     large[:2] += np.array([[1e4], [-1e4]])
+    large[1, rng.integers(3)] = -np.inf
     large[2] = np.nan
     one[:2] = np.array([[np.nan], [3.0]])
     masks = ("TTT", "TFTTF", "FTTFFT", "TTFT", "FFT")
@@ -42,7 +43,7 @@ def shuffled(rng: np.random.Generator, h: np.ndarray, mask: np.ndarray) -> tuple
 
 def z_slope(h: np.ndarray) -> np.ndarray:
     """Return the gradient of the mean squared log-sum-exp of h. (T, N)."""
-    return 2 * lse(h)[:, None] * routing.softmax(h) / len(h)
+    return 2 * lse(h)[:, None] * routing.softmax(h) / len(h) + 0.0  # −0 would read badly
 
 
 def z_loss_and_gradient(h: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,6 +119,13 @@ def is_not_0_in_padding(value: Any, h: np.ndarray, mask: np.ndarray) -> bool:
     return not (value[~mask] == 0).all()
 
 
+def is_nan_of_masked(value: Any, h: np.ndarray, mask: np.ndarray) -> bool:
+    """Tell whether a loss is right where no real token has a logit of −∞, and NaN or infinite elsewhere."""
+    if not np.isneginf(h[mask]).any():
+        return agree(value, z_loss_and_gradient(h, mask)[0])
+    return is_floats(value, ()) and not np.isfinite(value)
+
+
 def is_nan_of_padding(value: Any, h: np.ndarray, mask: np.ndarray) -> bool:
     """Tell whether a loss is right where padded rows hold numbers, and NaN or infinite where they do not."""
     if np.isfinite(h[~mask]).all():
@@ -140,6 +148,7 @@ Z_LOSS = FunctionQuestion(
     cases=z_cases,
     reference=z_loss_and_gradient,
     quiet=True,
+    read=lambda value, *_: unbracketed(value),
     parts={
         "loss": by_value(
             "padding counted: This is the lesson's formula over all rows. Padded rows count nothing: a NaN among them makes the mean NaN, a number among them shifts it. Take the real rows out first.",
@@ -191,12 +200,20 @@ Z_LOSS = FunctionQuestion(
             lambda h: ((lse(h) / np.log(2)) ** 2).mean(),
             "coefficient included: This is 0.001 times the z-loss. The coefficient comes in when the losses are added up, not here.",
             lambda h: 1e-3 * (lse(h) ** 2).mean(),
+            "sum over the batch: The maximum is each row's own, but the sum of the exponentials runs over the whole batch. Each token has its own sum: the last axis.",
+            lambda h: ((h.max(axis=-1) + np.log(np.exp(h - h.max(axis=-1, keepdims=True)).sum())) ** 2).mean(),
+            "−∞ as 0: You put 0 in the place of −∞. A masked expert then adds e⁰ = 1 to the sum. exp(−∞) is 0: leave it.",
+            lambda h: (lse(np.where(np.isneginf(h), 0, h)) ** 2).mean(),
+            "−∞ as a number: You put about −10000 in the place of −∞. Beside other logits around −10000 that counts. exp(−∞) is 0: leave it.",
+            lambda h: (lse(np.where(np.isneginf(h), -1e4, h)) ** 2).mean(),
             "maximum not added back: You subtracted each row's largest logit before the exponential, and did not add it afterwards. log Σ exp(h) = max + log Σ exp(h − max).",
             lambda h: ((lse(h) - h.max(axis=-1)) ** 2).mean(),
             "overflow: Right for ordinary logits, not for a token with logits around 10000 and one around −10000. An exponential of 10000 is ∞. A row whose exponentials are all 0 has the log −∞: that happens around −10000, and also when one number is subtracted from the whole batch. Subtract *each row's own* largest logit first and add it afterwards, or use `log_sum_exp`.",
             lambda h: (naive_lse(h) ** 2).mean(),
         )
         + by_test(
+            "no number at −∞: Right but for the tokens with a masked expert: their log-sum-exp is no number in your answer. ∞ − ∞ and 0 · ∞ are none: did you subtract the mean or the smallest logit, or multiply by a logit of −∞? Subtract each row's largest.",
+            is_nan_of_masked,
             "padding gets through: Right where padded rows hold numbers. Where they hold NaN or ∞, the loss is no number: some padded value is still computed with. If you multiply padded rows by 0: 0 · NaN is NaN, and so is 0 · ∞. Take the real rows out before anything else.",
             is_nan_of_padding,
         ),
@@ -238,6 +255,12 @@ Z_LOSS = FunctionQuestion(
                 lambda h, mask: 2 * lse(h[mask]) / mask.sum(),
                 lambda h, mask: on_all_rows(2 * lse(h[mask])[:, None] / mask.sum(), mask)[:, 0],
             ),
+            "along the tokens, gradient: The softmax in your gradient runs over the tokens (axis 0). It runs over the experts of one token: the last axis.",
+            lambda h, mask: on_all_rows(
+                2 * lse(h[mask])[:, None] * naive_softmax(h[mask], h[mask].max(axis=0), 0) / mask.sum(), mask
+            ),
+            "−∞ as a number, gradient: You put about −10000 in the place of −∞. Beside other logits around −10000 that counts. exp(−∞) is 0: leave it.",
+            lambda h, mask: on_all_rows(z_slope(np.where(np.isneginf(h[mask]), -1e4, h[mask])), mask),
             "overflow in the softmax: The loss is right. In the gradient your softmax overflows: ∞/∞ around 10000, 0/0 around −10000. Use `softmax`, or subtract each row's largest logit before the exponential.",
             lambda h, mask: on_all_rows(2 * lse(h[mask])[:, None] * naive_softmax(h[mask]) / mask.sum(), mask),
         )

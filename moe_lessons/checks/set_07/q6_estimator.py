@@ -17,12 +17,14 @@ def estimator_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (h (N,), outputs (N, d), k, m, v (d,)), float32, with clear gaps.
 
     Some experts are heard and some not; all are; none more than the selected; and one is selected, with and without m.
+    One logit that is heard is 0.
     """
     cases = []
     for N, d, k, m in ((6, 3, 2, 2), (4, 2, 2, 2), (5, 4, 3, 0), (5, 3, 1, 2), (6, 4, 3, 1), (4, 3, 1, 0)):
         outputs = rng.normal(size=(N, d))  # (N, d)
         v = rng.choice([-1, 1], size=d) * rng.uniform(0.5, 1.5, size=d)  # (d,)
         h, a = spread(rng, N, 1.2), spread(rng, N, 2.0)  # (N,) each: no two experts equally useful
+        h -= rng.choice(np.sort(h)[N - k - m :])
         best, far = h.argmax(), np.abs(a).argmax()
         a[[best, far]] = a[[far, best]]  # so that no gradient is a small difference of large numbers
         outputs += np.outer(a - outputs @ v, v) / (v @ v)
@@ -33,7 +35,7 @@ def estimator_cases(rng: np.random.Generator) -> list[tuple]:
 def of_parts(formula: Callable[[Facts], Any]) -> Callable[..., Any]:
     """Return the function of a case that is `formula` of its parts.
 
-    These are w, wide, narrow: form A of the k, the k + m and the m best; s, heard: 0/1 masks of the k and the k + m;
+    These are w, wide, narrow: form A of the k, the k + m and the m best; more: wide of the m alone; s, heard: 0/1 masks of the k and the k + m;
     p, b, b_wide: the softmax over all, and kept of it; a = v·E_i; o: the outputs; v.
     """
 
@@ -41,9 +43,10 @@ def of_parts(formula: Callable[[Facts], Any]) -> Callable[..., Any]:
         h, o = h.astype(float), outputs.astype(float)  # (N,), (N, d)
         w, wide = routing.gate_weights(h, k), routing.gate_weights(h, k + m)  # (N,) each
         narrow = routing.gate_weights(h, m) if m else 0 * h  # (N,)
+        more = wide * (w == 0)  # (N,)
         masks = {"s": selected_mask(h, k) * 1.0, "heard": selected_mask(h, k + m) * 1.0}
         kept = {"p": routing.softmax(h), "b": kept_probabilities(h, k), "b_wide": kept_probabilities(h, k + m)}
-        return formula(Facts(w=w, wide=wide, narrow=narrow, a=o @ v, o=o, v=v, **masks, **kept))
+        return formula(Facts(w=w, wide=wide, narrow=narrow, more=more, a=o @ v, o=o, v=v, **masks, **kept))
 
     return of_case
 
@@ -93,6 +96,8 @@ ESTIMATOR = FunctionQuestion(
             lambda c: 0 * (c.w @ c.o),
             "not weighted: The selected outputs are added up without their weights.",
             lambda c: c.s @ c.o,
+            "outputs not gathered: The weights are sorted, best first, and the outputs are not: row 0 need not be that of the best expert. Take the rows that `topk` names, `outputs[indices]`.",
+            lambda c: np.sort(c.w)[::-1] @ c.o,
             "equal weights: Every selected expert has weight 1/k here. The weights are the softmax over the selected logits.",
             lambda c: c.s @ c.o / c.s.sum(),
             "the wide less the sparse: The output is a wider mixture minus the one of the k. It is the wider one's own value that has to cancel: subtract it, detached, and add the output of the k.",
@@ -122,6 +127,11 @@ ESTIMATOR = FunctionQuestion(
             lambda c: c.s * slope(c),
             "only the m: The logits get form A's gradient with the m best. k and m go together: the k + m best.",
             lambda c: through_softmax(c.narrow, c.a),
+            "k and m apart: The logits get the gradient of the k, and beside it one of the m more. They are not compared with each other: take one softmax over the k + m.",
+            (
+                lambda c: through_softmax(c.w, c.a) + through_softmax(c.more / max(c.more.sum(), 1e-300), c.a),
+                lambda c: through_softmax(c.w, c.a) + through_softmax(c.wide, (c.wide == c.more) * c.a),
+            ),
             "both gradients: The logits get the gradient of the k + m plus that of the k. The weights of the k are still attached: detach them.",
             lambda c: slope(c) + through_softmax(c.w, c.a),
             "less that of the k: The logits get the gradient of the k + m minus that of the k. What you subtract must be detached.",

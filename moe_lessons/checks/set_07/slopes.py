@@ -52,6 +52,14 @@ def zero_for_the_cut(h: np.ndarray, a: np.ndarray, k: int) -> np.ndarray:
     return np.where(selected_mask(h, k), zero_throughout(h, a, k), 0)
 
 
+def tied_logits(rng: np.random.Generator) -> np.ndarray:
+    """Return five logits (N,), of which two are kept: the best, and one of three that are 0.
+
+    The best never stands first: there `torch.topk`, which promises nothing of ties, would be right by luck.
+    """
+    return np.insert(rng.permutation([0.0, 0.0, 0.0, -1.25]), rng.integers(1, 5), 0.75)
+
+
 def last_of_the_tied(h: np.ndarray, k: int) -> np.ndarray:
     """Mark the k largest of each row, of equal ones the last. h (..., N). Returns booleans (..., N)."""
     return selected_mask(h[..., ::-1], k)[..., ::-1]

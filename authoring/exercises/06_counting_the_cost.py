@@ -180,7 +180,7 @@ for name, config in models.items():
 # - **G** "It is 365 % as fast as the model with all eight experts running."
 #
 # For each claim give the percentage that the figure puts in its place, or `None` if the figure cannot tell. Rounded to
-# the nearest whole percent is enough; with decimals, the first should be right.
+# the nearest whole percent is enough; a number with decimals may be off by 0.1.
 #
 # {{hints 6.4}}
 

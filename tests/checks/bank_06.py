@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import nn
 
 # --- 6.1 ----------------------------------------------------------------------------------------------------------
@@ -134,6 +135,13 @@ def touched_in_fractions(q, batch):
     return sum((1 - (1 - Fraction(float(chance)).limit_denominator(1000)) ** batch for chance in q), Fraction(0))
 
 
+def touched_by_recursion(q, batch):
+    def missed(chance, tokens):
+        return (1 - chance) * missed(chance, tokens - 1) if tokens else 1.0
+
+    return [len(q) - sum(missed(chance, batch) for chance in q)]
+
+
 def touched_in_torch(q, batch):
     missed = torch.log1p(-torch.tensor(q))
     return -torch.expm1(batch * missed).sum()
@@ -183,6 +191,19 @@ WRONG = {
         "N copies of a model (2)": total(lambda s: n_copies(s, True)),
         "two matrices": of_sizes(lambda s: model_counts(s, matrices=2)),
         "two matrices in an expert": of_sizes(lambda s: model_counts(s, matrices=2, dense_matrices=3)),
+        "two matrices in a dense FFN": total(lambda s: s.total - s.dense_layers * s.d * s.d_ff_dense),
+        "shared once": total(lambda s: s.total - s.sparse * s.shared * s.expert + s.shared * s.expert),
+        "shared of dense width": total(
+            lambda s: s.total + s.sparse * s.shared * (3 * s.d * s.d_ff_dense - s.expert)
+        ),
+        "one dense FFN": total(lambda s: s.total - s.dense + 3 * s.d * s.d_ff_dense),
+        "one dense FFN (2)": total(lambda s: s.total - s.dense + (3 * s.d * s.d_ff_dense if s.dense_layers else 0)),
+        "dense FFN in every layer": total(lambda s: s.total - s.dense + s.layers * 3 * s.d * s.d_ff_dense),
+        "no attention": of_sizes(lambda s: model_counts(s, attention=0)),
+        "norms counted": total(lambda s: s.total + s.layers * 2 * s.d + s.d),
+        "norms counted (2)": total(lambda s: s.total + s.layers * 2 * s.d),
+        "in millions": of_sizes(lambda s: [s.total / 1e6, s.active / 1e6, s.flops / 1e6]),
+        "in millions (2)": of_sizes(lambda s: [s.total / 1e9, s.active / 1e9, s.flops / 1e9]),
         "shared forgotten": of_sizes(lambda s: other(s, shared=0)),
         "shared N times": total(
             lambda s: s.total - s.sparse * (s.N + s.shared) * s.expert + s.sparse * s.N * (1 + s.shared) * s.expert
@@ -230,10 +251,16 @@ WRONG = {
         "attention not active in the dense layers": active(lambda s: s.active - 4 * s.dense_layers * s.d * s.d),
         "tied counted twice, active": active(lambda s: s.active + (s.head if s.tied else 0)),
         "no head active": active(lambda s: s.active - s.head),
+        "no embeddings active": active(lambda s: s.active - s.head * (1 if s.tied else 2)),
+        "no attention active": active(lambda s: s.active - 4 * s.layers * s.d * s.d),
         "no router active": active(lambda s: s.active - s.sparse * s.d * s.N),
         "one router active": active(lambda s: s.active - s.sparse * s.d * s.N + s.d * s.N),
         "one expert active": active(lambda s: s.active - s.sparse * (s.k - 1) * s.expert),
         "lookup counted": flops(lambda s: 2 * s.active),
+        "lookup counted (2)": flops(lambda s: s.flops + 2 * s.vocab * s.d),
+        "FLOPs of all": flops(lambda s: 2 * s.total),
+        "one expert's FLOPs": flops(lambda s: other(s, k=1)[2]),
+        "no attention FLOPs": flops(lambda s: s.flops - 8 * s.layers * s.d * s.d),
         "tied head left out": flops(lambda s: 2 * (s.active - s.vocab * s.d)),
         "one for each weight": flops(lambda s: s.flops / 2),
         "active as FLOPs": flops(lambda s: s.active),
@@ -264,6 +291,8 @@ WRONG = {
         "all that can be chosen": lambda q, batch: (q > 0).sum(),
         "product": lambda q, batch: 1 - np.prod(1 - q) ** batch,
         "rounded": lambda q, batch: round(float(touched(q, batch))),
+        "rounded (2)": lambda q, batch: -(-touched(q, batch) // 1),
+        "choices for tokens": lambda q, batch: touched(q, batch * round(sum(q))),
         "rounded, each expert": lambda q, batch: sum(round(1 - (1 - float(chance)) ** batch) for chance in q),
         "untouched": lambda q, batch: len(q) - touched(q, batch),
         "added up to 1": lambda q, batch: sum(min(1, batch * chance) for chance in q),
@@ -288,6 +317,7 @@ WRONG = {
         "A: experts only": claims(A=75),
         "A: what is left": claims(A=100 - SHARES["A"]),
         "A: spared in memory": claims(A=0),
+        "A: upside down": claims(A=365.27),
         "A: it is in the figure": claims(A=None),
         "A: not in percent": claims(A=SHARES["A"] / 100),
         "B: as one expert": claims(B=100),
@@ -301,6 +331,7 @@ WRONG = {
         "C: it is in the figure": claims(C=None),
         "D: experts only": claims(D=25),
         "D: all": claims(D=100),
+        "D: as for a batch": claims(D=99.7),
         "E: as for one token": claims(E=SHARES["D"]),
         "E: a quarter": claims(E=25.0),
         "E: added up": claims(E=32 * SHARES["D"]),
@@ -324,6 +355,7 @@ UNRECOGNISED = {
         total(lambda s: s.total + 1),
         active(lambda s: s.active - 1),
         flops(lambda s: s.flops + 0.5),
+        of_sizes(lambda s: other(s, shared=0, tied=False) if not s.dense_layers else counts_by_hand(s)),
     ],
     "6.2": [
         lambda q, batch: None,
@@ -354,6 +386,8 @@ UNRECOGNISED = {
         claims(C="the same"),
         claims(E=[99.7, 100.0]),
         claims(D=50),
+        claims(A=72.5),
+        claims(B=179.4),
     ],
 }
 
@@ -371,6 +405,8 @@ RIGHT = {
         touched_step_by_step,
         touched_in_fractions,
         touched_in_torch,
+        touched_by_recursion,
+        lambda q, batch: stats.binom.sf(0, batch, q).sum(),
         lambda q, batch: len(q) - np.exp(batch * np.log(1 - q)).sum(),
         lambda q, batch: sum(sum(chance * (1 - chance) ** b for b in range(batch)) for chance in q.tolist()),
         lambda q, batch: np.float32(touched(q.astype(np.float32), batch)),
@@ -388,5 +424,7 @@ RIGHT = {
         claims(**{part: np.float32(share) for part, share in SHARES.items() if share}),
         claims(A=73, B=round(SHARES["B"]), D=27, E=100, note="rounded"),
         claims(A=[SHARES["A"]]),
+        claims(B=179.2, D=27.2),  # cut after the first decimal
+        claims(A=100 - 100 * 25.5 / 93.14, B=100 * 25.5 / 14.22, D=100 * 25.5 / 93.41, E=100 * 93.13 / 93.41),
     ],
 }

@@ -106,12 +106,13 @@ def of_sizes(formula: Callable[[Sizes], Any]) -> Callable[..., Any]:
 
 
 def counts_cases(rng: np.random.Generator) -> list[tuple]:
-    """Four small models whose routers still weigh enough to be missed: one with all layers alike, one for each switch.
+    """Five small models whose routers still weigh enough to be missed: one with all layers alike, one for each switch.
 
-    The third has k = 1 and more than one shared expert, the last runs all N experts and shares none.
+    The third has k = 1 and more than one shared expert, the fourth one sparse layer, which runs all N experts and shares
+    none. The last has shared experts and is tied, without a dense layer.
     """
     cases = []
-    plans = ((2, 0, 0, False, 2), (4, 1, 1, True, 3), (5, 2, 3, False, 1), (3, 1, 0, True, 0))
+    plans = ((2, 0, 0, False, 2), (4, 1, 1, True, 3), (5, 2, 3, False, 1), (3, 2, 0, True, 0), (3, 0, 2, True, 2))
     for layers, dense_layers, shared, tied, k in plans:
         d, vocab, d_ff, d_ff_dense = map(int, rng.integers((24, 100, 30, 100), (60, 300, 90, 300)))
         N = int(rng.integers(6, 17))
@@ -169,10 +170,16 @@ COUNTS = FunctionQuestion(
             lambda s: total(s) - (s.sparse * (s.N + s.shared) * s.expert + s.dense) // 3,
             "two matrices in an expert: Your experts have two matrices. A SwiGLU expert has three: W1 and W3 of d × d_ff, W2 of d_ff × d.",
             lambda s: total(s) - s.sparse * (s.N + s.shared) * s.expert // 3,
+            "two matrices in a dense FFN: Your dense FFNs have two matrices. A dense SwiGLU has three: W1 and W3 of d × d_ff_dense, W2 of d_ff_dense × d.",
+            lambda s: total(s) - s.dense // 3,
             "shared forgotten: The shared experts are missing, or you took them out of the N. Each sparse layer stores them beside its N routed ones.",
             lambda s: total(s._replace(shared=0)),
             "shared N times: You counted the shared experts N times. A sparse layer stores N routed experts and `shared` more: N + shared.",
             lambda s: total(s) + s.sparse * (s.N - 1) * s.shared * s.expert,
+            "shared once: You counted the shared experts once for the whole model. Each sparse layer has its own.",
+            lambda s: total(s) - (s.sparse - 1) * s.shared * s.expert,
+            "shared of dense width: You gave the shared experts the width d_ff_dense. They have that of the routed ones, d_ff.",
+            lambda s: total(s) + 3 * s.sparse * s.shared * s.d * (s.d_ff_dense - s.d_ff),
             "one shared: You counted one shared expert. There are `shared` of them in each sparse layer.",
             lambda s: total(s._replace(shared=min(1, s.shared))),
             "shared in the dense layers: You gave shared experts to the dense layers too. These have their one SwiGLU, and nothing beside it.",
@@ -188,10 +195,23 @@ COUNTS = FunctionQuestion(
             ),
             "dense of expert width: Your dense layers have the width of an expert. Theirs is d_ff_dense.",
             lambda s: total(s._replace(d_ff_dense=s.d_ff)),
+            "one dense FFN: You counted the dense SwiGLU once. There is one in each of the `dense_layers`, which may be none.",
+            (
+                lambda s: total(s) - s.dense + 3 * s.d * s.d_ff_dense,
+                lambda s: total(s) - s.dense + 3 * min(1, s.dense_layers) * s.d * s.d_ff_dense,
+            ),
+            "dense FFN in every layer: You gave every layer a dense SwiGLU. The first `dense_layers` have one; the others have the experts.",
+            lambda s: total(s) + 3 * s.sparse * s.d * s.d_ff_dense,
             "no dense FFN: The dense layers have no FFN in your count. Each has a SwiGLU of width d_ff_dense: three matrices.",
             lambda s: total(s) - s.dense,
             "no attention in the dense layers: You counted attention in the sparse layers only. Every layer has it.",
             lambda s: total(s) - s.dense_layers * 4 * s.d**2,
+            "no attention: Attention is missing: four matrices of d × d in each layer.",
+            lambda s: total(s) - s.layers * 4 * s.d**2,
+            "norms counted: You counted the norms too. They are left out here.",
+            (lambda s: total(s) + (2 * s.layers + 1) * s.d, lambda s: total(s) + 2 * s.layers * s.d),
+            "in millions: This is in millions or billions. Return the number of parameters itself.",
+            (lambda s: total(s) / 1e6, lambda s: total(s) / 1e9),
             "attention of one layer: You counted attention once. Every layer has its own: 4·d² weights in each.",
             lambda s: total(s) - (s.layers - 1) * 4 * s.d**2,
             "no router: The routers are missing: d·N weights in each sparse layer.",
@@ -253,6 +273,10 @@ COUNTS = FunctionQuestion(
             lambda s: active(s._replace(tied=False)),
             "no head active: One matrix over the vocabulary is missing in each of your active counts. Tied, the token meets one; untied, two.",
             lambda s: active(s) - s.embedding,
+            "no embeddings active: The embeddings are missing among the active parameters. Two count in full, a tied one once.",
+            lambda s: active(s) - (2 - s.tied) * s.embedding,
+            "no attention active: Attention is missing among the active parameters. Every token passes that of every layer.",
+            lambda s: active(s) - s.layers * 4 * s.d**2,
             "no router active: The routers are missing among the active parameters. They work for every token.",
             lambda s: active(s) - s.sparse * s.d * s.N,
             "one router active: You counted one router for the whole model. A token meets one in each sparse layer.",
@@ -262,8 +286,8 @@ COUNTS = FunctionQuestion(
         ),
         "FLOPs": by_formula(
             of_sizes,
-            "lookup counted: Where the embeddings are not tied, you counted the input embedding. A token looks up one row of it: nothing is multiplied.",
-            lambda s: 2 * active(s),
+            "lookup counted: You counted the input embedding. A token looks up one row of it: nothing is multiplied. Only the output head is a product.",
+            (lambda s: 2 * active(s), lambda s: flops(s) + 2 * s.embedding),
             "tied head left out: Untied it is right. Where `tied` is True you left the one matrix out, as a lookup. But it is the output head too: a product with all its rows.",
             lambda s: 2 * (active(s) - s.embedding),
             "one for each weight: This is 1 for each weight. A weight costs a multiplication and an addition: 2.",
@@ -276,6 +300,12 @@ COUNTS = FunctionQuestion(
             lambda s: flops(s) - s.embedding,
             "all experts run: These are the FLOPs with all N routed experts running. k of them run.",
             lambda s: flops(s._replace(k=s.N)),
+            "FLOPs of all: This is 2 for each weight that is stored. A token meets k of the N routed experts, and looks up in the input embedding.",
+            lambda s: 2 * total(s),
+            "one expert's FLOPs: You counted one routed expert. k of them run.",
+            lambda s: flops(s._replace(k=1)),
+            "no attention FLOPs: Attention is missing among the FLOPs: its four matrices are products too, in every layer.",
+            lambda s: flops(s) - 8 * s.layers * s.d**2,
             "no shared FLOPs: The shared experts are missing among the FLOPs. They run for every token.",
             lambda s: flops(s._replace(shared=0)),
             "no dense FLOPs: The dense FFNs are missing among the FLOPs. They run for every token.",

@@ -7,6 +7,7 @@ import numpy as np
 
 from moe_lessons.checks.gates import selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.values import unbracketed
 from moe_lessons.checks.verdicts import by_formula, by_test, by_value
 
 
@@ -29,7 +30,7 @@ def uneven(rng: np.random.Generator, N: int, k: int) -> np.ndarray:
 def touched_cases(rng: np.random.Generator) -> list[tuple]:
     """One token; small and large batches; k = 1; all experts for every token; and an even router."""
     sizes = [(int(rng.integers(low, high)), k, int(rng.integers(b, 2 * b))) for low, high, k, b in
-             ((8, 12, 3, 3), (12, 20, 4, 8), (6, 10, 2, 500), (7, 12, 1, 4))]  # fmt: skip
+             ((8, 12, 3, 3), (12, 20, 4, 8), (6, 10, 2, 250), (7, 12, 1, 4))]  # fmt: skip
     cases = [(uneven(rng, int(rng.integers(6, 10)), 2), 1), *((uneven(rng, N, k), batch) for N, k, batch in sizes)]
     return [*cases, (np.ones(3), 4), (np.full(8, 0.25), int(rng.integers(3, 8)))]
 
@@ -60,6 +61,7 @@ TOUCHED = FunctionQuestion(
     cases=touched_cases,
     reference=touched,
     quiet=True,
+    read=lambda value, *_: unbracketed(value),
     mistakes=by_value(
         "even formula: This is the lesson's formula, with the mean of q for k/N. It holds only where all experts are equally likely. Elsewhere it is too high: favourites are chosen again and again, so put each expert's own qᵢ into it.",
         lambda q, batch: q.size * (1 - (1 - q.mean()) ** batch),
@@ -89,7 +91,7 @@ TOUCHED = FunctionQuestion(
         "product: You multiplied the chances of all experts. How many are touched is a sum over the experts: each one counts for itself.",
         lambda q, batch: 1 - np.prod((1 - q) ** batch),
         "rounded: You rounded to whole experts. An expectation need not be whole: return it as it is.",
-        lambda q, batch: np.rint(touched(q, batch)),
+        tuple(lambda q, batch, whole=whole: whole(touched(q, batch)) for whole in (np.rint, np.ceil, np.floor)),
         "rounded, each expert: You rounded each expert's chance. Add the chances up as they are.",
         lambda q, batch: np.rint(1 - (1 - q) ** batch).sum(),
     )
@@ -107,6 +109,8 @@ TOUCHED = FunctionQuestion(
         lambda q, batch: 1 - (1 - q / q.sum()) ** batch,
         "with replacement: You made q sum to 1 and let each token draw k times. A token's k experts are different, and q already holds this: a token misses expert i with probability 1 − qᵢ.",
         lambda q, batch: 1 - (1 - q / q.sum()) ** (batch * q.sum()),
+        "choices for tokens: In the exponent you have B·k, the number of choices. qᵢ is the chance for a whole token, with its k choices: the exponent is B.",
+        lambda q, batch: 1 - (1 - q) ** (batch * q.sum()),
         "exponential: e^(−B·qᵢ) is near (1 − qᵢ)^B for small qᵢ only. Here some are large.",
         lambda q, batch: 1 - np.exp(-batch * q),
         "exactly once: These are the experts that exactly one token chose. Touched are also those that several chose.",

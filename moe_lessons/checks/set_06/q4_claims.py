@@ -12,8 +12,9 @@ from moe_lessons.checks.values import plain, show
 from moe_lessons.checks.verdicts import Fault, by_value
 
 TEXTS = 32
+ROUGHLY = 0.15  # for what a known mistake gives
 ROOM = 0.5  # for a whole number
-DECIMALS = 0.15  # room for one decimal, and for shares of the printed numbers, which have two
+DECIMALS = 0.1  # for a number with decimals, rounded or cut, or a share of the printed numbers, which have two
 
 
 @cache
@@ -58,11 +59,11 @@ class Percent(Number):
         return None if value is None else super().read(value)
 
 
-def near(number: float | None, right: float | None) -> bool:
+def near(number: float | None, right: float | None, decimals: float = DECIMALS) -> bool:
     """Tell whether a number is right; more is allowed to one that was rounded to a whole one. None is None."""
     if number is None or right is None:
         return number is right
-    return abs(number - right) <= (ROOM if number == round(number) else DECIMALS)
+    return abs(number - right) <= (ROOM if number == round(number) else decimals)
 
 
 def against(claim: str, number: float | None) -> Fault:
@@ -71,7 +72,8 @@ def against(claim: str, number: float | None) -> Fault:
     if number is None:
         return Fault(f"{claim}: it is in the figure", f"{claim!r}: the figure does tell.\n{why}")
     name = None
-    known = next((mistake for mistake in MISTAKES if mistake.part == claim and near(number, mistake.wrong())), None)
+    own = (mistake for mistake in MISTAKES if mistake.part == claim)
+    known = next((mistake for mistake in own if near(number, mistake.wrong(), ROUGHLY)), None)
     if known:
         name, why = known.name, known.why
     elif right is None:
@@ -100,6 +102,8 @@ MISTAKES = tuple(
             lambda: 75,
             "what is left: This is what the sparse model still costs. The claim is about what is spared.",
             lambda: 100 - allowed()["A"],
+            "upside down: This is the large model as a percentage of the sparse one. Take the sparse one's share of the large one, and what is left to 100.",
+            lambda: 1e4 / (100 - allowed()["A"]),
             "spared in memory: Nothing is spared in memory, but the claim is about FLOPs.",
             lambda: 0,
         ),
@@ -124,6 +128,8 @@ MISTAKES = tuple(
             lambda: 25,
             "all: One token reads k experts of each layer, and not all that is stored.",
             lambda: 100,
+            "as for a batch: This is what 32 tokens read. One token meets k experts of each layer, and reads only those.",
+            lambda: allowed()["E"],
         ),
         "E": by_value(
             "as for one token: The 32 tokens choose different experts: together they touch nearly all. What holds for one token does not hold for a batch.",

@@ -46,6 +46,8 @@ TOUCHED = ValuesQuestion(
             lambda: 2 * STEP_LOG["touched"],
             "all: Not quite: some experts are missed by all 32.",
             lambda: N,
+            "half of the rest: You let the second 16 texts touch half of what is left. Look what share of all the first 16 touched: of what is left the second touch that share.",
+            lambda: (STEP_LOG["touched"] + N) / 2,
             "the same: The second 16 texts choose for themselves, and touch some of the experts that the first left out.",
             lambda: STEP_LOG["touched"],
             "touched share squared: You squared the touched share, which makes it smaller. What multiplies is the share that is missed.",

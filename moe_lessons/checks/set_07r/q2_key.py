@@ -76,7 +76,6 @@ def _kept_mistake(number: float) -> tuple[str | None, str]:
     known = {
         "upside down": (1 / share, "That is above 1, and no probability is. Divide the other way round."),
         "cut": (1 - share, "That is what the cut experts hold. Asked is what the kept ones hold."),
-        "another token": (float(kept()[ASKED + 1]), "That is token 4. Tokens are counted from 1 here."),
         "percent": (100 * share, "That is in percent. Give it as a number between 0 and 1."),
         "difference": (
             float(two_runs().first[ASKED] - two_runs().second[ASKED]),
@@ -84,6 +83,8 @@ def _kept_mistake(number: float) -> tuple[str | None, str]:
         ),
     }
     name = next((name for name, (value, _) in known.items() if abs(number - value) < ROOM * max(1, value)), None)
+    if name is None and abs(np.append(kept(), kept().mean()) - number).min() < ROOM:
+        return "another token", "That is what another token keeps, or the mean of all. Take token 3, `runs.first[2]`."
     return name, known[name][1] if name else "The sum that run 1 divided by is the ratio of the two lengths of token 3."
 
 

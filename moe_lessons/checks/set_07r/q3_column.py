@@ -57,6 +57,11 @@ COLUMN = ValuesQuestion(
             lambda: 0.0,
             "sign turned: The size is right. All cut logits of a token are moved the same way.",
             lambda: -right()["E4"],
+            "from a kept one: You took the number from a kept expert. There its own output enters: take it from another cut one.",
+            (
+                lambda: gradient_column()[0][CUT] * gradient_column()[1][OTHER_KEPT] / gradient_column()[0][OTHER_KEPT],
+                lambda: gradient_column()[0][CUT] * gradient_column()[1][KEPT] / gradient_column()[0][KEPT],
+            ),
             "without p: This is the number that all cut logits share. Each hears it times its own p.",
             lambda: gradient_column()[1][OTHER_CUT] / gradient_column()[0][OTHER_CUT],
             "p turned round: You multiplied by E1's p and divided by E4's. It is the other way round.",
@@ -75,6 +80,8 @@ COLUMN = ValuesQuestion(
         "E2": by_value(
             "mirror of E5: The two kept ones cancel each other in form A. Here the cut logits have a part in the sum, too.",
             lambda: -gradient_column()[1][OTHER_KEPT],
+            "E5 left out: E5 has its part in the sum, too.",
+            lambda: right()["E2"] + gradient_column()[1][OTHER_KEPT],
             "E4 left out: E4 has its part in the sum, too.",
             lambda: right()["E2"] + right()["E4"],
             "sign turned: All six sum to 0: this is the sum of the other five, so the gap is minus that.",

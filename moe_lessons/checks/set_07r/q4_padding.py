@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.values import unbracketed
 from moe_lessons.checks.verdicts import by_value
 
 
@@ -55,6 +56,7 @@ PADDING = FunctionQuestion(
     parameters=("selected", "N"),
     cases=padding_cases,
     reference=padding,
+    read=lambda value, *_: unbracketed(value),
     mistakes=by_value(
         "real share: This is the share of rows that are real. Asked is the padding: 1 minus that.",
         lambda selected, N: 1 - padding(selected, N),

@@ -42,6 +42,8 @@ SIZE = ValuesQuestion(
         "tokens": by_value(
             "one choice: You took one expert for each token. Each token goes to four.",
             lambda: 1 / N,
+            "the weight: This is the weight 1/k of a token, not the number of tokens.",
+            lambda: 1 / K,
             "all tokens: Every token goes to four experts of 32, so an expert gets a part of them.",
             lambda: 1.0,
             "upside down: An expert gets fewer tokens than the FFN, not more.",

@@ -172,6 +172,22 @@ def test_activations_and_expert_agree_with_torch():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_draws_tell_what_else_would_pass(seed):
+    """A clip, ReLU's slope at its kink, weights that were sorted."""
+    *_, (x, W13, _) = expert_cases(np.random.default_rng(seed))
+    gate, other = (x @ W for W in interleaved(W13))
+    assert (gate > 7).any()
+    assert (np.abs(other) > 7).any()
+    assert np.abs(gate).max() < 80  # 1 / (1 + e^−gate) is no overflow in float32
+    for rows, sizes, W1, *_ in slow_cases(np.random.default_rng(seed)):
+        of_row = np.repeat(np.arange(len(sizes)), sizes)
+        before = np.einsum("rd,drf->rf", rows, W1.reshape(len(W1), len(sizes), -1)[:, of_row])
+        assert np.abs(before).min() >= 1 / 128
+    for weights in (sparse_cases(np.random.default_rng(seed))[0][2], combine_cases(np.random.default_rng(seed))[1][2]):
+        assert (np.diff(weights, axis=1) > 0).any()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_selections_come_back_from_the_sorted_list(seed):
     for selected, N in chosen(np.random.default_rng(seed)):
         order, offsets = dispatch(selected, N)

@@ -141,6 +141,8 @@ def test_the_draws_of_the_z_loss_hold_the_hard_cases():
         assert any(np.isfinite(rows).all() for rows in padded)
         assert any(np.isneginf(rows).all(axis=1).any() for rows in padded)
         assert any(np.isneginf(h[mask]).any() for h, mask in cases)
+        assert any((np.isneginf(h) & (h.min(axis=1, where=np.isfinite(h), initial=0) < -9000)[:, None])[mask].any()
+                   for h, mask in cases)  # fmt: skip
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -192,6 +194,15 @@ def test_the_batch_with_a_tie_is_one_token():
     h, _, kept = INVERSION.draw(np.random.default_rng(0))["cases"][-1]
     assert len(x) == len(h) == 1
     assert len(list(other_selections((x @ W_g)[0], k))) == len(list(other_selections(h[0], kept))) == 3
+
+
+def test_a_logit_that_is_kept_is_exactly_0_and_no_luck_makes_torch_right_about_ties():
+    for chains, inversions, estimators_ in zip(*map(draws, (CHAIN, INVERSION, ESTIMATOR)), strict=True):
+        x, W_g, *_ = chains[-1]
+        for h in ((x @ W_g)[0], inversions[-1][0][0]):
+            assert (h[selected_mask(h, 2)] == 0).sum() == 1
+            assert set(torch.tensor(h).topk(2).indices.tolist()) != set(np.flatnonzero(selected_mask(h, 2)))
+        assert all((h[selected_mask(h, k + m)] == 0).sum() == 1 for h, _, k, m, _ in estimators_)
 
 
 def judged(answer, seed=0):

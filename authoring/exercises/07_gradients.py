@@ -29,7 +29,7 @@ from moe_lessons.routing import gate_weights, log_sum_exp, softmax, top_k
 # Your function gets the **scores** s of one token, (N,) in float64, each strictly between 0 and 1. It does not get the
 # logits h behind them. Return the derivatives with respect to the **logits** all the same: entry [i, j] says how fast
 # **weight i** rises when **logit j** rises, ∂wᵢ/∂hⱼ. The weight is in the row, the logit in the column. N is at least 2.
-# Every entry must be right to three digits, however small: a score may be as near to 1 as 1 − 10⁻¹¹.
+# Every entry must be right to three digits, however small: a score may be as near to 1 as 1 − 10⁻¹¹, or to 0 as 10⁻⁹.
 #
 # {{hints 7.1}}
 

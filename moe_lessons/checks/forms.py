@@ -96,7 +96,7 @@ def whole(low: int, high: int) -> Number:
 
 @dataclass(frozen=True)
 class Name:
-    """One of some names, whatever its capitals, spaces and hyphens."""
+    """One of some names, whatever its capitals, spaces, hyphens and underscores."""
 
     names: tuple[str, ...]
 
@@ -114,7 +114,7 @@ class Name:
 
 
 def _letters(name: str) -> str:
-    return "".join(name.lower().replace("-", " ").split())
+    return "".join(name.lower().replace("-", " ").replace("_", " ").split())
 
 
 @dataclass(frozen=True)

@@ -627,6 +627,7 @@ WRONG = {
         "digits lost (2)": jacobian_by_rows,
         "digits lost (3)": lambda scores: forward_quotient(sigmoid_gate, logits_of(scores), 1e-6),
         "digits lost (4)": lambda scores: jacobian_by_matrices(np.clip(scores, 1e-7, 1 - 1e-7)),
+        "digits lost (5)": lambda scores: jacobian_by_matrices(np.maximum(scores, 1e-6)),
     },
     "7.2": {
         "only the logits": lesson_cell,
@@ -816,6 +817,8 @@ WRONG = {
             sparse(logits, k + m) @ outputs - (sparse(logits, k + m) @ outputs).detach()
         ),
         "not weighted": lambda logits, outputs, k, m: outputs[logits.topk(k).indices].sum(0),
+        "k is 2": lambda logits, outputs, k, m: in_the_weights(logits, outputs, 2, k + m - 2 if k + m > 2 else 0),
+        "m is 2": lambda logits, outputs, k, m: in_the_weights(logits, outputs, k, min(2, len(logits) - k)),
         "outputs not gathered": lambda logits, outputs, k, m: logits.topk(k).values.softmax(-1) @ outputs[:k],
         "equal weights": lambda logits, outputs, k, m: outputs[logits.topk(k).indices].mean(0),
         "the wide less the sparse": lambda logits, outputs, k, m: (
@@ -965,6 +968,7 @@ RIGHT = {
         {"router 1": "form B", "router 2": "masked with 0", "router 3": "straight-through"},
         {"router 3": "Straight-Through", "router 2": " masked with 0", "router 1": "FORM B"},
         {"router 1": "form B", "router 2": "masked with 0", "router 3": "straight through"},
+        {"router 1": "form_B", "router 2": "masked_with_0", "router 3": "straight_through"},
         {"router 1": "formB", "router 2": "masked  with  0", "router 3": "straight-through\n", "router 4": "?"},
     ],
     "7.5": [z_in_torch, z_by_loop, z_by_logaddexp, z_by_where, z_by_index, z_by_nan],

@@ -14,7 +14,7 @@ from moe_lessons import estimators, losses, routing
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.gates import selected_mask
-from moe_lessons.checks.set_07.q1_jacobian import JACOBIAN, SATURATED, jacobian, jacobian_cases
+from moe_lessons.checks.set_07.q1_jacobian import JACOBIAN, SATURATED, TINY, jacobian, jacobian_cases
 from moe_lessons.checks.set_07.q2_chain import CHAIN, chain
 from moe_lessons.checks.set_07.q3_inversion import INVERSION, usefulness_found
 from moe_lessons.checks.set_07.q4_diagnosis import (
@@ -95,7 +95,7 @@ def test_the_jacobian_is_that_of_autograd_and_what_is_said_of_its_sums_is_so():
         assert pytest.approx(torch.autograd.functional.jacobian(gate, torch.tensor(s).logit()).numpy()) == J
         assert pytest.approx(0, abs=1e-12) == J.sum(axis=0)
         assert np.abs(J.sum(axis=1)).max() > 1e-3
-    assert all(((s > 0) & (s <= SATURATED)).all() for cases in draws(JACOBIAN) for (s,) in cases)
+    assert all(((s >= TINY) & (s <= SATURATED)).all() for cases in draws(JACOBIAN) for (s,) in cases)
 
 
 def test_the_chain_is_that_of_autograd():

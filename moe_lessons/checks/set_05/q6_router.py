@@ -151,7 +151,7 @@ def written(shapes: dict[str, str] | None) -> str:
 MISFITS = by_test(
     "no module: What your class makes is no `torch.nn.Module`. Derive it: `class MyRouter(torch.nn.Module)`, with `super().__init__()` first.",
     lambda found: found.shapes is None,
-    "not a parameter: {first} is a tensor, but no parameter: training would not move it, and `load_state_dict` does not find it. Wrap it in `torch.nn.Parameter(...)`.",
+    "not a parameter: {first} is a tensor, but no parameter: training would not move it. Wrap it in `torch.nn.Parameter(...)`.",
     lambda found: found.first,
     "bias always there: A parameter `bias` is there although none was asked for. Make it only if bias is True; else `self.bias = None`.",
     lambda found: set(found.shapes) - set(found.right) == {"bias"},
@@ -351,7 +351,7 @@ ROUTER = RouterQuestion(
         lambda found: not found.wrong and found.rough,
         ": The numbers are right, but not their format: logits and weights come back as float32, whatever x is; yours are {other}.",
         lambda found: not found.wrong and not found.half_wrong and found.other,
-        "gradient cut: The weights are right, but no gradient reaches W_g, so the router would never learn. `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(...)` and numpy all cut the way back.",
+        "gradient cut: The weights are right, but no gradient reaches W_g, so the router would never learn. `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(...)`, numpy and `requires_grad=False` all cut the way back.",
         is_cut_off,
         ": The numbers are right, but the gradient of the weights to {wrong} is not.",
         lambda found: found.wrong in ("W_g", "bias"),

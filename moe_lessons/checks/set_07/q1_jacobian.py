@@ -13,6 +13,7 @@ from moe_lessons.checks.values import is_floats
 from moe_lessons.checks.verdicts import by_formula, by_test, by_value
 
 SATURATED = 1 - 1e-11  # a score with few digits left between it and 1
+TINY = 1e-9  # a score far below the others
 FINE = 1e-18  # a derivative above this is compared by its digits, however small it is
 
 
@@ -23,7 +24,7 @@ def spread(rng: np.random.Generator, N: int, wide: float) -> np.ndarray:
 
 
 def jacobian_cases(rng: np.random.Generator) -> list[tuple]:
-    """Scores of two experts, of five, of five near 1, one of them saturated, of three near 0, of six from 0 to 1."""
+    """Scores of two experts, of five, of five near 1, one of them saturated, of three near 0, of six from nearly 0 to 1."""
     logits = (
         spread(rng, 2, 0.8),
         spread(rng, 5, 1.5),
@@ -33,6 +34,7 @@ def jacobian_cases(rng: np.random.Generator) -> list[tuple]:
     )
     scores = [expit(h).round(4) for h in logits]
     scores[2] = np.append(scores[2], SATURATED)
+    scores[4][scores[4].argmin()] = TINY
     return [(s,) for s in scores]
 
 
@@ -75,11 +77,12 @@ def is_rounded(value: Any, s: np.ndarray) -> bool:
 
 
 def lost_digits(value: Any, s: np.ndarray) -> bool:
-    """Tell whether values are right to three digits, but for derivatives by the logit of a saturated score."""
+    """Tell whether values are right to three digits, but for derivatives by the logit of a saturated or a tiny score."""
     if not is_floats(value, (s.size, s.size)):
         return False
     came, right = values.from_digits(value, FINE), jacobian(s)  # (N, N) each
-    return bool(np.allclose(came[:, s < SATURATED], right[:, s < SATURATED], rtol=1e-3, atol=1e-7))
+    usual = (s > TINY) & (s < SATURATED)  # (N,)
+    return bool(np.allclose(came[:, usual], right[:, usual], rtol=1e-3, atol=1e-6))
 
 
 JACOBIAN = FunctionQuestion(
@@ -161,7 +164,7 @@ JACOBIAN = FunctionQuestion(
         lambda value, s: is_floats(value, s.shape) and (np.abs(values.from_digits(value, FINE)) < 1e-6).all(),
         "rounded: You rounded to decimals. Small derivatives lose all their digits so: each must be right to three digits, wherever they begin. Return them as they are.",
         is_rounded,
-        "digits lost: Right, but for the column of a score near 1: there the derivatives are tiny, and yours have lost their digits. So it goes with differences of weights, in float32, and behind a clip. No difference is needed: the slope of the sigmoid follows from the score that you are given.",
+        "digits lost: Right, but for the column of a score near 1 or 0: there the derivatives are tiny, and yours have lost their digits. So it goes with differences of weights, in float32, and behind a clip. No difference is needed: the slope of the sigmoid follows from the score that you are given.",
         lost_digits,
     ),
 )

@@ -35,7 +35,7 @@ def estimator_cases(rng: np.random.Generator) -> list[tuple]:
 def of_parts(formula: Callable[[Facts], Any]) -> Callable[..., Any]:
     """Return the function of a case that is `formula` of its parts.
 
-    These are w, wide, narrow: form A of the k, the k + m and the m best; more: wide of the m alone; s, heard: 0/1 masks of the k and the k + m;
+    These are w, wide, narrow: form A of the k, the k + m and the m best; more: wide of the m alone; two, two_more: form A of 2 and k + 2; s, heard: 0/1 masks of the k and the k + m;
     p, b, b_wide: the softmax over all, and kept of it; a = v·E_i; o: the outputs; v.
     """
 
@@ -44,9 +44,10 @@ def of_parts(formula: Callable[[Facts], Any]) -> Callable[..., Any]:
         w, wide = routing.gate_weights(h, k), routing.gate_weights(h, k + m)  # (N,) each
         narrow = routing.gate_weights(h, m) if m else 0 * h  # (N,)
         more = wide * (w == 0)  # (N,)
+        built_in = {"two": routing.gate_weights(h, 2), "two_more": routing.gate_weights(h, min(k + 2, h.size))}
         masks = {"s": selected_mask(h, k) * 1.0, "heard": selected_mask(h, k + m) * 1.0}
         kept = {"p": routing.softmax(h), "b": kept_probabilities(h, k), "b_wide": kept_probabilities(h, k + m)}
-        return formula(Facts(w=w, wide=wide, narrow=narrow, more=more, a=o @ v, o=o, v=v, **masks, **kept))
+        return formula(Facts(w=w, wide=wide, narrow=narrow, more=more, a=o @ v, o=o, v=v, **masks, **kept, **built_in))
 
     return of_case
 
@@ -96,6 +97,8 @@ ESTIMATOR = FunctionQuestion(
             lambda c: 0 * (c.w @ c.o),
             "not weighted: The selected outputs are added up without their weights.",
             lambda c: c.s @ c.o,
+            "k is 2: You take two experts for the output, whatever k is.",
+            lambda c: c.two @ c.o,
             "outputs not gathered: The weights are sorted, best first, and the outputs are not: row 0 need not be that of the best expert. Take the rows that `topk` names, `outputs[indices]`.",
             lambda c: np.sort(c.w)[::-1] @ c.o,
             "equal weights: Every selected expert has weight 1/k here. The weights are the softmax over the selected logits.",
@@ -127,6 +130,8 @@ ESTIMATOR = FunctionQuestion(
             lambda c: c.s * slope(c),
             "only the m: The logits get form A's gradient with the m best. k and m go together: the k + m best.",
             lambda c: through_softmax(c.narrow, c.a),
+            "m is 2: You let two more be heard, whatever m is.",
+            lambda c: through_softmax(c.two_more, c.a),
             "k and m apart: The logits get the gradient of the k, and beside it one of the m more. They are not compared with each other: take one softmax over the k + m.",
             (
                 lambda c: through_softmax(c.w, c.a) + through_softmax(c.more / max(c.more.sum(), 1e-300), c.a),

@@ -78,6 +78,12 @@ def equal_parts(rows, sizes, W1, W2):
     return torch.cat([torch.relu(p @ A) @ B for p, A, B in pieces])
 
 
+def busy_alone(rows, sizes, W1, W2):
+    busy = [part for part in rows.split(sizes) if len(part)]
+    parts = zip(busy, columns(W1, len(sizes)), rows_of(W2, len(sizes)), strict=False)
+    return torch.cat([torch.relu(part @ a) @ b for part, a, b in parts])
+
+
 class OwnBackward(torch.autograd.Function):
     """The gradients written by hand, each into its place."""
 
@@ -409,6 +415,7 @@ WRONG = {
         "no ReLU": layer_of(columns, rows_of, act=lambda z: z),
         "ReLU after W2": lambda *case: torch.relu(layer_of(columns, rows_of, act=lambda z: z)(*case)),
         "equal parts": equal_parts,
+        "empty left out": busy_alone,
         "second ReLU": lambda *case: torch.relu(layer_of(columns, rows_of)(*case)),
         "reshaped to (N, d, d_ff)": layer_of(lambda W, N: W.reshape(N, len(W), -1).unbind(), rows_of),
     },

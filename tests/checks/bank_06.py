@@ -356,6 +356,7 @@ UNRECOGNISED = {
         active(lambda s: s.active - 1),
         flops(lambda s: s.flops + 0.5),
         of_sizes(lambda s: other(s, shared=0, tied=False) if not s.dense_layers else counts_by_hand(s)),
+        of_sizes(lambda s: (s.total, other(s, k=min(s.k, s.N - s.shared))[1], s.flops)),
     ],
     "6.2": [
         lambda q, batch: None,

@@ -146,6 +146,7 @@ WRONG = {
         "beside the real rows": lambda selected, N: loads(selected, N).max() / loads(selected, N).mean() - 1,
         "times": lambda selected, N: loads(selected, N).max() / loads(selected, N).mean(),
         "idle left out": lambda selected, N: 1 - busy(selected).mean() / busy(selected).max(),
+        "idle left out (2)": lambda selected, N: (max(busy(selected)) - busy(selected)).sum() / N / max(busy(selected)),
         "last ones left out": lambda selected, N: 1 - np.bincount(selected.ravel()).mean() / loads(selected, N).max(),
         "tokens for rows": lambda selected, N: 1 - selected.shape[0] / (N * loads(selected, N).max()),
         "padded to T": lambda selected, N: 1 - selected.shape[1] / N,

@@ -26,7 +26,7 @@ def slow_cases(rng: np.random.Generator) -> list[tuple]:
     cases = []
     for N, d, d_ff in ((12, 24, 40), (20, 16, 28)):
         sizes = np.clip(rng.multinomial(ROWS, np.full(N - 1, 1 / (N - 1))), 0, MOST_ROWS)  # (N - 1,)
-        sizes = np.insert(sizes, rng.integers(N), 0)  # (N,), one at least is empty
+        sizes = np.insert(sizes, rng.integers(N - 1), 0)  # (N,), one at least is empty, and not the last alone
         shapes = ((sizes.sum(), d), (d, N * d_ff), (N * d_ff, d), (sizes.sum(), d))
         # Eighths: float32 computes x W1 exactly, so that no rounding decides on which side of ReLU's kink it lies. And
         # never on it, where torch's ways to write a ReLU have slopes of their own: each sum holds one odd 128th.
@@ -184,6 +184,7 @@ def mistaken(rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, W2: np.ndarray
         "linear": relu_experts(rows, A, B, of_row, relu=False),
         "in_equal_parts": [relu_experts(rows, A, B, parts) for parts in equal_parts(len(rows), N)],
         "reshaped": relu_experts(rows, W1.reshape(A.shape), B, of_row),
+        "shifted": relu_experts(rows, A, B, np.unique(of_row, return_inverse=True)[1]),
     }
 
 
@@ -264,6 +265,8 @@ TRAP = TrapQuestion(
         lambda found: agree(found.y, np.maximum(found.right, 0)),
         "equal parts: You gave every expert equally many rows. How many each has is in `sizes`, which you did not use.",
         lambda found: any(agree(found.y, wrong) for wrong in found.in_equal_parts),
+        "empty left out: You left out the experts without rows, and those behind them got the matrices of others. Each expert has its place, with rows or without.",
+        lambda found: agree(found.y, found.shifted),
         "reshaped to (N, d, d_ff): You gave W1 the shape (N, d, d_ff) at once. A reshape goes row by row, and a row of W1 holds d_ff numbers of *every* expert: so they got each other's. First (d, N, d_ff), then move the axis of the experts to the front.",
         lambda found: agree(found.y, found.reshaped),
         "gradient lost: y is right, but no gradient reaches {lost}, so training would get nothing there. `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(...)` and numpy all cut the way back.",

@@ -108,11 +108,11 @@ def of_sizes(formula: Callable[[Sizes], Any]) -> Callable[..., Any]:
 def counts_cases(rng: np.random.Generator) -> list[tuple]:
     """Five small models whose routers still weigh enough to be missed: one with all layers alike, one for each switch.
 
-    The third has k = 1 and more than one shared expert, the fourth one sparse layer, which runs all N experts and shares
-    none. The last has shared experts and is tied, without a dense layer.
+    The third has k = 1 and more than one shared expert, the fourth one sparse layer, which shares none. The last runs all
+    N experts, has shared ones beside them and is tied, without a dense layer.
     """
     cases = []
-    plans = ((2, 0, 0, False, 2), (4, 1, 1, True, 3), (5, 2, 3, False, 1), (3, 2, 0, True, 0), (3, 0, 2, True, 2))
+    plans = ((2, 0, 0, False, 2), (4, 1, 1, True, 3), (5, 2, 3, False, 1), (3, 2, 0, True, 2), (3, 0, 2, True, 0))
     for layers, dense_layers, shared, tied, k in plans:
         d, vocab, d_ff, d_ff_dense = map(int, rng.integers((24, 100, 30, 100), (60, 300, 90, 300)))
         N = int(rng.integers(6, 17))

@@ -67,7 +67,10 @@ PADDING = FunctionQuestion(
         "times: This is how many times as many rows are multiplied as are real. Asked is which share of them is padding.",
         lambda selected, N: in_all(selected, N) / selected.size,
         "idle left out: You left out experts that nobody chose. They get a block of zeros, too: all N blocks have one shape.",
-        share(lambda selected, N: len(np.unique(selected)) * loads_of(selected, N).max()),
+        (
+            share(lambda selected, N: len(np.unique(selected)) * loads_of(selected, N).max()),
+            lambda selected, N: (len(np.unique(selected)) - selected.size / loads_of(selected, N).max()) / N,
+        ),
         "last ones left out: Your count ends at the last expert that somebody chose. Idle experts behind it get a block, too: N is given.",
         share(lambda selected, N: (selected.max() + 1) * loads_of(selected, N).max()),
         "tokens for rows: You took the T tokens for the real rows. A token gives a row to each of its k experts.",

@@ -194,6 +194,7 @@ UNRECOGNISED = {
     "7r.1": [server(k=5), server(by_32=50), {"k": 4}, [4, 55.9], server(k=None), server(by_32=math.nan)],
     "7r.2": [
         finding(kept=0.7),
+        finding(kept=0.64),
         finding("k"),
         finding(run="both"),
         finding(kept=None),

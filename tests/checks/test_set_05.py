@@ -178,7 +178,6 @@ def test_draws_tell_what_else_would_pass(seed):
     gate, other = (x @ W for W in interleaved(W13))
     assert (gate > 7).any()
     assert (np.abs(other) > 7).any()
-    assert np.abs(gate).max() < 80  # 1 / (1 + e^−gate) is no overflow in float32
     for rows, sizes, W1, *_ in slow_cases(np.random.default_rng(seed)):
         of_row = np.repeat(np.arange(len(sizes)), sizes)
         before = np.einsum("rd,drf->rf", rows, W1.reshape(len(W1), len(sizes), -1)[:, of_row])

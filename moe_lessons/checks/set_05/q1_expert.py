@@ -20,7 +20,7 @@ def expert_cases(rng: np.random.Generator) -> list[tuple]:
     Returns (x, W13, W2) of each.
     """
     cases = []
-    for T, d, d_ff, large in ((4, 3, 5, 1), (1, 4, 6, 1), (6, 5, 2, 1), (9, 4, 7, 3)):
+    for T, d, d_ff, large in ((4, 3, 5, 1), (1, 4, 6, 1), (6, 5, 2, 1), (9, 4, 7, 8)):
         shapes = ((T, d), (d, 2 * d_ff), (d_ff, d))
         x, W13, W2 = (rng.normal(size=shape).round(1) + 0.05 for shape in shapes)
         cases.append((large * x, W13, W2))

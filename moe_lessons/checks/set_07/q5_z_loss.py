@@ -94,6 +94,11 @@ def squares(h: np.ndarray) -> np.ndarray:
     return (top + np.log(np.exp(h - top[:, None]).sum(axis=-1))) ** 2
 
 
+def with_a_number(h: np.ndarray) -> np.ndarray:
+    """Return h (T, N) with −10⁴ in the place of −∞."""
+    return np.where(np.isneginf(h), -1e4, h)
+
+
 def is_turned(value: Any, *case: Any) -> bool:
     """Tell whether gradient and loss came, in this order."""
     loss, gradient = z_loss_and_gradient(*case)
@@ -204,14 +209,14 @@ Z_LOSS = FunctionQuestion(
             lambda h: ((h.max(axis=-1) + np.log(np.exp(h - h.max(axis=-1, keepdims=True)).sum())) ** 2).mean(),
             "−∞ as 0: You put 0 in the place of −∞. A masked expert then adds e⁰ = 1 to the sum. exp(−∞) is 0: leave it.",
             lambda h: (lse(np.where(np.isneginf(h), 0, h)) ** 2).mean(),
-            "−∞ as a number: You put about −10000 in the place of −∞. Beside other logits around −10000 that counts. exp(−∞) is 0: leave it.",
-            lambda h: (lse(np.where(np.isneginf(h), -1e4, h)) ** 2).mean(),
             "maximum not added back: You subtracted each row's largest logit before the exponential, and did not add it afterwards. log Σ exp(h) = max + log Σ exp(h − max).",
             lambda h: ((lse(h) - h.max(axis=-1)) ** 2).mean(),
             "overflow: Right for ordinary logits, not for a token with logits around 10000 and one around −10000. An exponential of 10000 is ∞. A row whose exponentials are all 0 has the log −∞: that happens around −10000, and also when one number is subtracted from the whole batch. Subtract *each row's own* largest logit first and add it afterwards, or use `log_sum_exp`.",
             lambda h: (naive_lse(h) ** 2).mean(),
         )
         + by_test(
+            "−∞ as a number: You put about −10000 in the place of −∞. Beside other logits around −10000 that counts. exp(−∞) is 0: leave it.",
+            lambda value, h, mask: agree(value, (lse(with_a_number(h[mask])) ** 2).mean()),
             "no number at −∞: Right but for the tokens with a masked expert: their log-sum-exp is no number in your answer. ∞ − ∞ and 0 · ∞ are none: did you subtract the mean or the smallest logit, or multiply by a logit of −∞? Subtract each row's largest.",
             is_nan_of_masked,
             "padding gets through: Right where padded rows hold numbers. Where they hold NaN or ∞, the loss is no number: some padded value is still computed with. If you multiply padded rows by 0: 0 · NaN is NaN, and so is 0 · ∞. Take the real rows out before anything else.",
@@ -260,7 +265,7 @@ Z_LOSS = FunctionQuestion(
                 2 * lse(h[mask])[:, None] * naive_softmax(h[mask], h[mask].max(axis=0), 0) / mask.sum(), mask
             ),
             "−∞ as a number, gradient: You put about −10000 in the place of −∞. Beside other logits around −10000 that counts. exp(−∞) is 0: leave it.",
-            lambda h, mask: on_all_rows(z_slope(np.where(np.isneginf(h[mask]), -1e4, h[mask])), mask),
+            lambda h, mask: on_all_rows(z_slope(with_a_number(h[mask])), mask),
             "overflow in the softmax: The loss is right. In the gradient your softmax overflows: ∞/∞ around 10000, 0/0 around −10000. Use `softmax`, or subtract each row's largest logit before the exponential.",
             lambda h, mask: on_all_rows(2 * lse(h[mask])[:, None] * naive_softmax(h[mask]) / mask.sum(), mask),
         )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from moe_lessons import layer
+from moe_lessons import layer, routing
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.set_05.q1_expert import expert_cases, gelu, interleaved, silu, swiglu, tanh_gelu
@@ -16,7 +16,7 @@ from moe_lessons.checks.set_05.q2_selected import chosen, dispatch, selections
 from moe_lessons.checks.set_05.q3_sparse import SPARSE, RowCountingExperts, rows_fault, sparse, sparse_cases
 from moe_lessons.checks.set_05.q4_trap import MOST_FULL, MOST_ROWS, full_size_gradients, loop_values, report, slow_cases
 from moe_lessons.checks.set_05.q5_backwards import backwards, combine_cases, combined
-from moe_lessons.checks.set_05.q6_router import CLEAR, FAR, expected_values, router_cases
+from moe_lessons.checks.set_05.q6_router import CLEAR, FAR, SURE, expected_values, router_cases
 
 SEEDS = range(20)
 
@@ -259,6 +259,8 @@ def test_the_router_and_its_gradients_are_those_of_torch(seed):
             np.testing.assert_allclose(expected[name], value, atol=1e-12, err_msg=name)
         assert np.diff(np.sort(expected["logits"], axis=-1)).min() >= CLEAR
         assert bias == b.any()
+        p = routing.softmax(expected["logits"])
+        assert (p[:-FAR] if d == 5 else p).max() <= SURE
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -20,6 +20,7 @@ from moe_lessons.checks.verdicts import Facts, Fault, by_test, by_trace
 PARTS, FLOAT32 = ("logits", "selected", "weights"), "torch.float32"
 CLEAR = 0.01  # between any two logits of a token: no rounding of float32 decides who is selected
 NEAR = 0.05  # of the largest number: bfloat16 has two to three digits
+SURE = 0.9  # the largest probability of a token whose logits are not far apart
 FAR, TIMES, AHEAD = 3, 256, 0.5  # so many tokens, times so much: their best expert is then 128 ahead, or more
 LOST = 1e-50  # a probability so small is 0 in float32, where the least number is above 1e-45
 
@@ -28,7 +29,7 @@ def router_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (d, N, k, bias, W_g, b, x, v): rows, a batch of them, a single token with k = 1, and k = N.
 
     v is ∂L/∂weights. x is in eighths: bfloat16 holds it exactly. In the rows the last FAR tokens have logits so far
-    apart that in float32 all probabilities but one are 0.
+    apart that in float32 all probabilities but one are 0. Elsewhere none is near 1, where p(1 − p) loses its digits.
     """
     cases: list[tuple] = []
     for d, N, k, bias, shape in (
@@ -41,8 +42,10 @@ def router_cases(rng: np.random.Generator) -> list[tuple]:
         while not clear:
             W_g, b = 1.5 * rng.normal(size=(d, N)) / d**0.5, bias * rng.normal(size=N)  # (d, N), (N,)
             x = np.round(8 * rng.normal(size=(*shape, d))) / 8  # (..., d)
-            gaps = np.diff(np.sort(x @ W_g + b, axis=-1))  # (..., N − 1), the last of each is the best expert's
+            h = x @ W_g + b  # (..., N)
+            gaps = np.diff(np.sort(h, axis=-1))  # (..., N − 1), the last of each is the best expert's
             clear = gaps.min() >= CLEAR and (len(cases) > 0 or gaps[-FAR:, -1].min() >= AHEAD)
+            clear = clear and routing.softmax(h).max() <= SURE
         if not cases:
             x[-FAR:] *= TIMES
         cases.append((d, N, k, bias, W_g, b, x, rng.normal(size=(*shape, k))))

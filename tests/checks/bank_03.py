@@ -89,7 +89,7 @@ def log_softmax_by_loops(h, tau):
 
 
 def log_softmax_in_torch(h, tau):
-    h, tau = torch.tensor(h), torch.as_tensor(tau)[..., None]
+    h, tau = torch.as_tensor(h), torch.as_tensor(tau)[..., None]
     return torch.log_softmax((h - h.amax(dim=-1, keepdim=True)) / tau, dim=-1)
 
 

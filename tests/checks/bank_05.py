@@ -418,6 +418,12 @@ def with_weights(wrong):
     return answer
 
 
+def in_sum_one(w):
+    """w (T, k), each row divided by its sum; NaN where that is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return w / np.sum(w, axis=1, keepdims=True)
+
+
 def with_outputs(wrong):
     """The right gradient to the weights, and a wrong one to the outputs."""
     return lambda *case: (backward(*case)[0], wrong(*case))
@@ -582,7 +588,7 @@ WRONG = {
         "divided by T, dL/doutputs": with_outputs(lambda *case: backward(*case)[1] / len(case[3])),
         "sign turned, dL/doutputs": with_outputs(lambda *case: -backward(*case)[1]),
         "weights divided by their sum": with_outputs(
-            lambda outputs, order, w, v: backward(outputs, order, w / np.sum(w, axis=1, keepdims=True), v)[1]
+            lambda outputs, order, w, v: backward(outputs, order, in_sum_one(w), v)[1]
         ),
         "one for each token": with_outputs(lambda outputs, order, w, v: v),
         "swapped parts": lambda *case: backward(*case)[::-1],

@@ -193,21 +193,26 @@ def without_expert(model: LanguageModel, layer: int, expert: int) -> Iterator[No
 def without_layer(model: LanguageModel, layer: int, instead: Tensor | None = None) -> Iterator[None]:
     """Switch a whole feed-forward layer off: within the block, it adds nothing to the stream of any token.
 
-    instead (d,): what it adds to every token in place of that, such as its mean output.
+    instead (vocabulary, d): what it adds in place of that, by token id, such as its mean output for each.
     Raises ValueError for a layer that is not there, or `instead` of another shape.
     """
     whole_number("layer", layer, least=0, most=len(model.blocks) - 1)
-    same = torch.zeros(model.config.d_model) if instead is None else instead  # (d,)
-    if same.shape != (model.config.d_model,):
-        raise refuse("instead.shape", tuple(same.shape), f"({model.config.d_model},)")
+    table = torch.zeros(model.tokens.weight.shape) if instead is None else instead  # (V, d)
+    if table.shape != model.tokens.weight.shape:
+        raise refuse("instead.shape", tuple(table.shape), f"{tuple(model.tokens.weight.shape)}")
+    read: list[Tensor] = []
+
+    def keep(_model: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        read[:] = arguments[:1]  # ids (B, L)
 
     def silent(_layer: nn.Module, _input: Any, output: Any) -> Any:
         y, decided = output
-        return same.to(y).expand_as(y), decided
+        return table.to(y)[read[0]], decided
 
     block: Any = model.blocks[layer]
-    handle = block.feed_forward.register_forward_hook(silent)
+    handles = (model.register_forward_pre_hook(keep), block.feed_forward.register_forward_hook(silent))
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

@@ -4,7 +4,8 @@
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -229,34 +230,73 @@ def ablation(model: LanguageModel, part: text.Part, layer: int) -> np.ndarray:
     return np.array(rows)
 
 
-def layer_ablation(model: LanguageModel, part: text.Part, instead: Tensor | None = None) -> np.ndarray:
-    """Return (layers, domains): by how much the loss of each domain rises, in nats per token, without a whole layer.
+def layer_ablation(
+    model: LanguageModel,
+    part: text.Part,
+    instead: Tensor | None = None,
+    groups: Iterable[Iterable[int]] | None = None,
+) -> np.ndarray:
+    """Return (groups, domains): by how much the loss of each domain rises, in nats per token, without whole layers.
 
-    instead (layers, d): what each adds to every token in place of nothing.
+    groups: layers that are off together; by default each by itself. instead (layers, V, d): what a layer adds by token
+    id in place of nothing, as of `mean_outputs`.
     """
     whole, rows = np.array(loss_by_domain(model, part)), []
-    for layer in range(model.config.layers):
-        with without_layer(model, layer, None if instead is None else instead[layer]):
+    for group in groups or [[layer] for layer in range(model.config.layers)]:
+        with ExitStack() as off:
+            for layer in group:
+                off.enter_context(without_layer(model, layer, None if instead is None else instead[layer]))
             rows.append(np.array(loss_by_domain(model, part)) - whole)
     return np.array(rows)
 
 
 @torch.no_grad()
 def mean_outputs(model: LanguageModel, part: text.Part) -> Tensor:
-    """Return (layers, d): what each feed-forward layer adds to a token's stream, mean over all tokens."""
-    sums = torch.zeros(model.config.layers, model.config.d_model)
-
-    def add(layer: int, _layer: Any, _input: Any, output: Any) -> None:
-        sums[layer] += output[0].flatten(0, -2).sum(dim=0)  # (S·L, d) -> (d,)
-
+    """Return (layers, V, d): what each feed-forward layer adds to the stream of a token id, on average; 0 if unseen."""
+    ids = torch.from_numpy(np.ascontiguousarray(part.ids[:, :-1])).flatten()  # (S·L,)
+    layers, (V, d) = model.config.layers, model.tokens.weight.shape
+    outputs: list[list[Tensor]] = [[] for _ in range(layers)]
     handles = [
-        block.feed_forward.register_forward_hook(partial(add, layer))  # type: ignore[union-attr]
-        for layer, block in enumerate(model.blocks)
+        block.feed_forward.register_forward_hook(  # type: ignore[union-attr]
+            lambda _layer, _input, output, kept=kept: kept.append(output[0].flatten(0, -2))  # (B·L, d)
+        )
+        for block, kept in zip(model.blocks, outputs, strict=True)
     ]
     record(model, part.ids)
     for handle in handles:
         handle.remove()
-    return sums / part.ids[:, :-1].size
+    sums = torch.stack([torch.zeros(V, d).index_add(0, ids, torch.cat(kept)) for kept in outputs])  # (layers, V, d)
+    return sums / torch.bincount(ids, minlength=V).clamp(min=1)[:, None]
+
+
+def splice(part: text.Part, at: int, same_domain: bool, rng: int = 0) -> np.ndarray:
+    """Return ids (S, L + 1) whose first `at` tokens are another document's, of the same domain or of another one."""
+    alike = part.domain[:, None] == part.domain  # (S, S)
+    fits = (alike == same_domain) & (part.document[:, None] != part.document)  # (S, S)
+    chance = np.random.default_rng(rng)
+    donor = np.array([chance.choice(np.flatnonzero(row)) for row in fits])  # (S,)
+    return np.concatenate([part.ids[donor, :at], part.ids[:, at:]], axis=1)
+
+
+def kept_choices(model: LanguageModel, part: text.Part, at: int = 64, gap: int = 32) -> dict[str, np.ndarray]:
+    """Return what share of the choices stays, (layers,), when the first `at` tokens are another document's.
+
+    Only choices more than `gap` tokens after the seam are compared, and only the text before it differs: by another
+    document of the same domain, or of another one.
+    """
+    usual = record(model, part.ids).selected[:, :, at + gap :]  # (layers, S, l, k)
+    found = {}
+    for name, same in (("of the same domain", True), ("of another domain", False)):
+        now = record(model, splice(part, at, same)).selected[:, :, at + gap :]
+        found[name] = np.array([metrics.saturation(*pair) for pair in zip(now, usual, strict=True)])
+    return found
+
+
+def left_to_know(labels: dict[str, np.ndarray], about: str, given: str | None = None) -> float:
+    """Return H(about | given) in bits, from the counts of all tokens."""
+    values = labels[about].ravel()
+    all_of_it = metrics.mutual_information(values, values, base=2)  # H(about)
+    return all_of_it - (0.0 if given is None else metrics.mutual_information(values, labels[given].ravel(), base=2))
 
 
 def per_served_token(rise: np.ndarray, share: np.ndarray) -> np.ndarray:

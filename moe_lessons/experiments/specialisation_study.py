@@ -130,6 +130,20 @@ def saturation_of(history: History) -> dict[str, list]:
     return {"step": list(steps), "share": kept}
 
 
+def read_again(seed: int, steps: int, task: text.TextTask) -> dict[str, Any]:
+    """Train a learned router as `trained` does; ask how far back its choices reach, and what layers are needed for."""
+    model = sp.build(len(task.token_bytes), "moe", seed)
+    to_the_end(sp.train_language_model(model, task, steps, progress=False))
+    part, some = task.report, sp.some_of(task.report, ABLATED)
+    tables = sp.mean_outputs(model, task.selection)
+    return {
+        "kind": "moe, read again", "seed": seed, "steps": steps, "loss": sp.loss_by_domain(model, part),
+        "kept": {name: share.tolist() for name, share in sp.kept_choices(model, part).items()},
+        "by_token": sp.layer_ablation(model, some, tables).tolist(),
+        "off_together": sp.layer_ablation(model, some, groups=[range(1, model.config.layers)]).tolist(),
+    }  # fmt: skip
+
+
 # --- what needs no training ---------------------------------------------------------------------------------------
 
 
@@ -206,7 +220,7 @@ def table(
 
 
 class Served(NamedTuple):
-    """Whether experts are needed most where they serve most, in the chosen layer of each seed.
+    """Whether experts are needed most where they serve most, in one layer of each seed.
 
     hits: experts that hurt most the domain that they serve most, (seeds,); dealt: hits in all, if the damage per served
     token is dealt out at random, (draws,), and dealt_within: if it is, among the experts of each domain; per_token: as
@@ -220,11 +234,11 @@ class Served(NamedTuple):
     rise: np.ndarray
 
 
-def served(results: dict[str, Any], steps: int) -> Served:
-    """Return whether serving and being needed go together in the learned routers of one length."""
+def served(results: dict[str, Any], steps: int, layer: int) -> Served:
+    """Return whether serving and being needed go together in a layer of the learned routers of one length."""
     found = of(results, "moe", steps)
-    shares = [np.array(s["layers"][s["best"]]["domain_specialisation"]).T for s in found]  # (N, domains) each
-    rises = [np.array(s["ablation"][s["best"]]) for s in found]  # (N, domains) each
+    shares = [np.array(s["layers"][layer]["domain_specialisation"]).T for s in found]  # (N, domains) each
+    rises = [np.array(s["ablation"][layer]) for s in found]  # (N, domains) each
     pairs = list(zip(shares, rises, strict=True))
 
     def dealt(within: bool) -> np.ndarray:
@@ -239,6 +253,35 @@ def served(results: dict[str, Any], steps: int) -> Served:
     )
 
 
+def served_table(found: dict[tuple[int, int], Served]) -> str:
+    """Return a line for each length and layer; p: the share of draws with as many hits."""
+    lines = [f"{'':24}{'hits of 40':>11}{'dealt out':>11}{'p':>8}{'in a domain':>13}{'p':>8}{'per served token':>18}"]
+    for (steps, layer), s in found.items():
+        hits, nulls = s.hits.sum(), (s.dealt, s.dealt_within)
+        cells = "".join(
+            f"{null.mean():>{width}.1f}{np.mean(null >= hits):>8.3f}"
+            for null, width in zip(nulls, (11, 13), strict=True)
+        )
+        lines.append(f"{steps:>5} steps, layer {layer + 1:<9}{hits:>11}{cells}{s.per_token.sum():>18}")
+    return "\n".join(lines)
+
+
+ARMS = {"learned": ("moe", False), "learned, losses off": ("moe", True), "hash": ("hash", False)}
+
+
+def losses_table(results: dict[str, Any]) -> str:
+    """Return the losses of all seeds, in nats a token, and those at the best learning rate."""
+    lines = []
+    for (kind, steps), loss in losses(results).items():
+        lines.append(f"{steps:>5} steps, {kind:<20}{'':12}{loss.mean():.3f}, seed by seed {loss.round(3)}")
+    lines.append("best of three learning rates (chosen on the selection text), three seeds")
+    for steps in LENGTHS:
+        for name, arm in ARMS.items():
+            rate, loss = tuned(results, steps, *arm)
+            lines.append(f"{steps:>5} steps, {name:<20}rate {rate:<7g}{loss.mean():.3f}, seed by seed {loss.round(3)}")
+    return "\n".join(lines)
+
+
 # --- all of them --------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +294,10 @@ def _task() -> text.TextTask:
 
 def _one(run: Run) -> dict[str, Any]:
     return trained(run, _task())
+
+
+def _again(run: tuple[int, int]) -> dict[str, Any]:
+    return read_again(*run, _task())
 
 
 def _simple(measure: Callable[..., dict[str, Any]], seed: int) -> dict[str, Any]:
@@ -278,7 +325,8 @@ def main() -> None:
     found = []
     with studies.workers() as pool:
         simple = [pool.submit(_simple, measure, seed) for measure in (untrained, previous) for seed in SEEDS]
-        for future in [pool.submit(_one, run) for run in runs()] + simple:
+        again = [pool.submit(_again, (seed, steps)) for steps in reversed(LENGTHS) for seed in RATE_SEEDS]
+        for future in [pool.submit(_one, run) for run in runs()] + again + simple:
             found.append(future.result())
             told = {key: found[-1].get(key) for key in Run._fields} | {"loss": found[-1].get("loss")}
             print(json.dumps(rounded(told)), file=sys.stderr, flush=True)

@@ -125,19 +125,69 @@ def test_without_a_layer_the_stream_passes_it_by(task, kind):
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_layer_that_is_off_may_be_stood_in_for_by_its_mean_output(task):
+def test_a_layer_that_is_off_may_be_stood_in_for_by_its_mean_output_for_a_token(task):
     model, outputs = study_of.build(VOCABULARY), []
-    means = study_of.mean_outputs(model, task.report)  # (layers, d)
+    tables = study_of.mean_outputs(model, task.report)  # (layers, V, d)
     keep = model.blocks[1].feed_forward.register_forward_hook(lambda _layer, _input, output: outputs.append(output[0]))
+    ids = torch.from_numpy(task.report.ids[:, :-1])
     with torch.no_grad():
-        model(torch.from_numpy(task.report.ids[:, :-1]))
+        model(ids)
     keep.remove()
-    torch.testing.assert_close(means[1], outputs[0].mean(dim=(0, 1)))
-    rises = [study_of.layer_ablation(model, task.report, instead) for instead in (None, 0 * means, means)]
+    torch.testing.assert_close(tables[1, 12], outputs[0][ids == 12].mean(dim=0))
+    rises = [study_of.layer_ablation(model, task.report, instead) for instead in (None, 0 * tables, tables)]
     np.testing.assert_array_equal(rises[0], rises[1])
     assert (np.abs(rises[2] - rises[0]) > 1e-6).all()
     with pytest.raises(ValueError, match="instead"), without_layer(model, 0, torch.zeros(3)):
         pass
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_layer_that_is_a_table_is_stood_in_for_without_loss(task):
+    model = study_of.build(VOCABULARY, "dense")
+    with torch.no_grad():  # what the first layer sees is the token's embedding, and nothing of the others
+        model.positions.weight.zero_()
+        model.blocks[0].attention.out.weight.zero_()
+    tables = study_of.mean_outputs(model, task.report)
+    np.testing.assert_allclose(study_of.layer_ablation(model, task.report, tables)[0], 0, atol=1e-5)
+    assert (np.abs(study_of.layer_ablation(model, task.report)[0]) > 1e-4).all()  # control: it does add something
+
+
+@pytest.mark.usefixtures("tiny")
+def test_layers_may_be_off_together(task):
+    model = study_of.build(VOCABULARY)
+    alone, both = (
+        study_of.layer_ablation(model, task.report),
+        study_of.layer_ablation(model, task.report, groups=[[0, 1]]),
+    )
+    assert both.shape == (1, 2)
+    np.testing.assert_array_equal(alone[1], study_of.layer_ablation(model, task.report, groups=[[1]])[0])
+
+
+def test_a_splice_takes_the_beginning_of_another_document_and_no_more(task):
+    part = task.report
+    for same in (True, False):
+        ids = study_of.splice(part, 5, same)
+        np.testing.assert_array_equal(ids[:, 5:], part.ids[:, 5:])
+        for row, begin in enumerate(ids[:, :5]):
+            donors = np.flatnonzero((part.ids[:, :5] == begin).all(axis=1))
+            assert any((part.domain[d] == part.domain[row]) == same and d != row for d in donors)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("kind", ["moe", "hash"])
+def test_choices_that_hang_on_the_token_alone_are_all_kept(task, kind):
+    kept = study_of.kept_choices(study_of.build(VOCABULARY, kind), task.report, at=6, gap=2)
+    for share in kept.values():
+        assert share.shape == (2,)
+        assert (share == 1).all() if kind == "hash" else (share < 1).any()
+
+
+def test_what_is_left_to_know_falls_with_what_is_given(task):
+    labels = study_of.labels_of(task.report)
+    none, token, pair = (study_of.left_to_know(labels, "domain", given) for given in (None, "token", "pair"))
+    assert none == pytest.approx(1)
+    assert none > token > pair >= 0
+    assert study_of.left_to_know(labels, "domain", "domain") == pytest.approx(0, abs=1e-9)
 
 
 def shares(seed=0, N=16):

@@ -61,11 +61,11 @@ def planted(rises, more=0.5):
 
 
 def test_experts_that_are_needed_where_they_serve_are_told_from_those_that_only_serve():
-    needed = study.served(planted(0.1 * np.eye(4) + 0.01, more=0.05), study.LONG)
+    needed = study.served(planted(0.1 * np.eye(4) + 0.01, more=0.05), study.LONG, 0)
     assert needed.hits.tolist() == needed.per_token.tolist() == [4, 4]
     assert max(np.mean(needed.dealt >= 8), np.mean(needed.dealt_within >= 8)) < 0.05
     serving = study.served(
-        planted((0.2 + 0.5 * np.eye(4)) * np.random.default_rng(0).uniform(0.9, 1, (4, 4))), study.LONG
+        planted((0.2 + 0.5 * np.eye(4)) * np.random.default_rng(0).uniform(0.9, 1, (4, 4))), study.LONG, 0
     )
     assert serving.hits.tolist() == [4, 4]
     assert np.mean(serving.dealt >= 8) == 1  # the same, however the damage is dealt out
@@ -94,8 +94,13 @@ def test_the_results_are_those_of_the_present_settings():
         "seeds": list(study.SEEDS), "rates": list(study.RATES), "rate_seeds": list(study.RATE_SEEDS),
     }  # fmt: skip
     assert results["domains"] == list(text.DOMAINS)
-    there = [study.Run(**{name: s[name] for name in study.Run._fields}) for s in results["studies"] if s["steps"]]
-    assert there == study.runs()
+    trained = [s for s in results["studies"] if s["steps"] and s["kind"] in ("moe", "hash", "dense")]
+    assert [study.Run(**{name: s[name] for name in study.Run._fields}) for s in trained] == study.runs()
+    for steps in study.LENGTHS:
+        again, first = study.of(results, "moe, read again", steps), study.of(results, "moe", steps)
+        assert [s["seed"] for s in again] == list(study.RATE_SEEDS)
+        for s, same in zip(again, first, strict=False):  # the same training: another machine's rounding at most
+            np.testing.assert_allclose(s["loss"], same["loss"], atol=0.03)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from math import erf, sqrt
 
 import numpy as np
 
-from moe_lessons.support.validation import one_of, positive_number, refuse, whole_number
+from moe_lessons.support.validation import number_within, one_of, positive_number, refuse, whole_number
 
 Expert = Callable[[np.ndarray], np.ndarray]
 
@@ -94,8 +94,9 @@ class Regression:
 
 
 def clustered_regression(
-    T: int = 16384, d: int = 32, clusters: int = 16, *, own_maps: bool = True, test_T: int = 4096, seed: int = 0
-) -> tuple[Regression, Regression]:
+    T: int = 16384, d: int = 32, clusters: int = 16, *, own_maps: bool = True, test_T: int = 4096, seed: int = 0,
+    power: float = 0.0,
+) -> tuple[Regression, Regression]:  # fmt: skip
     """Draw a regression task whose tokens fall into clusters. Returns (train, test), with no token in common.
 
     The clusters are planted by us: their means are random directions, chosen before any token is drawn. A token is its
@@ -103,24 +104,30 @@ def clustered_regression(
     target is tanh(x A_c), where each cluster c has its own random matrix A_c (d, d). Two controls: `own_maps=False`
     leaves the tokens as they are, but all clusters share one matrix; `clusters=1` is one cloud of tokens with one map.
 
-    T, test_T: tokens to train and to test on. seed: decides means and maps, whatever T and test_T are.
-    Raises ValueError for a size that is not a whole number of at least 1 (d: 2), a seed that is none from 0 up, or
-    own_maps that is neither True nor False.
+    T, test_T: tokens to train and to test on. seed: decides means and maps, whatever T and test_T are. power: cluster c
+    (from 1) is as frequent as c^-power; with 0 all come alike.
+    Raises ValueError for a size that is not a whole number of at least 1 (d: 2), a seed that is none from 0 up,
+    own_maps that is neither True nor False, or a power that is not from 0 to 10.
     """
     if not isinstance(own_maps, bool):
         raise refuse("own_maps", own_maps, "True or False")
     for name, size, least in (("T", T, 1), ("test_T", test_T, 1), ("d", d, 2), ("clusters", clusters, 1)):
         whole_number(name, size, least=least, most=2**24)
     whole_number("seed", seed, least=0, most=2**63 - 1)
+    frequency = np.arange(1, clusters + 1) ** -number_within("power", power, 0, 10)  # (C,)
     rng, train_rng, test_rng = np.random.default_rng(seed).spawn(3)
     means = rng.normal(size=(clusters, d))  # (C, d)
     maps = rng.normal(size=(clusters if own_maps else 1, d, d)) / np.sqrt(d)  # (C or 1, d, d)
-    return _regression(T, means, maps, train_rng), _regression(test_T, means, maps, test_rng)
+    return tuple(_regression(n, means, maps, frequency, rng) for n, rng in ((T, train_rng), (test_T, test_rng)))
 
 
-def _regression(T: int, means: np.ndarray, maps: np.ndarray, rng: np.random.Generator) -> Regression:
-    """Draw T tokens around the means (C, d) and map them with the matrices (C or 1, d, d)."""
-    cluster = rng.integers(len(means), size=T)  # (T,)
+def _regression(
+    T: int, means: np.ndarray, maps: np.ndarray, frequency: np.ndarray, rng: np.random.Generator
+) -> Regression:
+    """Draw T tokens around the means (C, d), each as often as its frequency (C,), and map them with (C or 1, d, d)."""
+    alike = bool((frequency == frequency[0]).all())  # integers draws what it has always drawn
+    share = None if alike else frequency / frequency.sum()  # (C,)
+    cluster = rng.integers(len(means), size=T) if alike else rng.choice(len(means), size=T, p=share)  # (T,)
     x = means[cluster] + 0.5 * rng.normal(size=(T, means.shape[1]))  # (T, d)
     x /= np.sqrt((x**2).mean(axis=1, keepdims=True))
     y = np.empty_like(x)  # (T, d)

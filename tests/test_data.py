@@ -139,6 +139,16 @@ def test_the_clusters_are_planted_and_the_control_keeps_them():
     assert np.abs(control.y - train.y).max() > 0.1
 
 
+def test_with_a_power_the_clusters_come_as_often_as_their_rank_says():
+    for part in clustered_regression(20000, 4, 5, test_T=20000, power=1.0):
+        wanted = 1 / np.arange(1, 6)
+        assert np.bincount(part.cluster) / 20000 == pytest.approx(wanted / wanted.sum(), abs=0.015)
+    even = clustered_regression(20000, 4, 5)[0]
+    assert np.bincount(even.cluster) / 20000 == pytest.approx(np.full(5, 0.2), abs=0.015)
+    with pytest.raises(ValueError, match="power"):
+        clustered_regression(power=-1)
+
+
 def test_the_seed_decides_the_task_and_the_number_of_tokens_does_not():
     first, again = clustered_regression(500, 6, 3, seed=1), clustered_regression(500, 6, 3, seed=1)
     for one, other in zip(first, again, strict=True):

@@ -48,7 +48,7 @@ class Method:
     run, and `route(layers, x)` is called in training and, with `layers.training` False, in tests: then nothing is
     random. A method that learns without a gradient may change what it keeps, in training only. symbol: what the
     coefficient is called, "" for none. coefficients: those that are tried, weakest first. start: the bias of E1 and E2
-    before the first step.
+    before the first step. power: 0 where all clusters are equally frequent; with 1 the c-th comes as often as 1/c.
     """
 
     label: str
@@ -59,6 +59,7 @@ class Method:
     start: float = HEAD_START
     top_k: int = 1
     gate: str = "softmax_topk"
+    power: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +258,7 @@ def run(
     tried = _distinct("coefficients", method.coefficients if coefficients is None else coefficients)
     layers = Layers(_distinct("seeds", seeds), len(tried), method.top_k, method.gate, method.start)
     route = method.build(torch.tensor(tried, dtype=torch.float32).repeat_interleave(len(seeds)))
-    measured = _train(layers, route, [_task(seed) for seed in seeds], steps)
+    measured = _train(layers, route, [_task(seed, method.power) for seed in seeds], steps)
     done = measured.pop("steps")  # (F,)
     by_c = {what: v.reshape(len(v), len(tried), len(seeds), *v.shape[2:]) for what, v in measured.items()}
     return {
@@ -298,9 +299,9 @@ def _measured(routing: Routing) -> dict[str, np.ndarray]:
 
 
 @lru_cache(maxsize=16)
-def _task(seed: int) -> tuple[Tensor, ...]:
+def _task(seed: int, power: float = 0.0) -> tuple[Tensor, ...]:
     """Draw the task of one seed: tokens and targets (T, d) to train on, and fresh ones."""
-    train_part, test_part = clustered_regression(TOKENS, D, CLUSTERS, test_T=TEST_TOKENS, seed=seed)
+    train_part, test_part = clustered_regression(TOKENS, D, CLUSTERS, test_T=TEST_TOKENS, seed=seed, power=power)
     return *tensors(train_part), *tensors(test_part)
 
 

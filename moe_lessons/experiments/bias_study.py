@@ -2,8 +2,11 @@
 
 `python -m moe_lessons.experiments.bias_study` trains the layers of `balancing_runs` with every coefficient on the
 seeds that choose, then with the chosen ones on the seeds that are reported: from a fair and from an uneven start, read
-after 300 and after 1,200 steps. It writes results/bias.json: five minutes of computing, shared out among the cores.
+after 300 and after 1,200 steps. It writes results/bias.json: seven minutes of computing, shared out among the cores.
 A coefficient is chosen for each method, start and length: the one with the lowest mean error.
+
+Two things beside that. "unequal": a fair start, in a task whose c-th cluster comes as often as 1/c, with the
+coefficients that are chosen where all come alike. And further seeds, for the shorter length, where twelve cannot tell.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,6 +29,11 @@ GRIDS = {
 }
 FIXED = {"none": (0.0,), "capacity": (1.0,), "capacity_in_training": (1.0,)}
 ALSO = {"bias": (0.001, 0.1), "tanh": (0.1,), "quantile": (0.0,)}  # also where others are chosen
+UNEQUAL, POWER = "unequal", 1.0  # a third start: a fair one, where the clusters are not equally frequent
+OF_UNEQUAL = ("none", "switch", "bias")
+FURTHER_SEEDS = tuple(range(50, 80))
+FURTHER = (("fair", "none"), ("fair", "switch"), ("fair", "bias"),
+           ("uneven", "none"), ("uneven", "capacity_in_training"), ("uneven", "random_drops"))  # fmt: skip
 METHODS = balancing_runs.METHODS | capacity_runs.METHODS
 MEASURES = ("error", "max_violation", "dead")
 RESULTS = studies.RESULTS / "bias.json"
@@ -38,6 +46,7 @@ class Trial(NamedTuple):
     method: str
     coefficients: tuple[float, ...]
     chooses: bool
+    further: bool = False  # on the further seeds, after the shorter length alone
 
 
 def choosing() -> list[Trial]:
@@ -48,20 +57,28 @@ def choosing() -> list[Trial]:
 def reported(rows: Iterable[dict[str, Any]]) -> list[Trial]:
     """Return the trials that are reported, with what the rows of the first ones choose."""
     rows = list(rows)
-    tuned = {(start, name): {best(rows, start, name, length) for length in LENGTHS} for start, name in
-             product(STARTS, GRIDS)}  # fmt: skip
-    fixed = {(start, name): set(values) for start, (name, values) in product(STARTS, FIXED.items())}
-    return [Trial(start, name, tuple(sorted({*values, *ALSO.get(name, ())})), False)
-            for (start, name), values in (fixed | tuned).items()]  # fmt: skip
+    pairs = (*product(STARTS, FIXED | GRIDS), *((UNEQUAL, name) for name in OF_UNEQUAL))
+    also = dict.fromkeys(STARTS, ALSO)
+    return [Trial(start, name, tuple(sorted({*(chosen(rows, start, name, length) for length in LENGTHS),
+                                             *also.get(start, {}).get(name, ())})), False)
+            for start, name in pairs]  # fmt: skip
 
 
-def tried(trial: Trial, seeds: Sequence[int] = (), lengths: Sequence[int] = LENGTHS) -> list[dict[str, Any]]:
+def further(rows: Iterable[dict[str, Any]]) -> list[Trial]:
+    """Return the trials on the further seeds, with what the rows of the choosing ones choose."""
+    rows = list(rows)
+    return [Trial(start, name, (chosen(rows, start, name, LENGTHS[0]),), False, True) for start, name in FURTHER]
+
+
+def tried(trial: Trial, seeds: Sequence[int] = (), lengths: Sequence[int] = ()) -> list[dict[str, Any]]:
     """Train a trial, and return for each coefficient its settings and, by measure and length, a number for each seed.
 
-    seeds: by default those that the trial is for. lengths: in steps; each must be a measurement of the longest.
+    seeds, lengths: by default those that the trial is for. Each length must be a measurement of the longest.
     """
-    methods = {trial.method: replace(METHODS[trial.method], start=STARTS[trial.start])}
-    seeds = seeds or (CHOOSING if trial.chooses else SEEDS)
+    task = {"power": POWER, "start": 0.0} if trial.start == UNEQUAL else {"start": STARTS[trial.start]}
+    methods = {trial.method: replace(METHODS[trial.method], **task)}
+    seeds = seeds or (CHOOSING if trial.chooses else FURTHER_SEEDS if trial.further else SEEDS)
+    lengths = lengths or (LENGTHS[:1] if trial.further else LENGTHS)
     found = balancing_runs.run(trial.method, seeds, max(lengths), trial.coefficients, methods)
     head = {"start": trial.start, "method": trial.method, "chooses": trial.chooses}
     return [head | {"coefficient": value} | _read(result, lengths) for (_, value), result in found.items()]
@@ -83,20 +100,29 @@ def best(rows: Iterable[dict[str, Any]], start: str, method: str, length: int) -
     return min(tried, key=lambda row: fmean(row["error"][str(length)]))["coefficient"]
 
 
+def chosen(rows: Iterable[dict[str, Any]], start: str, method: str, length: int) -> float:
+    """Return the coefficient with which a method is reported: of unequal clusters that of the fair start."""
+    if method not in GRIDS:
+        return METHODS[method].coefficients[0]
+    return best(rows, "fair" if start == UNEQUAL else start, method, length)
+
+
 def values(study: dict[str, Any], measure: str, start: str, length: int, method: str,
-           coefficient: float | None = None) -> np.ndarray:  # fmt: skip
+           coefficient: float | None = None, part: str = "trials") -> np.ndarray:  # fmt: skip
     """Return a measure of the reported seeds (S,), of the coefficient that was chosen for this start and length.
 
     coefficient: another one, for methods that are not tuned or are reported with more than the chosen one.
+    part: "further" for the further seeds.
     """
     if coefficient is None:
-        coefficient = best(study["trials"], start, method, length) if method in GRIDS else FIXED[method][0]
+        coefficient = chosen(study["trials"], start, method, length)
     wanted = (start, method, coefficient, False)
-    (row,) = (r for r in study["trials"] if (r["start"], r["method"], r["coefficient"], r["chooses"]) == wanted)
+    (row,) = (r for r in study[part] if (r["start"], r["method"], r["coefficient"], r["chooses"]) == wanted)
     return np.array(row[measure][str(length)])
 
 
-def table(study: dict[str, Any], measure: str = "error", methods: Sequence[tuple[str, float | None]] = ()) -> str:
+def table(study: dict[str, Any], measure: str = "error", methods: Sequence[tuple[str, float | None]] = (),
+          starts: Sequence[str] = tuple(STARTS)) -> str:  # fmt: skip
     """Return a measure as text: a row for each start and method, a column for each length.
 
     A cell is mean ± standard deviation over the reported seeds, the coefficient, and in how many seeds it is below no
@@ -104,7 +130,7 @@ def table(study: dict[str, Any], measure: str = "error", methods: Sequence[tuple
     """
     rows: list[tuple[str, float | None]] = [("none", None), *(methods or ((name, None) for name in GRIDS))]
     lines = [f"{'':<32}" + "".join(f"{f'{length:,} steps':<32}" for length in LENGTHS)]
-    for start, (name, value) in product(STARTS, rows):
+    for start, (name, value) in product(starts, rows):
         head = f"{start if name == 'none' else '':<8}{METHODS[name].label:<24}"
         lines.append(head + "".join(_cell(study, measure, start, length, name, value) for length in LENGTHS))
     return "\n".join(line.rstrip() for line in lines)
@@ -116,9 +142,31 @@ def _cell(study: dict[str, Any], measure: str, start: str, length: int, method: 
     text = mean_sd(found, 3 if measure == "error" else 2)
     if method == "none":
         return text.ljust(32)
-    shown = best(study["trials"], start, method, length) if value is None else value
+    shown = chosen(study["trials"], start, method, length) if value is None else value
     wins = int((found < values(study, measure, start, length, "none")).sum())
     return f"{text}  {f'{METHODS[method].symbol} {shown:g}':<11}{wins:>2}".ljust(32)
+
+
+def further_table(study: dict[str, Any], start: str) -> str:
+    """Return what the further seeds show from one start: a row for each method, a column for each measure.
+
+    A cell is mean ± standard deviation over these seeds, and in how many of them it is below no balancing.
+    """
+    names, length = [name for begun, name in FURTHER if begun == start], LENGTHS[0]
+    lines = [f"{'':<36}{'task error':<22}{'MaxVio':<20}dead experts"]
+    for name in names:
+        value = chosen(study["trials"], start, name, length)
+        setting = f"{METHODS[name].symbol} {value:g}" if METHODS[name].symbol else ""
+        cells = [_of_further(study, measure, start, name) for measure in MEASURES]
+        lines.append(f"{METHODS[name].label:<25}{setting:<11}{cells[0]:<22}{cells[1]:<20}{cells[2]}".rstrip())
+    return "\n".join(lines)
+
+
+def _of_further(study: dict[str, Any], measure: str, start: str, method: str) -> str:
+    """Write one cell of the table of the further seeds."""
+    found, none = (values(study, measure, start, LENGTHS[0], name, part="further") for name in (method, "none"))
+    wins = "" if method == "none" else f"{int((found < none).sum()):>4}"
+    return mean_sd(found, 3 if measure == "error" else 2) + wins
 
 
 def load_results() -> dict[str, Any]:
@@ -126,10 +174,11 @@ def load_results() -> dict[str, Any]:
     return studies.read(RESULTS)
 
 
-def save(rows: Sequence[dict[str, Any]]) -> None:
-    """Write the results file, one line a row."""
-    settings = {"lengths": LENGTHS, "starts": STARTS, "choosing": CHOOSING, "seeds": SEEDS}
-    studies.write(RESULTS, settings, "trials", rows)
+def save(rows: Sequence[dict[str, Any]], more: Sequence[dict[str, Any]]) -> None:
+    """Write the results file, one line a row. more: the rows of the further seeds."""
+    settings = {"lengths": LENGTHS, "starts": STARTS, "choosing": CHOOSING, "seeds": SEEDS, "power": POWER,
+                "further seeds": FURTHER_SEEDS}  # fmt: skip
+    studies.write(RESULTS, settings, "trials", rows, further=more)
 
 
 def main() -> None:
@@ -140,7 +189,8 @@ def main() -> None:
             rows += found
         for found in pool.map(tried, reported(rows)):
             rows += found
-    save(rows)
+        more = [row for found in pool.map(tried, further(rows)) for row in found]
+    save(rows, more)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,17 @@ def _capacity_in_training(factor: Tensor) -> Route:
     return route
 
 
+def _random_drops(rate: Tensor) -> Route:
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, float]:
+        routing = layers.decide(layers.logits(x))
+        if not layers.training:
+            return routing, 0.0
+        kept = layers.uniform(*routing.weights.shape[1:]) >= rate[:, None, None]  # (R, T, k)
+        return routing._replace(weights=torch.where(kept, routing.weights, 0.0)), 0.0
+
+    return route
+
+
 def limited(routing: Routing, factor: Tensor) -> Routing:
     """Return the routing of R layers with weight 0 where an expert was full; earlier tokens come first.
 
@@ -104,6 +115,8 @@ METHODS: dict[str, Method] = {
                        "c", (1.0, 2.0)),
     "capacity_in_training": Method("capacity in training", "the same in training; in tests nothing is dropped.",
                                    _capacity_in_training, "c", (1.0,)),
+    "random_drops": Method("random drops in training", "in training a coin drops tokens, whoever they chose.",
+                           _random_drops, "share", (0.5,)),
 }  # fmt: skip
 """Every method by its name, in the order of the table; c is the capacity factor."""
 

@@ -3,8 +3,8 @@
 The task is `data.clustered_regression`. A text is `LENGTH` tokens of one cluster, a batch is `TEXTS` texts. The layer
 (8 experts, k = 1, gate form B, nobody ahead) learns the task and the Switch loss, in which f and P are counted in parts
 of the batch, and the parts averaged. `SCOPES` says what a part holds. All runs are trained at once and share nothing.
-`python -m moe_lessons.experiments.scope_runs` trains on seeds other than the lesson's, at two lengths, in a minute of
-computing, and writes results/scopes.json.
+`python -m moe_lessons.experiments.scope_runs` trains on seeds other than the lesson's, at two lengths, in two minutes
+of computing, and writes results/scopes.json.
 Letters: R runs, S seeds, B tokens in a batch, T tokens, d width, N experts.
 """
 
@@ -34,18 +34,22 @@ N, D, WIDTH, CLUSTERS = 8, 16, 16, 16
 TEXTS, LENGTH = 16, 16  # texts in a batch, tokens in a text
 TOKENS, TEST_TOKENS = 8192, 2048
 LEARNING_RATE = 5e-3
-SEEDS, LENGTHS = range(10, 15), (300, 1200)  # of the results that ship
+SEEDS, LENGTHS = range(10, 22), (300, 1200)  # of the results that ship
 MEASURES = ("error", "bits", "max_violation", "within")
 RESULTS = Path(__file__).parent / "results" / "scopes.json"
 
 
 class Scope(NamedTuple):
-    """Where f and P are counted: in parts of so many texts; mixed: of as many tokens, drawn from all texts."""
+    """Where f and P are counted: in parts of so many texts; mixed: of as many tokens, drawn from all texts.
+
+    once: in this scope's batches each cluster has just one text. Otherwise dice say which clusters come.
+    """
 
     label: str
     texts: int
     alpha: float
     mixed: bool = False
+    once: bool = False
 
 
 SCOPES = {
@@ -56,6 +60,13 @@ SCOPES = {
     "mixed": Scope("as many mixed tokens", 1, 0.1, True),
     "faint": Scope("each text, α = 0.001", 1, 0.001),
 }
+FURTHER = {
+    "fainter": Scope("each text, α = 0.0001", 1, 0.0001),
+    "none_once": Scope("each cluster once: none", TEXTS, 0.0, once=True),
+    "batch_once": Scope("  the whole batch", TEXTS, 0.1, once=True),
+}
+"""In the results that ship, beside SCOPES."""
+ALL = SCOPES | FURTHER
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +92,8 @@ def run(seeds: Sequence[int] = range(5), steps: int = 300, scopes: Mapping[str, 
     whole_number("steps", steps, least=1, most=100_000)
     tasks = [clustered_regression(TOKENS, D, CLUSTERS, test_T=TEST_TOKENS, seed=seed) for seed in seeds]
     layers = SideBySide([drawn(s, MoELayer, D, WIDTH, N, 1, "softmax_topk") for s in seeds] * len(scopes))
-    batch = texts_of([train for train, _ in tasks] * len(scopes))
+    once = [scope.once for scope in scopes.values() for _ in seeds]
+    batch = texts_of([train for train, _ in tasks] * len(scopes), once)
 
     def losses(model: Any, tokens: tuple[Tensor, Tensor]) -> Losses:
         routing = model.decide(model.logits(tokens[0]))
@@ -98,8 +110,11 @@ def run(seeds: Sequence[int] = range(5), steps: int = 300, scopes: Mapping[str, 
             zip(scopes.items(), per_scope, strict=True)}  # fmt: skip
 
 
-def texts_of(parts: Sequence[Regression]) -> Any:
-    """Return a function from a step to its batch: x and y, (R, B, d) each, text after text, each of one cluster."""
+def texts_of(parts: Sequence[Regression], once: Sequence[bool] = ()) -> Any:
+    """Return a function from a step to its batch: x and y, (R, B, d) each, text after text, each of one cluster.
+
+    once: of each run, whether each cluster has just one text. By default dice say which clusters come, in every run.
+    """
     order = [np.argsort(part.cluster, kind="stable") for part in parts]  # R times (T,)
     counts = [np.bincount(part.cluster, minlength=CLUSTERS) for part in parts]  # R times (CLUSTERS,)
     pairs = [tensors(part) for part in parts]
@@ -107,10 +122,11 @@ def texts_of(parts: Sequence[Regression]) -> Any:
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng(step)
-        cluster, place = rng.integers(CLUSTERS, size=TEXTS).repeat(LENGTH), rng.random(TEXTS * LENGTH)  # (B,) each
-        begins = [count.cumsum() - count for count in counts]
-        rows = np.stack([o[b[cluster] + (place * c[cluster]).astype(int)] for o, b, c in
-                         zip(order, begins, counts, strict=True)])  # (R, B)  # fmt: skip
+        diced, place = rng.integers(CLUSTERS, size=TEXTS).repeat(LENGTH), rng.random(TEXTS * LENGTH)  # (B,) each
+        dealt = rng.permutation(CLUSTERS)[:TEXTS].repeat(LENGTH)  # (B,)
+        clusters = [dealt if run else diced for run in once or [False] * len(parts)]
+        rows = np.stack([o[(c.cumsum() - c)[chosen] + (place * c[chosen]).astype(int)] for o, c, chosen in
+                         zip(order, counts, clusters, strict=True)])  # (R, B)  # fmt: skip
         chosen = torch.from_numpy(rows).unsqueeze(-1).expand(-1, -1, D)  # (R, B, d)
         return x.gather(1, chosen), y.gather(1, chosen)
 
@@ -171,14 +187,14 @@ def table(results: Mapping[str, Result]) -> str:
 def load_results(steps: int) -> dict[str, Result]:
     """Return the results that ship with the course, after so many steps, by the name of the scope."""
     rows = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"][str(steps)]
-    return {name: Result(SCOPES[name], *(np.array(row[measure]) for measure in MEASURES)) for name, row in rows.items()}
+    return {name: Result(ALL[name], *(np.array(row[measure]) for measure in MEASURES)) for name, row in rows.items()}
 
 
 def main() -> None:
     """Train at both lengths and write the results file."""
     runs = {
         steps: {name: {m: getattr(found, m).round(4).tolist() for m in MEASURES} for name, found in
-                run(SEEDS, steps).items()}
+                run(SEEDS, steps, ALL).items()}
         for steps in LENGTHS
     }  # fmt: skip
     versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}

@@ -15,7 +15,31 @@ def shipped():
 
 
 def test_no_seed_both_chooses_and_is_reported():
-    assert not set(CHOOSING) & set(SEEDS)
+    assert not set(CHOOSING) & {*SEEDS, *study_of.FURTHER_SEEDS}
+    assert not set(SEEDS) & set(study_of.FURTHER_SEEDS)
+
+
+def test_the_further_seeds_have_the_shorter_length_of_every_trial_once(shipped):
+    rows = shipped["further"]
+    asked = [(trial.start, trial.method, *trial.coefficients) for trial in study_of.further(shipped["trials"])]
+    assert [(row["start"], row["method"], row["coefficient"]) for row in rows] == asked
+    assert [pair[:2] for pair in asked] == [*study_of.FURTHER]
+    for row in rows:
+        for measure in MEASURES:
+            assert [*row[measure]] == [str(LENGTHS[0])]
+            assert len(row[measure][str(LENGTHS[0])]) == len(study_of.FURTHER_SEEDS)
+    start, method, coefficient = asked[0]
+    values = study_of.values(shipped, "error", start, LENGTHS[0], method, coefficient, "further")
+    assert values.tolist() == rows[0]["error"][str(LENGTHS[0])]
+
+
+def test_unequal_clusters_take_the_coefficients_of_the_fair_start(shipped):
+    rows = shipped["trials"]
+    for name in ("switch", "bias"):
+        assert study_of.chosen(rows, study_of.UNEQUAL, name, 300) == study_of.best(rows, "fair", name, 300)
+    (row,) = study_of.tried(Trial(study_of.UNEQUAL, "none", (0.0,), False), seeds=(0,), lengths=(2,))
+    (fair,) = study_of.tried(Trial("fair", "none", (0.0,), False), seeds=(0,), lengths=(2,))
+    assert row["error"] != fair["error"]
 
 
 def test_the_file_holds_every_trial_once(shipped):
@@ -25,7 +49,8 @@ def test_the_file_holds_every_trial_once(shipped):
     asked = [(trial.start, trial.method, value, trial.chooses) for trial in trials for value in trial.coefficients]
     assert sorted(held) == sorted(asked)
     assert len(set(held)) == len(held)
-    assert shipped["settings"] == {"lengths": [*LENGTHS], "starts": STARTS, "choosing": [*CHOOSING], "seeds": [*SEEDS]}
+    settings = {"lengths": [*LENGTHS], "starts": STARTS, "choosing": [*CHOOSING], "seeds": [*SEEDS]}
+    assert shipped["settings"] == settings | {"power": study_of.POWER, "further seeds": [*study_of.FURTHER_SEEDS]}
     assert set(shipped["versions"]) == {"python", "torch"}
 
 

@@ -123,6 +123,20 @@ def test_where_tokens_are_dropped(name, in_tests):
     assert (route(stack, x)[0].weights == 0).any() == in_tests
 
 
+def test_a_coin_drops_its_share_whoever_was_chosen_and_rests_in_tests():
+    stack, x = layers(), tokens(T=2000)
+    route = METHODS["random_drops"].build(torch.tensor([0.5, 0.5, 0.0, 1.0]))
+    routing, penalty = route(stack, x)
+    lost = (routing.weights[..., 0] == 0).float()  # (R, T)
+    assert penalty == 0
+    assert lost.mean(dim=1).tolist() == [pytest.approx(0.5, abs=0.05), pytest.approx(0.5, abs=0.05), 0, 1]
+    first = lost[0, routing.selected[0, :, 0] == routing.selected[0, :, 0].mode().values]
+    assert first.mean() == pytest.approx(0.5, abs=0.08)  # the favourite loses no more than its share
+    assert torch.equal(routing.selected, stack.decide(stack.logits(x)).selected)
+    stack.eval()
+    assert (route(stack, x)[0].weights > 0).all()
+
+
 # --- the table ----------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,18 @@ import torch
 
 from moe_lessons.data import clustered_regression
 from moe_lessons.experiments import scope_runs
-from moe_lessons.experiments.scope_runs import CLUSTERS, LENGTH, SCOPES, TEXTS, Scope, balance, run, table, texts_of
+from moe_lessons.experiments.scope_runs import (
+    CLUSTERS,
+    FURTHER,
+    LENGTH,
+    SCOPES,
+    TEXTS,
+    Scope,
+    balance,
+    run,
+    table,
+    texts_of,
+)
 from moe_lessons.losses import load_balancing_loss
 
 N, B = scope_runs.N, TEXTS * LENGTH
@@ -36,6 +47,17 @@ def test_a_text_is_of_one_cluster_and_the_same_clusters_come_in_every_run():
     again = texts_of(parts)(3)[0]
     assert torch.equal(x, again)
     assert not torch.equal(x, texts_of(parts)(4)[0])
+
+
+def test_where_each_cluster_comes_once_it_does_and_the_other_runs_are_as_before():
+    parts = [task(0), task(0)]
+    x, y = texts_of(parts, [False, True])(3)
+    assert torch.equal(x[:1], texts_of(parts[:1])(3)[0])
+    cluster_of = {tuple(np.float32(row)): c for row, c in zip(parts[1].x, parts[1].cluster, strict=True)}
+    texts = np.array([cluster_of[tuple(token)] for token in x[1].numpy()]).reshape(TEXTS, LENGTH)
+    assert (texts == texts[:, :1]).all()
+    assert sorted(texts[:, 0]) == list(range(CLUSTERS))
+    assert y.shape == x.shape
 
 
 def by_hand(h, rows):
@@ -93,16 +115,16 @@ def test_bad_steps(steps):
 @pytest.mark.slow
 def test_the_shipped_results_agree_with_a_short_fresh_run():
     fresh, held = run(range(20, 23), 300), scope_runs.load_results(300)
-    assert list(fresh) == list(held)
-    for name, result in held.items():
-        gap = abs(fresh[name].error.mean() - result.error.mean())
-        assert gap < 3 * result.error.std(ddof=1) * (1 / 3 + 1 / 5) ** 0.5 + 0.01
+    assert [*fresh, *FURTHER] == list(held)
+    for name, result in fresh.items():
+        gap = abs(held[name].error.mean() - result.error.mean())
+        assert gap < 3 * held[name].error.std(ddof=1) * (1 / 3 + 1 / len(scope_runs.SEEDS)) ** 0.5 + 0.01
     assert fresh["text"].error.min() > held["batch"].error.max()  # the control: the wrong scope would be noticed
 
 
 @pytest.mark.parametrize("steps", scope_runs.LENGTHS)
 def test_the_shipped_results_hold_a_number_for_each_seed(steps):
     held = scope_runs.load_results(steps)
-    assert list(held) == list(SCOPES)
+    assert list(held) == [*SCOPES, *FURTHER]
     for result in held.values():
         assert {len(getattr(result, measure)) for measure in scope_runs.MEASURES} == {len(scope_runs.SEEDS)}

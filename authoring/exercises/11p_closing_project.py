@@ -190,7 +190,8 @@ check("11p.3", my_signs)
 #
 # - `"case"`: the number of your case.
 # - `"fault"`: one of the five names at the top.
-# - `"clue"`: the one measure, of the seven, that this fault *must* move, whatever else it does.
+# - `"clue"`: the one measure, of the seven, that this fault moves by itself, whatever else follows from it (in a model like
+#   these: the layers lean differently, the noise is not small, there is padding).
 #
 # {{hints 11p.4}}
 

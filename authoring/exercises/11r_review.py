@@ -193,21 +193,21 @@ check("11r.5", my_pushes)
 # samples: no bias of an estimate. (To two decimals.)
 #
 # - `"even"`: 16 experts with even loads; four domains, equally frequent.
-# - `"collapsed"`: four experts with the loads .88, .04, .04, .04; the same four domains.
-# - `"rare domain"`: 16 experts with even loads; two domains, one with 90 % of the tokens.
+# - `"leaning"`: two experts with the loads .75 and .25; the same four domains.
+# - `"rare domain"`: 20 experts with even loads; two domains, one with 90 % of the tokens.
 # - `"hash, given the token"`: 16 experts with even loads; four domains, equally frequent; a hash of the token id decides,
 #   and what is asked is the information about the domain *given the token*.
 #
 # {{hints 11r.6}}
 
 # %% name="answer-11r-6"
-my_most_bits = {"even": ..., "collapsed": ..., "rare domain": ..., "hash, given the token": ...}
+my_most_bits = {"even": ..., "leaning": ..., "rare domain": ..., "hash, given the token": ...}
 
 # %% name="solution-11r-6" tags=["solution"]
 my_most_bits = {
     "even": np.log2(4),  # there is no more to know of the domain
-    "collapsed": -(0.88 * np.log2(0.88) + 0.12 * np.log2(0.04)),  # and here no more to say with the choice
-    "rare domain": -(0.9 * np.log2(0.9) + 0.1 * np.log2(0.1)),
+    "leaning": -(0.75 * np.log2(0.75) + 0.25 * np.log2(0.25)),  # no more to say with the choice: three domains, and one
+    "rare domain": -(0.9 * np.log2(0.9) + 0.1 * np.log2(0.1)),  # 18 experts for one domain, 2 for the other
     "hash, given the token": 0,  # within one token it never differs
 }
 
@@ -225,6 +225,6 @@ progress()
 #
 # <details><summary>In which lesson is the idea of each question?</summary>
 #
-# 11r.1: 09 and 10. 11r.2: 09 and 11. 11r.3: 10. 11r.4: 08, 09, 10 and 11. 11r.5: 09 and 10. 11r.6: 11, with the collapse of 09.
+# 11r.1: 09 and 10. 11r.2: 09 and 11. 11r.3: 10. 11r.4: 08, 09, 10 and 11. 11r.5: 09 and 10. 11r.6: 11, with the uneven loads of 09.
 #
 # </details>

@@ -69,8 +69,8 @@ def pushes(**changed):
 # --- 11r.6 --------------------------------------------------------------------------------------------------------
 
 
-def most(even=2, collapsed=0.7196, rare=0.469, hashed=0):
-    return {"even": even, "collapsed": collapsed, "rare domain": rare, "hash, given the token": hashed}
+def most(even=2, leaning=0.8113, rare=0.469, hashed=0):
+    return {"even": even, "leaning": leaning, "rare domain": rare, "hash, given the token": hashed}
 
 
 WRONG = {
@@ -150,12 +150,14 @@ WRONG = {
         "of the choice": most(even=4),
         "nats": most(even=math.log(4)),
         "both together": most(even=6),
-        "of the domains": most(collapsed=2),
-        "nats (2)": most(collapsed=0.499),
-        "nothing": most(collapsed=0),
-        "the favourite alone": most(collapsed=0.162),
-        "the others alone": most(collapsed=0.557),
-        "one bit": most(rare=1),
+        "of the domains": most(leaning=2),
+        "one bit": most(leaning=1),
+        "nats (2)": most(leaning=0.562),
+        "nothing": most(leaning=0),
+        "the favourite alone": most(leaning=0.311),
+        "the other alone": most(leaning=0.5),
+        "one bit (2)": most(rare=1),
+        "of the choice (2)": most(rare=4.32),
         "nats (3)": most(rare=0.325),
         "the rare part alone": most(rare=0.332),
         "surprise of the rare one": most(rare=3.32),
@@ -174,7 +176,7 @@ UNRECOGNISED = {
     ],
     "11r.4": [{}, controls(A="noise"), dict(list(ROWS.items())[:5]), list(ROWS.values())],
     "11r.5": [pushes() | {"E1": "up"}, {"E1": pushes()["E1"]}, ["up"] * 4],
-    "11r.6": [most(even=3), most(collapsed=0.9), most(rare=0.6), most(hashed=1)],
+    "11r.6": [most(even=3), most(leaning=0.9), most(rare=0.6), most(hashed=1)],
 }
 
 RIGHT = {
@@ -194,5 +196,5 @@ RIGHT = {
         {e: {n: w.upper() for n, w in ways.items()} for e, ways in pushes().items()},
         dict(reversed(list(pushes().items()))),
     ],
-    "11r.6": [most(), most(math.log2(4), 0.72, 0.47, 0.0), most(np.array(2), np.float64(0.7196), 0.469, 0)],
+    "11r.6": [most(), most(math.log2(4), 0.81, 0.47, 0.0), most(np.array(2), np.float64(0.8113), 0.469, 0)],
 }

@@ -11,7 +11,7 @@ from moe_lessons.checks.set_11r.q1_full import FULLEST, LEAST_DROPPED
 from moe_lessons.checks.set_11r.q2_neighbours import BY_LOADS, NEEDED
 from moe_lessons.checks.set_11r.q3_parts import whole
 from moe_lessons.checks.set_11r.q5_pushes import PUSHED, WAYS, against, expected
-from moe_lessons.checks.set_11r.q6_bits import COLLAPSED, MOST, UNEVEN
+from moe_lessons.checks.set_11r.q6_bits import LEANING, MANY, MOST, UNEVEN
 from moe_lessons.losses import load_balancing_loss, stable_top_k
 
 
@@ -69,15 +69,17 @@ def test_who_goes_along_the_gradient_is_not_told_of_the_mean_load():
     assert "not with 1/N" in against("E2", by_the_mean).why
 
 
-def test_no_choice_tells_more_than_the_smaller_entropy_and_some_tell_it_all():
+def test_no_choice_tells_more_than_the_smaller_entropy_and_those_of_the_question_can_tell_it_all():
     domain = np.repeat(np.arange(4), 400)  # (T,)
     assert metrics.mutual_information(domain, 4 * domain + np.arange(1600) % 4, base=2) == pytest.approx(2)
-    few = np.zeros(1600, dtype=int)
-    few[:192] = 1 + np.arange(192) // 64  # all in one domain: E2 to E4 have 4 % each
-    assert np.allclose(np.bincount(few) / 1600, COLLAPSED)
-    assert metrics.entropy(COLLAPSED, base=2) == pytest.approx(MOST)
-    assert 0.05 < metrics.mutual_information(domain, few, base=2) < MOST
-    rare = np.repeat([0, 1], [1440, 160])
-    assert metrics.mutual_information(rare, rare, base=2) == pytest.approx(UNEVEN)
+    assert np.allclose(np.bincount(domain // 3) / 1600, LEANING)
+    assert metrics.entropy(LEANING, base=2) == pytest.approx(MOST)
+    assert metrics.mutual_information(domain, domain // 3, base=2) == pytest.approx(MOST)  # three domains, and one
+    across = np.arange(1600) % 4 // 3  # the control: the same loads, and each domain is split alike
+    assert np.allclose(np.bincount(across) / 1600, LEANING)
+    assert metrics.mutual_information(domain, across, base=2) == pytest.approx(0)
+    rare, expert = np.repeat([0, 1], [1440, 160]), np.arange(1600) // 80
+    assert np.allclose(np.bincount(expert), 1600 / MANY)
+    assert metrics.mutual_information(rare, expert, base=2) == pytest.approx(UNEVEN)
     token = np.arange(1600) % 7
     assert metrics.mutual_information(domain, token % 3, token, base=2) == pytest.approx(0, abs=1e-12)

@@ -195,7 +195,7 @@ UPDATE = FunctionQuestion(
             lambda s, b, q, u, k: step(s, b, q, u, k)[1],
         ),
         "weights": by_value(
-            "bias in the weights: The bias is in your gate weights: you normalised s + b. It is for the selection only; weigh by s. Else the output changes whenever the bias does.",
+            "bias in the weights: The bias is in your gate weights: you normalised s + b. It is for the selection only; weigh by s. Else the output changes with the bias even where the same experts are selected.",
             weighed_by(lambda own, biased, s: normalised(biased)),
             "bias in the weights, not normalised: These are s + b. Weigh by s alone, divided by its sum over the selected.",
             weighed_by(lambda own, biased, s: biased),

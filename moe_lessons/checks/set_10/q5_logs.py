@@ -29,7 +29,7 @@ MEASURES: dict[str, Callable[[Setting], Setting]] = {
 REASONS = {
     "raise u": "A larger step helps where the load goes the right way, and too slowly.",
     "lower u": "A smaller step helps where single experts swing from too much to too little.",
-    "raise c": "More places drop less, but they move no load: MaxVio counts what tokens ask for.",
+    "raise c": "More places drop less, but in these runs, whose routers do not learn, they move no load: MaxVio counts what tokens ask for.",
     "per layer": "One bias for each layer helps where both layers stay uneven and their sum is even.",
 }
 
@@ -91,7 +91,7 @@ def own_bias_shows(setting: Setting) -> str:
 LOGS = EntriesQuestion(
     **about("10.5", "A measure for each log", "find the bug", "medium", points=2, minutes=10),
     hints=(
-        "Begin with the null: compare MaxVio with that of dice for this number of tokens, and the dropped share with 2 %. Which of the two demands is missed? More places never change MaxVio.",
+        "Begin with the null: compare MaxVio with that of dice for this number of tokens, and the dropped share with 2 %. Which of the two demands is missed? MaxVio counts what is asked for, and the routers of these runs do not learn: more places change nothing of it.",
         "If MaxVio is too large, ask three things. Is it still falling? Then it is too slow. Does E1 jump between much and little in the last six steps? Then the step is too large. Does it stay flat in each layer while both pooled are even? Then the layers share one bias.",
     ),
     idea="The same symptom, a large MaxVio and many drops, has different causes, and each leaves a trace: a slow fall, a swing, or an even sum of uneven layers. More capacity treats the drops alone. And a number without its null can send you mending what is not broken.",

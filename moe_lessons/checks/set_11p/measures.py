@@ -68,7 +68,7 @@ MEASURES: dict[str, Callable[[Log], float]] = {
     "gain": gain,
     "hidden loss": hidden_loss,
 }
-# What a fault does to a measure, whatever else follows from it.
+# What a fault does to a measure by itself, where the layers lean differently and there are noise and padding.
 SIGNS = {
     "renormalised k = 1": ("entropy lost", "lower"),
     "pooled loss": ("hidden loss", "higher"),

@@ -78,11 +78,11 @@ def against_clue(measure: str, case: int) -> Fault:
 FAULT = CaseQuestion(
     **about("11p.4", "Which fault is it?", "find the bug", "medium", points=2, minutes=5),
     hints=(
-        "For each of the five: which of the seven measures must change if the program has this fault, whatever happens else? Then look at which did.",
-        "A gradient of zero leaves the router as unsure as it was. A pooled loss is below the layers' own. Noise takes away what evaluation gains, and so does padding in the training error. A frozen bias goes no way at all. Padding makes more counted tokens than real ones.",
+        "For each of the five: which of the seven measures does it move by itself, before anything else follows from it? Then look at which did.",
+        "A gradient of zero leaves the router as unsure as it was. A pooled loss is below the layers' own, as long as they lean differently. Noise takes away what evaluation gains, and so does padding in the training error. A frozen bias goes no way at all. Padding makes more counted tokens than real ones.",
     ),
-    idea="Each fault has a measure that it must move; a symptom such as uneven loads has several causes. And of seven measures one may be off by chance: the sign that must be there counts.",
-    takeaway="Go from the suspicion to the number that it must move, and look there: the loudest symptom is shared by many faults.",
+    idea="Each fault has a measure that it moves by itself in a model like these (the layers lean differently, the noise is not small, there is padding); a symptom such as uneven loads has several causes. And of seven measures one may be off by chance: the sign that belongs to the fault counts.",
+    takeaway="Go from the suspicion to the number that it would move by itself, and look there: the loudest symptom is shared by many faults.",
     answer="my_diagnosis",
     form=with_case({"fault": Name(FAULTS), "clue": Name(tuple(MEASURES))}),
     expected=lambda case: {"fault": kind_of(case).fault, "clue": SIGNS[str(kind_of(case).fault)][0]},

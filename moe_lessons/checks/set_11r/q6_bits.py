@@ -5,8 +5,8 @@ import numpy as np
 from moe_lessons.checks.question import ValuesQuestion, about
 from moe_lessons.checks.verdicts import by_value
 
-EXPERTS, DOMAINS = 16, 4
-COLLAPSED = np.array([0.88, 0.04, 0.04, 0.04])  # (N,)
+EXPERTS, DOMAINS, MANY = 16, 4, 20
+LEANING = np.array([0.75, 0.25])  # (N,): three whole domains, and one
 
 
 def bits(p: np.ndarray) -> float:
@@ -14,25 +14,25 @@ def bits(p: np.ndarray) -> float:
     return float(-(p * np.log2(p)).sum())
 
 
-COMMON, RARE = 0.9, 0.1  # shares of the text that two domains have
+COMMON, RARE = 0.9, 0.1  # shares of the text that two domains have: 18 and 2 of 20 experts
 UNEVEN = bits(np.array([COMMON, RARE]))
-MOST = bits(COLLAPSED)
+MOST = bits(LEANING)
 
 
 BITS = ValuesQuestion(
     **about("11r.6", "The most that a choice can tell", "predict a number", "medium", points=1, minutes=5),
     hints=(
         "Information about a class cannot be more than there is to know of the class, nor more than there is to know of the choice. Which of the two is smaller?",
-        "Both are entropies in bits: of the domains, and of the loads. For even ones that is log₂ of how many; for uneven ones −Σ p log₂ p. Take the smaller one of the two. And what is left to tell about the domain when the token is known and the token alone decides?",
+        "Both are entropies in bits: of the domains, and of the loads. For even ones that is log₂ of how many; for uneven ones −Σ p log₂ p. Take the smaller one of the two: it is reached where whole domains can go to whole experts, and here they can. And what is left to tell about the domain when the token is known and the token alone decides?",
     ),
-    idea="I(domain; expert) is at most the entropy of the domains and at most that of the loads: who always chooses the same tells nothing.",
-    takeaway="A collapsed router cannot be specialised in anything, and a class that hardly varies cannot be told by anyone: compare bits with the smaller entropy.",
+    idea="I(domain; expert) is at most the entropy of the domains and at most that of the loads: who always chooses the same tells nothing. The smaller one is reached where whole domains fit whole experts, as here; where they do not fit, even the best is below it.",
+    takeaway="A collapsed router cannot be specialised in anything, and of a class that hardly varies there is little to tell: compare bits with the smaller entropy, a limit that no router passes and many cannot reach.",
     answer="my_most_bits",
-    expected=lambda: {"even": np.log2(DOMAINS), "collapsed": MOST, "rare domain": UNEVEN, "hash, given the token": 0.0},
+    expected=lambda: {"even": np.log2(DOMAINS), "leaning": MOST, "rare domain": UNEVEN, "hash, given the token": 0.0},
     tolerance=0.0051,
     advice={
         "even": "How much is there to know of four equally frequent domains, and how much of an even choice among 16? The smaller one limits.",
-        "collapsed": "How uncertain is the choice itself? Its entropy in bits: −Σ load log₂ load.",
+        "leaning": "How uncertain is the choice itself? Its entropy in bits: −Σ load log₂ load.",
         "rare domain": "How uncertain is a domain that is 90 to 10? Its entropy in bits.",
         "hash, given the token": "Given the token, a hash router's choice is fixed. What can something fixed tell?",
     },
@@ -47,21 +47,25 @@ BITS = ValuesQuestion(
             "number of domains: This is a number of domains. It takes log₂ of that in bits to name one.",
             lambda: float(DOMAINS),
         ),
-        "collapsed": by_value(
+        "leaning": by_value(
             "of the domains: There is so much to know of the domains. But this choice is mostly the same: it cannot say that much.",
             lambda: np.log2(DOMAINS),
+            "one bit: An even choice between two experts has a bit. This one is 75 to 25: less.",
+            lambda: 1.0,
             "nats: This is in nats. A bit is log₂.",
             lambda: MOST * np.log(2),
-            "nothing: The choice does differ in 12 tokens of 100. Something can be told.",
+            "nothing: The choice does differ in one token of four. Something can be told.",
             lambda: 0.0,
-            "the favourite alone: This is E1's part of the sum. The three others have theirs.",
-            lambda: -0.88 * np.log2(0.88),
-            "the others alone: This is the part of the three others. E1 has one, too.",
-            lambda: -0.12 * np.log2(0.04),
+            "the favourite alone: This is E1's part of the sum. The other expert has one, too.",
+            lambda: -0.75 * np.log2(0.75),
+            "the other alone: This is E2's part of the sum. E1 has one, too.",
+            lambda: -0.25 * np.log2(0.25),
         ),
         "rare domain": by_value(
             "one bit: That would be two equally frequent domains. Of 90 to 10 less is unknown.",
             lambda: 1.0,
+            "of the choice: A choice among 20 has so many bits. But there is less than that to know of the domain.",
+            lambda: np.log2(MANY),
             "nats: This is in nats. A bit is log₂.",
             lambda: UNEVEN * np.log(2),
             "the rare part alone: This is the rare domain's part of the sum. The common one has a part, too.",

@@ -222,8 +222,8 @@ rare = {(steps, name): bias_study.values(study, "error", "unequal", steps, name)
         for name in ("none", "switch", "bias")}  # (seeds,) each  # fmt: skip
 below_none = {(steps, name): (rare[steps, name] < rare[steps, "none"]).sum() for steps, name in rare}
 assert [below_none[steps, name] for name in ("bias", "switch") for steps in (300, 1200)] == [1, 2, 2, 4]
-rare_load = bias_study.values(study, "max_violation", "unequal", 1200, "bias")  # (seeds,)
-assert rare_load.mean() < 0.25
+rare_load = [bias_study.values(study, "max_violation", "unequal", steps, "bias").mean() for steps in (300, 1200)]
+assert np.round(rare_load, 2).tolist() == [0.15, 0.2]
 orders = [sorted(bias_study.GRIDS, key=lambda name: error("uneven", length, name).mean()) for length in (300, 1200)]
 assert orders[0] != orders[1]
 below = {(start, length, name): int((error(start, length, name) < error(start, length, "none")).sum())
@@ -253,8 +253,8 @@ for start in bias_study.STARTS:
 # After 1,200 steps it has gained in 10 to 12 of twelve. So it gains beyond undoing a head start, *in this task*: its 16
 # clusters are equally frequent, and an even load is what they need.
 #
-# In the last table they are not, and the gain is gone. The loads become as even as before, but with the bias the error is
-# below none in 1 of 12 seeds after 300 steps, in 2 after 1,200; with the Switch loss in 2 and 4. (The coefficients were chosen
+# In the last table they are not, and the gain is gone. The bias makes the loads even (MaxVio 0.15 and 0.2), but its error is
+# below none in 1 of 12 seeds after 300 steps, in 2 after 1,200; that of the Switch loss in 2 and 4. (The coefficients were chosen
 # where all clusters come alike. A weaker push may cost less.)
 #
 # Which method is best, the table does not say: the order changes. Beware of a single line. From the fair start,

@@ -26,7 +26,7 @@ BITS = ValuesQuestion(
         "Both are entropies in bits: of the domains, and of the loads. For even ones that is log₂ of how many; for uneven ones −Σ p log₂ p. Take the smaller one of the two: it is reached where whole domains can go to whole experts, and here they can. And what is left to tell about the domain when the token is known and the token alone decides?",
     ),
     idea="I(domain; expert) is at most the entropy of the domains and at most that of the loads: who always chooses the same tells nothing. The smaller one is reached where whole domains fit whole experts, as here; where they do not fit, even the best is below it.",
-    takeaway="A collapsed router cannot be specialised in anything, and of a class that hardly varies there is little to tell: compare bits with the smaller entropy, a limit that no router passes and many cannot reach.",
+    takeaway="A collapsed router cannot be specialised, and of a class that hardly varies there is little to tell: compare bits with the smaller entropy, which not every router can reach.",
     answer="my_most_bits",
     expected=lambda: {"even": np.log2(DOMAINS), "leaning": MOST, "rare domain": UNEVEN, "hash, given the token": 0.0},
     tolerance=0.0051,

@@ -48,7 +48,7 @@ PARTS = FunctionQuestion(
         "Counts just add up: `counts.sum(axis=0) / counts.sum()` is f. A mean over all tokens is `tokens @ P / tokens.sum()`. Multiply these two, add up, times N.",
     ),
     idea="f and P are means over tokens: put them together over the parts first, weighted by tokens, and multiply after that.",
-    takeaway="A loss with the scope of the whole batch costs one small sum over the machines: 2N + 1 numbers from each. The mean of their losses would ask something else.",
+    takeaway="A loss with the scope of the whole batch costs one small sum over the machines: 2N + 1 numbers from each. A mean of their losses asks something else.",
     answer="my_whole_loss",
     parameters=("counts", "P", "tokens"),
     cases=part_cases,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from moe_lessons import metrics
 from moe_lessons.corpus import ideal_reader, languages, text
@@ -29,10 +30,13 @@ FEWER = SEEDS[:3]  # of the text with strong topics
 TEXTS = {"usual": languages.FAVOUR, "strong topics": 40.0}  # how many times as often a topic uses words of its own
 KINDS = (
     *(f"{steps} steps" for steps in LENGTHS), "untrained", "hash", "hash of the token before",
-    f"{LENGTHS[0]} steps, strong topics",
+    "hash of the token two before", f"{LENGTHS[0]} steps, strong topics",
 )  # fmt: skip
+HASHED = {"hash": "token", "hash of the token before": "previous", "hash of the token two before": "two_before"}
 ABOUT = tuple(languages.CLASS_NAMES)
 GIVEN = ("nothing", "token", "token and the one before")
+WHO = ("one expert", "both experts", "one of a random gate", "both of a random gate", "linear reader")
+GATES, FITTING = 3, 40  # random gates a layer; steps of L-BFGS for the linear reader
 FUNCTION = languages.PARTS.index("determiner")  # parts of speech from here on are function words
 LEAST, DRAWS = 30, 6  # a group counts from so many sequences on; shuffles for the bias
 COUNT, SOME = 10, 200  # occurrences of each token that are compared, and the sequences they are taken from
@@ -101,6 +105,50 @@ def told(chosen: np.ndarray, label: np.ndarray, within: Sample) -> dict[str, flo
     return {"bits": round(bits, 5), "excess": round(bits - float(null), 5)}
 
 
+def both(chosen: np.ndarray) -> np.ndarray:
+    """Return the set of a token's experts as one symbol, (S, L, 1), for `told`. chosen: (S, L, k), in any order."""
+    ordered = np.sort(chosen, axis=-1).astype(np.int64)
+    code = (ordered * (ordered.max() + 1) ** np.arange(chosen.shape[-1])).sum(axis=-1)  # (S, L)
+    return np.unique(code, return_inverse=True)[1].reshape(code.shape)[..., None]
+
+
+def room(chosen: np.ndarray, within: Sample) -> float:
+    """Return how many bits one of a token's k experts can tell at most, of all classes together: I(expert; everything |
+    group) = H(expert | group) − log2 k, as which of the k it is tells nothing. chosen: (S, L, k)."""
+    k = chosen.shape[-1]
+    expert = chosen.reshape(-1, k)[within.rows]  # (R, k)
+    counts = _table(np.repeat(within.group, k), expert.ravel(), len(within.weight)).astype(float)  # (G, N)
+    return float(within.weight @ _plogp(counts, counts.sum(axis=1)) - np.log2(k))
+
+
+def linear_reader(states: Tensor, fitted_on: Tensor, label: np.ndarray, tokens: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return the probabilities (S, L, classes) that a linear reader of states (S, L, d) gives to each class.
+
+    She knows the token: her scores are a product of the state with a matrix, plus numbers of the token's own. Both are
+    fitted on other text: its states fitted_on (..., d) and label (...). tokens: of the text, and of the other.
+    """
+    mean, spread = fitted_on.flatten(0, -2).mean(dim=0), fitted_on.flatten(0, -2).std(dim=0)  # (d,) each
+    x, y = ((seen.flatten(0, -2) - mean) / spread for seen in (fitted_on, states))  # (T, d) each
+    kinds, here, there = int(max(map(np.max, tokens))) + 1, tokens[1].ravel().astype(np.int64), tokens[0].ravel()
+    labels = label.ravel().astype(np.int64)  # (T,)
+    counts = _table(here, labels, kinds) + 0.5  # (V, classes)
+    own = torch.tensor(np.log(counts / counts.sum(axis=1, keepdims=True)), dtype=torch.float32, requires_grad=True)
+    matrix = torch.zeros(x.shape[1], counts.shape[1], requires_grad=True)
+    fit = torch.optim.LBFGS([matrix, own], max_iter=FITTING, line_search_fn="strong_wolfe")
+    of_token, wanted = torch.from_numpy(here), torch.from_numpy(labels)
+
+    def loss() -> Tensor:
+        fit.zero_grad()
+        doubt = torch.nn.functional.cross_entropy(x @ matrix + own[of_token], wanted) + 1e-5 * matrix.square().sum()
+        doubt.backward()
+        return doubt
+
+    fit.step(loss)  # type: ignore[arg-type]
+    with torch.no_grad():
+        guess = (y @ matrix + own[torch.from_numpy(there.astype(np.int64))]).softmax(dim=1)
+    return guess.view(*states.shape[:-1], -1).numpy()
+
+
 def _weighed(label: np.ndarray, expert: np.ndarray, within: Sample) -> float:
     """Return the weighted mean over groups of I(label; expert) in bits. label: (R,). expert: (R, k)."""
     A, N, G = int(label.max()) + 1, int(expert.max()) + 1, len(within.weight)
@@ -132,9 +180,11 @@ def text_of(kind: str) -> str:
 
 
 def labels_of(part: text.Part) -> dict[str, np.ndarray]:
-    """Return the labels of routed tokens, (S, L) each: as `specialisation.labels_of`, and if it is a function word."""
+    """Return the labels of routed tokens, (S, L) each: as `specialisation.labels_of`, the token two before or −1, and
+    if it is a function word."""
     labels = sp.labels_of(part)
-    return labels | {"function": (labels["part"] >= FUNCTION).astype(np.int64)}
+    two_before = np.pad(labels["previous"][:, :-1], ((0, 0), (1, 0)), constant_values=-1)  # (S, L)
+    return labels | {"two_before": two_before, "function": (labels["part"] >= FUNCTION).astype(np.int64)}
 
 
 @cache
@@ -168,6 +218,24 @@ def left_open(label: np.ndarray, within: Sample) -> float:
     kept = label.ravel()[within.rows]  # (R,)
     counts = _table(within.group, kept, len(within.weight)).astype(float)  # (G, labels)
     return float(within.weight @ _plogp(counts, counts.sum(axis=1)))
+
+
+def saves(part: text.Part) -> dict[str, float]:
+    """Return what it saves on the next token, in nats, to know a class beside the token: I(next token; class | token),
+    less what chance alone gives (the number of cells over twice that of the tokens)."""
+    ids = part.ids.astype(np.int64)
+    token, following, found = ids[:, :-1].ravel(), ids[:, 1:].ravel(), {}
+
+    def doubt(known: np.ndarray) -> float:
+        """Return H(next token | known)."""
+        held, cells = (np.unique(x, return_counts=True)[1] for x in (known, known * (ids.max() + 1) + following))
+        entropies = [-(n / len(token)) @ np.log(n / len(token)) for n in (held, cells)]
+        return entropies[1] - entropies[0] + (len(cells) - len(held)) / (2 * len(token))
+
+    for about in ABOUT:
+        label = part.classes[about][:, :-1].ravel()
+        found[about] = round(float(doubt(token) - doubt(token * (label.max() + 1) + label)), 4)
+    return found
 
 
 # --- experts per token --------------------------------------------------------------------------------------------
@@ -204,10 +272,11 @@ def _table(group: np.ndarray, first: np.ndarray, groups: int) -> np.ndarray:
 
 def per_token(chosen: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Return how many different first choices a token has: for each band of frequency, and for each use of the tokens
-    that are function words in one place and not in another. chosen: (S, L, k).
+    that are function words in one place and not in another; also in one role, a mean over the roles of that use (a
+    role: language, part of speech, and whether it is a whole word or which piece of one). chosen: (S, L, k).
 
     all: over all its occurrences in SOME sequences. equal: in COUNT of them. null: as equal, with the choices of all
-    tokens dealt out anew.
+    tokens dealt out anew. tokens: how many tokens are frequent enough in both uses.
     """
     first, token = chosen[:SOME, :, 0].astype(np.int64).ravel(), labels["token"][:SOME].ravel()  # (T,)
     dealt = np.random.default_rng(0).permutation(first)
@@ -217,10 +286,27 @@ def per_token(chosen: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, di
     bands = np.searchsorted(list(BANDS.values()), rank, side="right")  # (V,)
     found = {name: {key: _mean(values[bands == i]) for key, values in counts.items()} for i, name in enumerate(BANDS)}
     use = 2 * token + labels["function"][:SOME].ravel()  # (T,)
-    pairs = {key: _pairs(different(who, use)) for key, who in (("equal", first), ("null", dealt))}
-    for i, name in enumerate(("content word", "function word")):
-        found[f"the same token as {name}"] = {key: _mean(values[:, i]) for key, values in pairs.items()}
+    names = ("language", "part", "piece")
+    combined = np.ravel_multi_index(
+        [labels[n][:SOME].ravel() for n in names], [len(languages.CLASS_NAMES[n]) for n in names]
+    )
+    roles, role = np.unique(use * 10**3 + combined, return_inverse=True)
+    for where in ("", " in one role"):
+        pairs = {}
+        for key, who in (("equal", first), ("null", dealt)):
+            by_use = different(who, use) if not where else _mean_of_roles(different(who, role), roles // 10**3)
+            pairs[key] = _pairs(by_use)
+        for i, name in enumerate(("content word", "function word")):
+            row = {key: _mean(values[:, i]) for key, values in pairs.items()}
+            found[f"the same token as {name}{where}"] = row | {"tokens": len(pairs["equal"])}
     return found
+
+
+def _mean_of_roles(by_role: np.ndarray, use: np.ndarray) -> np.ndarray:
+    """Return the mean over the roles of each use that have enough occurrences, (uses,); nan where none has."""
+    enough = ~np.isnan(by_role)
+    sums, count = (np.bincount(use[enough], w, minlength=use.max() + 1) for w in (by_role[enough], None))
+    return np.divide(sums, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
 def _pairs(by_use: np.ndarray) -> np.ndarray:
@@ -244,22 +330,64 @@ def trained(task: text.TextTask, seed: int, steps: int, **options: Any) -> Langu
 
 
 def hashed(part: text.Part, seed: int, of: str) -> np.ndarray:
-    """Return what a hash router of the token, or of the one before, selects: (1, S, L, k), as one layer."""
+    """Return what a hash router of the token, or of one before, selects: (1, S, L, k), as one layer. of: a label."""
     ids = torch.from_numpy(np.ascontiguousarray(labels_of(part)[of] + 1))
     return HashRouter(languages.FORMS + 1, 8, 2, seed)(ids).selected.numpy()[None]
 
 
-def measure(selected: np.ndarray, part: text.Part) -> list[dict[str, Any]]:
-    """Return for each layer what its experts tell of each class given each of GIVEN, and `per_token`.
+def measure(selected: np.ndarray, part: text.Part) -> dict[str, Any]:
+    """Return what is reported of the selection (layers, S, L, k) of any router, layer by layer: layers, what one of its
+    experts tells of each class given each of GIVEN, and `per_token`; beside, the same of both experts; `room`."""
+    labels, token = labels_of(part), samples(part)["token"]
+    return {
+        "room": _rounded(room(chosen, token) for chosen in selected),
+        "layers": [tells(chosen, part, GIVEN) | {"experts": per_token(chosen, labels)} for chosen in selected],
+        "beside": {WHO[1]: [tells(both(chosen), part) for chosen in selected]},
+    }
 
-    selected: (layers, S, L, k).
-    """
+
+def tells(chosen: np.ndarray, part: text.Part, givens: tuple[str, ...] = GIVEN[1:]) -> dict[str, dict[str, Any]]:
+    """Return what `chosen` (S, L, k) tells of each class, given each of `givens`."""
     labels, within = labels_of(part), samples(part)
-    return [
-        {about: {given: told(chosen, labels[about], within[given]) for given in GIVEN} for about in ABOUT}
-        | {"experts": per_token(chosen, labels)}
-        for chosen in selected
-    ]
+    return {about: {given: told(chosen, labels[about], within[given]) for given in givens} for about in ABOUT}
+
+
+def beside(model: LanguageModel, part: text.Part, fitted_on: text.Part) -> dict[str, Any]:
+    """Return what else can be told from what the routers see, layer by layer: by random gates (a mean of GATES), and by
+    a linear reader, fitted on another part, of classes given the token; and how uneven the loads of the gates are."""
+    other, N = sp.router_inputs(model, fitted_on.ids), model.config.num_experts
+    labels, there, within = labels_of(part), labels_of(fitted_on), samples(part)[GIVEN[1]]
+    tokens = labels["token"], there["token"]
+    found: dict[str, list[Any]] = {who: [] for who in WHO[2:]}
+    uneven = []
+    for layer, states in enumerate(sp.router_inputs(model, part.ids)):
+        gates = [sp.random_gate(states, N, model.config.top_k, _gate(model, layer, i)) for i in range(GATES)]
+        uneven.append(np.mean([metrics.max_violation(metrics.expert_load(gate, N)) for gate in gates]))
+        found[WHO[2]].append(_mean_told([tells(gate, part) for gate in gates]))
+        found[WHO[3]].append(_mean_told([tells(both(gate), part) for gate in gates]))
+        known = {}
+        for about in ABOUT:
+            guess = linear_reader(states, other[layer], there[about], tokens)  # (S, L, classes)
+            right = np.take_along_axis(guess, labels[about][..., None].astype(np.int64), axis=-1)  # (S, L, 1)
+            known[about] = {
+                GIVEN[1]: {"excess": _open(labels[about], -np.log2(right.clip(1e-6)).ravel(), within)["known"]}
+            }
+        found[WHO[4]].append(known)
+    return {"beside": found, "gate_max_violation": _rounded(uneven)}
+
+
+def _gate(model: LanguageModel, layer: int, i: int) -> int:
+    """Return the seed of a random gate: another one for each model, layer and draw."""
+    return 1000 + 100 * model.config.seed + 10 * layer + i
+
+
+def _mean_told(found: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Return the mean of what several routers tell."""
+    return {
+        about: {given: {key: round(float(np.mean([one[about][given][key] for one in found])), 5) for key in cell}
+                for given, cell in row.items()}
+        for about, row in found[0].items()
+    }  # fmt: skip
 
 
 def layers_off(model: LanguageModel, part: text.Part) -> list[float]:
@@ -277,15 +405,15 @@ def study(kind: str, seed: int, task: text.TextTask | None = None) -> dict[str, 
     task = task or corpus(text_of(kind))
     found: dict[str, Any] = {"kind": kind, "seed": seed}
     if kind.startswith("hash"):
-        selected = hashed(task.report, seed, "previous" if kind.endswith("before") else "token")
-        return found | {"layers": measure(selected, task.report)}
+        return found | measure(hashed(task.report, seed, HASHED[kind]), task.report)
     model = trained(task, seed, 0 if kind == "untrained" else int(kind.split()[0]), progress=False)
-    return found | reported(model, task.report)
+    return found | reported(model, task.report, task.selection)
 
 
-def reported(model: LanguageModel, part: text.Part) -> dict[str, Any]:
-    """Return all that is reported of a model on a part of the text."""
-    routes, N = sp.record(model, part.ids), model.config.num_experts
+def reported(model: LanguageModel, part: text.Part, fitted_on: text.Part) -> dict[str, Any]:
+    """Return all that is reported of a model on a part of the text. fitted_on: the part for the linear reader."""
+    own, others = measure((routes := sp.record(model, part.ids)).selected, part), beside(model, part, fitted_on)
+    N = model.config.num_experts
     sequence = labels_of(part)["sequence"].ravel()
     repeated = [metrics.consecutive_repetition(chosen[..., 0].ravel(), sequence, N) for chosen in routes.selected]
     return {
@@ -295,7 +423,9 @@ def reported(model: LanguageModel, part: text.Part) -> dict[str, Any]:
         "repeated": _rounded(found.share for found in repeated),
         "repeated_by_load": _rounded(found.independent for found in repeated),
         "layers_off": layers_off(model, part),
-        "layers": measure(routes.selected, part),
+        **own,
+        **others,
+        "beside": own["beside"] | others["beside"],
     }
 
 
@@ -309,15 +439,16 @@ def load_results() -> dict[str, Any]:
     return studies.read(RESULTS)
 
 
-def runs(results: dict[str, Any], kind: str, about: str, given: str, key: str = "excess") -> np.ndarray:
-    """Return a measure of `told` from the results, (seeds, layers). kind, about, given: as in KINDS, ABOUT, GIVEN."""
-    found = [[layer[about][given][key] for layer in s["layers"]] for s in results["studies"] if s["kind"] == kind]
-    return np.array(found) + 0.0  # no −0
+def runs(results: dict[str, Any], kind: str, about: str, given: str, who: str = WHO[0]) -> np.ndarray:
+    """Return an excess from the results, (seeds, layers). kind, about, given, who: as in KINDS, ABOUT, GIVEN, WHO;
+    others than one expert only for what GIVEN has after the first, the linear reader for the second."""
+    studied = [s["layers"] if who == WHO[0] else s["beside"][who] for s in results["studies"] if s["kind"] == kind]
+    return np.array([[layer[about][given]["excess"] for layer in layers] for layers in studied]) + 0.0  # no −0
 
 
-def shares(results: dict[str, Any], kind: str, about: str, given: str) -> np.ndarray:
+def shares(results: dict[str, Any], kind: str, about: str, given: str, who: str = WHO[0]) -> np.ndarray:
     """Return the excess of a kind of router as a share of what the tokens up to here give away, (seeds, layers)."""
-    return runs(results, kind, about, given) / results["texts"][text_of(kind)]["knowable"][about][given]["known"]
+    return runs(results, kind, about, given, who) / results["texts"][text_of(kind)]["knowable"][about][given]["known"]
 
 
 def told_of(name: str) -> dict[str, Any]:
@@ -332,6 +463,7 @@ def told_of(name: str) -> dict[str, Any]:
         "topics_save": round(float((blind.loss - reader.loss[:SOME]).mean()), 4),
         "coverage": {given: round(within.coverage, 3) for given, within in samples(part).items()},
         "knowable": knowable(part, routed),
+        "saves": saves(corpus(name).train),
     }
 
 
@@ -345,6 +477,7 @@ def save(found: list[dict[str, Any]]) -> None:
         "least": LEAST,
         "count": COUNT,
         "some": SOME,
+        "gates": GATES,
     }
     studies.write(RESULTS, settings, "studies", found, texts={name: told_of(name) for name in TEXTS})
 

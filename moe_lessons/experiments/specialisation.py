@@ -114,6 +114,35 @@ def _record_some(model: LanguageModel, ids: Tensor) -> Routes:
     return Routes(selected, entropy, loss.numpy())
 
 
+@torch.no_grad()
+def router_inputs(model: LanguageModel, ids: np.ndarray) -> list[Tensor]:
+    """Return for each layer what its router sees of sequences ids (S, L + 1): the normalised stream, (S, L, d)."""
+    seen: list[list[Tensor]] = [[] for _ in model.blocks]
+    handles = [
+        block.feed_forward.router.register_forward_pre_hook(lambda _, given, kept=kept: kept.append(given[0]))  # type: ignore[union-attr]
+        for block, kept in zip(model.blocks, seen, strict=True)
+    ]
+    try:
+        record(model, ids)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [torch.cat(kept).view(len(ids), ids.shape[1] - 1, -1) for kept in seen]
+
+
+def random_gate(states: Tensor, num_experts: int = 8, top_k: int = 2, seed: int = 0) -> np.ndarray:
+    """Return what a router that has learned nothing selects from what a trained one sees, (..., k), best first.
+
+    states (..., d): as `router_inputs` returns for a layer. The matrix is drawn from a normal distribution. So that
+    loads are nearly even, as those of a router trained with a balance loss, each expert's logits are standardised: less
+    their mean over all tokens, over their standard deviation. What its experts tell, the stream holds; none chose it.
+    """
+    drawn_matrix = torch.randn(states.shape[-1], num_experts, generator=torch.Generator().manual_seed(seed))  # (d, N)
+    h = (states @ drawn_matrix).flatten(0, -2)  # (T, N)
+    h = (h - h.mean(dim=0)) / h.std(dim=0, correction=0).clamp_min(1e-9)
+    return h.topk(top_k, dim=-1).indices.view(*states.shape[:-1], top_k).numpy()
+
+
 # --- measuring ----------------------------------------------------------------------------------------------------
 
 

@@ -1,9 +1,11 @@
 """The evidence of lesson 11b: measures within groups on planted routes, experts per token, what ships."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from moe_lessons import metrics
 from moe_lessons.corpus import ideal_reader, languages
@@ -99,6 +101,65 @@ def test_the_bias_is_taken_off_also_for_labels_that_stay_the_same_in_a_sequence(
     assert naive[0] - naive[1] > 2 * abs(fair) + 0.005
 
 
+def test_both_experts_are_one_symbol_whatever_their_order(labels):
+    """Experts that stand for a language only together: one of them tells nothing, both tell all."""
+    chance, north = np.random.default_rng(3), labels["language"] == 0
+    first = chance.integers(0, 4, north.shape)  # (S, L)
+    second = 4 + (first + 2 * north + chance.integers(0, 2, north.shape)) % 4
+    chosen = np.where(
+        chance.random((*north.shape, 1)) < 0.5, np.stack([first, second], -1), np.stack([second, first], -1)
+    )
+    within = claims.sample(labels["token"], least=500)
+    one, two = (claims.told(c, labels["language"], within)["excess"] for c in (chosen, claims.both(chosen)))
+    assert abs(one) < 0.01
+    assert two == pytest.approx(claims.left_open(labels["language"], within), abs=0.05)
+    np.testing.assert_array_equal(claims.both(chosen), claims.both(chosen[..., ::-1]))
+    assert claims.both(chosen).shape == (*north.shape, 1)
+
+
+def test_one_of_two_experts_has_room_for_the_bits_of_its_choice_less_one(labels):
+    within = claims.sample(labels["token"], least=500)
+    even = np.random.default_rng(0).permuted(np.broadcast_to(np.arange(8), (*labels["token"].shape, 8)), axis=-1)
+    assert claims.room(even[..., :2], within) == pytest.approx(3 - 1, abs=0.02)
+    assert claims.room(even[..., :1], within) == pytest.approx(3, abs=0.02)
+    of_the_token = np.stack([labels["token"] % 4, 4 + labels["token"] % 4], axis=-1)
+    assert claims.room(of_the_token, within) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_linear_reader_finds_what_the_states_hold_and_nothing_else(labels):
+    chance, topic = np.random.default_rng(4), labels["topic"]
+    states = torch.from_numpy(chance.normal(size=(*topic.shape, 6))).float()
+    states[..., :4] += 4 * torch.nn.functional.one_hot(torch.from_numpy(topic).long(), 4)
+    half = len(topic) // 2
+    tokens = labels["token"][half:], labels["token"][:half]
+    reads = [claims.linear_reader(x[half:], x[:half], topic[:half], tokens) for x in (states, states[..., 4:])]
+    left = [-np.log2(np.take_along_axis(p, topic[half:, :, None], axis=-1)).mean() for p in reads]  # bits
+    assert left[0] < 0.3
+    assert 1.7 < left[1] < 2
+    np.testing.assert_allclose(reads[0].sum(axis=-1), 1, atol=1e-5)
+    assert reads[0].shape == (*topic[half:].shape, 4)
+
+
+def test_a_linear_reader_knows_what_the_token_says(labels):
+    function, blind = (
+        labels["function"],
+        torch.from_numpy(np.random.default_rng(0).normal(size=(800, CONTEXT, 2))).float(),
+    )
+    half, token = 400, labels["token"]
+    read = claims.linear_reader(blind[half:], blind[:half], function[:half], (token[half:], token[:half]))
+    left = -np.log2(np.take_along_axis(read, function[half:, :, None], axis=-1)).mean()
+    assert left == pytest.approx(claims.left_open(function, claims.sample(token, least=1)), abs=0.02)
+
+
+def test_what_a_class_saves_on_the_next_token_is_what_it_tells_of_it(task):
+    part, chance = claims.corpus().report, np.random.default_rng(5)
+    found = claims.saves(part)
+    assert set(found) == set(claims.ABOUT)
+    assert min(found.values()) > 0.05
+    shuffled = {about: chance.permuted(values, axis=1) for about, values in part.classes.items()}
+    assert abs(claims.saves(replace(part, classes=shuffled))["piece"]) < 0.03
+
+
 def test_what_can_be_known_lies_between_nothing_and_all(task):
     reading = ideal_reader.read(languages.world(), task.report.ids[:, :-1])
     found = claims.knowable(task.report, reading)
@@ -135,6 +196,23 @@ def test_a_token_with_two_uses_is_counted_in_both(labels):
     assert found["the same token as function word"]["equal"] <= 2
     assert found["the 10 most frequent"]["all"] > 2
     assert found["the same token as content word"]["null"] > 2.5
+    for use in ("content word", "function word"):
+        assert (
+            found[f"the same token as {use}"]["tokens"] >= found[f"the same token as {use} in one role"]["tokens"] > 0
+        )
+
+
+def test_within_one_role_a_choice_that_follows_the_role_is_one_expert(labels):
+    of_role = (labels["part"] + 3 * labels["piece"])[..., None] % 8
+    found = claims.per_token(of_role, labels)
+    assert found["the same token as content word in one role"]["equal"] == 1
+    assert found["the same token as function word in one role"]["equal"] == 1
+    assert found["the same token as content word"]["equal"] > 1.5
+
+
+def test_the_token_two_before_is_the_one_before_the_one_before(labels):
+    np.testing.assert_array_equal(labels["two_before"][:, 2:], labels["token"][:, :-2])
+    assert (labels["two_before"][:, :2] == -1).all()
 
 
 @pytest.mark.parametrize(
@@ -164,7 +242,7 @@ def tiny(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("kind", ["3 steps", "3 steps, strong topics", *claims.KINDS[2:5]])
+@pytest.mark.parametrize("kind", ["3 steps", "3 steps, strong topics", *claims.KINDS[2:6]])
 def test_a_study_holds_what_the_lesson_reports_and_fits_into_json(task, kind):
     found = json.loads(json.dumps(claims.study(kind, 0, task)))
     assert len(found["layers"]) == (1 if "hash" in kind else LAYERS)
@@ -174,8 +252,13 @@ def test_a_study_holds_what_the_lesson_reports_and_fits_into_json(task, kind):
         assert set(told) == set(claims.GIVEN)
         assert kind != "hash" or told["token"] == {"bits": 0, "excess": 0}
         assert kind != "hash of the token before" or abs(told[claims.GIVEN[2]]["excess"]) < 1e-9
+    assert set(found["beside"]) == set(claims.WHO[1:2] if "hash" in kind else claims.WHO[1:])
+    for who, layers in found["beside"].items():
+        givens = {*(claims.GIVEN[1:2] if who == "linear reader" else claims.GIVEN[1:])}
+        assert len(layers) == len(found["layers"])
+        assert all(set(told) == givens for layer in layers for told in layer.values())
     if "hash" not in kind:
-        assert len(found["layers_off"]) == len(found["max_violation"]) == LAYERS
+        assert len(found["layers_off"]) == len(found["max_violation"]) == len(found["gate_max_violation"]) == LAYERS
 
 
 @pytest.fixture(scope="module")
@@ -188,12 +271,14 @@ def test_the_file_holds_every_router_once_and_says_how_it_was_made(shipped):
     assert (settings["seeds"], settings["lengths"]) == (list(claims.SEEDS), list(claims.LENGTHS))
     held = [(s["kind"], s["seed"]) for s in shipped["studies"]]
     assert held == claims.routers()
-    assert len({*held}) == len(held) == 5 * len(claims.SEEDS) + len(claims.FEWER)
+    assert len({*held}) == len(held) == 6 * len(claims.SEEDS) + len(claims.FEWER)
     assert settings["kinds"] == list(claims.KINDS)
     for kind in claims.KINDS:
         seeds = len(claims.FEWER if "strong" in kind else claims.SEEDS)
         assert claims.runs(shipped, kind, "topic", "token").shape == (seeds, 1 if "hash" in kind else 4)
         assert (claims.shares(shipped, kind, "topic", "token") < 1).all()
+        for who in claims.WHO[1:] if "hash" not in kind else claims.WHO[1:2]:
+            assert (claims.shares(shipped, kind, "topic", "token", who) < 1).all()
 
 
 def test_a_hash_of_the_token_knows_nothing_beyond_it(shipped):
@@ -212,8 +297,13 @@ def test_what_ships_of_the_ideal_reader_is_what_she_reads(shipped, name):
     assert min(s["loss"] for s in shipped["studies"] if "loss" in s and claims.text_of(s["kind"]) == name) > loss
 
 
+def test_what_ships_of_the_next_token_is_what_the_text_saves(shipped):
+    now, then = claims.saves(claims.corpus().report), shipped["texts"]["usual"]["saves"]
+    assert {about: pytest.approx(then[about], abs=0.03) for about in claims.ABOUT} == now
+
+
 def test_a_kind_names_its_text():
-    assert [claims.text_of(kind) for kind in claims.KINDS] == ["usual"] * 5 + ["strong topics"]
+    assert [claims.text_of(kind) for kind in claims.KINDS] == ["usual"] * 6 + ["strong topics"]
     with pytest.raises(ValueError, match="name = 'weak topics'"):
         claims.corpus("weak topics")
 

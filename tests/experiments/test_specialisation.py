@@ -64,6 +64,33 @@ def test_experts_that_follow_the_token_before_know_nothing_beyond_the_pair(task)
     assert study_of.information(selected, labels, "domain", "pair", draws=5)["bits"] == pytest.approx(0, abs=1e-12)
 
 
+def test_a_random_gate_tells_what_its_states_hold_at_even_loads():
+    """Control: on states of the domain it tells the domain, though it never learned; on noise it tells nothing."""
+    chance = np.random.default_rng(0)
+    domain = chance.integers(0, 2, (300, 40))
+    noise = torch.from_numpy(chance.normal(5, 1, size=(300, 40, 16))).float()  # uncentred: the mean would pick for all
+    of_domain = noise + 3 * torch.from_numpy(domain)[..., None] * torch.linspace(-1, 1, 16)
+    labels = {"domain": domain, "sequence": np.broadcast_to(np.arange(300)[:, None], domain.shape)}
+    for states, least, most in ((of_domain, 0.1, 1), (noise, -0.005, 0.005)):
+        gate = study_of.random_gate(states, seed=3)
+        assert gate.shape == (300, 40, 2)
+        assert (gate[..., 0] != gate[..., 1]).all()
+        assert max(np.bincount(gate.ravel(), minlength=8)) < 2 * gate.size / 8
+        assert least < study_of.information(gate, labels, "domain", draws=5)["excess"] < most
+    assert (study_of.random_gate(noise, seed=3) != study_of.random_gate(noise, seed=4)).mean() > 0.5
+    assert study_of.random_gate(noise[0], num_experts=4, top_k=1).shape == (40, 1)
+
+
+def test_the_routers_see_what_their_own_choice_was_made_of(task):
+    model = study_of.build(VOCABULARY, context=CONTEXT, layers=2, d_model=16, heads=2, d_ff=16)
+    seen, chosen = study_of.router_inputs(model, task.report.ids), study_of.record(model, task.report.ids).selected
+    for states, block, selected in zip(seen, model.blocks, chosen, strict=True):
+        assert states.shape == (*selected.shape[:2], 16)
+        with torch.no_grad():
+            np.testing.assert_array_equal(block.feed_forward.router(states).selected, selected)
+        assert not block.feed_forward.router._forward_pre_hooks
+
+
 def test_shuffled_tokens_see_ties_that_are_not_there_and_shuffled_sequences_hardly_ever():
     by_token, by_sequence = np.sum([study_of.false_alarms(seed) for seed in range(100, 115)], axis=0)
     assert by_token == 15

@@ -7,7 +7,7 @@
 # You will be able to
 #
 # 1. say how much of a class a text gives away at all, and measure experts against that;
-# 2. tell what experts know from what the token, or a blind rule about its neighbour, gives away;
+# 2. tell what a router's choice adds from what the token, a blind rule about its neighbour, or a random gate gives away;
 # 3. compare the experts of frequent and rare tokens without the trap of unequal counts;
 # 4. say of six popular claims what this model, and published ones, support.
 #
@@ -132,8 +132,9 @@ print(f"ideal reader: {usual['best_loss']:.2f}; knowing of topics saves her {usu
 # of the same table with shuffled labels; then the mean over tokens.) New is the yardstick: we divide by what the ideal reader
 # knows beyond the token. 1 would be all of that.
 #
-# Two rows of the table know nothing. `hash` deals out experts by the token alone: within a token it never differs and tells
-# 0. `hash of the token before`, our **blind hash**, deals them out by the token before, at random.
+# Three rows of the table know nothing. `hash` deals out experts by the token alone: within a token it never differs and
+# tells 0. `hash of the token before`, our **blind hash**, deals them out by the token before, at random; another one by the
+# token two before.
 #
 # **Predict.** After 1,500 steps, in the layer where it is most: which share of the *language* do the experts tell, and
 # which of the *topic*?
@@ -142,19 +143,19 @@ print(f"ideal reader: {usual['best_loss']:.2f}; knowing of topics saves her {usu
 my_shares = ...  # two numbers from 0 to 1: [language, topic]
 
 # %%
-SHORT, LONG, *_, BLIND, STRONG = claims.KINDS
+SHORT, LONG, *_, BLIND, TWO, STRONG = claims.KINDS
 
 
-def share(about, kind=LONG, given="token"):
+def share(about, kind=LONG, given="token", who="one expert"):
     """(seeds, layers), or (seeds, 1) for a hash"""
-    return claims.shares(results, kind, about, given)
+    return claims.shares(results, kind, about, given, who)
 
 
-def show(about, kinds=claims.KINDS[:5], given="token"):
+def show(about, kinds=claims.KINDS[:6], given="token"):
     """Print a line for each kind of router: the mean over seeds, and the lowest and highest, layer by layer"""
     for kind in kinds:
         cells = (f"{v.mean():>7.3f} ({v.min():.3f} to {v.max():.3f})" for v in share(about, kind, given).T)
-        print(f"{about:<9} {kind:<25}", *cells)
+        print(f"{about:<9} {kind:<29}", *cells)
 
 
 compare(my_shares, [share(about).mean(axis=0).max() for about in ("language", "topic")], within=0.1)
@@ -164,6 +165,10 @@ chosen = sp.record(model, part.ids).selected  # (layers, S, L, k)
 for about in ("language", "topic"):
     bits = [claims.told(c, labels[about], within)["excess"] for c in chosen]
     print(about, "yours:", np.round(np.array(bits) / usual["knowable"][about]["token"]["known"], 3))
+room = np.mean([s["room"] for s in studies if s["kind"] == LONG], axis=0)  # (layers,)
+print(f"one expert can tell at most {room.round(2)} bits of everything; known of the topic:",
+      f"{usual['knowable']['topic']['token']['known']:.2f}")  # fmt: skip
+assert room.max() < 1.3 < usual["knowable"]["topic"]["token"]["known"]
 assert all((share("language", kind).max(axis=1) > 0.5).all() for kind in (SHORT, LONG))
 assert 0.09 < share("topic").mean(axis=0).max() < 0.11
 assert share("topic", SHORT).mean(axis=0).max() < share("topic").mean(axis=0).max()
@@ -174,13 +179,74 @@ for kind in (SHORT, LONG):
     assert (share("language", kind).max(axis=1) > 4 * share("topic", kind).max(axis=1)).all()
 
 # %% [markdown]
-# One model, one measure, two answers: of what can be known of the *language*, the experts tell more than half; of the
+# One model, one measure, two answers: of what can be known of the *language*, one expert tells more than half; of the
 # *topic*, about a tenth, and after 500 steps less. In every seed, at both lengths, the first share is more than four times
-# the second. In their best layer both are above the untrained router and the blind hash.
+# the second. In their best layer both are above the untrained router and both hashes.
 #
-# Is it that experts cannot have subjects? Or do subjects not pay? Knowing the topic saves the ideal reader little. So
-# we changed the text and nothing else: a topic now uses its words 40 times as often, and knowing it saves about three
-# times as much. (Three seeds, 500 steps.)
+# The yardstick has an end, though. One of two experts has room for the bits in the last line, for all classes together. Of
+# the topic alone more is known: 1 cannot be reached there, and what is told of one class leaves less room for another.
+#
+# ## Chosen, or there anyway?
+#
+# Does the router sort by language? Or does the stream that it reads hold so much of it that *any* choice gives it away? An
+# untrained model does not tell: its stream holds little. So take the trained model as it is, and put beside each router a
+# **random gate**: a matrix drawn from a normal distribution, never trained, that scores the same states. (Each expert's
+# scores less their mean, over their standard deviation, so that loads come out nearly even. Mean of three gates a layer.)
+#
+# Two more rows show what there is to be had. *Both experts*: which two of the eight, as one symbol. *Linear reader*: a matrix
+# and the token, fitted on other text to say the class from the same state. (A better reader might find more.)
+#
+# **Predict.** After 1,500 steps, in layer 4: which share of the language, and of the topic, does one expert of a random
+# gate tell?
+
+# %% name="predict-gate" tags=["predict"]
+my_gate = ...  # two numbers from 0 to 1: [language, topic]
+
+# %% tags=["10 s"]
+ONE, BOTH, GATE, GATE_BOTH, LINEAR = claims.WHO
+compare(my_gate, [share(about, who=GATE).mean(axis=0)[3] for about in ("language", "topic")], within=0.07)
+for kind in (LONG, SHORT):
+    print(f"{kind}, mean of five seeds, layers 1 to 4")
+    for about in claims.ABOUT:
+        for who in claims.WHO if kind == LONG else (ONE, GATE):
+            print(f"   {about:<9} {who:<21}", *(f"{v:>7.3f}" for v in share(about, kind, who=who).mean(axis=0)))
+        ahead = (share(about, kind) > share(about, kind, who=GATE)).sum(axis=0)
+        print(f"   {about:<9} one expert ahead of one of a random gate: {ahead} of 5 seeds")
+gates = [sp.random_gate(states) for states in sp.router_inputs(model, part.ids)]  # (S, L, k) each
+for about in ("language", "topic"):
+    bits = np.array([claims.told(gate, labels[about], within)["excess"] for gate in gates])
+    print(about, "yours, a random gate:", np.round(bits / usual["knowable"][about]["token"]["known"], 3))
+others = [about for about in claims.ABOUT if about != "topic"]
+ratio = {kind: {about: share(about, kind, who=GATE).mean(axis=0) / share(about, kind).mean(axis=0)
+                for about in claims.ABOUT} for kind in (SHORT, LONG)}  # fmt: skip
+assert all((share(about)[:, 1:] > share(about, who=GATE)[:, 1:]).all() for about in others)
+assert 0.48 < min(ratio[LONG][about][1:].min() for about in others)
+assert max(ratio[LONG][about][1:].max() for about in others) < 0.76
+assert 0.64 < min(ratio[SHORT][about][1:].min() for about in others)
+assert max(ratio[SHORT][about][1:].max() for about in others) < 0.93
+assert all(share("topic", kind, who=GATE).mean(axis=0)[layer] > share("topic", kind).mean(axis=0)[layer]
+           for kind in (SHORT, LONG) for layer in range(4))  # fmt: skip
+assert 1.3 < ratio[LONG]["topic"][1:].min() < ratio[LONG]["topic"][1:].max() < 1.9
+assert share("language", who=BOTH).mean(axis=0)[3] > 0.9
+assert 0.24 < share("topic", who=BOTH).mean(axis=0)[3] < 0.26
+assert 0.8 < share("topic", who=LINEAR).mean(axis=0)[3] < 0.85
+assert share("language", who=LINEAR).mean(axis=0)[3] > 0.95
+assert 2.9 < np.mean([s["loss"] for s in studies if s["kind"] == LONG])
+assert usual["best_loss"] + usual["topics_save"] < 2.8
+
+# %% [markdown]
+# So most of it is there anyway. In layers 2 to 4 a random gate tells, after 500 steps, two thirds to nine tenths of what the
+# trained router tells of language, part, position and piece; after 1,500 half to three quarters, and there the trained
+# router is ahead in every seed. That part is what training the router added. In layer 1 it added nothing.
+#
+# Of *topics* the trained router tells *less* than the random gate, on average in every layer and at both lengths. And the
+# topic is there: in layer 4 a linear reader of the same state finds more than four fifths of it, both experts tell a
+# quarter, one a tenth. (Of the language: nearly all, nine tenths, six tenths.) So "experts tell little of topics" is a
+# sentence about choices, not about what the model holds. Nor does it make much of it: its loss, 2.93 nats, is above that of
+# a reader who knows nothing of topics, 2.75.
+#
+# **More of topics in the text.** We changed the text and nothing else: a topic now uses its words 40 times as often, and
+# knowing it saves the ideal reader about three times as much. (Three seeds, 500 steps.)
 #
 # **Predict.** How many times the share of the usual topics, after as many steps, do the experts tell of the strong ones?
 
@@ -193,15 +259,23 @@ compare(my_factor, best[STRONG] / best[SHORT], "times", within="30 %")
 print(f"knowing topics saves the reader {usual['topics_save']:.2f} and {strong['topics_save']:.2f} nats")
 show("topic", (SHORT, STRONG))
 show("language", (SHORT, STRONG))
+by_gate = [share("topic", kind, who=GATE).mean(axis=0) for kind in (SHORT, STRONG)]  # (layers,) each
+print("a random gate, topic:", by_gate[0].round(3), "and with strong topics", by_gate[1].round(3))
+print("knowing a class saves, nats a token:", {about: round(saved, 2) for about, saved in usual["saves"].items()})
+assert 2.6 < (by_gate[1] / by_gate[0]).min() < (by_gate[1] / by_gate[0]).max() < 3.7
+assert usual["saves"]["piece"] > usual["saves"]["topic"] > usual["saves"]["position"]
+assert all((share("piece", kind).mean(axis=0) < share("position", kind).mean(axis=0)).all() for kind in (SHORT, LONG))
 by_layer = share("topic", STRONG).mean(axis=0) / share("topic", SHORT).mean(axis=0)  # (layers,)
 assert 2.5 < by_layer.min() < by_layer.max() < 5.5
 assert (share("language", STRONG).mean(axis=0) < share("language", SHORT).mean(axis=0)).all()
 assert 2.5 < strong["topics_save"] / usual["topics_save"] < 3.2
 
 # %% [markdown]
-# Three to five times the share, in every layer; and of the *language* they now tell less. So there is no law that
-# experts have no subjects. They tell what serves the model's task in its text, and what they have of one class they do
-# not have of another. (Strong topics also show sooner: this run does not tell "pays more" from "is seen more easily".)
+# Three to five times the share, in every layer; of the *language* less. So no law keeps experts from telling of subjects.
+# But a random gate tells about three times as much, too: the stream holds more. (Strong topics also show sooner.)
+#
+# Then do experts tell what *pays*? The last line says what it saves on the next token to know a class beside the token.
+# Pieces pay more than topics or positions, and are told less than positions. So paying alone does not decide.
 #
 # ## Ends of sentences, pieces of words
 #
@@ -222,18 +296,22 @@ for about in claims.ABOUT:
 for given in claims.GIVEN[1:]:
     print("beyond the", given)
     for about in ("position", "piece"):
-        show(about, (SHORT, LONG, BLIND), given)
+        show(about, (SHORT, LONG, BLIND, TWO), given)
 for kind in (SHORT, LONG):
     assert share("piece", kind).max() < share("piece", BLIND).min()
     assert share("position", kind).max(axis=1).mean() > share("position", BLIND).mean()
-    assert all((share(about, kind, claims.GIVEN[2]).max(axis=1) > 0.05).all() for about in claims.ABOUT)
+    for about in claims.ABOUT:
+        last = {who: share(about, kind, claims.GIVEN[2], who).mean(axis=0) for who in (ONE, GATE)}  # (layers,) each
+        assert share(about, kind, claims.GIVEN[2]).max(axis=1).min() > share(about, TWO, claims.GIVEN[2]).max()
+        assert last[GATE].max() > 2 * share(about, TWO, claims.GIVEN[2]).mean()
 assert ratio["part"] > 3
 
 # %% [markdown]
 # Pieces do go elsewhere. But a rule that looks one token back and understands nothing separates them better than the
 # trained experts, in every seed and at both lengths. Positions they tell better than it, parts of speech three times as
-# well after 1,500 steps. Given the token before as well, the blind hash tells nothing. The experts still do, of all classes: that comes from
-# further back.
+# well after 1,500 steps. Given the token before as well, the blind hash tells nothing, by construction. The line to beat is
+# then the hash of the token *two* before. The experts do, of all five classes, in every seed and at both lengths: what they
+# tell comes from further back. (So does most of a random gate's: the stream brings it.)
 #
 # ## Layer by layer
 #
@@ -258,6 +336,8 @@ off = np.array([s["layers_off"] for s in studies if s["kind"] == LONG])  # (seed
 print("loss rises without all experts of a layer, nats:", off.mean(axis=0).round(2))
 assert all((share(about, kind).argmin(axis=1) == 0).all() for about in claims.ABOUT for kind in (SHORT, LONG))
 assert (off[:, 0] > 5 * off[:, 1:].max(axis=1)).all()
+assert off[:, 0].min() > 1.8
+assert off[:, 1:].max() < 0.25
 
 # %% [markdown]
 # **Question for the picture:** go through the classes: which layer tells least? Given the token before as well, what is left
@@ -269,7 +349,8 @@ GIVENS = {f"the {given}": given for given in claims.GIVEN[1:]}
 
 def picture(about, given):
     """Share of what can be known that the experts tell, layer by layer"""
-    lines = {kind: share(about, kind, given) for kind in (LONG, SHORT, "untrained")}
+    lines = {kind: share(about, kind, given) for kind in (LONG, SHORT)}
+    lines[f"{LONG}, random gate"] = share(about, LONG, given, GATE)
     lines[BLIND] = np.repeat(share(about, BLIND, given), 4, axis=1)
     return figures.layers_svg(lines, f"{about}, beyond the {given}", "share of what can be known")
 
@@ -280,7 +361,8 @@ Live(picture, about=choice("class", list(claims.ABOUT), "part"), given=choice("b
 # You should see that in every class the first layer tells least, at both lengths, and that the hash falls to
 # 0 with the token before. Parts of speech and topics are both told most in layer 4 in four of five seeds after 1,500 steps;
 # after 500 the layer changes with the seed. No order of the two shows here. What depth separates is the token from its
-# context. And the layer that tells least is the one that the model cannot do without.
+# context. And being told is not being needed: without the first layer, which tells least, the loss rises by about two nats
+# or more; without one of the others, by less than a quarter.
 #
 # ## Frequent and rare tokens
 #
@@ -308,11 +390,17 @@ for count, words in (("all", "all"), ("equal", "ten of each"), ("null", "ten of 
     print(words)
     for name in bands:
         print(f"   {name:<22}", *(f"{v.mean():>6.2f} ({v.min():.2f} to {v.max():.2f})" for v in experts(name, count).T))
-USES = [f"the same token as {use}" for use in ("content word", "function word")]
-uses = [experts(use, "equal") for use in USES]  # (seeds, layers) each
-for use, values in zip(USES, uses, strict=True):
-    print(f"ten of {use:<31}", values.mean(axis=0).round(2))
-print("as a function word fewer: seeds, layer by layer", (uses[1] < uses[0]).sum(axis=0))
+USES = [f"the same token as {use} word" for use in ("content", "function")]
+for where in ("", " in one role"):
+    uses = [experts(use + where, "equal") for use in USES]  # (seeds, layers) each
+    for use, values in zip(USES, uses, strict=True):
+        print(f"ten of {use + where:<43}", values.mean(axis=0).round(2))
+    print("   as a function word fewer: seeds, layer by layer", (uses[1] < uses[0]).sum(axis=0))
+    tokens = experts(USES[0] + where, "tokens")  # (seeds, layers)
+    assert (tokens == 9).all()
+    gaps = [experts(USES[0] + where, "equal", kind) - experts(USES[1] + where, "equal", kind) for kind in (SHORT, LONG)]
+    assert not where or (np.abs(gaps[0].mean(axis=0)) < 0.1).all()
+    assert not where or 0.1 < gaps[1].mean(axis=0)[1:].min() < gaps[1].mean(axis=0)[1:].max() < 0.2
 assert np.abs((experts(frequent, "equal") / experts(rare, "equal")).mean(axis=0)[1:] - 1).max() < 0.1
 assert all((experts(name, "equal") < 0.6 * experts(name, "null")).all() for name in bands)
 assert all((experts(USES[1], "equal", kind) < experts(USES[0], "equal", kind))[:, 1:].all() for kind in (SHORT, LONG))
@@ -323,10 +411,14 @@ assert ratios[0] > 1.2
 
 # %% [markdown]
 # The more often a token occurs, the more experts it meets: that is counting. In ten occurrences of each, from
-# layer 2 on, rare tokens meet as many as frequent ones, half of what chance would give or less. In the first layer the rare
-# ones meet fewer: 1.15, hardly more than one, against 1.57. Right is: rare words are not spread. The other half is partly
-# so: from layer 2 on, in every seed and at both lengths, the *same token* meets fewer experts where it is a function word.
-# (Why, we did not test.)
+# layer 2 on, rare tokens meet as many as frequent ones on average over five seeds (single models differ), little more than
+# half of what chance would give. In the first layer the rare
+# ones meet fewer: 1.15, hardly more than one, against 1.57. Right is: rare words are not spread.
+#
+# The other half is hardly so. From layer 2 on, in our five seeds and at both lengths, the *same token* meets fewer experts
+# where it is a function word: but only nine tokens are often both, and as a content word a token plays more **roles**
+# (language, part of speech, piece). Within one role hardly anything is left: after 500 steps less than a tenth of an expert, after
+# 1,500 a tenth or two.
 #
 # ## The claims, and what supports them
 #
@@ -348,12 +440,12 @@ for kind in (SHORT, LONG, "untrained"):
 # %% [markdown]
 # | claim | here and in lesson 11 | published |
 # |---|---|---|
-# | experts have subjects | little of what can be known, more where subjects pay more; formats of text, by local context (11) | no obvious pattern in Mixtral (Jiang et al. 2024, arXiv:2401.04088); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub (Muennighoff et al. 2024, arXiv:2409.02060) |
-# | experts have languages | yes, more than half of what can be known | none in ST-MoE's multilingual model (Zoph et al. 2022, arXiv:2202.08906); some in OpenMoE, explained by tokens |
+# | experts have subjects | the choice tells little, less than a random gate's; the stream holds much more | no obvious pattern in Mixtral (Jiang et al. 2024, arXiv:2401.04088); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub (Muennighoff et al. 2024, arXiv:2409.02060); more without a balance loss in DeepSeek-V3 (2024, arXiv:2412.19437, Fig. 9), or with one over the global batch (Qiu et al. 2025, arXiv:2501.11873) |
+# | experts have languages | more than half of what can be known, half or more of that by a random gate as well | none in ST-MoE's multilingual model (Zoph et al. 2022, arXiv:2202.08906: they suspect balancing within small groups); some in OpenMoE, explained by tokens; in early and late layers (Bandarkar et al. 2025, arXiv:2510.04694) |
 # | experts follow tokens and syntax | tokens, most of all in the first layer; parts of speech beyond the token, later | Mixtral; OpenMoE, tokens very strongly; ST-MoE's encoder, not its decoder |
 # | first and last tokens, pieces go elsewhere | positions yes; pieces less than a blind hash separates them | for some positions in OpenMoE; of pieces we know of none |
-# | syntax early, subjects late | no order in five seeds: all that takes context is told after the first layer | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer; Bandarkar et al. (2025, arXiv:2510.04694): languages apart in early and late layers, domains in the middle |
-# | function words to few, rare words to many experts | rare words no; function words a little fewer | no source found |
+# | syntax early, subjects late | no order in five seeds: all that takes context is told after the first layer | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer; Bandarkar et al.: languages apart in early and late layers, domains in the middle |
+# | function words to few, rare words to many experts | rare words no; function words hardly, within one role | no source found |
 # | later layers are decisive | after 500 steps the first is the sharpest, after 1,500 there is no order | one kind of token in ST-MoE's encoder; not its decoder |
 # | neighbours share experts | no more than uneven loads explain, in the first layer less; on real text yes, untrained routers a part of it (11) | Mixtral: in middle and last layers, hardly in the first |
 # | routing is fixed early | half after a tenth of a training, of 500 steps or of 1,500 (11) | OpenMoE; OLMoE, about 60 % after 1 % |
@@ -364,8 +456,11 @@ for kind in (SHORT, LONG, "untrained"):
 # 2. Beyond the token is not yet understanding: a blind hash of the token before tells something of every class. Put it
 #    beside your experts, or give the token before as well.
 # 3. A frequent token meets more experts because it occurs more often. Draw equally many occurrences of each.
-# 4. Here experts know the language well, parts of speech and positions in part, topics and pieces little: what serves the
-#    task in this text. Rare words are not spread. Published models disagree with each other on most of it.
+# 4. What a choice gives away is first of all what the stream holds: put a random gate on the same states. Here training the
+#    router added to language, parts, positions and pieces, the more the longer, and took from topics.
+# 5. One of two experts tells a tenth of the topic, both a quarter, a linear reader of the same state more than four fifths.
+# 6. Layers 2 to 4, whose choice tells most, cost less than a quarter of a nat when off, the first about two or more.
+#    Published models disagree with each other on most of it.
 #
 # Nothing was tuned on these seeds: the learning rate is lesson 11's.
 #

@@ -1,7 +1,7 @@
 """The evidence of lesson 11b: what experts know of made-up languages in which every class is known.
 
 `python -m moe_lessons.experiments.claims` trains the model of lesson 11 on `corpus.languages` with five seeds at two
-lengths and writes the file of results, results/claims.json, that the lesson shows: fifteen minutes of computing, shared
+lengths and writes the file of results, results/claims.json, that the lesson shows: half an hour of computing, shared
 out among the cores. The lesson trains one model for a short while with the same functions.
 
 Letters: S sequences, L tokens each, k active experts, N experts, G groups (values of what is given).

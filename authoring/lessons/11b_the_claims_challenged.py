@@ -133,8 +133,8 @@ print(f"ideal reader: {usual['best_loss']:.2f}; knowing of topics saves her {usu
 # knows beyond the token. 1 would be all of that.
 #
 # Three rows of the table know nothing. `hash` deals out experts by the token alone: within a token it never differs and
-# tells 0. `hash of the token before`, our **blind hash**, deals them out by the token before, at random; another one by the
-# token two before.
+# tells 0. `hash of the token before`, our **blind hash**, deals them out by the token before, at random; the last by the token
+# two before.
 #
 # **Predict.** After 1,500 steps, in the layer where it is most: which share of the *language* do the experts tell, and
 # which of the *topic*?
@@ -179,22 +179,22 @@ for kind in (SHORT, LONG):
     assert (share("language", kind).max(axis=1) > 4 * share("topic", kind).max(axis=1)).all()
 
 # %% [markdown]
-# One model, one measure, two answers: of what can be known of the *language*, one expert tells more than half; of the
-# *topic*, about a tenth, and after 500 steps less. In every seed, at both lengths, the first share is more than four times
-# the second. In their best layer both are above the untrained router and both hashes.
+# Of what can be known of the *language*, one expert tells more than half; of the *topic*, about a tenth, and after 500 steps
+# less. In every seed, at both lengths, the first share is more than four times the second. In their best layer both are above
+# the untrained router and the blind hash.
 #
-# The yardstick has an end, though. One of two experts has room for the bits in the last line, for all classes together. Of
-# the topic alone more is known: 1 cannot be reached there, and what is told of one class leaves less room for another.
+# But mind the last line: for that many bits one of two experts has room, for all classes together. Of the topic alone more
+# can be known, so its share cannot reach 1, and classes compete.
 #
 # ## Chosen, or there anyway?
 #
 # Does the router sort by language? Or does the stream that it reads hold so much of it that *any* choice gives it away? An
-# untrained model does not tell: its stream holds little. So take the trained model as it is, and put beside each router a
-# **random gate**: a matrix drawn from a normal distribution, never trained, that scores the same states. (Each expert's
-# scores less their mean, over their standard deviation, so that loads come out nearly even. Mean of three gates a layer.)
+# untrained model cannot tell: its stream holds little. So keep the trained model, and put beside each router a **random
+# gate**: a matrix drawn from a normal distribution, never trained, that scores the same states. (Each expert's scores less
+# their mean, over their standard deviation: so loads come out nearly even. Mean of three gates a layer.)
 #
-# Two more rows show what there is to be had. *Both experts*: which two of the eight, as one symbol. *Linear reader*: a matrix
-# and the token, fitted on other text to say the class from the same state. (A better reader might find more.)
+# Two rows show what else there is. *Both experts*: which two of the eight, as one symbol. *Linear reader*: a matrix, fitted on
+# other text, that reads the class off the same state and the token.
 #
 # **Predict.** After 1,500 steps, in layer 4: which share of the language, and of the topic, does one expert of a random
 # gate tell?
@@ -203,15 +203,17 @@ for kind in (SHORT, LONG):
 my_gate = ...  # two numbers from 0 to 1: [language, topic]
 
 # %% tags=["10 s"]
-ONE, BOTH, GATE, GATE_BOTH, LINEAR = claims.WHO
+ONE, _, GATE, *_ = claims.WHO
 compare(my_gate, [share(about, who=GATE).mean(axis=0)[3] for about in ("language", "topic")], within=0.07)
-for kind in (LONG, SHORT):
-    print(f"{kind}, mean of five seeds, layers 1 to 4")
+for about in ("language", "topic"):
+    for who in claims.WHO:
+        print(f"{about:<9} {who:<21}", *(f"{v:>7.3f}" for v in share(about, who=who).mean(axis=0)))
+for kind in (SHORT, LONG):
+    print(f"{kind}: one expert of the random gate tells so many times what the trained router's tells, layers 1 to 4")
     for about in claims.ABOUT:
-        for who in claims.WHO if kind == LONG else (ONE, GATE):
-            print(f"   {about:<9} {who:<21}", *(f"{v:>7.3f}" for v in share(about, kind, who=who).mean(axis=0)))
-        ahead = (share(about, kind) > share(about, kind, who=GATE)).sum(axis=0)
-        print(f"   {about:<9} one expert ahead of one of a random gate: {ahead} of 5 seeds")
+        trained, gate = share(about, kind), share(about, kind, who=GATE)  # (seeds, layers) each
+        times = (gate.mean(axis=0) / trained.mean(axis=0)).round(2)
+        print(f"   {about:<9} {times}; trained router ahead in {(trained > gate).sum(axis=0)} of 5 seeds")
 gates = [sp.random_gate(states) for states in sp.router_inputs(model, part.ids)]  # (S, L, k) each
 for about in ("language", "topic"):
     bits = np.array([claims.told(gate, labels[about], within)["excess"] for gate in gates])
@@ -220,30 +222,29 @@ others = [about for about in claims.ABOUT if about != "topic"]
 ratio = {kind: {about: share(about, kind, who=GATE).mean(axis=0) / share(about, kind).mean(axis=0)
                 for about in claims.ABOUT} for kind in (SHORT, LONG)}  # fmt: skip
 assert all((share(about)[:, 1:] > share(about, who=GATE)[:, 1:]).all() for about in others)
-assert 0.48 < min(ratio[LONG][about][1:].min() for about in others)
+assert min(ratio[LONG][about][1:].min() for about in others) > 0.48
 assert max(ratio[LONG][about][1:].max() for about in others) < 0.76
-assert 0.64 < min(ratio[SHORT][about][1:].min() for about in others)
+assert min(ratio[SHORT][about][1:].min() for about in others) > 0.64
 assert max(ratio[SHORT][about][1:].max() for about in others) < 0.93
 assert all(share("topic", kind, who=GATE).mean(axis=0)[layer] > share("topic", kind).mean(axis=0)[layer]
            for kind in (SHORT, LONG) for layer in range(4))  # fmt: skip
 assert 1.3 < ratio[LONG]["topic"][1:].min() < ratio[LONG]["topic"][1:].max() < 1.9
-assert share("language", who=BOTH).mean(axis=0)[3] > 0.9
-assert 0.24 < share("topic", who=BOTH).mean(axis=0)[3] < 0.26
-assert 0.8 < share("topic", who=LINEAR).mean(axis=0)[3] < 0.85
-assert share("language", who=LINEAR).mean(axis=0)[3] > 0.95
-assert 2.9 < np.mean([s["loss"] for s in studies if s["kind"] == LONG])
+assert share("language", who="both experts").mean(axis=0)[3] > 0.9
+assert 0.24 < share("topic", who="both experts").mean(axis=0)[3] < 0.26
+assert 0.8 < share("topic", who="linear reader").mean(axis=0)[3] < 0.85
+assert share("language", who="linear reader").mean(axis=0)[3] > 0.95
+assert np.mean([s["loss"] for s in studies if s["kind"] == LONG]) > 2.9
 assert usual["best_loss"] + usual["topics_save"] < 2.8
 
 # %% [markdown]
-# So most of it is there anyway. In layers 2 to 4 a random gate tells, after 500 steps, two thirds to nine tenths of what the
-# trained router tells of language, part, position and piece; after 1,500 half to three quarters, and there the trained
-# router is ahead in every seed. That part is what training the router added. In layer 1 it added nothing.
+# Much of it is there anyway. In layers 2 to 4, after 500 steps, a random gate tells two thirds to nine tenths of what the
+# trained router tells of language, part, position and piece. After 1,500 it is half to three quarters, and the trained router
+# is ahead in every seed: so much its training added. In layer 1 it added nothing that shows.
 #
-# Of *topics* the trained router tells *less* than the random gate, on average in every layer and at both lengths. And the
-# topic is there: in layer 4 a linear reader of the same state finds more than four fifths of it, both experts tell a
-# quarter, one a tenth. (Of the language: nearly all, nine tenths, six tenths.) So "experts tell little of topics" is a
-# sentence about choices, not about what the model holds. Nor does it make much of it: its loss, 2.93 nats, is above that of
-# a reader who knows nothing of topics, 2.75.
+# Of the *topic* the trained router tells *less* than the random gate, on average in every layer and at both lengths. And the
+# topic is there: in layer 4 a linear reader finds more than four fifths of it, both experts tell a quarter, one a tenth. So
+# "experts tell little of topics" speaks of the choice, not of what the model holds. (Nor does the model make much of it: at 2.94
+# nats it does worse than a reader who knows nothing of topics, at 2.74.)
 #
 # **More of topics in the text.** We changed the text and nothing else: a topic now uses its words 40 times as often, and
 # knowing it saves the ideal reader about three times as much. (Three seeds, 500 steps.)
@@ -261,10 +262,7 @@ show("topic", (SHORT, STRONG))
 show("language", (SHORT, STRONG))
 by_gate = [share("topic", kind, who=GATE).mean(axis=0) for kind in (SHORT, STRONG)]  # (layers,) each
 print("a random gate, topic:", by_gate[0].round(3), "and with strong topics", by_gate[1].round(3))
-print("knowing a class saves, nats a token:", {about: round(saved, 2) for about, saved in usual["saves"].items()})
 assert 2.6 < (by_gate[1] / by_gate[0]).min() < (by_gate[1] / by_gate[0]).max() < 3.7
-assert usual["saves"]["piece"] > usual["saves"]["topic"] > usual["saves"]["position"]
-assert all((share("piece", kind).mean(axis=0) < share("position", kind).mean(axis=0)).all() for kind in (SHORT, LONG))
 by_layer = share("topic", STRONG).mean(axis=0) / share("topic", SHORT).mean(axis=0)  # (layers,)
 assert 2.5 < by_layer.min() < by_layer.max() < 5.5
 assert (share("language", STRONG).mean(axis=0) < share("language", SHORT).mean(axis=0)).all()
@@ -274,13 +272,10 @@ assert 2.5 < strong["topics_save"] / usual["topics_save"] < 3.2
 # Three to five times the share, in every layer; of the *language* less. So no law keeps experts from telling of subjects.
 # But a random gate tells about three times as much, too: the stream holds more. (Strong topics also show sooner.)
 #
-# Then do experts tell what *pays*? The last line says what it saves on the next token to know a class beside the token.
-# Pieces pay more than topics or positions, and are told less than positions. So paying alone does not decide.
-#
 # ## Ends of sentences, pieces of words
 #
 # The first token of a sentence follows an ending, the second piece of a word its first. So a router that looks at the
-# token before, and understands nothing, tells something of both. The blind hash does just that.
+# token before, and understands nothing, tells something of both: the blind hash.
 #
 # **Predict.** How many times as much as the blind hash do the trained experts tell, after 1,500 steps in their best layer: of
 # positions, and of pieces?
@@ -297,6 +292,9 @@ for given in claims.GIVEN[1:]:
     print("beyond the", given)
     for about in ("position", "piece"):
         show(about, (SHORT, LONG, BLIND, TWO), given)
+print("knowing a class saves, nats a token:", {about: round(saved, 2) for about, saved in usual["saves"].items()})
+assert usual["saves"]["piece"] > usual["saves"]["topic"] > usual["saves"]["position"]
+assert all((share("piece", kind).mean(axis=0) < share("position", kind).mean(axis=0)).all() for kind in (SHORT, LONG))
 for kind in (SHORT, LONG):
     assert share("piece", kind).max() < share("piece", BLIND).min()
     assert share("position", kind).max(axis=1).mean() > share("position", BLIND).mean()
@@ -307,11 +305,13 @@ for kind in (SHORT, LONG):
 assert ratio["part"] > 3
 
 # %% [markdown]
-# Pieces do go elsewhere. But a rule that looks one token back and understands nothing separates them better than the
-# trained experts, in every seed and at both lengths. Positions they tell better than it, parts of speech three times as
+# Pieces do go elsewhere. But the blind hash separates them better than the trained experts, in every seed and at both lengths. Positions they tell better than it, parts of speech three times as
 # well after 1,500 steps. Given the token before as well, the blind hash tells nothing, by construction. The line to beat is
-# then the hash of the token *two* before. The experts do, of all five classes, in every seed and at both lengths: what they
-# tell comes from further back. (So does most of a random gate's: the stream brings it.)
+# then the hash of the token *two* before. The experts do, of all five classes, in every seed and at both lengths: that comes
+# from further back.
+#
+# Do experts tell what *pays*? Pieces save more on the next token than topics or positions (last line), and are told less
+# than positions. So paying alone does not decide.
 #
 # ## Layer by layer
 #
@@ -336,7 +336,7 @@ off = np.array([s["layers_off"] for s in studies if s["kind"] == LONG])  # (seed
 print("loss rises without all experts of a layer, nats:", off.mean(axis=0).round(2))
 assert all((share(about, kind).argmin(axis=1) == 0).all() for about in claims.ABOUT for kind in (SHORT, LONG))
 assert (off[:, 0] > 5 * off[:, 1:].max(axis=1)).all()
-assert off[:, 0].min() > 1.8
+assert off[:, 0].min() > 1.85
 assert off[:, 1:].max() < 0.25
 
 # %% [markdown]
@@ -361,8 +361,8 @@ Live(picture, about=choice("class", list(claims.ABOUT), "part"), given=choice("b
 # You should see that in every class the first layer tells least, at both lengths, and that the hash falls to
 # 0 with the token before. Parts of speech and topics are both told most in layer 4 in four of five seeds after 1,500 steps;
 # after 500 the layer changes with the seed. No order of the two shows here. What depth separates is the token from its
-# context. And being told is not being needed: without the first layer, which tells least, the loss rises by about two nats
-# or more; without one of the others, by less than a quarter.
+# context. And telling is not being needed: without the first layer the loss rises by 1.9 nats or more, without one of the
+# others by less than a quarter.
 #
 # ## Frequent and rare tokens
 #
@@ -400,7 +400,7 @@ for where in ("", " in one role"):
     assert (tokens == 9).all()
     gaps = [experts(USES[0] + where, "equal", kind) - experts(USES[1] + where, "equal", kind) for kind in (SHORT, LONG)]
     assert not where or (np.abs(gaps[0].mean(axis=0)) < 0.1).all()
-    assert not where or 0.1 < gaps[1].mean(axis=0)[1:].min() < gaps[1].mean(axis=0)[1:].max() < 0.2
+    assert not where or 0.09 < gaps[1].mean(axis=0)[1:].min() < gaps[1].mean(axis=0)[1:].max() < 0.2
 assert np.abs((experts(frequent, "equal") / experts(rare, "equal")).mean(axis=0)[1:] - 1).max() < 0.1
 assert all((experts(name, "equal") < 0.6 * experts(name, "null")).all() for name in bands)
 assert all((experts(USES[1], "equal", kind) < experts(USES[0], "equal", kind))[:, 1:].all() for kind in (SHORT, LONG))
@@ -411,18 +411,17 @@ assert ratios[0] > 1.2
 
 # %% [markdown]
 # The more often a token occurs, the more experts it meets: that is counting. In ten occurrences of each, from
-# layer 2 on, rare tokens meet as many as frequent ones on average over five seeds (single models differ), little more than
-# half of what chance would give. In the first layer the rare
-# ones meet fewer: 1.15, hardly more than one, against 1.57. Right is: rare words are not spread.
+# layer 2 on, rare tokens meet as many as frequent ones on average over five seeds (single models differ), half of what
+# chance would give or less. In the first layer the rare ones meet fewer: 1.15 against 1.57. Right is: rare words are not
+# spread.
 #
 # The other half is hardly so. From layer 2 on, in our five seeds and at both lengths, the *same token* meets fewer experts
-# where it is a function word: but only nine tokens are often both, and as a content word a token plays more **roles**
-# (language, part of speech, piece). Within one role hardly anything is left: after 500 steps less than a tenth of an expert, after
-# 1,500 a tenth or two.
+# where it is a function word. But only nine tokens are often both, and a **role** (language, part, piece) may explain it.
+# Within one role there is less than a tenth of an expert between them after 500 steps, a tenth or two after 1,500.
 #
 # ## The claims, and what supports them
 #
-# Two more measures of lesson 11, on this text: how sure the router is (the entropy of its probabilities, at most log₂ 8 = 3
+# Two more measures of lesson 11: how sure the router is (the entropy of its probabilities, at most log₂ 8 = 3
 # bits), and in what share of the pairs neighbours have the same first choice, beside what the loads alone would give.
 
 # %% name="entropy-and-neighbours"
@@ -456,11 +455,11 @@ for kind in (SHORT, LONG, "untrained"):
 # 2. Beyond the token is not yet understanding: a blind hash of the token before tells something of every class. Put it
 #    beside your experts, or give the token before as well.
 # 3. A frequent token meets more experts because it occurs more often. Draw equally many occurrences of each.
-# 4. What a choice gives away is first of all what the stream holds: put a random gate on the same states. Here training the
-#    router added to language, parts, positions and pieces, the more the longer, and took from topics.
-# 5. One of two experts tells a tenth of the topic, both a quarter, a linear reader of the same state more than four fifths.
-# 6. Layers 2 to 4, whose choice tells most, cost less than a quarter of a nat when off, the first about two or more.
-#    Published models disagree with each other on most of it.
+# 4. What a choice gives away is first what the stream holds: put a random gate on the same states. Here the trained router
+#    told more of language, parts, positions and pieces, in layers 2 to 4, and less of topics.
+# 5. One of two experts tells a tenth of the topic, both a quarter, a linear reader of the state more than four fifths.
+# 6. Layers 2 to 4, whose choice tells most, cost less than a quarter of a nat when off; the first 1.9 or more.
+#    Published models disagree on most of it.
 #
 # Nothing was tuned on these seeds: the learning rate is lesson 11's.
 #

@@ -194,6 +194,21 @@ def _noise(factor: Tensor) -> Route:
     return route
 
 
+def noise_left_on(factor: Tensor) -> Route:
+    """Return the route of `noise` with noise in tests too: the same training, measured as the devices see it."""
+
+    def route(layers: Layers, x: Tensor) -> tuple[Routing, float]:
+        states = [rng.get_state() for rng in layers.noise]
+        h = layers.logits(x)  # (R, T, N)
+        h = h + factor[:, None, None] * layers.noise_sd(x) * layers.normal(*h.shape[1:])
+        if not layers.training:  # what is drawn in a test takes nothing from the training
+            for rng, state in zip(layers.noise, states, strict=True):
+                rng.set_state(state)
+        return layers.decide(h), 0.0
+
+    return route
+
+
 def _jitter(epsilon: Tensor) -> Route:
     def route(layers: Layers, x: Tensor) -> tuple[Routing, float]:
         if layers.training:
@@ -245,12 +260,13 @@ def run_all(
 
 def run(
     name: str, seeds: Sequence[int] = range(5), steps: int = 300, coefficients: Sequence[float] | None = None,
-    methods: Mapping[str, Method] = METHODS,
+    methods: Mapping[str, Method] = METHODS, rate: float = LEARNING_RATE,
 ) -> Results:  # fmt: skip
     """Train the layers of one method, every coefficient with every seed, and return the results by (name, coefficient).
 
     seeds: draw task, first weights and noise; the rows of the batches are the same in every run.
     steps: at least 1; the layers are measured before the first, after the last and at up to 19 steps between.
+    rate: the learning rate of Adam.
     Raises ValueError for an unknown name, no or repeated seeds and coefficients, and other steps.
     """
     method = methods[one_of("name", name, methods)]
@@ -258,7 +274,7 @@ def run(
     tried = _distinct("coefficients", method.coefficients if coefficients is None else coefficients)
     layers = Layers(_distinct("seeds", seeds), len(tried), method.top_k, method.gate, method.start)
     route = method.build(torch.tensor(tried, dtype=torch.float32).repeat_interleave(len(seeds)))
-    measured = _train(layers, route, [_task(seed, method.power) for seed in seeds], steps)
+    measured = _train(layers, route, [_task(seed, method.power) for seed in seeds], steps, rate)
     done = measured.pop("steps")  # (F,)
     by_c = {what: v.reshape(len(v), len(tried), len(seeds), *v.shape[2:]) for what, v in measured.items()}
     return {
@@ -267,7 +283,9 @@ def run(
     }
 
 
-def _train(layers: Layers, route: Route, parts: list[tuple[Tensor, ...]], steps: int) -> dict[str, np.ndarray]:
+def _train(
+    layers: Layers, route: Route, parts: list[tuple[Tensor, ...]], steps: int, rate: float
+) -> dict[str, np.ndarray]:
     """Train all runs at once; return steps (F,) and measures (F, R, …). parts: of each seed x, y and fresh x, y."""
     x, y, fresh, target = (torch.stack(part).repeat(layers.coefficients, 1, 1) for part in zip(*parts, strict=True))
     variance = target.var(dim=(1, 2), correction=0)  # (R,)
@@ -286,7 +304,7 @@ def _train(layers: Layers, route: Route, parts: list[tuple[Tensor, ...]], steps:
         return {"error": errors(layers, routing, fresh, target).numpy(), **_measured(routing)}
 
     at = tuple(sorted({round(i * steps / FRAMES) for i in range(FRAMES + 1)}))
-    history = trained(layers, batches(x, y), losses, steps, lr=LEARNING_RATE, schedule=constant,
+    history = trained(layers, batches(x, y), losses, steps, lr=rate, schedule=constant,
                       watch=watch, watch_at=at)  # fmt: skip
     return frames(history)
 

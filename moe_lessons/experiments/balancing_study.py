@@ -1,7 +1,8 @@
 """The table of lesson 09: every method from a fair start and from an uneven one, after 300 and after 1,200 steps.
 
-`python -m moe_lessons.experiments.balancing_study` trains them with 20 seeds and writes results/balancing.json: seven
-minutes of computing, shared out among the cores. The lesson itself trains a few of them for a few seconds.
+`python -m moe_lessons.experiments.balancing_study` trains them with 20 seeds and writes results/balancing.json: nine
+minutes of computing, shared out among the cores. The lesson itself trains a few of them for a few seconds. Beside the
+table stand `CONTROLS`: other learning rates, a larger head start, and noise that is on when it is measured.
 
 Nothing was chosen on these seeds. The coefficients that the lesson speaks of, `CHOSEN`, are those with the lowest task
 error on seeds 0 to 4, from the uneven start, after 300 steps: `choose` prints that table. A long run is a short one,
@@ -13,18 +14,20 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from moe_lessons.experiments import balancing_runs, capacity_runs, studies
-from moe_lessons.experiments.balancing_runs import HEAD_START, MEASURES, Method, Result
+from moe_lessons.experiments.balancing_runs import HEAD_START, LEARNING_RATE, MEASURES, Method, Result
 from moe_lessons.experiments.core import mean_sd
 
 SEEDS, CHOOSING = range(20, 40), range(5)
 BLOCK = 10  # seeds that are trained side by side
 SHORT, LONG = LENGTHS = (300, 1200)  # steps
 STARTS = {"fair": 0.0, "uneven": HEAD_START}  # the bias of E1 and E2 before the first step
+FARTHER = {"farther": 2 * HEAD_START}  # of a control
 DIGITS = {"error": 5, "max_violation": 3, "cv": 3, "dead": 0, "entropy": 3}
 CELLS = (("error", 3, 16), ("max_violation", 2, 14), ("dead", 1, 12), ("entropy", 2, 14))  # digits and width in tables
 RESULTS = studies.RESULTS / "balancing.json"
@@ -41,6 +44,8 @@ METHODS: dict[str, Method] = {
 }
 """The methods of the table. The last one tells apart what k = 2 does and what form A does."""
 
+NOISE_ON = replace(METHODS["noise"], label="noise, measured with it on", build=balancing_runs.noise_left_on)
+
 SHOWN = (
     ("none", 0.0), ("switch", 0.1), ("switch", 1.0), ("bias", 0.01), ("importance", 1.0), ("noise", 4.0),
     ("top_2", 0.0), ("top_2_b", 0.0),
@@ -51,30 +56,47 @@ CHOSEN = {"switch": 0.1, "importance_load": 0.01}
 
 
 class Setting(NamedTuple):
-    """A start, a key of STARTS; a method, a key of METHODS; one of its coefficients."""
+    """A start, a key of STARTS; a method, a key of METHODS; one of its coefficients; the learning rate."""
 
     start: str
     method: str
     coefficient: float = 0.0
+    rate: float = LEARNING_RATE
 
     def __str__(self) -> str:
         """Write it as the tables have it, such as "fair: Switch loss, α = 0.1"."""
-        method = METHODS[self.method]
+        method = _method(self.method)
         value = f", {method.symbol} = {self.coefficient:g}" if method.symbol else ""
-        return f"{self.start}: {method.label}{value}"
+        return f"{self.start}: {method.label}{value}" + (f", rate {self.rate:g}" if self.rate != LEARNING_RATE else "")
+
+
+CONTROLS = (
+    *(Setting("fair", *arm, rate) for rate in (0.01, 0.02) for arm in (("none", 0.0), ("switch", 0.1))),
+    *(Setting("farther", name) for name in ("top_2", "top_2_b")),
+    *(Setting("uneven", "noise_on", factor) for factor in METHODS["noise"].coefficients),
+)
+"""What is trained beside the table, with the first block of seeds: is it the rate, the head start, the noise that is off
+in tests?"""
 
 
 def settings() -> list[Setting]:
-    """Return every start with every method and coefficient, in the order of the table."""
-    return [
-        Setting(start, name, c) for start in STARTS for name, method in METHODS.items() for c in method.coefficients
-    ]
+    """Return every start with every method and coefficient, in the order of the table, then the controls."""
+    of_table = [Setting(start, name, c) for start in STARTS for name in METHODS for c in METHODS[name].coefficients]
+    return [*of_table, *CONTROLS]
 
 
-def trained(start: str, name: str, seeds: Sequence[int], steps: int = LONG) -> dict[float, Result]:
-    """Train one method with all its coefficients from one start and return the results by coefficient."""
-    method = replace(METHODS[name], start=STARTS[start])
-    found = balancing_runs.run(name, seeds, steps, methods={name: method})
+def _method(name: str) -> Method:
+    """Return a method of the table or of the controls."""
+    return (METHODS | {"noise_on": NOISE_ON})[name]
+
+
+def trained(
+    start: str, name: str, seeds: Sequence[int], steps: int = LONG, rate: float = LEARNING_RATE,
+    coefficients: Sequence[float] | None = None,
+) -> dict[float, Result]:  # fmt: skip
+    """Train one method, by default with all its coefficients, from one start; return the results by coefficient."""
+    method = replace(_method(name), start=(STARTS | FARTHER)[start])
+    found = balancing_runs.run(name, seeds, steps, coefficients, {name: method}, rate)
     return {coefficient: result for (_, coefficient), result in found.items()}
 
 
@@ -92,6 +114,13 @@ def block_of(job: tuple[str, str, Sequence[int]]) -> list[dict[str, Any]]:
     start, name, seeds = job
     rows = trained(start, name, seeds).items()
     return [Setting(start, name, c)._asdict() | {"seeds": [*seeds]} | measured(result, LENGTHS) for c, result in rows]
+
+
+def control_of(setting: Setting, seeds: Sequence[int] = SEEDS[:BLOCK]) -> list[dict[str, Any]]:
+    """Train one control; return its row."""
+    start, name, coefficient, rate = setting
+    result = trained(start, name, seeds, rate=rate, coefficients=(coefficient,))[coefficient]
+    return [setting._asdict() | {"seeds": [*seeds]} | measured(result, LENGTHS)]
 
 
 def jobs() -> Iterator[tuple[str, str, Sequence[int]]]:
@@ -170,7 +199,7 @@ def table(study: dict[str, Any], steps: int, start: str) -> str:
     heads = f"{'task error':>16}{'MaxVio':>14}{'dead':>12}{'entropy':>14}{'collapsed':>12}"
     lines = [f"{f'{start} start, {steps:,} steps':<30}{heads}"]
     for setting in settings():
-        if setting.start == start:
+        if setting.start == start and setting not in CONTROLS:
             cell = partial(values, study, setting, steps)
             cells = [mean_sd(cell(name), digits).rjust(width) for name, digits, width in CELLS]
             collapsed = f"{(cell('cv') >= 1).sum():>9} of {cell('cv').size}"
@@ -206,7 +235,7 @@ def main() -> None:
     """Run everything and write the results file."""
     found: list[dict[str, Any]] = []
     with studies.workers() as pool:
-        for rows in pool.map(block_of, jobs()):
+        for rows in chain(pool.map(block_of, jobs()), pool.map(control_of, CONTROLS)):
             found += rows
             print(json.dumps(rows), file=sys.stderr, flush=True)
     save(joined(found))

@@ -1,7 +1,7 @@
-"""Schedules, k and output factors at their own best learning rates, at two lengths, on seeds that chose nothing.
+"""Schedules, k, factors and frozen routers at their own best rates, at two lengths, on seeds that chose nothing.
 
 `python -m moe_lessons.experiments.router_study` trains the layers of `router_training.regression_runs` (8 experts, 16
-clusters, no labels) and writes results/router_study.json, which lesson 08 shows: ten minutes of computing, shared out
+clusters, no labels) and writes results/router_study.json, which lesson 08 shows: twelve minutes of computing, shared out
 among the cores. Each arm is first trained at each rate on CHOOSING; the rate with the lowest mean error there is then
 trained on SEEDS, and that is reported.
 """
@@ -25,7 +25,7 @@ A, B = "topk_softmax", "softmax_topk"
 
 
 class Arm(NamedTuple):
-    """What is trained: k, gate form, τ from `start` to `end` (geometric), and the scales of `regression_runs`."""
+    """What is trained: k, gate form, τ from `start` to `end` (geometric), and the options of `regression_runs`."""
 
     top_k: int = 2
     gate: str = A
@@ -33,6 +33,8 @@ class Arm(NamedTuple):
     end: float = 1.0
     output_scale: float = 1.0
     expert_scale: float = 1.0
+    balance: float = 0.0
+    frozen: bool = False
 
     def tau(self, done: float) -> float:
         """Return τ when a share of the training is done, 0 to 1."""
@@ -50,7 +52,12 @@ QUESTIONS: dict[str, dict[str, Arm]] = {
         "1 to 1/16": Arm(start=1, end=1 / 16),
         "1/4 to 1": Arm(start=1 / 4, end=1),
     },
-    "active": {"k = 1, B": Arm(1, B), "k = 2, B": Arm(2, B), "k = 4, B": Arm(4, B)},
+    "active": {
+        "k = 1, B": Arm(1, B),
+        "k = 1, B, balanced": Arm(1, B, balance=0.03),
+        "k = 2, B": Arm(2, B),
+        "k = 4, B": Arm(4, B),
+    },
     "factor": {
         "1": Arm(2, B),
         "1/16, same weights": Arm(2, B, output_scale=1 / 16),
@@ -58,9 +65,12 @@ QUESTIONS: dict[str, dict[str, Arm]] = {
         "1/16, same outputs": Arm(2, B, output_scale=1 / 16, expert_scale=16),
         "16, same outputs": Arm(2, B, output_scale=16, expert_scale=1 / 16),
     },
+    "frozen": {"A": Arm(2, A, frozen=True), "B": Arm(2, B, frozen=True)},
 }
 RATES = {400: (0.01, 0.02, 0.04, 0.08), 1200: (0.0025, 0.005, 0.01, 0.02, 0.04)}  # by length
 FACTOR_RATES = {"1/16": (0.02, 0.08, 0.32), "1": (0.005, 0.02, 0.08), "16": (0.00125, 0.005, 0.02, 0.08)}  # by factor
+BALANCED_RATES = {400: (0.01, 0.02, 0.04), 1200: (0.005, 0.01, 0.02)}
+FROZEN_RATES = {400: (0.005, 0.02, 0.04), 1200: (0.005, 0.04)}  # nothing is chosen: each is reported
 
 
 class Trial(NamedTuple):
@@ -78,7 +88,8 @@ def tried(trial: Trial) -> dict[str, Any]:
     the largest load of an expert, and how many experts are dead."""
     arm = QUESTIONS[trial.question][trial.arm]
     runs = regression_runs(arm.top_k, arm.gate, trial.seeds, steps=trial.steps, lr=trial.rate, temperature=arm.tau,
-                           output_scale=arm.output_scale, expert_scale=arm.expert_scale)  # fmt: skip
+                           output_scale=arm.output_scale, expert_scale=arm.expert_scale, balance=arm.balance,
+                           frozen=arm.frozen)  # fmt: skip
     return trial._asdict() | {
         "error": [round(run.error, 5) for run in runs],
         "alone": [round(run.alone, 5) for run in runs],
@@ -89,17 +100,27 @@ def tried(trial: Trial) -> dict[str, Any]:
 
 def rates(question: str, arm: str, steps: int) -> tuple[float, ...]:
     """Return the rates of which an arm takes the best."""
-    return FACTOR_RATES[arm.partition(",")[0]] if question == "factor" else RATES[steps]
+    if question == "factor":
+        return FACTOR_RATES[arm.partition(",")[0]]
+    if question == "frozen":
+        return FROZEN_RATES[steps]
+    return (BALANCED_RATES if arm.endswith("balanced") else RATES)[steps]
 
 
 def choosing(question: str, steps: int) -> list[Trial]:
     """Return the trials that choose the rates: each arm at each of its rates."""
-    arms = QUESTIONS[question]
+    arms = QUESTIONS[question] if question != "frozen" else ()
     return [Trial(question, arm, steps, rate, CHOOSING) for arm in arms for rate in rates(question, arm, steps)]
 
 
 def reporting(question: str, steps: int, rows: Iterable[dict[str, Any]]) -> list[Trial]:
-    """Return the trials that are reported: each arm at its best rate of `rows`, as of `tried`."""
+    """Return the trials that are reported: each arm at its best rate of `rows`, as of `tried`; if frozen, at each."""
+    if question == "frozen":
+        return [
+            Trial(question, arm, steps, rate, SEEDS)
+            for arm in QUESTIONS[question]
+            for rate in rates(question, arm, steps)
+        ]
     chosen = list(rows)
     return [Trial(question, arm, steps, best_rate(chosen, question, arm, steps), SEEDS) for arm in QUESTIONS[question]]
 
@@ -140,6 +161,12 @@ def reported(study: dict[str, Any], question: str, arm: str, steps: int, what: s
     """Return what the fresh seeds show at the best rate (S,): error, alone, largest or dead."""
     (row,) = _rows(study["trials"], SEEDS, question, arm, steps)
     return np.array(row[what])
+
+
+def at_rate(study: dict[str, Any], question: str, arm: str, steps: int, rate: float) -> np.ndarray:
+    """Return the errors of the fresh seeds (S,) at one rate of those that are reported."""
+    (row,) = (r for r in _rows(study["trials"], SEEDS, question, arm, steps) if r["rate"] == rate)
+    return np.array(row["error"])
 
 
 def table(study: dict[str, Any], question: str, baseline: str) -> str:

@@ -22,6 +22,7 @@ from moe_lessons.data import GaussianDomains, Regression, clustered_regression, 
 from moe_lessons.experiments.core import batches, drawn, frames, squared_error, tensors, trained
 from moe_lessons.experiments.side_by_side import LinearRouters, SideBySide
 from moe_lessons.layer import MoELayer, Routing
+from moe_lessons.losses import balance_of_layers
 from moe_lessons.support.validation import refuse, whole_number
 from moe_lessons.training import Losses, constant
 
@@ -196,7 +197,7 @@ class RegressionRun:
 def regression_runs(
     top_k: int, gate: str, seeds: Sequence[int], *, frozen: bool = False, steps: int = 500, router_scale: float = 1.0,
     expert_scale: float = 1.0, output_scale: float = 1.0, temperature: Callable[[float], float] | None = None,
-    lr: float = 5e-3,
+    lr: float = 5e-3, balance: float = 0.0, own_maps: bool = True,
 ) -> list[RegressionRun]:  # fmt: skip
     """Train layers of 8 experts on 16 clusters, each with a target map of its own, and measure them on fresh tokens.
 
@@ -206,13 +207,15 @@ def regression_runs(
     experts' first W2. output_scale: multiplies the layer's output, in training and in tests.
     temperature: τ from the share of the training that is done, 0 to 1; the logits are divided by it, at the end too.
     lr: the largest learning rate of Adam; it rises in the first tenth of the steps, then falls to a tenth.
+    balance: α of a Switch loss beside the squared error. own_maps: False, the control, gives all clusters one map.
     Raises ValueError for no seed and for what `MoELayer` and `train` refuse.
     """
     if not len(seeds):
         raise refuse("seeds", seeds, "at least one")
-    (x, y), test = (_side_by_side([_task(seed)[part] for seed in seeds]) for part in (0, 1))
+    tasks = [_task(seed, own_maps) for seed in seeds]
+    (x, y), test = (_side_by_side([task[part] for task in tasks]) for part in (0, 1))
     layers = [drawn(seed, MoELayer, SIZE, SIZE, EXPERTS, top_k, gate) for seed in seeds]
-    world = _Regressions(layers, temperature, output_scale)
+    world = _Regressions(layers, temperature, output_scale, balance)
     W_g = world.layers.W_g
     with torch.no_grad():
         W_g.mul_(router_scale).requires_grad_(not frozen)
@@ -225,8 +228,8 @@ def regression_runs(
     alone, moved = world.first_alone(*test, after), (W_g.detach() - start).norm(dim=(1, 2))  # (R,) each
     return [
         _regression_run(float(errors[r]), float(alone[r]), _of_run(r, before), _of_run(r, after), float(moved[r]),
-                        history.seconds / len(seeds), _task(seed)[1].cluster)
-        for r, seed in enumerate(seeds)
+                        history.seconds / len(seeds), task[1].cluster)
+        for r, task in enumerate(tasks)
     ]  # fmt: skip
 
 
@@ -239,10 +242,14 @@ class _Regressions:
     """R layers side by side, the temperature of their routers, and their losses."""
 
     def __init__(
-        self, layers: list[MoELayer], temperature: Callable[[float], float] | None, output_scale: float
+        self,
+        layers: list[MoELayer],
+        temperature: Callable[[float], float] | None,
+        output_scale: float,
+        balance: float = 0.0,
     ) -> None:
         self.layers, self.temperature = SideBySide(layers), temperature or (lambda done: 1.0)
-        self.output_scale = output_scale
+        self.output_scale, self.balance = output_scale, balance
         self.warm(0.0)
 
     def warm(self, done: float) -> None:
@@ -255,9 +262,12 @@ class _Regressions:
         return self.output_scale * self.layers(x, routing), routing
 
     def losses(self, _: nn.Module, batch: tuple[Tensor, Tensor]) -> Losses:
-        """Return the sum of the layers' mean squared errors: no layer feels how many others there are."""
-        y, _routing = self(batch[0])
-        return {"loss": (y - batch[1]).square().mean(dim=(1, 2)).sum()}
+        """Return the sum of the layers' mean squared errors, each with its balance loss: no layer feels the others."""
+        y, routing = self(batch[0])
+        errors = (y - batch[1]).square().mean(dim=(1, 2))  # (R,)
+        if self.balance:
+            errors = errors + self.balance * balance_of_layers(routing.logits, routing.selected)
+        return {"loss": errors.sum()}
 
     @torch.no_grad()
     def outcomes(self, x: Tensor, target: Tensor) -> tuple[Tensor, Routing]:
@@ -304,8 +314,8 @@ def _regression_run(
 
 
 @lru_cache(maxsize=16)
-def _task(seed: int) -> tuple[Regression, Regression]:
-    return clustered_regression(T=8192, d=SIZE, clusters=CLUSTERS, seed=seed)
+def _task(seed: int, own_maps: bool = True) -> tuple[Regression, Regression]:
+    return clustered_regression(T=8192, d=SIZE, clusters=CLUSTERS, own_maps=own_maps, seed=seed)
 
 
 @torch.no_grad()

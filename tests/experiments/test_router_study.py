@@ -52,10 +52,25 @@ def test_each_trial_has_a_number_for_each_seed(shipped):
         assert min(row["largest"]) >= 1 / 8
 
 
+def test_frozen_routers_are_reported_at_each_rate_and_choose_nothing(shipped):
+    assert study_of.choosing("frozen", 400) == []
+    for steps, tried in study_of.FROZEN_RATES.items():
+        found = [study_of.at_rate(shipped, "frozen", "A", steps, rate) for rate in tried]
+        assert {len(errors) for errors in found} == {len(SEEDS)}
+        assert found[0].mean() > found[-1].mean()  # the lowest rate is not the best
+    with pytest.raises(ValueError, match="unpack"):
+        study_of.at_rate(shipped, "frozen", "A", 400, 0.5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "arm"),
-    [("schedules", "1 to 1/4"), ("active", "k = 1, B"), ("factor", "16, same outputs")],
+    [
+        ("schedules", "1 to 1/4"),
+        ("active", "k = 1, B"),
+        ("active", "k = 1, B, balanced"),
+        ("factor", "16, same outputs"),
+    ],
 )
 def test_a_short_fresh_run_is_consistent_with_the_file(question, arm, shipped):
     steps = LENGTHS[0]

@@ -130,9 +130,9 @@ plt.show()
 #
 # </details>
 #
-# You should see a loss that falls fast and then stays well above 0 (the clouds overlap), and twice the same pattern of
-# light and dark: each column of $W_g$ points where its domain's mean does. It can do so well because the means are
-# equally long: the nearest mean is then the one with the largest dot product. (Other lengths need a bias: an exercise.)
+# You should see a loss that falls fast and stays well above 0 (the clouds overlap), and twice the same pattern: each
+# column of $W_g$ points where its domain's mean does. That is enough because the means are equally long: the nearest one
+# has the largest dot product. (Other lengths need a bias: an exercise.)
 #
 # ## One token, entry by entry
 #
@@ -169,18 +169,22 @@ print(
     f"median lead where one must go {np.median(leads[counts == 1]):.2f}, where more {np.median(leads[counts > 1]):.2f}"
 )
 Q = np.linalg.qr(np.random.default_rng(0).normal(size=(16, 16)))[0]  # (d, d): turns the axes
-turned, needed_turned = lead_of(fresh.x[0] @ Q, Q.T @ W_g)
-print(f"after turning the axes: lead {turned.sum():.2f}, must go: {needed_turned}")
+along = np.linalg.qr(np.concatenate([known.means.T, Q[:, :12]], axis=1))[0]  # (d, d): the first four hold the means
+for name, axes in (("turned at random", Q), ("along the means", along)):
+    turned = [lead_of(token, axes.T @ W_g) for token in fresh.x @ axes]
+    hang = np.mean([count == 1 for _, count in turned])
+    print(f"axes {name}: lead {turned[0][0].sum():.2f}, must go: {turned[0][1]}; share with one {hang:.2f}")
+    assert np.isclose(turned[0][0].sum(), lead.sum())
+    assert turned[0][1] != needed
+    assert 0.15 < hang < 0.3 if axes is Q else hang > 0.75
 assert needed > 2
 assert 0.15 < share[0] < 0.35
 assert np.median(leads[counts == 1]) < np.median(leads[counts > 1]) / 2
-assert needed_turned != needed
-assert np.isclose(turned.sum(), lead.sum())
 
 # %% [markdown]
-# No single entry decided: terms for and against add up. For about a quarter of the tokens one entry is enough: most are
-# close calls. And do not read entries as features. The last line turns all axes, tokens and $W_g$ alike: every logit
-# stays, and other entries carry it.
+# No single entry decided: terms for and against add up. For about a fifth of the tokens one entry is enough: most are
+# close calls. And do not read entries as features. The last lines turn all axes, tokens and $W_g$ alike: every logit
+# stays, and other entries carry it. In axes along the means one is enough for most tokens.
 #
 # > **Myth: "a router trained on labels shows how experts specialise."** We give the domains other experts' names.
 
@@ -200,18 +204,18 @@ assert abs(renamed - accuracy) < 0.01
 
 # %% [markdown]
 # Right is: the router learned whatever we told it, just as well, and always within two points of the best rule. That
-# shows **linear separability**: four cones tell these clouds apart. What it cannot show:
+# shows that the **best borders are linear** here, as means of one length make them; only at spread 0.5 do the clouds
+# hardly overlap. What it cannot show:
 #
 # - how experts specialise: there are none in this program, and the labels were given;
 # - balance: the labels say how many tokens each expert gets;
 # - how sure a router in a model is: that one is never told the right expert. Some demonstrations add a z-loss
-#   (lesson 07) to this cross-entropy. That is a loss which no router in a model has: its z-loss stands beside the loss of
-#   the whole model. (What it does here: *deeper*.)
+#   (lesson 07) to this cross-entropy: a loss that no router in a model has. (What it does here: *deeper*.)
 #
 # ## No labels
 #
-# Now the real thing: router *and* experts learn from the error of the output alone. The task is that of lesson 06: tokens
-# in clusters, each cluster with a target map of its own. Nobody is told what a cluster is.
+# Now router *and* experts learn from the error of the output alone. The task is that of lesson 06: tokens in clusters,
+# each cluster with a target map of its own. Nobody is told what a cluster is.
 #
 # First in the plane: four clusters, four experts, k = 1 in form B. We record it twice from the same first $W_g$: with
 # labels, as above, and end to end.
@@ -235,8 +239,8 @@ Live(
 )
 
 # %% [markdown]
-# You should see, with labels, every border settle between two clouds, as far as they do not overlap. End to end the
-# error falls fast, and some borders run right through a cloud. The task asks for a small error, not for our clusters.
+# You should see, with labels, every border settle between two clouds. End to end the error falls fast, and some borders
+# run right through a cloud. The task asks for a small error, not for our clusters.
 #
 # `information` is what the expert's number tells about the cluster: the mutual information
 # $\sum p(\text{cluster}, i) \ln \frac{p(\text{cluster}, i)}{p(\text{cluster})\,p(i)}$, 0 if they are independent,
@@ -291,8 +295,8 @@ assert null.max() < 0.1 < 0.5 < before < after - 0.3
 
 # %% [markdown]
 # The untrained router is far above the null. It has learned nothing: near tokens fall into the same cone, and tokens of
-# one cluster are near each other. So "above the null" does not mean "learned". What training added is the rest, and
-# this time it *is* emergence: no cluster's name was ever given to the training.
+# one cluster are near each other. So "above the null" does not mean "learned". What training added is the rest, without
+# any cluster's name. Because each cluster needs another map? The next table has the control: **one map** for all.
 #
 # ## What k changes
 #
@@ -311,7 +315,7 @@ my_factor = ...  # k = 2, error of the first alone over error of both
 # their mean: 0 is even, 2.65 (√7) is one of eight experts with everything. A **dead** expert has less than 1 % of the mean
 # load. (The layer would warn of k = 1 with form A; you have read the warning.)
 
-# %% name="run-methods" tags=["7 s"]
+# %% name="run-methods" tags=["12 s"]
 SEEDS = range(5)
 layers = {"k = 1, B": (1, "softmax_topk"), "k = 1, A": (1, "topk_softmax"), "k = 2, A": (2, "topk_softmax")}
 results = {}
@@ -319,6 +323,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     for name in tqdm(layers, desc="five layers each"):
         results[name] = regression_runs(*layers[name], SEEDS, steps=400)
+for name in ("k = 1, B", "k = 2, A"):
+    results[f"{name}, one map"] = regression_runs(*layers[name], SEEDS, steps=400, own_maps=False)
 
 
 # %%
@@ -327,11 +333,11 @@ def values(name, what):
 
 
 def report(names):
-    print("layer         error, mean ± sd   information   CV of loads   largest load   dead   W_g moved")
+    print("layer              error, mean ± sd   information   CV of loads   largest load   dead   W_g moved")
     for name in names:
         error, load = values(name, "error"), values(name, "load")  # (seeds,), (seeds, N)
         dead = np.mean([len(metrics.dead_experts(f)) for f in load])
-        print(f"{name:<13} {error.mean():.3f} ± {error.std(ddof=1):.3f}{values(name, 'before').mean():>10.2f} -> "
+        print(f"{name:<18} {error.mean():.3f} ± {error.std(ddof=1):.3f}{values(name, 'before').mean():>10.2f} -> "
               f"{values(name, 'information').mean():.2f}{metrics.coefficient_of_variation(load).mean():>10.2f}"
               f"{load.max():>14.2f}{dead:>10.1f}{values(name, 'moved').mean():>10.2f}")  # fmt: skip
 
@@ -347,21 +353,27 @@ assert ratio.min() > 1.2
 assert (values("k = 1, A", "moved") == 0).all()
 assert (values("k = 2, A", "information") > values("k = 2, A", "before") + 0.3).all()
 assert all(values(name, "load").max() < 0.5 for name in layers)
+gained = {name: (values(name, "information") - values(name, "before")).mean() for name in results}
+assert 0.6 < gained["k = 1, B, one map"] / gained["k = 1, B"] < 0.8
+assert 0.2 < gained["k = 2, A, one map"] / gained["k = 2, A"] < 0.3
+assert round(256 / (1 + 3.01**2)) == 25
 
 # %% [markdown]
 # > **Myth: "with k = 1, renormalised weights train like any others."** The last column says it: $W_g$ has not moved by a
 # > single bit. Its experts learn, behind a router that stays as it was drawn.
 #
+# **One map for all** (last two rows): the router gains information there, too, with k = 1 over two thirds as much, with
+# k = 2 a quarter. So information alone does not show different jobs.
+#
 # > **Myth: "without a balance loss one expert takes all."** None of these layers had one, and none did that, from a
-# > fair start and at this size. But do not carry it over. In a language model with 256 experts Shazeer et al. (2017,
-# > arXiv:1701.06538, Table 6) measured a fullest one of 17.8 times the mean load, and a perplexity ($e$ to the loss in
-# > nats a token) of 39.8 in place of 35.6; the authors of OLMoE (2024, arXiv:2409.02060) report the loss as needed. Our
-# > 16 clusters are equally large, and tokens of text are not. Lesson 09 looks closer.
+# > fair start and at this size. But do not carry it over. In language models a few experts can take most: those of
+# > Shazeer et al. (2017, arXiv:1701.06538, Table 6) had a CV of 3.01, as if 256 / (1 + 3.01²) = 25 of 256 shared all; in
+# > OLMoE (2024, arXiv:2409.02060, Fig. 10) one of 8, later two, took all of the first layer. Lesson 09 looks closer.
 #
 # At this rate `k = 1, B` is as good as `k = 2, A`. But they differ in two things, k and form, and one rate may suit one
-# k and not another. So here is k alone, from a file: k = 1, 2 and 4 in form B, each at four or five rates; its best
-# one, chosen on two seeds, is reported on eight others, after 400 and after 1,200 steps. ("Above" compares seed by
-# seed; 95 % of such intervals hold the true mean.)
+# k and not another. So here is k alone, from a file: k = 1, 2 and 4 in form B, each at three to five rates; its best
+# one, chosen on two seeds, is reported on eight others, at 400 and 1,200 steps. `balanced` has the balance loss
+# of lesson 09 (α = 0.03, one try). ("Above" compares seed by seed; 95 % of such intervals hold the true mean.)
 
 # %% name="study-k"
 study = router_study.load_results()
@@ -379,7 +391,12 @@ for steps in router_study.LENGTHS:
 for steps in router_study.LENGTHS:
     one, two, four = (reported(study, "active", f"k = {k}, B", steps) for k in (1, 2, 4))  # (seeds,) each
     assert (one > two).all()
-    assert one.std() > 1.5 * two.std() > 1.5 * four.std()
+    level = reported(study, "active", "k = 1, B, balanced", steps)  # (seeds,)
+    assert (level < one).mean() >= 0.75
+    assert interval(level - two)[0] > 0 if steps == 400 else interval(level - two)[0] < 0 < interval(level - two)[1]
+    assert steps > 400 or 0.4 < (level - two).mean() / (one - two).mean() < 0.6
+    assert reported(study, "active", "k = 1, B, balanced", steps, "dead").max() == 0
+    assert np.corrcoef(one, two)[0, 1] > 0.88
     assert (reported(study, "active", "k = 2, B", steps, "alone") > 1.9 * two).all()
     assert (reported(study, "active", "k = 1, B", steps, "dead") > 0).sum() == (7 if steps == 400 else 5)
     assert reported(study, "active", "k = 2, B", steps, "dead").max() == 0
@@ -387,12 +404,12 @@ for steps in router_study.LENGTHS:
     assert (interval(four - two)[1] < 0) == (steps == 400)
 
 # %% [markdown]
-# **Is k = 1 unstable?** No run broke down. But the errors of k = 1 spread more over the seeds, and in 7 and 5 of its 8
-# layers an expert died; with k = 2 and 4 none did. **Is the second expert redundant?** Not in these layers, form B at
-# its best rate: without it the error of k = 2 is 1.9 times as large at least. And k = 1 from the start, at its own best
-# rate, has the larger error in every seed, at both lengths. From k = 2 to 4 the gain is clear after 400 steps and
-# cannot be told after 1,200. (k = 2 computes twice as much as k = 1. A task that one expert can do would say
-# otherwise.)
+# **Is k = 1 unstable?** No run broke down. But in 7 and 5 of its 8 layers an expert died; with k = 2 and 4 none did.
+# (Its errors spread more; much of that is the task's: what is hard for it is hard for k = 2, correlation .9.) **Is the
+# second expert redundant?** Not in a trained layer, form B at its best rate: without it the error is 1.9 times as large at
+# least. And k = 1 from the start is behind in every seed, at both lengths. But much of that is uneven load: `balanced`, it
+# makes up half of the gap after 400 steps, and after 1,200 it cannot be told from k = 2 (which had no such loss), at half
+# the expert work. From k = 2 to 4 the gain is clear after 400 steps and cannot be told after 1,200.
 #
 # ## Cooling down
 #
@@ -422,9 +439,8 @@ for arm in ("1 to 1/4", "1/4"):
     assert (d < 0).sum() >= 4
 
 # %% [markdown]
-# Here cooling helps, and a smaller constant helps more. In the file: four constants and four schedules, cooling and
-# warming, at both lengths. The two seeds choose the rate of each arm, and the best constant and the best schedule; the
-# eight others report.
+# Here cooling helps, and a smaller constant helps more. In the file: four constants and four schedules, at both lengths.
+# The two seeds choose the rate of each arm, the best constant and the best schedule; the eight others report.
 #
 # **Predict.** How much lower than that constant's is that schedule's mean error after 1,200 steps, in per cent of it?
 # (Below 0: it is higher.)
@@ -476,20 +492,20 @@ for steps, (held, schedule) in fair.items():
 # ## Recap
 #
 # 1. On labels a linear router comes within two points of the best rule, when the means are equally long. A lead is a
-#    sum of terms $x_a (W_{ai} - W_{aj})$, for and against; about a quarter of the tokens hang on one of them.
-# 2. It learns any naming we choose, without experts: linear separability, not emergence, and nothing about balance.
-# 3. End to end, information between cluster and expert rose far above null *and* untrained router in 32 dimensions; in
-#    the plane it did not, or hardly.
-# 4. k = 1 renormalised leaves its router where it was. k = 1 in form B spreads more and loses experts. k = 2 needs its
-#    second expert at τ = 1, and does not at τ = 1/16.
+#    sum of terms $x_a (W_{ai} - W_{aj})$, for and against; at spread 1, in these axes, about a fifth of the tokens hang on
+#    one of them, along the means most.
+# 2. It learns any naming we choose, without experts: linear borders, not emergence, and nothing about balance.
+# 3. End to end, information between cluster and expert rose far above null *and* untrained router in 32 dimensions, less
+#    with one map for all; in the plane it did not, or hardly.
+# 4. k = 1 renormalised leaves its router where it was. k = 1 in form B loses experts; balanced, after 1,200 steps, it was
+#    level with k = 2. k = 2 needs its second expert at τ = 1, and does not at τ = 1/16.
 # 5. At their own best rates no schedule beat the chosen constant, at either length. A trick gets a fair test when every
 #    arm has its own rate, at two lengths, on seeds that chose nothing.
 #
-# Of the six sentences (2) is true. (4) is false of this toy; for language models wait for lesson 09. The others are false,
-# as they stand.
+# Of the six sentences (2) is true. (4) is false of this toy. (5) depends on τ. The others are false, as they stand.
 #
-# **What this lesson cannot tell you:** what routers in language models learn. Our clusters were planted, equally large,
-# and each needs another map. Whether the tokens of a text fall into such clusters is for lesson 11.
+# **What this lesson cannot tell you:** what routers in language models learn. Our clusters were planted and equally
+# large. Whether tokens of a text fall into such clusters is for lesson 11.
 #
 # ## Quiz
 #
@@ -498,7 +514,7 @@ for steps, (held, schedule) in fair.items():
 #
 # <details><summary>Answer</summary>
 #
-# (b). (a): there need not be any experts; the labels decide. (c): the labels also say how many tokens each expert gets.
+# (b). (a): there need be no experts. (c): the labels decide the loads.
 #
 # </details>
 #
@@ -507,8 +523,7 @@ for steps, (held, schedule) in fair.items():
 #
 # <details><summary>Answer</summary>
 #
-# (c). A random linear router is above the null too, since near tokens share a cone. (a) forgets that. (b) claims too much:
-# it may have learned as well.
+# (c). A random linear router is above the null too, since near tokens share a cone.
 #
 # </details>
 #
@@ -517,8 +532,7 @@ for steps, (held, schedule) in fair.items():
 #
 # <details><summary>Answer</summary>
 #
-# (c). The schedule may only make up for a rate that does not fit τ = 1. (b) makes the same comparison more exact, not
-# more fair.
+# (c). The schedule may only make up for a rate that does not fit τ = 1. (b) makes the comparison more exact, not more fair.
 #
 # </details>
 #
@@ -533,7 +547,7 @@ for steps, (held, schedule) in fair.items():
 # ## Deeper: too easy, too sure
 #
 # Labels once more, for 3,000 steps, with overlapping clouds (spread 1) and separated ones (1/3), and with a z-loss of
-# three sizes beside the cross-entropy (a loss, remember, that no router in a model has). The gap is the best logit
+# three sizes beside the cross-entropy. The gap is the best logit
 # minus the second. "Right" is the mean entropy of the probabilities that the true means give. 18 routers at once.
 
 # %% name="run-z" tags=["7 s", "deeper"]
@@ -572,32 +586,34 @@ assert (of(1.0, 0.01, "loss")[:, -1] > of(1.0, 0.0, "loss")[:, -1] + 0.01).all()
 #
 # ## Deeper: does form B cost anything?
 #
-# Lesson 04 left this open: behind a *frozen* router, form B was worse than A. Here five layers each with a frozen router,
-# then, from the file, both forms with a trained one, at their best rates.
+# From the file, k = 2, eight fresh seeds: behind a *frozen* router at fixed rates, with a trained one at the best rates.
 
-# %% name="run-forms" tags=["5 s", "deeper"]
-for form, gate in {"A, frozen": "topk_softmax", "B, frozen": "softmax_topk"}.items():
-    results[form] = regression_runs(2, gate, SEEDS, frozen=True, steps=400)
-report(("A, frozen", "B, frozen"))
-pairs = {"frozen, 400 steps": values("B, frozen", "error") - values("A, frozen", "error")}  # (seeds,)
+# %% name="run-forms" tags=["deeper"]
+pairs = {}
+for steps, rates in router_study.FROZEN_RATES.items():
+    for rate in rates:
+        A, B = (router_study.at_rate(study, "frozen", arm, steps, rate) for arm in "AB")  # (seeds,) each
+        pairs[f"frozen, {steps:,} steps, rate {rate:g} (A {A.mean():.4f})"] = B - A
 for steps in router_study.LENGTHS:
     B, A = reported(study, "active", "k = 2, B", steps), reported(study, "schedules", "1", steps)  # (seeds,) each
     pairs[f"trained, {steps:,} steps"] = B - A
 for name, d in pairs.items():
     low, high = interval(d)
-    print(
-        f"B − A, {name}: {d.mean():+.4f}, 95 % from {low:+.4f} to {high:+.4f}; larger in {np.sum(d > 0)} of {len(d)} seeds"
-    )
-    assert low > 0.005 if "frozen" in name else low < 0 < high
+    print(f"B − A, {name}: {d.mean():+.4f}, 95 % from {low:+.4f} to {high:+.4f}; larger in {(d > 0).sum()} of {len(d)} seeds")  # fmt: skip
+for name, d in pairs.items():
+    assert "0.005" not in name or (d > 0).all()
+    assert "0.04" not in name or interval(d)[1] < (0 if "400" in name else 0.001)
+    assert "trained" not in name or interval(d)[0] < 0 < interval(d)[1]
 
 # %% [markdown] name="deeper-zero" tags=["deeper"]
-# Behind a frozen router form B costs in every seed. With a trained one the interval holds 0 at both lengths, though most
-# of it lies above: no cost can be told here, and a small one cannot be ruled out.
+# Behind a frozen router, at the rate 0.005, form B is behind in every seed. At 0.04, where both are better, it is ahead by
+# .002 after 400 steps, and after 1,200 not behind. What looked like a cost was a rate too low for smaller outputs. With a
+# trained router both intervals hold 0, most of them above: a small cost cannot be ruled out.
 #
 # ## Deeper: a router that starts at zero
 #
 # With labels, $W_g = 0$ is a fine start: labels reach every logit. End to end all logits tie, and the lower index wins: E1
-# (and E2, if k = 2) gets every token. Form A with k = 2 gets out of it, form B with k = 1 only partly.
+# (and E2, if k = 2) gets every token. Form A with k = 2 gets out of it, form B with k = 1 in 400 steps only partly.
 
 # %% name="deeper-zero-cell" tags=["deeper"]
 for name in ("k = 2, A", "k = 1, B"):
@@ -633,5 +649,4 @@ for steps in router_study.LENGTHS:
 # %% [markdown] name="deeper-factor-read" tags=["deeper"]
 # The best rate moves: up for 1/16, and down for 16 from the same outputs. So a factor is a starting size and a step size.
 # At their best rates 16 from the same weights costs most, at both lengths: its outputs begin far too large. 1/16 from the
-# same weights cannot be told from 1. From the same outputs both factors cost, less so after 1,200 steps. At the rate
-# 0.005, 16 from the same outputs is ahead of 1 after 400 steps: a rate that is wrong for 1, not a gain.
+# same weights cannot be told from 1. From the same outputs both factors cost, less so after 1,200 steps.

@@ -75,8 +75,8 @@ CONTROLS = (
     *(Setting("farther", name) for name in ("top_2", "top_2_b")),
     *(Setting("uneven", "noise_on", factor) for factor in METHODS["noise"].coefficients),
 )
-"""What is trained beside the table, with the first block of seeds: is it the rate, the head start, the noise that is off
-in tests?"""
+"""What is trained beside the table, with the first block of seeds: is it the rate, the head start, the noise that is
+off in tests?"""
 
 
 def settings() -> list[Setting]:

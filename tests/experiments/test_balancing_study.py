@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from moe_lessons.experiments import balancing_runs, capacity_runs
 from moe_lessons.experiments import balancing_study as study_of
@@ -23,11 +24,12 @@ def test_the_file_holds_every_setting_once_with_every_seed(shipped):
     held = [Setting(*(row[field] for field in Setting._fields)) for row in shipped["rows"]]
     assert held == study_of.settings()
     assert len(set(held)) == len(held)
-    for row in shipped["rows"]:
-        assert row["seeds"] == [*SEEDS]
+    for setting, row in zip(held, shipped["rows"], strict=True):
+        seeds = SEEDS[:BLOCK] if setting in study_of.CONTROLS else SEEDS
+        assert row["seeds"] == [*seeds]
         for length in map(str, LENGTHS):
             assert tuple(row[length]) == MEASURES
-            assert {len(values) for values in row[length].values()} == {len(SEEDS)}
+            assert {len(values) for values in row[length].values()} == {len(seeds)}
 
 
 def test_the_file_says_how_it_was_made(shipped):
@@ -99,6 +101,38 @@ def test_every_block_is_a_job():
     assert sorted({seed for *_, seeds in jobs for seed in seeds}) == [*SEEDS]
 
 
+def test_a_control_is_a_run_with_its_rate_or_its_start(monkeypatch):
+    monkeypatch.setattr(study_of, "LENGTHS", (2, 4))
+    whole = study_of.trained
+    monkeypatch.setattr(
+        study_of, "trained", lambda start, name, seeds, **options: whole(start, name, seeds, 4, **options)
+    )
+    usual, faster, again = (
+        study_of.control_of(Setting("fair", "switch", 0.1, rate), (1, 2))[0] for rate in (0.005, 0.02, 0.005)
+    )
+    assert (usual["coefficient"], usual["rate"], usual["seeds"]) == (0.1, 0.005, [1, 2])
+    assert usual == again
+    assert usual["4"]["error"] != faster["4"]["error"]
+    assert str(Setting("fair", "switch", 0.1, 0.02)) == "fair: Switch loss, α = 0.1, rate 0.02"
+    near, far = (study_of.control_of(Setting(start, "top_2"), (1, 2))[0] for start in ("uneven", "farther"))
+    assert min(far["2"]["cv"]) > max(near["2"]["cv"])
+
+
+def test_noise_that_is_left_on_changes_what_is_measured_and_not_the_training():
+    on, off = (study_of.trained("uneven", name, (1, 2), 4, coefficients=(4.0,))[4.0] for name in ("noise_on", "noise"))
+    assert (on.entropy != off.entropy).any()  # of the noisy logits
+    assert on.max_violation[0].mean() < off.max_violation[0].mean()
+    layers, x = balancing_runs.Layers((1,), 1, 1, "softmax_topk", 1.0), torch.zeros(1, 5, balancing_runs.D)
+    route = study_of.NOISE_ON.build(torch.tensor([4.0]))
+    before = layers.noise[0].get_state()
+    layers.eval()
+    route(layers, x)
+    assert layers.noise[0].get_state().equal(before)
+    layers.train()
+    route(layers, x)
+    assert not layers.noise[0].get_state().equal(before)
+
+
 # --- reading it ---------------------------------------------------------------------------------------------------
 
 
@@ -133,7 +167,8 @@ def test_the_interval_is_that_of_student():
 def test_the_table_has_a_line_for_each_setting_of_a_start_and_counts_collapses():
     lines = study_of.table(made_up(), SHORT, "fair").splitlines()
     assert lines[0].startswith("fair start, 300 steps")
-    assert len(lines) == 1 + sum(setting.start == "fair" for setting in study_of.settings())
+    of_table = [setting for setting in study_of.settings() if setting not in study_of.CONTROLS]
+    assert len(lines) == 1 + sum(setting.start == "fair" for setting in of_table)
     assert len({len(line) for line in lines[1:]}) == 1
     assert all(line.endswith("4 of 8") for line in lines[1:])  # a CV of exactly 1 counts
     assert str(Setting("fair", "switch", 0.1)) == "fair: Switch loss, α = 0.1"

@@ -192,6 +192,16 @@ def test_a_learning_rate_decides_how_far_a_layer_comes():
     assert usual.moved > 10 * slow.moved
 
 
+def test_a_balance_loss_evens_the_load_and_one_map_leaves_the_tokens():
+    plain, balanced, one = (
+        regression_run(1, "softmax_topk", 0, steps=60, **more) for more in ({}, {"balance": 1.0}, {"own_maps": False})
+    )
+    assert balanced.load.max() < plain.load.max() - 0.02
+    assert (one.cluster == plain.cluster).all()
+    assert one.before == plain.before
+    assert one.error != plain.error
+
+
 def test_a_schedule_runs_from_its_start_to_its_end():
     asked = []
     regression_run(2, "topk_softmax", 0, steps=4, temperature=lambda done: asked.append(done) or 1.0)

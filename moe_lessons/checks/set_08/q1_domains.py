@@ -174,7 +174,7 @@ DOMAINS = DomainsQuestion(
         "The noise has the shape of x, (T, d): `noise_std * rng.normal(size=...)`. Every token and every coordinate has a draw of its own.",
     ),
     idea="Draw the domain, look up its mean, add fresh noise: since you planted the domains, you know the best possible answer and can measure a router against it.",
-    takeaway="Data that you made yourself is the only kind whose best possible answer is known, so it comes before any claim about data that you did not make.",
+    takeaway="Data that you made yourself is a kind whose best possible answer is known, so it comes before any claim about data that you did not make.",
     answer="my_domains",
     parameters=("means", "noise_std", "T", "rng"),
     seconds=15.0,  # 60,000 tokens: a loop over them is right too, and slow

@@ -100,7 +100,7 @@ BIAS = VariableQuestion(
         "Put two means on one ray from the origin, far enough apart. For the bias: the nearest mean is the one with the smallest |x − μ|² = |x|² − 2x·μ + |μ|². |x|² is the same for all experts.",
     ),
     idea="A linear router without a bias cuts space into wedges from the origin, so it cannot tell a short mean from a long one in the same direction; −|μ|²/2 moves the border between them.",
-    takeaway="Without a bias a linear router sees the direction of a token and never its length; a bias, or a norm that evens out lengths, decides whether that matters.",
+    takeaway="Without a bias a linear router's choice sees the direction of a token and never its length (its weights do see it); a bias, or a norm that evens out lengths, decides whether that matters.",
     answer="my_counterexample",
     form=Counterexample(
         {

@@ -514,7 +514,7 @@ for steps, (held, schedule) in fair.items():
 #
 # <details><summary>Answer</summary>
 #
-# (b). (a): there need be no experts. (c): the labels decide the loads.
+# (b). (a): there are no experts. (c): the labels decide the loads.
 #
 # </details>
 #

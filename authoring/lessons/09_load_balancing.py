@@ -448,8 +448,8 @@ for start in (from_fair, from_uneven):
 # One rate for all: at 0.01 and 0.02 the gain from a fair start stays (*deeper*). Another task could change it: our clusters
 # are equally large, and an even load suits them.
 #
-# > **Myth: "noise does what a balance loss does."** Right is: of the paper's size it changes nothing that lasts to step
-# > 1,200. Four times as large it spreads the load, most in training, while it is on (*deeper*); but less than a loss
+# > **Myth: "noise does what a balance loss does."** Right is: of the paper's size it leaves loads no more even at step
+# > 1,200. Four times as large it spreads those of the uneven start, most while it is on (*deeper*); but less than a loss
 # > does, and at twice its error.
 #
 # > **Myth: "the more balance, the better."** Right is: after 300 steps α = 1 is more even than 0.1, and worse. After 1,200

@@ -448,7 +448,7 @@ for start in (from_fair, from_uneven):
 # One rate for all: at 0.01 and 0.02 the gain from a fair start stays (*deeper*). Another task could change it: our clusters
 # are equally large, and an even load suits them.
 #
-# > **Myth: "noise does what a balance loss does."** Right is: of the paper's size it leaves loads no more even at step
+# > **Myth: "noise does what a balance loss does."** Right is: of the paper's size it makes no load more even by step
 # > 1,200. Four times as large it spreads those of the uneven start, most while it is on (*deeper*); but less than a loss
 # > does, and at twice its error.
 #
@@ -584,7 +584,7 @@ for steps in (300, 1200):
 # %% [markdown] name="deeper-controls" tags=["deeper"]
 # ## Deeper: rate, head start, noise
 #
-# Ten of these seeds; with the noise *on* is what devices see in training.
+# Ten of these seeds; noise *on* is what devices see in training.
 
 # %% name="see-controls" tags=["deeper"]
 for rate in (0.01, 0.02):

@@ -196,7 +196,7 @@ def test_a_balance_loss_evens_the_load_and_one_map_leaves_the_tokens():
     plain, balanced, one = (
         regression_run(1, "softmax_topk", 0, steps=60, **more) for more in ({}, {"balance": 1.0}, {"own_maps": False})
     )
-    assert balanced.load.max() < plain.load.max() - 0.02
+    assert balanced.load.std() < 0.8 * plain.load.std()
     assert (one.cluster == plain.cluster).all()
     assert one.before == plain.before
     assert one.error != plain.error

@@ -394,7 +394,8 @@ WRONG = {
 
 FOUND = {"prose": "E2", "code": "E1", "JSON": "E4", "used but not needed": "E3", "needed by all alike": "E5"}
 WRONG["11.5"] = {
-    "prose: most used": {**FOUND, "prose": "E1"},
+    "prose: not divided": {**FOUND, "prose": "E1"},
+    "prose: not divided (2)": {**FOUND, "prose": "E1", "needed by all alike": "E8"},
     "prose: another domain": {**FOUND, "prose": "E4"},
     "prose: not clear": {**FOUND, "prose": "E3"},
     "code: most used": {**FOUND, "code": "E4"},
@@ -404,6 +405,7 @@ WRONG["11.5"] = {
     "used but not needed: another domain needs it": {**FOUND, "used but not needed": "E1"},
     "needed by all alike: one text": {**FOUND, "needed by all alike": "E6"},
     "needed by all alike: not needed": {**FOUND, "needed by all alike": "E3"},
+    "needed by all alike: not divided": {**FOUND, "needed by all alike": "E8"},
     "needed by all alike: needed most by one": {**FOUND, "needed by all alike": "E2"},
 }
 WRONG["11.6"] = {
@@ -449,7 +451,7 @@ UNRECOGNISED = {
         {**FOUND, "prose": "E9"},
         {**FOUND, "prose": "E5"},
         {**FOUND, "used but not needed": "E7"},
-        {**FOUND, "needed by all alike": "E8"},
+        {**FOUND, "needed by all alike": "E7"},
         {"prose": "E2"},
         ["E2", "E1", "E4", "E3", "E5"],
     ],

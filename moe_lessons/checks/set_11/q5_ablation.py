@@ -15,14 +15,14 @@ OFF = 8  # experts
 EXPERTS = tuple(f"E{i + 1}" for i in range(OFF))
 CLEAR = 3  # standard errors
 USE = (  # share of a domain's tokens that have the expert among their 2
-    (0.70, 0.30, 0.15, 0.20, 0.30, 0.05, 0.15, 0.15),
-    (0.35, 0.15, 0.20, 0.70, 0.30, 0.05, 0.10, 0.15),
-    (0.15, 0.20, 0.75, 0.30, 0.30, 0.05, 0.15, 0.10),
+    (0.60, 0.20, 0.10, 0.15, 0.50, 0.05, 0.30, 0.10),
+    (0.35, 0.15, 0.15, 0.70, 0.15, 0.05, 0.15, 0.30),
+    (0.20, 0.10, 0.75, 0.30, 0.25, 0.05, 0.20, 0.15),
 )
-RISE = (  # nats; E6 is drawn apart
-    (0.06, 0.22, 0.00, 0.05, 0.12, 0.00, 0.04, 0.03),
-    (0.30, 0.03, 0.00, 0.07, 0.12, 0.00, 0.02, 0.05),
-    (0.08, 0.04, 0.00, 0.18, 0.12, 0.00, 0.05, 0.02),
+RISE = (  # nats; E6 is drawn apart. In sum prose needs E1 most, and all three need E8 alike; not per served token
+    (0.30, 0.22, 0.00, 0.05, 0.20, 0.00, 0.04, 0.06),
+    (0.30, 0.03, 0.00, 0.07, 0.06, 0.00, 0.02, 0.06),
+    (0.04, 0.02, 0.00, 0.18, 0.10, 0.00, 0.05, 0.06),
 )
 
 
@@ -49,77 +49,102 @@ def rises() -> tuple[np.ndarray, np.ndarray]:
     return paired.mean(axis=-1), paired.std(axis=-1, ddof=1) / np.sqrt(paired.shape[-1])
 
 
+@cache
+def effects() -> tuple[np.ndarray, np.ndarray]:
+    """Return the same per served token, (8, 3) each."""
+    served = ablation()[0].T  # (8, 3)
+    mean, error = rises()
+    return mean / served, error / served
+
+
 def is_clear() -> np.ndarray:
     """Return which rises are more than CLEAR standard errors above 0, (8, 3)."""
     mean, error = rises()
     return mean > CLEAR * error
 
 
-@cache
-def findings() -> dict[str, int]:
-    """Return the expert, from 0, that each entry of 11.5 asks for. By rises or per served token: the same ones."""
-    mean, clear, most_used = rises()[0], is_clear(), ablation()[0].argmax(axis=1)
-    needed = np.where(clear, mean, -np.inf).argmax(axis=0)  # (3,)
+def found_by(size: np.ndarray) -> dict[str, int]:
+    """Return the expert, from 0, that each entry of 11.5 asks for, with what its absence does (8, 3) so measured."""
+    clear, most_used = is_clear(), ablation()[0].argmax(axis=1)
+    needed = np.where(clear, size, -np.inf).argmax(axis=0)  # (3,)
     (idle,) = (i for i in most_used if not clear[i].any())
-    (alike,) = (i for i in range(OFF) if clear[i].all() and mean[i].max() < 1.5 * mean[i].min())
+    (alike,) = (i for i in range(OFF) if clear[i].all() and size[i].max() < 1.5 * size[i].min())
     return dict(zip(ENTRIES, map(int, (*needed, idle, alike)), strict=True))
 
 
-def written(i: int, c: int | None = None) -> str:
-    """Write the rises without expert i: "prose 0.06 ± 0.01, …", or that of one domain."""
-    mean, error = rises()
+@cache
+def findings() -> dict[str, int]:
+    """Return what is right: by the effects per served token."""
+    return found_by(effects()[0])
+
+
+@cache
+def in_sum() -> dict[str, int]:
+    """Return what the rises say, which are not divided."""
+    return found_by(rises()[0])
+
+
+def written(i: int, c: int | None = None, of: tuple[np.ndarray, np.ndarray] | None = None) -> str:
+    """Write the effects of expert i, or its rises: "prose 0.06 ± 0.01, …", or that of one domain."""
+    mean, error = of or effects()
     which = range(len(DOMAINS)) if c is None else (c,)
     return ", ".join(f"{DOMAINS[d]} {round(mean[i, d], 3) + 0:.3f} ± {error[i, d]:.3f}" for d in which)
 
 
 def found_without(i: int) -> dict[str, Any]:
-    """Return what the table of use and the rises say of expert i."""
-    use, mean = ablation()[0][:, i], rises()[0][i]  # (3,) each
+    """Return what the table of use, the rises and the effects say of expert i."""
+    use, mean = ablation()[0][:, i], effects()[0][i]  # (3,) each
     even = " Its use may be similar, its effect is not." if np.ptp(use) <= 0.1 else ""
     favourite, needed = i in ablation()[0].argmax(axis=1), i in map(findings().get, DOMAINS)
-    known = {"expert": EXPERTS[i], "clear": is_clear()[i], "largest": mean.max(), "rises": written(i), "even": even}
-    return {**known, "favourite": favourite, "needed": needed}
+    known = {"expert": EXPERTS[i], "clear": is_clear()[i], "largest": mean.max(), "even": even}
+    words = {"effects": written(i), "rises": written(i, of=rises())}
+    return {**known, **words, "favourite": favourite, "needed": needed, "alike_in_sum": i == in_sum()[ENTRIES[-1]]}
 
 
 def found_in_domain(i: int, c: int) -> dict[str, Any]:
     """Return what they say of expert i in domain c."""
-    (use, losses), (mean, _), clear = ablation(), rises(), is_clear()[i, c]
+    (use, losses), (mean, _), clear = ablation(), effects(), is_clear()[i, c]
     rise = losses[i + 1, c] - losses[0, c]  # (40,)
     other = next((domain for domain in DOMAINS if domain != DOMAINS[c] and findings()[domain] == i), None)
-    without = f"Without {EXPERTS[i]} the loss rises by: {written(i, c)}."
-    texts = {"texts": rise.size, "most": rise.max(), "median": np.median(rise)}
+    without = f"The effect of {EXPERTS[i]} per served token is: {written(i, c)}."
+    texts = {"texts": rise.size, "most": rise.max(), "median": np.median(rise), "rise": written(i, c, rises())}
     led = {"unclear": not clear, "leads": mean[i, c] == mean[:, c].max(), "most_used": i == use[c].argmax()}
-    return {"domain": DOMAINS[c], "without": without, "other": other, **texts, **led}
+    served = {"use": use[c, i], "in_sum": i == in_sum()[DOMAINS[c]]}
+    return {"domain": DOMAINS[c], "without": without, "other": other, **texts, **led, **served}
 
 
 AGAINST_DOMAIN = by_test(
     "one text: The mean is the largest, but is it evidence? {without} One text of {texts} rises by {most:.1f}; the median of them all is {median:.3f}.",
     lambda found: found.unclear and found.leads,
+    "not divided: Without {expert} the loss rises most in sum ({rise}), because it serves many tokens: a share of {use:.2f}. {without} Divide each mean by the `use` of its expert in its domain, and another is larger.",
+    lambda found: found.in_sum,
     "most used: {expert} is the one that {domain} *uses* most. Use is not effect: other experts may do the same. {without} For another expert it is more.",
     lambda found: found.most_used,
-    "another domain: Without {expert} it is {other} that suffers most. {without} Take the largest clear rise among the experts, within the column of {domain}.",
+    "another domain: It is {other} that needs {expert} most. {without} Take the largest clear effect among the experts, within the column of {domain}.",
     lambda found: found.other,
-    "not clear: That rise is not clear of 0. {without}",
+    "not clear: That effect is not clear of 0. {without}",
     lambda found: found.unclear,
     ": {without} For another expert it is more, and clear.",
     always,
 )
 AGAINST_IDLE = by_test(
-    "another domain needs it: {expert} is the most used of a domain, but its absence does raise losses: {rises}.",
+    "another domain needs it: {expert} is the most used of a domain, but its absence does raise losses; per served token: {effects}.",
     lambda found: found.favourite,
-    ": {expert} is not the most used expert of any domain, and its absence does raise losses: {rises}.",
+    ": {expert} is not the most used expert of any domain, and its absence does raise losses; per served token: {effects}.",
     lambda found: found.clear.any(),
-    "little used: Nothing is clear here, true: {rises}. But no domain uses {expert} most; look at the table of use.",
+    "little used: Nothing is clear here, true; per served token: {effects}. But no domain uses {expert} most; look at the table of use.",
     always,
 )
 AGAINST_ALIKE = by_test(
-    "one text: Not every domain's loss clearly rises without {expert}: {rises}.",
+    "one text: Not every domain clearly needs {expert}. Per served token: {effects}.",
     lambda found: not found.clear.all() and found.largest > 0.1,
-    "not needed: Not every domain's loss clearly rises without {expert}: {rises}.",
+    "not needed: Not every domain clearly needs {expert}. Per served token: {effects}.",
     lambda found: not found.clear.all(),
-    "needed most by one: All three losses rise, but not alike: {rises}.{even}",
+    "not divided: Without {expert} the losses rise alike in sum ({rises}), but it does not serve the domains alike. Divided by `use`, per served token: {effects}.",
+    lambda found: found.alike_in_sum,
+    "needed most by one: All three effects are clear, but not alike. Per served token: {effects}.{even}",
     lambda found: found.needed,
-    ": All three losses rise, but not alike: {rises}.{even}",
+    ": All three effects are clear, but not alike. Per served token: {effects}.{even}",
     always,
 )
 AGAINST = dict(zip(ENTRIES, (*[AGAINST_DOMAIN] * 3, AGAINST_IDLE, AGAINST_ALIKE), strict=True))
@@ -135,10 +160,10 @@ def against(part: str, expert: str) -> Fault:
 
 
 ABLATION = EntriesQuestion(
-    **about("11.5", "An expert is switched off", "predict a number", "medium", points=2, minutes=8),
+    **about("11.5", "An expert is switched off", "predict a number", "medium", points=2, minutes=10),
     hints=(
         "The same 40 texts were read each time, so subtract first: `losses[1:] - losses[0]`, (8, 3, 40). Texts differ much more from each other than an expert's absence changes them, and in the difference that cancels.",
-        "Mean and standard error over the last axis: `d.mean(-1)` and `d.std(-1, ddof=1) / np.sqrt(40)`, (8, 3) each. Where the mean is more than three standard errors above 0, the effect is clear. Divide the mean by `use.T`, (8, 3): that is the effect per served token. Look for the largest *clear* one in each column.",
+        "Mean and standard error over the last axis: `d.mean(-1)` and `d.std(-1, ddof=1) / np.sqrt(40)`, (8, 3) each. Where the mean is more than three standard errors above 0, the effect is clear. Divide the mean by `use.T`, (8, 3): that is the effect per served token. Look for the largest *clear* one in each column, and compare the three of each row.",
     ),
     idea="How much an expert is used says where tokens go; only its absence says what is lost, per token that it served, and only beside its spread. An expert can be popular and replaceable, or rare and decisive for one text.",
     takeaway="Being used and being needed are two measurements: an ablation divides by the tokens that were served, and shows its spread.",

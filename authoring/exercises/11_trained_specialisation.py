@@ -46,13 +46,14 @@ check("11.1", my_domain_table)
 # {{about 11.2}}
 #
 # How much does the expert tell about the domain? I(domain; expert) = Σ p(d, e) log2(p(d, e) / (p(d) p(e))), in bits, with
-# p from the counts of all tokens. Even where the two have nothing to do with each other, a finite sample gives more than
-# 0. How much more, a permutation null tells.
+# p from the counts of all tokens. A domain that never meets an expert is an empty cell of the table, and adds 0. Even where
+# the two have nothing to do with each other, a finite sample gives more than 0. How much more, a permutation null tells.
 #
 # There are S sequences of L tokens. `domain_of_sequence` is (S,), and all tokens of a sequence are of its domain.
 # `expert` is (S, L), one expert a token. The tokens of a sequence are not independent of each other: it has a topic of
-# its own, with a taste for some experts. Return `draws` values of I, (draws,). In each draw the domains are dealt out
-# anew, so that all permutations of whole sequences are equally likely. `rng` is a numpy generator.
+# its own, with a taste for some experts. Return `draws` values of I, (draws,). In each draw the S domains are dealt out
+# anew to the S sequences: all permutations of them are equally likely. The labels move; tokens and experts stay where
+# they are. `rng` is a numpy generator.
 #
 # Your numbers are random, so the check does not ask for particular ones. It asks whether they are values that permuted
 # sequences can give, and whether they come as often as they should.
@@ -140,7 +141,7 @@ check("11.4", my_saturation)
 #
 # {{about 11.5}}
 #
-# A layer with 8 experts, k = 2. The same 40 texts of each of three domains are read nine times: with all experts, then
+# The last layer of a model has 8 experts, k = 2. The same 40 texts of each of three domains are read nine times: with all experts, then
 # with one switched off at a time. `use` (3, 8) is the table of 11.1. `losses` (9, 3, 40) holds the loss of each text in
 # nats; row 0 is with all experts, row i with E*i* off.
 
@@ -154,15 +155,16 @@ for name, row in zip(["all on", *(f"E{i + 1} off" for i in range(8))], losses.me
     print(f"{name:>16}", *(f"{loss:7.3f}" for loss in row))
 
 # %% [markdown]
-# An expert can only hurt tokens that it serves, so the loss rises more where it serves more, whatever it does there. So an
-# expert's *effect* on a domain is what its absence costs **per served token**: the mean over the 40 texts of the
-# difference to the same text with all experts on, divided by the domain's `use` of the expert. The effect is *clear* if
-# that mean is more than three of its standard errors above 0 (dividing both changes nothing). Name one expert for each
-# entry, as `"E7"`.
+# In the last layer an expert can only hurt tokens that it serves, so the loss rises more where it serves more, whatever it
+# does there. (Below, attention carries the change on to later tokens.) So an expert's *effect* on a domain is what its
+# absence costs **per served token**: the mean over the 40 texts of the difference to the same text with all experts on,
+# divided by the domain's `use` of the expert. The effect is *clear* if that mean is more than three of its standard errors
+# above 0. (Divide the mean and its standard error by the same `use`, and what is clear stays clear.) Name one expert for
+# each entry, as `"E7"`.
 #
 # - `"prose"`, `"code"`, `"JSON"`: the expert with the largest clear effect on this domain;
-# - `"used but not needed"`: the one that some domain uses more than any other expert, and that has no clear effect on any
-#   domain;
+# - `"used but not needed"`: each domain has an expert that it uses most, the largest number in its row of `use`. One of
+#   these three experts has no clear effect on any domain;
 # - `"needed by all alike"`: clear effects on all three domains, the largest less than 1.5 times the smallest.
 #
 # {{hints 11.5}}

@@ -209,7 +209,7 @@ def drawn_from(null: Mistake, domain: np.ndarray, expert: np.ndarray, *_: int) -
 
 
 NULL = NullQuestion(
-    **about("11.2", "Mutual information with the right null", "write it", "hard", points=3, minutes=11),
+    **about("11.2", "Mutual information with the right null", "write it", "hard", points=3, minutes=12),
     hints=(
         "Two parts. One function gives I from labels: a table of counts (D, N), divided by all S·L tokens, and the sum of p log2(p / (row · column)) over cells that are not 0. The other draws: which array has to be permuted, one of shape (S,) or one of shape (S, L)?",
         "For each draw: `moved = rng.permutation(domain_of_sequence)` (S,), then `np.repeat(moved, L)` gives every token the new label of its sequence, and `expert.ravel()` is in the same order.",

@@ -62,7 +62,7 @@ def of_tokens(wrong: Callable) -> Callable:
 
 
 CONDITIONAL = FunctionQuestion(
-    **about("11.3", "Conditional on the token", "write it", "medium", points=2, minutes=8),
+    **about("11.3", "Conditional on the token", "write it", "medium", points=2, minutes=6),
     hints=(
         "Take the occurrences of one token alone. Within them, what does the expert tell about the domain? That is an ordinary I(domain; expert), from a small table. A token that never changes its domain adds 0.",
         "Then average over tokens, each with its share of all T occurrences: Σ p(t) · I(domain; expert among the occurrences of t). Or by entropies of groups of labels: H(d, t) + H(e, t) − H(d, e, t) − H(t).",

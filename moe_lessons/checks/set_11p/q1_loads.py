@@ -55,7 +55,7 @@ def of_all(formula: Callable[[np.ndarray, np.ndarray], object]) -> Callable[[Log
 
 
 LOADS = FunctionQuestion(
-    **about("11p.1", "What the log says of the loads", "write it", "medium", points=2, minutes=10),
+    **about("11p.1", "What the log says of the loads", "write it", "medium", points=2, minutes=8),
     hints=(
         "Cut the log first: `log['counts'][-10:]` is (10, layers, N). MaxVio is one number for each frame and layer, so take it along the last axis and the mean at the very end.",
         "`max_violation` takes it along the last axis: of `log['counts'][-10:]` it gives (10, layers). Pooled, the sum over axis 1 comes first. And what a layer counts is `log['counts'][-10:].sum(axis=-1)`, (10, layers); `log['real'][-10:, None]` has an axis that fits.",

@@ -39,7 +39,7 @@ def with_counts(log: Log) -> float:
 
 
 REST = FunctionQuestion(
-    **about("11p.2", "What else the log says", "write it", "hard", points=2, minutes=12),
+    **about("11p.2", "What else the log says", "write it", "hard", points=2, minutes=14),
     hints=(
         "Four numbers, a line or two each. The way of a bias is to and fro: take the sizes of its steps *before* you add them up. And 10 steps from frame to frame need 11 frames.",
         "`np.diff(log['bias'][-11:], axis=0)` are the 10 steps. Shares are `log['counts'] / log['counts'].sum(axis=-1, keepdims=True)`; N times their product with `log['P']`, summed over the experts, is each layer's own loss, (F, layers). Take the mean over the layers, and only then subtract `log['balance']`.",

@@ -42,7 +42,7 @@ def against(measure: str, name: str, case: int) -> Fault:
 
 
 APART = CaseQuestion(
-    **about("11p.3", "What sets your run apart", "read a log", "medium", points=1, minutes=6),
+    **about("11p.3", "What sets your run apart", "read a log", "medium", points=1, minutes=9),
     hints=(
         "Run your two functions on the log of your case and on the eight healthy logs. For each measure you get one number and eight; the eight tell what chance does.",
         "Take the eight logs of `healthy_logs(open_log(CASE)['balanced by'])`: with low and high the ends of the eight, and the larger of high − low and 0.02 as room on both sides, is your number outside?",

@@ -76,7 +76,7 @@ def against_clue(measure: str, case: int) -> Fault:
 
 
 FAULT = CaseQuestion(
-    **about("11p.4", "Which fault is it?", "find the bug", "medium", points=2, minutes=5),
+    **about("11p.4", "Which fault is it?", "find the bug", "medium", points=2, minutes=6),
     hints=(
         "For each of the five: which of the seven measures does it move by itself, before anything else follows from it? Then look at which did.",
         "A gradient of zero leaves the router as unsure as it was. A pooled loss is below the layers' own, as long as they lean differently. Noise takes away what evaluation gains, and so does padding in the training error. A frozen bias goes no way at all. Padding makes more counted tokens than real ones.",

@@ -134,7 +134,7 @@ class ProofQuestion(CalledQuestion):
 
 
 PROOF = ProofQuestion(
-    **about("11p.5", "The proof", "design an experiment", "hard", points=3, minutes=14),
+    **about("11p.5", "The proof", "design an experiment", "hard", points=3, minutes=18),
     hints=(
         "Think of something that must be *exactly* equal, or exactly 0, in every sound program, and is not in one with your fault (or the other way round). Repeat a pass, change one thing, take a gradient, count.",
         "Weights of exactly 1 let no gradient of y reach `run.model.W_g`. A layer's own loss, on a batch without padding, is that of `load_balancing_loss`. Two passes of a model in evaluation agree. In training, a pass moves a bias. And `found.counts` of a layer add up to the real tokens.",

@@ -141,9 +141,10 @@ check("11p.2", my_rest)
 # Now take all seven measures of your case, and of the eight healthy runs **with its recipe**. (If you could not write one
 # of the functions: the solutions have it, and the marks of the other parts are still yours.)
 #
-# Eight runs are few, and a ninth healthy one could lie a little outside of their range. So call a measure `"higher"` only
-# if it lies above the largest of the eight by more than the range is wide, and by more than 0.02; `"lower"` accordingly;
-# everything else is `"as healthy"`.
+# Eight runs are few, and a ninth healthy one could lie a little outside of their range. So leave **room** on both sides: as
+# much as the range is wide, and at least 0.02. Say that a measure of the eight goes from 0.30 to 0.35. The range is 0.05
+# wide, and so is the room: above 0.40 your number is `"higher"`, below 0.25 it is `"lower"`, and everything between is
+# `"as healthy"`. If the eight go from 0.300 to 0.305, the room is 0.02: above 0.325, below 0.280.
 #
 # {{hints 11p.3}}
 
@@ -152,7 +153,7 @@ names = ("MaxVio", "pooled MaxVio", "counted", "entropy lost", "bias path", "gai
 mine = [*my_loads(log), *my_rest(log)]
 eight = np.array([[*my_loads(one), *my_rest(one)] for one in healthy_logs(log["balanced by"])])  # (8, measures)
 for name, value, low, high in zip(names, mine, eight.min(axis=0), eight.max(axis=0), strict=True):
-    room = max(high - low, 0.02)  # as much again as the range is wide
+    room = max(high - low, 0.02)  # on both sides
     where = "higher" if value > high + room else "lower" if value < low - room else "as healthy"
     print(f"{name:<14}{value:>7.3f}   healthy {low:>6.3f} to {high:>6.3f}   {where}")
 
@@ -228,10 +229,16 @@ print("   run.model.bias:", tuple(run.model.bias.shape), f"  run.model.balanced_
 # and take gradients with `torch.autograd.grad`. Do not read the program: in your own work you could not read a fault
 # that you do not see.
 #
-# Write a function that takes a run and says whether it has **your** fault. It is tried on ten runs that you do not know: two
-# healthy ones, and at least one with each of the five faults, under both recipes where there are both. It must say
-# `True` for those with your fault and `False` for *all* others, the other faults included. So uneven loads will not do.
-# What *must* be equal, or zero, in one case and not in the other?
+# Write a function that takes a run and says whether it has **your** fault. It is tried on thirty runs that you do not know.
+# They are ten programs: two healthy ones, and at least one with each of the five faults, under both recipes where there are
+# both. Each comes three times: with the weights that its training made, and twice with **weights drawn anew**, once with
+# routers that are unsure of every token, once with routers that are very sure. (A frozen bias is frozen there, too.)
+# `open_run(CASE, weights="unsure")` is such a run, and so is `healthy_run("loss", weights="sure")`.
+#
+# Your function must say `True` for all runs with your fault, whatever the weights, and `False` for *all* others, the other
+# faults included. So uneven loads or an unsure router will not do: they are in the weights, and the fault is in the program.
+# What *must* be equal, or zero, in one case and not in the other? (Zero up to rounding: in floating point a gradient that
+# should be 0 may come out as 1e-5.)
 #
 # {{hints 11p.5}}
 

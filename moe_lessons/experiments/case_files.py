@@ -16,6 +16,8 @@ from moe_lessons.support.validation import one_of, whole_number
 RESULTS = Path(__file__).parent / "results" / "faulty_runs.npz"
 FAULTS = ("renormalised k = 1", "pooled loss", "noise left on", "frozen bias", "mask lost")
 RECIPES = ("loss", "bias")
+ANEW = ("unsure", "sure")  # routers, where the weights of a program are drawn anew
+WEIGHTS = ("trained", *ANEW)
 LAYERS, N, PLACES = 2, 6, 12
 STEPS, EVERY = 400, 20
 CASES, HEALTHY = 20, 8  # open cases; sound runs of each recipe

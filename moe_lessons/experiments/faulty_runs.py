@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe_lessons.experiments import case_files
-from moe_lessons.experiments.case_files import EVERY, LAYERS, PLACES, RECIPES, STEPS, Kind, N
+from moe_lessons.experiments.case_files import EVERY, LAYERS, PLACES, RECIPES, STEPS, WEIGHTS, Kind, N
 from moe_lessons.layer import Experts
 from moe_lessons.losses import load_balancing_loss
 from moe_lessons.support.progress import tqdm
@@ -36,6 +36,7 @@ D, D_FF, SEQUENCES, SHORTEST = 8, 8, 16, 3
 CLUSTERS, COMMON, LEAN = 12, 1.5, 0.8
 NOISE, ALPHA, U, LEARNING_RATE = 0.8, 0.3, 0.005, 1e-2
 THAWED = 40  # steps after which a frozen bias stays
+SURE = 60.0  # by which a router's logits are larger where it is sure of what it knows nothing about
 
 
 class Batch(NamedTuple):
@@ -272,16 +273,33 @@ def run_from(weights: dict[str, np.ndarray], kind: Kind, seed: int) -> Run:
     return Run(restored(weights, kind), batch.x, batch.mask)
 
 
-def open_run(case: int, seed: int = 0) -> Run:
-    """Return the run of a case, 1 to CASES, from its checkpoint. seed: of the batch. ValueError for another case."""
-    kind = case_files.kind_of(case)
-    return run_from(case_files.checkpoint_of(case - 1), kind, seed)
+def drawn_anew(kind: Kind, routers: str, seed: int) -> dict[str, np.ndarray]:
+    """Return weights that no training has made: those of a first step, with "unsure" or "sure" routers, and a bias that
+    went to and fro for a few steps, if there is one. A seed gives all kinds the same, but for the bias."""
+    weights = checkpoint(begun(kind, seed))
+    weights["W_g"] = (SURE if routers == "sure" else 1) * weights["W_g"]
+    if kind.balanced_by == "bias":
+        weights["bias"] = np.float32(U) * np.random.default_rng(seed).integers(-THAWED, THAWED + 1, size=(LAYERS, N))
+    return weights
 
 
-def healthy_run(balanced_by: str, seed: int = 0) -> Run:
-    """Return the first sound run with this recipe, "loss" or "bias". seed: of the batch."""
+def open_run(case: int, seed: int = 0, weights: str = "trained") -> Run:
+    """Return the run of a case, 1 to CASES, from its checkpoint, or its program with "unsure" or "sure" routers.
+
+    seed: of the batch, and of weights that are drawn anew. ValueError for another case or other weights.
+    """
+    return _opened(case_files.kind_of(case), case - 1, seed, weights)
+
+
+def healthy_run(balanced_by: str, seed: int = 0, weights: str = "trained") -> Run:
+    """Return the first sound run with this recipe, "loss" or "bias". seed and weights: as in `open_run`."""
     kind = Kind(one_of("balanced_by", balanced_by, RECIPES))
-    return run_from(case_files.checkpoint_of(case_files.runs().index(kind)), kind, seed)
+    return _opened(kind, case_files.runs().index(kind), seed, weights)
+
+
+def _opened(kind: Kind, run: int, seed: int, weights: str) -> Run:
+    trained = one_of("weights", weights, WEIGHTS) == "trained"
+    return run_from(case_files.checkpoint_of(run) if trained else drawn_anew(kind, weights, seed), kind, seed)
 
 
 def made(run: int) -> dict[str, np.ndarray]:

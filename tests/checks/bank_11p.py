@@ -165,6 +165,16 @@ def padding_moves(run):
     return not torch.equal(run.model(run.x, run.mask).counts.sum(-1), run.model(more, mask).counts.sum(-1))
 
 
+def mean_entropy(run):
+    p = run.model(run.x, run.mask).logits.detach().softmax(-1)[:, run.mask]
+    return float(torch.special.entr(p).sum(-1).mean())
+
+
+def balance_is_high(run):
+    """A symptom of trained weights: under a bias, only the frozen one leaves the balance loss high."""
+    return run.model.balanced_by == "bias" and float(run.model(run.x, run.mask).balance) > 1.2
+
+
 TESTS = {
     "renormalised k = 1": lambda run: gradient_of_y(run) < 1e-4,
     "pooled loss": lambda run: loss_beside_layers(run, torch.ones_like(run.mask)) > 1e-3,
@@ -263,13 +273,18 @@ WRONG = {
         "another fault (4)": says(MASK, TESTS["frozen bias"]),
         "turned round": says(NOISE, lambda run: not passes_differ(run)),
         "always": says(NOISE, lambda run: passes_differ(run._replace(model=run.model.train()))),
+        "rounding": says(RENORMALISED, lambda run: gradient_of_y(run) == 0),
+        "trace in the weights": says(RENORMALISED, lambda run: mean_entropy(run) > 1.0),
+        "trace in the weights (2)": says(FROZEN, balance_is_high),
         "nothing found": says(MASK, lambda run: int(run.model(run.x, run.mask).counts.sum()) < int(run.mask.sum())),
         "no bias to move": says(FROZEN, bias_stays),
         "padding in the batch": says(POOLED, lambda run: loss_beside_layers(run, run.mask) > 1e-3),
         "healthy suspected": says(POOLED, uneven),
+        "healthy suspected (2)": says(NOISE, lambda run: mean_entropy(run) < 0.57),
         "several faults": says(NOISE, lambda run: passes_differ(run) or counts_padding(run)),
         "missed": says(NOISE, lambda run: run.model.balanced_by == "loss" and passes_differ(run)),
         "missed (2)": says(RENORMALISED, lambda run: run.model.balanced_by == "bias" and gradient_of_y(run) < 1e-4),
+        "missed (3)": says(RENORMALISED, lambda run: gradient_of_y(run) < 1e-6),
     },
     "11p.6": {
         "repair: a larger coefficient": repair(POOLED, repair="a larger coefficient"),

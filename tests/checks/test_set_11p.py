@@ -11,7 +11,7 @@ from moe_lessons.checks.set_11p import QUESTIONS
 from moe_lessons.checks.set_11p import measures as m
 from moe_lessons.checks.set_11p.q1_loads import draw_log
 from moe_lessons.checks.set_11p.q3_apart import apart
-from moe_lessons.checks.set_11p.q5_proof import Opened, proof_cases
+from moe_lessons.checks.set_11p.q5_proof import Opened, fault_in, is_trained, proof_cases
 from moe_lessons.checks.set_11p.q6_repair import REPAIRS, TREATMENTS
 from moe_lessons.experiments import case_files
 from moe_lessons.experiments.case_files import CASES, FAULTS, RECIPES
@@ -86,6 +86,18 @@ def test_every_wrong_diagnosis_and_clue_is_refuted_with_words(case):
 
 
 @pytest.mark.parametrize("case", EVERY)
+def test_what_is_said_of_a_clue_fits_where_it_lies(case):
+    right = case_files.kind_of(case).fault
+    for measure in set(m.MEASURES) - {m.SIGNS[right][0]}:
+        message = check("11p.4", {"case": case, "fault": right, "clue": measure}, seed=0).message
+        assert ("as in healthy runs here" in message) == (apart(case)[measure] == "as healthy")
+        for way in {"higher", "lower"} - {apart(case)[measure]}:
+            assert f"{way} here" not in message
+        assert ("lower the gain:" in message) == (measure == "gain" and apart(case)[measure] == "lower")
+        assert ("the gain itself lower it" in message) == (measure == "gain" and apart(case)[measure] == "higher")
+
+
+@pytest.mark.parametrize("case", EVERY)
 def test_every_wrong_place_and_repair_is_refuted_with_words(case):
     for measure, name in product(m.MEASURES, m.PLACES):
         if apart(case)[measure] != name:
@@ -104,10 +116,18 @@ def test_a_right_answer_says_its_case():
 def test_the_proof_is_tried_on_runs_that_nobody_opens():
     entries = [entry for (entry,) in proof_cases(np.random.default_rng(0))]
     opened = [case_files.checkpoint_of(run)["W_g"] for run in range(CASES + 2 * case_files.HEALTHY)]
-    assert len(entries) == 10
-    assert not any(np.array_equal(entry["W_g"], W_g) for entry in entries for W_g in opened)
-    assert len({entry["seed"] for entry in entries}) == 10
+    trained = [entry for entry in entries if is_trained(entry)]
+    assert len(entries) == 30
+    assert not any(np.array_equal(entry["W_g"], W_g) for entry in trained for W_g in opened)
+    assert len({entry["seed"] for entry in entries}) == 30
     assert [entry["of"] for entry in entries] != sorted(entry["of"] for entry in entries)
+
+
+def test_each_program_comes_with_trained_weights_with_unsure_and_with_sure_routers():
+    entries = [entry for (entry,) in proof_cases(np.random.default_rng(0))]
+    for weights in case_files.WEIGHTS:
+        kinds = [case_files.Kind(e["balanced by"], fault_in(e)) for e in entries if e["weights"] == weights]
+        assert sorted(kinds, key=str) == sorted([*case_files.SOUND, *case_files.FAULTY], key=str)
 
 
 def test_a_run_has_no_word_that_names_its_fault():

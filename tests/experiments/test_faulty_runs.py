@@ -9,7 +9,7 @@ import torch
 
 from moe_lessons.checks.set_11p.measures import kind_shown, measured, of_case
 from moe_lessons.experiments import case_files, faulty_runs
-from moe_lessons.experiments.case_files import CASES, FAULTY, SOUND, Kind
+from moe_lessons.experiments.case_files import CASES, FAULTY, SOUND, WEIGHTS, Kind
 from moe_lessons.experiments.faulty_runs import NOISE, PARTS, U, begun, draw_batch, error, restored, trained_on
 from moe_lessons.losses import load_balancing_loss
 from moe_lessons.metrics import max_violation
@@ -80,11 +80,19 @@ def test_the_layers_lean_against_each_other_at_the_start(batch):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
-@pytest.mark.parametrize("trained", [False, True])
-def test_the_test_of_a_fault_finds_it_and_no_other(kind, trained):
-    weights = dict(case_files.held_back())[kind] if trained else faulty_runs.checkpoint(begun(kind, 3))
-    runs = {fault: faulty_runs.run_from(weights, kind, 7) for fault in TESTS}
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_the_test_of_a_fault_finds_it_and_no_other(kind, weights):
+    made = dict(case_files.held_back())[kind] if weights == "trained" else faulty_runs.drawn_anew(kind, weights, 3)
+    runs = {fault: faulty_runs.run_from(made, kind, 7) for fault in TESTS}
     assert [fault for fault, test in TESTS.items() if test(runs[fault])] == ([kind.fault] if kind.fault else [])
+
+
+def test_routers_drawn_anew_are_unsure_or_sure_and_do_not_tell_the_fault(batch):
+    for recipe in ("loss", "bias"):
+        same = [faulty_runs.drawn_anew(kind, "unsure", 3) for kind in KINDS if kind.balanced_by == recipe]
+        assert all(np.array_equal(same[0][name], other[name]) for other in same for name in other)
+    p = {w: faulty_runs.healthy_run("loss", 3, w).model(batch.x, batch.mask).weights.mean() for w in WEIGHTS}
+    assert p["unsure"] < p["trained"] < 0.95 < p["sure"] < 1
 
 
 def test_a_checkpoint_comes_back(batch):
@@ -102,7 +110,11 @@ def test_the_open_runs_are_those_of_the_file():
     assert not torch.equal(run.x, faulty_runs.open_run(3).x)
     assert run.model.balanced_by == case_files.kind_of(3).balanced_by
     assert faulty_runs.healthy_run("bias").model.balanced_by == "bias"
-    for wrong in (lambda: faulty_runs.open_run(0), lambda: faulty_runs.healthy_run("luck")):
+    for wrong in (
+        lambda: faulty_runs.open_run(0),
+        lambda: faulty_runs.healthy_run("luck"),
+        lambda: faulty_runs.open_run(1, 0, "big"),
+    ):
         with pytest.raises(ValueError, match="expected"):
             wrong()
 

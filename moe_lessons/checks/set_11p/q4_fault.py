@@ -48,6 +48,22 @@ CLUES = {
     "gain": "Two faults lower the gain: ask which of them explains the rest, too.",
     "hidden loss": "It tells whether the logged loss is that of the layers.",
 }
+CLUES_THERE = {  # where a measure lies another way than the faults that it tells of would have it, or two would
+    ("gain", "as healthy"): "Two faults would lower the gain.",
+    (
+        "gain",
+        "higher",
+    ): "It is higher here than in healthy runs. The two faults that act on the gain itself lower it, so this is a consequence of something else.",
+    (
+        "entropy lost",
+        "higher",
+    ): "It is higher here than in healthy runs: the routers grew even surer. No fault must do that; it is a consequence of something else.",
+    (
+        "entropy lost",
+        "lower",
+    ): "Two faults lower it: a router without a gradient does not grow surer, and padding in the mean hides how sure it is of tokens. Ask which of them explains the rest, too.",
+    ("bias path", "lower"): "It is lower here than in healthy runs, but the bias still moves: nothing has stopped it.",
+}
 
 
 def against(entry: str, name: str, case: int) -> Fault:
@@ -67,8 +83,9 @@ def against_fault(fault: str, case: int) -> Fault:
 
 def against_clue(measure: str, case: int) -> Fault:
     """Refute a measure as the one that tells the fault."""
-    why = CLUES[measure]
-    if apart(case)[measure] == "as healthy":
+    place = apart(case)[measure]
+    why = CLUES_THERE.get((measure, place), CLUES[measure])
+    if place == "as healthy":
         why = f"It is as in healthy runs here, so it shows no fault. {why}"
     return Fault(
         "clue", f"'clue' is not {measure!r}. {why} Which measure would show this fault, even if all else were sound?"

@@ -11,7 +11,7 @@ from moe_lessons.checks.forms import Fields, Truth
 from moe_lessons.checks.question import NO_ANSWER, CalledQuestion, Data, Reply, about
 from moe_lessons.checks.set_11p.case_question import CASE
 from moe_lessons.checks.verdicts import Facts, Fault, Verdict, always, by_test, told
-from moe_lessons.experiments.case_files import FAULTS, Kind, held_back, kind_of
+from moe_lessons.experiments.case_files import FAULTS, KEPT, WEIGHTS, Kind, held_back, kind_of
 
 FORM = Fields({"case": CASE, "found": Truth()})
 
@@ -20,11 +20,14 @@ class Opened:
     """Makes a run, its model with a fresh batch, from a case of this question, and takes no notes."""
 
     def __init__(self, entry: dict[str, Any]) -> None:
-        from moe_lessons.experiments.faulty_runs import run_from  # here, so that reading the questions loads no torch
+        from moe_lessons.experiments import faulty_runs  # here, so that reading the questions loads no torch
 
-        weights = {name: np.asarray(entry[name]) for name in ("W_g", "W1", "W2", "bias")}
-        fault = FAULTS[int(entry["of"])] if int(entry["of"]) >= 0 else None
-        self.argument = run_from(weights, Kind(str(entry["balanced by"]), fault), int(entry["seed"]))
+        seed, kind = int(entry["seed"]), Kind(str(entry["balanced by"]), fault_in(entry))
+        if is_trained(entry):
+            weights = {name: np.asarray(entry[name]) for name in KEPT}
+        else:
+            weights = faulty_runs.drawn_anew(kind, str(entry["weights"]), seed)
+        self.argument = faulty_runs.run_from(weights, kind, seed)
 
     def noted(self) -> None:
         """Return nothing."""
@@ -36,26 +39,34 @@ class Opened:
 
 
 def proof_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return the runs that no case opens, two sound ones and all kinds of faults, in any order, with a fresh batch each."""
-    runs, seeds = held_back(), rng.integers(2**31, size=len(held_back()))
-    order = [runs[i] for i in rng.permutation(len(runs))]
-    return [(entry_of(kind, weights, int(seed)),) for (kind, weights), seed in zip(order, seeds, strict=True)]
+    """Return the programs that no case opens, two sound ones and all kinds of faults, in any order, with a fresh batch
+    each: with the weights that were trained, and with two sorts of weights drawn anew."""
+    runs = [(kind, name, kept) for kind, kept in held_back() for name in WEIGHTS]
+    order, seeds = rng.permutation(len(runs)), rng.integers(2**31, size=len(runs))
+    return [(entry_of(*runs[i], int(seed)),) for i, seed in zip(order, seeds, strict=True)]
 
 
-def entry_of(kind: Kind, weights: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
-    """Return a run as plain data."""
+def entry_of(kind: Kind, weights: str, kept: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+    """Return a run as plain data; only trained weights are in it, others are drawn with the seed."""
     fault = FAULTS.index(kind.fault) if kind.fault else -1
-    return {**weights, "balanced by": kind.balanced_by, "of": fault, "seed": seed}
+    given = kept if weights == "trained" else {}
+    return {**given, "balanced by": kind.balanced_by, "of": fault, "weights": weights, "seed": seed}
 
 
 def fault_in(entry: dict[str, Any]) -> str | None:
     """Return the fault of a run."""
-    return FAULTS[entry["of"]] if entry["of"] >= 0 else None
+    return FAULTS[int(entry["of"])] if int(entry["of"]) >= 0 else None
+
+
+def is_trained(entry: dict[str, Any]) -> bool:
+    """Tell whether a run has weights that were trained."""
+    return str(entry["weights"]) == "trained"
 
 
 def named(entry: dict[str, Any]) -> str:
     """Write what a run is."""
-    return f"{fault_in(entry) or 'healthy'} (balanced by a {entry['balanced by']})"
+    weights = "trained" if is_trained(entry) else f"drawn anew, {entry['weights']}"
+    return f"{fault_in(entry) or 'healthy'} ({entry['balanced by']}, {weights})"
 
 
 def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
@@ -64,16 +75,18 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     has = [fault_in(entry) == fault for entry in entries]
     alarms = [entry for entry, f, h in zip(entries, found, has, strict=True) if f and not h]
     missed = [entry for entry, f, h in zip(entries, found, has, strict=True) if h and not f]
-    known = {
-        "case": case,
-        "fault": fault,
-        "right": found == has,
-        "found": found,
-        "turned": [not f for f in found] == has,
-    }
+    known = {"case": case, "fault": fault, "right": found == has, "found": found}
+    known["turned"] = [not f for f in found] == has
+    known["at_the_end"] = not any(map(is_trained, [*alarms, *missed])) and any(found)
     proves = next((g for g in FAULTS if found == [fault_in(entry) == g for entry in entries]), None)
-    told_of = {"alarms": ", ".join(map(named, alarms)), "missed": ", ".join(map(named, missed))}
+    told_of = {"alarms": some(alarms), "missed": some(missed), "wrong": some([*alarms, *missed])}
     return Facts(**known, **told_of, proves=proves, wrongly={(fault_in(e), e["balanced by"]) for e in alarms})
+
+
+def some(entries: list[dict[str, Any]]) -> str:
+    """Write what runs are, six of them at most."""
+    written = ", ".join(map(named, entries[:6]))
+    return f"{written}, and {len(entries) - 6} more" if len(entries) > 6 else written
 
 
 def is_loss_run(kind: tuple[str | None, str]) -> bool:
@@ -93,17 +106,21 @@ MISTAKES = by_test(
     lambda found: found.turned,
     "always: It says True for every run, also for the healthy ones. What is *different* in a run with your fault? (In training mode every run has noise.)",
     lambda found: all(found.found),
+    "rounding: It says False for every run, also for those that have the fault of case {case}. Do you ask whether a gradient *is* 0? There it should be, but it is a sum of rounding errors: 1e-6 or 1e-4, beside 1 or 100 in a sound run. Give it a limit between the two, or look at `found.weights`: a number divided by itself is 1, exactly.",
+    lambda found: found.fault == "renormalised k = 1" and not any(found.found),
     "nothing found: It says False for every run, also for those that have the fault of case {case}. Try it on `open_run({case})`: it must say True there.",
     lambda found: not any(found.found),
     "no bias to move: It says True for runs that are balanced by a loss, too: {alarms}. Their bias is 0 and stays, and nothing is wrong with that. `run.model.balanced_by` tells which recipe a run has.",
     lambda found: found.fault == "frozen bias" and only(is_loss_run)(found),
     "padding in the batch: It says True for {alarms}, too: there padding changes the loss. Use a batch without padding, with a mask of True everywhere, and only what you suspect can differ.",
     lambda found: found.fault == "pooled loss" and only(lambda kind: kind[0] == "mask lost")(found),
-    "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}. A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or exactly 0, without it.",
+    "trace in the weights: It is right for all runs with trained weights, and not with weights drawn anew (`open_run({case}, weights='unsure')`, or `'sure'`). Wrong are: {wrong}. Then it looks at what training left in the weights, a symptom, or its limit fits trained weights only. The fault is in the program: change or repeat one thing, and look at what the program must do with *any* weights.",
+    lambda found: found.at_the_end,
+    "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}. A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or 0, in the one case and cannot be in the other.",
     lambda found: any(fault is None for fault, _ in found.wrongly),
     "several faults: It says True for other faults, too: {alarms}. What you look at is a symptom that they share. Change or repeat the one thing that only your fault reacts to.",
     lambda found: found.wrongly,
-    "missed: It says False for a run that has the fault: {missed}. Does your test hang on the recipe, or on the batch?",
+    "missed: It says False for a run that has the fault: {missed}. Does your test hang on the recipe, on the batch, or on a limit that is smaller than rounding?",
     always,
 )
 
@@ -136,8 +153,8 @@ class ProofQuestion(CalledQuestion):
 PROOF = ProofQuestion(
     **about("11p.5", "The proof", "design an experiment", "hard", points=3, minutes=18),
     hints=(
-        "Think of something that must be *exactly* equal, or exactly 0, in every sound program, and is not in one with your fault (or the other way round). Repeat a pass, change one thing, take a gradient, count.",
-        "Weights of exactly 1 let no gradient of y reach `run.model.W_g`. A layer's own loss, on a batch without padding, is that of `load_balancing_loss`. Two passes of a model in evaluation agree. In training, a pass moves a bias. And `found.counts` of a layer add up to the real tokens.",
+        "Think of something that must be equal, or 0 up to rounding, in every sound program, with any weights, and is not in one with your fault (or the other way round). Repeat a pass, change one thing, take a gradient, count.",
+        "Weights that are 1 whatever the router says let no gradient of y reach `run.model.W_g`: what arrives is rounding, 1e-4 at most. A layer's own loss, on a batch without padding, is that of `load_balancing_loss`. Two passes of a model in evaluation agree. In training, a pass moves a bias. And `found.counts` of a layer add up to the real tokens.",
     ),
     idea="A proof changes or repeats one thing, in a setting where nothing else can differ, and knows in advance what a sound program must give.",
     takeaway="A test that proves a bug is also the test that keeps it away: put it beside the code, and let it run on every change.",
@@ -146,4 +163,5 @@ PROOF = ProofQuestion(
     cases=proof_cases,
     helper=Opened,
     needs_torch="tensors",
+    seconds=15.0,  # thirty runs; a proof may train a few steps
 )

@@ -172,7 +172,7 @@ def mean_entropy(run):
 
 def balance_is_high(run):
     """A symptom of trained weights: under a bias, only the frozen one leaves the balance loss high."""
-    return run.model.balanced_by == "bias" and float(run.model(run.x, run.mask).balance) > 1.2
+    return run.model.balanced_by == "bias" and run.model(run.x, run.mask).balance.item() > 1.2
 
 
 TESTS = {

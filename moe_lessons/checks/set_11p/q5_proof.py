@@ -42,8 +42,8 @@ def proof_cases(rng: np.random.Generator) -> list[tuple]:
     """Return the programs that no case opens, two sound ones and all kinds of faults, in any order, with a fresh batch
     each: with the weights that were trained, and with two sorts of weights drawn anew."""
     runs = [(kind, name, kept) for kind, kept in held_back() for name in WEIGHTS]
-    order, seeds = rng.permutation(len(runs)), rng.integers(2**31, size=len(runs))
-    return [(entry_of(*runs[i], int(seed)),) for i, seed in zip(order, seeds, strict=True)]
+    order, seeds = [runs[i] for i in rng.permutation(len(runs))], rng.integers(2**31, size=len(runs))
+    return [(entry_of(kind, name, kept, int(n)),) for (kind, name, kept), n in zip(order, seeds, strict=True)]
 
 
 def entry_of(kind: Kind, weights: str, kept: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
@@ -65,8 +65,13 @@ def is_trained(entry: dict[str, Any]) -> bool:
 
 def named(entry: dict[str, Any]) -> str:
     """Write what a run is."""
-    weights = "trained" if is_trained(entry) else f"drawn anew, {entry['weights']}"
-    return f"{fault_in(entry) or 'healthy'} ({entry['balanced by']}, {weights})"
+    return f"{fault_in(entry) or 'healthy'} ({entry['balanced by']}, {entry['weights']})"
+
+
+def some(entries: list[dict[str, Any]]) -> str:
+    """Write what runs are, healthy ones first, six of them at most."""
+    written = ", ".join(map(named, sorted(entries, key=lambda entry: int(entry["of"]))[:6]))
+    return f"{written}, and {len(entries) - 6} more" if len(entries) > 6 else written
 
 
 def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
@@ -81,12 +86,6 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     proves = next((g for g in FAULTS if found == [fault_in(entry) == g for entry in entries]), None)
     told_of = {"alarms": some(alarms), "missed": some(missed), "wrong": some([*alarms, *missed])}
     return Facts(**known, **told_of, proves=proves, wrongly={(fault_in(e), e["balanced by"]) for e in alarms})
-
-
-def some(entries: list[dict[str, Any]]) -> str:
-    """Write what runs are, six of them at most."""
-    written = ", ".join(map(named, entries[:6]))
-    return f"{written}, and {len(entries) - 6} more" if len(entries) > 6 else written
 
 
 def is_loss_run(kind: tuple[str | None, str]) -> bool:

@@ -118,7 +118,8 @@ def clustered_regression(
     rng, train_rng, test_rng = np.random.default_rng(seed).spawn(3)
     means = rng.normal(size=(clusters, d))  # (C, d)
     maps = rng.normal(size=(clusters if own_maps else 1, d, d)) / np.sqrt(d)  # (C or 1, d, d)
-    return tuple(_regression(n, means, maps, frequency, rng) for n, rng in ((T, train_rng), (test_T, test_rng)))
+    train, test = (_regression(n, means, maps, frequency, rng) for n, rng in ((T, train_rng), (test_T, test_rng)))
+    return train, test
 
 
 def _regression(

@@ -75,8 +75,8 @@ def tried(trial: Trial, seeds: Sequence[int] = (), lengths: Sequence[int] = ()) 
 
     seeds, lengths: by default those that the trial is for. Each length must be a measurement of the longest.
     """
-    task = {"power": POWER, "start": 0.0} if trial.start == UNEQUAL else {"start": STARTS[trial.start]}
-    methods = {trial.method: replace(METHODS[trial.method], **task)}
+    power = POWER if trial.start == UNEQUAL else 0.0
+    methods = {trial.method: replace(METHODS[trial.method], power=power, start=STARTS.get(trial.start, 0.0))}
     seeds = seeds or (CHOOSING if trial.chooses else FURTHER_SEEDS if trial.further else SEEDS)
     lengths = lengths or (LENGTHS[:1] if trial.further else LENGTHS)
     found = balancing_runs.run(trial.method, seeds, max(lengths), trial.coefficients, methods)

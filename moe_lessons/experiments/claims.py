@@ -143,7 +143,7 @@ def linear_reader(states: Tensor, fitted_on: Tensor, label: np.ndarray, tokens: 
         doubt.backward()
         return doubt
 
-    fit.step(loss)  # type: ignore[arg-type]
+    fit.step(loss)
     with torch.no_grad():
         guess = (y @ matrix + own[torch.from_numpy(there.astype(np.int64))]).softmax(dim=1)
     return guess.view(*states.shape[:-1], -1).numpy()
@@ -230,7 +230,7 @@ def saves(part: text.Part) -> dict[str, float]:
         """Return H(next token | known)."""
         held, cells = (np.unique(x, return_counts=True)[1] for x in (known, known * (ids.max() + 1) + following))
         entropies = [-(n / len(token)) @ np.log(n / len(token)) for n in (held, cells)]
-        return entropies[1] - entropies[0] + (len(cells) - len(held)) / (2 * len(token))
+        return float(entropies[1] - entropies[0]) + (len(cells) - len(held)) / (2 * len(token))
 
     for about in ABOUT:
         label = part.classes[about][:, :-1].ravel()

@@ -284,8 +284,9 @@ for steps in study.LENGTHS:
 
 # %% [markdown]
 # On average the first layer's experts tell less than the blind table of the token before; those of layers 2 to 4 more, in
-# every seed and at both lengths. (A table sorted by domain, not a random one, would tell more.) Untrained routers tell next to nothing. Given the pair, that table has nothing left, by construction. The
-# bits of layer 4 fall, too. But so does what is left to know: of *that* it tells about a quarter, before and after.
+# every seed and at both lengths. Untrained models tell next to nothing. (But any gate may read much off a *trained* stream:
+# lesson 11b.) Given the pair, the table has nothing left, by construction. The bits of layer 4 fall, too. But so
+# does what is left to know: of *that* it tells about a quarter, before and after.
 #
 # ## How far back?
 #
@@ -312,7 +313,8 @@ for steps in study.LENGTHS:
 
 # %% [markdown]
 # After a document of the same domain about nine in ten choices stay; after one of another domain, in layer 4, about two in
-# three. So the choice carries the *domain* of text far back, and not a neighbour alone. Of a meaning this shows nothing.
+# three. (Untrained, the two differ little.) So the choice carries the *domain* of text far back, not a neighbour alone.
+# Of a meaning this shows nothing.
 #
 # ## Which layers are needed?
 #
@@ -353,6 +355,7 @@ for steps in study.LENGTHS:
         np.array([s["kept"][name] for s in again]) for name in ("of another domain", "of the same domain")
     )
     assert kept_same.min() > 0.85
+    assert (kept_same - kept_other)[:, 3].min() > 0.2
     assert 0.55 < kept_other[:, 3].min() < kept_other[:, 3].max() < 0.75
 for steps in study.LENGTHS:
     ours, dense = (
@@ -371,10 +374,10 @@ for steps in study.LENGTHS:
 #
 # ## Serving is not being needed
 #
-# Switch the experts of a layer off one by one. A **hit** is an expert
-# without which the mean loss rises most in the domain that it serves most. How many hits does chance give?
-# "A quarter, by guessing" is the wrong null: an expert touches only tokens that it serves (and, below the last layer, what
-# attends to them), so the rise grows with the share even if no expert is better at one domain than at another.
+# Switch the experts of a layer off one by one. A **hit** is an expert without which the mean loss rises most in the domain
+# that it serves most. How many hits does chance give? "A quarter, by guessing" is the wrong null: an expert touches only
+# tokens that it serves (and, below the last layer, what attends to them), so the rise grows with the share even if no
+# expert is better at one domain than at another.
 #
 # **Predict.** So let the damage per served token be dealt out *at random* among experts and domains, and multiply it by
 # the shares. How many hits among the eight experts of layer 4, on average?
@@ -423,17 +426,21 @@ for steps in study.LENGTHS:
     assert (0.1 < ours.mean() - hashed.mean() < 0.13) if steps == 500 else (0 < ours.mean() - hashed.mean() < 0.05)
 assert (losses["hash", 500] < losses["learned", 500] - 0.09).all()
 assert (losses["hash", 1500] < losses["learned", 1500]).sum() == 4
+of_token = {kind: study.by_layer(results, kind, 1500, lambda r: r["token"]["bits"]) for kind in ("hash", "moe")}
+assert of_token["hash"].min() > of_token["moe"].mean()
+of_documents = [len(np.unique(task.report.document[task.report.domain == i])) for i in range(len(domains))]
+assert sum(of_documents) < 100
+assert 6 <= of_documents[domains.index("code")] <= 14
 
 # %% [markdown]
 # After 500 steps the blind hash is ahead of the learned router by a tenth of a nat, in every seed; after 1,500 by .02 to .07
 # at the best rates, and at equal rates in four of five seeds. Why? Not for want of a better learning rate at 500 steps (at
-# 1,500 the lowest of three was best, so a lower one may help both), and not because balance loss and z-loss cost something:
-# without them the loss is the same within the seeds' spread. *Longer training* is what narrows the gap. What fits, untested: the hash sends a token to the same
-# experts from the first step on, while a learned router still moves (saturation, *deeper*).
+# 1,500 the lowest of three was best), nor because balance loss and z-loss cost something: without them the loss is the
+# same within the seeds' spread. *Longer training* narrows the gap. What fits, untested: the hash sends a token to the
+# same experts from the first step on, while a learned router still moves (saturation, *deeper*).
 #
-# Roller et al. also report hash layers level with learned routers or ahead, in larger models. Belief 4
-# asks back: specialised in what? Of the domain beyond the token the hash tells nothing, by construction; of the token it
-# tells most. Its model is not the worse one.
+# Roller et al. also report hash layers level with learned routers or ahead, in larger models. Belief 4 asks back:
+# specialised in what? Of the domain beyond the token the hash tells nothing, by construction; of the token it tells most.
 #
 # ## Recap
 #
@@ -446,8 +453,8 @@ assert (losses["hash", 1500] < losses["learned", 1500]).sum() == 4
 # 5. Here a blind hash did as well or better, most of all after a short training. Of the beliefs: (1) in part; (2) no;
 #    (3) yes, a little; (4) it depends on what is meant.
 #
-# **What this lesson cannot tell you:** what large models do, or other texts. Ours has four layers, very unlike domains and
-# minutes of training. Nor *what* an expert computes: information says that the choice and the class go together, no more.
+# **What this lesson cannot tell you:** what large models do, or other texts. Ours has four layers, very unlike domains, and
+# fewer than a hundred documents to report on, about ten of them code. Nor *what* an expert computes: information says that the choice and the class go together, no more.
 #
 # ## Quiz
 #

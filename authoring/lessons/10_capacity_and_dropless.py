@@ -29,6 +29,8 @@ from moe_lessons.checks import compare, reveal
 from moe_lessons.experiments import balancing_runs, bias_study, capacity_runs
 from moe_lessons.figures import queue
 from moe_lessons.layer import MoELayer, gate_selected, top_k_indices
+from moe_lessons.losses import load_balancing_loss
+from moe_lessons.metrics import expert_load, max_violation
 from moe_lessons.support.progress import tqdm
 from moe_lessons.widgets.live import Live, choice, slider
 
@@ -492,3 +494,23 @@ assert not (used & outside).any()
 
 # %% [markdown] name="deeper-second-words" tags=["deeper"]
 # It only ever leaves an expert *out*, to save places. What tries others is noise on the logits (lesson 09).
+
+# %% [markdown] name="deeper-padding" tags=["deeper"]
+# ## Deeper: padding counts
+#
+# Texts of unequal length are filled up with empty tokens, the **padding**. A router decides for these, too. They are alike,
+# so they go to the same experts. There they take places, and count in the load that a loss or a bias sees, although nobody
+# needs them. A mask leaves them out before anything is counted. Here fair dice, and every fourth row is padding:
+
+# %% name="deeper-padding-cell" tags=["deeper"]
+h = torch.randn(4096, 8, generator=torch.Generator().manual_seed(0))  # (T, N)
+real = torch.arange(4096) % 4 != 0  # (T,): False is padding
+h[~real] = torch.linspace(1, 0, 8)  # alike, and E1 comes first
+chosen = h.argmax(dim=-1, keepdim=True)  # (T, 1)
+for name, counted in {"padding counts": torch.ones_like(real), "left out": real}.items():
+    C = expert_capacity(int(counted.sum()), 8, 1, 1.25)
+    kept = within_capacity(chosen[counted], torch.ones(int(counted.sum()), 1), C, 8)  # (T, 1)
+    load = expert_load(chosen[counted].numpy(), 8)  # (N,)
+    print(f"{name}: MaxVio {max_violation(load):.2f}, balance loss {load_balancing_loss(h, 1, mask=counted):.3f}, "
+          f"real tokens dropped {drop_rate(kept[real[counted]]):.1%}")  # fmt: skip
+    assert (drop_rate(kept[real[counted]]) > 0.05) == (name == "padding counts")

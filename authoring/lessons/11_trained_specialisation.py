@@ -299,9 +299,10 @@ for steps in study.LENGTHS:
 my_kept = ...  # two numbers from 0 to 1: [another domain, the same domain]
 
 # %% name="conclusion-seam" tags=["10 s"]
-kept = sp.kept_choices(model, task.report)  # name -> (layers,)
+part = sp.some_of(task.report, 300)
+kept = sp.kept_choices(model, part)  # name -> (layers,)
 compare(my_kept, [kept["of another domain"][3], kept["of the same domain"][3]], within=0.1)
-print("untrained", {name: share.round(2).tolist() for name, share in sp.kept_choices(untrained, task.report).items()})
+print("untrained", {name: share.round(2).tolist() for name, share in sp.kept_choices(untrained, part).items()})
 print("yours    ", {name: share.round(2).tolist() for name, share in kept.items()})
 for steps in study.LENGTHS:
     again = study.of(results, "moe, read again", steps)  # three seeds

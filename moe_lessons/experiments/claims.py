@@ -21,6 +21,8 @@ from moe_lessons.corpus import ideal_reader, languages, text
 from moe_lessons.experiments import specialisation as sp
 from moe_lessons.experiments import studies
 from moe_lessons.experiments.core import to_the_end
+from moe_lessons.experiments.experts_per_token import BANDS as BANDS
+from moe_lessons.experiments.experts_per_token import COUNT, SOME, counted, per_token
 from moe_lessons.model import LanguageModel, without_layer
 from moe_lessons.support.validation import one_of, refuse, whole_number
 from moe_lessons.variants import HashRouter
@@ -39,8 +41,6 @@ WHO = ("one expert", "both experts", "one of a random gate", "both of a random g
 GATES, FITTING = 3, 40  # random gates a layer; steps of L-BFGS for the linear reader
 FUNCTION = languages.PARTS.index("determiner")  # parts of speech from here on are function words
 LEAST, DRAWS = 30, 6  # a group counts from so many sequences on; shuffles for the bias
-COUNT, SOME = 10, 200  # occurrences of each token that are compared, and the sequences they are taken from
-BANDS = {"the 10 most frequent": 10, "rank 11-40": 40, "rank 41-80": 80, "the rest": languages.FORMS}
 RESULTS = studies.RESULTS / "claims.json"
 
 # --- information within groups ------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def room(chosen: np.ndarray, within: Sample) -> float:
     group) = H(expert | group) − log2 k, as which of the k it is tells nothing. chosen: (S, L, k)."""
     k = chosen.shape[-1]
     expert = chosen.reshape(-1, k)[within.rows]  # (R, k)
-    counts = _table(np.repeat(within.group, k), expert.ravel(), len(within.weight)).astype(float)  # (G, N)
+    counts = counted(np.repeat(within.group, k), expert.ravel(), len(within.weight)).astype(float)  # (G, N)
     return float(within.weight @ _plogp(counts, counts.sum(axis=1)) - np.log2(k))
 
 
@@ -131,7 +131,7 @@ def linear_reader(states: Tensor, fitted_on: Tensor, label: np.ndarray, tokens: 
     x, y = ((seen.flatten(0, -2) - mean) / spread for seen in (fitted_on, states))  # (T, d) each
     kinds, here, there = int(max(map(np.max, tokens))) + 1, tokens[1].ravel().astype(np.int64), tokens[0].ravel()
     labels = label.ravel().astype(np.int64)  # (T,)
-    counts = _table(here, labels, kinds) + 0.5  # (V, classes)
+    counts = counted(here, labels, kinds) + 0.5  # (V, classes)
     own = torch.tensor(np.log(counts / counts.sum(axis=1, keepdims=True)), dtype=torch.float32, requires_grad=True)
     matrix = torch.zeros(x.shape[1], counts.shape[1], requires_grad=True)
     fit = torch.optim.LBFGS([matrix, own], max_iter=FITTING, line_search_fn="strong_wolfe")
@@ -216,7 +216,7 @@ def _open(label: np.ndarray, doubt: np.ndarray, within: Sample) -> dict[str, flo
 def left_open(label: np.ndarray, within: Sample) -> float:
     """Return how many bits of a label (S, L) are open where the group is known: H(label | group)."""
     kept = label.ravel()[within.rows]  # (R,)
-    counts = _table(within.group, kept, len(within.weight)).astype(float)  # (G, labels)
+    counts = counted(within.group, kept, len(within.weight)).astype(float)  # (G, labels)
     return float(within.weight @ _plogp(counts, counts.sum(axis=1)))
 
 
@@ -236,87 +236,6 @@ def saves(part: text.Part) -> dict[str, float]:
         label = part.classes[about][:, :-1].ravel()
         found[about] = round(float(doubt(token) - doubt(token * (label.max() + 1) + label)), 4)
     return found
-
-
-# --- experts per token --------------------------------------------------------------------------------------------
-
-
-def different(
-    first: np.ndarray, group: np.ndarray, count: int | None = COUNT, rng: int = 0, draws: int = 10
-) -> np.ndarray:
-    """Return how many different experts are the first choice of a group's tokens, (G,); mean over `draws`.
-
-    first, group: (T,), groups from 0 on. count: of each group so many occurrences, drawn at random; None: all of them.
-    nan where there are fewer. Raises ValueError for arrays of different length and a count below 1.
-    """
-    if np.shape(first) != np.shape(group) or np.ndim(first) != 1:
-        raise refuse("first.shape", np.shape(first), f"(T,), as that of group, {np.shape(group)}")
-    if count is not None:
-        whole_number("count", count, least=1, most=10**6)
-    chance, held = np.random.default_rng(rng), np.bincount(group)  # (G,)
-    start = held.cumsum() - held  # (G,)
-    seen = np.zeros((draws, len(held)))
-    for now in seen:
-        order = np.argsort(group + chance.random(len(group)))  # (T,), group after group, each in a random order
-        g = group[order]
-        kept = order if count is None else order[np.arange(len(g)) - start[g] < count]
-        now[:] = (_table(group[kept], first[kept], len(held)) > 0).sum(axis=1)
-    return np.where(held >= (count or 1), seen.mean(axis=0), np.nan)
-
-
-def _table(group: np.ndarray, first: np.ndarray, groups: int) -> np.ndarray:
-    """Return how often each value of `first` occurs in each group, (G, values)."""
-    N = int(first.max()) + 1
-    return np.bincount(group * N + first, minlength=groups * N).reshape(groups, N)
-
-
-def per_token(chosen: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Return how many different first choices a token has: for each band of frequency, and for each use of the tokens
-    that are function words in one place and not in another; also in one role, a mean over the roles of that use (a
-    role: language, part of speech, and whether it is a whole word or which piece of one). chosen: (S, L, k).
-
-    all: over all its occurrences in SOME sequences. equal: in COUNT of them. null: as equal, with the choices of all
-    tokens dealt out anew. tokens: how many tokens are frequent enough in both uses.
-    """
-    first, token = chosen[:SOME, :, 0].astype(np.int64).ravel(), labels["token"][:SOME].ravel()  # (T,)
-    dealt = np.random.default_rng(0).permutation(first)
-    counts = {key: different(who, token) for key, who in (("equal", first), ("null", dealt))}
-    counts = {"all": different(first, token, None, draws=1), **counts}  # (V,) each
-    rank = np.argsort(np.argsort(-np.bincount(token, minlength=len(counts["all"])), kind="stable"))  # (V,)
-    bands = np.searchsorted(list(BANDS.values()), rank, side="right")  # (V,)
-    found = {name: {key: _mean(values[bands == i]) for key, values in counts.items()} for i, name in enumerate(BANDS)}
-    use = 2 * token + labels["function"][:SOME].ravel()  # (T,)
-    names = ("language", "part", "piece")
-    combined = np.ravel_multi_index(
-        [labels[n][:SOME].ravel() for n in names], [len(languages.CLASS_NAMES[n]) for n in names]
-    )
-    roles, role = np.unique(use * 10**3 + combined, return_inverse=True)
-    for where in ("", " in one role"):
-        pairs = {}
-        for key, who in (("equal", first), ("null", dealt)):
-            by_use = different(who, use) if not where else _mean_of_roles(different(who, role), roles // 10**3)
-            pairs[key] = _pairs(by_use)
-        for i, name in enumerate(("content word", "function word")):
-            row = {key: _mean(values[:, i]) for key, values in pairs.items()}
-            found[f"the same token as {name}{where}"] = row | {"tokens": len(pairs["equal"])}
-    return found
-
-
-def _mean_of_roles(by_role: np.ndarray, use: np.ndarray) -> np.ndarray:
-    """Return the mean over the roles of each use that have enough occurrences, (uses,); nan where none has."""
-    enough = ~np.isnan(by_role)
-    sums, count = (np.bincount(use[enough], w, minlength=use.max() + 1) for w in (by_role[enough], None))
-    return np.divide(sums, count, out=np.full(len(count), np.nan), where=count > 0)
-
-
-def _pairs(by_use: np.ndarray) -> np.ndarray:
-    """Return (tokens, 2), as content and as function word, of the tokens that have enough of both."""
-    pairs = np.append(by_use, np.full(len(by_use) % 2, np.nan)).reshape(-1, 2)
-    return pairs[~np.isnan(pairs).any(axis=1)]
-
-
-def _mean(values: np.ndarray) -> float:
-    return round(float(np.nanmean(values)), 3)
 
 
 # --- all seeds ----------------------------------------------------------------------------------------------------

@@ -216,16 +216,12 @@ def regression_runs(
     (x, y), test = (_side_by_side([task[part] for task in tasks]) for part in (0, 1))
     layers = [drawn(seed, MoELayer, SIZE, SIZE, EXPERTS, top_k, gate) for seed in seeds]
     world = _Regressions(layers, temperature, output_scale, balance)
-    W_g = world.layers.W_g
-    with torch.no_grad():
-        W_g.mul_(router_scale).requires_grad_(not frozen)
-        world.layers.experts.get_parameter("W2").mul_(expert_scale)
-    start = W_g.detach().clone()  # (R, d, N)
+    start = world.scaled(router_scale, expert_scale, frozen)  # (R, d, N)
     _, before = world.outcomes(*test)
     history = trained(world.layers, batches(x, y), world.losses, steps, lr=lr,
                       after_step=lambda _, step: world.warm((step + 1) / steps))  # fmt: skip
     errors, after = world.outcomes(*test)
-    alone, moved = world.first_alone(*test, after), (W_g.detach() - start).norm(dim=(1, 2))  # (R,) each
+    alone, moved = world.first_alone(*test, after), (world.layers.W_g.detach() - start).norm(dim=(1, 2))  # (R,) each
     return [
         _regression_run(float(errors[r]), float(alone[r]), _of_run(r, before), _of_run(r, after), float(moved[r]),
                         history.seconds / len(seeds), task[1].cluster)
@@ -268,6 +264,14 @@ class _Regressions:
         if self.balance:
             errors = errors + self.balance * balance_of_layers(routing.logits, routing.selected)
         return {"loss": errors.sum()}
+
+    def scaled(self, router_scale: float, expert_scale: float, frozen: bool) -> Tensor:
+        """Multiply the first weights, freeze the routers or not, and return their W_g as it starts, (R, d, N)."""
+        W_g = self.layers.W_g
+        with torch.no_grad():
+            W_g.mul_(router_scale).requires_grad_(not frozen)
+            self.layers.experts.get_parameter("W2").mul_(expert_scale)
+        return W_g.detach().clone()
 
     @torch.no_grad()
     def outcomes(self, x: Tensor, target: Tensor) -> tuple[Tensor, Routing]:

@@ -9,7 +9,7 @@ import torch
 
 from moe_lessons import metrics
 from moe_lessons.corpus import ideal_reader, languages
-from moe_lessons.experiments import claims
+from moe_lessons.experiments import claims, experts_per_token
 from moe_lessons.experiments import specialisation as sp
 from moe_lessons.training import warmup_cosine
 
@@ -178,20 +178,20 @@ def test_many_occurrences_find_many_experts_and_equal_counts_do_not():
     chance = np.random.default_rng(0)
     group = np.repeat([0, 1, 2], [4000, 40, 5])
     first = chance.integers(0, 8, group.size)
-    every = claims.different(first, group, None)
-    equal = claims.different(first, group, 10, draws=200)
+    every = experts_per_token.different(first, group, None)
+    equal = experts_per_token.different(first, group, 10, draws=200)
     expected = 8 * (1 - (7 / 8) ** 10)
     assert every[0] == 8
     assert every[2] <= 5
     assert equal[0] == pytest.approx(expected, abs=0.3)
     assert equal[1] == pytest.approx(expected, abs=0.6)
     assert np.isnan(equal[2])
-    np.testing.assert_array_equal(claims.different(group % 8, group, 5), [1, 1, 1])
+    np.testing.assert_array_equal(experts_per_token.different(group % 8, group, 5), [1, 1, 1])
 
 
 def test_a_token_with_two_uses_is_counted_in_both(labels):
     of_use = (2 * labels["function"] + labels["previous"] % 2)[..., None]  # a function word has other experts
-    found = claims.per_token(of_use, labels)
+    found = experts_per_token.per_token(of_use, labels)
     assert found["the same token as content word"]["equal"] <= 2
     assert found["the same token as function word"]["equal"] <= 2
     assert found["the 10 most frequent"]["all"] > 2
@@ -204,7 +204,7 @@ def test_a_token_with_two_uses_is_counted_in_both(labels):
 
 def test_within_one_role_a_choice_that_follows_the_role_is_one_expert(labels):
     of_role = (labels["part"] + 3 * labels["piece"])[..., None] % 8
-    found = claims.per_token(of_role, labels)
+    found = experts_per_token.per_token(of_role, labels)
     assert found["the same token as content word in one role"]["equal"] == 1
     assert found["the same token as function word in one role"]["equal"] == 1
     assert found["the same token as content word"]["equal"] > 1.5
@@ -221,8 +221,8 @@ def test_the_token_two_before_is_the_one_before_the_one_before(labels):
         (lambda: claims.sample(np.zeros(4, dtype=int)), r"given.shape = \(4,\)"),
         (lambda: claims.sample(np.zeros((4, 2), dtype=int), draws=0), "draws = 0"),
         (lambda: claims.sample(np.zeros((4, 2), dtype=int), least=5), "least = 5: expected at most 4"),
-        (lambda: claims.different(np.zeros(3, dtype=int), np.zeros(4, dtype=int)), "first.shape"),
-        (lambda: claims.different(np.zeros(3, dtype=int), np.zeros(3, dtype=int), 0), "count = 0"),
+        (lambda: experts_per_token.different(np.zeros(3, dtype=int), np.zeros(4, dtype=int)), "first.shape"),
+        (lambda: experts_per_token.different(np.zeros(3, dtype=int), np.zeros(3, dtype=int), 0), "count = 0"),
     ],
 )
 def test_bad_arguments_are_named(call, message):

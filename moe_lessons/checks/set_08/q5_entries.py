@@ -166,7 +166,7 @@ ENTRIES = FunctionQuestion(
         "For each rival: sort the terms of the lead, largest first, take away their running sum (`np.cumsum`), and find the first place where less than 0 is left. The answer is the smallest of these counts over all rivals.",
     ),
     idea="A logit is a sum of d terms, and so is a lead: taking away its largest terms is the shortest way below 0. Which rival comes first is not known beforehand.",
-    takeaway="A choice is a sum of terms, for and against, and which ones are large depends on the axes: before you say that one entry decided it, count how few would have to go, against every rival.",
+    takeaway="A choice is a sum of terms, and which are large depends on the axes: before you say that one entry decided it, count how few would have to go, against every rival.",
     answer="my_counts",
     parameters=("x", "W_g"),
     when_raised="x has the shape (T, d) and W_g (d, N); the terms of all logits are `x[:, :, None] * W_g`, of shape (T, d, N).",

@@ -114,20 +114,28 @@ def _record_some(model: LanguageModel, ids: Tensor) -> Routes:
     return Routes(selected, entropy, loss.numpy())
 
 
-@torch.no_grad()
 def router_inputs(model: LanguageModel, ids: np.ndarray) -> list[Tensor]:
     """Return for each layer what its router sees of sequences ids (S, L + 1): the normalised stream, (S, L, d)."""
-    seen: list[list[Tensor]] = [[] for _ in model.blocks]
-    handles = [
-        block.feed_forward.router.register_forward_pre_hook(lambda _, given, kept=kept: kept.append(given[0]))  # type: ignore[union-attr]
-        for block, kept in zip(model.blocks, seen, strict=True)
-    ]
-    try:
+    routers = [block.feed_forward.router for block in model.blocks]  # type: ignore[union-attr]
+    seen = _while_reading(model, ids, routers, lambda given, _decided: given)
+    return [states.view(len(ids), ids.shape[1] - 1, -1) for states in seen]
+
+
+@torch.no_grad()
+def _while_reading(
+    model: LanguageModel, ids: np.ndarray, modules: Iterable[Any], take: Callable[[Tensor, Any], Tensor]
+) -> list[Tensor]:
+    """Return for each module take(its input, its output) while the model reads sequences ids (S, L + 1), (S·L, d)."""
+    modules = list(modules)
+    kept: list[list[Tensor]] = [[] for _ in modules]
+    with ExitStack() as watched:
+        for module, taken in zip(modules, kept, strict=True):
+            handle = module.register_forward_hook(
+                lambda _, given, output, taken=taken: taken.append(take(given[0], output).flatten(0, -2))
+            )
+            watched.callback(handle.remove)
         record(model, ids)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [torch.cat(kept).view(len(ids), ids.shape[1] - 1, -1) for kept in seen]
+    return [torch.cat(taken) for taken in kept]
 
 
 def random_gate(states: Tensor, num_experts: int = 8, top_k: int = 2, seed: int = 0) -> np.ndarray:
@@ -279,22 +287,13 @@ def layer_ablation(
     return np.array(rows)
 
 
-@torch.no_grad()
 def mean_outputs(model: LanguageModel, part: text.Part) -> Tensor:
     """Return (layers, V, d): what each feed-forward layer adds to the stream of a token id, on average; 0 if unseen."""
     ids = torch.from_numpy(np.ascontiguousarray(part.ids[:, :-1])).flatten()  # (S·L,)
-    layers, (V, d) = model.config.layers, model.tokens.weight.shape
-    outputs: list[list[Tensor]] = [[] for _ in range(layers)]
-    handles = [
-        block.feed_forward.register_forward_hook(  # type: ignore[union-attr]
-            lambda _layer, _input, output, kept=kept: kept.append(output[0].flatten(0, -2))  # (B·L, d)
-        )
-        for block, kept in zip(model.blocks, outputs, strict=True)
-    ]
-    record(model, part.ids)
-    for handle in handles:
-        handle.remove()
-    sums = torch.stack([torch.zeros(V, d).index_add(0, ids, torch.cat(kept)) for kept in outputs])  # (layers, V, d)
+    V, d = model.tokens.weight.shape
+    layers = [block.feed_forward for block in model.blocks]
+    outputs = _while_reading(model, part.ids, layers, lambda _given, output: output[0])  # (S·L, d) each
+    sums = torch.stack([torch.zeros(V, d).index_add(0, ids, y) for y in outputs])  # (layers, V, d)
     return sums / torch.bincount(ids, minlength=V).clamp(min=1)[:, None]
 
 

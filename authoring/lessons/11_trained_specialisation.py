@@ -305,7 +305,7 @@ compare(my_kept, [kept["of another domain"][3], kept["of the same domain"][3]], 
 print("untrained", {name: share.round(2).tolist() for name, share in sp.kept_choices(untrained, part).items()})
 print("yours    ", {name: share.round(2).tolist() for name, share in kept.items()})
 for steps in study.LENGTHS:
-    again = study.of(results, "moe, read again", steps)  # three seeds
+    again = study.reaching(results, steps)  # three seeds
     for name in kept:
         shares = np.array([s["kept"][name] for s in again])  # (seeds, layers)
         print(
@@ -340,13 +340,13 @@ for kind, steps in (("moe", 500), ("moe", 1500), ("dense", 500), ("dense", 1500)
     off = np.mean([s["layers_off"] for s in study.of(results, kind, steps)], axis=(0, 2))  # (layers,)
     print(f"five seeds, {steps} steps, {kind}: {off.round(3)}")
 for steps in study.LENGTHS:
-    again = study.of(results, "moe, read again", steps)
+    again = study.reaching(results, steps)
     tables = np.mean([s["by_token"] for s in again], axis=(0, 2))  # (layers,)
     print(f"three seeds, {steps} steps: a table in its place {tables.round(3)}, layers 2 to 4 off together",
           np.mean([s["off_together"] for s in again]).round(3))  # fmt: skip
 assert rise.argmax() == table.argmax() == 0
 for steps in study.LENGTHS:
-    again = study.of(results, "moe, read again", steps)
+    again = study.reaching(results, steps)
     tables = np.mean([s["by_token"] for s in again], axis=2)  # (seeds, layers)
     single = np.mean([s["layers_off"] for s in study.of(results, "moe", steps)[:3]], axis=2)  # (seeds, layers)
     assert (tables.argmax(axis=1) == 0).all()

@@ -86,13 +86,17 @@ def trained(run: Run, task: text.TextTask, draws: int = 100) -> dict[str, Any]:
     )  # fmt: skip
     found = run._asdict() | {"loss": sp.loss_by_domain(model, task.report)}
     found |= {"selection_loss": float(np.mean(sp.loss_by_domain(model, task.selection)))}
-    if not run.measured:
-        return found
-    found |= {"step": history.step, "train": history.losses["task"], "layers_off": layers_off(model, task)}
+    return found | measured(run, model, history, task, draws) if run.measured else found
+
+
+def measured(run: Run, model: LanguageModel, history: History, task: text.TextTask, draws: int) -> dict[str, Any]:
+    """Return all that is reported of a trained model beside its losses."""
+    found = {"step": history.step, "train": history.losses["task"], "layers_off": layers_off(model, task)}
     if run.kind != "dense":
         found |= routed(model, task, draws)
-    if watched:
+    if run.kind == "moe":
         found |= {"saturation": saturation_of(history), "ablation": ablations(model, task)}
+        found |= reach(model, task) if run.seed in RATE_SEEDS else {}
     return found
 
 
@@ -130,18 +134,15 @@ def saturation_of(history: History) -> dict[str, list]:
     return {"step": list(steps), "share": kept}
 
 
-def read_again(seed: int, steps: int, task: text.TextTask) -> dict[str, Any]:
-    """Train a learned router as `trained` does; ask how far back its choices reach, and what layers are needed for."""
-    model = sp.build(len(task.token_bytes), "moe", seed)
-    to_the_end(sp.train_language_model(model, task, steps, progress=False))
-    part, some = task.report, sp.some_of(task.report, ABLATED)
+def reach(model: LanguageModel, task: text.TextTask) -> dict[str, Any]:
+    """Measure how far back the choices reach, and what layers are needed for: a table by token id, or more."""
+    some, half = sp.some_of(task.report, ABLATED), model.config.context // 2
     tables = sp.mean_outputs(model, task.selection)
     return {
-        "kind": "moe, read again", "seed": seed, "steps": steps, "loss": sp.loss_by_domain(model, part),
-        "kept": {name: share.tolist() for name, share in sp.kept_choices(model, part).items()},
+        "kept": {name: share.tolist() for name, share in sp.kept_choices(model, task.report, half, half // 2).items()},
         "by_token": sp.layer_ablation(model, some, tables).tolist(),
         "off_together": sp.layer_ablation(model, some, groups=[range(1, model.config.layers)]).tolist(),
-    }  # fmt: skip
+    }
 
 
 # --- what needs no training ---------------------------------------------------------------------------------------
@@ -176,6 +177,11 @@ def load_results() -> dict[str, Any]:
 def of(results: dict[str, Any], kind: str, steps: int) -> list[dict[str, Any]]:
     """Return the measured studies of one kind and length, one for each seed. Of "untrained", "previous" steps is 0."""
     return [s for s in results["studies"] if (s["kind"], s["steps"]) == (kind, steps) and s.get("measured", True)]
+
+
+def reaching(results: dict[str, Any], steps: int) -> list[dict[str, Any]]:
+    """Return the studies of learned routers of one length that hold what `reach` measures: those of RATE_SEEDS."""
+    return [s for s in of(results, "moe", steps) if "kept" in s]
 
 
 def by_layer(results: dict[str, Any], kind: str, steps: int, measure: Callable[[dict[str, Any]], float]) -> np.ndarray:
@@ -296,10 +302,6 @@ def _one(run: Run) -> dict[str, Any]:
     return trained(run, _task())
 
 
-def _again(run: tuple[int, int]) -> dict[str, Any]:
-    return read_again(*run, _task())
-
-
 def _simple(measure: Callable[..., dict[str, Any]], seed: int) -> dict[str, Any]:
     return measure(seed, _task())
 
@@ -325,8 +327,7 @@ def main() -> None:
     found = []
     with studies.workers() as pool:
         simple = [pool.submit(_simple, measure, seed) for measure in (untrained, previous) for seed in SEEDS]
-        again = [pool.submit(_again, (seed, steps)) for steps in reversed(LENGTHS) for seed in RATE_SEEDS]
-        for future in [pool.submit(_one, run) for run in runs()] + again + simple:
+        for future in [pool.submit(_one, run) for run in runs()] + simple:
             found.append(future.result())
             told = {key: found[-1].get(key) for key in Run._fields} | {"loss": found[-1].get("loss")}
             print(json.dumps(rounded(told)), file=sys.stderr, flush=True)

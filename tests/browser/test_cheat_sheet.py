@@ -5,7 +5,7 @@ import re
 import pytest
 from lab import ROOT
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def test_it_prints_on_one_sheet(page):

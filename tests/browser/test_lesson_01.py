@@ -46,7 +46,7 @@ def lesson(address):
 
 
 def test_the_lesson_runs_and_shows_its_numbers(lesson):
-    assert "0.363" in lesson.cell("trace = route(x, W_g, k=2)").inner_text()
+    lesson.cell("trace = route(x, W_g, k=2)").get_by_text("0.363").first.wait_for(timeout=10_000)
     assert "0.3626" not in lesson.cell("p = softmax(h)").inner_text()  # kept back: nothing was predicted
     assert lesson.page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 

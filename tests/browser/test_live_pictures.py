@@ -5,6 +5,7 @@ import itertools
 
 import lab
 import pytest
+from playwright.sync_api import expect
 from slices import is_live, leading_to, replaced, statements
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -99,12 +100,13 @@ def open_with(page, name, sources):
     page.run_all()
 
 
-def pictures_of(page):
-    """Return the output areas that hold controls, once each shows its picture."""
-    areas = page.page.locator(".jp-OutputArea-child").filter(has=page.page.locator(f"{SLIDER}, select")).all()
-    for area in areas:
+def pictures_of(page, count):
+    """Return the output areas that hold controls, `count` of them, once each shows its picture."""
+    areas = page.page.locator(".jp-OutputArea-child").filter(has=page.page.locator(f"{SLIDER}, select"))
+    expect(areas).to_have_count(count, timeout=20_000)
+    for area in areas.all():
         area.locator("svg[data-state]").wait_for(timeout=20_000)
-    return areas
+    return areas.all()
 
 
 class Sweep:
@@ -170,7 +172,7 @@ def complaints(page):
 def pictures(one_page):
     """The pictures of each lesson, all in one notebook."""
     open_with(one_page, "live.ipynb", [SETUP, *(f"show({source!r})" for source, _ in LESSONS.values())])
-    areas = iter(pictures_of(one_page))
+    areas = iter(pictures_of(one_page, sum(count for _, count in LESSONS.values())))
     return {lesson: list(itertools.islice(areas, count)) for lesson, (_, count) in LESSONS.items()}
 
 
@@ -186,7 +188,7 @@ def test_every_picture_follows_its_controls_from_end_to_end(one_page, pictures, 
 
 def test_broken_control_a_picture_that_raises_is_noticed(page):
     open_with(page, "live_broken.ipynb", [BROKEN, RAISES, REFUSES])
-    areas = pictures_of(page)
+    areas = pictures_of(page, 2)
     swept = [Sweep(page, area).press(area.locator(SLIDER), "Home") for area in areas]
     assert [one.state for one in swept] == ["level=1", "level=1"]
     assert complaints(page) == []

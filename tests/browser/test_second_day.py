@@ -52,6 +52,11 @@ COMPLAINTS = """() => [...document.querySelectorAll('.jp-OutputArea-child')].fil
   .map((node) => node.innerText).filter((text) => /displaying widget|Loading widget|children=/.test(text))"""
 GIVEN_UP = f"""() => [...document.querySelectorAll('.jp-OutputArea-output')]
   .filter((node) => node.textContent.includes('model not found')).length === {len(WIDGETS)}"""
+# Views come one by one, after the page is ready: looked at before, a picture still stands for the widget to come.
+ALIVE = f"""() => {{
+  const images = [...document.querySelectorAll('.moe-still img')];
+  return images.length === {len(WIDGETS)} && !images.some((image) => image.checkVisibility());
+}}"""
 HEIGHTS = "() => [...document.querySelectorAll('.jp-OutputArea')].map((node) => node.offsetHeight)"
 
 
@@ -67,7 +72,7 @@ def notebooks(address):
             if not keeps:
                 page.run_all()
                 assert_only_live(page)
-            page.page.locator(".moe-visualizer[data-state]").wait_for()
+            page.page.wait_for_function(ALIVE, timeout=20_000)
             page.command("docmanager:save")
         saved[name] = lab.get_notebook(address, "second_day.ipynb")
     lab.shut_down_kernels(address)
@@ -78,11 +83,12 @@ def notebooks(address):
 
 def assert_only_live(page):
     """Every widget is alive, no picture is there twice, and running all again changes nothing on the page."""
-    assert len(looked := stills(page)) == len(WIDGETS)
-    assert not any(still["seen"] for still in looked)
+    page.page.wait_for_function(ALIVE, timeout=20_000)
+    assert not any(still["seen"] for still in stills(page))
     heights = page.page.evaluate(HEIGHTS)
     page.run_all()
-    page.page.wait_for_function(f"(before) => String(({HEIGHTS})()) === String(before)", arg=heights, timeout=10_000)
+    page.page.wait_for_function(f"(before) => String(({HEIGHTS})()) === String(before)", arg=heights, timeout=20_000)
+    page.page.wait_for_function(ALIVE, timeout=20_000)
     assert not any(still["seen"] for still in stills(page))
 
 
@@ -135,8 +141,8 @@ def test_reopened_without_their_state_the_widgets_are_pictures(opened):
 
 @pytest.mark.parametrize("opened", ["with"], indirect=True)
 def test_reopened_with_their_state_the_widgets_are_there_once(opened):
+    opened.page.wait_for_function(ALIVE, timeout=20_000)
     visualizer = opened.page.locator(".moe-visualizer[data-state]")
-    visualizer.wait_for(timeout=20_000)
     live, *others = stills(opened)
     assert (live["seen"], live["drawn"], live["words"]) == (True, False, INVITATION)
     assert not any(still["seen"] for still in others)

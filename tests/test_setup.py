@@ -468,6 +468,28 @@ def test_ci_runs_the_tests_and_lets_no_browser_test_be_skipped():
         assert f"command -v {tool} >/dev/null || missing+=({package})" in script
 
 
+GROUP = """
+import os
+import pytest
+
+@pytest.mark.xdist_group("one")
+@pytest.mark.parametrize("number", range(4))
+def test_it_is_here(number):
+    open(f"{number} on {os.environ['PYTEST_XDIST_WORKER']}", "w").close()
+"""
+
+
+@pytest.mark.slow
+def test_the_tests_of_a_group_share_one_worker_and_so_what_is_set_up_for_them(tmp_path):
+    (tmp_path / "test_group.py").write_text(GROUP, encoding="utf-8")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "--rootdir", str(tmp_path)]
+    subprocess.run(command, cwd=tmp_path, env=env, check=True, stdout=subprocess.DEVNULL)
+    ran = [path.name.split(" on ") for path in tmp_path.glob("* on *")]
+    assert sorted(number for number, _ in ran) == ["0", "1", "2", "3"]
+    assert len({worker for _, worker in ran}) == 1
+
+
 @pytest.mark.parametrize("name", PROJECT["license-files"])
 def test_both_licences_are_there_in_full(name):
     text = (ROOT / name).read_text(encoding="utf-8")

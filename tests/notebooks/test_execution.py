@@ -27,7 +27,7 @@ def stderr(notebook):
     return "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stderr")
 
 
-@pytest.mark.parametrize("path", by_name(LESSONS))
+@pytest.mark.parametrize("path", by_name(reversed(LESSONS)))  # the longest first: what looks at them need not wait
 def test_a_lesson_runs_to_its_end_without_a_warning(path, shared):
     notebook = executed(path, shared)
     assert errors(notebook) == []

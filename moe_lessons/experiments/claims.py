@@ -23,7 +23,7 @@ from moe_lessons.experiments import studies
 from moe_lessons.experiments.core import to_the_end
 from moe_lessons.experiments.experts_per_token import BANDS as BANDS
 from moe_lessons.experiments.experts_per_token import COUNT, SOME, counted, per_token
-from moe_lessons.model import LanguageModel, without_layer
+from moe_lessons.model import LanguageModel
 from moe_lessons.support.validation import one_of, refuse, whole_number
 from moe_lessons.variants import HashRouter
 
@@ -309,16 +309,6 @@ def _mean_told(found: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, An
     }  # fmt: skip
 
 
-def layers_off(model: LanguageModel, part: text.Part) -> list[float]:
-    """Return by how much the loss rises, in nats, when all experts of a layer are off, for each layer."""
-    ids = sp.some_of(part, SOME).ids
-    whole, rises = sp.record(model, ids).loss.mean(), []
-    for layer in range(len(model.blocks)):
-        with without_layer(model, layer):
-            rises.append(sp.record(model, ids).loss.mean() - whole)
-    return _rounded(rises)
-
-
 def study(kind: str, seed: int, task: text.TextTask | None = None) -> dict[str, Any]:
     """Return what is reported of a router. kind: one of KINDS. task: the text, if it is not that of the kind."""
     task = task or corpus(text_of(kind))
@@ -341,7 +331,7 @@ def reported(model: LanguageModel, part: text.Part, fitted_on: text.Part) -> dic
         "max_violation": _rounded(metrics.max_violation(metrics.expert_load(c, N)) for c in routes.selected),
         "repeated": _rounded(found.share for found in repeated),
         "repeated_by_load": _rounded(found.independent for found in repeated),
-        "layers_off": layers_off(model, part),
+        "layers_off": _rounded(sp.layer_ablation(model, sp.some_of(part, SOME)).mean(axis=1)),
         **own,
         **others,
         "beside": own["beside"] | others["beside"],

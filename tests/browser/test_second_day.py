@@ -6,6 +6,7 @@ import lab
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from test_lesson_11 import PASSAGES
 
 from moe_lessons.data import token_kinds
@@ -50,8 +51,8 @@ STILLS = """() => [...document.querySelectorAll('.moe-still')].map((still) => {
 # What is seen where a widget should be.
 COMPLAINTS = """() => [...document.querySelectorAll('.jp-OutputArea-child')].filter((node) => node.checkVisibility())
   .map((node) => node.innerText).filter((text) => /displaying widget|Loading widget|children=/.test(text))"""
-GIVEN_UP = f"""() => [...document.querySelectorAll('.jp-OutputArea-output')]
-  .filter((node) => node.textContent.includes('model not found')).length === {len(WIDGETS)}"""
+GIVEN_UP = """() => [...document.querySelectorAll('.jp-OutputArea-output')]
+  .filter((node) => node.textContent.includes('model not found')).length"""
 # Views come one by one, after the page is ready: looked at before, a picture still stands for the widget to come.
 ALIVE = f"""() => {{
   const images = [...document.querySelectorAll('.moe-still img')];
@@ -130,7 +131,7 @@ def assert_pictures(shown):
 @pytest.mark.parametrize("opened", ["without"], indirect=True)
 def test_reopened_without_their_state_the_widgets_are_pictures(opened):
     early = stills(opened)
-    opened.page.wait_for_function(GIVEN_UP, timeout=20_000)
+    opened.page.wait_for_function(f"() => ({GIVEN_UP})() === {len(WIDGETS)}", timeout=20_000)
     late = stills(opened)
     assert_pictures(late)
     assert early == late
@@ -139,9 +140,26 @@ def test_reopened_without_their_state_the_widgets_are_pictures(opened):
     opened.screenshot("second_day_without_state")
 
 
+def open_until_alive(opened):
+    """Open the notebook anew where JupyterLab drew a widget before it had read its state: it gives that widget up.
+
+    Then the picture stands in its place, as without the state.
+    """
+    for _ in range(4):
+        try:
+            opened.page.wait_for_function(ALIVE, timeout=20_000)
+            return
+        except PlaywrightTimeout:
+            pictures = [still for still in stills(opened) if still["drawn"]]
+            assert len(pictures) == opened.page.evaluate(GIVEN_UP)
+            assert opened.page.evaluate(COMPLAINTS) == []
+            opened.open("reopened.ipynb")
+    pytest.fail("opened five times, and each time a widget was given up")
+
+
 @pytest.mark.parametrize("opened", ["with"], indirect=True)
 def test_reopened_with_their_state_the_widgets_are_there_once(opened):
-    opened.page.wait_for_function(ALIVE, timeout=20_000)
+    open_until_alive(opened)
     visualizer = opened.page.locator(".moe-visualizer[data-state]")
     live, *others = stills(opened)
     assert (live["seen"], live["drawn"], live["words"]) == (True, False, INVITATION)

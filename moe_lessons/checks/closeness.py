@@ -73,7 +73,11 @@ def _entries_judged(guess: np.ndarray, answer: np.ndarray, within: Any) -> str:
 
 
 def _counted(right: list[bool]) -> str:
-    return RIGHT if all(right) else f"{sum(right)} of {len(right)} entries are right. {OFF}"
+    if all(right):
+        return RIGHT
+    wrong = [str(number) for number, is_right in enumerate(right, 1) if not is_right]
+    which = f"number {wrong[0]} is" if len(wrong) == 1 else f"numbers {', '.join(wrong[:-1])} and {wrong[-1]} are"
+    return f"{sum(right)} of {len(right)} entries are right: {which} not. {OFF}"
 
 
 def _number_judged(guess: np.ndarray, answer: np.ndarray, within: Any) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from moe_lessons.checks import records
 from moe_lessons.checks.attempt import Attempt, Status, attempted, described
 from moe_lessons.checks.deadline import OutOfTime
+from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import Data, Question
 from moe_lessons.checks.registry import questions
 from moe_lessons.checks.saying import say
@@ -23,7 +24,10 @@ PRINTED_LINES, PRINTED_CHARACTERS = 10, 2_000
 
 @dataclass(frozen=True)
 class Result:
-    """What `check` returns: the status, the message that was printed, and the mistake that was recognised."""
+    """What `check` returns: the status, the message that was printed, and the mistake that was recognised.
+
+    parts: of an answer that is not right, what of it is.
+    """
 
     question: str
     status: Status
@@ -31,6 +35,7 @@ class Result:
     mistake: str | None = None
     points: int = 0
     seed: int | None = None
+    parts: tuple[Part, ...] = ()
 
     def _ipython_display_(self) -> None:
         """Show nothing: `check` has printed its verdict already."""
@@ -105,10 +110,10 @@ def judged(question: Question, data: Data, attempt: Attempt, seed: int | None = 
         return Result(question.id, attempt.status, attempt.message, seed=seed)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what the judge computes on is the learner's, the warning would be ours
-        verdict = question.judge(data, attempt.reply)
+        verdict = question.verdict(data, attempt.reply)
     if verdict.correct:
         return Result(question.id, Status.CORRECT, verdict.message, points=question.points, seed=seed)
-    return Result(question.id, Status.NOT_YET, verdict.message, verdict.mistake, seed=seed)
+    return Result(question.id, Status.NOT_YET, verdict.message, verdict.mistake, seed=seed, parts=verdict.parts)
 
 
 def _nearest(question_id: str) -> str:

@@ -3,12 +3,15 @@
 `read` returns the answer as it is judged, or a `Fault` when it has another form.
 """
 
+import contextlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from moe_lessons.checks.parts import Part
 from moe_lessons.checks.values import MISSING, describe, show, stacked
 from moe_lessons.checks.verdicts import Facts, Fault, Mistake, filled
 
@@ -145,12 +148,48 @@ class Fields:
         return f"a dict with the keys {', '.join(map(repr, self.forms))}"
 
     def read(self, value: Any) -> dict[str, Any] | Fault:
-        """Return all entries as their forms read them, or the first `Fault`."""
-        if not isinstance(value, dict) or not set(self.forms) <= set(value):
+        """Return all entries as their forms read them, or a `Fault` that tells of each that they cannot read."""
+        if not isinstance(value, dict):
             return Fault(None, f"Expected {self.asks}. Came {describe(value)}.")
-        found = {name: form.read(value[name]) for name, form in self.forms.items()}
-        faults = [(name, fault) for name, fault in found.items() if isinstance(fault, Fault)]
+        found = {name: form.read(value[name]) for name, form in self.forms.items() if name in value}
+        faults = {name: fault for name, fault in found.items() if isinstance(fault, Fault)}
+        told = [f"{name!r}: {fault.why[:1].lower()}{fault.why[1:]}" for name, fault in faults.items()]
+        if len(found) < len(self.forms):
+            return Fault(None, "\n".join([f"Expected {self.asks}. Came {describe(value)}.", *told]))
         if not faults:
             return found
-        name, fault = faults[0]
-        return Fault(fault.name, f"{name!r}: {fault.why[:1].lower()}{fault.why[1:]}", fault.seen)
+        first = next(iter(faults.values()))
+        return Fault(first.name, "\n".join(told), first.seen)
+
+    def rights(
+        self, value: Any, expected: Mapping[str, Any], same: Callable[[Any, Any], Any], row: str = ""
+    ) -> tuple[Part, ...]:
+        """Tell which entries are right, each read by itself: beside one that is missing or unreadable, others count."""
+        given = value if isinstance(value, dict) else {}
+        parts: list[Part] = []
+        for name, right in expected.items():
+            form, whole_name = self.forms[name], f"{row}: {name}" if row else name
+            if isinstance(form, Fields):
+                parts += form.rights(given.get(name), right, same, whole_name)
+            else:
+                is_right = name in given and _is(form, given[name], right, same)
+                parts.append(Part(whole_name, int(is_right), chance=chance(form), row=row))
+        return tuple(parts)
+
+
+def _is(form: Form, value: Any, right: Any, same: Callable[[Any, Any], Any]) -> bool:
+    with contextlib.suppress(Exception):  # nothing that this form can look at
+        came = form.read(value)
+        return not isinstance(came, Fault) and bool(same(came, right))
+    return False
+
+
+def chance(form: Form) -> float:
+    """Return how often a guess in this form is right: 1/3 for one of three names, 0 where guesses have no end."""
+    if isinstance(form, Truth):
+        return 1 / 2
+    if isinstance(form, Name):
+        return 1 / len(form.names)
+    if isinstance(form, Number) and form.whole and np.isfinite([form.low, form.high]).all():
+        return 1 / (form.high - form.low + 1)
+    return math.prod(map(chance, form.forms.values())) if isinstance(form, Fields) else 0.0

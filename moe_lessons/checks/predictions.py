@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from moe_lessons.checks.closeness import as_typed, judged, tolerance
+import numpy as np
+
+from moe_lessons.checks.closeness import RIGHT, as_typed, judged, tolerance
 from moe_lessons.checks.saying import say
-from moe_lessons.checks.values import Opaque, plain, show, stacked
+from moe_lessons.checks.values import Opaque, plain, show, shown_apart, stacked
 from moe_lessons.checks.withheld import withhold
 
 NONE_YET = "No prediction yet."
@@ -28,7 +30,7 @@ def compare(prediction: Any, actual: Any, unit: str = "", *, within: Any = None)
         if not _is_missing(guess):
             words = _compared(guess, answer, unit, within)
         else:
-            words = f"{'' if withhold(REQUEST) else f'{NONE_YET} '}{_computed(answer, unit)}"
+            words = f"{'' if withhold(REQUEST) else f'{NONE_YET} '}{_computed(show(answer), unit)}"
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of an object that does not let itself be looked at
@@ -41,13 +43,19 @@ def _is_missing(guess: Any) -> bool:
     return guess is None or isinstance(guess, Opaque) or (isinstance(guess, list) and any(map(_is_missing, guess)))
 
 
-def _computed(answer: Any, unit: str) -> str:
-    return f"Computed: {show(answer)} {unit}".rstrip() + "."
+def _computed(answer: str, unit: str) -> str:
+    return f"Computed: {answer} {unit}".rstrip() + "."
 
 
 def _compared(guess: Any, answer: Any, unit: str, within: Any) -> str:
     """Return the sentence that sets a prediction beside the computed answer."""
     guess = as_typed(guess, answer, unit)
-    return (
-        f"You predicted {f'{show(guess)} {unit}'.rstrip()}. {_computed(answer, unit)} {judged(guess, answer, within)}"
-    )
+    words = judged(guess, answer, within)
+    predicted, computed = _apart(guess, answer) if words != RIGHT else (show(guess), show(answer))
+    return f"You predicted {f'{predicted} {unit}'.rstrip()}. {_computed(computed, unit)} {words}"
+
+
+def _apart(guess: Any, answer: Any) -> tuple[str, str]:
+    """Write both so that what differs looks different."""
+    numbers = all(isinstance(value, np.ndarray) for value in (guess, answer)) and guess.shape == answer.shape
+    return shown_apart(guess, answer, guess != answer) if numbers else (show(guess), show(answer))

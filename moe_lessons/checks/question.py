@@ -5,6 +5,7 @@ A question works in three steps, split so that the same question serves the kern
 values that it computes itself and names the misconception.
 """
 
+import contextlib
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,9 @@ from moe_lessons.checks.calls import (
     load_torch,
     remark_on_changes,
 )
-from moe_lessons.checks.forms import Form
-from moe_lessons.checks.values import agree, describe, difference, plain, show, stacked, unpack
+from moe_lessons.checks.forms import Fields, Form
+from moe_lessons.checks.parts import Part
+from moe_lessons.checks.values import agree, describe, difference, how_many_off, plain, show, stacked, unpack
 from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, told, weighed
 
 Data = dict[str, Any]
@@ -93,6 +95,22 @@ class Question:
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Compare the reply with values computed here."""
         raise NotImplementedError
+
+    def verdict(self, data: Data, reply: Reply) -> Verdict:
+        """Judge the reply; of an answer that is not right, mark every part."""
+        verdict = self.judge(data, reply)
+        if verdict.correct:
+            return verdict
+        with contextlib.suppress(Exception):  # the reply may be forged: whatever goes wrong, nothing is right
+            return replace(verdict, parts=self.rights(data, reply))
+        return verdict
+
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell of each part of an answer whether it is right; nothing, where a question judges in a way of its own.
+
+        What this tells, the verdict says and a teacher's marks count. It may raise if the reply is forged.
+        """
+        return ()
 
 
 def set_name(number: str) -> str:
@@ -216,8 +234,12 @@ class FunctionQuestion(CalledQuestion):
         """Return for each part its name, what came, and what is right; one without a name where there are no parts."""
         if not self.parts:
             return [("", values, expected)]
-        came = [unpack(value, self.parts) or [] for value in values]
+        came = [unpack(value, self.parts) or self._named(value) for value in values]
         return [(part, [v[i] for v in came], [e[i] for e in expected]) for i, part in enumerate(self.parts)]
+
+    def _named(self, value: Any) -> list:
+        """Return the parts of an answer that has not all of them, with None for those that are not there."""
+        return [value.get(part) if isinstance(value, dict) else None for part in self.parts]
 
     def _read(self, value: Any, case: tuple) -> Any:
         return self.read(value, *case) if self.read else value
@@ -271,6 +293,24 @@ class FunctionQuestion(CalledQuestion):
                     return Verdict.of(fault)
         return Verdict(True, remark=remark_on_changes(reply["changed"]))
 
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell of each part in how many cases it is right."""
+        expected = [self.reference(*case) for case in data["cases"]]
+        columns = self._columns(reply["values"], expected)
+        return tuple(self._in_cases(*column, data["cases"]) for column in columns)
+
+    def _in_cases(self, name: str, got: list, wanted: list, cases: list[tuple]) -> Part:
+        """Tell in how many cases one part is right, and by how much it is off in the first where it is not."""
+        right = [self._is(*each) for each in zip(got, wanted, cases, strict=True)]
+        first = right.index(False) if name and not all(right) else None
+        return Part(name, sum(right), len(right), seen="" if first is None else how_many_off(got[first], wanted[first]))
+
+    def _is(self, value: Any, expected: Any, case: tuple) -> bool:
+        """Tell whether a value is right. One that cannot even be read, beside a wrong part, is not."""
+        with contextlib.suppress(Exception):
+            return agree(self._read(value, case), expected)
+        return False
+
 
 ONLY_TENSORS = "Only a tensor carries a gradient."
 
@@ -304,6 +344,12 @@ class PropertyQuestion(CalledQuestion):
         shows = (m for m in self.mistakes if (any if m.anywhere else all)(map(m.seen, facts)))
         verdict = told(next(shows, None), facts[missed], self.report)
         return replace(verdict, remark=remark_on_changes(reply["changed"]))
+
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell in how many cases the value will do."""
+        found = [self.measured(value, *case) for value, case in zip(reply["values"], data["cases"], strict=True)]
+        right = [not isinstance(facts, Fault) and bool(self.right(Facts(**facts))) for facts in found]
+        return (Part("", sum(right), len(right)),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,17 +400,34 @@ class ValuesQuestion(VariableQuestion):
     tolerance: float | Mapping[str, float] = 0.005
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
-        """Judge the entries in order; the first that is missing or wrong is explained, others that are wrong named."""
+        """Tell of all entries that are missing or no numbers; else explain the first that is wrong."""
         value, expected = reply["value"], self.expected()
         if not isinstance(value, dict):
             return Verdict(False, f"Expected a dict with the keys {', '.join(expected)}; came {describe(value)}.")
-        for part, right in expected.items():
-            if part not in value:
-                return Verdict(False, f"The key {part!r} is missing; yours are {', '.join(map(repr, value))}.")
-            if not isinstance(stacked(value[part]), np.ndarray):
-                return Verdict(False, f"{part!r}: expected {describe(plain(right))}, came {describe(value[part])}.")
-        wrong = [part for part, right in expected.items() if not self._near(part, value[part], right)]
-        return replace(self._not_yet(wrong[0], value[wrong[0]]), remark=neither(wrong[1:])) if wrong else Verdict(True)
+        if unfit := self._unfit(value, expected):
+            return Verdict(False, "\n".join(unfit))
+        wrong = next((part for part, right in expected.items() if not self._near(part, value[part], right)), None)
+        return Verdict(True) if wrong is None else self._not_yet(wrong, value[wrong])
+
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell which numbers are right; one that is missing or no number costs itself alone."""
+        value, expected = reply["value"], self.expected()
+        numbers = {name for name in expected if isinstance(stacked(value.get(name)), np.ndarray)}
+        near = {name for name in numbers if self._near(name, value[name], expected[name])}
+        return tuple(Part(name, int(name in near)) for name in expected)
+
+    def _unfit(self, value: dict, expected: dict[str, Any]) -> list[str]:
+        """Return a line on each entry that is no number, or is missing."""
+        missing = [part for part in expected if part not in value]
+        kept = {part: right for part, right in expected.items() if part in value}
+        lines = [f"The key {part!r} is missing; yours are {', '.join(map(repr, value))}." for part in missing[:1]]
+        if len(missing) > 1:
+            lines = [f"The keys {', '.join(map(repr, missing))} are missing; yours are {', '.join(map(repr, value))}."]
+        return lines + [
+            f"{part!r}: expected {describe(plain(right))}, came {describe(value[part])}."
+            for part, right in kept.items()
+            if not isinstance(stacked(value[part]), np.ndarray)
+        ]
 
     def _not_yet(self, part: str, got: Any) -> Verdict:
         known = (*self.parts.get(part, ()), *(mistake for mistake in self.mistakes if mistake.part == part))
@@ -382,30 +445,21 @@ class ValuesQuestion(VariableQuestion):
 class EntriesQuestion(VariableQuestion):
     """The learner fills in a dict of names, which `form` reads; each must be the one in `expected()`.
 
-    `same(came, right)` tells whether an entry is right. `against(entry, name)` refutes the first that is wrong; with
-    `lists_others`, the others are named after it; with `counts_right`, only how many are right.
+    `same(came, right)` tells whether an entry is right. `against(entry, name)` refutes the first that is wrong.
     """
 
     expected: Callable[[], dict[str, Any]]
     same: Callable[[Any, Any], bool] = operator.eq
     against: Callable[[str, Any], Fault]
-    lists_others: bool = True
-    counts_right: bool = False
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Read the dict, refute the first wrong entry."""
         named, expected = (self.form.read(reply["value"]) if self.form else {}), self.expected()
         if isinstance(named, Fault):
             return Verdict.of(named)
-        wrong = [entry for entry, right in expected.items() if not self.same(named[entry], right)]
-        if not wrong:
-            return Verdict(True)
-        also = neither(wrong[1:]) if self.lists_others else ""
-        if self.counts_right:
-            also = f"Right so far: {len(expected) - len(wrong)} of {len(expected)}."
-        return replace(Verdict.of(self.against(wrong[0], named[wrong[0]])), remark=also)
+        wrong = next((entry for entry, right in expected.items() if not self.same(named[entry], right)), None)
+        return Verdict(True) if wrong is None else Verdict.of(self.against(wrong, named[wrong]))
 
-
-def neither(entries: list[str]) -> str:
-    """Name the entries that are wrong beside the one that is explained."""
-    return f"Not right yet either: {', '.join(entries)}." if entries else ""
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell which entries are right."""
+        return self.form.rights(reply["value"], self.expected(), self.same) if isinstance(self.form, Fields) else ()

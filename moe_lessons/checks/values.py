@@ -10,6 +10,8 @@ import numpy as np
 # for 16 bits, its expected numbers have them.
 TOLERANCE, TOLERANCE_16_BITS = 1e-5, 1e-2
 MOST_SHOWN, HUGE = 12, 1e200
+DECIMALS, ALL_DECIMALS = 4, 18  # that are shown, and that tell any two floats apart
+FEW = 3  # places of wrong numbers that are named
 MOST_LISTED = 8  # words and numbers in one list that are written out
 MISSING = " (is a `return` missing?)"
 
@@ -81,11 +83,12 @@ def describe(value: Any) -> str:
     return f"an array of shape {value.shape}, {value.dtype}" if value.ndim else one
 
 
-def show(value: Any) -> str:
-    """Write a plain value on one line, rounded to four decimals; more than MOST_SHOWN numbers are only described."""
+def show(value: Any, decimals: int = DECIMALS) -> str:
+    """Write a plain value on one line, rounded; more than MOST_SHOWN numbers are only described."""
     value = stacked(value)
     if isinstance(value, np.ndarray) and value.size <= MOST_SHOWN:
-        return " ".join(np.array2string(value, separator=", ", formatter=_FORMAT).split())
+        form: Any = {"float_kind": lambda number: _decimals(number, decimals)}
+        return " ".join(np.array2string(value, separator=", ", formatter=form).split())
     if isinstance(value, str):
         return repr(value[:60])
     if isinstance(value, list) and 0 < len(value) <= MOST_LISTED and all(map(_is_single, value)):
@@ -97,13 +100,29 @@ def _is_single(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, np.ndarray) and value.ndim == 0)
 
 
-def _decimals(number: float) -> str:
+def _written(number: Any, decimals: int) -> str:
+    return _decimals(number, decimals) if isinstance(number, (float, np.floating)) else str(number)
+
+
+def _decimals(number: Any, decimals: int) -> str:
     if number and not 1e-4 <= abs(number) < 1e6:
-        return f"{number:.3g}"
-    return np.format_float_positional(number, precision=4, trim="-")
+        return f"{number:.{decimals - 1}g}"
+    return np.format_float_positional(number, precision=decimals, trim="-")
 
 
-_FORMAT: Any = {"float_kind": _decimals}
+def shown_apart(value: np.ndarray, expected: np.ndarray, off: np.ndarray | None = None) -> tuple[str, str]:
+    """Write two equal-shaped arrays with so many digits that no two numbers that differ look alike.
+
+    off: which differ, of the same shape; without it, those that do not agree.
+    """
+    value, expected = np.asarray(value), np.asarray(expected)
+    off = _off(value, expected) if off is None else np.asarray(off)
+    if not off.any():  # equal as far as this check goes: then whatever differs
+        off = np.asarray(~np.isclose(value, expected, rtol=0, atol=0, equal_nan=True))
+    pairs = list(zip(value[off], expected[off], strict=True))
+    enough = (d for d in range(DECIMALS, ALL_DECIMALS) if all(_written(a, d) != _written(b, d) for a, b in pairs))
+    decimals = next(enough, DECIMALS)
+    return show(value, decimals), show(expected, decimals)
 
 
 def digits_apart(number: float, limit: float, decimals: int) -> str:
@@ -138,9 +157,33 @@ def agree(value: Any, expected: Any) -> bool:
         return False
     if value.dtype.kind == "b" and expected.dtype.kind != "b":
         return False
+    return not _off(value, expected).any()
+
+
+def _off(value: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Tell which numbers of two equal-shaped arrays differ by more than rounding."""
     rtol = TOLERANCE_16_BITS if expected.dtype == np.float16 else TOLERANCE
     finite = np.abs(expected[np.isfinite(expected)], dtype=float)
-    return bool(np.allclose(value, expected, rtol=rtol, atol=rtol * finite.max(initial=1e-300), equal_nan=True))
+    near = np.isclose(value, expected, rtol=rtol, atol=rtol * finite.max(initial=1e-300), equal_nan=True)
+    return np.asarray(~near)
+
+
+def how_many_off(value: Any, expected: Any) -> str:
+    """Say how many numbers of an array are off, and where the first few stand; nothing of a single number."""
+    value, expected = stacked(value), np.asarray(expected)
+    if not isinstance(value, np.ndarray) or not expected.ndim:
+        return ""
+    return "another shape" if value.shape != expected.shape else _counted(_off(value, expected))
+
+
+def _counted(off: np.ndarray) -> str:
+    many = int(off.sum())
+    if off.size < 2 or not many:
+        return ""
+    if many == off.size:
+        return f"all {many} numbers are off"
+    places = ", ".join(f"[{', '.join(map(str, place))}]" for place in np.argwhere(off)[:FEW].tolist())
+    return f"{many} of {off.size} numbers {'is' if many == 1 else 'are'} off: {places}{', …' if many > FEW else ''}"
 
 
 def unpack(value: Any, named: Iterable[str]) -> list | None:
@@ -157,21 +200,23 @@ def difference(value: Any, expected: Any, part: str = "", guess: bool = True) ->
     """Say what was expected and what came, with shape when that is what differs; `guess` at rounding if it seems so."""
     what = f"{part}: " if part else ""
     value = stacked(value)
-    if isinstance(value, np.ndarray) and value.shape == np.shape(expected):
-        whole = guess and value.dtype.kind in "iu" and np.asarray(expected).dtype.kind == "f"
+    if isinstance(value, np.ndarray) and value.shape == np.shape(expected) and not isinstance(expected, str):
+        expected = np.asarray(expected)
+        whole = guess and value.dtype.kind in "iu" and expected.dtype.kind == "f"
         remark = f" ({value.dtype}: was something rounded, or stored in an array of whole numbers?)" if whole else ""
-        row, value, expected = _first_wrong_row(value, np.asarray(expected))
-        if show(plain(expected)) == show(value) and value.size:
-            remark = f" (they differ by up to {_furthest(value, expected):.2g}; dtype {value.dtype})"
-        return f"{what}{row}expected {show(plain(expected))}, came {show(value)}{remark}"
+        return f"{what}{_first_off(value, expected, _off(value, expected), remark)}"
     return f"{what}expected {describe(plain(expected))}, came {describe(value)}{MISSING if value is None else ''}"
 
 
-def _furthest(value: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest distance between two equal-shaped arrays, where equal infinities are at 0 from each other."""
-    with np.errstate(invalid="ignore"):  # ∞ − ∞
-        gaps = np.abs(np.subtract(value, expected, dtype=float))
-    return float(np.nan_to_num(gaps, nan=0.0, posinf=np.inf).max())
+def _first_off(value: np.ndarray, expected: np.ndarray, off: np.ndarray, remark: str = "") -> str:
+    """Say what was expected and what came where they differ first, in so much as can be shown; and how many are off."""
+    name, count = "", _counted(off)
+    while value.ndim and value.size > MOST_SHOWN:
+        i = int(off.reshape(len(off), -1).any(axis=1).argmax())
+        name, value, expected, off = f"{name}[{i}]", value[i], expected[i], off[i]
+    came, right = shown_apart(value, expected, off)
+    where, many = f"in {name} " if name else "", f"; {count}" if count else ""
+    return f"{where}expected {right}, came {came}{remark}{many}"
 
 
 def by_digits(value: Any, fine: float) -> Any:
@@ -196,18 +241,6 @@ def difference_by_digits(scaled: Any, expected: np.ndarray, fine: float) -> str:
     """Say what was expected and what came of numbers on `by_digits`' scale: the first row that differs there."""
     if not isinstance(scaled, np.ndarray) or scaled.shape != expected.shape:
         return difference(from_digits(scaled, fine), from_digits(expected, fine))
-    rows = zip(scaled, expected, strict=True) if scaled.ndim > 1 else ()
     room = TOLERANCE * np.abs(expected[np.isfinite(expected)]).max(initial=0)
-    wrong = next((row for row in rows if not np.allclose(*row, rtol=0, atol=room)), (scaled, expected))
-    came, right = (from_digits(row, fine) for row in wrong)
-    alike = f" (they differ by up to {_furthest(came, right):.2g})" if show(came) == show(right) else ""
-    return f"expected {show(right)}, came {show(came)}{alike}"
-
-
-def _first_wrong_row(value: np.ndarray, expected: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
-    """Return the first row in which two equal-shaped arrays differ, with its name, if they are too large to show."""
-    name = ""
-    while value.ndim > 1 and value.size > MOST_SHOWN:
-        i = next((i for i in range(len(value)) if not agree(value[i], expected[i])), 0)
-        name, value, expected = f"{name}[{i}]", value[i], expected[i]
-    return (f"in {name} " if name else ""), value, expected
+    off = ~np.isclose(scaled, expected, rtol=0, atol=room, equal_nan=True)
+    return _first_off(from_digits(scaled, fine), from_digits(expected, fine), np.asarray(off))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from moe_lessons.checks.parts import Part, written
 from moe_lessons.checks.values import plain, show
 
 Facts = SimpleNamespace
@@ -26,7 +27,8 @@ class Fault:
 class Verdict:
     """What `judge` concludes. `mistake` names the misconception that was recognised, if one was.
 
-    What is said is kept apart until it is shown: why, what was seen, in which case, and a remark beside it.
+    What is said is kept apart until it is shown: why, what was seen, in which case, a remark beside it, and which parts
+    of the answer are right all the same.
     """
 
     correct: bool
@@ -35,6 +37,7 @@ class Verdict:
     seen: str = ""
     case: str = ""
     remark: str = ""
+    parts: tuple[Part, ...] = ()
 
     @classmethod
     def of(cls, fault: Fault) -> "Verdict":
@@ -44,7 +47,7 @@ class Verdict:
     @property
     def message(self) -> str:
         """Return all that is said, a line for each."""
-        return "\n".join(filter(None, (self.why, self.seen, self.case, self.remark)))
+        return "\n".join(filter(None, (self.why, self.seen, self.case, self.remark, written(self.parts))))
 
 
 @dataclass(frozen=True)

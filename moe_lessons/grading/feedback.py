@@ -77,6 +77,8 @@ def _section(mark: Mark, question: Question, notes: tuple[str, ...]) -> str:
         parts.append(tag("pre", mark.message))
     elif mark.status == Status.NOT_ATTEMPTED:
         parts += [tag("p", note) for note in notes if question.answer in note]
+    if mark.status == Status.CORRECT and question.takeaway:
+        parts.append(tag("p", f"Worth keeping: {question.takeaway}"))
     if mark.status != Status.CORRECT:
         parts.append(_help(question))
     return f"<section>{''.join(parts)}</section>"

@@ -18,7 +18,6 @@ from moe_lessons.grading.learners import learner
 from moe_lessons.grading.records import Ended, Mark, Record
 from moe_lessons.grading.sandbox import Sandbox
 from moe_lessons.grading.session import Lost, Session, Step, probing_class
-from moe_lessons.grading.shares import shares
 from moe_lessons.grading.submission import Submission, Unreadable
 
 JUDGE_SECONDS = 120.0  # of the clock's, for one reply: some judges train
@@ -204,11 +203,10 @@ class Grading:
         try:
             with deadline(JUDGE_SECONDS):
                 result = judged(question, data, attempt)
-                partly = attempt.reply if result.status is Status.NOT_YET else None
-                parts = shares(question, data, partly) if partly is not None else ()
         except (Exception, OutOfTime) as fault:
             return self._fault(question, f"the reply to {question.id} could not be judged", fault)
-        return replace(_mark(question, result.status, result.message, result.points, result.mistake), parts=parts)
+        mark = _mark(question, result.status, result.message, result.points, result.mistake)
+        return replace(mark, parts=result.parts)
 
     def _fault(self, question: Question, what: str, fault: BaseException) -> Mark:
         """Give no points where the check itself fails, and let the teacher know."""

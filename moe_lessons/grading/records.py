@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from moe_lessons.checks.parts import Part
+
 
 class Ended(StrEnum):
     """How grading one submission ended."""
@@ -13,19 +15,6 @@ class Ended(StrEnum):
     UNREADABLE = "unreadable"
     TIMED_OUT = "timed out"
     KILLED = "killed"
-
-
-@dataclass(frozen=True)
-class Part:
-    """How much of one part of an answer is right: in `right` of `of` cases. An answer in one piece has no `name`.
-
-    chance: the share of guesses that would be right, where the part is a choice among few.
-    """
-
-    name: str
-    right: int
-    of: int = 1
-    chance: float = 0.0
 
 
 @dataclass(frozen=True)

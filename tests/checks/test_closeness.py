@@ -58,8 +58,8 @@ def test_numbers(capsys, guess, answer, within, verdict):
     [
         (["hash", "learned"], RIGHT),
         (("Hash", " learned."), RIGHT),
-        (["hash", "hash"], "1 of 2 entries are right."),
-        (["dense", "hash"], "0 of 2 entries are right."),
+        (["hash", "hash"], "1 of 2 entries are right: number 2 is not."),
+        (["dense", "hash"], "0 of 2 entries are right: numbers 1 and 2 are not."),
         (["hash"], "They are of different shapes"),
         ("hash", "They are of different shapes"),
     ],
@@ -125,7 +125,14 @@ def test_and_nothing_else(capsys, typed, answer):
 
 
 def test_entries_that_are_right_are_counted(capsys):
-    assert said(capsys, [1, 2, 9], np.array([1, 2, 3])).startswith("2 of 3 entries are right.")
+    assert said(capsys, [1, 2, 9], np.array([1, 2, 3])).startswith("2 of 3 entries are right: number 3 is not.")
+
+
+def test_a_prediction_that_is_off_shows_the_digit(capsys):
+    compare(0.33331, 1 / 3, within=1e-9)
+    assert "You predicted 0.33331. Computed: 0.33333." in capsys.readouterr().out
+    compare([1, 0.20001], np.array([1, 0.2]), within=1e-9)
+    assert "You predicted [1, 0.20001]. Computed: [1, 0.2]." in capsys.readouterr().out
 
 
 @given(answer=SOME, guess=SOME, room=st.floats(0.1, 90))

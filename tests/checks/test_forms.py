@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from moe_lessons.checks.forms import Fields, Name, Number, Numbers, Truth, row, whole
+from moe_lessons.checks.forms import Fields, Name, Number, Numbers, Truth, chance, row, whole
 from moe_lessons.checks.values import plain
 from moe_lessons.checks.verdicts import Fault, by_test
 
@@ -65,6 +65,8 @@ def test_a_dict_is_read_entry_by_entry():
         (NAME, "form C", "Expected one of 'form A', 'straight-through'. Came 'form C'."),
         (SETTINGS, {"lr": 1}, "Expected a dict with the keys 'lr', 'steps', 'gate'. Came a dict with the keys 'lr'."),
         (SETTINGS, {"lr": 0, "steps": 3, "gate": "form A"}, "'lr': expected a number above 0. Came 0."),
+        (SETTINGS, {"lr": 0, "steps": 0, "gate": "form A"}, "Came 0.\n'steps': expected a whole number from 1 to 10."),
+        (SETTINGS, {"lr": 0}, "Came a dict with the keys 'lr'.\n'lr': expected a number above 0. Came 0."),
     ],
 )
 def test_anything_else_is_described(form, value, sentence):
@@ -77,3 +79,14 @@ def test_anything_else_is_described(form, value, sentence):
 def test_what_a_form_is_unlike_has_a_name():
     fault = SQUARE.read(plain([[np.inf, 0], [0, 1]]))
     assert fault == Fault("not finite", "There is [[inf, 0], [0, 1]] in it, (2, 2).")
+
+
+def test_the_chance_of_a_guess():
+    forms = [
+        Truth(),
+        Name(("a", "b", "c")),
+        whole(0, 4),
+        Number("a number"),
+        Fields({"x": Truth(), "y": Name(("a", "b"))}),
+    ]
+    assert [chance(form) for form in forms] == [1 / 2, 1 / 3, 1 / 5, 0, 1 / 4]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from moe_lessons.checks.calls import SeededGenerator
-from moe_lessons.checks.forms import Fields, Name, row
+from moe_lessons.checks.forms import Fields, Name, Truth, row, whole
 from moe_lessons.checks.question import (
     EntriesQuestion,
     FunctionQuestion,
@@ -26,7 +26,7 @@ ask = partial(FunctionQuestion, **RECORD, answer="f", parameters=("x",), cases=l
 
 def judged(question, answer, seed=0):
     data = question.draw(np.random.default_rng(seed))
-    return question.judge(data, question.probe(answer, data))
+    return question.verdict(data, question.probe(answer, data))
 
 
 def test_the_record_is_one_line():
@@ -64,11 +64,35 @@ def test_each_part_has_its_own_mistakes_and_the_whole_those_of_no_part():
     assert [(m.name, m.part) for m in question.known_mistakes] == [("whole", "half"), ("swapped", "")]
 
 
+def test_every_part_is_marked_whatever_is_wrong_before_it():
+    parts = ("one", "many", "text")
+    right = lambda x: (x, np.arange(4.0), x + 1)  # noqa: E731
+    question = ask(reference=right, parts=parts)
+    off = np.array([0, 0, 0, 1])
+    message = judged(question, lambda x: (x + 1, right(x)[1] + off, x + 1)).message
+    assert message.startswith("one: expected 1, came 2\nfor x = 1\n")
+    assert message.endswith("\nRight: text. Not yet: one; many (1 of 4 numbers is off: [3]).")
+    once = judged(question, lambda x: (x, right(x)[1] + off * (x > 1), x + 1))
+    assert once.message.endswith("\nRight: one; text. Not yet: many (1 of 2 cases right).")
+    assert [(part.right, part.of) for part in once.parts] == [(2, 2), (1, 2), (2, 2)]
+    lost = judged(question, lambda x: {"one": x, "text": 0}).message
+    assert lost.startswith("Expected 3 things")
+    assert lost.endswith("\nRight: one. Not yet: many; text.")
+    assert judged(question, lambda x: x).message.endswith("\nNot yet: one; many; text.")
+    assert judged(question, lambda x: (0, [1, 2], 0)).message.endswith("Not yet: one; many (another shape); text.")
+
+
+def test_what_is_right_in_part_for_another_reason_is_not_marked():
+    """All values are right: that they came about in a wrong way is said, and nothing else."""
+    question = ask(reference=lambda x: (x, x), parts=("a", "b"), afterwards=lambda *_: Fault("how", "Wrong way."))
+    assert judged(question, lambda x: (x, x)).message == "Wrong way."
+
+
 def test_words_of_a_test_take_the_place_of_the_difference():
     question = ask(reference=lambda x: x, mistakes=by_test("off: Off.", lambda value, x: f"off by {value - x:g}"))
-    assert judged(question, lambda x: x + 3).message == "Off.\noff by 3\nfor x = 1"
+    assert judged(question, lambda x: x + 3).message == "Off.\noff by 3\nfor x = 1\nRight: 0 of 2 cases."
     plainly = ask(reference=lambda x: x, shown=lambda value, right, x: f"{value:g} for {right:g}")
-    assert judged(plainly, lambda x: x + 3).message == "4 for 1\nfor x = 1"
+    assert judged(plainly, lambda x: x + 3).message.startswith("4 for 1\nfor x = 1\n")
 
 
 def test_what_is_compared_may_be_read_first():
@@ -91,7 +115,7 @@ def test_right_values_may_have_come_about_in_a_wrong_way():
     assert judged(question, lambda x, rng: rng.normal() * 0 + x).correct
     wrong = judged(question, lambda x, rng: 2 * x)
     assert wrong.mistake == "unused, wrong"
-    assert wrong.message.endswith("for x = 1, rng = np.random.default_rng(7)")
+    assert wrong.message.endswith("for x = 1, rng = np.random.default_rng(7)")  # one case: it is not counted
 
 
 def test_the_arguments_that_are_named_come_as_tensors():
@@ -122,11 +146,13 @@ def test_a_property_may_be_had_by_many_values():
         report="gap {gap:.1f}",
     )
     assert judged(question, lambda x: x + 1).correct
-    assert judged(question, lambda x: x).message == "The gap is 0.\ngap 0.0"
+    assert judged(question, lambda x: x).message == "The gap is 0.\ngap 0.0\nRight: 0 of 2 cases."
     mixed = judged(question, lambda x: x if x < 2 else x - 9)
-    assert (mixed.mistake, mixed.message) == ("once far", "Once 0 below.\ngap 0.0")
-    assert judged(question, lambda x: [x, x]).message == "No number."
-    assert judged(question, lambda x: 2 * x - 1.5).message == "gap -0.5"  # below once, above once: no reason fits
+    assert (mixed.mistake, mixed.message) == ("once far", "Once 0 below.\ngap 0.0\nRight: 0 of 2 cases.")
+    assert judged(question, lambda x: [x, x]).message == "No number.\nRight: 0 of 2 cases."
+    some = judged(question, lambda x: 2 * x - 1.5)  # below once, above once: no reason fits
+    assert some.message == "gap -0.5\nRight: 1 of 2 cases."
+    assert judged(question, lambda x: x + 1 if x < 2 else [x]).message == "No number.\nRight: 1 of 2 cases."
 
 
 def test_a_changed_argument_is_remarked_on_whether_the_property_is_there_or_not():
@@ -167,25 +193,66 @@ def test_a_variable_is_read_measured_and_weighed():
         VariableQuestion(**RECORD, answer="v").judge({}, {"value": 1})
 
 
-def test_the_first_wrong_entry_is_refuted_and_the_others_are_named():
-    question = EntriesQuestion(
-        **RECORD,
-        answer="v",
-        form=Fields(dict.fromkeys("ABC", Name(("up", "down")))),
-        expected=lambda: {"A": "up", "B": "up", "C": "down"},
-        against=lambda entry, name: Fault(f"{entry}: {name}", f"{entry} is not {name}."),
-    )
-    verdict = judged(question, {"A": "up", "B": "Down", "C": "up"})
-    assert (verdict.mistake, verdict.message) == ("B: down", "B is not down.\nNot right yet either: C.")
-    assert judged(question, {"A": "up", "B": "up", "C": "down"}).correct
-    assert (
-        "'C': expected one of 'up', 'down'. Came 'left'." in judged(question, {"A": "up", "B": "up", "C": "left"}).why
-    )
-    counted = replace(question, counts_right=True)
-    assert judged(counted, {"A": "up", "B": "Down", "C": "up"}).message == "B is not down.\nRight so far: 1 of 3."
-    same = replace(question, same=lambda name, right: name == right or right == "up")
+CHOICES = EntriesQuestion(
+    **RECORD,
+    answer="v",
+    form=Fields(dict.fromkeys("ABC", Name(("up", "down", "neither")))),
+    expected=lambda: {"A": "up", "B": "up", "C": "down"},
+    against=lambda entry, name: Fault(f"{entry}: {name}", f"{entry} is not {name}."),
+)
+
+
+def test_the_first_wrong_entry_is_refuted_and_every_entry_is_marked():
+    verdict = judged(CHOICES, {"A": "up", "B": "Down", "C": "up"})
+    assert (verdict.mistake, verdict.message) == ("B: down", "B is not down.\nRight: A. Not yet: B; C.")
+    assert judged(CHOICES, {"A": "up", "B": "up", "C": "down"}).message == ""
+    assert judged(CHOICES, {"A": "neither", "B": "down", "C": "up"}).message.endswith("\nNot yet: A; B; C.")
+    same = replace(CHOICES, same=lambda name, right: name == right or right == "up")
     assert judged(same, {"A": "down", "B": "up", "C": "down"}).correct
     assert not judged(same, {"A": "down", "B": "up", "C": "up"}).correct
+
+
+def test_beside_an_entry_that_cannot_be_read_or_is_missing_the_others_are_marked():
+    left = judged(CHOICES, {"A": "left", "B": "up", "C": "right"}).message
+    assert left.splitlines() == [
+        "'A': expected one of 'up', 'down', 'neither'. Came 'left'.",
+        "'C': expected one of 'up', 'down', 'neither'. Came 'right'.",
+        "Right: B. Not yet: A; C.",
+    ]
+    missing = judged(CHOICES, {"A": "left", "B": "up"}).message.splitlines()
+    assert missing[0] == "Expected a dict with the keys 'A', 'B', 'C'. Came a dict with the keys 'A', 'B'."
+    assert missing[1:] == [left.splitlines()[0], "Right: B. Not yet: A; C."]
+
+
+def test_of_choices_between_two_only_the_number_of_right_ones_is_told():
+    """To say which is wrong would be to say what is right."""
+    two = replace(CHOICES, form=Fields(dict.fromkeys("ABC", Name(("up", "down")))))
+    for wrong in ({"B": "down"}, {"C": "up"}):
+        assert (
+            judged(two, {"A": "down", "B": "up", "C": "down", **wrong}).message
+            == "A is not down.\nRight: 1 of 3 entries."
+        )
+    rows = replace(
+        CHOICES,
+        form=Fields({row: Fields({"x": Truth(), "y": Truth()}) for row in "AB"}),
+        expected=lambda: {row: {"x": True, "y": False} for row in "AB"},
+        against=lambda entry, cells: Fault(None, f"{entry}."),
+    )
+    answer = {"A": {"x": True, "y": False}, "B": {"x": True, "y": True}}
+    assert judged(rows, answer).message == "B.\nRight: A. Not yet: B (1 of 2 entries right)."
+
+
+def test_a_row_of_several_choices_is_marked_entry_by_entry():
+    form = Fields({"x": Name(("a", "b", "c")), "y": whole(0, 9)})
+    rows = replace(
+        CHOICES,
+        form=Fields({"one": form, "two": form}),
+        expected=lambda: {"one": {"x": "a", "y": 3}, "two": {"x": "b", "y": 4}},
+        against=lambda entry, cells: Fault(None, f"{entry}."),
+    )
+    verdict = judged(rows, {"one": {"x": "a", "y": 2}, "two": {"x": "c", "y": 4}})
+    assert verdict.message == "one.\nRight: one: x; two: y. Not yet: one: y; two: x."
+    assert [part.chance for part in verdict.parts] == [1 / 3, 1 / 10] * 2
 
 
 def test_each_number_of_a_dict_has_its_own_mistakes():
@@ -198,8 +265,13 @@ def test_each_number_of_a_dict_has_its_own_mistakes():
     )
     told = [judged(question, {"a": 1, "b": b}) for b in (2, 4, 5)]
     assert [(v.correct, v.mistake) for v in told] == [(True, None), (False, "half"), (False, None)]
-    assert told[2].message == "'b' is not 5.\nThink of b."
-    assert judged(question, {"a": 3, "b": 5}).message == "'a' is not 3.\nThink of a.\nNot right yet either: b."
+    assert told[2].message == "'b' is not 5.\nThink of b.\nRight: a. Not yet: b."
+    assert judged(question, {"a": 3, "b": 5}).message == "'a' is not 3.\nThink of a.\nNot yet: a; b."
+    assert judged(question, {"b": 2}).message == "The key 'a' is missing; yours are 'b'.\nRight: b. Not yet: a."
+    assert judged(question, {"c": 2}).message == "The keys 'a', 'b' are missing; yours are 'c'.\nNot yet: a; b."
+    words = judged(question, {"a": "one", "b": "two"}).message.splitlines()
+    assert words == [f"{part!r}: expected a number, came a piece of text." for part in "ab"] + ["Not yet: a; b."]
+    assert judged(question, {"a": "one", "b": 2}).message.endswith("text.\nRight: b. Not yet: a.")
     roomy = replace(question, tolerance={"a": 0.1, "b": 0.005})
     assert [judged(roomy, {"a": a, "b": b}).correct for a, b in ((1.09, 2), (1, 2.09))] == [True, False]
 

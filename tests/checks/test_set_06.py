@@ -81,8 +81,8 @@ def test_all_wrong_claims_are_named_and_the_first_explained():
     result = check("6.4", {**right, "A": 75, "C": 27, "E": 27, "G": 365})
     assert result.mistake == "A: experts only"
     assert "1 − k/N" in result.message
-    assert result.message.rstrip().endswith("Not right yet either: C, E, G.")
-    assert "either" not in check("6.4", {**right, "E": 27}).message
+    assert result.message.rstrip().endswith("Right: B; D; F. Not yet: A; C; E; G.")
+    assert check("6.4", {**right, "E": 27}).message.endswith("Right: A; B; C; D; F; G. Not yet: E.")
 
 
 def test_decimals_count_where_they_are_given():

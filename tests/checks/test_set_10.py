@@ -26,7 +26,7 @@ SEEDS = range(20)
 
 def judged(question, answer, seed=0):
     data = question.draw(np.random.default_rng(seed))
-    return question.judge(data, question.probe(answer, data))
+    return question.verdict(data, question.probe(answer, data))
 
 
 # --- 10.1 ---------------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_a_wrong_measure_is_carried_out_and_shown():
     assert verdict.mistake == "A: raise c"
     after = bias_logs.outcome(MEASURES["raise c"](RUNS["A"]))
     assert f"After `raise c`, run A has MaxVio {after.violation[0]:.2f} and {after.violation[1]:.2f}" in verdict.message
-    assert "Not right yet either: D." in verdict.message
+    assert verdict.message.endswith("\nRight: B; C; E; F. Not yet: A; D.")
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_every_wrong_expert_is_answered_with_its_numbers():
 
 def test_all_wrong_entries_are_named():
     message = check("11.5", {**FOUND, "prose": "E1", "JSON": "E6"}).message
-    assert message.endswith("Not right yet either: JSON.")
+    assert message.endswith("\nRight: code; used but not needed; needed by all alike. Not yet: prose; JSON.")
     assert set(FOUND) == {*DOMAINS, "used but not needed", "needed by all alike"}
     assert ABLATION.answer == "my_findings"
 
@@ -222,6 +222,8 @@ def test_every_over_claim_is_explained_at_once():
     message = check("11.6", ["A", "G", "I"]).message
     assert all(f"{letter} claims too much. {OVERCLAIMS[letter]}" in message for letter in "AGI")
     assert not any(f"{letter} claims" in message for letter in CONCLUSION)
+    assert "Allowed" not in message
+    assert check("11.6", ["H", "A", "B"]).message.endswith("\nAllowed: B, H.")
 
 
 def test_a_part_of_the_conclusion_is_told_how_many_are_missing():

@@ -16,8 +16,10 @@ from moe_lessons.checks.values import (
     difference_by_digits,
     digits_apart,
     from_digits,
+    how_many_off,
     plain,
     show,
+    shown_apart,
     unbracketed,
     unpack,
     without_dust,
@@ -170,11 +172,54 @@ def test_dust_is_taken_off_floating_point_numbers_alone():
     assert without_dust(None, 1) is None
 
 
-def test_numbers_that_look_alike_are_told_apart_also_beside_infinities():
+def test_numbers_that_differ_never_look_alike_also_beside_infinities():
     right = np.array([0.5, -np.inf, np.nan])
-    for value, gap in (([0.500001, -np.inf, np.nan], "1e-06"), ([0.5, -np.inf, np.nan], "0")):
-        assert f"differ by up to {gap};" in difference(np.array(value), right)
-    assert "differ" not in difference(np.array([0.5, np.inf, np.nan]), right)
+    told = difference(np.array([0.50002, -np.inf, np.nan]), right)
+    assert told == "expected [0.5, -inf, nan], came [0.50002, -inf, nan]; 1 of 3 numbers is off: [0]"
+    assert "came [0.5000001, -inf, nan]" in difference(np.array([0.5000001, -np.inf, np.nan]), right)
+    assert "came [0.5, inf, nan]" in difference(np.array([0.5, np.inf, np.nan]), right)
+
+
+@pytest.mark.parametrize("right", [0.2, 1 / 3, 5e-5, 123456.789, 3.2e7, 1e-30, -0.9])
+@pytest.mark.parametrize("off", [3e-5, -3e-5, 1e-3])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_expected_and_came_are_never_the_same_text(right, off, dtype):
+    """Each number that is off shows it, also beside one that is off by more."""
+    value, expected = np.array([right * (1 + off), 2 * right], dtype), np.array([right, right])
+    came, wanted = (text.strip("[]").split(", ") for text in shown_apart(value, expected))
+    assert all(a != b for a, b in zip(came, wanted, strict=True))
+    assert len(set(shown_apart(value[0], expected[0]))) == 2
+
+
+def test_how_many_numbers_are_off_and_where():
+    right = np.zeros((3, 4))
+    value = right.copy()
+    assert how_many_off(value, right) == ""
+    value[1, 2] = 1
+    assert how_many_off(value, right) == "1 of 12 numbers is off: [1, 2]"
+    value[2] = 1
+    assert how_many_off(value, right) == "5 of 12 numbers are off: [1, 2], [2, 0], [2, 1], …"
+    assert how_many_off(right + 1, right) == "all 12 numbers are off"
+    assert how_many_off(np.zeros(3), right) == "another shape"
+    assert [how_many_off(other, right) for other in (None, "x")] == ["", ""]
+    assert how_many_off(np.array(1.0), 0.0) == ""
+
+
+def test_of_a_large_array_the_first_row_that_differs_is_shown_and_of_a_long_row_the_number():
+    right = np.zeros((3, 5))
+    value = right + np.array([[0], [0], [1]]) * (np.arange(5) > 2)
+    told = difference(value, right)
+    assert told == "in [2] expected [0, 0, 0, 0, 0], came [0, 0, 0, 1, 1]; 2 of 15 numbers are off: [2, 3], [2, 4]"
+    long = np.zeros(40)
+    value = long + (np.arange(40) == 17)
+    assert difference(value, long) == "in [17] expected 0, came 1; 1 of 40 numbers is off: [17]"
+
+
+def test_a_row_of_small_numbers_is_not_blamed_for_rounding():
+    """What is off beside the largest number of all is off, not what is beside the largest of its row."""
+    right = np.array([[1e-6] * 8, [1.0] * 8])
+    value = right + np.array([[1e-10], [0.5]])
+    assert difference(value, right).startswith("in [1] expected")
 
 
 def test_on_a_scale_of_digits_a_tiny_number_counts_beside_a_large_one():
@@ -189,9 +234,10 @@ def test_on_a_scale_of_digits_a_tiny_number_counts_beside_a_large_one():
 def test_what_differs_on_a_scale_of_digits_is_shown_in_the_numbers_themselves():
     right, wrong = np.array([[1.0, 2.0], [0.1, 1e-6]]), np.array([[1.0, 2.0], [0.1, 2e-6]])
     scaled = [by_digits(values, 1e-9) for values in (wrong, right)]
-    assert difference_by_digits(*scaled, 1e-9) == "expected [0.1, 1e-06], came [0.1, 2e-06]"
-    near = by_digits(right[0] + 1e-5, 1e-9)
-    assert difference_by_digits(near, scaled[1][0], 1e-9).endswith("(they differ by up to 1e-05)")
+    told = difference_by_digits(*scaled, 1e-9)
+    assert told == "expected [[1, 2], [0.1, 1e-06]], came [[1, 2], [0.1, 2e-06]]; 1 of 4 numbers is off: [1, 1]"
+    near = by_digits(right[0] + 1e-3, 1e-9)
+    assert difference_by_digits(near, scaled[1][0], 1e-9).startswith("expected [1, 2], came [1.001, 2.001]; all 2")
     assert difference_by_digits(None, scaled[1], 1e-9).endswith("came None (is a `return` missing?)")
 
 

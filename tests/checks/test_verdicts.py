@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from moe_lessons.checks.parts import Part
 from moe_lessons.checks.verdicts import (
     Facts,
     Fault,
@@ -81,7 +82,8 @@ def test_without_a_rule_right_is_what_shows_no_mistake():
 
 
 def test_a_verdict_says_why_before_what_was_seen_and_where():
-    verdict = Verdict(False, "why", "name", seen="seen", case="case", remark="remark")
-    assert verdict.message == "why\nseen\ncase\nremark"
+    parts = (Part("a", 1), Part("b", 0))
+    verdict = Verdict(False, "why", "name", seen="seen", case="case", remark="remark", parts=parts)
+    assert verdict.message == "why\nseen\ncase\nremark\nRight: a. Not yet: b."
     assert Verdict(True, case="case").message == "case"
     assert Verdict.of(Fault("name", "why", "seen")) == Verdict(False, "why", "name", "seen")

@@ -1,5 +1,6 @@
 """Question 4.5: a lone expert that hears only itself."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from moe_lessons import routing
 from moe_lessons.checks.forms import row
 from moe_lessons.checks.gates import kept_probabilities, masked_with_zero
+from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import NO_ANSWER, CalledQuestion, Data, Reply, about
 from moe_lessons.checks.set_04.q1_keep import GATING
 from moe_lessons.checks.values import agree
@@ -94,17 +96,24 @@ class LiveQuestion(CalledQuestion):
         values = reply["values"]
         if not isinstance(values, list) or len(values) != len(data["cases"]):
             return NO_ANSWER
-        for start in range(0, len(values), POINTS):
+        return next((verdict for verdict in self._of_tokens(data, reply) if not verdict.correct), Verdict(True))
+
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell for how many tokens the gate breaks no rule."""
+        right = [verdict.correct for verdict in self._of_tokens(data, reply)]
+        return (Part("", sum(right), len(right)),)
+
+    def _of_tokens(self, data: Data, reply: Reply) -> Iterator[Verdict]:
+        """Yield a verdict on each token."""
+        for start in range(0, len(data["cases"]), POINTS):
             ((h,), *_) = data["cases"][start : start + POINTS]
             asks = f"a weight for each of {h.size} experts: {h.size} finite numbers"
             form = row(asks, least=h.size, most=h.size, returned=True)
-            weights = [form.read(value) for value in values[start : start + POINTS]]
+            weights = [form.read(value) for value in reply["values"][start : start + POINTS]]
             if fault := next((found for found in weights if isinstance(found, Fault)), None):
-                return Verdict.of(fault)
-            verdict = weighed(Facts(**token_found(h, weights)), None, self.mistakes, REPORT)
-            if not verdict.correct:
-                return verdict
-        return Verdict(True)
+                yield Verdict.of(fault)
+            else:
+                yield weighed(Facts(**token_found(h, weights)), None, self.mistakes, REPORT)
 
 
 REPORT = "logits {h}: weights {now}"

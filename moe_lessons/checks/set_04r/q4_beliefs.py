@@ -68,6 +68,4 @@ BELIEFS = EntriesQuestion(
     form=Fields(dict.fromkeys(HOLDS, Truth())),
     expected=lambda: HOLDS,
     against=refute,
-    lists_others=False,  # of two choices the other one is right
-    counts_right=True,
 )

@@ -50,7 +50,8 @@ class DesignQuestion(VariableQuestion):
         found = Facts(**design_found(**sizes))
         broken = [mistake for mistake in self.mistakes if mistake.seen(found)]
         told = "\n".join(filled(mistake.why, found) for mistake in broken)
-        return Verdict.of(Fault(broken[0].name, told)) if broken else Verdict(True)
+        kept = f"Demands that it meets: {len(self.mistakes) - len(broken)} of {len(self.mistakes)}."
+        return Verdict.of(Fault(broken[0].name, told, kept)) if broken else Verdict(True)
 
 
 DESIGN = DesignQuestion(

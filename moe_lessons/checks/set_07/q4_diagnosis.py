@@ -68,5 +68,4 @@ DIAGNOSIS = EntriesQuestion(
     form=Fields({router: Name(tuple(BUILDS)) for router in DELIVERED}),
     expected=lambda: DELIVERED,
     against=is_not,
-    counts_right=True,
 )

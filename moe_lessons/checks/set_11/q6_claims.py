@@ -84,7 +84,8 @@ class ConclusionQuestion(VariableQuestion):
         wrong = [letter for letter in letters if letter in OVERCLAIMS]
         if wrong:
             lines = [f"{letter} claims too much. {OVERCLAIMS[letter]}" for letter in wrong]
-            return Verdict(False, "\n".join(lines), wrong[0])
+            kept = ", ".join(letter for letter in letters if letter in CONCLUSION)
+            return Verdict(False, "\n".join(lines), wrong[0], remark=f"Allowed: {kept}." if kept else "")
         missing = len(CONCLUSION) - len(letters)
         why = f"What you have is allowed; of three different letters, {missing} more to find." if missing else ""
         return Verdict(not missing, why)

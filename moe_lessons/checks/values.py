@@ -125,10 +125,19 @@ def shown_apart(value: np.ndarray, expected: np.ndarray, off: np.ndarray | None 
     return show(value, decimals), show(expected, decimals)
 
 
-def digits_apart(number: float, limit: float, decimals: int) -> str:
-    """Write a number with so many decimals, and more where it takes more to tell it from a limit that it misses."""
-    enough = (d for d in range(decimals, 17) if number == limit or round(number, d) != round(limit, d))
-    return f"{number:.{next(enough, decimals)}f}"
+def digits_apart(number: float, limit: float, digits: int, kind: str = "f") -> str:
+    """Write a number in a format of Python's, with more digits where it takes more to tell it from a limit."""
+    written = ((f"{number:.{d}{kind}}", f"{limit:.{d}{kind}}") for d in range(digits, ALL_DECIMALS))
+    usual = f"{number:.{digits}{kind}}"
+    return usual if number == limit else next((text for text, other in written if text != other), usual)
+
+
+def digits_between(numbers: np.ndarray) -> int:
+    """Return how many decimals it takes, in `show`, that no two of these numbers look alike which are not equal."""
+    different = np.unique(numbers)
+    texts = ({_written(number, d) for number in different} for d in range(DECIMALS, ALL_DECIMALS))
+    enough = (d for d, seen in enumerate(texts, DECIMALS) if len(seen) == len(different))
+    return next(enough, DECIMALS)
 
 
 def is_floats(value: Any, shape: tuple[int, ...]) -> bool:
@@ -234,7 +243,13 @@ def by_digits(value: Any, fine: float) -> Any:
 
 def from_digits(scaled: Any, fine: float) -> Any:
     """Undo `by_digits`."""
-    return np.asarray(np.sign(scaled) * fine * np.expm1(np.abs(scaled))) if isinstance(scaled, np.ndarray) else scaled
+    if not isinstance(scaled, np.ndarray):
+        return scaled
+    end, size = np.log1p(HUGE / fine), np.abs(scaled)
+    with np.errstate(over="ignore"):  # rounding may lead beyond the largest float
+        number = np.where(size <= end, fine * np.expm1(np.minimum(size, end)), HUGE * np.exp(size - end))
+    finite = np.minimum(number, np.finfo(float).max)
+    return np.asarray(np.sign(scaled) * np.where(np.isinf(size), size, finite))
 
 
 def difference_by_digits(scaled: Any, expected: np.ndarray, fine: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.checks.parts import Part, written
-from moe_lessons.checks.values import plain, show
+from moe_lessons.checks.values import digits_apart, plain, show
 
 Facts = SimpleNamespace
 
@@ -116,12 +116,18 @@ def always(*_: Any) -> bool:
 
 
 def filled(text: str, facts: Facts) -> str:
-    """Fill the places of a text, such as {loss:.4f}, with facts; arrays as `show` writes them."""
+    """Fill the places of a text, such as {loss:.4f}, with facts; arrays as `show` writes them.
+
+    {loss:.4f|1.02} is written with more digits where it takes more to tell it from the limit 1.02.
+    """
     return _FORMATTER.vformat(text, (), vars(facts))
 
 
 class _Formatter(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
+        usual, _, limit = format_spec.partition("|")
+        if limit:
+            return digits_apart(value, float(limit), int(usual[1:-1]), usual[-1])
         return show(plain(value)) if isinstance(value, (np.ndarray, list)) else format(value, format_spec)
 
 

@@ -456,6 +456,7 @@ def test_a_wrong_number_in_a_large_array_is_shown_with_its_place():
     result = check("5.4", one_off, seed=0)
     assert result.mistake is None
     assert "y[3, 5]: expected" in result.message
-    assert f"1 of {48 * 24} numbers are off" in result.message
+    assert f"1 of {48 * 24} numbers is off: [3, 5]" in result.message
+    assert result.message.endswith("\nRight: gradient to rows; gradient to W1; gradient to W2. Not yet: y.")
     halved = check("5.4", lambda rows, sizes, W1, W2: right(rows, sizes, 0.5 * (W1 + W1.detach()), W2), seed=0)
     assert "the gradient to W1, at [" in halved.message

@@ -15,6 +15,7 @@ from moe_lessons.checks.values import (
     difference,
     difference_by_digits,
     digits_apart,
+    digits_between,
     from_digits,
     how_many_off,
     plain,
@@ -245,6 +246,9 @@ def test_no_number_however_large_is_infinite_on_a_scale_of_digits():
     largest = np.finfo(float).max
     assert np.isfinite(by_digits(np.array([largest, -largest]), 1e-6)).all()
     assert np.isneginf(by_digits(np.array(-np.inf), 1e-6))
+    back = from_digits(by_digits(np.array([largest, -1e250, -np.inf]), 1e-6), 1e-6)
+    assert back == pytest.approx([largest, -1e250, -np.inf])
+    assert np.isfinite(back[0])
     assert not agree(
         by_digits(np.nan_to_num(np.array([0.0, -np.inf])), 1e-2), by_digits(np.array([0.0, -np.inf]), 1e-2)
     )
@@ -256,6 +260,12 @@ def test_a_number_shows_the_digits_that_tell_it_from_a_limit():
     assert digits_apart(0.2, 0.2, 3) == "0.200"
     assert digits_apart(np.nextafter(3.0, 4.0), 3.0, 2) != "3.00"
     assert digits_apart(np.inf, 3.0, 2) == "inf"
+
+
+def test_numbers_that_move_a_little_are_written_so_that_it_shows():
+    moved = np.array([0.5, 0.5 + 1e-8, 0.5])
+    assert show(moved, digits_between(moved)) == "[0.5, 0.50000001, 0.5]"
+    assert digits_between(np.array([0.5, 0.5, 0.25])) == 4
 
 
 def test_a_truth_value_is_no_number_that_was_rounded():

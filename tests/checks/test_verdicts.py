@@ -64,6 +64,12 @@ def test_arrays_are_filled_in_as_verdicts_show_them():
     assert filled("{loss:.2f} {load} {name} {shape}", facts) == "0.12 [0.5, 0.25] E1 (2, 3)"
 
 
+def test_a_number_beside_its_limit_shows_the_digits_that_tell_them_apart():
+    told = [filled("{loss:.3f|1.02}", Facts(loss=loss)) for loss in (1.5, 1.0203, 1.02, 1.01999999)]
+    assert told == ["1.500", "1.0203", "1.020", "1.01999999"]
+    assert filled("{size:.4g|24} {part:.1%|0.02}", Facts(size=24.0001, part=0.0201)) == "24.0001 2.01%"
+
+
 def test_the_first_test_that_holds_is_told_unless_the_answer_is_right():
     mistakes = by_test("small: {x} is small.", lambda found: found.x < 3, "large: {x} is large.", always)
     right = lambda found: found.x == 2  # noqa: E731

@@ -9,7 +9,6 @@ from moe_lessons import routing
 from moe_lessons.checks.forms import Numbers
 from moe_lessons.checks.question import ValuesQuestion, VariableQuestion, about
 from moe_lessons.checks.set_01.q1_checkpoint import cosines
-from moe_lessons.checks.values import digits_apart
 from moe_lessons.checks.verdicts import always, by_test, by_value
 from moe_lessons.data import worked_example
 
@@ -37,15 +36,12 @@ def prototype_found(w: np.ndarray) -> dict[str, Any]:
     length = float(np.hypot(*w))
     return {
         "logit": logit,
-        "logit_shown": digits_apart(logit, best, 3),
         "lead": logit / best - 1,
         "wins": logit / best > 1 + NEAR,
         "angle": angle,
-        "angle_shown": digits_apart(angle, OTHER_ANGLES.max(), 1),
         "aligned": angle <= OTHER_ANGLES.min() + 1e-3,
         "least": angle > OTHER_ANGLES.max() + 1e-3,
         "length": length,
-        "length_shown": digits_apart(length, LONGEST, 2),
         "fits": length <= LONGEST * (1 + ROUNDING),
         "copied": bool((angles(turned, GIVEN_PROTOTYPES) < 0.1).any()),
     }
@@ -81,18 +77,18 @@ PROTOTYPE = VariableQuestion(
         lambda found: found.wins and found.aligned,
         "second best aligned: It wins, and E1 is better aligned. But E2's angle is larger than yours, and you must have the largest of the three. Turn it further.",
         lambda found: found.wins and not found.least,
-        f"too long: It wins from the largest angle, but it is {{length_shown}} long, and {LONGEST:g} is the limit. Shorten it. If it then loses, turn it a little nearer to x.",
+        f"too long: It wins from the largest angle, but it is {{length:.2f|{LONGEST}}} long, and {LONGEST:g} is the limit. Shorten it. If it then loses, turn it a little nearer to x.",
         lambda found: found.wins,
         "aligned but short: Well aligned, but too short: it loses. And the task is to win with the largest angle of the three.",
         lambda found: found.aligned,
-        f"turned too far: It is the least aligned, as asked. But at {{angle_shown}}° even a prototype of length {LONGEST:g} loses: turn it nearer to x, not further than you must.",
+        f"turned too far: It is the least aligned, as asked. But at {{angle:.1f|{OTHER_ANGLES.max()}}}° even a prototype of length {LONGEST:g} loses: turn it nearer to x, not further than you must.",
         lambda found: found.angle >= TOO_FAR,
         "right angle, too short: Its angle is the largest, as asked, and will do. It is only too short: keep the direction, and make it longer.",
         lambda found: found.least and found.fits,
         "too short: It does not win: its logit is too small. Turn it to an angle a little larger than E2's, and make it longer.",
         always,
     ),
-    report=f"Your logit: {{logit_shown}} (the others: {', '.join(f'{h:.3f}' for h in OTHER_LOGITS)}). Your angle: {{angle_shown}}° (the others: {', '.join(f'{a:.1f}°' for a in OTHER_ANGLES)}). Your length: {{length_shown}} (at most {LONGEST:g}).",
+    report=f"Your logit: {{logit:.3f|{OTHER_LOGITS.max()}}} (the others: {', '.join(f'{h:.3f}' for h in OTHER_LOGITS)}). Your angle: {{angle:.1f|{OTHER_ANGLES.max()}}}° (the others: {', '.join(f'{a:.1f}°' for a in OTHER_ANGLES)}). Your length: {{length:.2f|{LONGEST}}} (at most {LONGEST:g}).",
 )
 
 # Logits of the worked example's token, its gap between E3 and E2, and the factor that makes the weight of E3 0.9.

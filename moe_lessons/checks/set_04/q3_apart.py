@@ -7,7 +7,6 @@ import numpy as np
 from moe_lessons import routing
 from moe_lessons.checks.forms import row
 from moe_lessons.checks.question import VariableQuestion, about
-from moe_lessons.checks.values import digits_apart
 from moe_lessons.checks.verdicts import always, by_test
 
 SMALL_K, LARGE_K, FEWEST = 2, 4, 6
@@ -30,13 +29,10 @@ def apart_found(h: np.ndarray) -> dict[str, Any]:
     return {
         "h": h,
         "apart": apart,
-        "apart_shown": digits_apart(apart, MORE, 3),
         "cut": 1 - kept,
-        "cut_shown": digits_apart(1 - kept, MORE, 3),
         "in_a": in_a,
         "in_b": in_b,
         "apart_4": apart_4,
-        "apart_4_shown": digits_apart(apart_4, LESS, 3),
         "cut_4": 1 - kept_4,
         "lesson": lesson,
     }
@@ -62,20 +58,20 @@ APART = VariableQuestion(
     measured=apart_found,
     right=lambda found: found.h.size >= FEWEST and found.apart > MORE and found.apart_4 < LESS,
     mistakes=by_test(
-        f"the lesson's row: This is the row of the lesson. It has five experts, where {FEWEST} are asked for. And with k = {LARGE_K} its forms still differ by {{apart_4_shown}}, because {{cut_4:.2f}} is cut: what must the experts behind the fourth hold?",
+        f"the lesson's row: This is the row of the lesson. It has five experts, where {FEWEST} are asked for. And with k = {LARGE_K} its forms still differ by {{apart_4:.3f|{LESS}}}, because {{cut_4:.2f}} is cut: what must the experts behind the fourth hold?",
         lambda found: found.lesson,
         "probabilities: These sum to 1: are they probabilities? Give logits, from which the softmax makes probabilities.",
         lambda found: abs(found.h.sum() - 1) < 1e-6 and (found.h > 0).all(),
         f"too few experts: At least {FEWEST} experts are asked for, and you give fewer. With four, k = {LARGE_K} cuts nothing at all.",
         lambda found: found.h.size < FEWEST,
-        f"all equal: With equal logits, k = {LARGE_K} cuts 1 − {LARGE_K}/N of the probability, {{cut_4:.2f}} here, and the forms differ by {{apart_4_shown}}. Not all experts can be alike: which ones should hold next to nothing?",
+        f"all equal: With equal logits, k = {LARGE_K} cuts 1 − {LARGE_K}/N of the probability, {{cut_4:.2f}} here, and the forms differ by {{apart_4:.3f|{LESS}}}. Not all experts can be alike: which ones should hold next to nothing?",
         lambda found: np.ptp(found.h) < 1e-9,
-        f"too little cut: Here k = {SMALL_K} cuts only {{cut_shown}}, and no weight can change by more than what is cut. The third and the fourth must hold more.",
+        f"too little cut: Here k = {SMALL_K} cuts only {{cut:.3f|{MORE}}}, and no weight can change by more than what is cut. The third and the fourth must hold more.",
         lambda found: found.cut <= MORE,
-        f"shared out: With k = {SMALL_K} enough is cut ({{cut_shown}}), but no single expert gets enough of it: A hands out what is cut in proportion to the weights.",
+        f"shared out: With k = {SMALL_K} enough is cut ({{cut:.3f|{MORE}}}), but no single expert gets enough of it: A hands out what is cut in proportion to the weights.",
         lambda found: found.apart <= MORE,
-        f"too much cut with k = {LARGE_K}: Right for k = {SMALL_K}. But k = {LARGE_K} still cuts {{cut_4:.3f}}, and the forms differ by {{apart_4_shown}}. What comes behind the fourth must hold less.",
+        f"too much cut with k = {LARGE_K}: Right for k = {SMALL_K}. But k = {LARGE_K} still cuts {{cut_4:.3f}}, and the forms differ by {{apart_4:.3f|{LESS}}}. What comes behind the fourth must hold less.",
         always,
     ),
-    report=f"Largest difference with k = {SMALL_K}: {{apart_shown}} ({{cut_shown}} of the probability is cut; the weights are {{in_a}} in A and {{in_b}} in B). With k = {LARGE_K}: {{apart_4_shown}} ({{cut_4:.3f}} is cut).",
+    report=f"Largest difference with k = {SMALL_K}: {{apart:.3f|{MORE}}} ({{cut:.3f|{MORE}}} of the probability is cut; the weights are {{in_a}} in A and {{in_b}} in B). With k = {LARGE_K}: {{apart_4:.3f|{LESS}}} ({{cut_4:.3f}} is cut).",
 )

@@ -12,7 +12,7 @@ from moe_lessons.checks.gates import kept_probabilities, masked_with_zero
 from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import NO_ANSWER, CalledQuestion, Data, Reply, about
 from moe_lessons.checks.set_04.q1_keep import GATING
-from moe_lessons.checks.values import agree
+from moe_lessons.checks.values import agree, digits_between, show
 from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, by_test, weighed
 
 RANGE = 5.0  # logits lie between minus this and this
@@ -70,6 +70,9 @@ def token_found(h: np.ndarray, weights: list[Any]) -> dict[str, Any]:
         "equals": np.flatnonzero(h == h.max()),
         "own": own[:4],
         "others": own[4:],
+        "own_shown": show(own[:4], digits_between(own[:4])),
+        "others_shown": show(own[4:], digits_between(own[[0, 4, 5]])),
+        "first_shown": show(own[:1], digits_between(own[[0, 4, 5]])).strip("[]"),
         "largest": own.max(),
         "lifts": np.diff(own[:4]),
     }
@@ -117,8 +120,8 @@ class LiveQuestion(CalledQuestion):
 
 
 REPORT = "logits {h}: weights {now}"
-RISING = "When its own logit rises by 0, 0.1 and more, the weight is {own}."
-DEAF = "At first the weight is {own[0]:.4f}. When only the others move, it is {others}."
+RISING = "When its own logit rises by 0, 0.1 and more, the weight is {own_shown}."
+DEAF = "At first the weight is {first_shown}. When only the others move, it is {others_shown}."
 
 LIVE = LiveQuestion(
     **about("4.5", "A lone expert that hears only itself", "find the bug", "medium", points=2, minutes=8),

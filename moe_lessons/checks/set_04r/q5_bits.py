@@ -6,7 +6,6 @@ import numpy as np
 
 from moe_lessons.checks.forms import row
 from moe_lessons.checks.question import VariableQuestion, about
-from moe_lessons.checks.values import digits_apart
 from moe_lessons.checks.verdicts import always, by_test
 from moe_lessons.precision import to_bfloat16, to_float16
 
@@ -19,7 +18,6 @@ def stored(pair: np.ndarray) -> dict[str, Any]:
     fits = bool(np.isfinite(half).all())
     return {
         "gap": float(pair[1] - pair[0]),
-        "gap_shown": digits_apart(float(pair[1] - pair[0]), LEAST_GAP, 2),
         "in_bfloat16": short,
         "in_float16": half,
         "fits": fits,
@@ -43,7 +41,7 @@ BITS = VariableQuestion(
     mistakes=by_test(
         "E1 is better: E1's logit is not below E2's, so choosing E1 is right. Make E2 the better one.",
         lambda found: found.gap <= 0,
-        "gap too small: Their gap is {gap_shown}. At 0.6 or more it must take larger steps to lose it.",
+        f"gap too small: Their gap is {{gap:.2f|{LEAST_GAP}}}. At 0.6 or more it must take larger steps to lose it.",
         lambda found: found.gap < LEAST_GAP - DUST,
         "too large for float16: float16 ends at 65,504: one of these becomes infinite there.",
         lambda found: not found.fits,

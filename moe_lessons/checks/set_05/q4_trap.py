@@ -9,9 +9,20 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.checks.calls import AnswerRaised, Called, asked_with, each_called
+from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
 from moe_lessons.checks.set_05.q1_expert import LAYER
-from moe_lessons.checks.values import MISSING, Opaque, agree, describe, difference, plain, stacked
+from moe_lessons.checks.values import (
+    MISSING,
+    Opaque,
+    agree,
+    describe,
+    difference,
+    how_many_off,
+    plain,
+    shown_apart,
+    stacked,
+)
 from moe_lessons.checks.verdicts import Fault, by_test
 
 # Rows of the layer; more than the width d and than N, so that a tensor of all rows and all experts, or of a weight for
@@ -160,8 +171,9 @@ def worst_entry(value: Any, expected: np.ndarray, name: str) -> str:
         return difference(value, expected, name)
     far = np.nan_to_num(np.abs(value - expected), nan=np.inf)
     place = np.unravel_index(far.argmax(), far.shape)
-    wrong = int((far > 1e-3 * np.abs(expected).max()).sum())
-    return f"{name}[{', '.join(map(str, place))}]: expected {expected[place]:.4f}, came {value[place]:.4f}; {wrong} of {far.size} numbers are off"
+    came, right = shown_apart(value[place], expected[place])
+    where = f"{name}[{', '.join(map(str, place))}]"
+    return f"{where}: expected {right}, came {came}; {how_many_off(value, expected)}"
 
 
 def relu_experts(rows: np.ndarray, A: np.ndarray, B: np.ndarray, of_row: np.ndarray, relu: bool = True) -> np.ndarray:
@@ -235,6 +247,14 @@ class TrapQuestion(PropertyQuestion):
         """Run every layer forward and backward."""
         calls = each_called(lambda case: measured_layer(answer, self.parameters, case), data["cases"])
         return {"values": [call.value for call in calls], "changed": []}
+
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell of y and of each gradient in how many cases it is right."""
+        right = [loop_values(*case) for case in data["cases"]]
+        runs = list(zip(reply["values"], right, strict=True))
+        names = {name: name if name == "y" else f"gradient to {name}" for name in ("y", *GRADIENTS)}
+        counts = {name: sum(agree(layer.get(name), wanted[name]) for layer, wanted in runs) for name in names}
+        return tuple(Part(names[name], count, len(runs)) for name, count in counts.items())
 
 
 RIGHT = "Values and gradients are right"

@@ -12,6 +12,7 @@ from moe_lessons import routing
 from moe_lessons.checks.attempt import described
 from moe_lessons.checks.calls import AnswerRaised, Called, asked_with, each_called
 from moe_lessons.checks.gates import kept_probabilities, masked_with_zero, naive_softmax, selected_mask, through_softmax
+from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
 from moe_lessons.checks.set_05.q1_expert import LAYER
 from moe_lessons.checks.values import agree, describe, difference, plain, stacked, unpack
@@ -320,6 +321,9 @@ def is_cut_off(found: Facts) -> bool:
     return found.wrong == "W_g" and (found.came["W_g"] is None or not np.any(found.came["W_g"]))
 
 
+NAMED = {**dict(zip(PARTS, PARTS, strict=True)), "W_g": "gradient to W_g", "bias": "gradient to bias"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RouterQuestion(PropertyQuestion):
     """A module class is right whose parameters, results and gradients are, also for tokens in bfloat16."""
@@ -328,6 +332,18 @@ class RouterQuestion(PropertyQuestion):
         """Make a module for each case and run it."""
         calls = each_called(lambda case: called_module(answer, self.parameters, case), data["cases"])
         return {"values": [call.value for call in calls], "changed": []}
+
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell of each part, and of the gradient to each parameter, in how many cases it is right in float32."""
+        runs = [router_found(value, *case) for value, case in zip(reply["values"], data["cases"], strict=True)]
+        facts = [run for run in runs if not isinstance(run, Fault)]
+        if len(facts) < len(runs):
+            return ()
+        right = {
+            name: [agree(run["came"][name], run["right"][name]) for run in facts if name in run["right"]]
+            for name in NAMED
+        }
+        return tuple(Part(NAMED[name], sum(found), len(found)) for name, found in right.items())
 
 
 ROUTER = RouterQuestion(

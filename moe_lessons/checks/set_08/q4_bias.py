@@ -135,5 +135,5 @@ BIAS = VariableQuestion(
         f": {NAMED} But your bias does not fit them.",
         always,
     ),
-    report=f"Best accuracy with a bias {{best:.3f}} (at least {WITH:g}), without {{free:.3f}} (at most {WITHOUT:g}). With yours: {{reached:.3f}}.",
+    report=f"Best accuracy with a bias {{best:.3f|{WITH}}} (at least {WITH:g}), without {{free:.3f|{WITHOUT}}} (at most {WITHOUT:g}). With yours: {{reached:.3f|{WITH}}}.",
 )

@@ -92,5 +92,5 @@ BELOW_ONE = VariableQuestion(
         "loss not below 1: The load is unbalanced, but the loss shows it. Keep who wins, and make Pᵢ small where fᵢ is large: each token gives experts that *rarely* win nearly as much probability as its winner, and next to nothing to the other frequent winners.",
         always,
     ),
-    report=f"The balance loss is {{loss:.4f}}, MaxVio is {{violation:.4f}}, the smallest load {{least:.2f}} times the mean; asked are at most {MOST_LOSS}, at least {LEAST_VIOLATION:g} and at least {LEAST_LOAD}.\nLoads: {{load}}.",
+    report=f"The balance loss is {{loss:.4f|{MOST_LOSS}}}, MaxVio is {{violation:.4f|{LEAST_VIOLATION}}}, the smallest load {{least:.2f|{LEAST_LOAD}}} times the mean; asked are at most {MOST_LOSS}, at least {LEAST_VIOLATION:g} and at least {LEAST_LOAD}.\nLoads: {{load}}.",
 )

@@ -7,6 +7,7 @@ from functools import cache
 from moe_lessons.checks.bias_logs import LATE, Outcome, Setting, outcome, written_log
 from moe_lessons.checks.forms import Fields, Name
 from moe_lessons.checks.question import EntriesQuestion, about
+from moe_lessons.checks.values import digits_apart
 from moe_lessons.checks.verdicts import Fault
 
 MOST_OVER_DICE, MOST_DROPPED = 1.5, 0.02
@@ -58,8 +59,10 @@ def right_measures() -> dict[str, str]:
 
 def written(found: Outcome) -> str:
     """Write an outcome in words."""
-    one, two = found.violation
-    return f"MaxVio {one:.2f} and {two:.2f} (dice {found.dice:.2f}, so at most {MOST_OVER_DICE * found.dice:.2f}), {found.dropped:.1%} dropped"
+    most = MOST_OVER_DICE * found.dice
+    one, two = (digits_apart(violation, most, 2) for violation in found.violation)
+    dropped = digits_apart(found.dropped, MOST_DROPPED, 1, "%")
+    return f"MaxVio {one} and {two} (dice {found.dice:.2f}, so at most {most:.2f}), {dropped} dropped"
 
 
 def against(run: str, measure: str) -> Fault:

@@ -4,6 +4,7 @@ from moe_lessons.checks.forms import Name
 from moe_lessons.checks.question import about
 from moe_lessons.checks.set_11p.case_question import CaseQuestion, with_case
 from moe_lessons.checks.set_11p.measures import MEASURES, PLACES, ROOM, healthy, of_case, places
+from moe_lessons.checks.values import digits_apart
 from moe_lessons.checks.verdicts import Fault
 from moe_lessons.experiments.case_files import kind_of
 
@@ -22,7 +23,10 @@ def beside(measure: str, case: int) -> str:
     """Write a measure of a case beside the range of the healthy runs."""
     recipe = kind_of(case).balanced_by
     low, high = healthy(recipe)[measure]
-    return f"In case {case} {measure} is {digits(of_case(case)[measure])}; in the healthy runs that are balanced by a {recipe} it goes from {digits(low)} to {digits(high)}"
+    room, value = max(high - low, ROOM), of_case(case)[measure]
+    nearest = min((low, high, low - room, high + room), key=lambda limit: abs(limit - value))
+    written = digits_apart(round(value, 6) + 0.0, round(nearest, 6) + 0.0, 3)
+    return f"In case {case} {measure} is {written}; in the healthy runs that are balanced by a {recipe} it goes from {digits(low)} to {digits(high)}"
 
 
 def against(measure: str, name: str, case: int) -> Fault:

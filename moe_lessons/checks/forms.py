@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from moe_lessons.checks.parts import Part
-from moe_lessons.checks.values import MISSING, describe, show, stacked
+from moe_lessons.checks.values import MISSING, describe, plain, show, stacked
 from moe_lessons.checks.verdicts import Facts, Fault, Mistake, filled
 
 
@@ -175,6 +175,18 @@ class Fields:
                 is_right = name in given and _is(form, given[name], right, same)
                 parts.append(Part(whole_name, int(is_right), chance=chance(form), row=row))
         return tuple(parts)
+
+
+def no_numbers(value: dict, expected: Mapping[str, Any]) -> list[str]:
+    """Return a line on the entries of a dict that are missing, and one on each that is no number and no array."""
+    missing, yours = [part for part in expected if part not in value], ", ".join(map(repr, value))
+    keys, are = ("keys", "are") if len(missing) > 1 else ("key", "is")
+    lines = [f"The {keys} {', '.join(map(repr, missing))} {are} missing; yours are {yours}."] if missing else []
+    return lines + [
+        f"{part!r}: expected {describe(plain(right))}, came {describe(value[part])}."
+        for part, right in expected.items()
+        if part in value and not isinstance(stacked(value[part]), np.ndarray)
+    ]
 
 
 def _is(form: Form, value: Any, right: Any, same: Callable[[Any, Any], Any]) -> bool:

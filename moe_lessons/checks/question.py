@@ -24,9 +24,9 @@ from moe_lessons.checks.calls import (
     load_torch,
     remark_on_changes,
 )
-from moe_lessons.checks.forms import Fields, Form
+from moe_lessons.checks.forms import Fields, Form, no_numbers
 from moe_lessons.checks.parts import Part
-from moe_lessons.checks.values import agree, describe, difference, how_many_off, plain, show, stacked, unpack
+from moe_lessons.checks.values import agree, describe, difference, how_many_off, partly, plain, show, stacked, unpack
 from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, told, weighed
 
 Data = dict[str, Any]
@@ -99,17 +99,12 @@ class Question:
     def verdict(self, data: Data, reply: Reply) -> Verdict:
         """Judge the reply; of an answer that is not right, mark every part."""
         verdict = self.judge(data, reply)
-        if verdict.correct:
-            return verdict
         with contextlib.suppress(Exception):  # the reply may be forged: whatever goes wrong, nothing is right
-            return replace(verdict, parts=self.rights(data, reply))
+            return verdict if verdict.correct else replace(verdict, parts=self.rights(data, reply))
         return verdict
 
     def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
-        """Tell of each part of an answer whether it is right; nothing, where a question judges in a way of its own.
-
-        What this tells, the verdict says and a teacher's marks count. It may raise if the reply is forged.
-        """
+        """Tell which parts are right, which the verdict says and marks count. It may raise if the reply is forged."""
         return ()
 
 
@@ -234,12 +229,8 @@ class FunctionQuestion(CalledQuestion):
         """Return for each part its name, what came, and what is right; one without a name where there are no parts."""
         if not self.parts:
             return [("", values, expected)]
-        came = [unpack(value, self.parts) or self._named(value) for value in values]
+        came = [partly(value, self.parts) for value in values]
         return [(part, [v[i] for v in came], [e[i] for e in expected]) for i, part in enumerate(self.parts)]
-
-    def _named(self, value: Any) -> list:
-        """Return the parts of an answer that has not all of them, with None for those that are not there."""
-        return [value.get(part) if isinstance(value, dict) else None for part in self.parts]
 
     def _read(self, value: Any, case: tuple) -> Any:
         return self.read(value, *case) if self.read else value
@@ -295,9 +286,9 @@ class FunctionQuestion(CalledQuestion):
 
     def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
         """Tell of each part in how many cases it is right."""
-        expected = [self.reference(*case) for case in data["cases"]]
-        columns = self._columns(reply["values"], expected)
-        return tuple(self._in_cases(*column, data["cases"]) for column in columns)
+        cases = data["cases"]
+        columns = self._columns(reply["values"], [self.reference(*case) for case in cases])
+        return tuple(self._in_cases(*column, cases) for column in columns)
 
     def _in_cases(self, name: str, got: list, wanted: list, cases: list[tuple]) -> Part:
         """Tell in how many cases one part is right, and by how much it is off in the first where it is not."""
@@ -404,7 +395,7 @@ class ValuesQuestion(VariableQuestion):
         value, expected = reply["value"], self.expected()
         if not isinstance(value, dict):
             return Verdict(False, f"Expected a dict with the keys {', '.join(expected)}; came {describe(value)}.")
-        if unfit := self._unfit(value, expected):
+        if unfit := no_numbers(value, expected):
             return Verdict(False, "\n".join(unfit))
         wrong = next((part for part, right in expected.items() if not self._near(part, value[part], right)), None)
         return Verdict(True) if wrong is None else self._not_yet(wrong, value[wrong])
@@ -415,19 +406,6 @@ class ValuesQuestion(VariableQuestion):
         numbers = {name for name in expected if isinstance(stacked(value.get(name)), np.ndarray)}
         near = {name for name in numbers if self._near(name, value[name], expected[name])}
         return tuple(Part(name, int(name in near)) for name in expected)
-
-    def _unfit(self, value: dict, expected: dict[str, Any]) -> list[str]:
-        """Return a line on each entry that is no number, or is missing."""
-        missing = [part for part in expected if part not in value]
-        kept = {part: right for part, right in expected.items() if part in value}
-        lines = [f"The key {part!r} is missing; yours are {', '.join(map(repr, value))}." for part in missing[:1]]
-        if len(missing) > 1:
-            lines = [f"The keys {', '.join(map(repr, missing))} are missing; yours are {', '.join(map(repr, value))}."]
-        return lines + [
-            f"{part!r}: expected {describe(plain(right))}, came {describe(value[part])}."
-            for part, right in kept.items()
-            if not isinstance(stacked(value[part]), np.ndarray)
-        ]
 
     def _not_yet(self, part: str, got: Any) -> Verdict:
         known = (*self.parts.get(part, ()), *(mistake for mistake in self.mistakes if mistake.part == part))

@@ -205,6 +205,12 @@ def unpack(value: Any, named: Iterable[str]) -> list | None:
     return value if isinstance(value, list) and len(value) == len(parts) else None
 
 
+def partly(value: Any, named: Iterable[str]) -> list:
+    """Return what `unpack` does; of an answer that has not all parts, None for each that is not there."""
+    parts = tuple(named)
+    return unpack(value, parts) or [value.get(part) if isinstance(value, dict) else None for part in parts]
+
+
 def difference(value: Any, expected: Any, part: str = "", guess: bool = True) -> str:
     """Say what was expected and what came, with shape when that is what differs; `guess` at rounding if it seems so."""
     what = f"{part}: " if part else ""

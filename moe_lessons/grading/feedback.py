@@ -77,15 +77,17 @@ def _section(mark: Mark, question: Question, notes: tuple[str, ...]) -> str:
         parts.append(tag("pre", mark.message))
     elif mark.status == Status.NOT_ATTEMPTED:
         parts += [tag("p", note) for note in notes if question.answer in note]
-    if mark.status == Status.CORRECT and question.takeaway:
-        parts.append(tag("p", f"Worth keeping: {question.takeaway}"))
-    if mark.status != Status.CORRECT:
-        parts.append(_help(question))
+    parts.append(_kept(question) if mark.status == Status.CORRECT else _help(question))
     return f"<section>{''.join(parts)}</section>"
 
 
 def _points(number: float) -> str:
     return f"{number} point" if number == 1 else f"{number} points"
+
+
+def _kept(question: Question) -> str:
+    """Say what a right answer earns besides its points."""
+    return tag("p", f"Worth keeping: {question.takeaway}") if question.takeaway else ""
 
 
 def _help(question: Question) -> str:

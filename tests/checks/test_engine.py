@@ -379,7 +379,8 @@ def test_an_answer_for_single_tokens_only_is_told_that_those_went_well(capsys):
 
 
 def test_a_missing_key_and_text_for_numbers_are_named(capsys):
-    assert "The key 'factor' is missing; yours are 'fact'" in output(capsys, "1.5", {"fact": 1})[1]
+    printed = output(capsys, "1.5", {"fact": 1, "p3 / p2": 9, "selected for -x": [3, 1], "p3 / p2 for x/2": 1})[1]
+    assert "The key 'factor' is missing; yours are 'fact', " in printed
     assert "came a piece of text" in output(capsys, "1.5", {"factor": "9.987"})[1]
     assert "came still ..." in output(capsys, "1.5", {"factor": 9.987, "p3 / p2": ...})[1]
 

@@ -91,7 +91,7 @@ def test_feedback_shows_each_verdict_with_points_and_hints(records):
         "Feedback: ann",
         f"{questions()['4.2'].points} of {sum(q.points for q in questions().values() if q.set == '04')} points",
         "✗ not yet, 0 of 2 points You masked with 0. expected [1, −∞]",
-        "✓ correct, 3 of 3 points",
+        f"✓ correct, 3 of 3 points Worth keeping: {questions()['4.2'].takeaway}",
         "ValueError: <b>",
         "· not attempted yet, 0 of 2 points",
         "cell 2: %timeit was passed over",

@@ -70,9 +70,8 @@ def token_found(h: np.ndarray, weights: list[Any]) -> dict[str, Any]:
         "equals": np.flatnonzero(h == h.max()),
         "own": own[:4],
         "others": own[4:],
-        "own_shown": show(own[:4], digits_between(own[:4])),
-        "others_shown": show(own[4:], digits_between(own[[0, 4, 5]])),
-        "first_shown": show(own[:1], digits_between(own[[0, 4, 5]])).strip("[]"),
+        "rising": show(own[:4], digits_between(own[:4])),
+        "moving": show(own[[0, 4, 5]], digits_between(own[[0, 4, 5]])),
         "largest": own.max(),
         "lifts": np.diff(own[:4]),
     }
@@ -120,8 +119,8 @@ class LiveQuestion(CalledQuestion):
 
 
 REPORT = "logits {h}: weights {now}"
-RISING = "When its own logit rises by 0, 0.1 and more, the weight is {own_shown}."
-DEAF = "At first the weight is {first_shown}. When only the others move, it is {others_shown}."
+RISING = "When its own logit rises by 0, 0.1 and more, the weight is {rising}."
+DEAF = "At first, and when only the others move, the weight is {moving}."
 
 LIVE = LiveQuestion(
     **about("4.5", "A lone expert that hears only itself", "find the bug", "medium", points=2, minutes=8),

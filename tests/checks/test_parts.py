@@ -167,6 +167,44 @@ def test_a_case_is_judged_by_its_own_key():
     assert "Right:" not in question.verdict({}, {"value": no_case}).message
 
 
+def tried(id, answer):
+    """Return the parts of a function's answer, and what the verdict says of them."""
+    question = ALL[id]
+    data = question.draw(np.random.default_rng(5))
+    verdict = question.verdict(data, question.probe(answer, data))
+    return {part.name: (part.right, part.of) for part in verdict.parts}, verdict.message.splitlines()[-1]
+
+
+def test_tokens_and_their_domains_are_marked_each():
+    def drawn_with(noise=1.0, of=lambda rng, means, T: rng.integers(len(means), size=T)):
+        def my_domains(means, noise_std, T, rng):
+            domain = of(rng, means, T)
+            return means[domain] + noise * noise_std * rng.normal(size=(T, means.shape[1])), domain
+
+        return my_domains
+
+    assert tried("8.1", drawn_with(noise=2.0)) == ({"x": (0, 1), "domain": (1, 1)}, "Right: domain. Not yet: x.")
+    alike = drawn_with(of=lambda rng, means, T: np.arange(T) % len(means))
+    assert tried("8.1", alike) == ({"x": (1, 1), "domain": (0, 1)}, "Right: x. Not yet: domain.")
+    assert tried("8.1", drawn_with(of=lambda rng, means, T: np.zeros(T, int)))[0]["domain"] == (0, 1)
+
+
+def test_a_sampler_and_a_gate_are_marked_by_cases():
+    def backwards(h, tau, k, n, rng):
+        return np.argsort(-(h / tau + rng.gumbel(size=(n, len(h)))))[:, :k][:, ::-1]
+
+    right, line = tried("3.3", backwards)
+    assert right == {"": (1, 4)}  # of a lone expert the order cannot be wrong
+    assert line == "Right: 1 of 4 cases."
+
+    def flat_above_one(h):
+        return np.where(np.arange(len(h)) == np.argmax(h), 1 / (1 + np.exp(-min(np.max(h), 1.0))), 0)
+
+    right, line = tried("4.5", flat_above_one)
+    assert right == {"": (3, 6)}  # flat where the best logit is above 1
+    assert line == "Right: 3 of 6 cases."
+
+
 def test_what_is_said_of_parts():
     parts = (Part("load", 4, 4), Part("cv", 2, 4), Part("dead", 0, 4))
     assert written(parts) == "Right: load. Not yet: cv (2 of 4 cases right); dead."

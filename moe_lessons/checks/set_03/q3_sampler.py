@@ -10,6 +10,7 @@ from scipy.special import chdtri
 
 from moe_lessons import routing
 from moe_lessons.checks.calls import call_answer
+from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import Data, Question, Reply, about
 from moe_lessons.checks.values import describe, show, stacked
 from moe_lessons.checks.verdicts import Fault, Mistake, Verdict, by_value
@@ -221,10 +222,23 @@ class SamplerQuestion(Question):
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the form, then draws that never vary, then the counts, then what the rng decides."""
-        found = {name: [as_indices(stacked(drawn)) for drawn in calls] for name, calls in reply.items()}
+        found = self._drawn(reply)
         steps = (form_fault, constant_fault, self._frequency_fault, seeding_fault)
         fault = next(filter(None, (step(data["cases"], found) for step in steps)), None)
         return Verdict.of(fault) if fault else Verdict(True)
+
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell in how many cases the counts are right, where all draws have their form."""
+        found, cases = self._drawn(reply), data["cases"]
+        if form_fault(cases, found) or constant_fault(cases, found):
+            return ()
+        counts = [counted(drawn, len(case[0])) for drawn, case in zip(found["many"], cases, strict=True)]
+        right = [fits([count], [right_shares(*case)]) for count, case in zip(counts, cases, strict=True)]
+        return (Part("", sum(right), len(right)),)
+
+    def _drawn(self, reply: Reply) -> Reply:
+        """Return the draws of all calls, with whole numbers as indices."""
+        return {name: [as_indices(stacked(drawn)) for drawn in calls] for name, calls in reply.items()}
 
     def _frequency_fault(self, cases: list[tuple], found: Reply) -> Fault | None:
         """Return a fault if the counts are not what they should be: the one mistake that fits, if one does."""

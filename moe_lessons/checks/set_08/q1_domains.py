@@ -1,5 +1,6 @@
 """Question 8.1: a data set of tokens with a known origin."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from moe_lessons.checks.calls import SeededGenerator, remark_on_changes
+from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import NO_ANSWER, CalledQuestion, Data, Reply, about
 from moe_lessons.checks.values import describe, stacked
 from moe_lessons.checks.verdicts import Facts, Mistake, Verdict, by_test, weighed
@@ -163,6 +165,25 @@ class DomainsQuestion(CalledQuestion):
         calls = [call_found(value, *case) for value, case in zip(values, cases, strict=True)]
         verdict = weighed(Facts(many=calls[:3], few=calls[3:]), None, self.mistakes)
         return replace(verdict, remark=remark_on_changes(reply["changed"]))
+
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell whether the tokens are right and whether the domains are, where both have their form."""
+        calls = [call_found(value, *case) for value, case in zip(reply["values"], data["cases"], strict=True)]
+        seen = {mistake.name for mistake in self.mistakes if shows(mistake, Facts(many=calls[:3], few=calls[3:]))}
+        return (Part("x", int(seen <= OF_DOMAIN)), Part("domain", int(not seen & (OF_DOMAIN | OF_BOTH))))
+
+
+# What is wrong with the domains alone, and with both; all else is wrong with the tokens.
+OF_DOMAIN = {"one domain for all", "in order", "dealt out", "last domain missing", "not uniform", "not independent"}
+OF_DOMAIN |= {"rng not used for the domains"}
+OF_BOTH = {"labels of another draw", "labels by distance", "rng not used", "another source"}
+
+
+def shows(mistake: Mistake, found: Facts) -> bool:
+    """Tell whether a mistake shows. A test that cannot be made, since a domain has no token, does not."""
+    with contextlib.suppress(Exception):
+        return bool(mistake.seen(found))
+    return False
 
 
 SPREAD = "standard deviation of the noise: expected {many[1].sd:g}, came {many[1].size:.4g}\nfor {many[1].case}"

@@ -88,5 +88,5 @@ POOLED = VariableQuestion(
         "too faint: The load of layer {faint.number} is uneven, but its probabilities are nearly equal, so that even its own loss hardly shows it. Make the winners' logits larger.",
         lambda found: found.faint,
     ),
-    report=f"Pooled loss {{pooled:.3f|{MOST_POOLED}}} (at most {MOST_POOLED}). By layer: MaxVio {{layers[0].violation:.3f}} (all tokens to one expert) and {{layers[1].violation:.3f|{LEAST_VIOLATION}}} (at least {LEAST_VIOLATION:g}), loss {{layers[0].loss:.3f|{LEAST_ALONE}}} and {{layers[1].loss:.3f|{LEAST_ALONE}}} (at least {LEAST_ALONE}).\nLoads: layer 1 {{layers[0].load}}, layer 2 {{layers[1].load}}.",
+    report=f"Pooled loss {{pooled:.3f}} (at most {MOST_POOLED}). By layer: MaxVio {{layers[0].violation:.3f}} (all tokens to one expert) and {{layers[1].violation:.3f}} (at least {LEAST_VIOLATION:g}), loss {{layers[0].loss:.3f}} and {{layers[1].loss:.3f}} (at least {LEAST_ALONE}).\nLoads: layer 1 {{layers[0].load}}, layer 2 {{layers[1].load}}.",
 )

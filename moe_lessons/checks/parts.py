@@ -40,15 +40,27 @@ def written(parts: tuple[Part, ...]) -> str:
 
 
 def _counted(parts: tuple[Part, ...]) -> list[Part]:
-    """Return parts as they are told: of several choices between two in a row, only how many are right."""
+    """Return parts as they are told: as one, a row that is all right or all wrong; as a count, choices between two."""
     told: list[Part] = []
-    for (row, coin), group in groupby(parts, lambda part: (part.row, part.chance >= COIN)):
-        alike = list(group)
-        if coin and len(alike) > 1:
-            name = row or ", ".join(part.name for part in alike)
-            alike = [Part(name, sum(part.right for part in alike), sum(part.of for part in alike), COIN)]
-        told += alike
+    for row, group in groupby(parts, lambda part: part.row):
+        cells = list(group)
+        states = {part.right == part.of for part in cells}
+        told += [_together(row, cells)] if row and len(states) == 1 and len(cells) > 1 else _without_coins(row, cells)
     return told
+
+
+def _without_coins(row: str, cells: list[Part]) -> list[Part]:
+    """Return the entries of a row with one in the place of several choices between two."""
+    told: list[Part] = []
+    for coin, group in groupby(cells, lambda part: part.chance >= COIN):
+        alike = list(group)
+        told += [_together(row, alike)] if coin and len(alike) > 1 else alike
+    return told
+
+
+def _together(row: str, cells: list[Part]) -> Part:
+    name = row or ", ".join(part.name for part in cells)
+    return Part(name, sum(part.right for part in cells), sum(part.of for part in cells), COIN)
 
 
 def _share(part: Part) -> str:

@@ -253,6 +253,8 @@ def test_a_row_of_several_choices_is_marked_entry_by_entry():
     verdict = judged(rows, {"one": {"x": "a", "y": 2}, "two": {"x": "c", "y": 4}})
     assert verdict.message == "one.\nRight: one: x; two: y. Not yet: one: y; two: x."
     assert [part.chance for part in verdict.parts] == [1 / 3, 1 / 10] * 2
+    whole_rows = judged(rows, {"one": {"x": "b", "y": 2}, "two": {"x": "b", "y": 4}})
+    assert whole_rows.message == "one.\nRight: two. Not yet: one."
 
 
 def test_each_number_of_a_dict_has_its_own_mistakes():

@@ -1,24 +1,18 @@
-"""Answers to set 10: plausible wrong ones by the mistake that must be named, others that match none, and right ones."""
+"""Answers to 10.1 and 10.2: plausible wrong ones by the mistake that must be named, others, and right ones."""
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-
-def softmax(h):
-    e = np.exp(h - h.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
 # --- 10.1 ---------------------------------------------------------------------------------------------------------
 
 
-def served(rank, room=None, number=lambda i: i):
+def served(rank, room=None, number=lambda i: i, only=lambda j: True):
     """Serve (t, j) by rank(t, j, weight), smallest first, with room(C, N) places for each queue number(i)."""
 
     def answer(selected, weights, capacity, num_experts, priority):
         T, k = selected.shape
-        everyone = [(t, j) for t in range(T) for j in range(k)]
+        everyone = [(t, j) for t in range(T) for j in range(k) if only(j)]
         order = sorted(everyone, key=lambda who: rank(priority)(*who, weights[who], weights[who[0]].max()))
         places = room(capacity, num_experts) if room else capacity
         kept, taken = np.zeros((T, k), dtype=bool), {}
@@ -90,6 +84,49 @@ def columns_apart(selected, weights, C, N, priority):
     return np.concatenate(parts, axis=1)
 
 
+def kept_by_counting(selected, weights, capacity, num_experts, priority):
+    """Compare all with all: how many of the same expert are served before me?"""
+    T, k = selected.shape
+    turn = np.arange(T)[:, None] + T * np.arange(k) if priority == "position" else -weights.astype(np.float32)
+    i, turn = selected.ravel(), turn.ravel()
+    before = ((i == i[:, None]) & (turn < turn[:, None])).sum(axis=1)
+    return (before < capacity).reshape(T, k).astype(int)
+
+
+def for_experts(some):
+    def answer(selected, weights, capacity, num_experts, priority):
+        experts = list(some(num_experts))
+        return kept_by_sorting(selected, weights, capacity, num_experts, priority) & np.isin(selected, experts)
+
+    return answer
+
+
+def kept_by_order(selected, weights, capacity, num_experts, priority):
+    T, k = selected.shape
+    turn = np.arange(T)[:, None] + T * np.arange(k) if priority == "position" else -weights
+    kept = np.zeros((T, k), dtype=bool)
+    for i in range(num_experts):
+        mine = selected == i
+        kept[mine] = turn[mine].argsort() < capacity
+    return kept
+
+
+def sent_elsewhere(selected, weights, C, N, priority):
+    """Who finds an expert full goes to the next that has a place."""
+    kept, free = np.zeros(selected.shape, dtype=bool), [C] * N
+    ranked = sorted(np.ndindex(selected.shape), key=lambda a: -weights[a] if priority == "probability" else a[::-1])
+    for who in ranked:
+        place = next((i for i in (selected[who], *range(N)) if free[i]), None)
+        if place is not None:
+            free[place] -= 1
+            kept[who] = True
+    return kept
+
+
+def queues_left(left):
+    return lambda s, w, C, N, by: (left_in_the_queue if by == left else kept_by_sorting)(s, w, C, N, by)
+
+
 def left_in_the_queue(selected, weights, C, N, priority):
     order = np.argsort(-weights, axis=None) if priority == "probability" else np.arange(weights.size)
     experts = selected.ravel()[order] if priority == "probability" else selected.T.ravel()
@@ -137,6 +174,14 @@ def cost_by_padding(load, device, capacity, block):
     return sum(map(len, slices)) - full, load.sum() - full, max(on)
 
 
+def cost_of_lists(load, device, capacity, block):
+    load, device = load.tolist(), device.tolist()
+    rows = [(n + block - 1) // block * block if capacity is None else capacity for n in load]
+    spare = [r - n for r, n in zip(rows, load, strict=True)]
+    on = [sum(r for r, e in zip(rows, device, strict=True) if e == d) for d in set(device)]
+    return [float(sum(s for s in spare if s > 0)), -float(sum(s for s in spare if s < 0)), float(max(on))]
+
+
 def costs_with(empty=None, dropped=None, busiest=None):
     """The right costs, with some of the three replaced by functions of rows, kept, load, device (and the case)."""
 
@@ -159,158 +204,6 @@ def cost_in_blocks(rows_of):
         return (rows - load).sum(), 0, np.bincount(device, weights=rows).max()
 
     return answer
-
-
-# --- 10.3 ---------------------------------------------------------------------------------------------------------
-
-
-def chosen(values, k):
-    return np.argsort(-values, axis=-1)[:, :k]
-
-
-def take(values, selected):
-    return np.take_along_axis(values, selected, axis=-1)
-
-
-def count(selected, N):
-    return np.bincount(selected.ravel(), minlength=N)
-
-
-def normal(values):
-    return values / values.sum(-1, keepdims=True)
-
-
-def step(scores, bias, speed, u, k):
-    selected = chosen(scores + bias, k)
-    load = count(selected, len(bias))
-    return selected, normal(take(scores, selected)), bias + u * np.sign(normal(speed) * load.sum() - load)
-
-
-def step_by_loops(scores, bias, speed, u, k):
-    N, rows, weights = len(bias), [], []
-    load = [0] * N
-    for s in scores:
-        row = sorted(range(N), key=lambda i: -(s[i] + bias[i]))[:k]
-        total = sum(s[i] for i in row)
-        rows.append(row)
-        weights.append([s[i] / total for i in row])
-        for i in row:
-            load[i] += 1
-    wanted = [v * len(scores) * k / sum(speed) for v in speed]
-    return rows, weights, [b + u * (int(n < w) - int(n > w)) for b, n, w in zip(bias, load, wanted, strict=True)]
-
-
-def step_in_torch(scores, bias, speed, u, k):
-    scores, bias, share = torch.tensor(scores), torch.tensor(bias), torch.tensor(speed / speed.sum())
-    selected = (scores + bias).topk(k).indices
-    own = scores.gather(1, selected)
-    load = torch.zeros(len(bias), dtype=bias.dtype)
-    load = load.scatter_add(0, selected.flatten(), torch.ones(selected.numel(), dtype=bias.dtype))
-    return {
-        "selected": selected,
-        "weights": own / own.sum(1, keepdim=True),
-        "new_bias": bias + u * (share * selected.numel() - load).sign(),
-    }
-
-
-def step_with_shares(scores, bias, speed, u, k):
-    """Shares of T·k, compared with those wanted; exact where an expert has just its share."""
-    selected, weights, _ = step(scores, bias, speed, u, k)
-    short = speed / 32 - count(selected, len(bias)) / selected.size
-    return [selected, weights, np.where(np.abs(short) < 1e-9, bias, bias + np.copysign(u, short))]
-
-
-def step_by_time(scores, bias, speed, u, k):
-    """Milliseconds of each expert, compared with those of all together."""
-    selected, weights, _ = step(scores, bias, speed, u, k)
-    time = count(selected, len(bias)) / speed
-    together = selected.size / speed.sum()
-    return selected, weights, np.where(time < together, bias + u, np.where(time > together, bias - u, bias))
-
-
-def selects(values):
-    return lambda s, b, q, u, k: (chosen(values(s, b), k), *step(s, b, q, u, k)[1:])
-
-
-def orders_selected(order):
-    return lambda s, b, q, u, k: (order(step(s, b, q, u, k)[0]), *step(s, b, q, u, k)[1:])
-
-
-def weighs(weights):
-    """weights(scores of the selected, biased scores of them, all scores)"""
-
-    def answer(s, b, q, u, k):
-        selected, _, new = step(s, b, q, u, k)
-        return selected, weights(take(s, selected), take(s + b, selected), s), new
-
-    return answer
-
-
-def scattered(s, b, q, u, k):
-    selected, weights, new = step(s, b, q, u, k)
-    dense = np.zeros(s.shape)
-    dense[np.arange(len(s))[:, None], selected] = weights
-    return selected, dense, new
-
-
-def moves(move):
-    """b + move(load, share, u, T, k)"""
-
-    def answer(s, b, q, u, k):
-        selected, weights, _ = step(s, b, q, u, k)
-        return selected, weights, b + move(count(selected, len(b)), normal(q), u, len(s), k)
-
-    return answer
-
-
-def loads(load):
-    """The right update with load(scores, bias, k)"""
-
-    def answer(s, b, q, u, k):
-        f = load(s, b, k)
-        return *step(s, b, q, u, k)[:2], b + u * np.sign(normal(q) * f.sum() - f)
-
-    return answer
-
-
-def gate_sums(biased):
-    def load(s, b, k):
-        selected = chosen(s + b, k)
-        gates = normal(take(s + b if biased else s, selected))
-        return np.bincount(selected.ravel(), gates.ravel(), minlength=len(b))
-
-    return load
-
-
-# --- 10.4 ---------------------------------------------------------------------------------------------------------
-
-
-def leaning(*experts, N=4, high=3.0, low=0.0):
-    """A layer with one token for each expert that is named, in this order."""
-    return np.where(np.arange(N) == np.array(experts)[:, None], high, low)
-
-
-OPPOSITE = np.stack([leaning(0, 1), leaning(2, 3)])  # (2, T, N)
-
-
-def collapsed(p=0.45, T=4, N=4):
-    """A layer in which E1 wins every token, with this probability."""
-    return np.tile(np.log([p] + [(1 - p) / (N - 1)] * (N - 1)), (T, 1))
-
-
-BLIND = np.log(
-    [[0.27, 0.28, 0.225, 0.225], [0.27, 0.28, 0.225, 0.225], [0.27, 0.18, 0.28, 0.27], [0.27, 0.18, 0.27, 0.28]]
-)
-HIDDEN = np.stack([collapsed(), leaning(1, 1, 2, 3, high=20.0)])  # (2, T, N)
-
-
-# --- 10.5 ---------------------------------------------------------------------------------------------------------
-
-MEASURES = {"A": "lower u", "B": "per layer", "C": "nothing", "D": "raise u", "E": "raise c", "F": "raise u"}
-
-
-def but(**wrong):
-    return MEASURES | wrong
 
 
 WRONG = {
@@ -336,6 +229,19 @@ WRONG = {
         "whole token": changed(lambda kept, s, w: np.tile(kept.all(1)[:, None], kept.shape[1])),
         "weights": changed(lambda kept, s, w: kept * w),
         "choices as rows": changed(lambda kept, s, w: kept.T),
+        "later tokens first": served(orders(position=lambda t, j, w, best: (j, -t))),
+        "last choices first": served(orders(position=lambda t, j, w, best: (-j, t))),
+        "always token by token": served(orders(*2 * [lambda t, j, w, best: (t, j)])),
+        "not put back (2)": queues_left("position"),
+        "not put back (3)": queues_left("probability"),
+        "order taken for rank": kept_by_order,
+        "first choices only": served(orders(), number=lambda i: i, only=lambda j: j == 0),
+        "first choices only (2)": changed(lambda kept, s, w: kept & (np.arange(kept.shape[1]) < 1)),
+        "E1 left out": for_experts(lambda N: range(1, N + 1)),
+        "E1 left out (2)": for_experts(lambda N: range(1, N)),
+        "last expert left out": for_experts(lambda N: range(N - 1)),
+        "all of a full expert": lambda s, w, C, N, by: ((s[..., None] == np.arange(N)).sum((0, 1)) <= C)[s],
+        "common pool (2)": sent_elsewhere,
     },
     "10.2": {
         "set off": costs_with(empty=lambda rows, kept, load, *_: rows.sum() - load.sum()),
@@ -365,90 +271,41 @@ WRONG = {
         "the mean": costs_with(busiest=lambda rows, kept, load, device, *_: rows.sum() / len(set(device))),
         "all rows": costs_with(busiest=lambda rows, *_: rows.sum()),
         "which device": costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, rows).argmax()),
-    },
-    "10.3": {
-        "without the bias": selects(lambda s, b: s),
-        "bias subtracted": selects(lambda s, b: s - b),
-        "bias multiplied": selects(lambda s, b: s * b),
-        "softmax of the scores": selects(lambda s, b: softmax(s) + b),
-        "smallest": selects(lambda s, b: -s - b),
-        "worst first": orders_selected(lambda selected: np.flip(selected, axis=1)),
-        "by number": orders_selected(lambda selected: np.sort(selected, axis=1)),
-        "by the score": lambda s, b, q, u, k: (
-            take(chosen(s + b, k), chosen(take(s, chosen(s + b, k)), k)),
-            0,
-            0,
+        "set off (3)": costs_with(
+            empty=lambda rows, kept, load, device, *_: sum(
+                max((rows - load)[device == d].sum(), 0) for d in set(device)
+            )
         ),
-        "exchanged": lambda s, b, q, u, k: (*step(s, b, q, u, k)[1::-1], step(s, b, q, u, k)[2]),
-        "bias in the weights": weighs(lambda own, biased, s: normal(biased)),
-        "bias in the weights, not normalised": weighs(lambda own, biased, s: biased),
-        "not normalised": weighs(lambda own, biased, s: own),
-        "normalised over all": weighs(lambda own, biased, s: own / s.sum(1)[:, None]),
-        "softmax": weighs(lambda own, biased, s: softmax(own)),
-        "for all experts": scattered,
-        "equal shares": moves(lambda load, q, u, T, k: u * np.sign(load.mean() - load)),
-        "mean of the times": moves(lambda load, q, u, T, k: u * np.sign(np.mean(load / q) - load / q)),
-        "more for the slow": moves(lambda load, q, u, T, k: u * np.sign(normal(1 / q) * T * k - load)),
-        "wrong sign": moves(lambda load, q, u, T, k: -u * np.sign(q * T * k - load)),
-        "proportional to the counts": moves(lambda load, q, u, T, k: u * (q * T * k - load)),
-        "proportional to the shares": moves(lambda load, q, u, T, k: u * (q - load / load.sum())),
-        "proportional, relative to what is wanted": moves(
-            lambda load, q, u, T, k: u * (q * T * k - load) / (q * T * k)
+        "another of the three": lambda *case: [cost(*case)[i] for i in (1, 0, 2)],
+        "another of the three (2)": lambda *case: [cost(*case)[i] for i in (2, 1, 0)],
+        "another of the three (3)": lambda *case: [cost(*case)[i] for i in (0, 2, 1)],
+        "experts (2)": costs_with(empty=lambda rows, kept, *_: (kept < rows).sum()),
+        "no blocks (2)": cost_in_blocks(lambda load, block: np.maximum(load // block * block, load)),
+        "one block too many (2)": cost_in_blocks(lambda load, block: (load // block + (load > 0)) * block),
+        "all as the fullest": cost_in_blocks(lambda load, block: 0 * load + load.max()),
+        "all as the fullest (2)": cost_in_blocks(lambda load, block: 0 * load + -(-load.max() // block) * block),
+        "capacity in blocks": lambda load, device, C, block: cost(load, device, C and -(-C // block) * block, block),
+        "capacity for the busy": costs_with(empty=lambda rows, kept, load, *_: (rows - kept)[load > 0].sum()),
+        "capacity at most": costs_with(
+            empty=lambda rows, kept, load, device, C, block: 0 if C else (rows - kept).sum()
         ),
-        "only the change": lambda s, b, q, u, k: (
-            *step(s, b, q, u, k)[:2],
-            step(s, b, q, u, k)[2] - b,
+        "common places on a device": costs_with(
+            dropped=lambda rows, kept, load, device, *_: sum(
+                max((load - rows)[device == d].sum(), 0) for d in set(device)
+            )
         ),
-        "without u": moves(lambda load, q, u, T, k: np.sign(q * T * k - load)),
-        "not updated": moves(lambda load, q, u, T, k: 0),
-        "lowered at its share": moves(lambda load, q, u, T, k: u * (2 * (load < q * T * k) - 1)),
-        "raised at its share": moves(lambda load, q, u, T, k: u * (1 - 2 * (load > q * T * k))),
-        "k forgotten": moves(lambda load, q, u, T, k: u * np.sign(q * T - load)),
-        "counts compared with a share": moves(lambda load, q, u, T, k: u * np.sign(q - load)),
-        "counts compared with a share (2)": moves(lambda load, q, u, T, k: u * np.sign(32 * q - load)),
-        "load without the bias": loads(lambda s, b, k: count(chosen(s, k), len(b))),
-        "first choice only": loads(lambda s, b, k: count(chosen(s + b, 1), len(b))),
-        "load by the gates": loads(gate_sums(biased=False)),
-        "load by the biased gates": loads(gate_sums(biased=True)),
-        "load by the scores": loads(lambda s, b, k: s.mean(0)),
-    },
-    "10.4": {
-        "wrong shape": OPPOSITE[0],
-        "not finite": np.where(OPPOSITE > 0, 3, -np.inf),
-        "tie": np.zeros((2, 4, 4)),
-        "few experts": np.stack([leaning(0, N=2), leaning(1, N=2)]),
-        "not collapsed": OPPOSITE,
-        "not collapsed (2)": HIDDEN[::-1],  # the layers exchanged
-        "layer 2 balanced": np.stack([collapsed(), leaning(0, 1, 2, 3, high=20.0)]),
-        "same leaning": np.stack([leaning(0, 0), leaning(0, 0)]),
-        "same leaning (2)": np.stack([collapsed(), leaning(0, 0, 2, 3)]),
-        "layer 2 too much (2)": 10 * np.eye(8)[:2, None],  # two layers of the lesson
-        "winner too sure": np.stack([collapsed(0.7), HIDDEN[1]]),
-        "layer 2 too much": np.stack([collapsed(), leaning(1, 1, 1, 1, high=20.0)]),
-        "too faint (2)": np.stack([collapsed(0.3), leaning(1, 1, 2, 3, high=1.0)]),
-        "blind in each layer": np.stack([collapsed(0.26), BLIND]),
-        "too faint": np.stack([collapsed(0.26), HIDDEN[1]]),
-    },
-    "10.5": {
-        "A: raise u": but(A="raise u"),
-        "A: raise c": but(A="raise c", F="nothing"),
-        "A: nothing": dict.fromkeys("ABCDEF", "nothing"),
-        "A: per layer": but(A="per layer"),
-        "B: lower u": but(B="lower u"),
-        "B: raise u": but(B="raise u"),
-        "B: raise c": but(B="raise c"),
-        "B: nothing": but(B="nothing"),
-        "C: raise c": but(C="raise c"),
-        "C: lower u": but(C="lower u"),
-        "D: per layer": but(D="per layer"),
-        "D: nothing": but(D="nothing"),
-        "D: lower u": but(D="lower u"),
-        "E: raise u": but(E="raise u"),
-        "E: lower u": but(E="lower u"),
-        "E: per layer": but(E="per layer"),
-        "E: nothing": but(E="Nothing"),
-        "F: per layer": but(F=" per  layer "),
-        "F: raise c": but(F="raise c"),
+        "what was asked (2)": costs_with(
+            busiest=lambda rows, kept, load, device, C, block: np.bincount(device, rows if C else load).max()
+        ),
+        "most tokens": costs_with(
+            busiest=lambda rows, kept, load, device, *_: rows[device == np.bincount(device, load).argmax()].sum()
+        ),
+        "filled up once (2)": costs_with(
+            busiest=lambda rows, kept, load, device, C, block: (
+                np.bincount(device, rows).max() if C else max(n + -n % block for n in np.bincount(device, load))
+            )
+        ),
+        "fewest rows": costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, rows).min()),
     },
 }
 
@@ -459,56 +316,18 @@ UNRECOGNISED = {
         lambda selected, weights, capacity, num_experts, priority: weights > 0.5,
         served(orders(), room=lambda C, N: C + 2),
         served(orders(position=lambda t, j, w, best: (j, t % 3, t))),
-        served(orders(position=lambda t, j, w, best: (j, -t))),
         lambda *case: "all of them",
+        served(orders(), number=lambda i: i, only=lambda j: j != 1),
     ],
     "10.2": [
         lambda load, device, capacity, block: None,
         lambda load, device, capacity, block: cost(load, device, capacity, block)[:2],
         costs_with(empty=lambda rows, kept, *_: 2 * (rows - kept).sum()),
-        costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, rows).min()),
         costs_with(dropped=lambda *_: -1),
-    ],
-    "10.3": [
-        lambda scores, bias, share, u, k: None,
-        lambda scores, bias, share, u, k: step(scores, bias, share, u, k)[:2],
-        weighs(lambda own, biased, s: own**2 / (own**2).sum(1, keepdims=True)),
-        moves(lambda load, q, u, T, k: 2 * u * np.sign(q * T * k - load)),
-        selects(lambda s, b: s + 2 * b),
-    ],
-    "10.4": [
-        None,
-        "two layers",
-        {"layer 1": leaning(0, 1), "layer 2": leaning(2, 3)},
-        [[["a", "b"]], [["c", "d"]]],
-        leaning,
-    ],
-    "10.5": [
-        None,
-        list(MEASURES.values()),
-        {run: measure for run, measure in MEASURES.items() if run != "D"},
-        but(B="a bias per layer"),
-        but(E=1.5),
-        dict.fromkeys("ABCDEF", ...) | {"A": "lower u"},
     ],
 }
 
 RIGHT = {
-    "10.1": [kept_by_sorting, kept_by_walking, kept_by_cumsum, kept_expert_by_expert],
-    "10.2": [cost, cost_in_numpy, cost_in_torch, cost_by_padding],
-    "10.3": [step, step_by_loops, step_in_torch, step_with_shares, step_by_time],
-    "10.4": [
-        HIDDEN,
-        HIDDEN.tolist(),
-        torch.tensor(HIDDEN, dtype=torch.float32),
-        [collapsed(0.4), leaning(3, 1, 2, 3, high=20.0)],
-        np.stack([collapsed(0.2, T=7, N=8), leaning(*range(1, 7), 1, N=8, high=30.0)]),
-        HIDDEN[..., ::-1],  # the last expert is the favourite
-    ],
-    "10.5": [
-        MEASURES,
-        but(A="Lower u", B=" per  layer"),
-        MEASURES | {"G": "nothing"},
-        dict(sorted(MEASURES.items(), reverse=True)),
-    ],
+    "10.1": [kept_by_sorting, kept_by_walking, kept_by_cumsum, kept_expert_by_expert, kept_by_counting],
+    "10.2": [cost, cost_in_numpy, cost_in_torch, cost_by_padding, cost_of_lists],
 }

@@ -10,13 +10,14 @@ import torch
 from moe_lessons import losses
 from moe_lessons.balancing import BiasBalancer, within_capacity
 from moe_lessons.checks import bias_logs, check
+from moe_lessons.checks.apart import told_apart
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.set_09.q4_devices import balance
 from moe_lessons.checks.set_09.q5_below_one import LEAST_GAP as CLEAR_WINNER
 from moe_lessons.checks.set_09.q5_below_one import MOST_EXPERTS, MOST_TOKENS
 from moe_lessons.checks.set_10.q1_capacity import KEPT, kept_cases, kept_reference
-from moe_lessons.checks.set_10.q2_cost import by_device, cost_cases, costs, kept_of, rows_of
-from moe_lessons.checks.set_10.q3_bias import LEAST_GAP, SPEEDS, step, update_cases
+from moe_lessons.checks.set_10.q2_cost import COST, by_device, cost_cases, costs, kept_of, rows_of
+from moe_lessons.checks.set_10.q3_bias import LEAST_GAP, SPEEDS, UPDATE, step, update_cases
 from moe_lessons.checks.set_10.q4_pooled import LEAST_ALONE, MOST_POOLED, POOLED
 from moe_lessons.checks.set_10.q5_logs import LOGS, MEASURES, RUNS, is_met, right_measures, training_log
 from moe_lessons.grading import wire
@@ -38,8 +39,10 @@ def test_who_has_a_place_agrees_with_the_package(seed):
         kept = within_capacity(torch.tensor(selected), torch.tensor(weights), C, N, priority).numpy()
         np.testing.assert_array_equal(kept_reference(selected, weights, C, N, priority), kept)
         assert len(np.unique(weights)) == weights.size
-        assert not (selected == N - 1).any()  # an expert that nobody asks for
         assert not kept.all()
+    asked = [(0 in selected, N - 1 in selected) for selected, _, _, N, _ in kept_cases(np.random.default_rng(seed))]
+    assert {(True, False), (False, True)} <= set(asked)  # now nobody asks for the last, now for the first
+    assert (True, True) not in asked
 
 
 def test_a_half_right_answer_is_told_which_half():
@@ -97,6 +100,8 @@ def test_the_cases_hold_what_the_mistakes_hang_on(seed):
         assert by_device(rows, device).max() > rows.max()  # a device is more than an expert
         if C is not None:
             assert kept_of(load, C).sum() < load.sum()
+    busiest = [by_device(rows_of(load, C, block), device).argmax() for load, device, C, block in cases]
+    assert busiest == [0, 2, 1, 0, 1, 3]  # the first, the last, and one between
 
 
 # --- 10.3 ---------------------------------------------------------------------------------------------------------
@@ -123,6 +128,12 @@ def test_the_bias_step_selects_as_the_package_does_and_hangs_on_no_rounding(seed
         times = load.numpy() / speed
         faster = np.sign(selected.numel() / speed.sum() - times)  # than if all finished together
         np.testing.assert_array_equal(np.sign(moved - bias), faster)
+
+
+@pytest.mark.parametrize("question", [KEPT, COST, UPDATE], ids=lambda question: question.id)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_known_mistake_comes_to_what_is_right_or_to_what_another_comes_to(question, seed):
+    assert told_apart(question, question.cases(np.random.default_rng(seed)))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -167,10 +178,12 @@ def test_the_borders_are_where_the_exercise_says():
     assert balance(np.concatenate(two_layers(border)), 1) == pytest.approx(MOST_POOLED)
     assert judged(POOLED, two_layers(border - 0.001)).correct
     assert judged(POOLED, two_layers(border + 0.001)).mistake == "winner too sure"
+    assert judged(POOLED, two_layers(0.3)).correct
+    assert "loss 1.1996 and" in judged(POOLED, two_layers(0.2999)).message
     close = two_layers(0.45)
     close[1, 0, 2] = 20 - 0.99 * CLEAR_WINNER
     assert judged(POOLED, close).mistake == "tie"
-    close[1, 0, 2] = 20 - 1.01 * CLEAR_WINNER
+    close[1, 0, 2] = 20 - CLEAR_WINNER
     assert judged(POOLED, close).mistake != "tie"
 
 

@@ -12,28 +12,43 @@ from moe_lessons.checks.verdicts import by_test, by_value
 
 ORDINALS = ("first", "second", "third")
 LONGEST_QUEUE = 10
+PRIORITIES = ("position", "probability")
+# T, k, N, C and the first expert that is asked; in the last more experts than places
+SIZES = (6, 2, 4, 3, 0), (30, 2, 6, 6, 1), (20, 3, 7, 7, 0), (14, 1, 5, 3, 1)
 
 
 def kept_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (selected (T, k), weights (T, k), C, N, priority), drawn until two near orders of service differ."""
+    """Return (selected (T, k), weights (T, k), C, N, priority): nobody asks for the last expert, or for the first.
+
+    Drawn until two near orders of service differ.
+    """
     while True:
-        sizes = ((6, 2, 4, 3), (30, 2, 6, 6), (20, 3, 7, 7), (14, 1, 5, 3))  # in the last more experts than places
-        cases = [(*kept_case(rng, T, k, N), C, N, by) for T, k, N, C in sizes for by in ("position", "probability")]
+        cases = [(*kept_case(rng, T, k, N, least), C, N, by) for T, k, N, C, least in SIZES for by in PRIORITIES]
         if any((tokens_sorted(*case) != choices_apart(*case)).any() for case in cases):
             return cases
 
 
-def kept_case(rng: np.random.Generator, T: int, k: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return selected and weights, (T, k) each; nobody asks for the last expert, no weight comes twice."""
+def kept_case(rng: np.random.Generator, T: int, k: int, N: int, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return selected and weights, (T, k) each, of the N − 1 experts from `least` on; no weight comes twice."""
     liking = 0.5 * np.arange(N - 1) + rng.gumbel(size=(T, N - 1))  # (T, N − 1)
-    selected = np.argsort(-liking, axis=-1)[:, :k]  # (T, k)
+    selected = least + np.argsort(-liking, axis=-1)[:, :k]  # (T, k)
     w = rng.permutation(np.linspace(0.1, 0.9, T * k)).reshape(T, k)  # (T, k)
     return selected, (-np.sort(-w, axis=-1)).round(3)  # best first
 
 
+def token_by_token(weights: np.ndarray) -> np.ndarray:
+    """Return the numbers t·k + j of all choices of the first token, then of the second. (T·k,)."""
+    return np.arange(weights.size)  # (T·k,)
+
+
 def choice_by_choice(weights: np.ndarray) -> np.ndarray:
     """Return the numbers t·k + j of all first choices, then of all second ones, earlier tokens first. (T·k,)."""
-    return np.arange(weights.size).reshape(weights.shape).T.ravel()  # (T·k,)
+    return by_column(weights).ravel()  # (T·k,)
+
+
+def by_column(weights: np.ndarray) -> np.ndarray:
+    """Return the numbers t·k + j of the assignments, a row for each choice. (k, T)."""
+    return np.arange(weights.size).reshape(weights.shape).T  # (k, T)
 
 
 def by_weight(weights: np.ndarray) -> np.ndarray:
@@ -95,9 +110,35 @@ def each_choice_apart(selected: np.ndarray, weights: np.ndarray, *how: Any) -> n
     return np.hstack([kept_reference(selected[:, [j]], weights[:, [j]], *how) for j in range(selected.shape[1])])
 
 
-def not_put_back(selected: np.ndarray, weights: np.ndarray, C: int, N: int, priority: str) -> np.ndarray:
-    """Return the right booleans in the order of the queue."""
-    return in_time(selected.ravel()[queue(weights, priority)], C, N).reshape(selected.shape)  # (T, k)
+def not_put_back(*priorities: str) -> Callable:
+    """Return the function that leaves the right booleans in the order of the queue, with these priorities."""
+
+    def kept(selected: np.ndarray, weights: np.ndarray, C: int, N: int, priority: str) -> np.ndarray:
+        if priority not in priorities:
+            return kept_reference(selected, weights, C, N, priority)
+        return in_time(selected.ravel()[queue(weights, priority)], C, N).reshape(selected.shape)  # (T, k)
+
+    return kept
+
+
+def order_for_rank(selected: np.ndarray, weights: np.ndarray, C: int, N: int, priority: str) -> np.ndarray:
+    """Return what is kept if, at each expert, who comes first is taken for the place at which the first comes."""
+    place, kept = np.argsort(queue(weights, priority)).reshape(selected.shape), np.zeros(selected.shape, dtype=bool)
+    for i in range(N):
+        kept[selected == i] = np.argsort(place[selected == i]) < C
+    return kept  # (T, k)
+
+
+def without(expert: int) -> Callable:
+    """Return the function that is right but for an expert, 0 or −1, which gets nobody."""
+    return lambda selected, weights, C, N, by: kept_reference(selected, weights, C, N, by) & (selected != expert % N)
+
+
+def first_choices(selected: np.ndarray, weights: np.ndarray, *how: Any) -> np.ndarray:
+    """Return what is kept if only first choices are served. (T, k)."""
+    kept = np.zeros(selected.shape, dtype=bool)  # (T, k)
+    kept[:, :1] = kept_reference(selected[:, :1], weights[:, :1], *how)
+    return kept
 
 
 def is_decision(value: Any, shape: tuple[int, ...]) -> bool:
@@ -147,19 +188,25 @@ KEPT = FunctionQuestion(
     reference=kept_reference,
     mistakes=by_value(
         "token by token: By position you serve token by token: the second choice of an early token comes before the first choice of a later one. All first choices come first.",
-        with_queues(position=lambda w: np.arange(w.size)),
+        with_queues(position=token_by_token),
+        "later tokens first: By position you serve the last token first. Of each choice, earlier tokens come first.",
+        with_queues(position=lambda w: by_column(w)[:, ::-1].ravel()),
+        "last choices first: By position you serve the last choices first. All first choices come first.",
+        with_queues(position=lambda w: by_column(w)[::-1].ravel()),
         "one too many: Each of your experts takes one more than its capacity: with the places counted from 0, the last one is C − 1, so compare with `<`.",
         with_queues(more=1),
         "one too few: Each of your experts takes one less than its capacity. If you count the assignment itself, it has a place while the count is at most C.",
         with_queues(more=-1),
         "capacity over all experts: You let `capacity` assignments through in all. Each expert has `capacity` places of its own.",
         one_queue(lambda C, N: C),
-        "common pool: You fill N·C places in one common queue. Each expert has C of its own, and a place at another expert helps nobody.",
+        "common pool: Yours has a place for the first N·C assignments, as if all experts had one queue, or who finds one full were sent to another. Each expert has C places of its own, and a place at another expert helps nobody.",
         one_queue(lambda C, N: C * N),
         "always by position: You serve by position whatever `priority` says.",
         with_queues(probability=choice_by_choice),
         "always by probability: You serve by probability whatever `priority` says.",
         with_queues(position=by_weight),
+        "always token by token: You serve token by token whatever `priority` says.",
+        with_queues(token_by_token, token_by_token),
         "priorities exchanged: The two priorities are exchanged.",
         with_queues(by_weight, choice_by_choice),
         "smallest weight first: By probability you serve the smallest weights first. The largest come first: sort `-weights`.",
@@ -173,7 +220,17 @@ KEPT = FunctionQuestion(
         "each choice apart: You begin to count anew for the second choices, so an expert can take C of each. First and later choices share its C places.",
         each_choice_apart,
         "not put back: Your decisions are right, but they stand in the order of service. Put each back where its assignment was: `kept[order] = ...`.",
-        not_put_back,
+        (not_put_back(*PRIORITIES), not_put_back("position"), not_put_back("probability")),
+        "order taken for rank: `np.argsort` says which assignment comes first, not which place an assignment has. Yours compares the former with C. Write through it, `kept[order[:C]] = True`, or sort twice: `np.argsort(np.argsort(...))`.",
+        order_for_rank,
+        "first choices only: You serve first choices alone. The others find a place, too, where one is left.",
+        (first_choices, then(lambda kept, w: kept & (np.arange(w.shape[1]) == 0))),
+        "E1 left out: Nobody has a place at E1 in yours. Experts are numbered from 0.",
+        without(0),
+        "last expert left out: Nobody has a place at the last expert in yours. The experts are 0 to N − 1: `range(num_experts)`.",
+        without(-1),
+        "all of a full expert: You drop all assignments of an expert with too many. The first C of them have a place.",
+        lambda selected, weights, C, N, by: np.bincount(selected.ravel(), minlength=N)[selected] <= C,
         "nobody dropped: Nobody is dropped in yours. An expert takes at most C.",
         then(lambda kept, w: np.ones_like(kept)),
         "dropped: This marks what is dropped. Asked is what is kept.",

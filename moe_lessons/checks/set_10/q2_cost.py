@@ -16,18 +16,19 @@ def cost_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (load (N,), device (N,), capacity, block): dropless in blocks and without, and with places for some.
 
     In each an expert is idle, one load is a multiple of the block, and all that is taken for one of the parts differs.
+    The busiest device is the first, the last, or one between.
     """
     return [
-        cost_case(rng, 6, 3, None, 4),
-        cost_case(rng, 6, 3, "some", 4),
-        cost_case(rng, 9, 4, None, 1),
-        cost_case(rng, 8, 3, "some", 8),
-        cost_case(rng, 7, 2, "many", 5),
-        cost_case(rng, 10, 4, None, 16),
+        cost_case(rng, 6, 3, None, 4, busiest=0),
+        cost_case(rng, 6, 3, "some", 4, busiest=2),
+        cost_case(rng, 9, 4, None, 1, busiest=1),
+        cost_case(rng, 8, 3, "some", 8, busiest=0),
+        cost_case(rng, 7, 2, "many", 5, busiest=1),
+        cost_case(rng, 10, 4, None, 16, busiest=3),
     ]
 
 
-def cost_case(rng: np.random.Generator, N: int, devices: int, places: str | None, block: int) -> tuple:
+def cost_case(rng: np.random.Generator, N: int, devices: int, places: str | None, block: int, busiest: int) -> tuple:
     """Draw loads and devices until the mistakes show: "some" places drop about a quarter, "many" hardly any."""
     while True:
         load = rng.integers(1, 8 * max(block, 3), size=N)  # (N,)
@@ -35,8 +36,9 @@ def cost_case(rng: np.random.Generator, N: int, devices: int, places: str | None
         load[rng.choice(np.flatnonzero(load))] = 2 * block
         device = rng.permutation(np.r_[np.arange(devices), rng.integers(devices, size=N - devices)])  # (N,)
         C = {"some": round(load.mean()), "many": int(np.sort(load)[-2])}.get(places or "")
-        if fits(load, device, C, block):
-            return load, device, C, block
+        rows = by_device(rows_of(load, C, block), device)  # (devices,)
+        if fits(load, device, C, block) and (rows == rows.max()).sum() == 1:
+            return load, (device + busiest - rows.argmax()) % devices, C, block
 
 
 def fits(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> bool:
@@ -46,8 +48,9 @@ def fits(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> boo
     tops = [int(total.max()) for total in sums]
     crowded = np.bincount(device).argmax()
     if C is not None:
-        return tops[0] != rows.max() and len(set(tops)) == 3 and load.max() > C
-    padded = block == 1 or tops[0] != tops[1]
+        return tops[0] != rows.max() and len(set(tops)) == 3 and sums[0].argmax() != sums[1].argmax() and load.max() > C
+    all_tops = {tops[0], tops[1], int(by_device_in_blocks(load, device, C, block).max())}
+    padded = block == 1 or (len(all_tops) == 3 and load.sum() % block > 0)
     return tops[0] != rows.max() and padded and crowded != sums[0].argmax()
 
 
@@ -87,6 +90,16 @@ def in_other_blocks(rows: Callable, part: int) -> Callable:
     return wrong
 
 
+def with_places(rows: Callable) -> Callable:
+    """Return the empty rows, with rows(load, C, block) of the experts where there is a capacity."""
+
+    def empty(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> int:
+        found = rows_of(load, C, block) if C is None else rows(load, C, block)  # (N,)
+        return int(np.maximum(found - load, 0).sum())
+
+    return empty
+
+
 def one_more(load: np.ndarray, block: int) -> np.ndarray:
     """Fill up with a whole block also where nothing is left over, (N,)."""
     return (load // block + 1) * block
@@ -101,6 +114,22 @@ def block_in_all(load: np.ndarray, device: np.ndarray, C: int | None, block: int
     """Return the empty rows if all slices together were filled up once."""
     total = load.sum()
     return int(-(-total // block) * block - total) if C is None else costs(load, device, C, block)[0]
+
+
+def by_device_in_blocks(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> np.ndarray:
+    """Return the rows of each device if all slices on it were filled up once, (devices,)."""
+    total = by_device(load, device)  # (devices,)
+    return np.ceil(total / block) * block if C is None else by_device(rows_of(load, C, block), device)
+
+
+def other_part(part: int) -> Callable:
+    """Return one of the three costs, for those that are returned in another order."""
+    return lambda *case: costs(*case)[part]
+
+
+OTHER_ORDER = (
+    "another of the three: This is another of the three numbers. Return them in this order: empty, dropped, busiest."
+)
 
 
 COST = FunctionQuestion(
@@ -122,15 +151,34 @@ COST = FunctionQuestion(
             (
                 of_rows(lambda rows, kept, load, device: rows.sum() - load.sum()),
                 of_rows(lambda rows, kept, load, device: max(rows.sum() - load.sum(), 0)),
+                of_rows(lambda rows, kept, load, device: np.maximum(by_device(rows - load, device), 0).sum()),
             ),
             "a share: This is a share of the rows. Asked is how many rows are empty.",
             of_rows(lambda rows, kept, load, device: 1 - kept.sum() / rows.sum()),
             "full rows: These are the rows that hold a token. Asked are the empty ones.",
             of_rows(lambda rows, kept, load, device: kept.sum()),
-            "no blocks: Without a capacity you have no empty rows, as in slices of any length. Here each slice is filled up to whole blocks.",
+            "experts: This is how many experts have empty rows. Asked is how many rows they are.",
+            of_rows(lambda rows, kept, load, device: (rows > kept).sum()),
+            OTHER_ORDER,
+            (other_part(1), other_part(2)),
+            "no blocks: Without a capacity you have no empty rows, as in slices of any length, or rounded down. Here each slice is filled *up* to whole blocks.",
             in_other_blocks(lambda load, block: load, 0),
-            "one block too many: A load that is a multiple of the block (or 0) needs no further block. Yours gets one: round *up*, `-(-load // block)`.",
-            in_other_blocks(one_more, 0),
+            "one block too many: A load that is a whole multiple of the block needs no further one. Yours gets it: round *up*, `-(-load // block)`.",
+            (
+                in_other_blocks(one_more, 0),
+                in_other_blocks(lambda load, block: np.where(load > 0, one_more(load, block), 0), 0),
+            ),
+            "all as the fullest: You filled up every slice to the fullest. Without a capacity each is filled up to whole blocks of its own.",
+            (
+                in_other_blocks(lambda load, block: np.full_like(load, load.max()), 0),
+                in_other_blocks(lambda load, block: np.full_like(load, -(-load.max() // block) * block), 0),
+            ),
+            "capacity in blocks: You rounded the capacity up to whole blocks. With a capacity `block` does not matter: every expert computes just that many rows.",
+            with_places(lambda load, C, block: np.full_like(load, -(-C // block) * block)),
+            "capacity for the busy: With a capacity *every* expert computes just that many rows, also one without a token.",
+            with_places(lambda load, C, block: np.where(load > 0, C, 0)),
+            "capacity at most: With a capacity you have no empty rows. Every expert computes just that many, however few tokens come.",
+            with_places(lambda load, C, block: np.minimum(load, C)),
             "a block for nobody: An expert without a token computes nothing. Yours gets a block.",
             in_other_blocks(never_none, 0),
             "filled up once: You filled up the sum of all loads. Each expert's slice is filled up on its own.",
@@ -142,6 +190,10 @@ COST = FunctionQuestion(
                 lambda load, device, C, block: 0 if C is None else max(int(load.sum()) - len(load) * C, 0),
                 of_rows(lambda rows, kept, load, device: load.sum() - rows.sum()),
             ),
+            "common places on a device: You set a full expert off against an empty one on the same device. Each expert has C places of its own.",
+            of_rows(lambda rows, kept, load, device: np.maximum(by_device(load - rows, device), 0).sum()),
+            OTHER_ORDER,
+            (other_part(0), other_part(2)),
             "a share of what was asked: This is a share. Asked is how many assignments are dropped.",
             of_rows(lambda rows, kept, load, device: 1 - kept.sum() / load.sum()),
             "what is kept: This is what is kept. Asked is what is dropped.",
@@ -155,7 +207,14 @@ COST = FunctionQuestion(
             "an expert: This is the busiest *expert*, as in the lesson, where each had a device of its own. Here a device holds several: add up the rows of its experts.",
             of_rows(lambda rows, kept, load, device: rows.max()),
             "what was asked: You added up the loads of each device. It computes *rows*: whole blocks, or C for each of its experts, empty ones included.",
-            of_rows(lambda rows, kept, load, device: by_device(load, device).max()),
+            (
+                of_rows(lambda rows, kept, load, device: by_device(load, device).max()),
+                in_other_blocks(lambda load, block: load, 2),
+            ),
+            "most tokens: These are the rows of the device that most assignments ask for. Another computes more rows, empty ones included.",
+            of_rows(lambda rows, kept, load, device: by_device(rows, device)[by_device(load, device).argmax()]),
+            "filled up once: You filled up the sum of each device's loads. Each expert's slice is filled up on its own.",
+            lambda *case: by_device_in_blocks(*case).max(),
             "tokens only: You added up the rows that hold a token. A device computes its empty rows, too.",
             of_rows(lambda rows, kept, load, device: by_device(kept, device).max()),
             "the mean: This is the mean over the devices. All wait for the slowest: the largest.",
@@ -164,6 +223,8 @@ COST = FunctionQuestion(
             of_rows(lambda rows, kept, load, device: rows.sum()),
             "which device: This is the device's number. Asked is how many rows it computes.",
             of_rows(lambda rows, kept, load, device: by_device(rows, device).argmax()),
+            "fewest rows: This is the device with the fewest rows. All wait for the one with the most.",
+            of_rows(lambda rows, kept, load, device: by_device(rows, device).min()),
         ),
     },
 )

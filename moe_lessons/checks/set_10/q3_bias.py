@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons import routing
+from moe_lessons.checks.apart import told_apart
 from moe_lessons.checks.gates import selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_value
@@ -14,17 +15,20 @@ LEAST_GAP = 5e-5  # between two biased scores of a token: who is selected must n
 
 
 def update_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (scores (T, N), bias (N,), speed (N,), u, k).
+    """Return (scores (T, N), bias (N,), speed (N,), u, k), drawn until all known mistakes come to different things.
 
-    In one the last expert is idle; in two an expert has just its share; one tells wrong loads apart.
+    In one the last expert is idle; in two an expert has just its share.
     """
-    return [
-        update_case(rng, 3, 4, 2, fits=last_is_idle),
-        update_case(rng, 8, 4, 2, fits=one_at_its_share),
-        update_case(rng, 32, 8, 2, fits=one_at_its_share),
-        update_case(rng, 20, 9, 4, 0.3, fits=loads_differ),
-        update_case(rng, 25, 6, 1, fits=asked_less_than_wanted),
-    ]
+    while True:
+        cases = [
+            update_case(rng, 3, 4, 2, fits=last_is_idle),
+            update_case(rng, 8, 4, 2, fits=one_at_its_share),
+            update_case(rng, 32, 8, 2, fits=one_at_its_share),
+            update_case(rng, 20, 9, 4, 0.3, fits=gate_sums_differ),
+            update_case(rng, 25, 10, 1, fits=near_their_shares),
+        ]
+        if told_apart(UPDATE, cases):
+            return cases
 
 
 def update_case(
@@ -39,16 +43,8 @@ def update_case(
         bias = rng.permutation(lean * np.linspace(-0.3, 0.35, N)).round(2)  # (N,)
         share = draw_shares(rng, N)  # (N,)
         gaps = np.diff(np.sort([scores, scores + bias, scores - bias]), axis=-1)  # (3, T, N − 1)
-        load = counts(top(scores + bias, k), N)  # (N,)
-        if gaps.min() > LEAST_GAP and other_aims_differ(load, share) and fits(scores, bias, share, k):
+        if gaps.min() > LEAST_GAP and fits(scores, bias, share, k):
             return scores, bias, (SPEEDS * share).astype(int), float(rng.choice([0.01, 0.02, 0.05])), k
-
-
-def other_aims_differ(load: np.ndarray, share: np.ndarray) -> bool:
-    """Tell whether equal loads, the mean of all times, and more for the slow would move the bias otherwise. (N,) each."""
-    right = np.sign(share * load.sum() - load)
-    others = load.mean() - load, (load / share).mean() - load / share, turned(share) * load.sum() - load
-    return all((np.sign(other) != right).any() for other in others)
 
 
 def turned(share: np.ndarray) -> np.ndarray:
@@ -75,18 +71,16 @@ def one_at_its_share(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> boo
     return {-1, 0, 1} == set(np.sign(q * load.sum() - load))
 
 
-def asked_less_than_wanted(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> bool:
-    """Tell whether an expert has some load, and less than its share: against `share` itself it would have too much."""
+def near_their_shares(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> bool:
+    """Tell whether one expert lacks less than an assignment, and another has less than one too many."""
     load = counts(top(s + b, k), len(b))  # (N,)
-    return bool(((load > 0) & (load < q * load.sum())).any())
+    missing = q * load.sum() - load  # (N,)
+    return bool(((missing > 0) & (missing < 1)).any() and ((missing < 0) & (missing > -1)).any())
 
 
-def loads_differ(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> bool:
-    """Tell whether the load and everything that is taken for it move the bias in ways of their own."""
-    selected = top(s + b, k)  # (T, k)
-    choices = [counts(chosen, len(b)) for chosen in (selected, selected[:, 0], top(s, k))]  # (N,) each
-    dense = gates(s, s + b, k), gates(s + b, s + b, k), s  # (T, N) each
-    loads = [*choices, *(weights.sum(axis=0) for weights in dense)]  # (N,) each
+def gate_sums_differ(s: np.ndarray, b: np.ndarray, q: np.ndarray, k: int) -> bool:
+    """Tell whether sums of gates, with the bias or without, move it in ways of their own, and nobody has just its share."""
+    loads = counts(top(s + b, k), len(b)), *(gates(values, s + b, k).sum(axis=0) for values in (s, s + b))  # (N,) each
     moves = [tuple(np.sign(q * load.sum() - load)) for load in loads]
     return 0 not in moves[0] and len(set(moves)) == len(moves)
 
@@ -191,6 +185,12 @@ UPDATE = FunctionQuestion(
             of_right(lambda selected, s, biased: np.sort(selected)),
             "by the score: The right experts, but ordered by their scores alone. Asked is the largest s + b first.",
             of_right(by_the_score),
+            "counted from 1: Every index in `selected` is one too high. Experts are numbered from 0.",
+            of_right(lambda selected, s, biased: selected + 1),
+            "a mask: This marks who is selected. Asked are the indices of the selected, (T, k), best first.",
+            lambda s, b, q, u, k: selected_mask(s + b, k),
+            "bias moved first: You moved the bias before you selected. The selection is with the bias as it came; its load moves the bias.",
+            lambda s, b, q, u, k: top(s + step(s, b, q, u, k)[2], k),
             "exchanged: These are the weights: `selected` and `weights` are exchanged. Return the indices first.",
             lambda s, b, q, u, k: step(s, b, q, u, k)[1],
         ),
@@ -203,6 +203,11 @@ UPDATE = FunctionQuestion(
             weighed_by(lambda own, biased, s: own),
             "normalised over all: You divided by the sum over all N experts. Divide by the sum over the selected.",
             weighed_by(lambda own, biased, s: own / s.sum(axis=-1, keepdims=True)),
+            "over the batch: You divided by a sum over several tokens. Divide each row by its own sum.",
+            (
+                weighed_by(lambda own, biased, s: own / own.sum(axis=0)),
+                weighed_by(lambda own, biased, s: own / own.sum()),
+            ),
             "softmax: You took a softmax over the selected scores. Divide them by their sum: they are positive already.",
             weighed_by(lambda own, biased, s: routing.softmax(own)),
             "for all experts: Your weights are right but (T, N), with zeros. Asked are those of the selected, (T, k), in the same order.",
@@ -213,8 +218,19 @@ UPDATE = FunctionQuestion(
             moved_by(lambda load, q, u, k: u * np.sign(load.mean() - load)),
             "mean of the times: You compared each expert's time with the mean of all times. If all finish together, it is at the number of all assignments divided by the sum of the speeds, and that is another moment.",
             moved_by(lambda load, q, u, k: u * np.sign((load / q).mean() - load / q)),
+            "up to the slowest: You compared each expert's time with that of the slowest. If all finish together, it is earlier: after the number of all assignments divided by the sum of the speeds.",
+            moved_by(lambda load, q, u, k: u * np.sign((load / q).max() - load / q)),
+            "rounded: You rounded what each expert should have to whole assignments. Compare with the number as it is, with its fraction.",
+            (
+                moved_by(lambda load, q, u, k: u * np.sign(np.floor(q * load.sum()) - load)),
+                moved_by(lambda load, q, u, k: u * np.sign(np.ceil(q * load.sum()) - load)),
+                moved_by(lambda load, q, u, k: u * np.sign(np.round(q * load.sum()) - load)),
+            ),
             "more for the slow: You gave an expert the more, the slower it is. In the same time the fast ones do more.",
-            moved_by(lambda load, q, u, k: u * np.sign(turned(q) * load.sum() - load)),
+            (
+                moved_by(lambda load, q, u, k: u * np.sign(turned(q) * load.sum() - load)),
+                moved_by(lambda load, q, u, k: u * np.sign((load * q).mean() - load * q)),
+            ),
             "wrong sign: Your update goes the wrong way: it raises experts that have too much, so that they get more. sign(wanted − load).",
             moved_by(lambda load, q, u, k: u * np.sign(load - q * load.sum())),
             "proportional to the counts: You moved each bias by u times what is missing. Only the sign counts: an expert one token short moves as far as a dead one.",
@@ -239,11 +255,17 @@ UPDATE = FunctionQuestion(
             (
                 moved_by(lambda load, q, u, k: u * np.sign(q - load)),
                 moved_by(lambda load, q, u, k: u * np.sign(SPEEDS * q - load)),
+                moved_by(lambda load, q, u, k: u * np.sign(q / q.mean() - load)),
             ),
             "load without the bias: You counted the load that the scores alone would give. Count the experts that were really selected, with the bias.",
             moved_by_load(lambda s, b, k: counts(top(s, k), len(b))),
             "first choice only: You counted first choices alone. All k count.",
-            moved_by_load(lambda s, b, k: counts(top(s + b, k)[:, 0], len(b))),
+            (
+                moved_by_load(lambda s, b, k: counts(top(s + b, k)[:, 0], len(b))),
+                lambda s, b, speed, u, k: (
+                    b + u * np.sign(normalised(speed) * len(s) * k - counts(top(s + b, k)[:, 0], len(b)))
+                ),
+            ),
             "load by the gates: You added up the gate weights. The load is a count of tokens; whether they came with a large or a small weight does not matter.",
             moved_by_load(lambda s, b, k: gates(s, s + b, k).sum(axis=0)),
             "load by the biased gates: You added up biased gate weights, from s + b. The load is a count of tokens.",

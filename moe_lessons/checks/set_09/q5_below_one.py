@@ -13,6 +13,7 @@ from moe_lessons.checks.verdicts import Facts, always, by_test
 MOST_LOSS, LEAST_VIOLATION = 0.9, 1.0
 LEAST_LOAD = 0.1  # of the mean load: nobody is dead, or nearly so
 LEAST_GAP = 0.001  # between a token's best and second best logit: who is selected must not hang on rounding
+ROUNDING = 5e-6  # what float32 leaves of a gap that is just as large
 MOST_TOKENS, MOST_EXPERTS = 1000, 64  # as lists of numbers, too, such logits fit into the grader's reply
 
 BATCH = Numbers(
@@ -31,7 +32,7 @@ BATCH = Numbers(
 def batch_found(h: np.ndarray) -> dict[str, Any]:
     """Return loss, load and MaxVio for k = 1, and the tokens whose two best experts tie, or nearly. h (T, N)."""
     loss, load = balance(h, 1), chosen_share(h, 1)
-    tied = np.flatnonzero(np.diff(np.sort(h, axis=-1)[:, -2:])[:, 0] < LEAST_GAP)
+    tied = np.flatnonzero(np.diff(np.sort(h, axis=-1)[:, -2:])[:, 0] < LEAST_GAP - ROUNDING)
     found = {"h": h, "loss": loss, "load": load, "violation": float(metrics.max_violation(load))}
     found["least"] = float(load.min() * load.size)  # as a multiple of the mean load
     return {**found, "tied": tied.size, "T": len(h), "row": next(iter(tied), None)}

@@ -7,10 +7,11 @@ import numpy as np
 from moe_lessons.checks.question import VariableQuestion, about
 from moe_lessons.checks.set_09.q4_devices import balance, chosen_share, mean_probability
 from moe_lessons.checks.set_09.q5_below_one import BATCH, LEAST_GAP, LEAST_VIOLATION, batch_found, is_even
-from moe_lessons.checks.values import describe, stacked
+from moe_lessons.checks.values import describe, digits_apart, stacked
 from moe_lessons.checks.verdicts import Facts, Fault, by_test
 
 MOST_POOLED, LEAST_ALONE, LEAST_EXPERTS = 1.02, 1.2, 4
+ROUNDING = 1e-6  # what float32 leaves of a loss that is just at its border
 
 
 class TwoLayers:
@@ -38,14 +39,45 @@ def layers_found(layers: list[np.ndarray]) -> dict[str, Any]:
     found = [Facts(**batch_found(h), number=number) for number, h in enumerate(layers, 1)]
     faults = {
         "tied": lambda layer: layer.tied,
-        "blind": lambda layer: layer.loss < 1,
-        "faint": lambda layer: layer.loss < LEAST_ALONE,
+        "blind": lambda layer: layer.loss < 1 - ROUNDING,
+        "faint": lambda layer: layer.loss < LEAST_ALONE - ROUNDING,
     }
     first = {fault: next(filter(shows, found), None) for fault, shows in faults.items()}
     both, top = np.concatenate(layers), int(found[0].load.argmax())
     favourite = {"name": f"E{top + 1}", "shared": float(found[1].load[top]), "held": float(mean_probability(both)[top])}
-    pooled = {"N": both.shape[1], "pooled": balance(both, 1), "modest": with_modest_winner(*layers)}
-    return {"layers": found, **pooled, **favourite, **first}
+    known = {"layers": found, "N": both.shape[1], "probable": are_probabilities(layers)}
+    return {**known, **pooled_found(*layers), **favourite, **first, **shown(found)}
+
+
+def pooled_found(one: np.ndarray, two: np.ndarray) -> dict[str, Any]:
+    """Return the pooled loss of both layers, as a number and as it is shown, and whether it is too large.
+
+    modest: what it is with a modest winner; modest_is_too_much: whether this is too large as well.
+    """
+    pooled, modest = balance(np.concatenate([one, two]), 1), with_modest_winner(one, two)
+    return {
+        "pooled_shown": digits_apart(pooled, MOST_POOLED, 3),
+        "seen": pooled > MOST_POOLED + ROUNDING,
+        "modest": modest,
+        "modest_is_seen": modest > MOST_POOLED + ROUNDING,
+    }
+
+
+def shown(layers: list[Facts]) -> dict[str, list[str]]:
+    """Return MaxVio and loss of each layer, with enough digits to tell them from what is asked."""
+    return {
+        "violations": [digits_apart(layer.violation, LEAST_VIOLATION, 3) for layer in layers],
+        "losses": [digits_apart(layer.loss, LEAST_ALONE, 3) for layer in layers],
+    }
+
+
+def are_probabilities(layers: list[np.ndarray]) -> bool:
+    """Tell whether these are probabilities, of logits that would do."""
+    if any(h.min() < 0 or not np.allclose(h.sum(axis=-1), 1, atol=1e-3) for h in layers):
+        return False
+    with np.errstate(divide="ignore"):
+        found = Facts(**layers_found([np.maximum(np.log(h), -50) for h in layers]))
+    return not any(mistake.seen(found) for mistake in POOLED.mistakes)
 
 
 def with_modest_winner(one: np.ndarray, two: np.ndarray) -> float:
@@ -71,6 +103,8 @@ POOLED = VariableQuestion(
     mistakes=by_test(
         f"tie: Layer {{tied.number}} has no clear winner for {{tied.tied}} of its {{tied.T}} tokens: the two largest logits are less than {LEAST_GAP} apart (the first is row {{tied.row}}). Who is selected would hang on a rule for ties.",
         lambda found: found.tied,
+        "probabilities: As *probabilities* these would do, but they are taken for logits, and the softmax makes them nearly equal. Logits that give p are `np.log(p)` (with a small number in place of 0).",
+        lambda found: found.probable,
         f"few experts: Here are {{N}} experts. Take at least {LEAST_EXPERTS}: with two or three, pooled loads hide more by themselves.",
         lambda found: found.N < LEAST_EXPERTS,
         "not collapsed: Layer 1 uses several experts (loads {layers[0].load}). There every token must go to the same one.",
@@ -78,15 +112,15 @@ POOLED = VariableQuestion(
         "layer 2 balanced: No expert of layer 2 has twice its mean load. It must be uneven, too.",
         lambda found: is_even(found.layers[1]),
         "same leaning: Layer 2 sends {shared:.0%} of its tokens to {name} as well, to which layer 1 sends all. Let it prefer the others.",
-        lambda found: found.pooled > MOST_POOLED and found.shared > 0,
+        lambda found: found.seen and found.shared > 0,
         "winner too sure: {name} has half of the pooled loads, and {held:.2f} of the pooled probability. Make it less sure: it can win every token of layer 1 with less, as long as nobody there has more.",
-        lambda found: found.pooled > MOST_POOLED and found.modest <= MOST_POOLED,
+        lambda found: found.seen and not found.modest_is_seen,
         "layer 2 too much: If the winner of layer 1 were as unsure as it may be, the pooled loss would still be {modest:.3f}. So look at layer 2: it should give {name} next to no probability, let one other expert have twice the mean load, and spread the rest.",
-        lambda found: found.pooled > MOST_POOLED,
+        lambda found: found.seen,
         "blind in each layer: Layer {blind.number}'s own loss is small too: experts that never win hold much of the probability (as in 9.5). Here the loss of each layer must see what the pooled one does not: give the winners clearly more probability.",
         lambda found: found.blind,
         "too faint: The load of layer {faint.number} is uneven, but its probabilities are nearly equal, so that even its own loss hardly shows it. Make the winners' logits larger.",
         lambda found: found.faint,
     ),
-    report=f"Pooled loss {{pooled:.3f}} (at most {MOST_POOLED}). By layer: MaxVio {{layers[0].violation:.3f}} (all tokens to one expert) and {{layers[1].violation:.3f}} (at least {LEAST_VIOLATION:g}), loss {{layers[0].loss:.3f}} and {{layers[1].loss:.3f}} (at least {LEAST_ALONE}).\nLoads: layer 1 {{layers[0].load}}, layer 2 {{layers[1].load}}.",
+    report=f"Pooled loss {{pooled_shown}} (at most {MOST_POOLED}). By layer: MaxVio {{violations[0]}} (all tokens to one expert) and {{violations[1]}} (at least {LEAST_VIOLATION:g}), loss {{losses[0]}} and {{losses[1]}} (at least {LEAST_ALONE}).\nLoads: layer 1 {{layers[0].load}}, layer 2 {{layers[1].load}}.",
 )

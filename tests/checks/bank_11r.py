@@ -80,6 +80,8 @@ WRONG = {
         "mean": room(fullest=256),
         "times MaxVio of all": room(fullest=5120),
         "times MaxVio of all (2)": room(fullest=2560),
+        "not divided by N": room(fullest=13312),
+        "not divided by N (2)": room(fullest=6656),
         "MaxVio itself": room(factor=0.625),
         "places": room(factor=416),
         "with k": room(factor=3.25),
@@ -89,6 +91,7 @@ WRONG = {
         "MaxVio in percent": room(dropped=62.5),
         "every expert as full": room(dropped=100 * (1 - 1 / 1.625) * 32),
         "of the tokens": room(dropped=3.9),
+        "a count": room(dropped=160),
         "nearly nothing": room(dropped=0),
         "nearly nothing (2)": room(dropped=0.0195),
         "all of the fullest": room(dropped=5.08),
@@ -98,11 +101,12 @@ WRONG = {
         "CV not squared": agreement(chance=1.6 / 16),
         "spread alone": agreement(chance=0.0225),
         "squares lost": agreement(chance=0.0375),
-        "squares lost (2)": agreement(chance=0.64 / 16),
+        "below 1/N": agreement(chance=0.64 / 16),
         "one expert": agreement(chance=1.36 / 256),
         "percent": agreement(chance=8.5),
         "beside 1/N": agreement(times=3.2),
         "difference": agreement(times=0.115),
+        "how much more": agreement(times=1.35),
         "upside down": agreement(times=0.425),
         "squared": agreement(cv=2.2),
         "1 forgotten": agreement(cv=math.sqrt(3.2)),
@@ -121,6 +125,12 @@ WRONG = {
         "parts weigh alike": lambda counts, P, tokens: (
             P.shape[1] * (counts / counts.sum(axis=1)[:, None]).mean(axis=0) @ P.mean(axis=0)
         ),
+        "f unweighted": lambda counts, P, tokens: (
+            P.shape[1] * np.mean([c / c.sum() for c in counts], axis=0) @ np.average(P, axis=0, weights=tokens)
+        ),
+        "one of the parts": lambda counts, P, tokens: P.shape[1] * (counts[0] / counts[0].sum()) @ P[0],
+        "one of the parts (2)": lambda counts, P, tokens: P.shape[1] * (counts[-1] / counts[-1].sum()) @ P[-1],
+        "not summed": lambda counts, P, tokens: P.shape[1] * total(counts) * np.average(P, axis=0, weights=tokens),
         "P unweighted": lambda counts, P, tokens: P.shape[1] * total(counts) @ P.mean(axis=0),
         "P added": lambda counts, P, tokens: P.shape[1] * total(counts) @ P.sum(axis=0),
         "P added (2)": lambda counts, P, tokens: P.shape[1] * total(counts) @ (P * tokens[:, None]).sum(axis=0),
@@ -161,6 +171,9 @@ WRONG = {
         "nats (3)": most(rare=0.325),
         "the rare part alone": most(rare=0.332),
         "surprise of the rare one": most(rare=3.32),
+        "the common part alone": most(rare=0.137),
+        "minus forgotten": most(leaning=-0.811),
+        "minus forgotten (2)": most(rare=-0.469),
         "as without the token": most(hashed=2),
         "as without the token (2)": most(hashed=4),
     },
@@ -173,6 +186,7 @@ UNRECOGNISED = {
         lambda counts, P, tokens: 1.0,
         lambda counts, P, tokens: np.ones(counts.shape[1]),
         lambda counts, P, tokens: P.max(),
+        lambda counts, P, tokens: counts.shape[1] * (total(counts) ** 2).sum(),
     ],
     "11r.4": [{}, controls(A="noise"), dict(list(ROWS.items())[:5]), list(ROWS.values())],
     "11r.5": [pushes() | {"E1": "up"}, {"E1": pushes()["E1"]}, ["up"] * 4],
@@ -188,7 +202,9 @@ RIGHT = {
         lambda counts, P, tokens: (
             counts.shape[1] * (counts.sum(0) * np.average(P, axis=0, weights=tokens)).sum() / counts.sum()
         ),
-        lambda counts, P, tokens: [counts.shape[1] * total(counts) @ np.average(P, axis=0, weights=tokens)][0],
+        lambda counts, P, tokens: [counts.shape[1] * total(counts) @ np.average(P, axis=0, weights=tokens)],
+        lambda counts, P, tokens: np.float32(by_loops(counts.tolist(), P.tolist(), tokens.tolist())),
+        lambda counts, P, tokens: P.shape[1] * total(counts) @ (counts.sum(1) @ P) / counts.sum(),  # weighted by counts
     ],
     "11r.4": [controls(), controls(E="Dice"), dict(reversed(list(ROWS.items())))],
     "11r.5": [

@@ -37,6 +37,8 @@ FULL = ValuesQuestion(
             lambda: MEAN,
             "times MaxVio of all: You took MaxVio for a share of all assignments. It is measured in mean loads.",
             (lambda: VIOLATION * ASSIGNMENTS, lambda: VIOLATION * TOKENS),
+            "not divided by N: That is as if one expert had everything to itself. The mean load is k·T/N.",
+            (lambda: (1 + VIOLATION) * ASSIGNMENTS, lambda: (1 + VIOLATION) * TOKENS),
         ),
         "factor": by_value(
             "MaxVio itself: A factor below 1 has no room even for perfect balance. MaxVio is what the fullest has *above* the mean.",
@@ -55,6 +57,8 @@ FULL = ValuesQuestion(
             lambda: 100 * VIOLATION,
             "every expert as full: If every expert were above the mean by so much, the mean would be higher. Only one is known to be.",
             lambda: 100 * (1 - 1 / (1 + VIOLATION)) * N,
+            "a count: So many assignments find no place. Asked is how many per cent of all these are.",
+            lambda: FULLEST - MEAN,
             "of the tokens: You divided by the tokens. There are k times as many assignments.",
             lambda: 100 * (FULLEST - MEAN) / TOKENS,
             "nearly nothing: The fullest expert loses what it has above the mean, which is more. Or is this a share? Asked is percent.",

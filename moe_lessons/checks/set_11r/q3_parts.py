@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.values import unbracketed
 from moe_lessons.checks.verdicts import by_formula
 
 
@@ -53,6 +54,7 @@ PARTS = FunctionQuestion(
     parameters=("counts", "P", "tokens"),
     cases=part_cases,
     reference=whole,
+    read=lambda value, *_: unbracketed(value),
     mistakes=(
         *by_formula(
             with_shares,
@@ -64,11 +66,17 @@ PARTS = FunctionQuestion(
             lambda f, P, tokens: len(P[0]) * (f * P).sum(),
             "parts weigh alike: You took plain means over the parts. A part with more tokens counts for more, in f and in P.",
             lambda f, P, tokens: len(P[0]) * f.mean(axis=0) @ P.mean(axis=0),
+            "f unweighted: P is right. But you took the plain mean of the parts' shares: the parts are not equally large. Add up the counts, then divide.",
+            lambda f, P, tokens: len(P[0]) * f.mean(axis=0) @ (tokens @ P) / tokens.sum(),
+            "one of the parts: This is the loss of one part. Asked is that of the whole batch.",
+            tuple(lambda f, P, tokens, i=i: len(P[0]) * f[i] @ P[i] for i in (0, -1)),
         ),
         *by_formula(
             with_all,
             "P unweighted: f is right. But you took the plain mean of P over the parts: it is a mean over tokens, and the parts are not equally large.",
             lambda f, P, tokens: len(f) * f @ P.mean(axis=0),
+            "not summed: These are N f_i P_i, one for each expert. The loss is their sum.",
+            lambda f, P, tokens: len(f) * f * (tokens @ P) / tokens.sum(),
             "P added: You added up P over the parts. It is a mean: weigh it by the tokens and divide.",
             (lambda f, P, tokens: len(f) * f @ P.sum(axis=0), lambda f, P, tokens: len(f) * f @ (tokens @ P)),
             "without N: The factor N is missing: at balance the loss is 1.",

@@ -1,11 +1,12 @@
 # %% [markdown]
 # # Exercises 04r · Review of lessons 01 to 04
 #
-# {{questions}}. **Which of the ideas so far does it take?** No question says. Letters: the table in [](lesson:00).
+# {{questions}}. **Which of the ideas so far does it take?** No question names its lesson. Letters: the table in
+# [](lesson:00).
 #
-# The questions are short, and no cell to copy answers them. One uses [](lesson:02b), which is short and optional.
-# Write your answer where you see `...`, run that cell, then the `check` cell below it. You can check as often as you
-# like. Stuck? Open a hint.
+# The questions are short. Some take a formula of a lesson, with other numbers or turned round; no cell answers one as it
+# stands. One uses [](lesson:02b), which is short and optional. Write your answer where you see `...`, run that cell, then
+# the `check` cell below it. You can check as often as you like. Stuck? Open a hint.
 
 # %% name="setup" tags=["setup"]
 import numpy as np

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Exercises 07r · Review of lessons 04 to 07
 #
-# {{questions}}. **Which idea does it take, now that there are more to choose from?** No question says. Letters: the table
-# in [](lesson:00).
+# {{questions}}. **Which idea does it take, now that there are more to choose from?** No question names its lesson.
+# Letters: the table in [](lesson:00).
 #
-# The questions are short, and no cell to copy answers them. Write your answer where you see `...` or
-# `raise NotImplementedError`, run that cell, then the `check` cell below it. You can check as often as you like. Stuck?
-# Open a hint. Paper is enough for most.
+# The questions are short. Some take a formula of a lesson, with other numbers or turned round; no cell answers one as it
+# stands. Write your answer where you see `...` or `raise NotImplementedError`, run that cell, then the `check` cell below
+# it. You can check as often as you like. Stuck? Open a hint. Paper and a pocket calculator are enough for most.
 
 # %% name="setup" tags=["setup"]
 import numpy as np

@@ -4,8 +4,9 @@
 # {{questions}}, on [](lesson:10) (the first two) and [](lesson:10b). Letters: the table in [](lesson:00), and C for the capacity of an expert.
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
-# You can check as often as you like. Stuck? Open a hint. Your functions are given numpy arrays; return arrays or
-# tensors, whichever you like. You may use what is imported below, and what you wrote yourself.
+# You can check as often as you like. Stuck? Open a hint. Your functions are given numpy arrays (`torch.as_tensor` makes
+# tensors of them); return arrays, lists or tensors, whichever you like. You may use what is imported below, and what you
+# wrote yourself.
 
 # %% name="setup" tags=["setup"]
 import numpy as np

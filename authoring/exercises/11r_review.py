@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Exercises 11r · Review of lessons 08 to 11
 #
-# **Which idea does it take, now that you can train a router and look into one?** No question names the lesson.
+# **Which idea does it take, now that you can train a router and look into one?** No question names its lesson.
 # {{questions}}. Letters: the table in [](lesson:00).
 #
-# The questions are short. Write your answer where you see `...` or
+# The questions are short. Three use [](lesson:10b), too. Write your answer where you see `...` or
 # `raise NotImplementedError`, run that cell, then the `check` cell below it. You can check as often as you like. Stuck?
 # Open a hint. Paper and a pocket calculator are enough for most.
 
@@ -86,7 +86,7 @@ check("11r.2", my_agreement)
 #
 # One layer works on several machines at once, each with a part of the batch. The parts are not equally large. Each machine sends
 # how many assignments each expert got in its part, the mean probability of each expert over its part, and its number of
-# tokens. So you are given `counts` (parts, N), `P` (parts, N) and `tokens` (parts,). k is the same everywhere, and not told.
+# tokens. So you are given numpy arrays: `counts` (parts, N), `P` (parts, N) and `tokens` (parts,). k is the same everywhere, and not told.
 #
 # Return the balance loss $N \sum_i f_i P_i$ of the **whole batch**, without a coefficient: one number.
 #
@@ -225,6 +225,7 @@ progress()
 #
 # <details><summary>In which lesson is the idea of each question?</summary>
 #
-# 11r.1: 09 and 10. 11r.2: 09 and 11. 11r.3: 10. 11r.4: 08, 09, 10 and 11. 11r.5: 09 and 10. 11r.6: 11, with the uneven loads of 09.
+# 11r.1: 09 and 10. 11r.2: 09 and 11. 11r.3: 10b. 11r.4: 08, 09, 10b and 11. 11r.5: 09 and 10b. 11r.6: 11, with the uneven
+# loads of 09.
 #
 # </details>

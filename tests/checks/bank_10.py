@@ -93,6 +93,23 @@ def kept_by_counting(selected, weights, capacity, num_experts, priority):
     return (before < capacity).reshape(T, k).astype(int)
 
 
+def kept_unless(passed_over):
+    """Pass over an assignment for what its token has met so far."""
+
+    def answer(selected, weights, capacity, num_experts, priority):
+        fates, free = [[] for _ in selected], [capacity] * num_experts
+        kept = np.zeros(selected.shape, dtype=bool)
+        ranked = sorted(np.ndindex(selected.shape), key=lambda a: -weights[a] if priority == "probability" else a[::-1])
+        for who in ranked:
+            if not passed_over(fates[who[0]]):
+                kept[who] = free[selected[who]] > 0
+                free[selected[who]] -= kept[who]
+                fates[who[0]].append(bool(kept[who]))
+        return kept
+
+    return answer
+
+
 def for_experts(some):
     def answer(selected, weights, capacity, num_experts, priority):
         experts = list(some(num_experts))
@@ -237,6 +254,10 @@ WRONG = {
         "order taken for rank": kept_by_order,
         "first choices only": served(orders(), number=lambda i: i, only=lambda j: j == 0),
         "first choices only (2)": changed(lambda kept, s, w: kept & (np.arange(kept.shape[1]) < 1)),
+        "gives up": kept_unless(lambda fate: False in fate),
+        "one place a token": kept_unless(lambda fate: True in fate),
+        "k times the capacity": lambda s, w, C, N, by: kept_by_sorting(s, w, C * len(s[0]), N, by),
+        "indices": changed(lambda kept, s, w: s * kept - ~kept),
         "E1 left out": for_experts(lambda N: range(1, N + 1)),
         "E1 left out (2)": for_experts(lambda N: range(1, N)),
         "last expert left out": for_experts(lambda N: range(N - 1)),
@@ -281,6 +302,10 @@ WRONG = {
         "another of the three (3)": lambda *case: [cost(*case)[i] for i in (0, 2, 1)],
         "experts (2)": costs_with(empty=lambda rows, kept, *_: (kept < rows).sum()),
         "no blocks (2)": cost_in_blocks(lambda load, block: np.maximum(load // block * block, load)),
+        "rounded to the nearest": cost_in_blocks(lambda load, block: np.rint(load / block) * block),
+        "rounded to the nearest (2)": cost_in_blocks(
+            lambda load, block: np.maximum(np.rint(load / block) * block, load)
+        ),
         "one block too many (2)": cost_in_blocks(lambda load, block: (load // block + (load > 0)) * block),
         "all as the fullest": cost_in_blocks(lambda load, block: 0 * load + load.max()),
         "all as the fullest (2)": cost_in_blocks(lambda load, block: 0 * load + -(-load.max() // block) * block),
@@ -304,6 +329,14 @@ WRONG = {
             busiest=lambda rows, kept, load, device, C, block: (
                 np.bincount(device, rows).max() if C else max(n + -n % block for n in np.bincount(device, load))
             )
+        ),
+        "a device left out": costs_with(
+            busiest=lambda rows, kept, load, device, *_: max(
+                rows[device == d].sum() for d in range(1, device.max() + 1)
+            )
+        ),
+        "a device left out (2)": costs_with(
+            busiest=lambda rows, kept, load, device, *_: max(rows[device == d].sum() for d in range(device.max()))
         ),
         "fewest rows": costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, rows).min()),
     },

@@ -181,6 +181,12 @@ WRONG = {
         "load by the gates": loads(gate_sums(biased=False)),
         "load by the biased gates": loads(gate_sums(biased=True)),
         "load by the scores": loads(lambda s, b, k: s.mean(0)),
+        "one way only": moves(lambda load, q, u, T, k: u * (load < q * T * k)),
+        "one way only (2)": moves(lambda load, q, u, T, k: np.where(load > q * T * k, -u, 0)),
+        "idle left as it was": moves(lambda load, q, u, T, k: np.where(load, u * np.sign(q * T * k - load), 0)),
+        "mean subtracted": lambda *case: (*step(*case)[:2], step(*case)[2] - np.mean(step(*case)[2])),
+        "clipped": lambda *case: (*step(*case)[:2], step(*case)[2].clip(0)),
+        "of all experts": lambda s, b, q, u, k: (step(s, b, q, u, k)[0], normal(s), 0),
         "counted from 1": orders_selected(lambda selected: 1 + selected),
         "a mask": lambda s, b, q, u, k: ((scattered(s, b, q, u, k)[1] > 0), *step(s, b, q, u, k)[1:]),
         "bias moved first": lambda s, b, q, u, k: step(s, step(s, b, q, u, k)[2], q, 0, k),
@@ -208,7 +214,7 @@ UNRECOGNISED = {
         moves(lambda load, q, u, T, k: 2 * u * np.sign(q * T * k - load)),
         selects(lambda s, b: s + 2 * b),
         moves(lambda load, q, u, T, k: u / len(q) * np.sign(q * T * k - load)),
-        moves(lambda load, q, u, T, k: u * (load < q * T * k)),
+        moves(lambda load, q, u, T, k: u * q * np.sign(q * T * k - load)),
     ],
 }
 

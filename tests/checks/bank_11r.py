@@ -128,6 +128,10 @@ WRONG = {
         "f unweighted": lambda counts, P, tokens: (
             P.shape[1] * np.mean([c / c.sum() for c in counts], axis=0) @ np.average(P, axis=0, weights=tokens)
         ),
+        "one for each part": lambda counts, P, tokens: [
+            len(c) * (c / c.sum()) @ p for c, p in zip(counts, P, strict=True)
+        ],
+        "f twice": lambda counts, P, tokens: counts.shape[1] * (total(counts) ** 2).sum(),
         "one of the parts": lambda counts, P, tokens: P.shape[1] * (counts[0] / counts[0].sum()) @ P[0],
         "one of the parts (2)": lambda counts, P, tokens: P.shape[1] * (counts[-1] / counts[-1].sum()) @ P[-1],
         "not summed": lambda counts, P, tokens: P.shape[1] * total(counts) * np.average(P, axis=0, weights=tokens),
@@ -186,7 +190,7 @@ UNRECOGNISED = {
         lambda counts, P, tokens: 1.0,
         lambda counts, P, tokens: np.ones(counts.shape[1]),
         lambda counts, P, tokens: P.max(),
-        lambda counts, P, tokens: counts.shape[1] * (total(counts) ** 2).sum(),
+        lambda counts, P, tokens: counts.shape[1] * (tokens @ P / tokens.sum()).max(),
     ],
     "11r.4": [{}, controls(A="noise"), dict(list(ROWS.items())[:5]), list(ROWS.values())],
     "11r.5": [pushes() | {"E1": "up"}, {"E1": pushes()["E1"]}, ["up"] * 4],

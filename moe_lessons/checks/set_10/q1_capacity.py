@@ -141,6 +141,24 @@ def first_choices(selected: np.ndarray, weights: np.ndarray, *how: Any) -> np.nd
     return kept
 
 
+def walked(passes: Callable) -> Callable:
+    """Return the function that walks the queue, and passes over an assignment if passes(what came of its token so far).
+
+    What came of a token is (k,): 1 for a place, −1 for none, 0 for not decided.
+    """
+
+    def kept(selected: np.ndarray, weights: np.ndarray, C: int, N: int, priority: str) -> np.ndarray:
+        came, free = np.zeros(selected.shape, dtype=int), np.full(N, C)  # (T, k), (N,)
+        for number in queue(weights, priority):
+            t, j = divmod(number, selected.shape[1])
+            if not passes(came[t]):
+                came[t, j] = 1 if free[selected[t, j]] > 0 else -1
+                free[selected[t, j]] -= 1
+        return came > 0  # (T, k)
+
+    return kept
+
+
 def is_decision(value: Any, shape: tuple[int, ...]) -> bool:
     """Tell whether the value says yes or no to each assignment."""
     return isinstance(value, np.ndarray) and value.shape == shape and bool(np.isin(value, (0, 1)).all())
@@ -225,6 +243,12 @@ KEPT = FunctionQuestion(
         order_for_rank,
         "first choices only: You serve first choices alone. The others find a place, too, where one is left.",
         (first_choices, then(lambda kept, w: kept & (np.arange(w.shape[1]) == 0))),
+        "gives up: Once a token has found an expert full, you do not ask for its other experts. Each assignment is decided on its own.",
+        walked(lambda came: (came < 0).any()),
+        "one place a token: A token that has a place gets no second one in yours. Each assignment is decided on its own.",
+        walked(lambda came: (came > 0).any()),
+        "k times the capacity: Each of your experts has k times `capacity` places.",
+        lambda selected, weights, C, *how: kept_reference(selected, weights, C * selected.shape[1], *how),
         "E1 left out: Nobody has a place at E1 in yours. Experts are numbered from 0.",
         without(0),
         "last expert left out: Nobody has a place at the last expert in yours. The experts are 0 to N − 1: `range(num_experts)`.",
@@ -239,6 +263,8 @@ KEPT = FunctionQuestion(
         then(lambda kept, w: np.repeat(kept.all(axis=1, keepdims=True), w.shape[1], axis=1)),
         "weights: These are the weights that remain. Asked are booleans: which assignments have a place.",
         then(lambda kept, w: np.where(kept, w, 0)),
+        "indices: These are the experts where a place was found. Asked are booleans: which assignments have a place.",
+        lambda selected, *case: np.where(kept_reference(selected, *case), selected, -1),
         "choices as rows: The decisions are right, but your result is (k, T). Tokens are rows: (T, k).",
         then(lambda kept, w: kept.T),
     )

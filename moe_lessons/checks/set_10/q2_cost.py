@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from moe_lessons.checks.apart import told_apart
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_value
 
@@ -16,16 +17,19 @@ def cost_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (load (N,), device (N,), capacity, block): dropless in blocks and without, and with places for some.
 
     In each an expert is idle, one load is a multiple of the block, and all that is taken for one of the parts differs.
-    The busiest device is the first, the last, or one between.
+    The busiest device is the first, the last, or one between. Drawn until all known mistakes come to different things.
     """
-    return [
-        cost_case(rng, 6, 3, None, 4, busiest=0),
-        cost_case(rng, 6, 3, "some", 4, busiest=2),
-        cost_case(rng, 9, 4, None, 1, busiest=1),
-        cost_case(rng, 8, 3, "some", 8, busiest=0),
-        cost_case(rng, 7, 2, "many", 5, busiest=1),
-        cost_case(rng, 10, 4, None, 16, busiest=3),
-    ]
+    while True:
+        cases = [
+            cost_case(rng, 6, 3, None, 4, busiest=0),
+            cost_case(rng, 6, 3, "some", 4, busiest=2),
+            cost_case(rng, 9, 4, None, 1, busiest=1),
+            cost_case(rng, 8, 3, "some", 8, busiest=0),
+            cost_case(rng, 7, 2, "many", 5, busiest=1),
+            cost_case(rng, 10, 4, None, 16, busiest=3),
+        ]
+        if told_apart(COST, cases):
+            return cases
 
 
 def cost_case(rng: np.random.Generator, N: int, devices: int, places: str | None, block: int, busiest: int) -> tuple:
@@ -163,6 +167,11 @@ COST = FunctionQuestion(
             (other_part(1), other_part(2)),
             "no blocks: Without a capacity you have no empty rows, as in slices of any length, or rounded down. Here each slice is filled *up* to whole blocks.",
             in_other_blocks(lambda load, block: load, 0),
+            "rounded to the nearest: You rounded to the nearest number of blocks. Round *up*, `-(-load // block)`: every token needs a row.",
+            (
+                in_other_blocks(lambda load, block: np.round(load / block) * block, 0),
+                in_other_blocks(lambda load, block: np.maximum(np.round(load / block) * block, load), 0),
+            ),
             "one block too many: A load that is a whole multiple of the block needs no further one. Yours gets it: round *up*, `-(-load // block)`.",
             (
                 in_other_blocks(one_more, 0),
@@ -223,6 +232,11 @@ COST = FunctionQuestion(
             of_rows(lambda rows, kept, load, device: rows.sum()),
             "which device: This is the device's number. Asked is how many rows it computes.",
             of_rows(lambda rows, kept, load, device: by_device(rows, device).argmax()),
+            "a device left out: The device with the most rows is left out in yours. They are numbered from 0 to the largest number in `device`.",
+            (
+                of_rows(lambda rows, kept, load, device: by_device(rows, device)[1:].max()),
+                of_rows(lambda rows, kept, load, device: by_device(rows, device)[:-1].max()),
+            ),
             "fewest rows: This is the device with the fewest rows. All wait for the one with the most.",
             of_rows(lambda rows, kept, load, device: by_device(rows, device).min()),
         ),

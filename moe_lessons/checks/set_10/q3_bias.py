@@ -123,6 +123,11 @@ def step(
     )
 
 
+def without_mean(values: np.ndarray) -> np.ndarray:
+    """Return values (N,) less their mean."""
+    return values - values.mean()
+
+
 def selected_by(values: Callable) -> Callable:
     """Return the step's selection by other values(scores, bias)."""
     return lambda s, b, q, u, k: top(values(s, b), k)
@@ -210,6 +215,8 @@ UPDATE = FunctionQuestion(
             ),
             "softmax: You took a softmax over the selected scores. Divide them by their sum: they are positive already.",
             weighed_by(lambda own, biased, s: routing.softmax(own)),
+            "of all experts: These are the scores of all N experts, divided by their sum. Asked are those of the selected, (T, k), divided by theirs.",
+            lambda s, b, q, u, k: normalised(s),
             "for all experts: Your weights are right but (T, N), with zeros. Asked are those of the selected, (T, k), in the same order.",
             lambda s, b, q, u, k: gates(s, s + b, k),
         ),
@@ -249,6 +256,20 @@ UPDATE = FunctionQuestion(
             moved_by(lambda load, q, u, k: np.where(load < q * load.sum(), u, -u)),
             "raised at its share: An expert with just its share is raised in yours. It stays: sign(0) = 0.",
             moved_by(lambda load, q, u, k: np.where(load > q * load.sum(), -u, u)),
+            "one way only: Yours moves a bias only up, or only down. Who has too little goes up, who has too much down.",
+            (
+                moved_by(lambda load, q, u, k: u * (load < q * load.sum())),
+                moved_by(lambda load, q, u, k: -u * (load > q * load.sum())),
+            ),
+            "idle left as it was: An expert that nobody selected is not moved in yours. Its load is 0, so it goes up, too.",
+            moved_by(lambda load, q, u, k: u * np.sign(q * load.sum() - load) * (load > 0)),
+            "mean subtracted: You subtracted a mean from the biases. Each just moves by u.",
+            (
+                lambda *case: step(*case)[2] - step(*case)[2].mean(),
+                moved_by(lambda load, q, u, k: u * without_mean(np.sign(q * load.sum() - load))),
+            ),
+            "clipped: You cut the biases off at 0. A bias may be below 0.",
+            lambda *case: np.maximum(step(*case)[2], 0),
             "k forgotten: You shared out T tokens. Every token has k experts, so there are T·k assignments to share. (`load.sum()` is always right.)",
             moved_by(lambda load, q, u, k: u * np.sign(q * load.sum() / k - load)),
             "counts compared with a share: You compared counts with the speeds, or with shares of 1. Compare counts with counts: how many of all assignments should the expert have?",

@@ -140,8 +140,16 @@ def sent_elsewhere(selected, weights, C, N, priority):
     return kept
 
 
-def queues_left(left):
-    return lambda s, w, C, N, by: (left_in_the_queue if by == left else kept_by_sorting)(s, w, C, N, by)
+def by(priority, wrong):
+    """Wrong with this priority only."""
+    return lambda s, w, C, N, asked: (wrong if asked == priority else kept_by_sorting)(s, w, C, N, asked)
+
+
+def tokens_by_sum(selected, weights, C, N, priority):
+    order = np.argsort(-weights.sum(axis=1)) if priority == "probability" else np.arange(len(weights))
+    kept = np.zeros(selected.shape, dtype=bool)
+    kept[order] = kept_by_sorting(selected[order], weights[order], C, N, "position")
+    return kept
 
 
 def left_in_the_queue(selected, weights, C, N, priority):
@@ -249,11 +257,16 @@ WRONG = {
         "later tokens first": served(orders(position=lambda t, j, w, best: (j, -t))),
         "last choices first": served(orders(position=lambda t, j, w, best: (-j, t))),
         "always token by token": served(orders(*2 * [lambda t, j, w, best: (t, j)])),
-        "not put back (2)": queues_left("position"),
-        "not put back (3)": queues_left("probability"),
+        "not put back (2)": by("position", left_in_the_queue),
+        "not put back (3)": by("probability", left_in_the_queue),
         "order taken for rank": kept_by_order,
         "first choices only": served(orders(), number=lambda i: i, only=lambda j: j == 0),
         "first choices only (2)": changed(lambda kept, s, w: kept & (np.arange(kept.shape[1]) < 1)),
+        "one too many (2)": by("probability", served(orders(), room=lambda C, N: C + 1)),
+        "one too few (2)": by("position", served(orders(), room=lambda C, N: C - 1)),
+        "each choice apart (2)": by("position", columns_apart),
+        "order taken for rank (2)": by("probability", kept_by_order),
+        "tokens sorted (2)": tokens_by_sum,
         "gives up": kept_unless(lambda fate: False in fate),
         "one place a token": kept_unless(lambda fate: True in fate),
         "k times the capacity": lambda s, w, C, N, by: kept_by_sorting(s, w, C * len(s[0]), N, by),
@@ -302,6 +315,12 @@ WRONG = {
         "another of the three (3)": lambda *case: [cost(*case)[i] for i in (0, 2, 1)],
         "experts (2)": costs_with(empty=lambda rows, kept, *_: (kept < rows).sum()),
         "no blocks (2)": cost_in_blocks(lambda load, block: np.maximum(load // block * block, load)),
+        "missing rows": costs_with(empty=lambda rows, kept, load, *_: np.abs(rows - load).sum()),
+        "capacity ignored": lambda load, device, C, block: cost(load, device, None, block),
+        "the fullest alone": costs_with(dropped=lambda rows, kept, load, *_: max(load - kept)),
+        "most experts": costs_with(
+            busiest=lambda rows, kept, load, device, *_: rows[device == np.bincount(device).argmax()].sum()
+        ),
         "rounded to the nearest": cost_in_blocks(lambda load, block: np.rint(load / block) * block),
         "rounded to the nearest (2)": cost_in_blocks(
             lambda load, block: np.maximum(np.rint(load / block) * block, load)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from moe_lessons.checks.apart import told_apart
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import agree, difference, stacked
 from moe_lessons.checks.verdicts import by_test, by_value
@@ -20,11 +21,11 @@ SIZES = (6, 2, 4, 3, 0), (30, 2, 6, 6, 1), (20, 3, 7, 7, 0), (14, 1, 5, 3, 1)
 def kept_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (selected (T, k), weights (T, k), C, N, priority): nobody asks for the last expert, or for the first.
 
-    Drawn until two near orders of service differ.
+    Drawn until all known mistakes come to different things.
     """
     while True:
         cases = [(*kept_case(rng, T, k, N, least), C, N, by) for T, k, N, C, least in SIZES for by in PRIORITIES]
-        if any((tokens_sorted(*case) != choices_apart(*case)).any() for case in cases):
+        if told_apart(KEPT, cases):
             return cases
 
 
@@ -91,8 +92,6 @@ def with_queues(position: Callable = choice_by_choice, probability: Callable = b
 
 
 kept_reference = with_queues()
-tokens_sorted = with_queues(probability=lambda weights: tokens_by_weight(weights).T.ravel())
-choices_apart = with_queues(probability=sorted_apart)
 
 
 def then(wrong: Callable) -> Callable:
@@ -110,15 +109,18 @@ def each_choice_apart(selected: np.ndarray, weights: np.ndarray, *how: Any) -> n
     return np.hstack([kept_reference(selected[:, [j]], weights[:, [j]], *how) for j in range(selected.shape[1])])
 
 
-def not_put_back(*priorities: str) -> Callable:
-    """Return the function that leaves the right booleans in the order of the queue, with these priorities."""
+def not_put_back(selected: np.ndarray, weights: np.ndarray, C: int, N: int, priority: str) -> np.ndarray:
+    """Return the right booleans in the order of the queue."""
+    return in_time(selected.ravel()[queue(weights, priority)], C, N).reshape(selected.shape)  # (T, k)
 
-    def kept(selected: np.ndarray, weights: np.ndarray, C: int, N: int, priority: str) -> np.ndarray:
-        if priority not in priorities:
-            return kept_reference(selected, weights, C, N, priority)
-        return in_time(selected.ravel()[queue(weights, priority)], C, N).reshape(selected.shape)  # (T, k)
 
-    return kept
+def in_one_or_both(wrong: Callable) -> tuple[Callable, ...]:
+    """Return a mistake as it is, and as it is made with one priority only: both have code of their own."""
+
+    def only(by: str) -> Callable:
+        return lambda *case: (wrong if case[-1] == by else kept_reference)(*case)
+
+    return wrong, *map(only, PRIORITIES)
 
 
 def order_for_rank(selected: np.ndarray, weights: np.ndarray, C: int, N: int, priority: str) -> np.ndarray:
@@ -212,9 +214,9 @@ KEPT = FunctionQuestion(
         "last choices first: By position you serve the last choices first. All first choices come first.",
         with_queues(position=lambda w: by_column(w)[::-1].ravel()),
         "one too many: Each of your experts takes one more than its capacity: with the places counted from 0, the last one is C − 1, so compare with `<`.",
-        with_queues(more=1),
+        in_one_or_both(with_queues(more=1)),
         "one too few: Each of your experts takes one less than its capacity. If you count the assignment itself, it has a place while the count is at most C.",
-        with_queues(more=-1),
+        in_one_or_both(with_queues(more=-1)),
         "capacity over all experts: You let `capacity` assignments through in all. Each expert has `capacity` places of its own.",
         one_queue(lambda C, N: C),
         "common pool: Yours has a place for the first N·C assignments, as if all experts had one queue, or who finds one full were sent to another. Each expert has C places of its own, and a place at another expert helps nobody.",
@@ -229,18 +231,21 @@ KEPT = FunctionQuestion(
         with_queues(by_weight, choice_by_choice),
         "smallest weight first: By probability you serve the smallest weights first. The largest come first: sort `-weights`.",
         with_queues(probability=lambda w: by_weight(-w)),
-        "tokens sorted: By probability you sort the *tokens* by their largest weight, and still serve first choices first. (V-MoE does that.) Asked is: sort the assignments, each by its own weight.",
-        tokens_sorted,
+        "tokens sorted: By probability you sort the *tokens*, by their largest weight or by all of it, and still serve first choices first. (V-MoE does that.) Asked is: sort the assignments, each by its own weight.",
+        (
+            with_queues(probability=lambda w: tokens_by_weight(w).T.ravel()),
+            with_queues(probability=lambda w: tokens_by_weight(w.sum(axis=1, keepdims=True) + 0 * w).T.ravel()),
+        ),
         "tokens sorted, all choices at once: By probability you sort the *tokens* by their largest weight and serve all choices of a token at once. Sort the assignments, each by its own weight.",
         with_queues(probability=lambda w: tokens_by_weight(w).ravel()),
         "choices sorted apart: By probability you serve all first choices before all second ones. There only the weight counts: a strong second choice comes before a faint first one.",
-        choices_apart,
+        with_queues(probability=sorted_apart),
         "each choice apart: You begin to count anew for the second choices, so an expert can take C of each. First and later choices share its C places.",
-        each_choice_apart,
+        in_one_or_both(each_choice_apart),
         "not put back: Your decisions are right, but they stand in the order of service. Put each back where its assignment was: `kept[order] = ...`.",
-        (not_put_back(*PRIORITIES), not_put_back("position"), not_put_back("probability")),
+        in_one_or_both(not_put_back),
         "order taken for rank: `np.argsort` says which assignment comes first, not which place an assignment has. Yours compares the former with C. Write through it, `kept[order[:C]] = True`, or sort twice: `np.argsort(np.argsort(...))`.",
-        order_for_rank,
+        in_one_or_both(order_for_rank),
         "first choices only: You serve first choices alone. The others find a place, too, where one is left.",
         (first_choices, then(lambda kept, w: kept & (np.arange(w.shape[1]) == 0))),
         "gives up: Once a token has found an expert full, you do not ask for its other experts. Each assignment is decided on its own.",

@@ -145,13 +145,6 @@ def by(priority, wrong):
     return lambda s, w, C, N, asked: (wrong if asked == priority else kept_by_sorting)(s, w, C, N, asked)
 
 
-def tokens_by_sum(selected, weights, C, N, priority):
-    order = np.argsort(-weights.sum(axis=1)) if priority == "probability" else np.arange(len(weights))
-    kept = np.zeros(selected.shape, dtype=bool)
-    kept[order] = kept_by_sorting(selected[order], weights[order], C, N, "position")
-    return kept
-
-
 def left_in_the_queue(selected, weights, C, N, priority):
     order = np.argsort(-weights, axis=None) if priority == "probability" else np.arange(weights.size)
     experts = selected.ravel()[order] if priority == "probability" else selected.T.ravel()
@@ -266,7 +259,6 @@ WRONG = {
         "one too few (2)": by("position", served(orders(), room=lambda C, N: C - 1)),
         "each choice apart (2)": by("position", columns_apart),
         "order taken for rank (2)": by("probability", kept_by_order),
-        "tokens sorted (2)": tokens_by_sum,
         "gives up": kept_unless(lambda fate: False in fate),
         "one place a token": kept_unless(lambda fate: True in fate),
         "k times the capacity": lambda s, w, C, N, by: kept_by_sorting(s, w, C * len(s[0]), N, by),

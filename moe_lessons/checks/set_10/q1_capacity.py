@@ -232,10 +232,7 @@ KEPT = FunctionQuestion(
         "smallest weight first: By probability you serve the smallest weights first. The largest come first: sort `-weights`.",
         with_queues(probability=lambda w: by_weight(-w)),
         "tokens sorted: By probability you sort the *tokens*, by their largest weight or by all of it, and still serve first choices first. (V-MoE does that.) Asked is: sort the assignments, each by its own weight.",
-        (
-            with_queues(probability=lambda w: tokens_by_weight(w).T.ravel()),
-            with_queues(probability=lambda w: tokens_by_weight(w.sum(axis=1, keepdims=True) + 0 * w).T.ravel()),
-        ),
+        with_queues(probability=lambda w: tokens_by_weight(w).T.ravel()),
         "tokens sorted, all choices at once: By probability you sort the *tokens* by their largest weight and serve all choices of a token at once. Sort the assignments, each by its own weight.",
         with_queues(probability=lambda w: tokens_by_weight(w).ravel()),
         "choices sorted apart: By probability you serve all first choices before all second ones. There only the weight counts: a strong second choice comes before a faint first one.",

@@ -147,7 +147,7 @@ check("8.4", my_counterexample)
 #
 # A router without a bias sends each token to the expert with the largest logit. Each logit is a sum of d terms,
 # $h_i = \sum_a x_a W_{ai}$. Setting some entries of x to 0 takes their terms out of **all** logits. What is the
-# smallest number of entries that must be set to 0 so that **any** other expert has a larger logit than the one that won?
+# smallest number of entries that must be set to 0 so that **some** other expert has a larger logit than the one that won?
 #
 # Return one whole number for each token. You may choose the entries anew for each token. At least one entry stays: with all
 # of them 0, all logits are equal. For some tokens no choice of entries does it: return −1 for them. (T, d and N are at most

@@ -164,8 +164,8 @@ check("10.4", my_layers)
 #
 # {{about 10.5}}
 #
-# Six runs of a model with two MoE layers, k = 2, balanced by a bias. u is the step of the bias, c the capacity factor. Nothing
-# but this bias learns in them.
+# Six runs of a model with two MoE layers, k = 2, balanced by a bias. u is the step of the bias, c the capacity factor; no log
+# prints them. Nothing but this bias learns in these runs.
 # Two things are asked for, on average over the last 100 steps (the last stretch of each log):
 #
 # - in each layer, MaxVio is at most 1.5 times that of dice, which stands in the first line of each log;

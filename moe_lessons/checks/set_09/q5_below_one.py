@@ -88,7 +88,7 @@ BELOW_ONE = VariableQuestion(
         lambda found: found.loss <= MOST_LOSS,
         "neither: The load is too even. Begin with the load: let one expert win twice as many tokens as the mean, and some only a few.",
         is_even,
-        "not far enough: The loss is below 1 already, and the load is unbalanced. A little further: give more probability to experts that rarely win.",
+        "not far enough: The loss is below 1 already, and the load is unbalanced. Go on: let more of the experts that rarely win come close to each token's winner, and give the other frequent winners next to nothing.",
         lambda found: found.loss < 1,
         "loss not below 1: The load is unbalanced, but the loss shows it. Keep who wins, and make Pᵢ small where fᵢ is large: each token gives experts that *rarely* win nearly as much probability as its winner, and next to nothing to the other frequent winners.",
         always,

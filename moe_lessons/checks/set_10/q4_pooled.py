@@ -93,7 +93,7 @@ POOLED = VariableQuestion(
     **about("10.4", "What a pooled loss hides", "build a counterexample", "medium", points=1, minutes=9),
     hints=(
         "One expert has all of layer 1, so at least half of the pooled loads, whatever layer 2 does: the loads cannot be even. But the loss is N Σ fᵢPᵢ. If the pooled P were 1/N for every expert, what would it be, with any f?",
-        "Let E1 win every token of layer 1 with less than half of the probability, 0.45 for instance, and leave the rest to the others evenly. In layer 2 let E1 have next to nothing (a logit 20 below the winner's), and one of the others win half of the tokens. From probabilities to logits: `np.log(p)`.",
+        "Take four experts. Let E1 win every token of layer 1 with less than half of the probability, 0.45 for instance, and leave the rest to the others evenly. In layer 2 let E1 have next to nothing (a logit 20 below the winner's), one of the other three win half of the tokens, and the other two a quarter each. (All this is for four; with eight, half of the tokens is too much.) From probabilities to logits: `np.log(p)`.",
     ),
     idea="Pooled, f and P are means over layers that have nothing in common but the numbers of their experts. What layer 2 keeps away from E1 makes up for what layer 1 heaps on it, and the product sees neither. Compute the loss in each layer, then average.",
     takeaway="A pooled loss of 1 can hide a layer that uses a single expert: measure where the experts live, then average.",

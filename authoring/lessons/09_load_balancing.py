@@ -41,7 +41,7 @@ from moe_lessons.widgets.live import Live, choice, slider
 #
 # The smallest case: one token, four experts that are **copies** of each other. Each says half of what the
 # target asks for. Only the logits differ: E1 has 0.1, the others 0. One expert is active, k = 1, and its weight is
-# its probability (form B, as in Switch). So E1 is asked, because of that 0.1.
+# its probability (form B, as in Switch).
 #
 # **Predict.** We take 30 steps of gradient descent on the logits and on the experts. Does the probability of E1 `stay`
 # near .27, `grow`, or `shrink`?
@@ -106,18 +106,22 @@ load = expert_load(routing.selected.numpy(), 8)  # (N,)
 size = layer.experts.W2.grad.norm(dim=(1, 2)).numpy()  # (N,)
 print("share of the tokens: ", load.round(2))
 print("gradient it receives:", (size / size.sum()).round(2), "(as a share)")
+clusters = [len(np.unique(data.cluster[routing.selected[:, 0].numpy() == i])) for i in range(8)]  # (N,)
+print("clusters they are of:", clusters)
 assert load[:2].sum() > 0.5
 assert (size[load == 0] == 0).all()
 assert (size[load < 0.05] < 0.05 * size.sum()).all()
+assert clusters[0] == 11 > clusters[4]
 
 # %% [markdown]
-# Next to no tokens, next to no gradient; E7 has none and gets exactly 0.
+# Next to no tokens, next to no gradient; E7 has none and gets exactly 0. (Many tokens need not mean much gradient. Those
+# of E1 are of eleven clusters, which ask for different maps, and partly cancel.)
 #
 # ## Four measures
 #
-# The **load** of an expert is its share of the assignments. All loads sum to 1, and balance is 1/N. Three numbers
-# summarise loads. **CV**: standard deviation over mean. **MaxVio**: how far the largest load is above the mean, as a
-# multiple of the mean (Wang et al. 2024, arXiv:2408.15664). **Dead** experts: those below 1 % of the mean.
+# The **load** of an expert is its share of the assignments. All loads sum to 1, and balance is 1/N. **CV**: standard
+# deviation over mean. **MaxVio**: how far the largest load is above the mean, as a multiple of the mean (Wang et al.
+# 2024, arXiv:2408.15664). **Dead** experts: those below 1 % of the mean.
 
 # %%
 selections = {  # the expert of each of 16 tokens, k = 1
@@ -134,11 +138,10 @@ assert np.isclose(max_violation(expert_load(selections["all to one"][:, None], 8
 assert np.isclose(coefficient_of_variation(expert_load(selections["half is dead"][:, None], 8)), 1)
 
 # %% [markdown]
-# If each expert sits on its own device, a step takes as long as the busiest one: 1 + MaxVio times the balanced time. Dead
-# experts are stored unused.
+# If each expert sits on its own device, a step takes as long as the busiest one: 1 + MaxVio times the balanced time.
 #
 # **Collapse** has no agreed border. Ours, from here on: a layer has collapsed where **CV is 1 or more**. It is then as
-# uneven as if half of the experts, or fewer, shared all the work (third line).
+# uneven as if half of the experts, or fewer, shared all the work (third line; CV² = N/m − 1, lesson 08).
 #
 # And a router that is perfectly fair, and decides by dice?
 
@@ -216,7 +219,7 @@ assert P.requires_grad
 assert not f.requires_grad
 
 # %% [markdown]
-# f counts. A count has no slope, and autograd gives it none. **Only P carries the gradient.**
+# f counts. A count has no slope. **Only P carries the gradient.**
 #
 # **Predict.** E3 got no token, $f_3 = 0$. Will descent `raise` its logits, `lower` them or `leave` them?
 
@@ -281,7 +284,7 @@ assert np.isclose(load_balancing_loss(split, 1), 0.8825)
 
 # %% [markdown]
 # Right is: 1 is the minimum if f = P. Where much probability lies on experts that are rarely first, the value falls
-# below 1, with 64 experts as far as 0.06 (*deeper*, below). The *gradient* still raises their logits, where tokens
+# below 1, with 64 experts as far as 0.06 (*deeper*). The *gradient* still raises their logits, where tokens
 # are not certain. Train with it, but watch MaxVio and the dead.
 #
 # ## Importance and load
@@ -306,10 +309,9 @@ assert cv_squared(count) > 0.2
 # $$P(x, i) = \Phi\!\left(\frac{h_i - \text{(the k-th largest noisy logit of the others)}}{\mathrm{sd}_i}\right),
 # \qquad \text{Load}_i = \sum_t P(x_t, i)$$
 #
-# Φ is the normal distribution function: the noise of all others stays as drawn, that of $E_i$ is drawn afresh (their
-# Appendix A; *deeper*, below, checks it by drawing). So their Load is a smooth count, with a slope. Appendix A has a second
-# use: $W_g$ and $W_{\text{noise}}$ start at 0, so at first the noise alone decides, and loads are even before the losses
-# work.
+# Φ(z) is the chance that a normal draw is below z. Only $E_i$ draws anew; the others keep their noise. So their Load is a
+# smooth count, with a slope (Appendix A; *deeper* checks it by drawing). A second use: $W_g$ and $W_{\text{noise}}$ start
+# at 0, so at first the noise alone decides, and loads are even before the losses work.
 #
 # From their Table 6 (a language model with 256 experts; perplexity is $e$ to the loss; no spread is given):
 #
@@ -321,8 +323,8 @@ assert cv_squared(count) > 0.2
 # | 0.01, 0.01 | 35.7 | 0.11 | 1.37 |
 # | 1, 1 | 35.7 | 0.02 | 1.07 |
 #
-# Without a loss the load is collapsed (as if 25 of 256 shared all), and perplexity some 4 worse. The four shown with a
-# loss hardly differ in it.
+# Without a loss the load is collapsed (as if 256 / (1 + 3.01²) = 25 of 256 shared all), and perplexity some 4 worse. The
+# four shown with a loss hardly differ in it.
 #
 # ## The Switch loss, from the uneven start
 #
@@ -366,9 +368,13 @@ Live(
 # ## Two starts, two lengths
 #
 # That was one start, one early look, and the seeds that chose α = 0.1. `balancing_study` has **20 fresh seeds**,
-# **both starts**, 300 and 1,200 steps, and more methods: importance, and importance + load (`w`: the weight of these
-# losses); noise alone (`factor`: times its learned size); top-2 in both gate forms; a **bias** (lesson 10: a number for
-# each expert, added in the selection only, moved by u a step by the `sign` of what is missing; no loss).
+# **both starts**, 300 and 1,200 steps, and more methods:
+#
+# - importance, and importance + load: `w` is the weight of these losses;
+# - noise alone, `factor` times its learned size;
+# - top-2 in both forms;
+# - a **bias** for each expert, in the selection alone (lesson 10b): each step raises it by u where the load is too
+#   small, and lowers it where it is too large.
 #
 # **Predict.** After 1,200 steps, the Switch loss with α = 0.1 from the *uneven* start, and no balancing from the *fair* one:
 # is the first `ahead`, `behind`, or `neither`? And without balancing, from the uneven start: how many experts are dead?
@@ -389,8 +395,8 @@ assert effect.high < 0
 assert lost.mean() < values(study, Setting("uneven", "none"), 300, "dead").mean() - 1
 
 # %% [markdown]
-# (Means; spread and other coefficients: *deeper*.) All runs of one seed share task, first weights and batches, so we
-# compare task errors in pairs, with a 95 % interval over seeds:
+# (Means; spread and other coefficients: *deeper*.) Runs of one seed share task, first weights and batches, so we compare
+# in pairs, with a 95 % interval over seeds:
 
 # %% name="see-pairs"
 from_fair, from_uneven = (partial(Setting, start) for start in ("fair", "uneven"))
@@ -410,11 +416,20 @@ print(f"{'task error':<70}{'300 steps':<26}1,200 steps")
 for left, right in pairs:
     found = (gap(study, left, right, steps) for steps in (300, 1200))
     print(f"{f'{left} − {right}':<70}" + "".join(f"{g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]   " for g in found))
+print("MaxVio, noise of the paper's size")
+for start in (from_uneven, from_fair):
+    left, right = start("noise", 1.0), start("none")
+    found = (gap(study, left, right, steps, "max_violation") for steps in (300, 1200))
+    print(f"{f'{left} − {right}':<70}" + "".join(f"{g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]   " for g in found))
 gaps = [[gap(study, *pair, steps) for pair in pairs] for steps in (300, 1200)]
 assert all(found.low > 0 for row in gaps for found in (row[0], *row[5:8]))
 assert all(found.high < 0 for found in (*gaps[0][1:4], *gaps[1][1:5]))
 assert gaps[0][8].high < 0 < gaps[0][9].low
 assert gaps[1][9].high < 0 < gaps[1][8].high
+quiet = [gap(study, start("noise", 1.0), start("none"), steps, "max_violation") for start in (from_uneven, from_fair)
+         for steps in (300, 1200)]  # fmt: skip
+assert quiet[0].high < 0 < quiet[3].low
+assert all(found.low < 0 < found.high for found in quiet[1:3])
 still = values(study, from_uneven("none"), 1200, "cv") >= 1  # (S,)
 assert 0.4 < still.mean() < 0.8
 dead = partial(values, study, measure="dead")
@@ -443,14 +458,15 @@ for start in (from_fair, from_uneven):
 # - **What was chosen early need not last.** Importance + load: after 300 steps w = 0.01 leads the Switch loss, after 1,200
 #   w = 0.1.
 # - **top-2** is collapsed in no seed, in neither form. But it starts less uneven; from a head start of 2, after 300 steps,
-#   3 of 10 layers of form A and all of form B are (*deeper*). k = 2 helps, and so does form A. It costs twice the expert work.
+#   3 of 10 layers of form A and all of form B are collapsed (*deeper*). k = 2 helps, and so does form A. It costs twice the
+#   expert work.
 #
 # One rate for all: at 0.01 and 0.02 the gain from a fair start stays (*deeper*). Another task could change it: our clusters
 # are equally large, and an even load suits them.
 #
-# > **Myth: "noise does what a balance loss does."** Right is: of the paper's size it makes no load more even by step
-# > 1,200. Four times as large it spreads those of the uneven start, most while it is on (*deeper*); but less than a loss
-# > does, and at twice its error.
+# > **Myth: "noise does what a balance loss does."** Right is: of the paper's size it makes loads more even from the
+# > uneven start after 300 steps, not after 1,200, and at neither from the fair start. Four times as large it spreads those of
+# > the uneven start at both lengths, most while it is on (*deeper*); but less than a loss does, and at twice its error.
 #
 # > **Myth: "the more balance, the better."** Right is: after 300 steps α = 1 is more even than 0.1, and worse. After 1,200
 # > both are as even as dice, and α = 1 is still worse: it keeps the router unsure (entropy).
@@ -515,8 +531,8 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 # > told. With the bias it is lower in two of three: too few to tell.
 #
 # Shazeer's 39.8 against 35.6 is ln(39.8 / 35.6) = 0.11 nats. Ours saw nothing like that, nor like OLMoE: its first layer is
-# its most even. Why, we do not know. Whatever the loss: a capacity would drop a quarter or more of a late layer's
-# assignments, and the busiest device would work two to four times as long.
+# its most even. A capacity would drop a quarter or more of a late layer's assignments, and the busiest device would work
+# two to four times as long.
 #
 # ## Recap
 #
@@ -526,7 +542,7 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 #    tokens to E1, and can be far below 1: never read it as balance.
 # 4. Importance balances weights, load balances counts. Noise gives the count a slope.
 # 5. At the rate 0.005 the Switch loss (α = 0.1) and a bias lowered the task error, from a fair start too; α = 1 cost again;
-#    noise was no substitute. The head start wore off slowly. An early order did not last.
+#    noise was no substitute. The head start wore off slowly.
 # 6. In a small language model without balancing the late layers' load came close to collapse; the loss on text was higher
 #    after 500 steps, and after 1,500 no difference could be told.
 #
@@ -569,7 +585,7 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 # - Exercises: [](exercises:09).
 # - The code you used: [](module:losses), [](module:metrics)
 #   and [](module:balancing_study), [](module:language_balancing).
-# - Lesson 10: [capacity, drops, and balancing without a loss](lesson:10).
+# - Lesson 10: [capacity and drops](lesson:10).
 
 # %% [markdown] name="deeper-study" tags=["deeper"]
 # ## Deeper: the whole table
@@ -610,8 +626,6 @@ for factor in (1.0, 4.0):
 assert values(study, Setting("farther", "top_2"), 300, "cv").shape == (10,)
 assert (values(study, Setting("farther", "top_2"), 300, "cv") >= 1).sum() == 3
 assert (values(study, Setting("farther", "top_2_b"), 300, "cv") >= 1).sum() == 10
-like = gap(study, from_uneven("noise", 1.0), from_uneven("none"), 1200, "max_violation")
-assert like.low < 0 < like.high
 for steps in (300, 1200):
     assert (
         min(values(study, from_uneven(n, 4.0), steps)[:10].mean() for n in ("noise", "noise_on"))

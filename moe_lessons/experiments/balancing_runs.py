@@ -1,4 +1,4 @@
-"""Which balancing keeps experts alive, and what does it cost? The experiment of lessons 09 and 10, real gradients.
+"""Which balancing keeps experts alive, and what does it cost? The experiment of lessons 09 to 10b, real gradients.
 
 The task is `data.clustered_regression`: 16 clusters, each with a target map of its own, and 8 experts that learn, like
 their router, by Adam. Unless a method says otherwise, the layer is Switch's (k = 1, gate form B), and the start is
@@ -238,7 +238,7 @@ METHODS: dict[str, Method] = {
     "top_2": Method("top-2, no balancing", "gate form A with k = 2, the task loss alone.", _none, top_k=2,
                     gate="topk_softmax"),
 }  # fmt: skip
-"""Every method by its name, in the order of the table. `fair` is the null. Lesson 10 adds methods without a loss."""
+"""Every method by its name, in the order of the table. `fair` is the null. Lesson 10b adds methods without a loss."""
 
 
 # --- running them -------------------------------------------------------------------------------------------------

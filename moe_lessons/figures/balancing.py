@@ -1,4 +1,4 @@
-"""The balancing simulator of lessons 09 and 10: who gets the tokens during a training run, and what it costs."""
+"""The balancing simulator of lessons 09 and 10b: who gets the tokens during a training run, and what it costs."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

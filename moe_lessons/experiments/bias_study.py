@@ -5,8 +5,9 @@ seeds that choose, then with the chosen ones on the seeds that are reported: fro
 after 300 and after 1,200 steps. It writes results/bias.json: seven minutes of computing, shared out among the cores.
 A coefficient is chosen for each method, start and length: the one with the lowest mean error.
 
-Two things beside that. "unequal": a fair start, in a task whose c-th cluster comes as often as 1/c, with the
-coefficients that are chosen where all come alike. And further seeds, for the shorter length, where twelve cannot tell.
+Three things beside that. "unequal": a fair start, in a task whose c-th cluster comes as often as 1/c, with the
+coefficients that are chosen where all come alike, and with smaller ones. Further seeds, for the shorter length, where
+twelve cannot tell. And "faster": is it the learning rate that lets a capacity soften a collapse?
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,11 +30,14 @@ GRIDS = {
 }
 FIXED = {"none": (0.0,), "capacity": (1.0,), "capacity_in_training": (1.0,)}
 ALSO = {"bias": (0.001, 0.1), "tanh": (0.1,), "quantile": (0.0,)}  # also where others are chosen
+WEAKER = {"switch": (0.01,), "bias": (0.003,)}  # also, where the clusters are not equally frequent
 UNEQUAL, POWER = "unequal", 1.0  # a third start: a fair one, where the clusters are not equally frequent
 OF_UNEQUAL = ("none", "switch", "bias")
 FURTHER_SEEDS = tuple(range(50, 80))
 FURTHER = (("fair", "none"), ("fair", "switch"), ("fair", "bias"),
            ("uneven", "none"), ("uneven", "capacity_in_training"), ("uneven", "random_drops"))  # fmt: skip
+FASTER_RATE, FASTER_SEEDS = 0.02, tuple(range(50, 70))  # four times the usual rate
+FASTER = (("uneven", "none"), ("uneven", "capacity_in_training"))
 METHODS = balancing_runs.METHODS | capacity_runs.METHODS
 MEASURES = ("error", "max_violation", "dead")
 RESULTS = studies.RESULTS / "bias.json"
@@ -47,6 +51,7 @@ class Trial(NamedTuple):
     coefficients: tuple[float, ...]
     chooses: bool
     further: bool = False  # on the further seeds, after the shorter length alone
+    faster: bool = False  # at the higher rate
 
 
 def choosing() -> list[Trial]:
@@ -58,7 +63,7 @@ def reported(rows: Iterable[dict[str, Any]]) -> list[Trial]:
     """Return the trials that are reported, with what the rows of the first ones choose."""
     rows = list(rows)
     pairs = (*product(STARTS, FIXED | GRIDS), *((UNEQUAL, name) for name in OF_UNEQUAL))
-    also = dict.fromkeys(STARTS, ALSO)
+    also = dict.fromkeys(STARTS, ALSO) | {UNEQUAL: WEAKER}
     return [Trial(start, name, tuple(sorted({*(chosen(rows, start, name, length) for length in LENGTHS),
                                              *also.get(start, {}).get(name, ())})), False)
             for start, name in pairs]  # fmt: skip
@@ -70,6 +75,11 @@ def further(rows: Iterable[dict[str, Any]]) -> list[Trial]:
     return [Trial(start, name, (chosen(rows, start, name, LENGTHS[0]),), False, True) for start, name in FURTHER]
 
 
+def faster() -> list[Trial]:
+    """Return the trials at the higher rate."""
+    return [Trial(start, name, METHODS[name].coefficients[:1], False, faster=True) for start, name in FASTER]
+
+
 def tried(trial: Trial, seeds: Sequence[int] = (), lengths: Sequence[int] = ()) -> list[dict[str, Any]]:
     """Train a trial, and return for each coefficient its settings and, by measure and length, a number for each seed.
 
@@ -77,9 +87,11 @@ def tried(trial: Trial, seeds: Sequence[int] = (), lengths: Sequence[int] = ()) 
     """
     power = POWER if trial.start == UNEQUAL else 0.0
     methods = {trial.method: replace(METHODS[trial.method], power=power, start=STARTS.get(trial.start, 0.0))}
-    seeds = seeds or (CHOOSING if trial.chooses else FURTHER_SEEDS if trial.further else SEEDS)
+    usual = FURTHER_SEEDS if trial.further else FASTER_SEEDS if trial.faster else SEEDS
+    seeds = seeds or (CHOOSING if trial.chooses else usual)
     lengths = lengths or (LENGTHS[:1] if trial.further else LENGTHS)
-    found = balancing_runs.run(trial.method, seeds, max(lengths), trial.coefficients, methods)
+    rate = FASTER_RATE if trial.faster else balancing_runs.LEARNING_RATE
+    found = balancing_runs.run(trial.method, seeds, max(lengths), trial.coefficients, methods, rate)
     head = {"start": trial.start, "method": trial.method, "chooses": trial.chooses}
     return [head | {"coefficient": value} | _read(result, lengths) for (_, value), result in found.items()]
 
@@ -112,7 +124,7 @@ def values(study: dict[str, Any], measure: str, start: str, length: int, method:
     """Return a measure of the reported seeds (S,), of the coefficient that was chosen for this start and length.
 
     coefficient: another one, for methods that are not tuned or are reported with more than the chosen one.
-    part: "further" for the further seeds.
+    part: "further" for the further seeds, "faster" for the higher rate.
     """
     if coefficient is None:
         coefficient = chosen(study["trials"], start, method, length)
@@ -174,11 +186,11 @@ def load_results() -> dict[str, Any]:
     return studies.read(RESULTS)
 
 
-def save(rows: Sequence[dict[str, Any]], more: Sequence[dict[str, Any]]) -> None:
-    """Write the results file, one line a row. more: the rows of the further seeds."""
+def save(rows: Sequence[dict[str, Any]], **more: Sequence[dict[str, Any]]) -> None:
+    """Write the results file, one line a row. more: the rows of the parts `further` and `faster`."""
     settings = {"lengths": LENGTHS, "starts": STARTS, "choosing": CHOOSING, "seeds": SEEDS, "power": POWER,
-                "further seeds": FURTHER_SEEDS}  # fmt: skip
-    studies.write(RESULTS, settings, "trials", rows, further=more)
+                "further seeds": FURTHER_SEEDS, "faster rate": FASTER_RATE, "faster seeds": FASTER_SEEDS}  # fmt: skip
+    studies.write(RESULTS, settings, "trials", rows, **more)
 
 
 def main() -> None:
@@ -189,8 +201,9 @@ def main() -> None:
             rows += found
         for found in pool.map(tried, reported(rows)):
             rows += found
-        more = [row for found in pool.map(tried, further(rows)) for row in found]
-    save(rows, more)
+        parts = {name: [row for found in pool.map(tried, trials) for row in found]
+                 for name, trials in (("further", further(rows)), ("faster", faster()))}  # fmt: skip
+    save(rows, **parts)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ def shipped():
 
 
 def test_no_seed_both_chooses_and_is_reported():
-    assert not set(CHOOSING) & {*SEEDS, *study_of.FURTHER_SEEDS}
-    assert not set(SEEDS) & set(study_of.FURTHER_SEEDS)
+    assert not set(CHOOSING) & {*SEEDS, *study_of.FURTHER_SEEDS, *study_of.FASTER_SEEDS}
+    assert not set(SEEDS) & {*study_of.FURTHER_SEEDS, *study_of.FASTER_SEEDS}
 
 
 def test_the_further_seeds_have_the_shorter_length_of_every_trial_once(shipped):
@@ -31,6 +31,19 @@ def test_the_further_seeds_have_the_shorter_length_of_every_trial_once(shipped):
     start, method, coefficient = asked[0]
     values = study_of.values(shipped, "error", start, LENGTHS[0], method, coefficient, "further")
     assert values.tolist() == rows[0]["error"][str(LENGTHS[0])]
+
+
+def test_the_faster_part_has_both_lengths_of_its_trials_at_another_rate(shipped):
+    rows = shipped["faster"]
+    assert [(row["start"], row["method"]) for row in rows] == [*study_of.FASTER]
+    for row in rows:
+        for measure in MEASURES:
+            assert [*row[measure]] == [str(length) for length in LENGTHS]
+            assert {len(numbers) for numbers in row[measure].values()} == {len(study_of.FASTER_SEEDS)}
+    trial = study_of.faster()[0]
+    (fast,) = study_of.tried(trial, seeds=(0,), lengths=(2,))
+    (usual,) = study_of.tried(trial._replace(faster=False), seeds=(0,), lengths=(2,))
+    assert fast["error"] != usual["error"]
 
 
 def test_unequal_clusters_take_the_coefficients_of_the_fair_start(shipped):
@@ -50,7 +63,9 @@ def test_the_file_holds_every_trial_once(shipped):
     assert sorted(held) == sorted(asked)
     assert len(set(held)) == len(held)
     settings = {"lengths": [*LENGTHS], "starts": STARTS, "choosing": [*CHOOSING], "seeds": [*SEEDS]}
-    assert shipped["settings"] == settings | {"power": study_of.POWER, "further seeds": [*study_of.FURTHER_SEEDS]}
+    settings |= {"power": study_of.POWER, "further seeds": [*study_of.FURTHER_SEEDS]}
+    settings |= {"faster rate": study_of.FASTER_RATE, "faster seeds": [*study_of.FASTER_SEEDS]}
+    assert shipped["settings"] == settings
     assert set(shipped["versions"]) == {"python", "torch"}
 
 

@@ -64,6 +64,8 @@ FURTHER = {
     "fainter": Scope("each text, α = 0.0001", 1, 0.0001),
     "none_once": Scope("each cluster once: none", TEXTS, 0.0, once=True),
     "batch_once": Scope("  the whole batch", TEXTS, 0.1, once=True),
+    "batch_weak": Scope("whole batch, α = 0.03", TEXTS, 0.03),
+    "batch_weaker": Scope("whole batch, α = 0.01", TEXTS, 0.01),
 }
 """In the results that ship, beside SCOPES."""
 ALL = SCOPES | FURTHER

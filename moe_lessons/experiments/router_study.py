@@ -56,6 +56,7 @@ QUESTIONS: dict[str, dict[str, Arm]] = {
         "k = 1, B": Arm(1, B),
         "k = 1, B, balanced": Arm(1, B, balance=0.03),
         "k = 2, B": Arm(2, B),
+        "k = 2, B, balanced": Arm(2, B, balance=0.03),
         "k = 4, B": Arm(4, B),
     },
     "factor": {

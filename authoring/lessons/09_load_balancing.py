@@ -114,8 +114,8 @@ assert (size[load < 0.05] < 0.05 * size.sum()).all()
 assert clusters[0] == 11 > clusters[4]
 
 # %% [markdown]
-# Next to no tokens, next to no gradient; E7 has none and gets exactly 0. (Many tokens need not mean much gradient. Those
-# of E1 are of eleven clusters, which ask for different maps, and partly cancel.)
+# Next to no tokens, next to no gradient; E7 has none and gets exactly 0. (Many tokens need not mean much gradient: those
+# of E1 are of eleven clusters, ask for different maps, and partly cancel.)
 #
 # ## Four measures
 #
@@ -193,8 +193,7 @@ assert none.dead[third].mean() - none.dead[0].mean() > 0.5 * (none.dead[-1].mean
 # %% [markdown]
 # ± is the standard deviation over the five seeds; task error is the share of the target's variance that is left (1:
 # guessing the mean); entropy is that of p, in nats, at most ln 8 = 2.08. From the uneven start experts are dead after 300
-# steps in every seed, from the fair one in most. And top-2, from the *uneven* start, gets *more* balanced by itself. (The
-# same head start is milder for k = 2: see the CV.)
+# steps in every seed, from the fair one in most. And top-2, from the *uneven* start, gets *more* balanced by itself.
 #
 # ## The Switch loss
 #
@@ -454,12 +453,13 @@ for start in (from_fair, from_uneven):
 # - **Balance gains more than the head start cost.** From a fair start, too, the Switch loss and the bias lower the
 #   error. After 1,200 steps the *uneven* start with the loss is ahead of the *fair* one without.
 # - **Too much costs.** α = 1 is worse than 0.1, from both starts, at both lengths.
-# - **Importance alone**, from the uneven start, leaves experts dead in some seeds: a cut expert's weight is a constant 0.
+# - **Importance alone**, from the uneven start, leaves experts dead in some seeds: in form B it raises their logits, through
+#   the weights of those that were asked; not always enough.
 # - **What was chosen early need not last.** Importance + load: after 300 steps w = 0.01 leads the Switch loss, after 1,200
 #   w = 0.1.
 # - **top-2** is collapsed in no seed, in neither form. But it starts less uneven; from a head start of 2, after 300 steps,
-#   3 of 10 layers of form A and all of form B are collapsed (*deeper*). k = 2 helps, and so does form A. It costs twice the
-#   expert work.
+#   3 of 10 layers of form A and all of form B are collapsed, at the rate 0.02 4 and 2 (*deeper*): no merit of a form. It costs
+#   twice the expert work.
 #
 # One rate for all: at 0.01 and 0.02 the gain from a fair start stays (*deeper*). Another task could change it: our clusters
 # are equally large, and an even load suits them.
@@ -607,10 +607,12 @@ for rate in (0.01, 0.02):
     found = [gap(study, from_fair("switch", 0.1, rate), from_fair("none", 0.0, rate), steps) for steps in (300, 1200)]
     print(f"fair: Switch loss, α = 0.1 − no balancing, rate {rate}: " + "; ".join(map(str, found)))
     assert max(found[0].high, found[1].high) < 0
-for arm in ("top_2", "top_2_b"):
-    ends = [(values(study, Setting("farther", arm), steps, "cv") >= 1).sum() for steps in (300, 1200)]
-    print(f"head start 2, {balancing_study.METHODS[arm].label}: collapsed {ends[0]} -> {ends[1]} of 10")
-    assert ends[1] == 0 < ends[0]
+for rate in (balancing_study.LEARNING_RATE, 0.02):
+    for arm in ("top_2", "top_2_b"):
+        ends = [(values(study, Setting("farther", arm, rate=rate), steps, "cv") >= 1).sum() for steps in (300, 1200)]
+        print(
+            f"head start 2, {balancing_study.METHODS[arm].label}, rate {rate}: collapsed {ends[0]} -> {ends[1]} of 10"
+        )
 for steps in (300, 1200):
     lead = gap(study, from_uneven("top_2_b"), from_uneven("top_2"), steps)
     print(f"head start 1, {steps:,} steps, error of top-2: form B − form A {lead}")
@@ -624,8 +626,9 @@ for factor in (1.0, 4.0):
     assert seen[0] < 0.6 * off[0] if factor == 4 else abs(seen[0] - off[0]) < 0.1
     assert seen[1] < off[1] if factor == 4 else abs(seen[1] - off[1]) < 0.1
 assert values(study, Setting("farther", "top_2"), 300, "cv").shape == (10,)
-assert (values(study, Setting("farther", "top_2"), 300, "cv") >= 1).sum() == 3
-assert (values(study, Setting("farther", "top_2_b"), 300, "cv") >= 1).sum() == 10
+far = [(values(study, Setting("farther", arm, rate=rate), 300, "cv") >= 1).sum() for rate in (0.005, 0.02)
+       for arm in ("top_2", "top_2_b")]  # fmt: skip
+assert far == [3, 10, 4, 2]
 for steps in (300, 1200):
     assert (
         min(values(study, from_uneven(n, 4.0), steps)[:10].mean() for n in ("noise", "noise_on"))

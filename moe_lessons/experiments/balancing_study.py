@@ -74,6 +74,7 @@ CONTROLS = (
     *(Setting("fair", *arm, rate) for rate in (0.01, 0.02) for arm in (("none", 0.0), ("switch", 0.1))),
     *(Setting("farther", name) for name in ("top_2", "top_2_b")),
     *(Setting("uneven", "noise_on", factor) for factor in METHODS["noise"].coefficients),
+    *(Setting("farther", name, rate=0.02) for name in ("top_2", "top_2_b")),
 )
 """What is trained beside the table, with the first block of seeds: is it the rate, the head start, the noise that is
 off in tests?"""

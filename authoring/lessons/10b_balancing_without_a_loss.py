@@ -185,7 +185,7 @@ assert (ends["tanh, u = 1"] > 1.8).all()
 #
 # ## When the router learns, too
 #
-# Lesson 09's task again: probabilities as scores, k = 1, a fair start and one in which E1 and E2 are ahead. A coefficient
+# Lesson 09's task again, at its rate 0.005: probabilities as scores, k = 1, a fair start and one in which E1 and E2 are ahead. A coefficient
 # that is chosen on the seeds on which it is shown looks better than it is. So for each method, start and length, five
 # seeds chose it, by the lowest mean error. The table holds twelve *other* seeds
 # (`python -m moe_lessons.experiments.bias_study`).
@@ -261,8 +261,9 @@ assert [round(100 * gain[name]) for name in ("bias", "switch")] == [12, 8]
 assert round(further(measure="dead", method="none").mean(), 1) == 1.3
 
 # %% [markdown]
-# The bias is below none in 24 of them, the Switch loss in 19, by 12 % and 8 % on average. So balance gains beyond undoing a head start, *in this task*: its 16 clusters are equally frequent,
-# and an even load is what they need. In the next table they are not: the c-th cluster comes as often as 1/c.
+# The bias is below none in 24 of them, the Switch loss in 19, by 12 % and 8 % on average. So balance gains beyond undoing a
+# head start, *in this task*: its 16 clusters are equally frequent, and an even load is what they need. In the next table
+# they are not: the c-th cluster comes as often as 1/c.
 
 # %%
 print("a fair start, unequal clusters: task error; in how many of 12 seeds below no balancing")

@@ -418,12 +418,13 @@ for steps in router_study.LENGTHS:
 
 # %% [markdown]
 # **Is k = 1 unstable?** No run broke down. But in 7 and 5 of its 8 layers an expert died; with k = 2 and 4 none did.
-# (Its errors spread more; much of that is the task's: correlation .9 with those of k = 2.) **Is the
-# second expert redundant?** Not in a trained layer, form B at its best rate: without it the error is 1.9 times as large at
-# least. (The 1.3 times above were of form A at the rate 0.005; at its best rate it is 3.2 times after 400 steps: next
-# table, `1`.) And k = 1 from the start is behind in every seed, at both lengths. But much of that is uneven load: `balanced`, it
-# makes up half of the gap after 400 steps, and after 1,200 it cannot be told from k = 2 *without* that loss, at half
-# the expert work. With the same loss k = 2 is ahead, in 8 and 7 of 8 seeds. From k = 2 to 4 the gain is clear after 400 steps and cannot be told after 1,200.
+# (Its errors spread more; much of that is the task's: correlation .9 with those of k = 2.) **Is the second expert
+# redundant?** Not in a trained layer, form B at its best rate: without it the error is 1.9 times as large at least.
+# (The 1.3 times above were of form A at the rate 0.005; at its best rate it is 3.2 times after 400 steps: next table,
+# `1`.) And k = 1 from the start is behind in every seed, at both lengths. But much of that is uneven load: `balanced`,
+# it makes up half of the gap after 400 steps, and after 1,200 it cannot be told from k = 2 *without* that loss, at half
+# the expert work. With the same loss k = 2 is ahead, in 8 and 7 of 8 seeds. From k = 2 to 4 the gain is clear after 400
+# steps and cannot be told after 1,200.
 #
 # ## Cooling down
 #
@@ -473,7 +474,7 @@ def best_on_two(steps, moving):
 
 best_arms = {steps: [best_on_two(steps, moving) for moving in (False, True)] for steps in router_study.LENGTHS}
 constant_1, cooled = (reported(study, "schedules", arm, 400) for arm in ("1", "1 to 1/4"))  # (seeds,) each
-compare(my_gain, 100 * (1 - cooled.mean() / constant_1.mean()), within=1)
+compare(my_gain, round(100 * (1 - cooled.mean() / constant_1.mean()), 1), "%", within=1)
 print(router_study.table(study, "schedules", "1"))
 print("the best constant and the best schedule, as the two seeds choose them, on the eight others:")
 for steps, arms_of in best_arms.items():

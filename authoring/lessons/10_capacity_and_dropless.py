@@ -384,7 +384,7 @@ assert 2 < control["max_violation"].mean() < 2.4
 rows = [("capacity", 1.0), ("capacity_in_training", 1.0)]
 for measure, name in (("max_violation", "MaxVio"), ("dead", "dead experts"), ("error", "task error")):
     print(f"{name}: mean ± standard deviation; c; in how many of 12 seeds below no balancing")
-    print(bias_study.table(study, measure, rows), end="\n\n")
+    print(bias_study.table(study, measure, rows if measure == "error" else rows[:1]), end="\n\n")
 found = {(measure, steps, name): bias_study.values(study, measure, "uneven", steps, name)
          for measure in bias_study.MEASURES for steps in (300, 1200) for name in bias_study.FIXED}  # fmt: skip
 for steps, wins in ((300, 11), (1200, 9)):
@@ -438,11 +438,11 @@ assert all(
 )
 assert all(interval(less["error", steps])[0] < 0 < interval(less["error", steps])[1] for steps in (300, 1200))
 assert min(interval(less["dead", steps])[0] for steps in (300, 1200)) > 0
-assert [round(less["dead", steps].mean(), 1) for steps in (300, 1200)] == [0.8, 0.6]
+assert np.allclose([less["dead", steps].mean() for steps in (300, 1200)], [0.8, 0.55])
 
 # %% [markdown]
 # At this rate little of it is left. After 300 steps MaxVio is lower in 17 of the seeds, but on average by so little that the
-# interval holds 0; after 1,200 in 8. And *more* experts are dead with the capacity, by 0.8 and 0.6. So what a capacity does to a
+# interval holds 0; after 1,200 in 8. And *more* experts are dead with the capacity, by 0.80 and 0.55. So what a capacity does to a
 # collapse hangs on the rate.
 
 # %% [markdown]

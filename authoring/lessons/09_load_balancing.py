@@ -458,8 +458,8 @@ for start in (from_fair, from_uneven):
 # - **What was chosen early need not last.** Importance + load: after 300 steps w = 0.01 leads the Switch loss, after 1,200
 #   w = 0.1.
 # - **top-2** is collapsed in no seed, in neither form. But it starts less uneven; from a head start of 2, after 300 steps,
-#   3 of 10 layers of form A and all of form B are collapsed, at the rate 0.02 4 and 2 (*deeper*): no merit of a form. It costs
-#   twice the expert work.
+#   3 of 10 layers of form A and all of form B are collapsed, at the rate 0.02 4 and 2 (*deeper*): neither form prevents it. It
+#   costs twice the expert work.
 #
 # One rate for all: at 0.01 and 0.02 the gain from a fair start stays (*deeper*). Another task could change it: our clusters
 # are equally large, and an even load suits them.

@@ -178,10 +178,9 @@ assert (ends["tanh, u = 1"] > 1.8).all()
 
 # %% [markdown]
 # The tanh with the same $u$ is as slow as the sign far from balance. With u = 0.1 it hardly swings where the sign does; from
-# 0.3 on it swings, too, and with u = 1 it ends worse than it began. The
-# quantile is there after one to three batches. (Not always after one: all biases move at once, and the bars with
-# them.) What it pays: it hangs on one batch (it is redone from each), and it needs all
-# scores of the batch, from all devices, not only the counts (Kimi K3 collects histograms).
+# 0.3 on it swings, too, and with u = 1 it ends worse than it began. The quantile is there after one to three batches. (Not
+# always after one: all biases move at once, and the bars with them.) What it pays: it hangs on one batch (it is redone from
+# each), and it needs all scores of the batch, from all devices, not only the counts (Kimi K3 collects histograms).
 #
 # ## When the router learns, too
 #

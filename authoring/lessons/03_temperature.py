@@ -254,7 +254,7 @@ assert round(np.mean(moved["(h + noise)/τ", 1])) == 71
 #
 # Noise is one thing that can be added to scores. Another is a **bias**: one number per expert. DeepSeek-V3
 # (arXiv:2412.19437) selects the best of $\text{sigmoid}(h_i) + b_i$ (within its best groups, left out here). The loss
-# does not train this b. A simple rule raises it for experts that get too few tokens (lesson 10). There is no chance in
+# does not train this b. A simple rule raises it for experts that get too few tokens (lesson 10b). There is no chance in
 # it.
 #
 # Put a τ into that: select the two best of $\text{sigmoid}(h_i/\tau) + b_i$, of 16 experts. The biases have a standard

@@ -20,7 +20,7 @@ def plain(value: Any) -> Any:
     """Return `value` as an array, a string, None, or a list or dict of those; anything else as `Opaque`.
 
     numpy and torch arrays and numbers become base-class arrays (bfloat16 becomes float32), as do fractions and whole
-    numbers of any size; text of any class becomes `str`, tuples become lists.
+    numbers of any size; text of any class becomes `str`, tuples and arrays of text become lists.
     """
     if value is None:
         return value
@@ -31,7 +31,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(entry) for entry in value]
     array = _numbers(value)
+    if array is None and _is_text(value):
+        return plain(value.tolist())
     return Opaque(value) if array is None else array
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether something is an array of nothing but text."""
+    return isinstance(value, np.ndarray) and all(isinstance(entry, str) for entry in value.ravel())
 
 
 class Opaque:

@@ -126,6 +126,16 @@ def test_numbers_of_any_class_are_plain_arrays(number):
     assert value == 1
 
 
+def test_an_array_of_text_is_a_list_of_text_and_one_of_other_things_is_not():
+    for letters in (np.array(["B", "E"]), np.array(["B", "E"], dtype=object)):
+        assert plain(letters) == ["B", "E"]
+    assert plain(np.array("E5")) == "E5"
+    assert plain(np.array([["B"], ["E"]])) == [["B"], ["E"]]
+    assert {type(entry) for entry in plain(np.array(["B", "E"]))} == {str}
+    for others in (np.array(["B", 1], dtype=object), np.array(["B", None], dtype=object)):
+        assert isinstance(plain(others), Opaque)
+
+
 def test_text_agrees_whatever_the_case():
     assert agree(plain(" Rises "), "rises")
     assert not agree(plain("falls"), "rises")

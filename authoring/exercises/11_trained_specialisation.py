@@ -4,7 +4,8 @@
 # {{questions}}, on [](lesson:11). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
-# You can check as often as you like. Stuck? Open a hint. You may use numpy or torch, and whatever you wrote yourself.
+# You can check as often as you like. Stuck? Open a hint. Your functions get numpy arrays; torch works too, if you begin
+# with `torch.as_tensor(x)`. You may use whatever you wrote yourself.
 #
 # Nothing is trained here. All data are drawn by a seeded program, with a structure that was put in on purpose. So these
 # tables say how to measure, and nothing about real models; that is what the lesson is for.
@@ -21,8 +22,8 @@ from moe_lessons.checks.set_11 import DOMAINS, ROUTERS, ablation, results
 # {{about 11.1}}
 #
 # Each of T tokens has selected k of N experts: `selected` is (T, k), best first, indices from 0. `domain` (T,) holds the
-# domain of every token, 0 to D − 1; each occurs. Return the table (D, N): which share of a domain's tokens has expert i
-# among its k? This is the domain specialisation of OLMoE (Muennighoff et al. 2024, arXiv:2409.02060, Eq. 7).
+# domain of every token, 0 to D − 1; each occurs, in any order. Return the table (D, N): which share of a domain's tokens
+# has expert i among its k? This is the domain specialisation of OLMoE (Muennighoff et al. 2024, arXiv:2409.02060, Eq. 7).
 #
 # {{hints 11.1}}
 
@@ -89,7 +90,7 @@ check("11.2", my_null)
 # Domains use different tokens. A router that looks at nothing but the token therefore tells something about the domain.
 # What does the expert tell that the token does not? I(domain; expert | token) is the information within the occurrences
 # of one token, averaged over all occurrences of all tokens. `domain`, `expert` and `token` are (T,), whole numbers; the
-# token ids have gaps. Return one number, in bits, from the counts as they are (no null here).
+# token ids have gaps, and some tokens occur once. Return one number, in bits, from the counts as they are (no null here).
 #
 # {{hints 11.3}}
 

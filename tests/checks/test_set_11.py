@@ -14,7 +14,6 @@ from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.set_11.q1_table import TABLE
 from moe_lessons.checks.set_11.q2_null import (
-    DRAWS,
     NULL,
     Z,
     arrangements,
@@ -22,6 +21,7 @@ from moe_lessons.checks.set_11.q2_null import (
     exact_null,
     expected_number,
     is_among,
+    is_chained,
     number_of_values,
     observed,
     tokens_shuffled,
@@ -41,11 +41,19 @@ from moe_lessons.checks.set_11.q5_ablation import (
 )
 from moe_lessons.checks.set_11.q6_claims import CLAIMS, CONCLUSION, OVERCLAIMS, ROUTERS, results
 
-SPEC = util.spec_from_file_location("bank_11", Path(__file__).with_name("bank_11.py"))
-BANK = util.module_from_spec(SPEC)
-SPEC.loader.exec_module(BANK)
+
+def load(name):
+    spec = util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BANK, INFORMATION = load("bank_11"), load("bank_11_information")
 FOUND = BANK.FOUND
-OTHER_WAYS = [(q, name, answer) for q, answers in BANK.SAME_MISTAKE.items() for name, answer in answers]
+OTHER_WAYS = [
+    (q, name, answer) for b in (BANK, INFORMATION) for q, answers in b.SAME_MISTAKE.items() for name, answer in answers
+]
 
 
 @pytest.mark.parametrize(("question", "mistake", "answer"), OTHER_WAYS)
@@ -79,9 +87,9 @@ def test_the_exact_null_is_the_one_that_the_package_draws(seed):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_shuffled_tokens_are_far_too_narrow_in_every_draw(seed):
-    for domain, expert, *_ in NULL.draw(np.random.default_rng(seed))["cases"]:
+    for domain, expert, draws, _ in NULL.draw(np.random.default_rng(seed))["cases"]:
         known = exact_null(domain, expert)
-        tokens = tokens_shuffled(domain, expert, DRAWS, np.random.default_rng(seed))
+        tokens = tokens_shuffled(domain, expert, draws, np.random.default_rng(seed))
         assert tokens.std() < known.std()
         assert tokens.mean() < known.mean()
         assert not is_among(tokens, known)
@@ -89,15 +97,23 @@ def test_shuffled_tokens_are_far_too_narrow_in_every_draw(seed):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_fair_sample_is_never_near_to_being_refused(seed):
-    for domain, expert, *_ in NULL.draw(np.random.default_rng(seed))["cases"]:
+    for domain, expert, draws, _ in NULL.draw(np.random.default_rng(seed))["cases"]:
         known = exact_null(domain, expert)
-        fair = np.random.default_rng(seed).choice(known, DRAWS)
+        fair = np.random.default_rng(seed).choice(known, draws)
         assert distance(fair, known, exact=True) < Z - 1
-        assert number_of_values(fair) > 0.8 * expected_number(known, DRAWS)
+        assert number_of_values(fair) > 0.8 * expected_number(known, draws)
+        assert not is_chained(fair)
+        assert not is_chained(np.sort(fair)[::-1])
+
+
+def test_values_that_walk_are_told_from_values_that_are_drawn():
+    steps = np.random.default_rng(0).normal(size=200)
+    assert is_chained(steps.cumsum())
+    assert not is_chained(steps)
 
 
 def test_the_verdict_sets_both_nulls_side_by_side():
-    message = check("11.2", BANK.null_with(move=BANK.tokens_moved), seed=0).message
+    message = check("11.2", INFORMATION.null_with(move=INFORMATION.tokens_moved), seed=0).message
     domain, expert, *_ = NULL.draw(np.random.default_rng(0))["cases"][0]
     known = exact_null(domain, expert)
     assert f"Whole sequences permuted: {known.mean():.4f} ± {known.std():.4f}." in message
@@ -106,7 +122,7 @@ def test_the_verdict_sets_both_nulls_side_by_side():
 def test_labels_shuffled_in_place_pass_with_a_remark():
     def in_place(domain_of_sequence, expert, draws, rng):
         rng.shuffle(domain_of_sequence)
-        return BANK.null_with()(domain_of_sequence, expert, draws, rng)
+        return INFORMATION.null_with()(domain_of_sequence, expert, draws, rng)
 
     result = check("11.2", in_place)
     assert result.status == Status.CORRECT
@@ -138,7 +154,9 @@ def test_the_cases_hold_what_they_should(seed):
         assert set(domain) == set(range(domain.max() + 1))
     first, second = CONDITIONAL.cases(rng)
     for domain, _, token in (first, second):
-        assert any(np.ptp(domain[token == t]) == 0 for t in np.unique(token))
+        kinds, counts = np.unique(token, return_counts=True)
+        assert (counts == 1).sum() == 3
+        assert any(np.ptp(domain[token == t]) == 0 for t in kinds[counts > 1])
     h = entropies(*second)
     assert between(h, "d", "e") < conditional(h)  # only both together tell
     for (selected,) in SATURATION.cases(rng):

@@ -37,6 +37,11 @@ def over_use(c: np.ndarray, n: np.ndarray, k: int) -> np.ndarray:
     return c / n / (c.sum(axis=0) / n.sum())
 
 
+def column_shares(c: np.ndarray, n: np.ndarray, k: int) -> np.ndarray:
+    """Return the shares divided by their sum over the domains; NaN where an expert has no token. (D, N)."""
+    return c / n / (c / n).sum(axis=0)
+
+
 TABLE = FunctionQuestion(
     **about("11.1", "The domain table", "write it", "easy", points=1, minutes=5),
     hints=(
@@ -64,10 +69,16 @@ TABLE = FunctionQuestion(
         of_table(lambda c, n, k: c),
         "added once: Every token of a domain that has the expert counts, but here they add 1 all together: `table[rows, columns] += 1` writes a repeated place once. `np.add.at(table, (rows, columns), 1)` adds every time.",
         of_table(lambda c, n, k: (c > 0) / n),
+        "whether, not how many: Yours is 1 wherever any token of the domain has the expert. Asked is the *share* of its tokens that have it.",
+        of_table(lambda c, n, k: c > 0),
         "of all tokens: You divided by all T tokens. Divide each row by the tokens of its own domain: else a small domain seems to use no expert.",
         of_table(lambda c, n, k: c / n.sum()),
         "of all assignments: You divided by all T·k assignments. Divide each row by the tokens of its own domain.",
         of_table(lambda c, n, k: c / c.sum()),
+        "columns sum to 1: You divided each column by its sum, so the domains share an expert among them. Asked is the share of a domain's tokens: each row stands by itself, and sums to k.",
+        (of_table(column_shares), of_table(lambda *counts: np.nan_to_num(column_shares(*counts)))),
+        "all domains together: This is one row: each expert's share of *all* tokens. Asked is a row for each domain, of its own tokens.",
+        of_table(lambda c, n, k: c.sum(axis=0) / n.sum()),
         "over the baseline: You divided by the baseline k/N. That is a good next step, but asked is the share itself.",
         of_table(lambda c, n, k: c / n / (k / c.shape[1])),
         "less the baseline: You took off the baseline k/N. That is a good next step, but asked is the share itself.",
@@ -82,6 +93,19 @@ TABLE = FunctionQuestion(
         lambda s, domain, N: metrics.domain_specialisation(s, domain, N)[:, : s.max() + 1],
         "idle experts left out: An expert without tokens has no column in yours. A table of N experts has N columns, zeros among them.",
         lambda s, domain, N: metrics.domain_specialisation(s, domain, N)[:, np.unique(s)],
+        "numbered from 1: Your columns are one place off. Experts are numbered from 0: the first column is that of `selected == 0`.",
+        (
+            of_table(lambda c, n, k: np.roll(c / n, -1, axis=1)),
+            of_table(lambda c, n, k: np.pad(c / n, ((0, 0), (0, 1)))[:, 1:]),
+        ),
+        "E1 left out: Your first column is 0. Experts are numbered from 0, so `range(num_experts)` goes over all of them.",
+        of_table(lambda c, n, k: np.where(np.arange(c.shape[1]) > 0, c / n, 0)),
+        "tiled: The labels went to the wrong tokens. `selected.ravel()` has the k choices of a token in a row, so its label must come k times in a row: `np.repeat(domain, k)`, not `np.tile`.",
+        lambda s, domain, N: (
+            metrics.domain_specialisation(s.reshape(-1, 1), np.tile(domain, s.shape[1]), N) * s.shape[1]
+        ),
+        "labels out of order: You took the tokens as if those of domain 0 came first, then those of domain 1. They are in mixed order: `selected[domain == c]` are those of domain c.",
+        lambda s, domain, N: metrics.domain_specialisation(s, np.sort(domain), N),
         "transposed: The numbers are right, but your table is (N, D). Domains are rows, experts columns: (D, N).",
         of_table(lambda c, n, k: (c / n).T),
     ),

@@ -11,40 +11,39 @@ from moe_lessons.checks.calls import SeededGenerator
 from moe_lessons.checks.forms import Numbers
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
 from moe_lessons.checks.values import stacked
-from moe_lessons.checks.verdicts import Fault, Mistake, Verdict, always, by_test, by_value
+from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, always, by_test, by_trace, by_value
 
-DRAWS = 200
 SAME = 5e-6  # bits: room for float32, and far less than lies between neighbouring values of the exact null
 Z = 6.0  # standard errors: a right answer is refused less than once in ten million checks
 
-FORM = Numbers(
-    f"(draws,) numbers, here {DRAWS}",
-    lambda values: values.shape == (DRAWS,),
-    by_test(
-        "0 log 0: NaN: where a domain never meets an expert, the count is 0, and 0 · log 0 is NaN in numpy. Such a cell adds 0: sum over the cells that occur.",
-        lambda values: np.isnan(values).any(),
-        ": Some of your values are infinite. Sum over the cells that occur; the others add 0.",
-        lambda values: np.isinf(values).any(),
-    ),
-    returned=True,
+EMPTY_CELLS = by_test(
+    "0 log 0: NaN: where a domain never meets an expert, the count is 0, and 0 · log 0 is NaN in numpy. Such a cell adds 0: sum over the cells that occur.",
+    lambda values: np.isnan(values).any(),
+    ": Some of your values are infinite. Sum over the cells that occur; the others add 0.",
+    lambda values: np.isinf(values).any(),
 )
+
+
+def form(draws: int) -> Numbers:
+    """Return the form of so many draws."""
+    return Numbers(f"(draws,) numbers, here {draws}", lambda values: values.shape == (draws,), EMPTY_CELLS, True)
 
 
 def null_cases(rng: np.random.Generator) -> list[tuple]:
     """Return (domain (S,), expert (S, L), draws, seed): so few sequences that all ways to deal out labels can be listed.
 
-    Once there are more domains than experts: neither may be counted for the other.
+    Once there are more domains than experts: neither may be counted for the other. `draws` is not always the same.
     """
     drawn = []
-    for sizes, N, L in (((3, 2, 2, 1), 3, 60), ((6, 4), 5, 30)):
+    for sizes, N, L, draws in (((3, 2, 2, 1), 3, 60, 200), ((6, 4), 5, 30, 160)):
         domain = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))  # (S,)
         own, shared = rng.dirichlet(np.full(N - 1, 0.5), domain.size), rng.dirichlet(np.full(N - 1, 0.5), len(sizes))
         taste = 0.5 * own + 0.5 * shared[domain]  # (S, N − 1), of a sequence and of its domain
         expert = np.stack([rng.choice(N - 1, size=L, p=p) for p in taste])  # (S, L)
         expert[rng.integers(domain.size), :3] = N - 1  # an expert that one sequence alone meets: a cell is empty
-        drawn.append((domain, expert))
+        drawn.append((domain, expert, draws))
     seed = int(rng.integers(2**31))
-    return [(domain, expert, DRAWS, seed) for domain, expert in drawn]
+    return [(*case, seed) for case in drawn]
 
 
 @cache
@@ -152,9 +151,19 @@ def distance(values: np.ndarray, known: np.ndarray, exact: bool = False) -> floa
     return float(max(of_mean, of_variance))
 
 
+def is_chained(values: np.ndarray) -> bool:
+    """Tell whether neighbours are more alike than Z standard errors allow. Whoever sorts the values may do so."""
+    steps = np.diff(values)
+    if (steps >= 0).all() or (steps <= 0).all():
+        return False
+    centred = values - values.mean()
+    return bool(centred[1:] @ centred[:-1] > Z / np.sqrt(values.size) * (centred @ centred))
+
+
 def null_found(value: Any, domain: np.ndarray, expert: np.ndarray, draws: int, seed: int) -> dict[str, Any] | Fault:
-    """Return the values beside those of the exact null: whether they are among them, how many differ, how far apart."""
-    values = FORM.read(value)
+    """Return the values beside those of the exact null: whether they are among them, how many differ, how far apart,
+    and whether they hang on each other."""
+    values = form(draws).read(value)
     if isinstance(values, Fault):
         return values
     joint = exact_joint(domain, expert)  # (ways, D, N)
@@ -162,6 +171,7 @@ def null_found(value: Any, domain: np.ndarray, expert: np.ndarray, draws: int, s
     given = {"domain": domain, "expert": expert, "L": expert.shape[1], "draws": draws, "joint": joint, "known": known}
     counted = {"different": number_of_values(values), "fair": expected_number(known, draws)}
     placed = {"among": is_among(values, known), "distance": distance(values, known, exact=True)}
+    placed["chained"] = is_chained(values)
     written = {"yours": spread(values), "null": spread(known), "observed": observed(domain, expert)}
     return {"values": values, **given, **counted, **placed, **written}
 
@@ -171,9 +181,20 @@ def spread(values: np.ndarray) -> str:
     return f"{values.mean():.4f} ± {values.std():.4f}"
 
 
-def among(known: Callable) -> Callable:
-    """Return the test whether all values are among known(found)."""
-    return lambda found: is_among(found.values, known(found))
+def among(*known: Callable) -> Callable:
+    """Return the test whether all values are among known(found), for one of these functions."""
+    return lambda found: any(is_among(found.values, values(found)) for values in known)
+
+
+def each_one_added(found: Facts) -> np.ndarray:
+    """Return I for all ways, (ways,), from counts to each of which 1 was added."""
+    counts = found.joint * found.expert.size + 1  # (ways, D, N)
+    return bits(counts / counts.sum(axis=(1, 2), keepdims=True))
+
+
+def of_marginals(entropy: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable:
+    """Return the function of what was found that divides I by entropy(H(domain), H(expert)), for all ways."""
+    return lambda found: found.known / entropy(*(entropy_bits(found.joint.sum(axis=axis)) for axis in (2, 1)))
 
 
 OTHER = "Not all of your values can come from sequences that have exchanged their labels. All tokens of a sequence keep one label, each label is dealt out as often as it was there, and the value is I(domain; expert) in bits over all S·L tokens."
@@ -223,7 +244,7 @@ NULL = NullQuestion(
     cases=null_cases,
     helper=SeededGenerator,
     measured=null_found,
-    right=lambda f: f.among and f.different >= 0.6 * f.fair and f.distance <= Z,
+    right=lambda f: f.among and f.different >= 0.6 * f.fair and f.distance <= Z and not f.chained,
     mistakes=by_test(
         "nothing moved: Every draw gives what was observed. To shuffle experts within their sequence, or the order of the sequences together with their labels, changes no count: a domain must meet *other* sequences.",
         lambda f: f.different == 1 and abs(f.values[0] - f.observed) <= SAME,
@@ -231,22 +252,36 @@ NULL = NullQuestion(
         lambda f: f.different == 1 and f.among,
         "few permutations: These are values of permuted sequences, but only {different} different ones in {draws} draws; about {fair:.0f} should occur. A swap or a shift reaches few permutations: draw one of all of them.",
         lambda f: f.among and f.different < 0.6 * f.fair,
+    )
+    + by_trace(
+        "each from the last: Your permutations are made one from the other, by small steps, so neighbours are alike. In each draw the labels are dealt out anew, with all permutations equally likely: `rng.permutation`.",
+        lambda f: f.among and f.chained,
+    )
+    + by_test(
         ": These are values of permuted sequences, but some permutations come more often than others. All should be equally likely.",
         lambda f: f.among,
         "nats: The permutations are right; the unit is not. These are nats: take log2.",
         among(lambda f: f.known * np.log(2)),
         "base 10: The permutations are right; the unit is not. You took log10: take log2.",
         among(lambda f: f.known * np.log10(2)),
+        "excess: The permutations are right. But you subtracted, from what was observed or from the draws. Asked are the draws themselves; what is above them is the next step.",
+        among(lambda f: f.observed - f.known, lambda f: f.known - f.observed),
+        "counts added: The permutations are right. But 1 was added to each count, so that no cell is empty. That changes the value: take the counts as they are, and sum over the cells that occur.",
+        among(each_one_added),
         "domains alike: The permutations are right. But you averaged over domains as if they were equally large: weigh each with its share p(domain).",
         among(lambda f: divergences(f.joint).mean(axis=1)),
         "rows summed: The permutations are right. But the joint is normalised row by row: each domain's row sums to 1, the whole to the number of domains. Divide the counts by all S·L tokens.",
         among(lambda f: divergences(f.joint).sum(axis=1)),
         "by S: The permutations are right. But you divided the counts of tokens by the number of sequences; the joint must sum to 1.",
         among(lambda f: f.L * (f.known - np.log2(f.L))),
+        "not divided: The permutations are right. But these are counts where p belongs: divide the table by all S·L tokens.",
+        among(lambda f: f.expert.size * (f.known - np.log2(f.expert.size)), lambda f: f.expert.size * f.known),
         "share of the domain: The permutations are right. But you divided by H(domain): a share, where bits are asked.",
-        among(lambda f: f.known / entropy_bits(f.joint.sum(axis=2))),
+        among(of_marginals(lambda d, e: d)),
         "share of the expert: The permutations are right. But you divided by H(expert): a share, where bits are asked.",
-        among(lambda f: f.known / entropy_bits(f.joint.sum(axis=1))),
+        among(of_marginals(lambda d, e: e)),
+        "normalised: The permutations are right. But you divided by a mean of H(domain) and H(expert): a share, where bits are asked.",
+        among(of_marginals(lambda d, e: (d + e) / 2), of_marginals(lambda d, e: np.sqrt(d * e))),
         "what is left: The permutations are right. But this is H(expert | domain), what is left to know. Information is H(expert) minus that.",
         among(lambda f: entropy_bits(f.joint.sum(axis=1)) - f.known),
         "what is left: The permutations are right. But this is H(domain | expert), what is left to know. Information is H(domain) minus that.",
@@ -259,6 +294,8 @@ NULL = NullQuestion(
         among(lambda f: bits(joint_of(labellings(f.domain.size, f.domain.max() + 1), f.expert))),
         "tiled: The sequences' labels are permuted, but then they go to the wrong tokens: with `np.tile` neighbours get different labels, and every sequence gets all of them. `np.repeat(labels, L)` gives L tokens in a row the same one, as `expert.ravel()` needs it.",
         among(lambda f: exact_null(f.domain, f.expert.reshape(f.expert.shape[::-1]).T)),
+        "other order: The sequences' labels are permuted, but the experts are in another order: place by place, not sequence by sequence. `np.repeat(labels, L)` goes with `expert.ravel()`.",
+        among(lambda f: exact_null(f.domain, f.expert.T.reshape(f.expert.shape))),
         f": {OTHER}",
         always,
     ),

@@ -2,33 +2,51 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import permutations
+from typing import Any
 
 import numpy as np
 
 from moe_lessons import metrics
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.set_11.q2_null import divergences, joint_of
+from moe_lessons.checks.verdicts import by_test, by_value
+
+IDS = (7, 41, 107, 17, 4, 1007, 380, 5, 96)  # of the kinds of tokens; the last three occur once
+BOTH_TELL = ((9, 1, 10, 1, 0, 11, 2, 3, 4), (11, 9, 0, 10, 11, 11, 2, 3, 4))  # the expert of each in domain 0, and in 1
 
 
 def conditional_cases(rng: np.random.Generator) -> list[tuple]:
-    """The expert follows the token, and the domain a little; then an expert that only token and domain together tell."""
+    """The expert follows the token, and the domain a little; then an expert that only token and domain together tell.
+
+    Some tokens occur once. Labels that are only written in a row, or added up with factors of ten, are confused: expert 11
+    and token 7 look like expert 1 and token 17, which tells another domain, and domain 0 and expert 10 like domain 1 and
+    expert 0.
+    """
     cases = []
-    for T, D, N, tied in ((240, 3, 4, True), (300, 2, 3, False)):
-        token = rng.choice(6, size=T, p=[0.3, 0.25, 0.2, 0.12, 0.08, 0.05])  # (T,)
+    for T, D, N, tied in ((240, 3, 4, True), (300, 2, 12, False)):
+        token = rng.permutation(np.r_[rng.choice(6, size=T, p=[0.3, 0.25, 0.2, 0.12, 0.08, 0.05]), 6:9])  # (T + 3,)
+        T = token.size
         domain = np.where(rng.random(T) < (0.6 if tied else 0.1), token % D, rng.integers(D, size=T))
         domain[token == 5] = 0  # a token of one domain only
-        told = token + domain * (rng.random(T) < 0.3) if tied else token + domain
+        told = token + domain * (rng.random(T) < 0.3) if tied else np.array(BOTH_TELL)[domain, token]
         expert = np.where(rng.random(T) < 0.75, told, rng.integers(N, size=T)) % N
-        cases.append((domain, expert, np.array([41, 7, 380, 12, 96, 213])[token]))
+        cases.append((domain, expert, np.array(IDS)[token]))
     return cases
 
 
-def entropies(domain: np.ndarray, expert: np.ndarray, token: np.ndarray) -> dict[str, float]:
-    """Return the entropies in bits of all groups of labels: "d", "e", "t", "de", "dt", "et", "det"."""
+def entropies(
+    domain: np.ndarray, expert: np.ndarray, token: np.ndarray, order: str = "det", grouped: Callable = np.stack
+) -> dict[str, float]:
+    """Return the entropies in bits of all groups of labels: "d", "e", "t", "de", "dt", "et", "det".
+
+    grouped: what makes one array, whose columns are told apart, of the labels of a group in this order.
+    """
     labels = {"d": domain, "e": expert, "t": token}
     found = {}
     for names in ("d", "e", "t", "de", "dt", "et", "det"):
-        _, counts = np.unique(np.stack([labels[name] for name in names]), axis=1, return_counts=True)
+        group = grouped([labels[name] for name in sorted(names, key=order.index)])
+        _, counts = np.unique(group, axis=1, return_counts=True)
         found[names] = float(metrics.entropy(counts / domain.size, base=2))
     return found
 
@@ -49,6 +67,16 @@ def conditional(h: dict[str, float], given: str = "t") -> float:
     return between(h, a, "".join(sorted(b + given))) - between(h, a, given)
 
 
+def digits_in_a_row(labels: list[np.ndarray]) -> np.ndarray:
+    """Return labels (T,) each as one row of texts, (1, T): 1, 17 and 11, 7 are both "117"."""
+    return np.array([["".join(map(str, of_one)) for of_one in zip(*labels, strict=True)]])
+
+
+def run_together(order: str) -> Callable:
+    """Return the function of (domain, expert, token) that tells groups of labels apart by their digits in a row."""
+    return lambda domain, expert, token: conditional(entropies(domain, expert, token, order, digits_in_a_row))
+
+
 def of_tokens(wrong: Callable) -> Callable:
     """Return the function that is wrong(information of each token, tokens in each, whether it has several domains)."""
 
@@ -56,9 +84,27 @@ def of_tokens(wrong: Callable) -> Callable:
         kinds, counts = np.unique(token, return_counts=True)
         own = [metrics.mutual_information(domain[token == t], expert[token == t], base=2) for t in kinds]
         mixed = [np.ptp(domain[token == t]) > 0 for t in kinds]
-        return float(wrong(np.array(own), counts, np.array(mixed)))
+        return wrong(np.array(own), counts, np.array(mixed))
 
     return answer
+
+
+summed = of_tokens(lambda own, n, mixed: own.sum())
+
+
+def domains_alike(domain: np.ndarray, expert: np.ndarray, token: np.ndarray) -> float:
+    """Return what comes if the domains that have a token count alike within it, however often they have it."""
+    total = 0.0
+    for t in np.unique(token):
+        mine = token == t
+        joint = joint_of(domain[mine][None], expert[mine][:, None])  # (1, D, N)
+        total += mine.sum() * divergences(joint)[joint.sum(axis=2) > 0].mean()
+    return total / token.size
+
+
+def is_nan(value: Any, *_: np.ndarray) -> bool:
+    """Tell whether there is a NaN in what came."""
+    return isinstance(value, np.ndarray) and bool(np.isnan(value).any())
 
 
 CONDITIONAL = FunctionQuestion(
@@ -83,13 +129,27 @@ CONDITIONAL = FunctionQuestion(
         "difference: You took I(domain; expert) − I(expert; token). That is no conditional information: the two overlap only in part. Hold the token fixed instead, and average over tokens.",
         of_entropies(lambda h: between(h, "d", "e") - between(h, "e", "t")),
         "not weighted: You averaged over the kinds of tokens as if each occurred equally often. Weigh each with p(token), its share of the T occurrences: a rare token counts little, and its estimate is the most biased.",
-        of_tokens(lambda own, n, mixed: own.mean()),
+        (
+            of_tokens(lambda own, n, mixed: own.mean()),
+            of_tokens(lambda own, n, mixed: own[mixed].mean()),
+            of_tokens(lambda own, n, mixed: own[n > 1].mean()),
+        ),
+        "over all ids: You divided by the largest id, as if every number up to it were a token. Weigh each token that occurs with p(token), its share of the T occurrences.",
+        lambda domain, expert, token: summed(domain, expert, token) / (token.max() + 1),
+        "one for each token: These are the tokens one by one. Return one number: their average, each with its share p(token).",
+        (of_tokens(lambda own, n, mixed: own), of_tokens(lambda own, n, mixed: own * n / n.sum())),
         "summed: You summed over the tokens. Average them, each with its share p(token).",
-        of_tokens(lambda own, n, mixed: own.sum()),
+        summed,
         "summed: You summed over the tokens, each times its count. Divide by T.",
         of_tokens(lambda own, n, mixed: (own * n).sum()),
         "mixed tokens only: You left out tokens that occur in one domain only, and divided by the rest. There the expert has nothing to add, and that counts too, with 0 bits.",
         of_tokens(lambda own, n, mixed: (own * n)[mixed].sum() / n[mixed].sum()),
+        "rare tokens left out: You left out tokens that occur once, and divided by the rest. They add 0 bits, but they count among the T occurrences.",
+        of_tokens(lambda own, n, mixed: (own * n)[n > 1].sum() / n[n > 1].sum()),
+        "domains alike: Within a token you averaged over its domains as if each had it equally often. Weigh each with p(domain | token).",
+        domains_alike,
+        "p(token) missing: p(token) is not in your formula: it is log2(p(d, e, t) p(t) / (p(d, t) p(e, t))), and by entropies H(d, t) + H(e, t) − H(d, e, t) − H(t).",
+        of_entropies(lambda h: h["dt"] + h["et"] - h["det"]),
         "given the domain: You held the domain fixed: this is I(expert; token | domain). Hold the *token* fixed.",
         of_entropies(lambda h: conditional(h, "d")),
         "given the expert: You held the expert fixed: this is I(domain; token | expert). Hold the *token* fixed.",
@@ -102,6 +162,8 @@ CONDITIONAL = FunctionQuestion(
         of_entropies(lambda h: between(h, "e", "t")),
         "overall margins: Within a token you compared with p(domain) and p(expert) of *all* tokens. Take the margins from the same occurrences: p(domain | token) and p(expert | token).",
         of_entropies(lambda h: h["d"] + h["e"] + h["t"] - h["det"]),
+        "run together: Labels that are written in a row without anything between them run together: expert 11 and token 7 look like expert 1 and token 17. Count tuples, or columns of `np.stack((expert, token))` by `np.unique(..., axis=1)`.",
+        tuple(run_together("".join(order)) for order in permutations("det")),
         "nats: These are nats. Take log2 for bits.",
         of_entropies(lambda h: conditional(h) * np.log(2)),
         "base 10: You took log10. Take log2 for bits.",
@@ -120,5 +182,9 @@ CONDITIONAL = FunctionQuestion(
         of_entropies(lambda h: conditional(h) - between(h, "d", "e")),
         "sign: The sign is the wrong way round: information is never below 0.",
         of_entropies(lambda h: -conditional(h)),
+    )
+    + by_test(
+        "empty cells: NaN: somewhere 0 is divided by 0, or 0 · log 0 is taken. An id that never occurs, or a domain that never meets an expert within a token, adds 0: sum over what occurs.",
+        is_nan,
     ),
 )

@@ -1,5 +1,7 @@
 """Question 11.6: the conclusion that the data allow."""
 
+import re
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -73,8 +75,8 @@ class ConclusionQuestion(VariableQuestion):
     """Three letters; every claim among them that the table does not allow is explained."""
 
     def probe(self, answer: Any, data: Data) -> Reply:
-        """Return the answer as plain data; a set becomes a list."""
-        return {"value": plain(sorted(map(str, answer)) if isinstance(answer, (set, frozenset)) else answer)}
+        """Return the answer as plain data; a set, or the keys of a dict, become a list."""
+        return {"value": plain(sorted(map(str, answer)) if isinstance(answer, Set) else answer)}
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Explain all letters that are over-claims at once; then say how many are missing."""
@@ -95,7 +97,7 @@ def letters_in(value: Any) -> list[str] | Fault:
     """Return up to three different letters from A to I, in order, or a `Fault`."""
     listed = [value] if isinstance(value, str) else value
     texts = isinstance(listed, list) and all(isinstance(entry, str) for entry in listed)
-    letters = sorted(set("".join(listed).upper()) - set(" ,;\t\n")) if texts else []
+    letters = sorted(set(re.sub(r"[\W_]", "", "".join(listed).upper()))) if texts else []
     if 0 < len(letters) <= len(CONCLUSION) and {*letters} <= {*CONCLUSION, *OVERCLAIMS}:
         return letters
     came = ", ".join(map(show, listed[:12])) if texts and listed else show(value)

@@ -80,7 +80,7 @@ for i in range(0, len(log["step"]), 5):
 #    the mean.
 # 3. **counted**: in each of these frames, in each layer, how many tokens were counted for each real one; then the mean.
 #
-# `max_violation` is yours to use.
+# `max_violation` is yours to use. The arrays of a log are numpy's; `torch.as_tensor` makes tensors of them.
 #
 # {{hints 11p.1}}
 

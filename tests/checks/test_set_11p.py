@@ -9,7 +9,7 @@ from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.set_11p import QUESTIONS
 from moe_lessons.checks.set_11p import measures as m
-from moe_lessons.checks.set_11p.q1_loads import draw_log
+from moe_lessons.checks.set_11p.drawn_logs import draw_log, log_cases
 from moe_lessons.checks.set_11p.q3_apart import apart
 from moe_lessons.checks.set_11p.q5_proof import Opened, fault_in, is_trained, proof_cases
 from moe_lessons.checks.set_11p.q6_repair import REPAIRS, TREATMENTS
@@ -17,6 +17,7 @@ from moe_lessons.experiments import case_files
 from moe_lessons.experiments.case_files import CASES, FAULTS, RECIPES
 
 EVERY = range(1, CASES + 1)
+PLACED_WRONGLY = ("inside the range", "chance for a sign", "sign overlooked", "turned round", "other recipe")
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,19 @@ def test_the_measures_are_what_they_are_called():
     assert found["counted"] > 1 > found["gain"]
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_a_difference_is_never_so_small_that_rounding_shows_and_goes_both_ways(seed):
+    rows = [m.measured(log) for (log,) in log_cases(np.random.default_rng(seed))]
+    for measure in ("entropy lost", "gain", "hidden loss"):
+        assert min(abs(row[measure]) for row in rows) > 0.02
+        assert {row[measure] > 0 for row in rows} == {True, False}
+
+
+def test_the_layers_of_a_drawn_log_count_differently_many_tokens():
+    counts = draw_log(np.random.default_rng(0), 12, 2, 5)["counts"].sum(axis=-1)  # (F, layers)
+    assert (counts[:, 0] != counts[:, 1]).mean() > 0.8
+
+
 def test_the_drawn_logs_hold_an_idle_expert_and_a_bias_that_turns():
     log = draw_log(np.random.default_rng(1), 14, 3, 6)
     assert (log["counts"].sum(axis=0) == 0).any()
@@ -102,7 +116,7 @@ def test_every_wrong_place_and_repair_is_refuted_with_words(case):
     for measure, name in product(m.MEASURES, m.PLACES):
         if apart(case)[measure] != name:
             result = check("11p.3", {"case": case, **apart(case), measure: name}, seed=0)
-            assert result.mistake in ("inside the range", "chance for a sign", "sign overlooked", "turned round")
+            assert result.mistake in PLACED_WRONGLY
     mended = case_files.kind_of(case).fault
     for repair in (name for name in (*REPAIRS, *TREATMENTS) if REPAIRS.get(name) != mended):
         result = check("11p.6", {"case": case, "repair": repair, "train on": True}, seed=0)

@@ -17,44 +17,44 @@ PLACES = ("lower", "as healthy", "higher")
 Log = dict[str, Any]
 
 
-def max_vio(log: Log) -> float:
+def max_vio(log: Log, late: int = LATE) -> float:
     """Return MaxVio of each late frame and layer, then the mean."""
-    return float(np.mean(max_violation(log["counts"][-LATE:])))
+    return float(np.mean(max_violation(log["counts"][-late:])))
 
 
-def pooled_max_vio(log: Log) -> float:
+def pooled_max_vio(log: Log, late: int = LATE) -> float:
     """Return MaxVio of the loads of all layers, added expert by expert, in each late frame, then the mean."""
-    return float(np.mean(max_violation(log["counts"][-LATE:].sum(axis=1))))
+    return float(np.mean(max_violation(log["counts"][-late:].sum(axis=1))))
 
 
-def counted(log: Log) -> float:
+def counted(log: Log, late: int = LATE) -> float:
     """Return how many tokens a layer counts for each real one, in each late frame and layer, then the mean."""
-    return float((log["counts"][-LATE:].sum(axis=-1) / log["real"][-LATE:, None]).mean())
+    return float((log["counts"][-late:].sum(axis=-1) / log["real"][-late:, None]).mean())
 
 
-def entropy_lost(log: Log) -> float:
+def entropy_lost(log: Log, late: int = LATE) -> float:
     """Return the entropy of the first frame less that of the late ones, mean over layers, in nats."""
-    return float(log["entropy"][0].mean() - log["entropy"][-LATE:].mean())
+    return float(log["entropy"][0].mean() - log["entropy"][-late:].mean())
 
 
-def bias_path(log: Log) -> float:
-    """Return how far a bias went in the last LATE steps from frame to frame, to and fro; mean over experts and layers."""
-    return float(np.abs(np.diff(log["bias"][-LATE - 1 :], axis=0)).sum(axis=0).mean())
+def bias_path(log: Log, late: int = LATE) -> float:
+    """Return how far a bias went in the late steps from frame to frame, to and fro; mean over experts and layers."""
+    return float(np.abs(np.diff(log["bias"][-late - 1 :], axis=0)).sum(axis=0).mean())
 
 
-def gain(log: Log) -> float:
+def gain(log: Log, late: int = LATE) -> float:
     """Return by what share the test error is lower than the training error, means over the late frames."""
-    return float(1 - log["test error"][-LATE:].mean() / log["training error"][-LATE:].mean())
+    return float(1 - log["test error"][-late:].mean() / log["training error"][-late:].mean())
 
 
-def hidden_loss(log: Log) -> float:
+def hidden_loss(log: Log, late: int = LATE) -> float:
     """Return the mean balance loss of the layers, each computed alone, less the logged one; mean over the late frames."""
-    return float((alone(log).mean(axis=-1) - log["balance"][-LATE:]).mean())
+    return float((alone(log, late).mean(axis=-1) - log["balance"][-late:]).mean())
 
 
-def alone(log: Log) -> np.ndarray:
+def alone(log: Log, late: int = LATE) -> np.ndarray:
     """Return N Σ f_i P_i of each late frame and layer (late, layers)."""
-    counts, P = log["counts"][-LATE:], log["P"][-LATE:]  # (late, layers, N) each
+    counts, P = log["counts"][-late:], log["P"][-late:]  # (late, layers, N) each
     f = counts / counts.sum(axis=-1, keepdims=True)  # (late, layers, N)
     return counts.shape[-1] * (f * P).sum(axis=-1)
 

@@ -1,47 +1,14 @@
-"""Question 11p.1: what a log says of the loads. The logs are drawn: whole numbers that no run need have made."""
+"""Question 11p.1: what a log says of the loads."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.set_11p.drawn_logs import log_cases, other_frames, written
 from moe_lessons.checks.set_11p.measures import LATE, Log, counted, max_vio, pooled_max_vio
-from moe_lessons.checks.verdicts import by_formula
+from moe_lessons.checks.verdicts import Mistake, by_formula
 from moe_lessons.metrics import coefficient_of_variation, max_violation
-
-
-def draw_log(rng: np.random.Generator, F: int, layers: int, N: int) -> Log:
-    """Return a log of F frames: layers that lean differently, an idle expert, counts beyond the real tokens."""
-    real = rng.integers(70, 140, size=F)  # (F,)
-    lean = rng.dirichlet(np.full(N, 2.0), size=layers)  # (layers, N)
-    lean[:, rng.integers(N)] = 0
-    lean /= lean.sum(axis=-1, keepdims=True)
-    tokens = real + rng.integers(5, 60, size=F)  # (F,)
-    counts = np.stack([np.stack([rng.multinomial(n, row) for row in lean]) for n in tokens])  # (F, layers, N)
-    P = rng.dirichlet(np.full(N, 4.0), size=(F, layers))  # (F, layers, N)
-    return {
-        "balanced by": "loss",
-        "step": 20 * np.arange(F),
-        "real": real,
-        "counts": counts,
-        "P": P,
-        "entropy": np.log(N) * rng.uniform(0.3, 1.0, size=(F, layers)),
-        "balance": rng.uniform(0.7, 1.3, size=F),
-        "bias": rng.normal(size=(F, layers, N)).cumsum(axis=0) / 50,
-        "training error": rng.uniform(0.2, 0.5, size=F),
-        "test error": rng.uniform(0.1, 0.4, size=F),
-    }
-
-
-def log_cases(rng: np.random.Generator) -> list[tuple]:
-    """Three logs: of other lengths, with two and with three layers, with other numbers of experts."""
-    return [(draw_log(rng, F, layers, N),) for F, layers, N in ((14, 2, 6), (21, 3, 5), (17, 2, 8))]
-
-
-def written(log: Log) -> str:
-    """Write a case."""
-    F, layers, N = log["counts"].shape
-    return f"a log of {F} frames, {layers} layers, {N} experts"
 
 
 def of_counts(formula: Callable[[np.ndarray, np.ndarray], object]) -> Callable[[Log], object]:
@@ -49,9 +16,29 @@ def of_counts(formula: Callable[[np.ndarray, np.ndarray], object]) -> Callable[[
     return lambda log: formula(log["counts"][-LATE:], log["real"][-LATE:])
 
 
-def of_all(formula: Callable[[np.ndarray, np.ndarray], object]) -> Callable[[Log], object]:
-    """Return a measure from a formula of all counts (F, layers, N) and real tokens (F,)."""
-    return lambda log: formula(log["counts"], log["real"])
+def uneven(loads: Callable[[np.ndarray], np.ndarray]) -> tuple[Mistake, ...]:
+    """Return slips in MaxVio itself, of the loads (late, …, N) that are made of the late counts."""
+    return by_formula(
+        lambda formula: of_counts(lambda counts, real: formula(loads(counts))),
+        "without minus 1: This is the largest load in units of the mean. MaxVio is by how much it is *above* the mean: 1 less.",
+        lambda load: max_violation(load).mean() + 1,
+        "in tokens: This is by how many tokens the largest load is above the mean. MaxVio is in units of the mean: divide by it.",
+        lambda load: (load.max(axis=-1) - load.mean(axis=-1)).mean(),
+        "in shares: This is about the largest *share* of the tokens. MaxVio compares the largest load with the mean load: (largest − mean) / mean.",
+        (
+            lambda load: (load.max(axis=-1) / load.sum(axis=-1)).mean(),
+            lambda load: (load.max(axis=-1) / load.sum(axis=-1)).mean() - 1 / load.shape[-1],
+        ),
+        "CV: This is the coefficient of variation, which is about all experts. MaxVio is about the fullest.",
+        lambda load: coefficient_of_variation(load).mean(),
+        "largest: This is the largest of all MaxVio. Asked is the mean.",
+        lambda load: max_violation(load).max(),
+    )
+
+
+def in_a_row(counts: np.ndarray) -> np.ndarray:
+    """Return the loads of all layers in one row, (late, layers · N)."""
+    return counts.reshape(len(counts), -1)
 
 
 LOADS = FunctionQuestion(
@@ -78,35 +65,25 @@ LOADS = FunctionQuestion(
             "pooled: This is MaxVio of the layers taken together, the second number. E1 of one layer and E1 of the next share only their name.",
             lambda counts, real: max_violation(counts.sum(axis=1)).mean(),
             "layers in a row: You took all experts of all layers as one long row, with one mean. Each layer has its own largest load.",
-            lambda counts, real: (counts.max(axis=(1, 2)) / counts.mean(axis=(1, 2)) - 1).mean(),
-            "without minus 1: This is the largest load in units of the mean. MaxVio is by how much it is *above* the mean: 1 less.",
-            lambda counts, real: max_violation(counts).mean() + 1,
-            "CV: This is the coefficient of variation, which is about all experts. MaxVio is about the fullest.",
-            lambda counts, real: coefficient_of_variation(counts).mean(),
-            "last frame: This is the last frame alone. One batch is luck: take the mean over the last 10.",
-            lambda counts, real: max_violation(counts[-1]).mean(),
-            "largest: This is the largest of all MaxVio. Asked is the mean over frames and layers.",
-            lambda counts, real: max_violation(counts).max(),
+            lambda counts, real: max_violation(in_a_row(counts)).mean(),
+            "fullest layer: You took the layer with the larger MaxVio in each frame. Asked is the mean over the layers.",
+            lambda counts, real: max_violation(counts).max(axis=-1).mean(),
         )
-        + by_formula(
-            of_all,
-            "all frames: You took all frames. The first ones tell how the run began: take the last 10.",
-            lambda counts, real: max_violation(counts).mean(),
-        ),
+        + uneven(lambda counts: counts)
+        + other_frames(max_vio),
         "pooled MaxVio": by_formula(
             of_counts,
             "not pooled: This is MaxVio of each layer. Here add the loads of the layers first, expert by expert.",
             lambda counts, real: max_violation(counts).mean(),
             "frames added: You added up the frames, too. Add the layers only: each frame has a MaxVio of its own.",
             lambda counts, real: max_violation(counts.sum(axis=(0, 1))),
-            "without minus 1: This is the largest load in units of the mean. MaxVio is 1 less.",
-            lambda counts, real: max_violation(counts.sum(axis=1)).mean() + 1,
+            "frames for layers: You added up the frames, not the layers: axis 0 in the place of axis 1.",
+            lambda counts, real: max_violation(counts.sum(axis=0)).mean(),
+            "layers in a row: You put the layers' loads in one long row. Add them up, expert by expert: E1 of one layer to E1 of the next.",
+            lambda counts, real: max_violation(in_a_row(counts)).mean(),
         )
-        + by_formula(
-            of_all,
-            "all frames: You took all frames. Take the last 10.",
-            lambda counts, real: max_violation(counts.sum(axis=1)).mean(),
-        ),
+        + uneven(lambda counts: counts.sum(axis=1))
+        + other_frames(pooled_max_vio),
         "counted": by_formula(
             of_counts,
             "layers added: You added up what all layers count. Each layer sees every token once.",
@@ -115,15 +92,15 @@ LOADS = FunctionQuestion(
             lambda counts, real: (real[:, None] / counts.sum(axis=-1)).mean(),
             "difference: This is how many more are counted. Asked is how many are counted for each real token.",
             lambda counts, real: (counts.sum(axis=-1) - real[:, None]).mean(),
+            "surplus: This is how many *too many* are counted for each real token. Asked is how many are counted in all: 1 more.",
+            lambda counts, real: (counts.sum(axis=-1) / real[:, None]).mean() - 1,
+            "not divided: This is how many tokens are counted. Divide by the real ones, in each frame.",
+            lambda counts, real: counts.sum(axis=-1).mean(),
             "an expert's share: You divided by the number of experts, too. Add up the experts of a layer.",
             lambda counts, real: (counts.mean(axis=-1) / real[:, None]).mean(),
             "sums divided: You divided the sum over frames by the sum over frames. Divide in each frame, then take the mean.",
             lambda counts, real: counts.sum() / real.sum() / counts.shape[1],
         )
-        + by_formula(
-            of_all,
-            "all frames: You took all frames. Take the last 10.",
-            lambda counts, real: (counts.sum(axis=-1) / real[:, None]).mean(),
-        ),
+        + other_frames(counted),
     },
 )

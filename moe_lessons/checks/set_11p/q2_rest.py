@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.set_11p.drawn_logs import log_cases, other_frames, written
 from moe_lessons.checks.set_11p.measures import LATE, Log, alone, bias_path, entropy_lost, gain, hidden_loss
-from moe_lessons.checks.set_11p.q1_loads import log_cases, written
 from moe_lessons.checks.verdicts import by_formula, by_value
 
 
@@ -15,9 +15,9 @@ def of_errors(formula: Callable[[np.ndarray, np.ndarray], object]) -> Callable[[
     return lambda log: formula(log["training error"][-LATE:], log["test error"][-LATE:])
 
 
-def of_bias(formula: Callable[[np.ndarray], object], frames: int = LATE + 1) -> Callable[[Log], object]:
-    """Return a measure from a formula of the bias in the last frames (frames, layers, N)."""
-    return lambda log: formula(log["bias"][-frames:])
+def of_bias(formula: Callable[[np.ndarray], object], frames: slice = slice(-LATE - 1, None)) -> Callable[[Log], object]:
+    """Return a measure from a formula of the bias in some frames (frames, layers, N)."""
+    return lambda log: formula(log["bias"][frames])
 
 
 def path(b: np.ndarray) -> np.ndarray:
@@ -25,17 +25,27 @@ def path(b: np.ndarray) -> np.ndarray:
     return np.abs(np.diff(b, axis=0)).sum(axis=0)
 
 
+def along_experts(b: np.ndarray) -> object:
+    """Return what `np.diff` gives without its axis, along which it goes over the experts, summed over frames."""
+    return np.abs(np.diff(b)).sum(axis=0).mean()
+
+
+def of_shares(shares: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[Log], float]:
+    """Return the hidden loss with f made otherwise: shares(counts (late, layers, N), real tokens (late, 1, 1))."""
+
+    def answer(log: Log) -> float:
+        counts, P = log["counts"][-LATE:], log["P"][-LATE:]  # (late, layers, N) each
+        own = counts.shape[-1] * (shares(counts, log["real"][-LATE:, None, None]) * P).sum(axis=-1)  # (late, layers)
+        return float((own.mean(axis=-1) - log["balance"][-LATE:]).mean())
+
+    return answer
+
+
 def as_one_layer(log: Log) -> float:
     """Return the loss of all layers taken together, from the mean shares and probabilities, less the logged one."""
     counts, P = log["counts"][-LATE:].sum(axis=1), log["P"][-LATE:].mean(axis=1)  # (late, N) each
     f = counts / counts.sum(axis=-1, keepdims=True)  # (late, N)
     return float((counts.shape[-1] * (f * P).sum(axis=-1) - log["balance"][-LATE:]).mean())
-
-
-def with_counts(log: Log) -> float:
-    """Return the same with counts in the place of shares."""
-    counts, P = log["counts"][-LATE:], log["P"][-LATE:]  # (late, layers, N) each
-    return float((counts.shape[-1] * (counts * P).sum(axis=-1).mean(axis=-1) - log["balance"][-LATE:]).mean())
 
 
 REST = FunctionQuestion(
@@ -52,11 +62,18 @@ REST = FunctionQuestion(
     written=written,
     reference=lambda log: (entropy_lost(log), bias_path(log), gain(log), hidden_loss(log)),
     parts={
-        "entropy lost": by_value(
+        "entropy lost": other_frames(entropy_lost)
+        + by_value(
             "gained: The sign is the other way round: what is *lost* is the first entropy less the late one.",
             lambda log: -entropy_lost(log),
-            "last frame: You took the last frame alone. Take the mean of the last 10.",
-            lambda log: (log["entropy"][0] - log["entropy"][-1]).mean(),
+            "first ten: You began with the mean of the first 10 frames. Begin with the first frame.",
+            lambda log: log["entropy"][:LATE].mean() - log["entropy"][-LATE:].mean(),
+            "from ln N: You began with ln N, the most that there can be. Begin with the first frame of the log.",
+            lambda log: np.log(log["P"].shape[-1]) - log["entropy"][-LATE:].mean(),
+            "share: This is the share that was lost. Asked is how much, in nats.",
+            lambda log: entropy_lost(log) / log["entropy"][0].mean(),
+            "bits: These are bits. The log has nats, and nats are asked.",
+            lambda log: entropy_lost(log) / np.log(2),
             "late frames alone: You compared the late frames with each other. The first frame of the log is where the run began.",
             lambda log: (log["entropy"][-LATE] - log["entropy"][-1]).mean(),
             "late entropy: This is the late entropy itself. Asked is how much of the first frame's was lost.",
@@ -68,26 +85,37 @@ REST = FunctionQuestion(
             *by_formula(
                 of_bias,
                 "net way: This is how far the bias is from where it was. It goes to and fro: add up the sizes of its steps.",
-                (lambda b: np.abs(b[-1] - b[0]).mean(), lambda b: (b[-1] - b[0]).mean()),
-                "experts added: You added up experts and layers. Asked is the mean over them.",
-                lambda b: path(b).sum(),
+                (
+                    *(lambda b: np.abs(b[-1] - b[0]).mean(), lambda b: (b[-1] - b[0]).mean()),
+                    *(lambda b: np.abs(b[-1] - b[1]).mean(), lambda b: (b[-1] - b[1]).mean()),
+                ),
+                "range: This is how far the largest bias is from the smallest, of each expert. It goes to and fro between them: add up the sizes of its steps.",
+                (lambda b: np.ptp(b, axis=0).mean(), lambda b: np.ptp(b[1:], axis=0).mean()),
+                "squares: You added up squares. Add up the sizes of the steps.",
+                (
+                    lambda b: (np.diff(b, axis=0) ** 2).sum(axis=0).mean(),
+                    lambda b: np.sqrt((np.diff(b, axis=0) ** 2).sum(axis=0)).mean(),
+                ),
+                "along the experts: `np.diff` goes along the last axis, from expert to expert. From frame to frame it is `axis=0`.",
+                (along_experts, lambda b: along_experts(b[1:])),
+                "experts added: You added up experts, or experts and layers. Asked is the mean over them.",
+                (lambda b: path(b).sum(), lambda b: path(b).sum(axis=-1).mean()),
                 "mean step: This is one step, on average. Asked is the whole way: the sum of the 10 steps.",
-                lambda b: path(b).mean() / LATE,
+                (lambda b: path(b).mean() / LATE, lambda b: path(b[1:]).mean() / (LATE - 1)),
                 "positions added: You added up how large the bias is. Asked is how far it *moves* from frame to frame.",
                 (lambda b: np.abs(b).sum(axis=0).mean(), lambda b: np.abs(b[1:]).sum(axis=0).mean()),
             ),
-            *by_formula(
-                lambda formula: of_bias(formula, LATE),
+            *by_value(
                 "nine steps: From 10 frames come 9 steps. The last 10 steps need 11 frames.",
-                lambda b: path(b).mean(),
-            ),
-            *by_formula(
-                lambda formula: of_bias(formula, 0),
+                lambda log: bias_path(log, LATE - 1),
                 "all frames: This is the way of the whole run. Take the last 10 steps.",
-                lambda b: path(b).mean(),
+                lambda log: bias_path(log, len(log["step"]) - 1),
+                "first frames: This is the way at the beginning of the run. The last 11 frames are `[-11:]`.",
+                (*(of_bias(lambda b: path(b).mean(), slice(n)) for n in (LATE, LATE + 1)),),
             ),
         ),
-        "gain": by_formula(
+        "gain": other_frames(gain)
+        + by_formula(
             of_errors,
             "upside down: You took the training error as a part of the test error. Asked is by what share the *test* error is lower: 1 − test/training.",
             (lambda train, test: 1 - train.mean() / test.mean(), lambda train, test: train.mean() / test.mean() - 1),
@@ -97,23 +125,34 @@ REST = FunctionQuestion(
             lambda train, test: train.mean() - test.mean(),
             "ratio in each frame: You divided in each frame. Here take both means first.",
             lambda train, test: (1 - test / train).mean(),
-            "last frame: You took the last frame alone. Take the means of the last 10.",
-            lambda train, test: 1 - test[-1] / train[-1],
+            "in percent: This is in percent. Return a share: 0.1 where it is a tenth lower.",
+            lambda train, test: 100 * (1 - test.mean() / train.mean()),
             "sign turned: The sign is the other way round: it is above 0 where the test error is the lower one.",
             lambda train, test: test.mean() / train.mean() - 1,
-        )
-        + by_formula(
-            lambda formula: lambda log: formula(log["training error"], log["test error"]),
-            "all frames: You took all frames. Take the last 10.",
-            lambda train, test: 1 - test.mean() / train.mean(),
+            "sign lost: This is the size without its sign. It is below 0 where the test error is the higher one.",
+            lambda train, test: abs(1 - test.mean() / train.mean()),
         ),
-        "hidden loss": by_value(
+        "hidden loss": other_frames(hidden_loss)
+        + by_value(
             "pooled: You computed one loss of all layers together, which is what a pooled loss does. Compute it in each layer, then average.",
             as_one_layer,
             "sign turned: The sign is the other way round: what the layers have alone, less what is logged.",
             lambda log: -hidden_loss(log),
+            "sign lost: These are sizes without their sign. It is below 0 where the logged loss is the larger one.",
+            (
+                lambda log: abs(hidden_loss(log)),
+                lambda log: np.abs(alone(log).mean(axis=-1) - log["balance"][-LATE:]).mean(),
+            ),
             "counts for shares: f is a share: divide each count by its layer's sum.",
-            with_counts,
+            of_shares(lambda counts, real: counts),
+            "by real tokens: You divided the counts by the real tokens. f is a share of the *counts* of its layer, and sums to 1.",
+            of_shares(lambda counts, real: counts / real),
+            "by all layers: You divided the counts by the sum over all layers. f is a share of the counts of its own layer, and sums to 1 there.",
+            of_shares(lambda counts, real: counts / counts.sum(axis=(1, 2), keepdims=True)),
+            "mean over the experts: You took a mean over the experts. The loss is N times the *sum* of f_i P_i.",
+            lambda log: (alone(log).mean(axis=-1) / log["counts"].shape[-1] ** 2 - log["balance"][-LATE:]).mean(),
+            "ratio: This is a ratio of the two losses. Subtract the logged one.",
+            lambda log: (alone(log).mean(axis=-1) / log["balance"][-LATE:]).mean(),
             "without N: The factor N is missing: at balance each layer's loss is 1.",
             lambda log: (alone(log).mean(axis=-1) / log["counts"].shape[-1] - log["balance"][-LATE:]).mean(),
             "layers added: You added up the layers' losses. Take their mean.",

@@ -1,12 +1,16 @@
 """Question 11p.3: which measures set a case apart from the healthy runs."""
 
-from moe_lessons.checks.forms import Name
-from moe_lessons.checks.question import about
+from dataclasses import dataclass, replace
+
+from moe_lessons.checks.forms import Form, Name
+from moe_lessons.checks.question import Data, Reply, about
 from moe_lessons.checks.set_11p.case_question import CaseQuestion, with_case
 from moe_lessons.checks.set_11p.measures import MEASURES, PLACES, ROOM, healthy, of_case, places
 from moe_lessons.checks.values import digits_apart
-from moe_lessons.checks.verdicts import Fault
-from moe_lessons.experiments.case_files import kind_of
+from moe_lessons.checks.verdicts import Fault, Verdict
+from moe_lessons.experiments.case_files import RECIPES, kind_of
+
+PLACED: dict[str, Form] = dict.fromkeys(MEASURES, Name(PLACES))
 
 
 def apart(case: int) -> dict[str, str]:
@@ -45,7 +49,25 @@ def against(measure: str, name: str, case: int) -> Fault:
     return Fault("turned round", f"{head} Compare your number with both ends of the range.", seen)
 
 
-APART = CaseQuestion(
+@dataclass(frozen=True, kw_only=True)
+class ApartQuestion(CaseQuestion):
+    """Places that would all be right beside the healthy runs with the other recipe are told so."""
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Judge the entries; where all are as beside the wrong runs, say which are the right ones."""
+        verdict, named = super().judge(data, reply), with_case(PLACED).read(reply["value"])
+        if verdict.correct or isinstance(named, Fault):
+            return verdict
+        case = named.pop("case")
+        recipe = kind_of(case).balanced_by
+        other = next(one for one in RECIPES if one != recipe)
+        if named != places(of_case(case), other):
+            return verdict
+        why = f"Beside the eight runs with the other recipe, {other!r}, all of this would be right. Case {case} is balanced by a {recipe}: take `healthy_logs({recipe!r})`."
+        return replace(verdict, why=f"{why}\n{verdict.why}", mistake="other recipe")
+
+
+APART = ApartQuestion(
     **about("11p.3", "What sets your run apart", "read a log", "medium", points=1, minutes=9),
     hints=(
         "Run your two functions on the log of your case and on the eight healthy logs. For each measure you get one number and eight; the eight tell what chance does.",
@@ -54,7 +76,7 @@ APART = CaseQuestion(
     idea="A number is high or low beside what sound runs give, not by itself. Eight runs are few: so leave as much room again as they need.",
     takeaway="Keep a handful of runs that you trust: a fault is told from chance by their spread, not by a feeling for the number.",
     answer="my_signs",
-    form=with_case({measure: Name(PLACES) for measure in MEASURES}),
+    form=with_case(PLACED),
     expected=apart,
     against=against,
 )

@@ -82,6 +82,9 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     missed = [entry for entry, f, h in zip(entries, found, has, strict=True) if h and not f]
     known = {"case": case, "fault": fault, "right": found == has, "found": found}
     known["turned"] = [not f for f in found] == has
+    known["asleep"] = fault == "frozen bias" and all(
+        f for f, entry in zip(found, entries, strict=True) if entry["balanced by"] == "bias"
+    )
     known["at_the_end"] = not any(map(is_trained, [*alarms, *missed])) and any(found)
     proves = next((g for g in FAULTS if found == [fault_in(entry) == g for entry in entries]), None)
     told_of = {"alarms": some(alarms), "missed": some(missed), "wrong": some([*alarms, *missed])}
@@ -103,9 +106,11 @@ MISTAKES = by_test(
     lambda found: found.proves,
     "turned round: It says True for the runs that have not got your fault, and False for those that have it.",
     lambda found: found.turned,
+    "nothing moved: It says True for every run that is balanced by a bias, also for the healthy ones. If you compare the bias before a pass and after it: it moves only in training (`run.model.train()`), and `before = run.model.bias` is no copy, it moves along. `.clone()` is one.",
+    lambda found: found.asleep,
     "always: It says True for every run, also for the healthy ones. What is *different* in a run with your fault? (In training mode every run has noise.)",
     lambda found: all(found.found),
-    "rounding: It says False for every run, also for those that have the fault of case {case}. Do you ask whether a gradient *is* 0? There it should be, but it is a sum of rounding errors: 1e-6 or 1e-4, beside 1 or 100 in a sound run. Give it a limit between the two, or look at `found.weights`: a number divided by itself is 1, exactly.",
+    "no gradient of 0: It says False for every run, also for those that have the fault of case {case}. If you look at a gradient: take that of `found.y`, for the balance loss has one in any case; and do not ask whether it *is* 0. There it should be, but it is a sum of rounding errors: 1e-6 or 1e-4, beside 1 or 100 in a sound run. Or look at `found.weights`: a number divided by itself is 1, exactly.",
     lambda found: found.fault == "renormalised k = 1" and not any(found.found),
     "nothing found: It says False for every run, also for those that have the fault of case {case}. Try it on `open_run({case})`: it must say True there.",
     lambda found: not any(found.found),

@@ -14,6 +14,7 @@ from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.set_11.q1_table import TABLE
 from moe_lessons.checks.set_11.q2_null import (
+    ALIKE,
     NULL,
     Z,
     arrangements,
@@ -25,6 +26,7 @@ from moe_lessons.checks.set_11.q2_null import (
     number_of_values,
     observed,
     tokens_shuffled,
+    unlikeness,
 )
 from moe_lessons.checks.set_11.q3_conditional import CONDITIONAL, between, conditional, entropies
 from moe_lessons.checks.set_11.q4_saturation import SATURATION, saturations
@@ -79,7 +81,7 @@ def test_the_exact_null_is_the_one_that_the_package_draws(seed):
         drawn = metrics.permutation_null(labels, expert.ravel(), sequence, draws=300, rng=seed, base=2)
         known = exact_null(domain, expert)
         assert is_among(drawn, known)
-        assert distance(drawn, known, exact=True) < Z
+        assert distance(drawn, known) < Z
         value = metrics.mutual_information(labels, expert.ravel(), base=2)
         assert observed(domain, expert) == pytest.approx(value)
         assert not is_among(drawn * np.log(2), known)
@@ -100,10 +102,22 @@ def test_a_fair_sample_is_never_near_to_being_refused(seed):
     for domain, expert, draws, _ in NULL.draw(np.random.default_rng(seed))["cases"]:
         known = exact_null(domain, expert)
         fair = np.random.default_rng(seed).choice(known, draws)
-        assert distance(fair, known, exact=True) < Z - 1
+        assert distance(fair, known) < Z - 1
         assert number_of_values(fair) > 0.8 * expected_number(known, draws)
         assert not is_chained(fair)
         assert not is_chained(np.sort(fair)[::-1])
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5, 2])
+def test_values_on_another_scale_are_not_taken_for_a_wrong_null(factor):
+    answer = INFORMATION.null_with(after=lambda values: factor * values)
+    assert {check("11.2", answer, seed=seed).mistake for seed in (1, 7, 15)} == {None}
+
+
+def test_samples_of_one_distribution_are_alike_and_of_two_are_not():
+    drawn = np.random.default_rng(0).normal(size=(2, 300))
+    assert unlikeness(*drawn) < ALIKE < unlikeness(drawn[0], 3 * drawn[1])
+    assert unlikeness(drawn[0], drawn[0]) == 0
 
 
 def test_values_that_walk_are_told_from_values_that_are_drawn():

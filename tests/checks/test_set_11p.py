@@ -11,7 +11,7 @@ from moe_lessons.checks.set_11p import QUESTIONS
 from moe_lessons.checks.set_11p import measures as m
 from moe_lessons.checks.set_11p.drawn_logs import draw_log, log_cases
 from moe_lessons.checks.set_11p.q3_apart import apart
-from moe_lessons.checks.set_11p.q5_proof import Opened, fault_in, is_trained, proof_cases
+from moe_lessons.checks.set_11p.q5_proof import MISTAKES, Opened, facts, fault_in, is_trained, proof_cases
 from moe_lessons.checks.set_11p.q6_repair import REPAIRS, TREATMENTS
 from moe_lessons.experiments import case_files
 from moe_lessons.experiments.case_files import CASES, FAULTS, RECIPES
@@ -23,6 +23,16 @@ PLACED_WRONGLY = ("inside the range", "chance for a sign", "sign overlooked", "t
 @pytest.fixture(autouse=True)
 def uncounted(monkeypatch):
     monkeypatch.setattr("moe_lessons.checks.engine.records.record", lambda *_: {"attempts": 1})
+
+
+def case_with(fault):
+    """Return the first case with a fault."""
+    return next(case for case in EVERY if case_files.kind_of(case).fault == fault)
+
+
+def mistake_in(found, entries, case):
+    """Return the mistake of a test that says `found` of these runs."""
+    return next(mistake.name for mistake in MISTAKES if mistake.seen(facts(found, entries, case)))
 
 
 def test_each_part_has_marks_of_its_own_and_all_take_an_hour_at_most():
@@ -142,6 +152,19 @@ def test_each_program_comes_with_trained_weights_with_unsure_and_with_sure_route
     for weights in case_files.WEIGHTS:
         kinds = [case_files.Kind(e["balanced by"], fault_in(e)) for e in entries if e["weights"] == weights]
         assert sorted(kinds, key=str) == sorted([*case_files.SOUND, *case_files.FAULTY], key=str)
+
+
+def test_noise_that_is_missed_where_routers_are_sure_is_no_trace_of_training():
+    """Loads of two passes may agree by chance: how often that is, no seed of a check decides."""
+    entries = [entry for (entry,) in proof_cases(np.random.default_rng(0))]
+    noisy, case = [fault_in(entry) == "noise left on" for entry in entries], case_with("noise left on")
+    sure = [str(entry["weights"]) == "sure" for entry in entries]
+    missed = mistake_in([n and not s for n, s in zip(noisy, sure, strict=True)], entries, case)
+    assert missed == "by chance"
+    trained = [is_trained(entry) for entry in entries]
+    assert mistake_in([n and t for n, t in zip(noisy, trained, strict=True)], entries, case) == "trace in the weights"
+    always_but = [not s or e["balanced by"] == "loss" for s, e in zip(sure, entries, strict=True)]
+    assert mistake_in(always_but, entries, case) == "noise in training"
 
 
 def test_a_run_has_no_word_that_names_its_fault():

@@ -248,6 +248,7 @@ NULL = NullQuestion(
     when_raised="domain_of_sequence is (S,), expert (S, L), draws a whole number, rng a numpy generator: `rng.permutation(...)`. np.repeat(labels, L) makes (S·L,) out of (S,).",
     cases=null_cases,
     helper=SeededGenerator,
+    seconds=15.0,  # 360 tables: a library that takes a while for each is right too, and slow
     measured=null_found,
     right=lambda f: f.among and f.different >= 0.6 * f.fair and f.distance <= Z and not f.chained,
     mistakes=by_test(

@@ -63,6 +63,11 @@ def is_trained(entry: dict[str, Any]) -> bool:
     return str(entry["weights"]) == "trained"
 
 
+def is_sure(entry: dict[str, Any]) -> bool:
+    """Tell whether a run's weights were drawn anew with routers that are sure: noise moves few of their tokens."""
+    return str(entry["weights"]) == "sure"
+
+
 def named(entry: dict[str, Any]) -> str:
     """Write what a run is."""
     return f"{fault_in(entry) or 'healthy'} ({entry['balanced by']}, {entry['weights']})"
@@ -82,13 +87,18 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     missed = [entry for entry, f, h in zip(entries, found, has, strict=True) if h and not f]
     known = {"case": case, "fault": fault, "right": found == has, "found": found}
     known["turned"] = [not f for f in found] == has
-    known["asleep"] = fault == "frozen bias" and all(
-        f for f, entry in zip(found, entries, strict=True) if entry["balanced by"] == "bias"
-    )
+    known["asleep"] = fault == "frozen bias" and says_so(found, entries, lambda entry: entry["balanced by"] == "bias")
+    known["in_training"] = fault == "noise left on" and says_so(found, entries, lambda entry: not is_sure(entry))
+    known["by_chance"] = fault == "noise left on" and not alarms and all(map(is_sure, missed))
     known["at_the_end"] = not any(map(is_trained, [*alarms, *missed])) and any(found)
     proves = next((g for g in FAULTS if found == [fault_in(entry) == g for entry in entries]), None)
     told_of = {"alarms": some(alarms), "missed": some(missed), "wrong": some([*alarms, *missed])}
     return Facts(**known, **told_of, proves=proves, wrongly={(fault_in(e), e["balanced by"]) for e in alarms})
+
+
+def says_so(found: list[bool], entries: list[dict[str, Any]], where: Callable[[dict[str, Any]], bool]) -> bool:
+    """Tell whether a test says True for all runs where something holds."""
+    return all(f for f, entry in zip(found, entries, strict=True) if where(entry))
 
 
 def is_loss_run(kind: tuple[str | None, str]) -> bool:
@@ -108,8 +118,10 @@ MISTAKES = by_test(
     lambda found: found.turned,
     "nothing moved: It says True for every run that is balanced by a bias, also for the healthy ones. If you compare the bias before a pass and after it: it moves only in training (`run.model.train()`), and `before = run.model.bias` is no copy, it moves along. `.clone()` is one.",
     lambda found: found.asleep,
-    "always: It says True for every run, also for the healthy ones. What is *different* in a run with your fault? (In training mode every run has noise.)",
-    lambda found: all(found.found),
+    "always: It says True for every run, also for the healthy ones. What is *different* in a run with your fault?",
+    lambda found: all(found.found) and not found.in_training,
+    "noise in training: It says True for every run, or nearly, also for the healthy ones. After `run.model.train()` every run has noise: look at two passes in evaluation, as a run is handed to you or after `run.model.eval()`.",
+    lambda found: found.in_training,
     "no gradient of 0: It says False for every run, also for those that have the fault of case {case}. If you look at a gradient: take that of `found.y`, for the balance loss has one in any case; and do not ask whether it *is* 0. There it should be, but it is a sum of rounding errors: 1e-6 or 1e-4, beside 1 or 100 in a sound run. Or look at `found.weights`: a number divided by itself is 1, exactly.",
     lambda found: found.fault == "renormalised k = 1" and not any(found.found),
     "nothing found: It says False for every run, also for those that have the fault of case {case}. Try it on `open_run({case})`: it must say True there.",
@@ -118,6 +130,8 @@ MISTAKES = by_test(
     lambda found: found.fault == "frozen bias" and only(is_loss_run)(found),
     "padding in the batch: It says True for {alarms}, too: there padding changes the loss. Use a batch without padding, with a mask of True everywhere, and only what you suspect can differ.",
     lambda found: found.fault == "pooled loss" and only(lambda kind: kind[0] == "mask lost")(found),
+    "by chance: It says False for runs with noise whose routers are sure: {missed}. There noise moves few tokens, so loads or selections may agree by chance. Compare what it changes in every pass: the logits, or y.",
+    lambda found: found.by_chance,
     "trace in the weights: It is right for all runs with trained weights, and not with weights drawn anew (`open_run({case}, weights='unsure')`, or `'sure'`). Wrong are: {wrong}. Then it looks at what training left in the weights, a symptom, or its limit fits trained weights only. The fault is in the program: change or repeat one thing, and look at what the program must do with *any* weights.",
     lambda found: found.at_the_end,
     "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}. A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or 0, in the one case and cannot be in the other.",

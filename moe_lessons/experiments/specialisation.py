@@ -347,20 +347,26 @@ def hits(share: np.ndarray, cost: np.ndarray) -> int:
 
 
 def hits_by_serving(
-    share: np.ndarray, rise: np.ndarray, draws: int = 2000, rng: int = 0, within: bool = False
+    share: np.ndarray,
+    rise: np.ndarray,
+    draws: int = 2000,
+    rng: int = 0,
+    within: bool = False,
+    per_token: bool = False,
 ) -> np.ndarray:
     """Return the null of `hits(share, rise)`, (draws,): what serving explains by itself.
 
     An expert can only hurt tokens that it serves, so the rise grows with the share even if no expert is better at one
     domain than at another. Each draw deals the damage per served token out at random among all experts and domains,
-    or within each domain among its experts, and multiplies it by the shares again. share, rise: (N, domains). rng: a
-    seed.
+    or within each domain among its experts, and multiplies it by the shares again; or, per_token, leaves it as it is,
+    as the null of hits that are counted per served token. share, rise: (N, domains). rng: a seed.
     Raises ValueError as `per_served_token`, and for draws below 1.
     """
     whole_number("draws", draws, least=1, most=10**6)
     damage, dealer = per_served_token(rise, share), np.random.default_rng(rng)  # (N, domains)
     deal = partial(dealer.permuted, axis=0 if within else None)
-    return np.array([hits(share, share * deal(damage)) for _ in range(draws)])
+    factor = 1.0 if per_token else share
+    return np.array([hits(share, factor * deal(damage)) for _ in range(draws)])
 
 
 def some_of(part: text.Part, sequences: int) -> text.Part:

@@ -230,13 +230,15 @@ class Served(NamedTuple):
 
     hits: experts that hurt most the domain that they serve most, (seeds,); dealt: hits in all, if the damage per served
     token is dealt out at random, (draws,), and dealt_within: if it is, among the experts of each domain; per_token: as
-    hits, by the damage per served token; rise: (seeds, N, domains), in nats.
+    hits, by the damage per served token, and dealt_per_token: in all, if that is dealt out; rise: (seeds, N, domains),
+    in nats.
     """
 
     hits: np.ndarray
     dealt: np.ndarray
     dealt_within: np.ndarray
     per_token: np.ndarray
+    dealt_per_token: np.ndarray
     rise: np.ndarray
 
 
@@ -247,28 +249,30 @@ def served(results: dict[str, Any], steps: int, layer: int) -> Served:
     rises = [np.array(s["ablation"][layer]) for s in found]  # (N, domains) each
     pairs = list(zip(shares, rises, strict=True))
 
-    def dealt(within: bool) -> np.ndarray:
-        return np.sum([sp.hits_by_serving(*pair, rng=seed, within=within) for seed, pair in enumerate(pairs)], axis=0)
+    def dealt(**how: bool) -> np.ndarray:
+        return np.sum([sp.hits_by_serving(*pair, rng=seed, **how) for seed, pair in enumerate(pairs)], axis=0)
 
     return Served(
         np.array([sp.hits(share, rise) for share, rise in pairs]),
-        dealt(within=False),
+        dealt(),
         dealt(within=True),
         np.array([sp.hits(share, sp.per_served_token(rise, share)) for share, rise in pairs]),
+        dealt(per_token=True),
         np.array(rises),
     )
 
 
 def served_table(found: dict[tuple[int, int], Served]) -> str:
-    """Return a line for each length and layer; p: the share of draws with as many hits."""
-    lines = [f"{'':24}{'hits of 40':>11}{'dealt out':>11}{'p':>8}{'in a domain':>13}{'p':>8}{'per served token':>18}"]
+    """Return a line for each length and layer: hits, and how many there are if damage is dealt out among all experts
+    and domains, or among the experts of each domain; then hits per served token, and the same. p: the share of deals
+    with as many hits."""
+    beside = f"{'dealt out':>12}{'p':>7}"
+    lines = [f"{'':21}{'hits':>6}{beside}{'by domain':>12}{'p':>7}   | per served token{beside}"]
     for (steps, layer), s in found.items():
-        hits, nulls = s.hits.sum(), (s.dealt, s.dealt_within)
-        cells = "".join(
-            f"{null.mean():>{width}.1f}{np.mean(null >= hits):>8.3f}"
-            for null, width in zip(nulls, (11, 13), strict=True)
-        )
-        lines.append(f"{steps:>5} steps, layer {layer + 1:<9}{hits:>11}{cells}{s.per_token.sum():>18}")
+        hits, per_token = s.hits.sum(), s.per_token.sum()
+        nulls = ((s.dealt, hits), (s.dealt_within, hits), (s.dealt_per_token, per_token))
+        whole, domain, token = (f"{null.mean():>12.1f}{np.mean(null >= count):>7.3f}" for null, count in nulls)
+        lines.append(f"{steps:>5} steps, layer {layer + 1}{hits:>7}{whole}{domain}   |{per_token:>17}{token}")
     return "\n".join(lines)
 
 

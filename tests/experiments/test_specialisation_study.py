@@ -71,7 +71,17 @@ def test_experts_that_are_needed_where_they_serve_are_told_from_those_that_only_
     )
     assert serving.hits.tolist() == [4, 4]
     assert np.mean(serving.dealt >= 8) == 1  # the same, however the damage is dealt out
+    assert np.mean(needed.dealt_per_token >= 8) < 0.05 < np.mean(serving.dealt_per_token >= serving.per_token.sum())
+    assert 1.5 < needed.dealt_per_token.mean() < 2.5  # of eight, by guessing one of four
     assert serving.rise.shape == (2, 4, 4)
+
+
+def test_the_table_of_hits_has_a_line_for_each_layer_and_names_what_is_beside_the_hits():
+    found = {(study.LONG, 0): study.served(planted(0.1 * np.eye(4) + 0.01, more=0.05), study.LONG, 0)}
+    head, line = study.served_table(found).splitlines()
+    assert head.split("|")[0].split() == ["hits", "dealt", "out", "p", "by", "domain", "p"]
+    assert line.split()[:5] == [str(study.LONG), "steps,", "layer", "1", "8"]
+    assert line.split("|")[1].split()[0] == "8"
 
 
 def test_a_table_has_a_line_for_each_router_with_mean_lowest_and_highest():

@@ -83,8 +83,8 @@ print(f"false alarms in 50: {by_token} when tokens are shuffled, {by_sequence} w
 assert by_token > 40 > 10 > by_sequence
 
 # %% [markdown]
-# The tokens of a sequence resemble each other, and shuffled one by one they no longer do. So from here on we shuffle
-# whole sequences.
+# The tokens of a sequence resemble each other; shuffled one by one they no longer do. From here on we shuffle whole
+# sequences.
 #
 # ## Trap two: the token itself
 #
@@ -161,8 +161,8 @@ assert given > 1.5 * alone
 # %% [markdown]
 # More: `(` after `def` stands in code. Two hints can tell together what neither tells alone.
 #
-# > **Myth: "if the expert tells something about the domain, the router knows domains."** Both tables tell something, and
-# > neither knows anything of domains.
+# > **Myth: "if the expert tells something about the domain, the router knows domains."** Both tables do, and know
+# > nothing of domains.
 #
 # So ask a learned router given the token, and given the pair: the token and the one before.
 #
@@ -455,8 +455,8 @@ assert 6 <= of_documents[domains.index("code")] <= 14
 # same within the seeds' spread. *Longer training* narrows the gap. What fits, untested: the hash sends a token to the
 # same experts from the first step on, while a learned router still changes its choices (*deeper*).
 #
-# Roller et al. also report hash layers level with learned routers or ahead, in larger models. Do more specialised experts
-# make a better model? Specialised in what? Of the domain beyond the token the hash tells nothing, by construction; of the
+# Roller et al. also report hash layers level with learned routers or ahead, in larger models. Are more specialised
+# experts better? Specialised in what? Of the domain beyond the token the hash tells nothing, by construction; of the
 # token it tells most.
 #
 # ## Recap

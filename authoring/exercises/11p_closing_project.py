@@ -1,7 +1,9 @@
 # %% [markdown]
 # # Exercises 11p · Closing project: what is wrong with this run?
 #
-# **Here is a training run with a fault. Which one, how do you know, and what now?** {{questions}}.
+# **Here is a training run with a fault. Which one, how do you know, and what now?**
+#
+# {{questions}}.
 #
 # Somebody trained a small model and left you two things: a **log** and a **checkpoint**. Its loss fell, its program ran to
 # the end, no error was printed. One line of the program is wrong, and it is one of these five:
@@ -318,6 +320,6 @@ progress()
 #
 # <details><summary>In which lesson is each fault?</summary>
 #
-# A renormalised k = 1: 07. A pooled loss and a frozen bias: 10. Noise: 04 and 09. Padding in loads and losses: 09.
+# A renormalised k = 1: 07. A pooled loss and a frozen bias: 10b. Noise: 04 and 09. Padding in loads and losses: 10, *deeper*.
 #
 # </details>

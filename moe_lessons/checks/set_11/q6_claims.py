@@ -105,7 +105,7 @@ def letters_in(value: Any) -> list[str] | Fault:
 
 
 CLAIMS = ConclusionQuestion(
-    **about("11.6", "Three sentences that the data allow", "find the bug", "medium", points=2, minutes=6),
+    **about("11.6", "Three sentences that the data allow", "choose what holds", "medium", points=2, minutes=6),
     hints=(
         "For every claim find the row and the column that it speaks of, and the baseline beside it. Some claims speak of something that has no row.",
         "Three traps: a number that a router of tokens alone reaches too, a step from use or selection to effect, and a word that is wider than what was measured.",

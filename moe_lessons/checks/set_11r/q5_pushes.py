@@ -57,7 +57,7 @@ def against(expert: str, came: dict[str, str]) -> Fault:
 
 
 PUSHES = EntriesQuestion(
-    **about("11r.5", "Two ways to push", "choose what holds", "medium", points=1, minutes=4),
+    **about("11r.5", "Two ways to push", "choose what holds", "medium", points=1, minutes=6),
     hints=(
         "What does each of them compare a load with? The bias looks at all tokens alike. The loss goes through the softmax of one token, in which what one logit gains the others lose.",
         "The bias: mean load against load. The loss: ∂L/∂h_j is p_j (f_j − Σ f_i p_i) times a positive number, and a step goes against it. Compute Σ f_i p_i for each token: logits of experts with less load than that go up.",

@@ -10,7 +10,7 @@ NEEDED = (N * SHARE - 1) ** 0.5
 
 
 NEIGHBOURS = ValuesQuestion(
-    **about("11r.2", "Neighbours that agree", "predict a number", "hard", points=1, minutes=7),
+    **about("11r.2", "Neighbours that agree", "predict a number", "hard", points=1, minutes=6),
     hints=(
         "Two tokens that choose without looking at each other agree on expert i with probability load_i². Add that up over the experts. What has the sum of squares to do with the spread?",
         "The mean of load² is the mean load squared, 1/N², plus the variance, which is CV²/N². There are N experts: Σ load² = (1 + CV²)/N. Put in the numbers, and solve for CV.",

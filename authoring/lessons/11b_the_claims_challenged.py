@@ -26,6 +26,7 @@ from moe_lessons.checks import compare, reveal
 from moe_lessons.corpus import languages
 from moe_lessons.experiments import claims
 from moe_lessons.experiments import specialisation as sp
+from moe_lessons.experiments import specialisation_study as study
 from moe_lessons.figures import specialisation as figures
 from moe_lessons.widgets.live import Live, choice
 
@@ -34,7 +35,7 @@ from moe_lessons.widgets.live import Live, choice
 #
 # Two made-up languages, north and south. Each has nouns, verbs, adjectives, and three kinds of **function word**:
 # determiners ("the"), adpositions ("of"), and endings, which close a sentence like a full stop. The order of words
-# differs. A word is one token or two, and no space tells which. Here is a sentence of each.
+# differs. A word is one token or two, and no space tells which.
 
 # %% name="two-sentences"
 task = claims.corpus()
@@ -84,13 +85,13 @@ for i, language in enumerate(languages.LANGUAGES):
 assert claims.left_open(labels["language"], within) > 0.95
 
 # %% [markdown]
-# Both languages use the same 144 tokens, each in another way. A token says next to nothing of its language, and can be
+# Both languages use the same 144 tokens. A token says next to nothing of its language, and can be
 # several parts of speech.
 #
 # **How much can be known?** An **ideal reader** knows both grammars and every word, and applies Bayes' rule from token
-# to token. Of any class she knows as much as the tokens up to here give away. No model knows more. (`part` is the part
+# to token. She knows all that the tokens up to here give away; no model knows more. (`part` is the part
 # of speech; `position` the first token of a sentence, the last, or inside; `piece` a whole word, the first piece of one
-# or the second. All occurrences of a token are taken from different documents, so that they are independent.)
+# or the second. Occurrences of a token are from different documents, so independent.)
 
 # %%
 results = claims.load_results()
@@ -111,7 +112,7 @@ assert sorted(right_before.values())[1] > 0.5
 
 # %% [markdown]
 # So beyond the token there is much to know of every class. Of four classes more than half of it stands right before the
-# token; of the topic less than a sixth, and the rest further back.
+# token; of the topic less than a sixth.
 #
 # ## Train
 #
@@ -135,10 +136,9 @@ print(f"ideal reader: {usual['best_loss']:.2f}; one who knows of no topics {unaw
 # %% [markdown]
 # ## Languages and subjects
 #
-# As in lesson 11: within each token, how many bits does one of its two experts tell of a class, in **excess** of
-# shuffled labels? (A table for each token; then the mean over tokens.) New is the yardstick: we divide by what the
-# ideal reader knows beyond the token. 1 would be all of that.
-# (One of two experts has room for log₂ 8 − log₂ 2 = 2 bits at most, for all classes together.)
+# As in lesson 11: within each token, how many bits does one of its two experts tell of a class, in **excess** of shuffled
+# labels? New is the yardstick: we divide by what the ideal reader knows beyond the token. (One of two experts has room for
+# log₂ 8 − log₂ 2 = 2 bits at most, for all classes together.)
 #
 # Three rows of the table know nothing. `hash` deals out experts by the token alone: within a token it never differs and
 # tells 0. `hash of the token before`, our **blind hash**, deals them out by the token before, at random; the last by
@@ -203,8 +203,8 @@ for kind in (SHORT, LONG):
 # a normal distribution, never trained. Each expert's scores are standardised, so that loads come out nearly even. We take
 # the mean of three gates a layer.
 #
-# Two rows show what else there is. *Both experts*: which two of the eight, as one symbol. *Linear reader*: a matrix,
-# fitted on other text, that reads the class off the same state and the token.
+# Beside that: *both experts*, which two of the eight, as one symbol; and a *linear reader*, a matrix, fitted on other text,
+# that reads the class off the same state and the token.
 #
 # **Predict.** After 1,500 steps, in layer 4: which share of the language, and of the topic, does one expert of a random
 # gate tell?
@@ -228,6 +228,9 @@ gates = [sp.random_gate(states) for states in sp.router_inputs(model, part.ids)]
 for about in ("language", "topic"):
     bits = np.array([claims.told(gate, labels[about], within)["excess"] for gate in gates])
     print(about, "yours, a random gate:", np.round(bits / usual["knowable"][about]["token"]["known"], 3))
+rooms = {who: [claims.room(c, within) for c in made] for who, made in (("router", chosen), ("random gate", gates))}
+print("room for bits in yours:", {who: np.round(bits, 2).tolist() for who, bits in rooms.items()})
+assert rooms["random gate"][0] > 1.2 * rooms["router"][0]
 others = [about for about in claims.ABOUT if about != "topic"]
 ratio = {kind: {about: share(about, kind, who=GATE).mean(axis=0) / share(about, kind).mean(axis=0)
                 for about in claims.ABOUT} for kind in (SHORT, LONG)}  # fmt: skip
@@ -250,7 +253,8 @@ assert f"{unaware:.2f}" == "2.74"
 # %% [markdown]
 # Much of it is there anyway. In layers 2 to 4, after 500 steps, a random gate tells two thirds to nine tenths of what
 # the trained router tells of language, part, position and piece. After 1,500 it is half to three quarters, and the
-# trained router is ahead in every seed: so much its training added. In layer 1 it added nothing that shows.
+# trained router is ahead in every seed: so much its training added. In layer 1 it tells no more than a gate, which has more
+# room there (yours: last line).
 #
 # Of the *topic* the trained router tells *less* than the random gate, on average in every layer and at both lengths.
 # And the topic is there: after 1,500 steps, in layer 4, a linear reader finds more than four fifths of it; both experts
@@ -258,8 +262,8 @@ assert f"{unaware:.2f}" == "2.74"
 # (Yet the model, at 2.94 nats, does worse than a reader who knows nothing of topics, at 2.74.)
 #
 # **More of topics in the text.** We changed the text and nothing else: a topic now uses its words 40 times as often,
-# and knowing it saves the ideal reader about three times as much. (Three seeds, 500 steps.) (If experts tell
-# what pays: three times as much. If topics are beyond them: no more.)
+# and knowing it saves the ideal reader about three times as much. (Three seeds, 500 steps.) If experts
+# tell what pays, that is the factor; if topics are beyond them, it is 1.
 #
 # **Predict.** How many times the share of the usual topics, after as many steps, do the experts tell of the strong
 # ones?
@@ -300,12 +304,18 @@ my_times_the_hash = ...  # two numbers, 1: as much as the hash: [position, piece
 # %%
 ratio = {about: share(about).mean(axis=0).max() / share(about, BLIND).mean() for about in claims.ABOUT}
 compare(my_times_the_hash, [ratio["position"], ratio["piece"]], "times", within="30 %")
+space = room[3] / np.mean([s["room"] for s in studies if s["kind"] == BLIND])  # layer 4 tells most of all five
 for about in claims.ABOUT:
-    print(f"{about:<10} trained experts tell {ratio[about]:.1f} times what the blind hash tells")
-for given in claims.GIVEN[1:]:
-    print("beyond the", given)
-    for about in ("position", "piece"):
-        show(about, (SHORT, LONG, BLIND, TWO), given)
+    print(f"{about:<10} trained experts tell {ratio[about]:.1f} times what the blind hash tells; "
+          f"per bit of room {ratio[about] / space:.1f} times")  # fmt: skip
+for about in ("position", "piece"):
+    show(about, (SHORT, LONG, BLIND))
+print("beyond the token and the one before, layer 4: trained, random gate, hash of the token two before")
+PAIR = claims.GIVEN[2]
+for kind in (SHORT, LONG):
+    for about in claims.ABOUT:
+        beside = share(about, kind, PAIR)[:, 3], share(about, kind, PAIR, GATE)[:, 3], share(about, TWO, PAIR)
+        print(f"   {kind:<11} {about:<9}", *(f"{v.mean():>7.3f}" for v in beside))
 print("who knows one token, and is told a class, saves, nats:", {a: round(x, 2) for a, x in usual["saves"].items()})
 assert all(0.18 < share(about, BLIND).mean() < 0.2 for about in ("position", "piece"))
 assert 0.63 < share("language").mean(axis=0).max() < 0.7
@@ -315,19 +325,23 @@ for kind in (SHORT, LONG):
     assert share("piece", kind).max() < share("piece", BLIND).min()
     assert share("position", kind).max(axis=1).mean() > share("position", BLIND).mean()
     for about in claims.ABOUT:
-        last = {who: share(about, kind, claims.GIVEN[2], who).mean(axis=0) for who in (ONE, GATE)}  # (layers,) each
-        assert share(about, kind, claims.GIVEN[2]).max(axis=1).min() > share(about, TWO, claims.GIVEN[2]).max()
-        assert last[GATE].max() > 2 * share(about, TWO, claims.GIVEN[2]).mean()
+        assert share(about, kind, PAIR).max(axis=1).min() > share(about, TWO, PAIR).max()
+        assert share(about, kind, PAIR, GATE)[:, 1:].min() > share(about, TWO, PAIR).max()
 assert ratio["part"] > 3
+assert all(share(about).mean(axis=0).argmax() == 3 for about in claims.ABOUT)
+assert 0.8 < ratio["piece"] / space < 0.95
 
 # %% [markdown]
-# Pieces do go elsewhere. But the blind hash separates them better than the trained experts, in every seed and at both
-# lengths. Positions they tell better than it, parts of speech three times as well after 1,500 steps. Given the token
-# before as well, the blind hash tells nothing, by construction. The line to beat is then the hash of the token *two*
-# before. The experts do, of all five classes, in every seed and at both lengths: that comes from further back.
+# Pieces do go elsewhere. But the blind hash tells more of them than the trained experts, in every seed and at both
+# lengths. (It has more room: per bit of room, after 1,500 steps, .9 times as much is nearly level.) Positions they tell
+# better than it, parts of speech three times as well after 1,500 steps.
 #
-# Do experts tell what *pays*? Beside one token, pieces save more on the next than topics or positions (last line), and are
-# told less than positions. So paying alone does not decide.
+# Given the token before as well, the blind hash tells nothing, by construction. The experts tell more than a hash of the
+# token *two* before, of all five classes, in every seed and at both lengths. But so does a random gate in layers 2 to 4:
+# the stream holds it. Only what the trained router tells beyond the gate is its own.
+#
+# What *pays* does not decide alone: beside one token, pieces save more on the next than positions (last line), and are
+# told less.
 #
 # ## Layer by layer
 #
@@ -383,8 +397,8 @@ Live(picture, about=choice("class", list(claims.ABOUT), "part"), given=choice("b
 # ## Frequent and rare tokens
 #
 # > **Myth: "function words go to few experts, rare words are spread over many."** Count for each token how many different
-# > experts are its first choice. This text lets us ask twice: by frequency, and by use, for the tokens that are
-# > often a function word and often another word.
+# > experts are its first choice. We ask by frequency, and by use, for tokens that are often a function word and often
+# > another word.
 #
 # **Predict.** In layer 2: divide the mean number of the 10 most frequent tokens by that of the 64 rarest. First over
 # all occurrences in 200 documents, then over ten occurrences of each token.
@@ -442,10 +456,10 @@ assert ratios[0] > 1.2
 #
 # | claim | here and in lesson 11 | published |
 # |---|---|---|
-# | experts have subjects | the choice tells little, less than a random gate's; the stream holds much more | no obvious pattern in Mixtral (Jiang et al. 2024, arXiv:2401.04088); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub (Muennighoff et al. 2024, arXiv:2409.02060); more without a balance loss in DeepSeek-V3 (2024, arXiv:2412.19437, Fig. 9), or with one over the global batch (Qiu et al. 2025, arXiv:2501.11873) |
+# | experts have subjects | of topics the choice tells little, less than a random gate's; the stream holds much more. Of real domains a quarter (11, no gate beside it) | no obvious pattern in Mixtral (Jiang et al. 2024, arXiv:2401.04088); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub (Muennighoff et al. 2024, arXiv:2409.02060); more without a balance loss in DeepSeek-V3 (2024, arXiv:2412.19437, Fig. 9), or with one over the global batch (Qiu et al. 2025, arXiv:2501.11873) |
 # | experts have languages | more than half of what can be known, about half of that or more by a random gate as well | none in ST-MoE's multilingual model (Zoph et al. 2022, arXiv:2202.08906: they suspect balancing within small groups); some in OpenMoE, explained by tokens; in early and late layers (Bandarkar et al. 2025, arXiv:2510.04694) |
 # | experts follow tokens and syntax | tokens, most of all in the first layer; parts of speech beyond the token, later | Mixtral; OpenMoE, tokens very strongly; ST-MoE's encoder, not its decoder |
-# | first and last tokens, pieces go elsewhere | positions yes; pieces less than a blind hash separates them | for some positions in OpenMoE; of pieces we know of none |
+# | first and last tokens, pieces go elsewhere | positions yes; pieces less than a blind hash, which has more room | for some positions in OpenMoE; of pieces we know of none |
 # | syntax early, subjects late | no order in five seeds: all that takes context is told after the first layer | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer; Bandarkar et al.: languages apart in early and late layers, domains in the middle |
 # | function words to few, rare words to many experts | rare words no; function words hardly, within one role | no source found |
 #
@@ -457,8 +471,7 @@ assert ratios[0] > 1.2
 # 3. A frequent token meets more experts because it occurs more often. Draw equally many occurrences of each.
 # 4. After 1,500 steps, in layers 2 to 4, the trained router tells more than a random gate of language, parts, positions
 #    and pieces, and less of topics. Of the beliefs, in this model: (1) a little, less than a random gate; (2) largely, and
-#    half of it is there anyway; (3) partly; (4) partly, less than a blind hash; (5) no order; (6) no. Published models
-#    disagree.
+#    half of it is there anyway; (3) and (4) partly; (5) no order; (6) no. Published models disagree.
 #
 # Nothing was tuned on these seeds: the learning rate is lesson 11's.
 #
@@ -482,8 +495,8 @@ assert ratios[0] > 1.2
 #
 # <details><summary>Answer</summary>
 #
-# (c): 0.15 of 1.9 bits are 8 %; 0.05 of 0.06 would be nearly all. (a) compares bits of different texts. (b) has no
-# reason.
+# (c): 0.15 of 1.9 bits are 8 %; 0.05 of 0.06 would be nearly all. (a) and (b) compare bits of different
+# texts.
 #
 # </details>
 #
@@ -513,6 +526,10 @@ NAMES = {
     "repeated": "neighbours agree",
     "repeated_by_load": "by the loads alone",  # what independent draws from the loads would give
 }
+for steps in study.LENGTHS:
+    values = study.by_layer(study.load_results(), "moe", steps, lambda r: r["entropy_bits"])  # (seeds, layers)
+    print(f"{steps} steps, lesson 11, entropy", values.mean(axis=0).round(2))
+    assert (values.argmin(axis=1) == 0).all()
 for kind in (SHORT, LONG, "untrained"):
     for key, name in NAMES.items():
         values = np.array([s[key] for s in studies if s["kind"] == kind])  # (seeds, layers)
@@ -522,6 +539,6 @@ for kind in (SHORT, LONG, "untrained"):
 # %% [markdown] name="deeper-claims-table" tags=["deeper"]
 # | claim | here and in lesson 11 | published |
 # |---|---|---|
-# | later layers are decisive | after 500 steps the first is the sharpest, after 1,500 there is no order | one kind of token in ST-MoE's encoder; not its decoder |
+# | later layers are decisive | on real text the first is the sharpest at both lengths; here after 500 steps, after 1,500 there is no order | one kind of token in ST-MoE's encoder; not its decoder |
 # | neighbours share experts | no more than uneven loads explain, in the first layer less; on real text yes, untrained routers a part of it (11) | Mixtral: in middle and last layers, hardly in the first |
 # | routing is fixed early | half after a tenth of a training, of 500 steps or of 1,500 (11, *deeper*) | OpenMoE; OLMoE, about 60 % after 1 % |

@@ -253,8 +253,8 @@ assert f"{unaware:.2f}" == "2.74"
 # %% [markdown]
 # Much of it is there anyway. In layers 2 to 4, after 500 steps, a random gate tells two thirds to nine tenths of what
 # the trained router tells of language, part, position and piece. After 1,500 it is half to three quarters, and the
-# trained router is ahead in every seed: so much its training added. In layer 1 it tells no more than a gate, which has more
-# room there (yours: last line).
+# trained router is ahead in every seed: so much its training added. In layer 1 nothing shows; but there a gate has more
+# room (yours: last line).
 #
 # Of the *topic* the trained router tells *less* than the random gate, on average in every layer and at both lengths.
 # And the topic is there: after 1,500 steps, in layer 4, a linear reader finds more than four fifths of it; both experts

@@ -321,7 +321,8 @@ for steps in study.LENGTHS:
 
 # %% [markdown]
 # After a document of the same domain about nine in ten choices stay; after one of another domain, in layer 4, .60 (500
-# steps) and .65 (1,500). (Untrained, the two differ little.) So the choice carries the *domain* of text far back, not a neighbour alone.
+# steps) and .65 (1,500). (Untrained, the two differ little.) So the choice carries the *domain* of text far back, not a
+# neighbour alone.
 # Of a meaning this shows nothing.
 #
 # ## Which layers are needed?
@@ -453,8 +454,8 @@ assert 6 <= of_documents[domains.index("code")] <= 14
 # %% [markdown]
 # After 500 steps the blind hash is ahead of the learned router by a tenth of a nat, in every seed; after 1,500 at equal
 # rates in four of five seeds, and by .02 to .07 at the lowest of three rates, which was the best for each (three seeds).
-# Why? Not for want of a better learning rate at 500 steps, nor because balance loss and z-loss cost something: without them the loss is the
-# same within the seeds' spread. *Longer training* narrows the gap. What fits, untested: the hash sends a token to the
+# Why? Not for want of a better learning rate at 500 steps, nor because balance loss and z-loss cost something:
+# without them the loss is the same within the seeds' spread. *Longer training* narrows the gap. What fits, untested: the hash sends a token to the
 # same experts from the first step on, while a learned router still changes its choices (*deeper*).
 #
 # Roller et al. also report hash layers level with learned routers or ahead, in larger models. Are more specialised

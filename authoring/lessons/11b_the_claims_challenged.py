@@ -391,7 +391,8 @@ Live(picture, about=choice("class", list(claims.ABOUT), "part"), given=choice("b
 # %% [markdown]
 # You should see that in every class the first layer tells least, at both lengths, and that the hash falls to 0 with the
 # token before. Parts of speech and topics are both told most in layer 4 in four of five seeds after 1,500 steps; after
-# 500 the layer changes with the seed. No order of the two shows here. And telling is not being needed: without the first layer the loss rises by 1.8 nats or more, without one of
+# 500 the layer changes with the seed. No order of the two shows here. And telling is not being needed: without the first
+# layer the loss rises by 1.8 nats or more, without one of
 # the others by less than a quarter.
 #
 # ## Frequent and rare tokens
@@ -456,7 +457,7 @@ assert ratios[0] > 1.2
 #
 # | claim | here and in lesson 11 | published |
 # |---|---|---|
-# | experts have subjects | of topics the choice tells little, less than a random gate's; the stream holds much more. Of real domains a quarter (11, no gate beside it) | no obvious pattern in Mixtral (Jiang et al. 2024, arXiv:2401.04088); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub (Muennighoff et al. 2024, arXiv:2409.02060); more without a balance loss in DeepSeek-V3 (2024, arXiv:2412.19437, Fig. 9), or with one over the global batch (Qiu et al. 2025, arXiv:2501.11873) |
+# | experts have subjects | of topics the choice tells little, less than a random gate's; the stream holds much more. Of real domains beyond the token a quarter (11, no gate beside it) | no obvious pattern in Mixtral (Jiang et al. 2024, arXiv:2401.04088); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub (Muennighoff et al. 2024, arXiv:2409.02060); more without a balance loss in DeepSeek-V3 (2024, arXiv:2412.19437, Fig. 9), or with one over the global batch (Qiu et al. 2025, arXiv:2501.11873) |
 # | experts have languages | more than half of what can be known, about half of that or more by a random gate as well | none in ST-MoE's multilingual model (Zoph et al. 2022, arXiv:2202.08906: they suspect balancing within small groups); some in OpenMoE, explained by tokens; in early and late layers (Bandarkar et al. 2025, arXiv:2510.04694) |
 # | experts follow tokens and syntax | tokens, most of all in the first layer; parts of speech beyond the token, later | Mixtral; OpenMoE, tokens very strongly; ST-MoE's encoder, not its decoder |
 # | first and last tokens, pieces go elsewhere | positions yes; pieces less than a blind hash, which has more room | for some positions in OpenMoE; of pieces we know of none |

@@ -58,10 +58,10 @@ def gradient_of_y(run):
     return sum(float(g.abs().max()) for g in torch.autograd.grad(y.square().sum(), list(run.model.W_g)))
 
 
-def loss_beside_layers(run, mask):
+def loss_beside_layers(run, mask, counted=None):
     found = run.model(run.x, mask)
     pairs = zip(found.logits, found.selected, strict=True)
-    own = torch.stack([load_balancing_loss(h, 1, s[..., None], mask) for h, s in pairs])
+    own = torch.stack([load_balancing_loss(h, 1, s[..., None], mask if counted is None else counted) for h, s in pairs])
     return float((own.mean() - found.balance).detach().abs())
 
 
@@ -210,6 +210,9 @@ WRONG = {
         "nothing found": says(MASK, lambda run: int(run.model(run.x, run.mask).counts.sum()) < int(run.mask.sum())),
         "no bias to move": says(FROZEN, bias_stays),
         "padding in the batch": says(POOLED, lambda run: loss_beside_layers(run, run.mask) > 1e-3),
+        "padding left in": says(
+            POOLED, lambda run: loss_beside_layers(run, run.mask, torch.ones_like(run.mask)) > 1e-3
+        ),
         "healthy suspected": says(POOLED, uneven),
         "healthy suspected (2)": says(NOISE, lambda run: mean_entropy(run) < 0.57),
         "several faults": says(NOISE, lambda run: passes_differ(run) or counts_padding(run)),

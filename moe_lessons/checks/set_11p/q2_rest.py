@@ -161,6 +161,8 @@ REST = FunctionQuestion(
             lambda log: alone(log).mean(),
             "frames averaged first: You averaged f and P over the frames before you multiplied. A loss is computed in each step: multiply first.",
             lambda log: frames_first(log),
+            "pooled: You took f and P of all layers together, and one loss of both. Compute it in each layer, then average.",
+            (lambda log: of_means(log), lambda log: of_all_tokens(log)),
         ),
     },
 )
@@ -171,3 +173,18 @@ def frames_first(log: Log) -> float:
     counts, P = log["counts"][-LATE:], log["P"][-LATE:].mean(axis=0)  # (late, layers, N), (layers, N)
     f = (counts / counts.sum(axis=-1, keepdims=True)).mean(axis=0)  # (layers, N)
     return float((counts.shape[-1] * (f * P).sum(axis=-1)).mean() - log["balance"][-LATE:].mean())
+
+
+def of_means(log: Log) -> float:
+    """Return the loss of f and P that were averaged over the layers, less the logged one."""
+    counts, P = log["counts"][-LATE:], log["P"][-LATE:].mean(axis=1)  # (late, layers, N), (late, N)
+    f = (counts / counts.sum(axis=-1, keepdims=True)).mean(axis=1)  # (late, N)
+    return float((counts.shape[-1] * (f * P).sum(axis=-1) - log["balance"][-LATE:]).mean())
+
+
+def of_all_tokens(log: Log) -> float:
+    """Return the loss of all tokens of all layers, each layer weighed by its tokens, less the logged one."""
+    counts, P = log["counts"][-LATE:], log["P"][-LATE:]  # (late, layers, N) each
+    tokens = counts.sum(axis=-1, keepdims=True)  # (late, layers, 1)
+    f, P = counts.sum(axis=1) / tokens.sum(axis=1), (tokens * P).sum(axis=1) / tokens.sum(axis=1)  # (late, N) each
+    return float((counts.shape[-1] * (f * P).sum(axis=-1) - log["balance"][-LATE:]).mean())

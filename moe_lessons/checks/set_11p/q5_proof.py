@@ -134,6 +134,10 @@ MISTAKES = by_test(
     lambda found: found.by_chance,
     "trace in the weights: It is right for all runs with trained weights, and not with weights drawn anew (`open_run({case}, weights='unsure')`, or `'sure'`). Wrong are: {wrong}. Then it looks at what training left in the weights, a symptom, or its limit fits trained weights only. The fault is in the program: change or repeat one thing, and look at what the program must do with *any* weights.",
     lambda found: found.at_the_end,
+    "padding left in: It says True for runs without your fault, healthy ones among them: {alarms}. If you compare the balance loss with the layers' own: both must be of the same tokens, and where there is padding, the program counts real ones only. Use a batch without padding, with a mask of True everywhere: there the two are equal in a sound program, up to rounding.",
+    lambda found: (
+        found.fault == "pooled loss" and not found.missed and any(fault is None for fault, _ in found.wrongly)
+    ),
     "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}. A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or 0, in the one case and cannot be in the other.",
     lambda found: any(fault is None for fault, _ in found.wrongly),
     "several faults: It says True for other faults, too: {alarms}. What you look at is a symptom that they share. Change or repeat the one thing that only your fault reacts to.",

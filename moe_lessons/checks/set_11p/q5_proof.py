@@ -111,6 +111,12 @@ def only(test: Callable[[tuple[str | None, str]], bool]) -> Callable[[Facts], bo
     return lambda found: bool(found.wrongly) and not found.missed and all(map(test, found.wrongly))
 
 
+def leaves_padding_in(wrongly: set[tuple[str | None, str]]) -> bool:
+    """Tell whether there are alarms of healthy runs, but none where padding is counted anyway."""
+    faults = {fault for fault, _ in wrongly}
+    return None in faults and "mask lost" not in faults
+
+
 MISTAKES = by_test(
     "another fault: As a test it is sound: it finds {proves!r} and nothing else. But case {case} has not got that: call your function on `open_run({case})`. Which fault do the signs of your log need?",
     lambda found: found.proves,
@@ -135,9 +141,7 @@ MISTAKES = by_test(
     "trace in the weights: It is right for all runs with trained weights, and not with weights drawn anew (`open_run({case}, weights='unsure')`, or `'sure'`). Wrong are: {wrong}. Then it looks at what training left in the weights, a symptom, or its limit fits trained weights only. The fault is in the program: change or repeat one thing, and look at what the program must do with *any* weights.",
     lambda found: found.at_the_end,
     "padding left in: It says True for runs without your fault, healthy ones among them: {alarms}. If you compare the balance loss with the layers' own: both must be of the same tokens, and where there is padding, the program counts real ones only. Use a batch without padding, with a mask of True everywhere: there the two are equal in a sound program, up to rounding.",
-    lambda found: (
-        found.fault == "pooled loss" and not found.missed and any(fault is None for fault, _ in found.wrongly)
-    ),
+    lambda found: found.fault == "pooled loss" and not found.missed and leaves_padding_in(found.wrongly),
     "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}. A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or 0, in the one case and cannot be in the other.",
     lambda found: any(fault is None for fault, _ in found.wrongly),
     "several faults: It says True for other faults, too: {alarms}. What you look at is a symptom that they share. Change or repeat the one thing that only your fault reacts to.",

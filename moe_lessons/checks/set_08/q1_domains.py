@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtri
+from scipy.special import chdtr
 
 from moe_lessons.checks.calls import SeededGenerator, remark_on_changes
 from moe_lessons.checks.parts import Part
@@ -16,14 +16,18 @@ from moe_lessons.checks.verdicts import Facts, Mistake, Verdict, by_test, weighe
 
 Test = Callable[[Facts], Any]
 TOKENS, FEW = 20_002, 40  # TOKENS is divisible by none of 3, 4, 5: dealing out domains evenly cannot hide
-SIGMAS = 6.5  # how many standard errors count as chance: about 1 in 10 billion for one number
+RARE = 1e-10  # the chance that what is right is taken for wrong, by one test
+SIGMAS = 6.5  # how many standard errors count as chance: RARE for one number
 CLOSE = 0.03  # relative error of a standard deviation; chance, at SIGMAS, moves it by less than 0.025
 
 
 def domain_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (means (D, d), noise_std, T) three times: means of equal norm, and no noise_std near 1."""
+    """Return (means (D, d), noise_std, T) three times: means of equal norm, and no noise_std near 1.
+
+    In the second the clusters overlap: there the nearest mean is often not a token's own.
+    """
     cases = []
-    for D, d, norm, noise in ((3, 2, 4.0, 0.5), (4, 3, 7.0, 1.7), (5, 6, 3.0, 0.3)):
+    for D, d, norm, noise in ((3, 2, 4.0, 0.5), (4, 3, 3.0, 1.7), (5, 6, 3.0, 0.3)):
         rows = rng.normal(size=(D, d))  # (D, d)
         means = norm * rows / np.linalg.norm(rows, axis=1, keepdims=True)
         cases.append((means.round(6), round(noise * rng.uniform(0.95, 1.05), 3), TOKENS))
@@ -47,10 +51,21 @@ def is_numbers(part: Any) -> bool:
     return isinstance(part, np.ndarray) and part.dtype.kind in "fiu"
 
 
+def as_indices(domain: Any) -> Any:
+    """Return whole numbers of any dtype as int64, in which differences cannot wrap round; anything else unchanged."""
+    whole = is_numbers(domain) and np.isfinite(domain).all() and (domain == np.rint(domain)).all()
+    return domain.astype(np.int64) if whole else domain
+
+
+def taken_apart(value: Any) -> tuple[Any, Any]:
+    """Return the tokens and the domains of one call's answer; None for both where it is not two things."""
+    x, domain = map(stacked, value) if isinstance(value, list) and len(value) == 2 else (None, None)
+    return x, as_indices(domain)
+
+
 def form_found(value: Any, means: np.ndarray, noise_std: float, T: int, seed: int) -> Facts:
     """Return what is known of the form of one call's answer."""
-    pair: Any = map(stacked, value) if isinstance(value, list) and len(value) == 2 else (None, None)
-    x, domain = pair
+    x, domain = taken_apart(value)
     ends = (domain.min(), domain.max()) if is_numbers(domain) and domain.size else None
     D, d = means.shape
     return Facts(value=value, came=describe(value), x=x, domain=domain, ends=ends, T=T, D=D, d=d, last=D - 1)
@@ -58,7 +73,7 @@ def form_found(value: Any, means: np.ndarray, noise_std: float, T: int, seed: in
 
 def call_found(value: Any, means: np.ndarray, noise_std: float, T: int, seed: int) -> Facts:
     """Return what one call drew: tokens x (T, d), domains (T,), and the noise (T, d) that is left without the means."""
-    x, domain = map(stacked, value)
+    x, domain = taken_apart(value)
     noise, counts = x - means[domain], np.bincount(domain, minlength=len(means))  # (T, d), (D,)
     case = written(means, noise_std, T, seed)
     drawn = Facts(x=x, domain=domain, noise=noise, counts=counts, means=means, sd=noise_std, case=case)
@@ -77,16 +92,22 @@ def in_any(test: Test) -> Test:
 
 
 def in_runs(call: Facts) -> bool:
-    """Tell whether the domains come sorted, or round after round."""
-    steps = np.diff(call.domain)  # (T - 1,)
-    return bool((steps >= 0).all() or np.isin(steps, (1, -call.domain.max())).all())
+    """Tell whether the domains come sorted, or round after round, upwards or downwards."""
+    up = np.diff(call.domain)  # (T - 1,)
+    return any((steps >= 0).all() or np.isin(steps, (1, -call.domain.max())).all() for steps in (up, -up))
 
 
-def is_uneven(found: Facts) -> bool:
-    """Tell whether the counts of the domains, over all calls, are farther from equal than chance."""
+def go_with_the_last(call: Facts) -> bool:
+    """Tell whether tokens have the domain of the one before them more often, or less, than chance."""
+    same, p = np.mean(np.diff(call.domain) == 0), 1 / len(call.means)
+    return bool(abs(same - p) > SIGMAS * np.sqrt(p * (1 - p) / (len(call.domain) - 1)))
+
+
+def more_even(found: Facts) -> float:
+    """Return the chance that independent draws, over all calls, give counts at most as uneven as these."""
     counts = [call.counts for call in found.many]
     total = sum(float(((c - c.mean()) ** 2 / c.mean()).sum()) for c in counts)
-    return bool(total > chdtri(sum(len(c) - 1 for c in counts), 1e-10))
+    return float(chdtr(sum(len(c) - 1 for c in counts), total))
 
 
 def same_in_each_domain(call: Facts) -> bool:
@@ -94,12 +115,27 @@ def same_in_each_domain(call: Facts) -> bool:
     return all(np.ptp(call.noise[call.domain == i], axis=0).max() < 1e-5 for i in range(len(call.means)))
 
 
+def distances(call: Facts) -> np.ndarray:
+    """Return the squared distance of each token from each mean. (D, T)."""
+    return np.stack([((call.x - mean) ** 2).sum(axis=1) for mean in call.means])
+
+
 def is_shuffled(call: Facts) -> bool:
     """Tell whether the tokens lie around the means in the right way, but not around those that domain names."""
-    gaps = np.stack([((call.x - mean) ** 2).sum(axis=1) for mean in call.means])  # (D, T)
+    gaps = distances(call)  # (D, T)
     named = np.mean(gaps.argmin(axis=0) == call.domain)
     near = np.sqrt(gaps.min(axis=0).mean()) < 2 * call.sd * np.sqrt(call.x.shape[1])
     return bool(named < 1.5 / len(call.means) and near)
+
+
+def is_labelled_by_distance(call: Facts) -> bool:
+    """Tell whether every token has the label of the mean that is nearest to it, with noise enough for others to be."""
+    return bool(call.size > 0.7 * call.sd and (distances(call).argmin(axis=0) == call.domain).all())
+
+
+def is_around_one_point(call: Facts) -> bool:
+    """Tell whether all tokens lie around one point, whatever domain says."""
+    return bool(abs((call.x - call.x.mean(axis=0)).std() / call.sd - 1) < CLOSE)
 
 
 def is_moved(by: float, call: Facts) -> bool:
@@ -127,6 +163,17 @@ def spread_is(formula: Callable[[float, int], float]) -> Test:
     return in_all(lambda call: abs(call.size / formula(call.sd, call.means.shape[1]) - 1) < CLOSE)
 
 
+def is_sized(formula: Callable[[float, int], float]) -> Test:
+    """Return the test of noise that is wrong in its size alone, which is formula(σ, d)."""
+    return lambda found: spread_is(formula)(found) and not in_any(goes_together)(found)
+
+
+def is_uniform(call: Facts) -> bool:
+    """Tell whether the noise has the fourth moment of uniform noise, and not the right size."""
+    z = call.noise / call.noise.std()  # (T, d)
+    return bool(abs((z**4).mean() - 1.8) < 0.05 and abs(call.size / call.sd - 1) > CLOSE)
+
+
 def is_not_normal(call: Facts) -> bool:
     """Tell whether the third or fourth moment of the noise is not that of normal noise."""
     z = call.noise / call.noise.std()  # (T, d)
@@ -141,9 +188,9 @@ def goes_together(call: Facts) -> bool:
     return bool(np.abs(together).max() > np.sqrt(2) * SIGMAS / np.sqrt(len(z)))
 
 
-def are_same(calls: list[Facts]) -> bool:
-    """Tell whether calls drew the same tokens and the same domains."""
-    return not any(np.ptp(drawn, axis=0).any() for drawn in ([c.x for c in calls], [c.domain for c in calls]))
+def same(*parts: str) -> Callable[[list[Facts]], bool]:
+    """Return the test of calls that drew the same in each of these parts (x, domain or noise)."""
+    return lambda calls: all(np.ptp([vars(call)[part] for call in calls], axis=0).max() < 1e-5 for part in parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +265,7 @@ DOMAINS = DomainsQuestion(
         lambda found: found.domain.shape == (found.T, found.D),
         ": Expected x of shape ({T}, {d}) and domain of shape ({T},). Came {came}.",
         lambda found: found.x.shape != (found.T, found.d) or found.domain.shape != (found.T,),
-        "domains as floats: `domain` holds {domain.dtype}. It is used as an index later: return whole numbers.",
+        "domains not whole: `domain` holds numbers that are not whole. It is used as an index later.",
         lambda found: found.domain.dtype.kind == "f",
         ": x holds whole numbers ({x.dtype}): was it stored in an array made for integers?",
         lambda found: found.x.dtype.kind != "f",
@@ -234,12 +281,14 @@ DOMAINS = DomainsQuestion(
         in_all(lambda call: np.ptp(call.domain) == 0),
         "in order: The domains come in a fixed order, one block or one round after the other. Draw each token's domain at random, so that every batch of consecutive rows is a fair sample.",
         in_all(in_runs),
-        "dealt out: Every domain has the same number of tokens, to within one: {many[0].counts}. So the domains were dealt out, not drawn. Independent draws vary from call to call.",
-        in_all(lambda call: np.ptp(call.counts) <= 1),
+        "dealt out: The domains have the same number of tokens, as nearly as it goes: {many[0].counts}. So they were dealt out, not drawn. Independent draws vary from call to call.",
+        lambda found: more_even(found) < RARE,
         "last domain missing: The last domain never comes. The upper end of `rng.integers` is not included.",
         in_all(lambda call: call.counts[-1] == 0 and call.counts[:-1].all()),
         f"not uniform: The domains are not equally likely. So many of {TOKENS} tokens came from each: {{many[2].counts}}.",
-        is_uneven,
+        lambda found: more_even(found) > 1 - RARE,
+        "not independent: The domains are equally likely, but a token's domain depends on that of the token before it. Draw each independently of the others.",
+        in_any(go_with_the_last),
         "no noise: There is no noise: every token is exactly the mean of its domain.",
         in_all(lambda call: np.abs(call.noise).max() < 1e-5),
         "one noise for all: All tokens of a call share one noise vector. Each token needs its own: `size=(T, d)`.",
@@ -248,30 +297,36 @@ DOMAINS = DomainsQuestion(
         in_all(same_in_each_domain),
         "one noise for each token: In each token all coordinates have the same noise: one number for each token. Draw d of them: `size=(T, d)`.",
         in_all(lambda call: np.ptp(call.noise, axis=1).max() < 1e-5),
+        "means left out: The clusters all lie around 0: your tokens are the noise alone. Add each one's mean, `means[domain]`.",
+        in_all(lambda call: is_moved(-1, call)),
+        "means subtracted: The clusters lie on the other side of 0: you took each token's mean off. Add it.",
+        in_all(lambda call: is_moved(-2, call)),
+        "one mean for all: All tokens of a call lie around one point, whatever `domain` says. Each token has the mean of its own domain: `means[domain]`, with T indices, picks T rows.",
+        in_all(is_around_one_point),
+        "labels by distance: Every token is labelled by the mean that is nearest to it. Where clusters overlap, that is not always the one that it was drawn around: return the domains that you drew.",
+        in_all(is_labelled_by_distance),
         "labels of another draw: `domain` does not belong to x: your tokens lie around the means, but around other ones than `domain` says. Draw the domains once, and use the same array for both.",
         in_all(is_shuffled),
         "positive noise: Your noise is never negative, so every cluster is shifted. Normal noise has mean 0: `rng.normal`.",
         in_all(lambda call: call.noise.min() >= -1e-6),
-        "means left out: The clusters all lie around 0: your tokens are the noise alone. Add each one's mean, `means[domain]`.",
-        in_all(lambda call: is_moved(-1, call)),
         "means twice: The clusters lie around twice their means: you added them twice. `rng.normal(means[domain], ...)` has them already.",
         in_all(lambda call: is_moved(1, call)),
-        "other means: The clusters have the right spread, but lie around other means than the ones passed in. `gaussian_domains` of the course draws means of its own, and so does whatever wraps it: look up `means[domain]`.",
+        "other means: The clusters have the right spread, but lie around other means than the ones passed in: look up `means[domain]`, and change nothing about them. (`gaussian_domains` of the course draws means of its own, and so does whatever wraps it.)",
         in_all(has_other_means),
         ": The clusters do not lie around their means: on average a token is off by {many[0].off}.\nfor {many[0].case}",
         in_any(is_off_centre),
         f"square root of the std: The noise has the standard deviation √noise_std: you took noise_std for a variance. `rng.normal` wants the standard deviation, and so does a factor in front of standard normal noise.\n{SPREAD}",
-        spread_is(lambda sd, d: np.sqrt(sd)),
+        is_sized(lambda sd, d: np.sqrt(sd)),
         f"variance for std: The noise has the standard deviation noise_std²: you passed the variance where numpy wants the standard deviation.\n{SPREAD}",
-        spread_is(lambda sd, d: sd**2),
+        is_sized(lambda sd, d: sd**2),
         f"standard deviation 1: The noise has standard deviation 1 whatever noise_std is. Multiply it.\n{SPREAD}",
-        spread_is(lambda sd, d: 1.0),
+        is_sized(lambda sd, d: 1.0),
         f"shared among the coordinates: The noise is too small by √d: noise_std is the standard deviation of each coordinate, not of the whole vector's length.\n{SPREAD}",
-        spread_is(lambda sd, d: sd / np.sqrt(d)),
-        f"uniform noise: The noise is spread evenly from −noise_std to noise_std: then its standard deviation is noise_std/√3, and it is not normal. Use `rng.normal`.\n{SPREAD}",
-        spread_is(lambda sd, d: sd / np.sqrt(3)),
+        is_sized(lambda sd, d: sd / np.sqrt(d)),
+        f"uniform noise: The noise is spread evenly between two limits: it is uniform, not normal. Use `rng.normal`. (From −noise_std to noise_std, its standard deviation is noise_std/√3.)\n{SPREAD}",
+        in_all(is_uniform),
         f"too large by √d: The noise is too large by √d. noise_std is the standard deviation of each coordinate: nothing to multiply by the width.\n{SPREAD}",
-        spread_is(lambda sd, d: sd * np.sqrt(d)),
+        is_sized(lambda sd, d: sd * np.sqrt(d)),
         f": The noise has the wrong size.\n{SPREAD}",
         lambda found: not spread_is(lambda sd, d: sd)(found),
         "not normal: Mean and standard deviation of the noise are right, but it is not normal: use `rng.normal`.",
@@ -279,8 +334,12 @@ DOMAINS = DomainsQuestion(
         ": The noise has the right size over all, but not in every coordinate alike and on its own.",
         in_any(goes_together),
         "rng not used: Every seed gives the same tokens. Take all randomness from the `rng` that is passed in.",
-        lambda found: are_same(found.few),
+        lambda found: same("x", "domain")(found.few),
+        "rng not used for the domains: Every seed gives the same domains. Draw them from the `rng` that is passed in, too.",
+        lambda found: same("domain")(found.few),
+        "rng not used for the noise: Every seed gives the same noise. Draw it from the `rng` that is passed in, too.",
+        lambda found: same("noise")(found.few),
         "another source: The same seed gives different tokens. Some randomness does not come from the `rng` that is passed in.",
-        lambda found: not are_same(found.few[:2]),
+        lambda found: not same("x", "domain")(found.few[:2]),
     ),
 )

@@ -1,6 +1,7 @@
 """Question 8.2: one training step."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -8,20 +9,31 @@ from moe_lessons import routing
 from moe_lessons.checks.gates import through_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_07.q5_z_loss import z_slope
-from moe_lessons.checks.verdicts import by_formula, by_value
+from moe_lessons.checks.values import is_floats
+from moe_lessons.checks.verdicts import by_formula, by_test, by_value
 
 Slope = Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # ∂L/∂h of logits h (T, N), one-hot Y (T, N), coefficient
 Step = Callable[[np.ndarray, np.ndarray, np.ndarray, float, float], np.ndarray]  # (W, x, domain, lr, c) -> W (d, N)
 
 
 def step_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (W (d, N), x (T, d), domain (T,), lr, z_loss_coef) four times, once with coefficient 0; float32."""
-    cases = []
-    for T, d, N, lr, c in ((3, 2, 3, 0.5, 0.1), (6, 4, 5, 0.2, 0.03), (5, 3, 4, 1.5, 0.0), (4, 5, 3, 0.8, 0.3)):
-        W, x = rng.normal(size=(d, N)), rng.normal(size=(T, d))
+    """Return (W (d, N), x (T, d), domain (T,), lr, z_loss_coef) four times, once with coefficient 0; float32.
+
+    In the last the tokens are so long that the gradient is clipped, by whoever clips it.
+    """
+    sizes = ((3, 2, 3, 0.5, 0.1), (6, 4, 5, 0.2, 0.03), (5, 3, 4, 1.5, 0.0))
+    return [*(step_case(rng, *size) for size in sizes), step_case(rng, 4, 5, 3, 0.8, 0.3, length=2.0, steepest=1.2)]
+
+
+def step_case(
+    rng: np.random.Generator, T: int, d: int, N: int, lr: float, c: float, length: float = 1.0, steepest: float = 0.0
+) -> tuple:
+    """Draw a case in which some entry of the gradient is at least so large."""
+    while True:
+        W, x = np.float32(rng.normal(size=(d, N))), np.float32(rng.normal(scale=length, size=(T, d)))
         domain = rng.permutation(np.arange(T) % N)  # (T,)
-        cases.append((np.float32(W), np.float32(x), domain, lr, c))
-    return cases
+        if np.abs(gradient(W, x, domain, c)).max() >= steepest:
+            return W, x, domain, lr, c
 
 
 def cross_entropy_slope(h: np.ndarray, Y: np.ndarray) -> np.ndarray:
@@ -60,14 +72,54 @@ def of_probabilities(slope: Callable) -> Callable:
     return lambda h, *Y: through_softmax(routing.softmax(h), slope(routing.softmax(h), *Y))
 
 
-def adam(decay: float) -> Step:
-    """Return Adam's first step, with its weight decay."""
+def moved_by(change: Callable[[np.ndarray], np.ndarray], decay: float = 0.0) -> Step:
+    """Return the step W − lr · change(gradient), with a decay of W."""
 
     def step(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> np.ndarray:
-        g = gradient(W, x, domain, c)  # (d, N)
-        return (W * (1 - lr * decay) - lr * g / (np.abs(g) + 1e-8)).astype(np.float32)
+        return (W * (1 - lr * decay) - lr * change(gradient(W, x, domain, c))).astype(np.float32)
 
     return step
+
+
+def even(size: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the first step of an optimiser that divides by what it has seen of each entry's size."""
+    return lambda g: g / (np.abs(g) / size + 1e-8)
+
+
+def clipped(most: float) -> tuple[Step, Step]:
+    """Return the steps with a gradient that is clipped to this length, and entry by entry."""
+    by_length = moved_by(lambda g: g * min(1.0, most / (np.linalg.norm(g) + 1e-6)))
+    return by_length, moved_by(lambda g: np.clip(g, -most, most))
+
+
+def repeated(many: Callable[[np.ndarray], int]) -> Step:
+    """Return W after many(x) steps, one after the other, each on all tokens."""
+
+    def step(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> np.ndarray:
+        for _ in range(many(x)):
+            W = stepped(right_slope)(W, x, domain, lr, c)
+        return W
+
+    return step
+
+
+def with_weights(penalty: Callable[[np.ndarray], np.ndarray]) -> Step:
+    """Return the step with a penalty on W, of which this is the slope, in the place of the z-loss."""
+    return lambda W, x, domain, lr, c: stepped(cross_entropy_slope_of)(W, x, domain, lr, c) - lr * c * penalty(W)
+
+
+def cross_entropy_slope_of(h: np.ndarray, Y: np.ndarray, c: float) -> np.ndarray:
+    """Return ∂/∂h of the loss without its z-loss. (T, N)."""
+    return cross_entropy_slope(h, Y)
+
+
+def decays(value: Any, W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> bool:
+    """Tell whether W was made smaller besides: value = the right step − lr λ W, for some λ above 0."""
+    if not is_floats(value, W.shape):
+        return False
+    rest = stepped(right_slope)(W, x, domain, lr, c) - value  # (d, N)
+    decay = float((rest * W).sum() / (lr * (W * W).sum()))
+    return bool(decay > 2e-5 and np.abs(rest - lr * decay * W).max() < 2e-6 + 0.01 * np.abs(rest).max())
 
 
 def token_by_token(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> np.ndarray:
@@ -97,10 +149,24 @@ STEP = FunctionQuestion(
         lambda W, x, domain, lr, c: np.float32(gradient(W, x, domain, c)),
         "no learning rate: The step is the whole gradient: lr is missing.",
         lambda W, x, domain, lr, c: stepped(right_slope)(W, x, domain, 1.0, c),
-        "step alone: This is −lr · gradient, the step itself. Add it to W.",
-        lambda W, x, domain, lr, c: np.float32(-lr * gradient(W, x, domain, c)),
-        "Adam: Every entry of W moved by lr, whatever its gradient: Adam's first step is that (and so is a step along the gradient's sign). Asked is plain gradient descent: W − lr · gradient, as `torch.optim.SGD` does it.",
-        (adam(0.0), adam(0.01)),
+        "step alone: This is lr · gradient, the step itself. Take it off W, and return what is left.",
+        (
+            lambda W, x, domain, lr, c: np.float32(-lr * gradient(W, x, domain, c)),
+            lambda W, x, domain, lr, c: np.float32(lr * gradient(W, x, domain, c)),
+        ),
+        "Adam: All entries of W moved equally far, whatever their gradients: so does the first step of Adam, RMSprop and Adagrad, and a step along the gradient's sign. Asked is plain gradient descent: W − lr · gradient, as `torch.optim.SGD` does it.",
+        (moved_by(even(1.0)), moved_by(even(1.0), decay=0.01), moved_by(even(10.0))),
+        "clipped: You clipped the gradient where it is large. Asked is plain gradient descent: W − lr · gradient, as it is.",
+        (*clipped(1.0), *clipped(0.5), *clipped(0.1)),
+        "one step too many: You take several steps. Asked is one.",
+        (repeated(lambda x: 2), repeated(len)),
+        "one token: You took the step of a single token. Both losses are means over all T.",
+        (
+            lambda W, x, domain, lr, c: stepped(right_slope)(W, x[:1], domain[:1], lr, c),
+            lambda W, x, domain, lr, c: stepped(right_slope)(W, x[-1:], domain[-1:], lr, c),
+        ),
+        "squared weights: Your penalty is on the weights, Σ W², which is weight decay. The z-loss is about the logits: it squares one number for each token, its log-sum-exp.",
+        (with_weights(lambda W: 2 * W), with_weights(lambda W: 2 * W / W.size)),
         "a step for each token: You take one step for each token, and each begins where the last one ended. Asked is a single step, along the gradient of the mean over all tokens.",
         token_by_token,
     )
@@ -116,6 +182,21 @@ STEP = FunctionQuestion(
         lambda h, Y, c: right_slope(h, Y, c) / h.shape[1],
         "no z-loss: This is the step of the cross-entropy alone. The z-loss is missing, or it is cut off from W (`detach`, numpy), or taken of ln p, whose log-sum-exp is 0 whatever the logits are.",
         lambda h, Y, c: cross_entropy_slope(h, Y),
+        "gradients added up: Your step is too long: gradients were added up. `.backward()` adds to what is in `.grad`: call it once, on the whole loss.",
+        (
+            lambda h, Y, c: 2 * right_slope(h, Y, c),
+            lambda h, Y, c: cross_entropy_slope(h, Y) + right_slope(h, Y, c),
+        ),
+        "no cross-entropy: This is the step of the z-loss alone. The cross-entropy is missing.",
+        lambda h, Y, c: c * z_slope(h),
+        "coefficient of both: The coefficient stands before the z-loss alone: cross-entropy + z_loss_coef · z-loss.",
+        (
+            lambda h, Y, c: c * right_slope(h, Y, 1.0),
+            lambda h, Y, c: c * cross_entropy_slope(h, Y) + z_slope(h),
+            lambda h, Y, c: right_slope(h, Y, c) - c * cross_entropy_slope(h, Y),
+        ),
+        "coefficient squared: The coefficient is squared together with the log-sum-exp. It stands before the square.",
+        lambda h, Y, c: right_slope(h, Y, c**2),
         "coefficient forgotten: The z-loss is in it, but with weight 1: multiply it by z_loss_coef.",
         lambda h, Y, c: right_slope(h, Y, 1.0),
         "z-loss subtracted: The z-loss has the wrong sign: it is added to the loss, so that large log-sum-exps cost something.",
@@ -129,6 +210,10 @@ STEP = FunctionQuestion(
         lambda h: routing.softmax(h) / len(h),
         "square of the mean: You averaged the log-sum-exp over the tokens and squared afterwards. Square each token's, then average.",
         lambda h: 2 * routing.log_sum_exp(h).mean() * routing.softmax(h) / len(h),
+        "square of the sum: You added up the log-sum-exp of all tokens and squared afterwards. Square each token's, then average.",
+        lambda h: 2 * routing.log_sum_exp(h).sum() * routing.softmax(h),
+        "one log-sum-exp: Your log-sum-exp runs over all T·N logits at once. Each token has its own, over its experts: the last dimension.",
+        lambda h: 2 * routing.log_sum_exp(h.ravel()) * routing.softmax(h.ravel()).reshape(h.shape),
         "no logarithm in the z-loss: The logarithm is missing in your z-loss: it squares Σ eʰ. It is the *log*-sum-exp that is squared: `torch.logsumexp(h, dim=-1)`.",
         lambda h: 2 * np.exp(h).sum(axis=1, keepdims=True) * np.exp(h) / len(h),
         "z-loss of the probabilities: You took the log-sum-exp of the probabilities. The z-loss is about the logits, before the softmax.",
@@ -156,9 +241,24 @@ STEP = FunctionQuestion(
         lambda h, Y: (1 / (1 + np.exp(-h)) - Y) / h.size,
         "softmax twice: You passed probabilities to a function that expects logits: the softmax is taken twice. `F.cross_entropy` takes the logits as they are.",
         of_probabilities(cross_entropy_slope),
-        "squared error: Your loss is the squared error of the probabilities. Asked is the cross-entropy, −ln p of the right domain.",
-        of_probabilities(lambda p, Y: 2 * (p - Y) / len(p)),
+        "squared error: Your loss is a squared error. Asked is the cross-entropy, −ln p of the right domain.",
+        (
+            of_probabilities(lambda p, Y: 2 * (p - Y) / len(p)),
+            of_probabilities(lambda p, Y: 2 * (p - Y) / p.size),
+            lambda h, Y: 2 * (h - Y) / len(h),
+            lambda h, Y: 2 * (h - Y) / h.size,
+        ),
+        "softmax over the tokens: Your softmax runs over the tokens (dim=0). It runs over the experts of one token: the last dimension.",
+        lambda h, Y: (routing.softmax(h, axis=0) * Y.sum(axis=0) - Y) / len(h),
+        "domain not used: You push each token towards the expert that it prefers already. `domain` says which one is right.",
+        lambda h, Y: cross_entropy_slope(h, np.eye(h.shape[1])[h.argmax(axis=1)]),
         "pushed away: The cross-entropy has the wrong sign: the right domain's probability falls. It is *minus* ln p.",
         lambda h, Y: -cross_entropy_slope(h, Y),
+    )
+    + by_test(
+        "weight decay: Your step has made W smaller besides, as `weight_decay` does. Asked is W − lr · gradient of this loss, and nothing else.",
+        decays,
+        "the loss: This is a single number, such as the loss. Asked is the new W, (d, N).",
+        lambda value, *case: isinstance(value, np.ndarray) and value.ndim == 0,
     ),
 )

@@ -105,12 +105,8 @@ def repeated(many: Callable[[np.ndarray], int]) -> Step:
 
 def with_weights(penalty: Callable[[np.ndarray], np.ndarray]) -> Step:
     """Return the step with a penalty on W, of which this is the slope, in the place of the z-loss."""
-    return lambda W, x, domain, lr, c: stepped(cross_entropy_slope_of)(W, x, domain, lr, c) - lr * c * penalty(W)
-
-
-def cross_entropy_slope_of(h: np.ndarray, Y: np.ndarray, c: float) -> np.ndarray:
-    """Return ∂/∂h of the loss without its z-loss. (T, N)."""
-    return cross_entropy_slope(h, Y)
+    alone = stepped(lambda h, Y, c: cross_entropy_slope(h, Y))
+    return lambda W, x, domain, lr, c: alone(W, x, domain, lr, c) - lr * c * penalty(W)
 
 
 def decays(value: Any, W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> bool:

@@ -91,6 +91,18 @@ def bias_is(formula: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts], bo
     return seen
 
 
+def favours_long_means(found: Facts) -> bool:
+    """Tell whether long means have the larger bias, by and large."""
+    return bool((found.bias - found.bias.mean()) @ (found.squares - found.squares.mean()) > 0)
+
+
+def times_too_large(found: Facts) -> float:
+    """Return by how much the bias between two means is larger than −|μ|²/2 asks for, or 1 where there are three."""
+    if len(found.bias) > 2:
+        return 1.0
+    return float(np.diff(found.bias)[0] / np.diff(-found.squares / 2)[0])
+
+
 NAMED = "The means are a counterexample."
 
 BIAS = VariableQuestion(
@@ -106,7 +118,11 @@ BIAS = VariableQuestion(
         {
             "means": Numbers(
                 f"two or three rows of two numbers from −{LARGEST:g} to {LARGEST:g}",
-                lambda means: means.shape in ((2, 2), (3, 2)) and (np.abs(means) <= LARGEST).all(),
+                lambda means: means.shape in ((2, 2), (3, 2)),
+                unlike=by_test(
+                    f": each number must lie between −{LARGEST:g} and {LARGEST:g}. Yours go up to {{value}}.",
+                    lambda means: not (np.abs(means) <= LARGEST).all(),
+                ),
             ),
             "bias": row("one finite number for each domain"),
         }
@@ -125,13 +141,17 @@ BIAS = VariableQuestion(
         f"bias of equals: {NAMED} But your bias is the same for all domains, so it changes nothing.",
         bias_is(lambda q: 0 * q),
         f"bias with the wrong sign: {NAMED} But your bias has the wrong sign, or its entries are swapped: a long mean wins too often by itself, and must be held back.",
-        bias_is(lambda q: q / 2),
+        favours_long_means,
         f"half forgotten: {NAMED} But your bias is −|μ|²; it is half of that. Write out |x − μ|² and see what remains beside x·μ.",
         bias_is(lambda q: -q),
         f"norm not squared: {NAMED} But your bias has the norm, not its square: −|μ|²/2.",
         bias_is(lambda q: -np.sqrt(q) / 2),
         f"norm not squared, half forgotten: {NAMED} But your bias is −|μ|. Write out |x − μ|² and see what remains beside x·μ.",
         bias_is(lambda q: -np.sqrt(q)),
+        f"bias too strong: {NAMED} But your bias holds the long mean back too much. Where is a token as near to one mean as to the other? There both must have the same h.",
+        lambda found: times_too_large(found) > 1,
+        f"bias too weak: {NAMED} But your bias does not hold the long mean back enough. Where is a token as near to one mean as to the other? There both must have the same h.",
+        lambda found: times_too_large(found) < 1,
         f": {NAMED} But your bias does not fit them.",
         always,
     ),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
+from moe_lessons.checks.set_08.apart import told_apart
 from moe_lessons.checks.verdicts import by_value
 
 IMPOSSIBLE = -1
@@ -30,34 +31,40 @@ def fewest(counts: list[int]) -> int:
     return min((count for count in counts if count != IMPOSSIBLE), default=IMPOSSIBLE)
 
 
+def leads(x: np.ndarray, W_g: np.ndarray) -> list[np.ndarray]:
+    """Return the terms (d,) of the first expert's lead over each rival, the second expert first."""
+    t, first = terms(x, W_g)
+    return [t[:, first] - t[:, j] for j in t.sum(axis=0).argsort()[-2::-1]]
+
+
+def over_rivals(pick: Callable[[list[int]], int]) -> Count:
+    """Return the count that is picked from the right ones of all rivals, with IMPOSSIBLE among them."""
+    return lambda x, W_g: pick([first_below_zero(lead, np.argsort(-lead)) for lead in leads(x, W_g)])
+
+
 def of_one(x: np.ndarray, W_g: np.ndarray) -> int:
     """Return how many entries of x (d,) must at least be 0 for another expert to win, or IMPOSSIBLE."""
-    t, first = terms(x, W_g)
-    gaps = [t[:, first] - t[:, j] for j in range(t.shape[1]) if j != first]  # (d,) each
-    return fewest([first_below_zero(gap, np.argsort(-gap)) for gap in gaps])
+    return over_rivals(fewest)(x, W_g)
 
 
-def runner_up(order: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> Count:
-    """Return the count when only the second expert is looked at; order of x (d,), own terms (d,) and gap (d,)."""
+Order = Callable[
+    [np.ndarray, np.ndarray, np.ndarray], np.ndarray
+]  # of x, own terms and the lead (d,) each -> order (d,)
+
+
+def in_order(order: Order, rivals: int | None = None) -> Count:
+    """Return the count when entries are set to 0 in another order; `rivals`: only so many are looked at."""
 
     def count(x: np.ndarray, W_g: np.ndarray) -> int:
         t, first = terms(x, W_g)
-        second = t.sum(axis=0).argsort()[-2]
-        gap = t[:, first] - t[:, second]  # (d,)
-        return first_below_zero(gap, order(x, t[:, first], gap))
+        return fewest([first_below_zero(lead, order(x, t[:, first], lead)) for lead in leads(x, W_g)[:rivals]])
 
     return count
 
 
-def any_rival(order: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Count:
-    """Return the count when entries are set to 0 in one order, from x (d,) and own terms (d,), until another wins."""
-
-    def count(x: np.ndarray, W_g: np.ndarray) -> int:
-        t, first = terms(x, W_g)
-        key = order(x, t[:, first])  # (d,)
-        return fewest([first_below_zero(t[:, first] - other, key) for j, other in enumerate(t.T) if j != first])
-
-    return count
+def both(order: Order) -> tuple[Count, Count]:
+    """Return the counts in another order, over the second expert alone and over all rivals."""
+    return in_order(order, 1), in_order(order)
 
 
 def rivals_stand_still(x: np.ndarray, W_g: np.ndarray) -> int:
@@ -68,17 +75,49 @@ def rivals_stand_still(x: np.ndarray, W_g: np.ndarray) -> int:
     return int(below[0]) + 1 if len(below) else IMPOSSIBLE
 
 
-def below_zero(x: np.ndarray, W_g: np.ndarray) -> int:
-    """Return after how many of its terms the first expert's own logit is below 0."""
-    t, first = terms(x, W_g)
-    own = t[:, first]  # (d,)
-    return first_below_zero(own, np.argsort(-own))
+def of_one_lead(lead: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Count:
+    """Return the count over one lead (d,), made of the first expert's terms (d,) and those of all rivals (d, N − 1)."""
+
+    def count(x: np.ndarray, W_g: np.ndarray) -> int:
+        t, first = terms(x, W_g)
+        gap = lead(t[:, first], np.delete(t, first, axis=1))  # (d,)
+        return first_below_zero(gap, np.argsort(-gap))
+
+    return count
 
 
-def that_helped(x: np.ndarray, W_g: np.ndarray) -> int:
-    """Return how many entries spoke for the first expert, against the second."""
+def own_for_it(x: np.ndarray, W_g: np.ndarray) -> int:
+    """Return how many terms of the first expert's own logit are above 0."""
     t, first = terms(x, W_g)
-    return int(np.sum(t[:, first] > t[:, t.sum(axis=0).argsort()[-2]]))
+    return int((t[:, first] > 0).sum())
+
+
+def step_by_step(choose: Callable[[np.ndarray, int], int]) -> Count:
+    """Return the count when, entry by entry, choose(what is left of the terms (d, N), first) is set to 0."""
+
+    def count(x: np.ndarray, W_g: np.ndarray) -> int:
+        left, first = terms(x, W_g)
+        for m in range(1, len(x)):
+            left[choose(left, first)] = 0
+            if left.sum(axis=0).argmax() != first:
+                return m
+        return IMPOSSIBLE
+
+    return count
+
+
+def best_of_the_second(left: np.ndarray, first: int) -> int:
+    """Return the entry that counts most against whoever is second now. left (d, N)."""
+    h = left.sum(axis=0)  # (N,)
+    second = h.argsort()[-2]
+    return int((left[:, first] - left[:, second]).argmax())
+
+
+def best_at_once(left: np.ndarray, first: int) -> int:
+    """Return the entry without which the lead over the best rival is shortest. left (d, N)."""
+    h = left.sum(axis=0) - left  # (d, N): without each entry
+    lead = h[:, first] - np.delete(h, first, axis=1).max(axis=1)  # (d,)
+    return int(np.where(left.any(axis=1), lead, np.inf).argmin())
 
 
 def impossible_as(number: Callable[[np.ndarray], int], count: Count = of_one) -> Count:
@@ -91,33 +130,50 @@ def one_stays(count: Count) -> Count:
     return lambda x, W_g: IMPOSSIBLE if count(x, W_g) == len(x) else count(x, W_g)
 
 
-def moved(step: int) -> Count:
-    """Return the right count, where there is one, moved by a step."""
-    return lambda x, W_g: of_one(x, W_g) + step * (of_one(x, W_g) != IMPOSSIBLE)
+def where_possible(change: Callable[[int, int], int]) -> Count:
+    """Return change(the right count, d), where there is one."""
+    return lambda x, W_g: IMPOSSIBLE if (count := of_one(x, W_g)) == IMPOSSIBLE else change(count, len(x))
 
 
-def each(count: Count) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return the function of T tokens: a count for each (T,)."""
-    return lambda x, W_g: np.array([count(token, W_g) for token in x])
+def each(*counts: Count) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...]:
+    """Return for each count the function of T tokens: a count for each (T,)."""
+    return tuple(lambda x, W_g, count=count: np.array([count(token, W_g) for token in x]) for count in counts)
 
 
-MISTAKEN: dict[str, Count] = {
-    "runner-up": runner_up(lambda x, own, gap: np.argsort(-gap)),
-    "size of x": any_rival(lambda x, own: np.argsort(-np.abs(x))),
-    "own terms": any_rival(lambda x, own: np.argsort(-own)),
-    "absolute": runner_up(lambda x, own, gap: np.argsort(-np.abs(gap))),
-    "smallest": runner_up(lambda x, own, gap: np.argsort(gap)),
-    "still": rivals_stand_still,
-    "below zero": below_zero,
-    "helped": that_helped,
-    "few": moved(-1),
-    "many": moved(1),
-    "impossible 0": impossible_as(lambda x: 0),
-    "impossible d": impossible_as(len),
+FOR_NEVER = (lambda x: 0, lambda x: 1, len, lambda x: len(x) + 1, lambda x: -2)  # what may stand where it is impossible
+SECOND = in_order(lambda x, own, lead: np.argsort(-lead), 1)
+
+MISTAKEN = {  # first those that are often right: cases that do not show them are soon passed over
+    "minus one": each(over_rivals(min)),
+    "greedy": each(step_by_step(best_of_the_second), step_by_step(best_at_once)),
+    "runner-up": each(SECOND, *(impossible_as(number, SECOND) for number in FOR_NEVER)),
+    "size of x": each(*both(lambda x, own, lead: np.argsort(-np.abs(x))), *both(lambda x, own, lead: np.argsort(-x))),
+    "own terms": each(
+        *both(lambda x, own, lead: np.argsort(-own)), *both(lambda x, own, lead: np.argsort(-np.abs(own)))
+    ),
+    "absolute": each(*both(lambda x, own, lead: np.argsort(-np.abs(lead)))),
+    "unsorted": each(*both(lambda x, own, lead: np.arange(len(x)))),
+    "none found": each(lambda x, W_g: IMPOSSIBLE),
+    "still": each(rivals_stand_still, one_stays(rivals_stand_still)),
+    "below zero": each(of_one_lead(lambda own, others: own)),
+    "mixed": each(
+        of_one_lead(lambda own, others: own - others.mean(axis=1)),
+        of_one_lead(lambda own, others: own - others.sum(axis=1)),
+        of_one_lead(lambda own, others: own - others.max(axis=1)),
+    ),
+    "hardest": each(over_rivals(max), over_rivals(lambda counts: IMPOSSIBLE if IMPOSSIBLE in counts else max(counts))),
+    "helped": each(
+        lambda x, W_g: int((leads(x, W_g)[0] > 0).sum()),
+        lambda x, W_g: min(int((lead > 0).sum()) for lead in leads(x, W_g)),
+        own_for_it,
+    ),
+    "few": each(where_possible(lambda count, d: count - 1)),
+    "many": each(where_possible(lambda count, d: count + 1)),
+    "left": each(where_possible(lambda count, d: d - count)),
+    "impossible": each(
+        *(impossible_as(number) for number in FOR_NEVER), over_rivals(lambda counts: min(map(abs, counts)))
+    ),
 }
-
-
-NUMBERS_FOR_NEVER = (lambda x: 0, lambda x: 1, len, lambda x: len(x) + 1)  # what may stand where it is impossible
 
 
 def on_grid(values: np.ndarray) -> np.ndarray:
@@ -126,8 +182,10 @@ def on_grid(values: np.ndarray) -> np.ndarray:
 
 
 def tokens(rng: np.random.Generator, T: int, d: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (x (T, d), W_g (d, N)) on which every mistaken count differs; the expert of one token, E1, cannot be
-    unseated: in each row of W_g its entry is the largest or the smallest, and x has the sign that it needs."""
+    """Return (x (T, d), W_g (d, N)); the expert of one token, E1, cannot be unseated, and of that token alone.
+
+    In each row of W_g the entry of E1 is the largest or the smallest, and the x of that token has the sign that it needs.
+    """
     while True:
         W_g = on_grid(rng.normal(size=(d, N)))
         rows, end = np.arange(d), np.where(rng.random(d) < 0.5, W_g.argmax(axis=1), W_g.argmin(axis=1))  # (d,) each
@@ -139,12 +197,9 @@ def tokens(rng: np.random.Generator, T: int, d: int, N: int) -> tuple[np.ndarray
 
 
 def _fit(x: np.ndarray, W_g: np.ndarray) -> bool:
-    """Whether all leads are clear, one expert cannot be unseated, and no two counts are alike."""
-    right, h = each(of_one)(x, W_g), np.sort(x @ W_g, axis=1)  # (T,), (T, N)
-    if (right == IMPOSSIBLE).sum() != 1 or (np.diff(h) == 0).any() or any(hangs_on_a_tie(t, W_g) for t in x):
-        return False
-    counts = {tuple(each(count)(x, W_g)) for count in MISTAKEN.values()} | {tuple(right)}
-    return len(counts) == 1 + len(MISTAKEN)
+    """Whether all leads are clear, and one expert cannot be unseated."""
+    clear = not (np.diff(np.sort(x @ W_g, axis=1)) == 0).any() and not any(hangs_on_a_tie(t, W_g) for t in x)
+    return clear and [of_one(token, W_g) for token in x].count(IMPOSSIBLE) == 1
 
 
 def hangs_on_a_tie(x: np.ndarray, W_g: np.ndarray) -> bool:
@@ -155,8 +210,11 @@ def hangs_on_a_tie(x: np.ndarray, W_g: np.ndarray) -> bool:
 
 
 def entry_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (x (T, d), W_g (d, N)) three times."""
-    return [tokens(rng, *sizes) for sizes in ((5, 8, 4), (6, 12, 5), (7, 16, 3))]
+    """Return (x (T, d), W_g (d, N)) three times, on which no two mistakes give the same, nor one what is right."""
+    while True:
+        cases = [tokens(rng, *sizes) for sizes in ((5, 8, 4), (6, 12, 5), (7, 16, 3))]
+        if told_apart({"right": each(of_one), **MISTAKEN}, cases):
+            return cases
 
 
 ENTRIES = FunctionQuestion(
@@ -170,32 +228,43 @@ ENTRIES = FunctionQuestion(
     answer="my_counts",
     parameters=("x", "W_g"),
     when_raised="x has the shape (T, d) and W_g (d, N); the terms of all logits are `x[:, :, None] * W_g`, of shape (T, d, N).",
+    seconds=15.0,  # who tries all 65,534 choices of 16 entries in a loop is right too, and slow
     cases=entry_cases,
-    reference=each(of_one),
+    reference=each(of_one)[0],
     mistakes=by_value(
         "runner-up only: You looked at the expert with the second logit alone, as `lead_of` of the lesson does. Another rival may need fewer entries, even if its logit is lower now: try them all.",
-        tuple(
-            map(each, (MISTAKEN["runner-up"], *(impossible_as(n, MISTAKEN["runner-up"]) for n in NUMBERS_FOR_NEVER)))
-        ),
-        "largest entries of x: You set the largest |x_a| to 0 first. An entry counts by its term of the lead, x_a (W_ai − W_aj), which may be small, or against the expert.",
-        each(MISTAKEN["size of x"]),
+        MISTAKEN["runner-up"],
+        "largest entries of x: You set the largest x_a to 0 first. An entry counts by its term of the lead, x_a (W_ai − W_aj), which may be small, or against the expert.",
+        MISTAKEN["size of x"],
         "own terms: You sorted by the terms of the winner's own logit. Setting x_a to 0 takes the rival's term away as well: sort by the terms of the lead.",
-        each(MISTAKEN["own terms"]),
+        MISTAKEN["own terms"],
         "sizes of the terms: You took the terms by size, without their sign. A negative term speaks for the rival: taking it away makes the lead longer.",
-        each(MISTAKEN["absolute"]),
-        "smallest first: You took the smallest terms away first. The largest ones end the lead soonest.",
-        each(MISTAKEN["smallest"]),
+        MISTAKEN["absolute"],
+        "unsorted: You set the first entries to 0, in the order in which they stand. Take the largest terms of the lead first.",
+        MISTAKEN["unsorted"],
+        "none found: You found no choice of entries for any token. The largest terms of the lead go first: `np.sort` goes upwards, and the smallest ones make it longer.",
+        MISTAKEN["none found"],
         "rivals stand still: You compared what is left of the winner's logit with the rival's whole logit. Setting x_a to 0 changes all logits.",
-        (each(MISTAKEN["still"]), each(one_stays(MISTAKEN["still"]))),
+        MISTAKEN["still"],
         "below zero: You counted until the winner's own logit is below 0. It loses when another logit is larger, whatever the signs.",
-        each(MISTAKEN["below zero"]),
+        MISTAKEN["below zero"],
+        "rivals mixed: You made one rival of all (their mean, their sum, or the best term of any of them). The winner loses to one expert: count against each on its own.",
+        MISTAKEN["mixed"],
+        "step by step: You chose each entry by who is second at that moment. The rival who comes first in the end may be another one: for each rival, take the largest terms of the lead over *it*, from the first to the last.",
+        MISTAKEN["greedy"],
+        "hardest rival: You took the largest of the counts over the rivals. One rival that wins is enough: the smallest.",
+        MISTAKEN["hardest"],
+        "−1 taken for the fewest: You took the smallest of the counts with the −1 among them that stand for rivals who never win. Leave those out while another rival can win.",
+        MISTAKEN["minus one"],
         "all that helped: This is how many entries speak for the winner. Most of them need not go.",
-        each(MISTAKEN["helped"]),
+        MISTAKEN["helped"],
         "one too few: Your counts are one too small: with so many entries gone the lead is still above 0. `np.flatnonzero` counts from 0.",
-        each(MISTAKEN["few"]),
+        MISTAKEN["few"],
         "one too many: Your counts are one too large.",
-        each(MISTAKEN["many"]),
-        "impossible: Right, but for the tokens whose expert no choice of entries can unseat: they get −1. (With all d entries gone nothing is left of a lead: that is 0, not below, and one entry must stay.)",
-        tuple(each(impossible_as(number)) for number in NUMBERS_FOR_NEVER),
+        MISTAKEN["many"],
+        "entries left: This is how many entries stay. Asked is how many are set to 0.",
+        MISTAKEN["left"],
+        "impossible: Right, but for the tokens whose expert no choice of entries can unseat: they get −1. (With all d entries gone nothing is left of a lead: that is 0, not below, and one entry must stay. `argmax` of a row without a True is 0: ask `any()` first.)",
+        MISTAKEN["impossible"],
     ),
 )

@@ -8,17 +8,19 @@ import numpy as np
 
 from moe_lessons import metrics
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.values import agree, unbracketed
+from moe_lessons.checks.verdicts import by_test, by_value
 
 # T, k, the counts of the experts, and `below`. The first is small enough to be shown. In the second an expert is nearly
 # dead and the last has nothing; there the emptiest is farther from the mean than the fullest, later it is the other way
 # round. In the third the empty one is in the middle, and the median far below the mean. In the last a count lies on the
-# threshold, and all shares there are exact in binary; elsewhere none does.
+# threshold, and all shares there are exact in binary; elsewhere none does. In the fourth two counts lie between `below`
+# times the mean and `below` times the mean of those who have any.
 LOADS = (
     (6, 2, (4, 3, 3, 2), 0.8),
     (20, 2, (12, 10, 1, 9, 8, 0), 0.25),
     (12, 1, (7, 3, 0, 1, 1), 0.5),
-    (10, 3, (9, 7, 5, 1, 4, 3, 0, 1), 0.5),
+    (10, 3, (9, 7, 5, 2, 4, 2, 0, 1), 0.5),
     (16, 2, (9, 8, 1, 6, 4, 0, 2, 2), 0.25),
 )
 
@@ -73,6 +75,26 @@ def below_the_threshold(selected: np.ndarray, N: int, below: float) -> np.ndarra
     return metrics.expert_load(selected, N) < below / N
 
 
+def of_used(wrong: Callable) -> Callable:
+    """Return the function of (selected, N, below) that is wrong(shares (N,), shares of those who have any, below)."""
+
+    def answer(selected: np.ndarray, N: int, below: float) -> Any:
+        load = metrics.expert_load(selected, N)  # (N,)
+        return wrong(load, load[load > 0], below)
+
+    return answer
+
+
+def is_out_of_order(value: Any, *case: Any) -> bool:
+    """Tell whether all four are there and right, in another order."""
+    right = [np.asarray(part) for part in statistics(*case)]
+    if not isinstance(value, list) or len(value) != len(right):
+        return False
+    places = [[i for i, came in enumerate(value) if agree(unbracketed(came), part)] for part in right]
+    return all(places) and len({place[0] for place in places}) == len(right)
+
+
+MEAN_OF_USED = "The mean is over all N experts, also those that got nothing: 1/N. You took only those that have tokens, which hides the empty ones."
 AROUND_K = "You measure from k/N. Your shares sum to 1, so their mean is 1/N, whatever k is; k/N is the mean only of shares that sum to k. Measured from k/N, even perfect balance does not give 0 when k > 1. (A popular demo does this.)"
 
 STATISTICS = FunctionQuestion(
@@ -94,6 +116,7 @@ STATISTICS = FunctionQuestion(
     when_raised="selected is (T, k): flatten it (`selected.ravel()`) before `np.bincount`.",
     cases=statistics_cases,
     reference=statistics,
+    read=lambda value, *case: unbracketed(value),
     parts={
         "load": by_value(
             "divided by T: Your shares sum to k: you divided by the number of tokens. Asked are shares of all T·k assignments, which sum to 1.",
@@ -102,8 +125,24 @@ STATISTICS = FunctionQuestion(
             of_counts(lambda c, T, k, below: c),
             "divided by N: You divided the counts by the number of experts. Divide by the number of assignments, T·k, so that the shares sum to 1.",
             of_counts(lambda c, T, k, below: c / len(c)),
-            "first choice only: You counted each token's first choice alone. All k count.",
-            lambda s, N, below: np.bincount(s[:, 0], minlength=N) / len(s),
+            "first choice only: You counted one choice of each token alone, such as its first. All k count.",
+            (
+                lambda s, N, below: np.bincount(s[:, 0], minlength=N) / len(s),
+                lambda s, N, below: np.bincount(s[:, -1], minlength=N) / len(s),
+            ),
+            "counted once: Each expert counts once, however many tokens it has: `load[selected] += 1` adds 1 to an entry once, not for every time that its index comes. `np.bincount` or `np.add.at` count them all.",
+            (
+                of_counts(lambda c, T, k, below: (c > 0) / (T * k)),
+                of_counts(lambda c, T, k, below: (c > 0) / (c > 0).sum()),
+            ),
+            "expert 0 left out: Experts are numbered from 0 to N − 1. You leave out expert 0, or count from 1.",
+            (
+                lambda s, N, below: np.bincount(s.ravel(), minlength=N + 1)[1:] / s.size,
+                lambda s, N, below: np.bincount(s.ravel(), minlength=N)[1:] / s.size,
+                of_counts(lambda c, T, k, below: c * (np.arange(len(c)) > 0) / (T * k)),
+            ),
+            "per cent: These are per cent. Asked are shares, which sum to 1.",
+            of_counts(lambda c, T, k, below: 100 * c / c.sum()),
             "no minlength: Your loads end with the last expert that has any. Experts after it have load 0: `np.bincount(..., minlength=num_experts)`.",
             lambda s, N, below: np.bincount(s.ravel()) / s.size,
             "empty left out: Experts without tokens are missing from your loads, so those after them move up. Their load is 0: `np.bincount(..., minlength=num_experts)`.",
@@ -126,6 +165,12 @@ STATISTICS = FunctionQuestion(
             of_load(lambda f, m, km: f.var() / m),
             "added, not averaged: You added the squared distances and did not divide by N: that is √N too large. The deviation is the root of their *mean*.",
             of_load(lambda f, m, km: f.std() * math.sqrt(len(f)) / m),
+            f"mean of those used: {MEAN_OF_USED}",
+            (
+                of_used(lambda f, used, below: used.std() / used.mean()),
+                of_used(lambda f, used, below: f.std() / used.mean()),
+                of_used(lambda f, used, below: used.std() / f.mean()),
+            ),
             "absolute distances: You averaged the absolute distances from the mean. The standard deviation is the root of the mean of their squares.",
             of_load(lambda f, m, km: np.abs(f - m).mean() / m),
             f"around k/N: {AROUND_K}",
@@ -134,6 +179,14 @@ STATISTICS = FunctionQuestion(
             of_load(lambda f, m, km: f.std() / km),
         ),
         "max_violation": by_value(
+            f"mean of those used: {MEAN_OF_USED}",
+            of_used(lambda f, used, below: f.max() / used.mean() - 1),
+            "which expert: This is the index of the fullest expert. Asked is by how much its load exceeds the mean.",
+            of_load(lambda f, m, km: f.argmax()),
+            "one for each expert: This is the violation of every expert. MaxVio is that of the fullest alone.",
+            of_load(lambda f, m, km: f / m - 1),
+            "in deviations: You divided by the standard deviation. Divide by the mean.",
+            of_load(lambda f, m, km: (f.max() - m) / f.std()),
             "ratio: This is largest / mean, which is 1 at balance. MaxVio is by how much it is exceeded: 1 less.",
             of_load(lambda f, m, km: f.max() / m),
             "emptiest: You measured how far the *emptiest* expert is below the mean. MaxVio looks at the fullest: it decides how long all others wait.",
@@ -154,6 +207,15 @@ STATISTICS = FunctionQuestion(
             of_load(lambda f, m, km: f.max() / km - 1),
         ),
         "dead": by_value(
+            f"mean of those used: {MEAN_OF_USED}",
+            (
+                of_used(lambda f, used, below: int((f < below * used.mean()).sum())),
+                of_used(lambda f, used, below: int((used < below * used.mean()).sum())),
+            ),
+            "empty left out: Experts with nothing at all are dead, too.",
+            of_used(lambda f, used, below: int((used < below * f.mean()).sum())),
+            "threshold from T/N: The mean of the counts is T·k/N, not T/N: each token is counted k times.",
+            of_counts(lambda c, T, k, below: int((c < below * T / len(c)).sum())),
             "exactly zero: You counted experts with nothing at all, or next to nothing. Here an expert with less than `below` times the mean load is dead. Is `below` used, and the mean?",
             of_threshold(lambda f, k, below: 1e-12),
             "at the threshold: You counted an expert with exactly `below` times the mean load as dead. Dead is who has *less*: `<`, not `<=`.",
@@ -175,11 +237,18 @@ STATISTICS = FunctionQuestion(
             "alive: You counted those that are alive.",
             lambda s, N, below: N - statistics(s, N, below)[3],
             "which: These are the indices of the dead experts. Asked is how many there are.",
-            lambda s, N, below: np.flatnonzero(below_the_threshold(s, N, below)),
+            (
+                lambda s, N, below: np.flatnonzero(below_the_threshold(s, N, below)),
+                lambda s, N, below: np.flatnonzero(below_the_threshold(s, N, below))[None],
+            ),
             "mask: This marks the dead experts. Asked is how many there are.",
             below_the_threshold,
             "share of the experts: This is the share of the experts that are dead. Asked is how many there are.",
             lambda s, N, below: statistics(s, N, below)[3] / N,
         ),
     },
+    mistakes=by_test(
+        "out of order: All four are right, but in another order: load, cv, max_violation, dead.",
+        is_out_of_order,
+    ),
 )

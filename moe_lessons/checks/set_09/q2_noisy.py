@@ -12,14 +12,36 @@ from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import agree
 from moe_lessons.checks.verdicts import by_test, by_value
 
+# T, d, N, k. In the last nothing is cut.
+SIZES = ((4, 3, 5, 2), (5, 4, 6, 3), (6, 3, 4, 1), (3, 2, 3, 3))
+LEAST_GAP = 1e-3  # between two logits of a token, so that nothing hangs on a rule for ties, in float32 too
+
 
 def noisy_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (x, W_g, W_noise, k, train, seed): without noise and with it, for k = 2, 3 and 1."""
-    cases = []
-    for T, d, N, k in ((4, 3, 5, 2), (5, 4, 6, 3), (6, 3, 4, 1)):
+    """Return (x, W_g, W_noise, k, train, seed): without noise and with it, for k = 2, 3, 1, and N."""
+    return [case for size in SIZES for case in noisy_pair(rng, *size)]
+
+
+def noisy_pair(rng: np.random.Generator, T: int, d: int, N: int, k: int) -> list[tuple]:
+    """Return a case without noise and one with it, of the same arrays and seed. No two logits of a token are alike.
+
+    Without noise, one of several logits of the first token that are kept is exactly 0.
+    """
+    while True:
         x, W_g, W_noise = (rng.normal(size=shape).round(1) + 0.05 for shape in ((T, d), (d, N), (d, N)))
-        cases += [(x, W_g, W_noise, k, train, int(rng.integers(10_000))) for train in (False, True)]
-    return cases
+        x[0] = np.eye(d)[0]  # its logits are the first row of W_g
+        W_g[0] -= np.sort(W_g[0])[-k] * (k > 1)  # the last that is kept is 0, but not the only one
+        pair = [(x, W_g, W_noise, k, train, seed) for seed in [int(rng.integers(10_000))] for train in (False, True)]
+        gaps = [np.diff(np.sort(noisy_scores(*case))).min() for case in pair]
+        if min(gaps) > LEAST_GAP:
+            return pair
+
+
+def noisy_scores(x: np.ndarray, W_g: np.ndarray, W_noise: np.ndarray, k: int, train: bool, seed: int) -> np.ndarray:
+    """Return the logits (T, N), with noise in training."""
+    h = x @ W_g  # (T, N)
+    noise = np.random.default_rng(seed).standard_normal(h.shape)  # (T, N)
+    return h + train * noise * softplus(x @ W_noise)
 
 
 def softplus(z: np.ndarray) -> np.ndarray:
@@ -104,7 +126,59 @@ def nothing_drawn(value: Any, drawn: bool, *case: Any) -> bool:
 def is_pair(value: Any, drawn: bool, *case: Any) -> bool:
     """Tell whether the two things that top_k returns came in one array, k or N wide."""
     (x, W_g), k = case[:2], case[3]
-    return np.shape(value) in ((2, len(x), k), (2, len(x), W_g.shape[1]))
+    return isinstance(value, np.ndarray) and value.shape in ((2, len(x), k), (2, len(x), W_g.shape[1]))
+
+
+def are_two(value: Any, drawn: bool, *case: Any) -> bool:
+    """Tell whether two things came, the first of which is right."""
+    several = isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    return several and len(value) == 2 and agree(value[0], noisy_top_k(*case))
+
+
+def marked(h: np.ndarray, many: int) -> np.ndarray:
+    """Mark the `many` largest of each row of h (T, N), from 1 to N."""
+    return selected_mask(h, min(max(many, 1), h.shape[1]))
+
+
+def above_the_kth(h: np.ndarray, noisy: np.ndarray, k: int) -> np.ndarray:
+    """Return the weights of those above the k-th logit; NaN where there are none. (T, N)."""
+    return per_token(np.where(marked(noisy, k - 1) & (k > 1), np.exp(noisy), 0))
+
+
+def over_the_tokens(h: np.ndarray, noisy: np.ndarray, k: int) -> np.ndarray:
+    """Return the softmax of the kept logits over the tokens, 0 for an expert that no token keeps. (T, N)."""
+    e = np.where(selected_mask(noisy, k), np.exp(noisy), 0)  # (T, N)
+    return e / np.maximum(e.sum(axis=0), 1e-300)
+
+
+def first_columns(h: np.ndarray, noisy: np.ndarray, k: int) -> np.ndarray:
+    """Return the k weights, largest first, in the first k columns. (T, N)."""
+    return -np.sort(-routing.gate_weights(noisy, k), axis=-1)
+
+
+def per_token(e: np.ndarray) -> np.ndarray:
+    """Return e (T, N) divided by the sum of each row."""
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def before_the_product(logits: Callable) -> Callable:
+    """Return the gate that, when train is set, routes by logits(x, W_g, W_noise, rng); else by x W_g."""
+
+    def weights(x: np.ndarray, W_g: np.ndarray, W_noise: np.ndarray, k: int, train: bool, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return routing.gate_weights(logits(x, W_g, W_noise, rng) if train else x @ W_g, k)  # (T, N)
+
+    return weights
+
+
+def added_late(finish: Callable) -> Callable:
+    """Return finish(h, noise, k) of clean logits and of noise (T, N) that is 0 without `train`."""
+
+    def weights(x: np.ndarray, W_g: np.ndarray, W_noise: np.ndarray, k: int, train: bool, seed: int) -> np.ndarray:
+        h = x @ W_g  # (T, N)
+        return finish(h, noisy_scores(x, W_g, W_noise, k, train, seed) - h, k)
+
+    return weights
 
 
 NOISY = FunctionQuestion(
@@ -157,6 +231,49 @@ NOISY = FunctionQuestion(
         with_noisy_logits(lambda h, e, z: e * softplus(z)),
         "scale from the logits: Your scale is softplus(x W_g). The noise has a matrix of its own: softplus(x W_noise).",
         with_noisy_logits(lambda h, e, z: h + e * softplus(h)),
+        "another logarithm: Your logarithm is to base 2 or 10. Softplus takes the natural one: `np.log`, or `np.logaddexp(0, z)`.",
+        (
+            with_noisy_logits(lambda h, e, z: h + e * softplus(z) / np.log(2)),
+            with_noisy_logits(lambda h, e, z: h + e * softplus(z) / np.log(10)),
+        ),
+        "size of x W_noise: Your scale is |x W_noise|. It is positive, but it is not softplus(z) = ln(1 + e^z).",
+        (
+            with_noisy_logits(lambda h, e, z: h + e * np.abs(z)),
+            with_noisy_logits(lambda h, e, z: h + e * np.log1p(np.abs(z))),
+        ),
+        "one scale for all experts: Your scale is a mean or a sum over the experts. Every token has its own scale for every expert.",
+        (
+            with_noisy_logits(lambda h, e, z: h + e * softplus(z).mean()),
+            with_noisy_logits(lambda h, e, z: h + e * softplus(z).sum()),
+            with_noisy_logits(lambda h, e, z: h + e * softplus(z).mean(axis=-1, keepdims=True)),
+            with_noisy_logits(lambda h, e, z: h + e * softplus(z).sum(axis=-1, keepdims=True)),
+        ),
+        "matrices exchanged: W_g and W_noise are exchanged: the logits are x W_g, the scale is softplus(x W_noise).",
+        with_noisy_logits(lambda h, e, z: z + e * softplus(h)),
+        "size of the noise: You took the size of the noise, so that it only ever raises a logit. It may be negative.",
+        with_noisy_logits(lambda h, e, z: h + np.abs(e) * softplus(z)),
+        "scale added: You added the scale in place of multiplying: the noise is ε · softplus(x W_noise).",
+        (
+            with_noisy_logits(lambda h, e, z: h + e + softplus(z)),
+            with_noisy_logits(lambda h, e, z: h + softplus(e + z)),
+            with_noisy_logits(lambda h, e, z: h + softplus(z)),
+        ),
+        "softplus before the product: Softplus is taken before the product. It is around x W_noise: first the product, then softplus.",
+        (
+            before_the_product(
+                lambda x, G, noise, rng: x @ G + rng.standard_normal((len(x), G.shape[1])) * (softplus(x) @ noise)
+            ),
+            before_the_product(
+                lambda x, G, noise, rng: x @ G + rng.standard_normal((len(x), G.shape[1])) * (x @ softplus(noise))
+            ),
+        ),
+        "noise on the tokens: You added the noise to the tokens. It is added to the logits, (T, N).",
+        before_the_product(lambda x, G, noise, rng: (x + rng.standard_normal(x.shape)) @ G),
+        "noise on the weights: You added the noise after the softmax. It is added to the logits.",
+        (
+            added_late(lambda h, noise, k: routing.gate_weights(h, k) + noise),
+            added_late(lambda h, noise, k: per_token(np.where(marked(p := routing.softmax(h) + noise, k), p, 0))),
+        ),
         "floor of 0.01: You added 0.01 to the scale. Shazeer's published code does that; the formula asked for here does not.",
         with_noisy_logits(lambda h, e, z: h + e * (softplus(z) + 0.01)),
         "noise after top-k: You chose the experts by the clean logits and added the noise afterwards. Then it never brings in another expert. Add it first.",
@@ -165,6 +282,42 @@ NOISY = FunctionQuestion(
         with_gate(lambda h, noisy, k: softmax_where(selected_mask(noisy, k), h)),
         "masked with 0: Unselected experts still carry weight: you set their logits to 0, and e⁰ = 1. Mask with −∞.",
         with_gate(lambda h, noisy, k: softmax_where(selected_mask(noisy, k), noisy, 0)),
+        "masked with a finite number: Unselected experts still carry weight: the number that you masked with is not small enough. Mask with −∞.",
+        tuple(
+            with_gate(lambda h, noisy, k, cut=cut: softmax_where(selected_mask(noisy, k), noisy, cut))
+            for cut in (-1.0, -2.0, -5.0, -10.0)
+        ),
+        "softmax over the tokens: Your softmax runs over the tokens (axis 0). It runs over the experts of each token: the last axis.",
+        with_gate(over_the_tokens),
+        "not divided: Your weights are e^h, not divided by their sum over the k selected.",
+        with_gate(lambda h, noisy, k: np.where(selected_mask(noisy, k), np.exp(noisy), 0)),
+        "no exponential: You divided the kept logits by their sum. A softmax takes e^h of each first.",
+        with_gate(lambda h, noisy, k: per_token(np.where(selected_mask(noisy, k), noisy, 0))),
+        "smallest kept: You kept the k smallest: sorting goes upwards.",
+        with_gate(lambda h, noisy, k: softmax_where(selected_mask(-noisy, k), noisy)),
+        "one too many: You keep k + 1 experts.",
+        with_gate(lambda h, noisy, k: softmax_where(marked(noisy, k + 1), noisy)),
+        "one too few: You keep k − 1 experts: the k-th largest is selected too, `>=`, not `>`.",
+        (
+            with_gate(lambda h, noisy, k: softmax_where(marked(noisy, k - 1), noisy)),
+            with_gate(above_the_kth),
+            with_gate(lambda h, noisy, k: np.nan_to_num(above_the_kth(h, noisy, k))),
+        ),
+        "k built in: You keep the same number of experts, whatever k is.",
+        tuple(
+            with_gate(lambda h, noisy, k, many=many: softmax_where(marked(noisy, many), noisy)) for many in (1, 2, 3)
+        ),
+        "largest sizes: You kept the logits that are largest in size, |h|. The largest are kept: a very negative one is not.",
+        with_gate(lambda h, noisy, k: softmax_where(selected_mask(np.abs(noisy), k), noisy)),
+        "a kept 0 taken for cut: A kept logit that is exactly 0 got no weight: you told kept from cut by whether a number is 0. Use the mask itself.",
+        with_gate(lambda h, noisy, k: softmax_where(selected_mask(noisy, k) & (noisy != 0), noisy)),
+        "first columns: The k weights stand in the first k columns, largest first. Put each at the index of its own expert.",
+        with_gate(first_columns),
+        "mask: This marks who is selected, all alike. Asked are the weights: a softmax over the k selected logits.",
+        (
+            with_gate(lambda h, noisy, k: selected_mask(noisy, k)),
+            with_gate(lambda h, noisy, k: selected_mask(noisy, k) / k),
+        ),
         "kept probabilities: You took the softmax over all experts and cut afterwards, so your weights do not sum to 1. Here the softmax is over the k selected logits.",
         with_gate(lambda h, noisy, k: routing.gate_weights(noisy, k, "softmax_topk")),
         "nothing cut: Every expert has a weight: keep the k largest logits and set the others to −∞ before the softmax.",
@@ -182,7 +335,10 @@ NOISY = FunctionQuestion(
         "drawn as (N, T): You drew the noise as (N, T) and transposed it. That is as random, but the check repeats your draws: one call with the shape (T, N).",
         with_draw(lambda rng, T, N: rng.standard_normal((N, T)).T),
         "softmax twice: Your weights are a softmax of probabilities: the softmax is taken twice, which flattens them. Take it once, over the k selected *logits*.",
-        with_gate(lambda h, noisy, k: softmax_where(selected_mask(noisy, k), routing.softmax(noisy))),
+        (
+            with_gate(lambda h, noisy, k: softmax_where(selected_mask(noisy, k), routing.softmax(noisy))),
+            with_gate(lambda h, noisy, k: routing.softmax(routing.gate_weights(noisy, k))),
+        ),
         "weights in the wrong places: The k weights are right, but they stand at the wrong experts: largest first, while the experts are in order of their index. Put each weight at the index of its own expert.",
         with_gate(in_index_order),
         "indices for logits: `top_k(h, k)` returns a pair, values first, then indices: you took the softmax over the indices.",
@@ -190,11 +346,17 @@ NOISY = FunctionQuestion(
         "only the selected: These are k weights for each token. Return one for each expert, 0 for the unselected: (T, N).",
         with_gate(lambda h, noisy, k: routing.softmax(routing.top_k(noisy, k)[0])),
         "logits: These are the logits. Go on: the k largest, then the softmax.",
-        with_gate(lambda h, noisy, k: noisy),
+        (
+            with_gate(lambda h, noisy, k: noisy),
+            with_gate(lambda h, noisy, k: np.where(selected_mask(noisy, k), noisy, -np.inf)),
+            with_gate(lambda h, noisy, k: np.where(selected_mask(noisy, k), noisy, 0)),
+        ),
     )
     + by_test(
         "pair of top_k: What came has an axis of 2 in front: `top_k(h, k)` returns a pair, the k largest values and their indices, and you went on with both. Take it apart: `values, selected = top_k(h, k)`.",
         is_pair,
+        "two things: You return two things. Return the weights alone, (T, N).",
+        are_two,
         "not from rng: Right without noise. With train = True nothing is drawn from `rng`: take the noise from there, as `rng.standard_normal(...)`, so that a run can be repeated.",
         nothing_drawn,
         ": Right without noise. With train = True it is not.",

@@ -9,17 +9,28 @@ from moe_lessons.checks.gates import normal_cdf, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_value
 
+LEAST_GAP = 1e-3  # between two logits of a token
+
 
 def load_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (clean (T, N), noisy (T, N), noise_sd (T, N), k) for several k; the noise changes who is selected."""
-    cases = []
-    for T, N, k in ((2, 4, 2), (4, 6, 2), (5, 7, 4), (3, 5, 1)):
+    """Return (clean (T, N), noisy (T, N), noise_sd (T, N), k) for several k."""
+    return [load_case(rng, *size) for size in ((2, 4, 2), (4, 6, 2), (5, 7, 4), (3, 5, 1))]
+
+
+def load_case(rng: np.random.Generator, T: int, N: int, k: int) -> tuple:
+    """Return clean and noisy logits (T, N) without ties, noise_sd (T, N), k; the noise changes who is selected."""
+    while True:
         clean = rng.normal(size=(T, N)).round(2)  # (T, N)
         noise_sd = rng.uniform(0.4, 1.6, size=(T, N)).round(2)  # (T, N)
         noisy = (clean + noise_sd * rng.standard_normal((T, N))).round(3)  # (T, N)
-        noisy[0] = clean[0, ::-1] + 0.01 * np.arange(N)  # here the others are selected than by the clean logits
-        cases.append((clean, noisy, noise_sd, k))
-    return cases
+        noisy[0] = clean[0, ::-1]
+        if min(np.diff(np.sort(h)).min() for h in (clean, noisy)) > LEAST_GAP and changes(clean[0], noisy[0], k):
+            return clean, noisy, noise_sd, k
+
+
+def changes(clean: np.ndarray, noisy: np.ndarray, k: int) -> bool:
+    """Tell whether others are selected by the noisy logits (N,) than by the clean ones."""
+    return bool((selected_mask(clean, k) != selected_mask(noisy, k)).any())
 
 
 def best(h: np.ndarray, k: int) -> np.ndarray:
@@ -45,6 +56,16 @@ def smooth_load(clean: np.ndarray, noisy: np.ndarray, noise_sd: np.ndarray, k: i
 def with_threshold(threshold: Callable) -> Callable:
     """Return the estimator that uses threshold(clean, noisy, k)."""
     return lambda clean, noisy, sd, k: normal_cdf((clean - threshold(clean, noisy, k)) / sd)
+
+
+def erf(z: np.ndarray) -> np.ndarray:
+    """Return the error function, 2Φ(√2 z) − 1, same shape."""
+    return 2 * normal_cdf(math.sqrt(2) * z) - 1
+
+
+def with_scale(scale: Callable) -> Callable:
+    """Return the estimator that divides by scale(sd (T, N))."""
+    return lambda clean, noisy, sd, k: normal_cdf((clean - of_the_others(noisy, k)) / scale(sd))
 
 
 def with_gap(formula: Callable) -> Callable:
@@ -92,7 +113,10 @@ SMOOTH = FunctionQuestion(
         "k-th from below: You took the k-th *smallest* of the others: sorting goes upwards.",
         with_threshold(lambda clean, noisy, k: -of_the_others(-noisy, k)),
         "largest of the others: Your threshold is the largest of the others, right for k = 1 only. There are k places.",
-        with_threshold(lambda clean, noisy, k: of_the_others(noisy, 1)),
+        (
+            with_threshold(lambda clean, noisy, k: of_the_others(noisy, 1)),
+            with_threshold(lambda clean, noisy, k: best(noisy, 1)),
+        ),
         "k is 2: You take two places, whatever k is.",
         with_threshold(lambda clean, noisy, k: of_the_others(noisy, 2)),
         "clean threshold: Your threshold comes from the clean logits. The others keep the noise that they drew: take the k-th largest of their *noisy* logits.",
@@ -100,7 +124,10 @@ SMOOTH = FunctionQuestion(
         "selected by the clean logits: You choose between the two thresholds by who is in the top-k of the *clean* logits. The noisy ones decide.",
         with_threshold(lambda clean, noisy, k: np.where(selected_mask(clean, k), best(noisy, k + 1), best(noisy, k))),
         "noisy logit: You compare the expert's *noisy* logit with the threshold. Its own noise is what is drawn afresh: begin at its clean logit.",
-        lambda clean, noisy, sd, k: normal_cdf((noisy - of_the_others(noisy, k)) / sd),
+        (
+            lambda clean, noisy, sd, k: normal_cdf((noisy - of_the_others(noisy, k)) / sd),
+            lambda clean, noisy, sd, k: normal_cdf((noisy - best(noisy, k)) / sd),
+        ),
         "clean and noisy exchanged: Clean and noisy are exchanged: you compare the expert's noisy logit with the clean ones of the others. Its own noise is drawn afresh, theirs stays.",
         lambda clean, noisy, sd, k: normal_cdf((noisy - of_the_others(clean, k)) / sd),
         "all clean: You used the clean logits throughout. The threshold comes from the noisy logits of the others.",
@@ -116,18 +143,42 @@ SMOOTH = FunctionQuestion(
         "sign turned: This is the chance of *not* being selected: the gap is clean − threshold.",
         with_gap(lambda gap, sd: normal_cdf(-gap / sd)),
         "no Φ: This is the gap in standard deviations. Φ turns it into a probability.",
-        with_gap(lambda gap, sd: gap / sd),
+        (with_gap(lambda gap, sd: gap / sd), with_gap(lambda gap, sd: gap)),
         "sigmoid: You used the sigmoid for Φ. The noise is normal, not logistic.",
-        with_gap(lambda gap, sd: 1 / (1 + np.exp(-gap / sd))),
+        (
+            with_gap(lambda gap, sd: 1 / (1 + np.exp(-gap / sd))),
+            with_gap(lambda gap, sd: 1 / (1 + np.exp(-1.702 * gap / sd))),
+        ),
+        "erf: The error function is not Φ: Φ(z) = (1 + erf(z/√2)) / 2.",
+        (with_gap(lambda gap, sd: erf(gap / sd)), with_gap(lambda gap, sd: (1 + erf(gap / sd)) / 2)),
+        "two noises: You divided by √2 · noise_sd, as if two noises were drawn. That of the others is drawn already: only expert i's own is fresh.",
+        with_scale(lambda sd: math.sqrt(2) * sd),
+        "one scale: You divided by one noise scale for several experts. Each token has a noise_sd for each expert.",
+        (
+            with_scale(np.mean),
+            with_scale(lambda sd: sd.mean(axis=1, keepdims=True)),
+            with_scale(lambda sd: sd[:, :1]),
+        ),
         "density: This is the normal density. Asked is the chance of being above the threshold: Φ, its integral.",
         with_gap(lambda gap, sd: np.exp(-((gap / sd) ** 2) / 2) / math.sqrt(2 * math.pi)),
-        "hard count: This is 1 for the selected and 0 for the others: a count has no gradient. Asked is how likely each was.",
-        lambda clean, noisy, sd, k: selected_mask(noisy, k),
-        "summed over the tokens: You added up the tokens: that is the load. Asked is P for each token and expert, (T, N).",
-        lambda *case: smooth_load(*case).sum(axis=0),
+        "hard count: These are 1 or 0, a yes or no: a count has no gradient. Asked is how likely each was.",
+        (
+            lambda clean, noisy, sd, k: selected_mask(noisy, k),
+            lambda clean, noisy, sd, k: selected_mask(clean, k),
+            lambda clean, noisy, sd, k: clean > of_the_others(noisy, k),
+        ),
+        "summed over the tokens: You added up the tokens, or averaged over them: that is the load. Asked is P for each token and expert, (T, N).",
+        (lambda *case: smooth_load(*case).sum(axis=0), lambda *case: smooth_load(*case).mean(axis=0)),
+        "summed over the experts: You added up the experts. Asked is P for each token and expert, (T, N).",
+        lambda *case: smooth_load(*case).sum(axis=1),
+        "selected for certain: P is 1 for your selected experts. With fresh noise of its own such an expert may drop out: it has a chance like the others.",
+        lambda clean, noisy, sd, k: np.where(selected_mask(noisy, k), 1, smooth_load(clean, noisy, sd, k)),
         "only for the selected: P is 0 for your unselected experts. With fresh noise of its own such an expert may get in as well: it has a chance too.",
         lambda clean, noisy, sd, k: selected_mask(noisy, k) * smooth_load(clean, noisy, sd, k),
         "normalised: You divided by the sum over the experts. P(x, i) is a chance for each expert on its own: the N need not sum to 1, nor to k.",
-        lambda *case: (P := smooth_load(*case)) / P.sum(axis=-1, keepdims=True),
+        (
+            lambda *case: (P := smooth_load(*case)) / P.sum(axis=-1, keepdims=True),
+            lambda *case: case[-1] * (P := smooth_load(*case)) / P.sum(axis=-1, keepdims=True),
+        ),
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
-from moe_lessons.checks.gates import selected_mask, through_softmax
+from moe_lessons.checks.gates import kept_probabilities, selected_mask, through_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import without_dust
 from moe_lessons.checks.verdicts import by_value
@@ -121,6 +121,63 @@ def by_tokens(share: Callable) -> Callable:
     return wrong
 
 
+def with_probabilities(probabilities: Callable) -> Callable:
+    """Return the loss with probabilities(logits (T, N) in float64, device) in the place of P (D,)."""
+
+    def wrong(h: np.ndarray, k: int, device: np.ndarray) -> float:
+        F = of_device(chosen_share(h, k), device)  # (D,)
+        return float(len(F) * F @ probabilities(h.astype(float), device))
+
+    return wrong
+
+
+def of_devices_logits(merged: Callable) -> Callable:
+    """Return P (D,) by a softmax over one logit for each device: merged(the logits of its experts (T, n))."""
+
+    def probabilities(h: np.ndarray, device: np.ndarray) -> np.ndarray:
+        logits = np.stack([merged(h[:, device == g]) for g in range(device.max() + 1)], axis=1)  # (T, D)
+        return routing.softmax(logits).mean(axis=0)
+
+    return probabilities
+
+
+def of_the_selected(divided: bool) -> Callable:
+    """Return the loss with the probabilities of the selected experts alone, divided by their sum or not."""
+
+    def wrong(h: np.ndarray, k: int, device: np.ndarray) -> float:
+        F = of_device(chosen_share(h, k), device)  # (D,)
+        w = routing.gate_weights(h.astype(float), k) if divided else kept_probabilities(h.astype(float), k)  # (T, N)
+        return float(len(F) * F @ of_device(w, device).mean(axis=0))
+
+    return wrong
+
+
+def by_weights(weights: Callable) -> Callable:
+    """Return the loss with weights(logits, k) (T, N) added up in the place of counts."""
+
+    def wrong(h: np.ndarray, k: int, device: np.ndarray) -> float:
+        F = of_device(weights(h.astype(float), k), device).mean(axis=0)  # (D,)
+        return float(len(F) * F @ of_device(mean_probability(h), device))
+
+    return wrong
+
+
+def token_by_token(h: np.ndarray, k: int, device: np.ndarray) -> float:
+    """Return the loss when share and probability are multiplied for each token, and averaged afterwards."""
+    F = of_device(selected_mask(h, k) / k, device)  # (T, D)
+    return float(F.shape[1] * (F * of_device(routing.softmax(h.astype(float)), device)).sum(axis=1).mean())
+
+
+def with_devices(places: Callable) -> Callable:
+    """Return the loss for devices places(N, device) (N,)."""
+    return lambda h, k, device: device_loss(h, k, places(h.shape[1], device))
+
+
+def with_built_in(k_taken: int) -> Callable:
+    """Return the loss with so many experts for each token, whatever k is."""
+    return lambda h, k, device: device_loss(h, k_taken, device)
+
+
 def likeliest_share(h: np.ndarray, device: np.ndarray) -> np.ndarray:
     """Return the share of the tokens for which each device is likeliest, as the sum of its experts. (D,)."""
     p = of_device(routing.softmax(h.astype(float)), device)  # (T, D)
@@ -149,7 +206,7 @@ DEVICES = FunctionQuestion(
     answer="my_device_loss",
     parameters=("logits", "k", "device"),
     stands_for=("losses.load_balancing_loss", "losses.balance_of_layers"),
-    when_raised="`logits` is a float32 tensor (T, N) that carries a gradient, `device` a numpy array (N,) of whole numbers: `torch.tensor(device)` can be an index. Use torch's own `softmax`, `topk` and `bincount`: numpy and the course's numpy functions cannot take the logits.",
+    when_raised="`logits` is a float32 tensor (T, N) that carries a gradient, `device` a numpy array (N,) of whole numbers: `torch.tensor(device)` can be an index. Use torch's own `softmax`, `topk` and `bincount`: numpy and the course's numpy functions cannot take the logits. Do not call `.backward()`: the check does.",
     needs_torch="tensors",
     slopes=("logits",),
     cases=device_cases,
@@ -161,7 +218,7 @@ DEVICES = FunctionQuestion(
     parts={
         "the loss": by_value(
             "over the experts: This is the lesson's loss: it balances the experts. Two busy experts on one device are one busy device: add up shares and probabilities within each device first.",
-            lambda h, k, device: balance(h, k),
+            (lambda h, k, device: balance(h, k), lambda h, k, device: (device.max() + 1) / len(device) * balance(h, k)),
             "the lesson's cell: This is the lesson's cell: each token's first choice alone, and over the experts. Here a token has k experts, and what is to be balanced are devices.",
             lambda h, k, device: h.shape[1] * float(chosen_share(h, 1) @ mean_probability(h)),
             "times N: The number in front is that of the experts. Balanced devices have a share of 1/D each: then only D in front gives 1.",
@@ -172,6 +229,7 @@ DEVICES = FunctionQuestion(
                 with_shares(lambda F, P, size: (F / size) @ P),
                 with_shares(lambda F, P, size: len(F) * (F / size) @ P),
                 with_shares(lambda F, P, size: len(F) * (F / size) @ (P / size)),
+                with_shares(lambda F, P, size: len(F) ** 2 * (F / size) @ (P / size)),
             ),
             "tokens counted once: You count a token once for a device, also where two of its experts are there. Both have to be computed: count assignments.",
             (
@@ -182,6 +240,48 @@ DEVICES = FunctionQuestion(
             "first choice only: Your shares count each token's first choice alone (argmax). Each token has k experts, and all of them count.",
             lambda h, k, device: float(
                 (device.max() + 1) * of_device(chosen_share(h, 1), device) @ of_device(mean_probability(h), device)
+            ),
+            "softmax over the devices: You made one logit for each device, and took a softmax over the devices. A device is as likely as its experts together: a softmax over all N logits first, then sums.",
+            tuple(
+                with_probabilities(of_devices_logits(merged))
+                for merged in (
+                    lambda part: part.max(axis=1),
+                    lambda part: part.sum(axis=1),
+                    lambda part: part.mean(axis=1),
+                )
+            ),
+            "softmax over the tokens: Your softmax runs over the tokens (dim=0). It runs over the experts of each token: the last dimension.",
+            with_probabilities(lambda h, device: of_device(routing.softmax(h, axis=0), device).mean(axis=0)),
+            "sigmoid: Your probabilities are sigmoids, one for each expert on its own. Asked is a softmax over all N logits.",
+            with_probabilities(lambda h, device: of_device(1 / (1 + np.exp(-h)), device).mean(axis=0)),
+            "probabilities of the selected: Your probabilities are those of the selected experts alone. P is a mean over all tokens of the whole softmax: also what a token gives to experts that it does not go to.",
+            (of_the_selected(divided=False), of_the_selected(divided=True)),
+            "likeliest of each: A device is as likely as its experts *together*. You took the likeliest of them.",
+            with_probabilities(
+                lambda h, device: np.stack(
+                    [routing.softmax(h)[:, device == g].max(axis=1).mean() for g in range(device.max() + 1)]
+                )
+            ),
+            "weights, not counts: Your shares add up gate weights. An assignment counts as 1, however large its weight is.",
+            (
+                by_weights(routing.gate_weights),
+                by_weights(kept_probabilities),
+            ),
+            "product for each token: You multiply share and probability for each token and average afterwards. First the two means over the tokens, then their product.",
+            token_by_token,
+            "k built in: You count the same number of experts for each token, whatever k is.",
+            (with_built_in(2), with_built_in(3)),
+            "experts in order: Your experts lie on the devices in order of their index, or in turn. `device` says where each one is.",
+            (
+                with_devices(lambda N, device: np.sort(device)),
+                with_devices(lambda N, device: np.arange(N) * (device.max() + 1) // N),
+                with_devices(lambda N, device: np.arange(N) % (device.max() + 1)),
+            ),
+            "D built in: The number of devices in front is always the same. It is that of `device`: `device.max() + 1`.",
+            (
+                with_factor(lambda T, N, k, D: 2 / D),
+                with_factor(lambda T, N, k, D: 3 / D),
+                with_factor(lambda T, N, k, D: (D - 1) / D),
             ),
             "likeliest device: You count the device that is likeliest in sum. A token goes where its k best *experts* are, whatever the sums say.",
             likeliest_device,

@@ -281,8 +281,9 @@ DEVICES = FunctionQuestion(
             (
                 with_factor(lambda T, N, k, D: 2 / D),
                 with_factor(lambda T, N, k, D: 3 / D),
-                with_factor(lambda T, N, k, D: (D - 1) / D),
             ),
+            "D counted from 0: You put D − 1 in front: devices are counted from 0, so D is `device.max() + 1`.",
+            with_factor(lambda T, N, k, D: (D - 1) / D),
             "likeliest device: You count the device that is likeliest in sum. A token goes where its k best *experts* are, whatever the sums say.",
             likeliest_device,
             "not divided by k: Your shares sum to k: you divided the counts by T. Then balance gives k, not 1. A share is one of all T·k assignments.",

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
-# --- 8.5 --------------------------------------------------------------------------------------------------------------
+# --- 8.5 -------------------------------------------------------------------------------------------------------------
 
 
 def counted(order, rivals=None, left=lambda t, first, other, gone: t[~gone, first].sum() < t[~gone, other].sum()):

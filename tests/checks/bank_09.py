@@ -5,21 +5,10 @@ from collections import Counter
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch.nn import functional
 
-GENERATOR = np.random.default_rng(0)
-
-
-def softmax(h):
-    e = np.exp(h - h.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
-def mask(h, k):
-    return np.stack([np.isin(np.arange(len(row)), np.argsort(-row, kind="stable")[:k]) for row in h])
-
-
-# --- 9.1 --------------------------------------------------------------------------------------------------------------
+# --- 9.1 -------------------------------------------------------------------------------------------------------------
 
 
 def statistics_by_counter(selected, num_experts, below):
@@ -51,6 +40,25 @@ def statistics_from_counts(selected, num_experts, below):
     ]
 
 
+def by_hand(selected, num_experts, below):
+    """Shares that numpy compares with each expert; the number of the dead in brackets."""
+    load = np.array([(selected == i).mean() for i in range(num_experts)])
+    cv = np.sqrt(num_experts * (load**2).sum() - 1)
+    return load, cv, load.max() / load.mean() - 1, np.array([(load < below * load.mean()).sum()])
+
+
+def reordered(*places):
+    return lambda selected, num_experts, below: [
+        statistics_from_counts(selected, num_experts, below)[place] for place in places
+    ]
+
+
+def added_by_index(selected, N):
+    load = np.zeros(N)
+    load[selected.ravel()] += 1
+    return load / selected.size
+
+
 def with_part(name, wrong):
     """The right statistics with one part replaced by wrong(load, N, k, below)."""
 
@@ -73,7 +81,7 @@ def with_load(load):
     return answer
 
 
-# --- 9.5 --------------------------------------------------------------------------------------------------------------
+# --- 9.5 -------------------------------------------------------------------------------------------------------------
 
 
 def dead_hold(N, dead, high=0.01, low=-10.0):
@@ -102,6 +110,25 @@ THREE = np.log([[0.36, 1e-6, 0.34]] * 20 + [[1e-6, 0.5, 0.49]] * 8 + [[1e-6, 1e-
 
 WRONG = {
     "9.1": {
+        "first choice only (2)": with_load(lambda s, N: np.bincount(s[:, -1], minlength=N) / len(s)),
+        "counted once": with_load(added_by_index),
+        "counted once (2)": with_load(lambda s, N: np.bincount(np.unique(s), minlength=N) / len(np.unique(s))),
+        "expert 0 left out": with_load(lambda s, N: np.array([(s == i).mean() for i in range(1, N + 1)])),
+        "expert 0 left out (2)": with_load(lambda s, N: np.array([(s == i).mean() for i in range(1, N)])),
+        "per cent": with_load(lambda s, N: 100 * np.bincount(s.ravel(), minlength=N) / s.size),
+        "mean of those used": with_part("cv", lambda f, N, k, b: f[f > 0].std() / f[f > 0].mean()),
+        "mean of those used (2)": with_part("cv", lambda f, N, k, b: f.std() / f[f > 0].mean()),
+        "mean of those used (3)": with_part("max_violation", lambda f, N, k, b: f.max() / f[f > 0].mean() - 1),
+        "mean of those used (4)": with_part("dead", lambda f, N, k, b: (f < b * f[f > 0].mean()).sum()),
+        "which expert": with_part("max_violation", lambda f, N, k, b: f.argmax()),
+        "one for each expert": with_part("max_violation", lambda f, N, k, b: (f - f.mean()) / f.mean()),
+        "in deviations": with_part("max_violation", lambda f, N, k, b: (f.max() - f.mean()) / f.std()),
+        "empty left out (2)": with_part("dead", lambda f, N, k, b: ((f > 0) & (f < b * f.mean())).sum()),
+        "threshold from T/N": with_part("dead", lambda f, N, k, b: (f * k < b / N).sum()),
+        "which (2)": with_part("dead", lambda f, N, k, b: np.where(f < b * f.mean())),
+        "out of order": reordered(0, 2, 1, 3),
+        "out of order (2)": reordered(1, 2, 3, 0),
+        "out of order (3)": reordered(0, 1, 3, 2),
         "divided by T": with_load(lambda s, N: np.bincount(s.ravel(), minlength=N) / len(s)),
         "counts": with_load(lambda s, N: np.bincount(s.ravel(), minlength=N)),
         "divided by N": with_load(lambda s, N: np.bincount(s.ravel(), minlength=N) / N),
@@ -149,13 +176,15 @@ WRONG = {
         "neither": np.eye(4),
         "not far enough": close_seconds([20, 16, 2, 2], low=-0.2),
         "loss not below 1": 3 * np.eye(4)[[0] * 7 + [1, 2, 3]],
-        "probabilities": softmax(close_seconds([20, 16, 2, 2], high=0.05)),
+        "probabilities": softmax(close_seconds([20, 16, 2, 2], high=0.05), axis=1),
     },
 }
 
 # Wrong in a way no list foresees: these must not be given a reason.
 UNRECOGNISED = {
     "9.1": [
+        reordered(0, 1, 2),
+        with_part("cv", lambda f, N, k, b: 100 * f.std() * N),
         lambda selected, num_experts, below: None,
         lambda selected, num_experts, below: statistics_from_counts(selected, num_experts, below)[0],
         with_load(lambda s, N: np.full(N, 1 / N)),
@@ -173,7 +202,7 @@ UNRECOGNISED = {
 }
 
 RIGHT = {
-    "9.1": [statistics_by_counter, statistics_in_torch, statistics_from_counts],
+    "9.1": [statistics_by_counter, statistics_in_torch, statistics_from_counts, by_hand],
     "9.5": [
         close_seconds([20, 16, 2, 2]),
         close_seconds([40, 36, 2, 2]).tolist(),

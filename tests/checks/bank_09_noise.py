@@ -21,7 +21,7 @@ def mask(h, k):
     return np.stack([np.isin(np.arange(len(row)), np.argsort(-row, kind="stable")[:k]) for row in h])
 
 
-# --- 9.2 --------------------------------------------------------------------------------------------------------------
+# --- 9.2 -------------------------------------------------------------------------------------------------------------
 
 
 def softplus(z):
@@ -102,6 +102,33 @@ def above_a_threshold(h, noisy, k):
     return e / e.sum(-1, keepdims=True)
 
 
+def above_the_kth(h, noisy, k):
+    e = np.exp(noisy) * (noisy > nth(noisy, k))
+    return e / np.maximum(e.sum(-1, keepdims=True), 1e-300)
+
+
+def before_the_product(scale):
+    """The noise times scale(x, W_noise)."""
+
+    def answer(x, W_g, W_noise, k, train, rng):
+        h = x @ W_g
+        return gate(h + rng.standard_normal(h.shape) * scale(x, W_noise) if train else h, k)
+
+    return answer
+
+
+def noisy_token_by_token(x, W_g, W_noise, k, train, rng):
+    """A row of noise for each token, in single precision."""
+    rows = []
+    for token in np.float32(x):
+        h = token @ np.float32(W_g)
+        if train:
+            h = h + np.float32(rng.standard_normal(len(h))) * softplus(token @ np.float32(W_noise))
+        h[np.argpartition(h, -k)[:-k]] = -np.inf
+        rows.append(softmax(h))
+    return rows
+
+
 def noisy_renormalised(x, W_g, W_noise, k, train, rng):
     h = x @ W_g
     if train:
@@ -110,7 +137,7 @@ def noisy_renormalised(x, W_g, W_noise, k, train, rng):
     return p / p.sum(-1, keepdims=True)
 
 
-# --- 9.3 --------------------------------------------------------------------------------------------------------------
+# --- 9.3 -------------------------------------------------------------------------------------------------------------
 
 
 def phi(z):
@@ -178,6 +205,48 @@ def smooth_by_counting(clean, noisy, noise_sd, k):
 
 WRONG = {
     "9.2": {
+        "size of x W_noise": scaled(np.abs),
+        "another logarithm": scaled(lambda z: np.log2(1 + np.exp(z))),
+        "one scale for all experts": scaled(lambda z: softplus(z).mean(axis=1, keepdims=True)),
+        "one scale for all experts (2)": scaled(lambda z: softplus(z).mean()),
+        "matrices exchanged": lambda x, W_g, W_noise, k, train, rng: gate(
+            x @ W_noise + rng.standard_normal((len(x), W_g.shape[1])) * softplus(x @ W_g) if train else x @ W_g, k
+        ),
+        "size of the noise": drawn(lambda rng, shape: np.abs(rng.standard_normal(shape))),
+        "scale added": noisy(lambda h, z, rng: h + rng.standard_normal(h.shape) + softplus(z)),
+        "scale added (2)": noisy(lambda h, z, rng: h + softplus(z)),
+        "softplus before the product": before_the_product(lambda x, W: x @ softplus(W)),
+        "softplus before the product (2)": before_the_product(lambda x, W: softplus(x) @ W),
+        "noise on the tokens": lambda x, W_g, W_noise, k, train, rng: gate(
+            (x + rng.standard_normal(x.shape) * train) @ W_g, k
+        ),
+        "noise on the weights": afterwards(lambda h, n, k: gate(h, k) + n - h),
+        "noise on the weights (2)": afterwards(
+            lambda h, n, k: (p := softmax(h) + n - h) * mask(p, k) / (p * mask(p, k)).sum(1, keepdims=True)
+        ),
+        "masked with a finite number": afterwards(lambda h, n, k: softmax(np.where(mask(n, k), n, -10))),
+        "masked with a finite number (2)": afterwards(lambda h, n, k: softmax(np.where(mask(n, k), n, -1))),
+        "softmax over the tokens": afterwards(
+            lambda h, n, k: torch.softmax(torch.tensor(np.where(mask(n, k), n, -1e300)), 0) * torch.tensor(mask(n, k))
+        ),
+        "not divided": afterwards(lambda h, n, k: np.exp(n) * mask(n, k)),
+        "no exponential": afterwards(lambda h, n, k: n * mask(n, k) / (n * mask(n, k)).sum(1, keepdims=True)),
+        "smallest kept": afterwards(lambda h, n, k: softmax(np.where(mask(-n, k), n, -np.inf))),
+        "one too many": afterwards(lambda h, n, k: gate(n, k + 1)),
+        "one too few": afterwards(lambda h, n, k: gate(n, max(k - 1, 1))),
+        "one too few (2)": afterwards(above_the_kth),
+        "k built in": afterwards(lambda h, n, k: gate(n, 2)),
+        "k built in (2)": afterwards(lambda h, n, k: gate(n, 1)),
+        "largest sizes": afterwards(lambda h, n, k: softmax(np.where(mask(np.abs(n), k), n, -np.inf))),
+        "a kept 0 taken for cut": afterwards(
+            lambda h, n, k: softmax(np.where(n * mask(n, k) == 0, -np.inf, n * mask(n, k)))
+        ),
+        "first columns": afterwards(lambda h, n, k: -np.sort(-gate(n, k))),
+        "mask": afterwards(lambda h, n, k: mask(n, k)),
+        "mask (2)": afterwards(lambda h, n, k: mask(n, k) / k),
+        "softmax twice (2)": afterwards(lambda h, n, k: softmax(gate(n, k))),
+        "logits (2)": afterwards(lambda h, n, k: np.where(mask(n, k), n, -np.inf)),
+        "two things": afterwards(lambda h, n, k: (gate(n, k), top_k(n, k)[1])),
         "noise left on": lambda x, W_g, W_noise, k, train, rng: noisy_right(x, W_g, W_noise, k, True, rng),
         "never noise": lambda x, W_g, W_noise, k, train, rng: gate(x @ W_g, k),
         "flag turned round": lambda x, W_g, W_noise, k, train, rng: noisy_right(x, W_g, W_noise, k, not train, rng),
@@ -218,6 +287,27 @@ WRONG = {
         "not from rng": drawn(lambda rng, shape: GENERATOR.standard_normal(shape)),
     },
     "9.3": {
+        "noisy logit (2)": lambda clean, noisy, noise_sd, k: phi((noisy - nth(noisy, k)) / noise_sd),
+        "no Φ (2)": load_of_gap(lambda gap, sd: gap),
+        "sigmoid (2)": load_of_gap(lambda gap, sd: 1 / (1 + np.exp(-1.702 * gap / sd))),
+        "erf": load_of_gap(lambda gap, sd: np.vectorize(math.erf)(gap / sd)),
+        "erf (2)": load_of_gap(lambda gap, sd: (1 + np.vectorize(math.erf)(gap / sd)) / 2),
+        "two noises": load_of_gap(lambda gap, sd: phi(gap / np.hypot(sd, sd))),
+        "one scale": load_of_gap(lambda gap, sd: phi(gap / sd.mean())),
+        "one scale (2)": load_of_gap(lambda gap, sd: phi(gap / sd.mean(axis=1, keepdims=True))),
+        "hard count (2)": lambda clean, noisy, noise_sd, k: mask(clean, k),
+        "hard count (3)": load_of_gap(lambda gap, sd: (gap > 0) * 1.0),
+        "summed over the tokens (2)": lambda *case: smooth_by_masking(*case).mean(0),
+        "summed over the experts": lambda *case: smooth_by_masking(*case).sum(1),
+        "selected for certain": lambda clean, noisy, noise_sd, k: np.maximum(
+            mask(noisy, k), smooth_by_masking(clean, noisy, noise_sd, k)
+        ),
+        "normalised (2)": lambda clean, noisy, noise_sd, k: (
+            k
+            * smooth_by_masking(clean, noisy, noise_sd, k)
+            / smooth_by_masking(clean, noisy, noise_sd, k).sum(1, keepdims=True)
+        ),
+        "largest of the others (2)": load_with(lambda clean, noisy, k: noisy.max(axis=1, keepdims=True)),
         "itself counted": load_with(lambda clean, noisy, k: nth(noisy, k)),
         "the next for all": load_with(lambda clean, noisy, k: nth(noisy, k + 1)),
         "thresholds exchanged": load_with(
@@ -264,6 +354,8 @@ WRONG = {
 # Wrong in a way no list foresees: these must not be given a reason.
 UNRECOGNISED = {
     "9.2": [
+        scaled(lambda z: softplus(-z)),
+        afterwards(lambda h, n, k: gate(n / 2, k)),
         lambda x, W_g, W_noise, k, train, rng: None,
         lambda x, W_g, W_noise, k, train, rng: np.zeros((len(x), W_g.shape[1])),
         scaled(lambda z: 0.5 * softplus(z)),
@@ -271,6 +363,7 @@ UNRECOGNISED = {
         lambda x, W_g, W_noise, k, train, rng: gate(x @ W_g + GENERATOR.normal(size=(len(x), W_g.shape[1])), k),
     ],
     "9.3": [
+        load_with(lambda clean, noisy, k: (nth(noisy, k) + nth(noisy, k + 1)) / 2),
         lambda clean, noisy, noise_sd, k: None,
         lambda clean, noisy, noise_sd, k: np.full(clean.shape, 0.5),
         smooth_by_counting,
@@ -281,6 +374,7 @@ UNRECOGNISED = {
 
 RIGHT = {
     "9.2": [
+        noisy_token_by_token,
         afterwards(above_a_threshold),
         noisy_right,
         noisy_in_torch,

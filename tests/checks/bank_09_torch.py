@@ -4,19 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-GENERATOR = np.random.default_rng(0)
-
-
-def softmax(h):
-    e = np.exp(h - h.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
-def mask(h, k):
-    return np.stack([np.isin(np.arange(len(row)), np.argsort(-row, kind="stable")[:k]) for row in h])
-
-
-# --- 9.4 --------------------------------------------------------------------------------------------------------------
+# --- 9.4 -------------------------------------------------------------------------------------------------------------
 
 
 def count(logits, k):
@@ -121,6 +109,45 @@ def soft_count(soft, alone=False):
     return answer
 
 
+def with_probabilities(probabilities):
+    """The loss with probabilities(logits, E, device) of the devices."""
+
+    def answer(logits, k, device):
+        E = on(device)
+        return E.shape[1] * (count(logits, k) @ E) @ probabilities(logits, E, device)
+
+    return answer
+
+
+def by_device_logits(merge):
+    return with_probabilities(
+        lambda h, E, device: torch.stack([merge(h[:, device == g]) for g in range(E.shape[1])], 1).softmax(1).mean(0)
+    )
+
+
+def with_selected(weigh):
+    """Probabilities of the selected alone."""
+    return lambda logits, k, device: (
+        (max(device) + 1) * (count(logits, k) @ on(device)) @ (weigh(logits, k) @ on(device)).mean(0)
+    )
+
+
+def kept(logits, k):
+    return logits.softmax(-1) * hard(logits, k)
+
+
+def by_weights(weigh):
+    """Gate weights in the place of counts."""
+    return lambda logits, k, device: (
+        (max(device) + 1) * (weigh(logits, k).detach() @ on(device)).mean(0) @ (logits.softmax(-1) @ on(device)).mean(0)
+    )
+
+
+def token_by_token(logits, k, device):
+    E = on(device)
+    return E.shape[1] * ((hard(logits, k) @ E / k) * (logits.softmax(-1) @ E)).sum(1).mean()
+
+
 class DetachedValue(torch.autograd.Function):
     """The right value; the gradient is twice what it should be."""
 
@@ -139,6 +166,33 @@ class DetachedValue(torch.autograd.Function):
 
 WRONG = {
     "9.4": {
+        "over the experts (2)": lambda logits, k, device: (
+            (count(logits, k) * torch.softmax(logits, -1).mean(0)).sum() * (max(device) + 1)
+        ),
+        "weighed by size (2)": by_device(lambda F, P, size: len(F) ** 2 * (F / size) @ (P / size)),
+        "softmax over the devices": by_device_logits(lambda part: part.sum(1)),
+        "softmax over the devices (2)": by_device_logits(lambda part: part.max(1).values),
+        "softmax over the tokens": with_probabilities(lambda h, E, device: (h.softmax(0) @ E).mean(0)),
+        "sigmoid": with_probabilities(lambda h, E, device: (h.sigmoid() @ E).mean(0)),
+        "probabilities of the selected": with_selected(kept),
+        "probabilities of the selected (2)": with_selected(weights),
+        "likeliest of each": with_probabilities(
+            lambda h, E, device: torch.stack(
+                [h.softmax(-1)[:, device == g].max(1).values.mean() for g in range(E.shape[1])]
+            )
+        ),
+        "weights, not counts": by_weights(weights),
+        "weights, not counts (2)": by_weights(kept),
+        "product for each token": token_by_token,
+        "k built in": lambda logits, k, device: devices(logits, 2, device),
+        "experts in order": lambda logits, k, device: devices(logits, k, np.sort(device)),
+        "experts in order (2)": lambda logits, k, device: devices(
+            logits, k, np.arange(len(device)) % (max(device) + 1)
+        ),
+        "D built in": by_device(lambda F, P, size: 3 * F @ P),
+        "D counted from 0": lambda logits, k, device: by_device(lambda F, P, size: max(device) * F @ P)(
+            logits, k, device
+        ),
         "over the experts": switch,
         "the lesson's cell": lesson_cell,
         "times N": lambda logits, k, device: logits.shape[1] / (max(device) + 1) * devices(logits, k, device),
@@ -165,6 +219,7 @@ WRONG = {
 # Wrong in a way no list foresees: these must not be given a reason.
 UNRECOGNISED = {
     "9.4": [
+        with_probabilities(lambda h, E, device: h.mean(0).softmax(0) @ E),
         lambda logits, k, device: None,
         lambda logits, k, device: devices(logits, k, device).item(),
         lambda logits, k, device: 3 * devices(logits, k, device),

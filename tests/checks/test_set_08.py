@@ -13,11 +13,12 @@ from scipy.special import ndtr
 from moe_lessons import losses
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
+from moe_lessons.checks.set_08.apart import told_apart
 from moe_lessons.checks.set_08.q1_domains import DOMAINS, TOKENS, domain_cases
-from moe_lessons.checks.set_08.q2_step import STEP
-from moe_lessons.checks.set_08.q3_fresh import BROKEN, by_mean, fresh_cases
+from moe_lessons.checks.set_08.q2_step import STEP, gradient
+from moe_lessons.checks.set_08.q3_fresh import BROKEN, OTHER_CHOICES, by_mean, differences, fresh_cases
 from moe_lessons.checks.set_08.q4_bias import DIRECTIONS, WITHOUT, accuracy_with, angular_mass, best_without_bias
-from moe_lessons.checks.set_08.q5_entries import ENTRIES, IMPOSSIBLE, entry_cases, hangs_on_a_tie
+from moe_lessons.checks.set_08.q5_entries import ENTRIES, IMPOSSIBLE, MISTAKEN, entry_cases, hangs_on_a_tie
 
 
 def drawn(means, noise_std, T, rng):
@@ -39,6 +40,28 @@ def test_right_data_is_never_refused_and_a_little_too_much_noise_always_is():
         assert DOMAINS.judge(data, DOMAINS.probe(drawn, data)).correct, seed
         louder = DOMAINS.probe(lambda means, sd, T, rng: drawn(means, 1.08 * sd, T, rng), data)
         assert not DOMAINS.judge(data, louder).correct, seed
+
+
+def test_in_the_second_case_the_clusters_overlap():
+    for seed in range(20):
+        means, sd, T = domain_cases(np.random.default_rng(seed))[1]
+        x, domain = drawn(means, sd, T, np.random.default_rng(seed))
+        assert np.mean((x @ means.T).argmax(axis=1) != domain) > 0.05
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, float])
+def test_whole_numbers_of_any_dtype_are_domains(dtype):
+    data = DOMAINS.draw(np.random.default_rng(0))
+    reply = DOMAINS.probe(lambda *case: (lambda x, domain: (x, domain.astype(dtype)))(*drawn(*case)), data)
+    assert DOMAINS.judge(data, reply).correct
+    halves = DOMAINS.probe(lambda *case: (lambda x, domain: (x, domain / 2))(*drawn(*case)), data)
+    assert DOMAINS.judge(data, halves).mistake == "domains not whole"
+
+
+def test_in_the_last_step_whoever_clips_the_gradient_at_1_clips_it():
+    for seed in range(50):
+        W, x, domain, _, c = STEP.draw(np.random.default_rng(seed))["cases"][-1]
+        assert np.abs(gradient(W, x, domain, c)).max() > 1.19
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -87,6 +110,24 @@ def test_a_run_of_each_trick_broke_down_and_none_that_is_reported():
             chosen = choosing[np.arange(len(choosing)), by_mean(choosing, fresh)]
             assert np.isfinite(chosen).all()
             assert np.isfinite(fresh).all()
+
+
+def test_no_other_choice_names_the_right_rates_and_some_trick_helps():
+    for seed in range(10):
+        cases = fresh_cases(np.random.default_rng(seed))
+        for choosing, fresh in cases:
+            right = by_mean(choosing, fresh)
+            others = [choice(choosing, fresh) for choices in OTHER_CHOICES.values() for choice in choices]
+            assert all((other != right).any() for other in others)
+            assert differences(choosing, fresh).mean(axis=1).min() < 0
+        assert told_apart(OTHER_CHOICES, cases)
+
+
+def test_two_mistakes_that_give_the_same_in_all_cases_are_not_told_apart():
+    double, square = (lambda n: [2 * n],), (lambda n: [n**2],)
+    assert told_apart({"double": double, "square": square}, [(2,), (3,)])
+    assert not told_apart({"double": double, "square": square}, [(2,), (0,)])
+    assert told_apart({"double": (*double, *square)}, [(2,)])
 
 
 def test_the_mass_in_each_direction_is_that_of_samples():
@@ -150,6 +191,14 @@ def test_no_count_hangs_on_equal_logits():
         assert not any(hangs_on_a_tie(token, W_g) for token in x)
     level = np.array([1.0, 1.0, 1.0]), np.array([[1.0, 0.0], [0.5, 0.0], [0.0, 0.5]])
     assert hangs_on_a_tie(*level)  # E2 is level once the first entry is gone
+
+
+def test_every_mistaken_count_is_seen_in_some_case():
+    for seed in range(3):
+        cases = entry_cases(np.random.default_rng(seed))
+        for name, ways in MISTAKEN.items():
+            for way in ways:
+                assert any((way(*case) != ENTRIES.reference(*case)).any() for case in cases), name
 
 
 def test_the_questions_are_read_without_torch():

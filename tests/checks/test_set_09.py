@@ -10,8 +10,11 @@ import torch
 from moe_lessons import losses, metrics
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
+from moe_lessons.checks.gates import selected_mask
 from moe_lessons.checks.set_09.q1_statistics import LOADS, STATISTICS, statistics, statistics_cases, tokens_with
-from moe_lessons.checks.set_09.q2_noisy import NOISY, noisy_cases, noisy_top_k
+from moe_lessons.checks.set_09.q2_noisy import LEAST_GAP as LEAST_GAP_OF_NOISE
+from moe_lessons.checks.set_09.q2_noisy import NOISY, noisy_cases, noisy_scores, noisy_top_k
+from moe_lessons.checks.set_09.q2_noisy import SIZES as SIZES_OF_NOISE
 from moe_lessons.checks.set_09.q3_smooth import load_cases, normal_cdf, of_the_others, smooth_load
 from moe_lessons.checks.set_09.q4_devices import (
     DEVICES,
@@ -55,6 +58,15 @@ def test_the_loads_tell_nearly_dead_from_dead_and_only_the_last_has_one_on_the_t
     assert (metrics.expert_load(*second[:2]) == 0).sum() == 1
 
 
+def test_the_mean_of_those_who_have_any_names_other_dead_experts_than_a_threshold_that_is_not_below():
+    told_apart = 0
+    for selected, N, below in statistics_cases(np.random.default_rng(0)):
+        counts = np.bincount(selected.ravel(), minlength=N)
+        of_used = (counts < below * counts[counts > 0].mean()).sum()
+        told_apart += of_used != (counts <= below * counts.mean()).sum()
+    assert told_apart
+
+
 @pytest.mark.parametrize("fixed", [0.25, 0.5, 1.0])
 def test_a_threshold_that_is_always_the_same_share_of_the_mean_is_named(fixed):
     def answer(selected, N, below):
@@ -68,13 +80,38 @@ def test_a_threshold_that_is_always_the_same_share_of_the_mean_is_named(fixed):
 def test_noise_is_of_use_it_changes_who_is_selected(seed):
     """Else noise that is added after the top-k could not be seen where k = 1."""
     cases = noisy_cases(np.random.default_rng(seed))
-    assert [case[4] for case in cases] == [False, True] * 3
+    assert [case[4] for case in cases] == [False, True] * len(SIZES_OF_NOISE)
     changed = [
         ((noisy_top_k(*case[:4], True, case[5]) > 0) != (noisy_top_k(*case[:4], False, case[5]) > 0)).any()
         for case in cases
         if case[4]
     ]
     assert any(changed)
+
+
+def test_logits_never_tie_and_one_that_is_kept_is_exactly_0():
+    for seed in range(200):
+        cases = noisy_cases(np.random.default_rng(seed))
+        assert min(np.diff(np.sort(noisy_scores(*case))).min() for case in cases) > LEAST_GAP_OF_NOISE
+        kept_zeros = [
+            ((noisy_scores(*case) == 0) & (noisy_top_k(*case) > 0)).any()
+            for case in cases
+            if not case[4] and case[3] > 1
+        ]
+        assert all(kept_zeros), seed
+    assert {(case[3] == case[1].shape[1]) for case in cases} == {False, True}  # k = N, too
+
+
+def test_two_things_of_which_one_is_right_are_no_fault_of_the_course():
+    result = check("9.2", lambda *case: (noisy_top_k(*case[:5], 0), np.zeros((len(case[0]), case[3]))), seed=0)
+    assert (result.status, result.mistake) == (Status.NOT_YET, None)
+
+
+def test_no_two_logits_of_a_token_tie_and_the_noise_changes_who_is_selected():
+    for seed in range(200):
+        for clean, noisy, _, k in load_cases(np.random.default_rng(seed)):
+            assert min(np.diff(np.sort(h)).min() for h in (clean, noisy)) > 0
+            assert (selected_mask(clean, k) != selected_mask(noisy, k)).any()
 
 
 def test_noise_from_elsewhere_is_named_only_where_all_else_is_right():

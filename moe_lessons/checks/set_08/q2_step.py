@@ -30,7 +30,7 @@ def step_case(
 ) -> tuple:
     """Draw a case in which some entry of the gradient is at least so large."""
     while True:
-        W, x = np.float32(rng.normal(size=(d, N))), np.float32(rng.normal(scale=length, size=(T, d)))
+        W, x = (rng.normal(scale=s, size=shape).astype(np.float32) for s, shape in ((1, (d, N)), (length, (T, d))))
         domain = rng.permutation(np.arange(T) % N)  # (T,)
         if np.abs(gradient(W, x, domain, c)).max() >= steepest:
             return W, x, domain, lr, c

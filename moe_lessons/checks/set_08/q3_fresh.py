@@ -165,6 +165,16 @@ def of_the_arm(found: np.ndarray) -> np.ndarray:
     return found.std(axis=1, ddof=1) / np.sqrt(found.shape[1])
 
 
+def with_seeds(number: Callable[[int, int, int, int], int]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the standard error over number(choosing seeds, fresh seeds, arms, rates)."""
+
+    def error(choosing: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+        n = number(choosing.shape[2], fresh.shape[2], *fresh.shape[:2])
+        return differences(choosing, fresh).std(axis=1, ddof=1) / np.sqrt(n)
+
+    return error
+
+
 def are_pairs(value: Any, choosing: np.ndarray, fresh: np.ndarray) -> bool:
     """Tell whether the two numbers of each arm come in pairs, an arm in a row."""
     right = np.stack(against(by_mean)(choosing, fresh), axis=1)  # (arms, 2)
@@ -255,14 +265,17 @@ FRESH = FunctionQuestion(
             "1 taken off twice: You divided by the root of n − 1. `ddof=1` has taken the 1 off already: divide by the root of n.",
             error_of(lambda found, d: d.std(axis=1, ddof=1) / np.sqrt(d.shape[1] - 1)),
             "other seeds counted: You divided by the root of another number than that of the fresh seeds, which the mean is over.",
-            tuple(
-                lambda choosing, fresh, n=n: (
-                    differences(choosing, fresh).std(axis=1, ddof=1) / np.sqrt(n(choosing.shape, fresh.shape))
-                )
-                for n in (lambda c, f: c[2], lambda c, f: c[2] + f[2], lambda c, f: f[0], lambda c, f: f[1])
+            (
+                with_seeds(lambda few, many, arms, rates: few),
+                with_seeds(lambda few, many, arms, rates: few + many),
+                with_seeds(lambda few, many, arms, rates: arms),
+                with_seeds(lambda few, many, arms, rates: rates),
             ),
             "interval: This is about half the width of a 95 % interval. Asked is the standard error itself.",
-            tuple(error_of(lambda found, d, z=z: z * d.std(axis=1, ddof=1) / np.sqrt(d.shape[1])) for z in (2, 1.96)),
+            (
+                error_of(lambda found, d: 2 * d.std(axis=1, ddof=1) / np.sqrt(d.shape[1])),
+                error_of(lambda found, d: 1.96 * d.std(axis=1, ddof=1) / np.sqrt(d.shape[1])),
+            ),
             "t: This is the difference in standard errors. Asked is the standard error itself.",
             error_of(lambda found, d: d.mean(axis=1) / (d.std(axis=1, ddof=1) / np.sqrt(d.shape[1]))),
         ),

@@ -175,6 +175,12 @@ def with_seeds(number: Callable[[int, int, int, int], int]) -> Callable[[np.ndar
     return error
 
 
+@np.errstate(invalid="ignore")
+def in_standard_errors(found: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """Return the mean differences in standard errors, NaN for arm 0. found, d (arms, seeds). (arms,)."""
+    return d.mean(axis=1) / (d.std(axis=1, ddof=1) / np.sqrt(d.shape[1]))
+
+
 def are_pairs(value: Any, choosing: np.ndarray, fresh: np.ndarray) -> bool:
     """Tell whether the two numbers of each arm come in pairs, an arm in a row."""
     right = np.stack(against(by_mean)(choosing, fresh), axis=1)  # (arms, 2)
@@ -277,7 +283,7 @@ FRESH = FunctionQuestion(
                 error_of(lambda found, d: 1.96 * d.std(axis=1, ddof=1) / np.sqrt(d.shape[1])),
             ),
             "t: This is the difference in standard errors. Asked is the standard error itself.",
-            error_of(lambda found, d: d.mean(axis=1) / (d.std(axis=1, ddof=1) / np.sqrt(d.shape[1]))),
+            error_of(in_standard_errors),
         ),
     },
     mistakes=by_test(

@@ -140,6 +140,7 @@ def marked(h: np.ndarray, many: int) -> np.ndarray:
     return selected_mask(h, min(max(many, 1), h.shape[1]))
 
 
+@np.errstate(invalid="ignore")
 def above_the_kth(h: np.ndarray, noisy: np.ndarray, k: int) -> np.ndarray:
     """Return the weights of those above the k-th logit; NaN where there are none. (T, N)."""
     return per_token(np.where(marked(noisy, k - 1) & (k > 1), np.exp(noisy), 0))

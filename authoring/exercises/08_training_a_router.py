@@ -4,8 +4,8 @@
 # {{questions}}, on [](lesson:08). Letters: the table in [](lesson:00).
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
-# You can check as often as you like. Stuck? Open a hint. 8.2 is torch. In the others your
-# functions are given numpy arrays; return arrays, lists or tensors, whichever you like (`torch.as_tensor` makes a tensor).
+# You can check as often as you like. Stuck? Open a hint. 8.2 is torch. In the others your functions are
+# given numpy arrays; return arrays, lists or tensors (`torch.as_tensor` makes one), whichever you like.
 
 # %% name="setup" tags=["setup"]
 import numpy as np

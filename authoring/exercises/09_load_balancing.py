@@ -5,7 +5,8 @@
 #
 # Write your answer where you see `raise NotImplementedError` or `...`, run that cell, then the `check` cell below it.
 # You can check as often as you like. Stuck? Open a hint. In 9.1 to 9.3 your functions are given numpy arrays; return
-# arrays or tensors (`torch.as_tensor` makes one), whichever you like. 9.4 is torch. You may use what is imported below, and what you wrote yourself.
+# arrays or tensors (`torch.as_tensor` makes one), whichever you like. 9.4 is torch. You may use what is imported below,
+# and what you wrote yourself.
 
 # %% name="setup" tags=["setup"]
 import numpy as np
@@ -57,8 +58,7 @@ check("9.1", my_statistics)
 #
 # Then the k largest of these logits are kept, and a softmax over them gives the weights (form A). Return the weights of
 # all experts, 0 for the unselected. With `train=False` there is no noise. k is from 1 to N, and no two logits of a token
-# are alike. (The imported `top_k(h, k)` returns a pair: the
-# k largest values and their indices, (T, k) each.)
+# are alike. (The imported `top_k(h, k)` returns a pair: the k largest values and their indices, (T, k) each.)
 #
 # `rng` is a numpy generator. Draw from it once, with the shape (T, N): `rng.standard_normal((T, N))`. The check knows its
 # seed and repeats your draw.

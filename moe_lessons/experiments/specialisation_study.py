@@ -249,7 +249,7 @@ def served(results: dict[str, Any], steps: int, layer: int) -> Served:
     rises = [np.array(s["ablation"][layer]) for s in found]  # (N, domains) each
     pairs = list(zip(shares, rises, strict=True))
 
-    def dealt(**how: bool) -> np.ndarray:
+    def dealt(**how: Any) -> np.ndarray:
         return np.sum([sp.hits_by_serving(*pair, rng=seed, **how) for seed, pair in enumerate(pairs)], axis=0)
 
     return Served(

@@ -23,6 +23,7 @@ def load(path):
 
 
 BANKS = [load(path) for path in sorted(Path(__file__).parent.glob("bank_*.py"))]
+LONG = ("3.3", "8.1", "8.2", "8.5", "10.3", "11p.5")  # their banks take many seconds: left out of `make test-fast`
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,7 @@ def of_each_question(kind):
             question,
             answers if isinstance(answers, dict) else dict(enumerate(answers)),
             id=question,
+            marks=[pytest.mark.slow] * (question in LONG),
         )
         for question, answers in banks.items()
     ]

@@ -10,7 +10,7 @@ import torch
 from moe_lessons import losses
 from moe_lessons.balancing import BiasBalancer, within_capacity
 from moe_lessons.checks import bias_logs, check
-from moe_lessons.checks.apart import told_apart
+from moe_lessons.checks.apart import tells_apart
 from moe_lessons.checks.engine import Status
 from moe_lessons.checks.set_09.q4_devices import balance
 from moe_lessons.checks.set_09.q5_below_one import LEAST_GAP as CLEAR_WINNER
@@ -133,7 +133,7 @@ def test_the_bias_step_selects_as_the_package_does_and_hangs_on_no_rounding(seed
 @pytest.mark.parametrize("question", [KEPT, COST, UPDATE], ids=lambda question: question.id)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_known_mistake_comes_to_what_is_right_or_to_what_another_comes_to(question, seed):
-    assert told_apart(question, question.cases(np.random.default_rng(seed)))
+    assert tells_apart(question, question.cases(np.random.default_rng(seed)))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from moe_lessons.checks.apart import told_apart
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.set_08.apart import told_apart
 from moe_lessons.checks.values import agree, stacked
 from moe_lessons.checks.verdicts import by_test, by_value
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from moe_lessons.checks.apart import told_apart
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.set_08.apart import told_apart
 from moe_lessons.checks.verdicts import by_value
 
 IMPOSSIBLE = -1

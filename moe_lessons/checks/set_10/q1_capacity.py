@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.checks.apart import told_apart
+from moe_lessons.checks.apart import tells_apart
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import agree, difference, stacked
 from moe_lessons.checks.verdicts import by_test, by_value
@@ -25,7 +25,7 @@ def kept_cases(rng: np.random.Generator) -> list[tuple]:
     """
     while True:
         cases = [(*kept_case(rng, T, k, N, least), C, N, by) for T, k, N, C, least in SIZES for by in PRIORITIES]
-        if told_apart(KEPT, cases):
+        if tells_apart(KEPT, cases):
             return cases
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_lessons.checks.apart import told_apart
+from moe_lessons.checks.apart import tells_apart
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_value
 
@@ -28,7 +28,7 @@ def cost_cases(rng: np.random.Generator) -> list[tuple]:
             cost_case(rng, 7, 2, "many", 5, busiest=1),
             cost_case(rng, 10, 4, None, 16, busiest=3),
         ]
-        if told_apart(COST, cases):
+        if tells_apart(COST, cases):
             return cases
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons import routing
-from moe_lessons.checks.apart import told_apart
+from moe_lessons.checks.apart import tells_apart
 from moe_lessons.checks.gates import selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_value
@@ -27,7 +27,7 @@ def update_cases(rng: np.random.Generator) -> list[tuple]:
             update_case(rng, 20, 9, 4, 0.3, fits=gate_sums_differ),
             update_case(rng, 25, 10, 1, fits=near_their_shares),
         ]
-        if told_apart(UPDATE, cases):
+        if tells_apart(UPDATE, cases):
             return cases
 
 

@@ -34,7 +34,7 @@ def _by_part(question: FunctionQuestion) -> Iterator[dict[str, Ways]]:
     for number, part in enumerate((*question.parts, "")):
         made: dict[str, Ways] = {"right": (_reference(question, number),)} if part or not question.parts else {}
         for mistake in question.known_mistakes:
-            if mistake.wrong and mistake.part == part:
+            if mistake.name and mistake.wrong and mistake.part == part:
                 made[mistake.name] = (*made.get(mistake.name, ()), mistake.wrong)
         yield made
 

@@ -1,19 +1,18 @@
 """Try an answer: all that touches a learner's code, for the kernel at home and the worker of the grader alike."""
 
-import contextlib
 import functools
-import importlib
 import inspect
 import linecache
 import sysconfig
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from moe_lessons.checks.blocking import UsesReference, blocked
 from moe_lessons.checks.calls import AnswerRaised
 from moe_lessons.checks.deadline import OutOfTime, deadline
 from moe_lessons.checks.question import Data, Question, Reply
@@ -42,10 +41,6 @@ class Attempt:
     reply: Reply | None = None
     status: Status = Status.NOT_YET
     message: str = ""
-
-
-class UsesReference(BaseException):
-    """The answer calls the package's function that it was asked to write. No `except Exception` hides it."""
 
 
 def attempted(question: Question, answer: Any, draw: Callable[[], Data]) -> tuple[Data, Attempt]:
@@ -80,7 +75,7 @@ def tried(question: Question, answer: Any, data: Data, seconds: float, cpu: bool
     KeyboardInterrupt passes: it is the learner's own.
     """
     try:
-        with _reference_blocked(question, answer), warnings.catch_warnings(), deadline(seconds, cpu, LOAD):
+        with blocked(question.stands_for), warnings.catch_warnings(), deadline(seconds, cpu, LOAD):
             warnings.simplefilter("default")  # shown once, as something that the learner's code printed
             return Attempt(question.probe(answer, data))
     except KeyboardInterrupt:
@@ -127,38 +122,6 @@ def _unwrapped(answer: Any) -> Any:
     while isinstance(answer, functools.partial):
         answer = answer.func
     return inspect.unwrap(answer)
-
-
-@contextlib.contextmanager
-def _reference_blocked(question: Question, answer: Any) -> Iterator[None]:
-    """Put a function that raises in place of the package's own answers, in the package and in the notebook."""
-    restore: list[tuple[dict, str, Any]] = []
-    for name in question.stands_for:
-        module_name, _, function = name.rpartition(".")
-        module = importlib.import_module(f"moe_lessons.{module_name}")
-        original = getattr(module, function)
-        for space in (vars(module), *_spaces(answer)):
-            for key in [key for key, value in space.items() if value is original]:
-                restore.append((space, key, original))
-                space[key] = _blocked(function)
-    try:
-        yield
-    finally:
-        for space, key, original in restore:
-            space[key] = original
-
-
-def _spaces(answer: Any) -> list[dict[str, Any]]:
-    """Return the names that an answer's code sees: a function's, or those of each method of a class."""
-    functions = filter(inspect.isfunction, vars(answer).values()) if inspect.isclass(answer) else [_unwrapped(answer)]
-    return [getattr(function, "__globals__", {}) for function in functions]
-
-
-def _blocked(name: str) -> Callable[..., None]:
-    def stub(*_args: Any, **_kwargs: Any) -> None:
-        raise UsesReference(f"This uses the course's `{name}`, which is the answer. Write yours without it.")
-
-    return stub
 
 
 def _told(question: Question, error: BaseException, seconds: float) -> Attempt:

@@ -1,0 +1,90 @@
+"""The package's own answers raise while a learner's is tried: not their names are blocked but their code.
+
+So it does not matter where one is held: in a variable, a default argument, a list, an object that was made before. Nor
+does it matter which copy: what was loaded again or run from the file has the same code. Who copies the text of a
+function into an answer is not found out; nor is that meant to be.
+"""
+
+import contextlib
+import gc
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from types import CodeType, FunctionType
+from typing import Any
+
+STUB = """
+def blocked(*_arguments, **_named):
+    from moe_lessons.checks.blocking import UsesReference
+    raise UsesReference({!r})
+"""
+
+
+class UsesReference(BaseException):
+    """The answer calls the package's function that it was asked to write. No `except Exception` hides it."""
+
+
+@contextlib.contextmanager
+def blocked(names: tuple[str, ...]) -> Iterator[None]:
+    """Let functions of the package raise, and the methods of its classes: "routing.softmax", "layer.Experts"."""
+    known = {code: name for name in names for code in codes(name)}
+    held = [(function, function.__code__) for function in _alive(known)]
+    for function, code in held:
+        function.__code__ = _stub(known[code]).replace(co_freevars=code.co_freevars)
+    try:
+        yield
+        for name in names:
+            _stay_blocked(name)
+    finally:
+        for function, code in held:
+            function.__code__ = code
+
+
+@cache
+def codes(name: str) -> frozenset[CodeType]:
+    """Return the code of a function of the package, or of all methods of a class, as its file has it.
+
+    Raises ValueError where the file has no such function.
+    """
+    module, _, wanted = name.rpartition(".")
+    spec = importlib.util.find_spec(f"moe_lessons.{module}")
+    whole: Any = spec and spec.loader and spec.loader.get_code(spec.name)  # type: ignore[attr-defined]
+    found = [code for code in _inside(whole) if f"{code.co_qualname}.".startswith(f"{wanted}.")] if whole else []
+    if not found:
+        raise ValueError(f"moe_lessons.{module} defines no {wanted}")
+    return frozenset(found)
+
+
+def _inside(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of functions and classes in a file, and of what is in the classes."""
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType) and "<locals>" not in inner.co_qualname:
+            yield inner
+            yield from _inside(inner)
+
+
+def _alive(known: dict[CodeType, str]) -> list[FunctionType]:
+    """Return every function there is that has one of these codes."""
+    gc.unfreeze()
+    names = {code.co_name for code in known}
+    functions = (one for one in gc.get_objects() if type(one) is FunctionType) if known else ()
+    return [one for one in functions if one.__code__.co_name in names and one.__code__ in known]
+
+
+@cache
+def _stub(name: str) -> CodeType:
+    """Return the code of a function without free variables that raises UsesReference."""
+    words = f"This uses the course's `{name.rpartition('.')[2]}`, which is the answer. Write yours without it."
+    space: dict[str, Any] = {}
+    exec(compile(STUB.format(words), __file__, "exec"), space)
+    return space["blocked"].__code__
+
+
+def _stay_blocked(name: str) -> None:
+    """Raise UsesReference if an answer loaded the module of a function again: then that is another function."""
+    module, _, wanted = name.rpartition(".")
+    now = getattr(importlib.import_module(f"moe_lessons.{module}"), wanted)
+    functions = vars(now).values() if isinstance(now, type) else [now]
+    if any(getattr(one, "__code__", None) in codes(name) for one in functions):
+        raise UsesReference(f"This loads the course's `{wanted}` again, which is the answer. Write yours without it.")

@@ -28,6 +28,8 @@ class UsesReference(BaseException):
 @contextlib.contextmanager
 def blocked(names: tuple[str, ...]) -> Iterator[None]:
     """Let functions of the package raise, and the methods of its classes: "routing.softmax", "layer.Experts"."""
+    for name in names:
+        _loaded(name)
     known = {code: name for name in names for code in codes(name)}
     held = [(function, function.__code__) for function in _alive(known)]
     for function, code in held:
@@ -83,8 +85,14 @@ def _stub(name: str) -> CodeType:
 
 def _stay_blocked(name: str) -> None:
     """Raise UsesReference if an answer loaded the module of a function again: then that is another function."""
-    module, _, wanted = name.rpartition(".")
-    now = getattr(importlib.import_module(f"moe_lessons.{module}"), wanted)
+    now = _loaded(name)
     functions = vars(now).values() if isinstance(now, type) else [now]
     if any(getattr(one, "__code__", None) in codes(name) for one in functions):
-        raise UsesReference(f"This loads the course's `{wanted}` again, which is the answer. Write yours without it.")
+        what = name.rpartition(".")[2]
+        raise UsesReference(f"This loads the course's `{what}` again, which is the answer. Write yours without it.")
+
+
+def _loaded(name: str) -> Any:
+    """Return what the package has under a name; its module is loaded by then."""
+    module, _, wanted = name.rpartition(".")
+    return getattr(importlib.import_module(f"moe_lessons.{module}"), wanted, None)

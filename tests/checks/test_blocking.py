@@ -191,3 +191,14 @@ def test_a_file_that_an_answer_runs_in_another_process_is_read_as_text():
     with blocked(("metrics.entropy",)):
         told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert float(told.stdout) == pytest.approx(np.log(2))
+
+
+def test_a_module_that_an_answer_is_the_first_to_load_is_not_loaded_again():
+    program = """
+from moe_lessons.checks.blocking import blocked
+with blocked(("figures.gradients.logit_gradient",)):
+    from moe_lessons.figures import gradients
+print("fine")
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout == "fine\n"

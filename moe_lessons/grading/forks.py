@@ -14,6 +14,8 @@ from moe_lessons.grading.patience import Patience
 
 REACHED = b'{"dict": [["reached", [%9d, %9d]]]}'  # as `wire` writes it
 REACHED_HEAD = wire.HEAD.pack(len(REACHED % (0, 0)))
+GRACE = 2.0  # seconds of CPU time beyond the alarm, after which the kernel ends a process
+TICKS = 1.0  # seconds of CPU time by which the kernel's limit and the exact clock may differ
 GREETING_SECONDS = 10.0  # of the clock's: a fork of a process that has just come to its end greets at once
 
 
@@ -76,6 +78,8 @@ def watched(child: int, seconds: float, wall: float) -> tuple[str, float, int]:
         pause = min(2 * pause, 0.02)
         pid, status, usage = os.wait4(child, os.WNOHANG)
     used, code = usage.ru_utime + usage.ru_stime, os.waitstatus_to_exitcode(status)
+    if used > seconds + GRACE + TICKS:  # it, or what it waited for, heard no signal: what it did then does not count
+        return "timed out", used, -signal.SIGXCPU
     return ("timed out" if _ended_by_limit(code, used, seconds) else "killed"), used, code
 
 

@@ -1,13 +1,14 @@
 """Grades one submission: the sandbox runs it and tries its answers, what comes back is judged here."""
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from moe_lessons.checks.attempt import Attempt, Status
+from moe_lessons.checks.attempt import LOAD, Attempt, Status
 from moe_lessons.checks.deadline import OutOfTime, deadline
 from moe_lessons.checks.engine import judged
 from moe_lessons.checks.question import Data, Question
@@ -20,7 +21,7 @@ from moe_lessons.grading.sandbox import Sandbox
 from moe_lessons.grading.session import Lost, Session, Step, probing_class
 from moe_lessons.grading.submission import Submission, Unreadable
 
-JUDGE_SECONDS = 120.0  # of the clock's, for one reply: some judges train
+JUDGE_SECONDS = 120.0  # of CPU time, for one reply: some judges train
 MOST_TEXT = 4000
 KEPT = "\n\t\u200c\u200d"  # the last two join or part letters: names of many people have them
 FROM_THE_WORKER = {Status.NOT_ATTEMPTED, Status.NOT_YET, Status.RAISED}
@@ -199,12 +200,18 @@ class Grading:
             return _mark(question, Status.NOT_YET, "What came back from your code is no answer.")
 
     def _judged(self, question: Question, data: Data, attempt: Attempt) -> Mark:
-        """Judge an attempt. A judge that cannot cope with it, which a forged reply may bring about, gives no points."""
+        """Judge an attempt. A judge that cannot cope with it, which a forged reply may bring about, gives no points.
+
+        Its time is taken from that of the answers: a reply may be made so that judging it takes long.
+        """
+        before = time.process_time()
         try:
-            with deadline(JUDGE_SECONDS):
+            with deadline(JUDGE_SECONDS, cpu=True, load=LOAD):
                 result = judged(question, data, attempt)
         except (Exception, OutOfTime) as fault:
             return self._fault(question, f"the reply to {question.id} could not be judged", fault)
+        finally:
+            self.session.seconds += time.process_time() - before
         mark = _mark(question, result.status, result.message, result.points, result.mistake)
         return replace(mark, parts=result.parts)
 

@@ -1,14 +1,45 @@
-"""How long something has been waited for, whatever else the machine does.
+"""How long something has been waited for, whatever else the machine does, and how much it worked meanwhile.
 
 A deadline by the clock alone depends on the load: beside seven others, one second of work takes eight. So time in which
 processes stand in line for a processor does not count, as far as the system tells (Linux does). Sleeping counts.
 """
 
+import os
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
 MOST = 10.0  # times as long as asked, however busy the machine
+
+
+@dataclass(frozen=True)
+class Used:
+    """Seconds of CPU time, and those of the clock that count."""
+
+    cpu: float = 0.0
+    clock: float = 0.0
+
+
+class Work:
+    """The CPU time of a process and all that ever descended from it, wherever they went. It never falls.
+
+    Of those that are gone it is in the account of who waited for them: in a sandbox its first process does, at last.
+    Where nobody waits, because a program wants it so, their last reading stays.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.seconds = pid, 0.0
+        self.latest: dict[int, float] = {}
+
+    def spent(self, members: Iterable[int] | None = None) -> float:
+        """Return the seconds up to now. members: the process's `family`, where somebody knows it already."""
+        alive = {member: own_and_waited_for(member) for member in members or family(self.pid)}
+        for member, (own, _) in alive.items():
+            self.latest[member] = max(own, self.latest.get(member, 0.0))
+        self.seconds = max(self.seconds, sum(map(sum, alive.values())), sum(self.latest.values()))
+        return self.seconds
 
 
 class Patience:
@@ -46,6 +77,15 @@ def line_and_work(pid: int) -> tuple[float, float]:
     """Return the seconds in which a process's threads stood in line, and in which they ran; 0 where nobody tells."""
     known = [(int(words[1]) / 1e9, int(words[0]) / 1e9) for words in _told_of_threads(pid, "schedstat") if words]
     return sum(line for line, _ in known), sum(work for _, work in known)
+
+
+def own_and_waited_for(pid: int) -> tuple[float, float]:
+    """Return a process's seconds of CPU time, and those of its dead that were waited for; 0 where nobody tells."""
+    words = told(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    if len(words) < 15:
+        return 0.0, 0.0
+    user, system, users, systems = (int(word) / os.sysconf("SC_CLK_TCK") for word in words[11:15])
+    return user + system, users + systems
 
 
 def _told_of_threads(pid: int, what: str) -> list[list[str]]:

@@ -7,6 +7,7 @@ before it reads the notebook: root's processes are not counted, so a fork bomb o
 
 import contextlib
 import itertools
+import math
 import os
 import platform
 import shutil
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from moe_lessons.grading import syscalls, wire
-from moe_lessons.grading.patience import Patience, family, told
+from moe_lessons.grading.patience import Patience, Used, Work, family, told
 
 PACKAGE = Path(__file__).parents[1]
 START = "import sys; sys.path.append({!r}); from moe_lessons.grading import worker; worker.main({}, {}, {})"
@@ -36,7 +37,7 @@ ENVIRONMENT = {
 }
 FIRST_UID = 1 << 30  # far from any user: each worker has a number of its own, so each counts its own processes
 TOO_MUCH_MEMORY = "too much memory"
-WATCH_SECONDS = 0.25  # between two looks at the memory in use
+WATCH_SECONDS = 0.25  # between two looks at the memory and the CPU time in use
 AS_IT_IS = {"definitions_only": False, "count": None, "skipped": None}  # how a cell is run
 NOTHING = {"do": "cell", "source": "", "number": 1, **AS_IT_IS, "seconds": 10.0, "wall": 60.0}
 NO_CELL = "the sandbox runs no cell (before Linux 5.14, its limit of processes counts all those of the user)"
@@ -116,7 +117,9 @@ def _visible() -> list[str]:
 
 
 class Running:
-    """A worker that runs: ask it things, then stop it."""
+    """A worker that runs: ask it things, then stop it. used: what the latest asking took, as seen from here."""
+
+    used, most_work = Used(), math.inf
 
     def __init__(self, sandbox: Sandbox) -> None:
         ours, theirs = socket.socketpair()
@@ -137,21 +140,34 @@ class Running:
                 env=ENVIRONMENT | ({"HOME": self.folder.name} if sandbox.trusted else {}),
                 start_new_session=True,
             )
+        self.work = Work(self.process.pid)
 
-    def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """Send a request, return the reply. Raises TimeoutError, wire.Closed, wire.Malformed."""
-        wire.send(self.channel, dict(request), self._watch)
-        patience = Patience(self.process.pid)
-        reply = wire.receive(self.channel, seconds, self._watch, patience.spent)
+    def ask(self, request: Mapping[str, Any], seconds: float, cpu: float = math.inf) -> dict[str, Any]:
+        """Send a request, return the reply, within seconds of the clock and of the CPU time of all its processes.
+
+        Raises TimeoutError, wire.Closed, wire.Malformed.
+        """
+        patience, before = Patience(self.process.pid), self.work.spent()
+        self.most_work = before + cpu
+        try:
+            wire.send(self.channel, dict(request), self._watch)
+            reply = wire.receive(self.channel, seconds, self._watch, patience.spent)
+        finally:
+            self.used = Used(self.work.spent() - before, patience.spent())
+        if self.used.cpu > cpu:
+            raise TimeoutError
         if not isinstance(reply, dict):
             raise wire.Malformed("the reply is no dict")
         return reply
 
     def _watch(self) -> None:
-        """Look at the memory in use, now and then."""
+        """Look at the memory and the CPU time in use, now and then."""
         if time.monotonic() > self.next_look:
             self.next_look = time.monotonic() + WATCH_SECONDS
-            if _memory(family(self.process.pid)) > self.most_memory:
+            members = family(self.process.pid)
+            if self.work.spent(members) > self.most_work:
+                raise TimeoutError
+            if _memory(members) > self.most_memory:
                 raise wire.Closed(TOO_MUCH_MEMORY)
 
     def stop(self) -> None:

@@ -1,6 +1,5 @@
 """A submission's stay in the sandbox: cells, then answers; when a worker dies, another takes up where it was."""
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ from moe_lessons.grading.sandbox import TOO_MUCH_MEMORY, Running, Sandbox, begin
 
 DEFINITION_SECONDS = 5.0  # of CPU time, for the definitions of a cell
 LATE_SECONDS = 60.0  # for definitions, once all time is used up
+AROUND_SECONDS = 4.0  # of CPU time beyond a step's own: where nothing is amiss, the worker ends it before
 BROKEN = (TimeoutError, wire.Closed, wire.Malformed)  # how asking a worker may fail
 
 
@@ -53,7 +53,8 @@ class Step:
 class Session:
     """Runs cells and tries answers. Use it as a context: at its end the worker is stopped.
 
-    counts: the number under which Jupyter ran each cell, where the notebook tells.
+    counts: the number under which Jupyter ran each cell, where the notebook tells. seconds, clock: used so far, as seen
+    from outside: a worker's own word does not count.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Session:
         longest = max((question.seconds for question in asked), default=0.0) * self.limits.patience
         self.first = beginning(sandbox, modules, {q.id: (q.answer, q.points) for q in asked}, longest, torch)
         self.done: list[dict[str, Any]] = []  # the requests for cells that came through
-        self.seconds, self.starts = 0.0, 0
+        self.seconds, self.clock, self.starts = 0.0, 0.0, 0
         self.most_seconds, self.until = 0.0, 0.0
         self.answering = False
         self._allow_time()
@@ -84,7 +85,7 @@ class Session:
     def _allow_time(self) -> None:
         """Allow the time of a notebook, to its cells at first, then as much to its answers."""
         self.most_seconds = self.seconds + self.limits.all_seconds
-        self.until = time.monotonic() + self.limits.all_wall_seconds
+        self.until = self.clock + self.limits.all_wall_seconds
 
     def run_cell(self, number: int) -> Step:
         """Run a cell. Where it does not come through, run what can be; the step is that of the cell.
@@ -149,16 +150,19 @@ class Session:
 
     def _used_up(self, late: bool = False) -> bool:
         more = LATE_SECONDS * late
-        return self.seconds > self.most_seconds + more or time.monotonic() >= self.until + more
+        return self.seconds > self.most_seconds + more or self.clock >= self.until + more
 
     def _told(self, running: Running, request: dict[str, Any], late: bool = False) -> dict[str, Any]:
         """Return the reply to a request, within its own time and what is left of all time."""
         if self._used_up(late):
             raise TimeoutError
-        left = self.until + LATE_SECONDS * late - time.monotonic()
-        said = running.ask(request, min(request["wall"] + self.limits.slack_seconds, left))
-        self.seconds += _seconds(said)
-        return said
+        left = self.until + LATE_SECONDS * late - self.clock
+        clock = min(request["wall"] + self.limits.slack_seconds, left)
+        try:
+            return running.ask(request, clock, request["seconds"] + AROUND_SECONDS)
+        finally:
+            self.seconds += running.used.cpu
+            self.clock += running.used.clock
 
     def _ready(self) -> Running | None:
         """Return a worker that has run the cells so far, or None when time is used up. Raises Lost."""
@@ -210,12 +214,6 @@ def _step(said: dict[str, Any], seconds: float) -> Step:
     if ended == "killed":
         return Step(Ended.KILLED, "ended its own process, or was ended for want of memory", said)
     return Step(Ended.PARTIAL, "left a reply that is none")
-
-
-def _seconds(said: dict[str, Any]) -> float:
-    """Return the CPU time that a reply speaks of, if it is a time."""
-    seconds = said.get("seconds")
-    return float(seconds) if isinstance(seconds, (int, float)) and 0 <= seconds < 1e5 else 0.0
 
 
 def probing_class(question: Question) -> type[Question]:

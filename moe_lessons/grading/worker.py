@@ -32,7 +32,6 @@ from moe_lessons.grading.companions import lay_out
 
 CAME_THROUGH = 77  # how a cell's process ends when its heir carries on
 MOST_FILES = 64  # few: what lies in a pipe or a socket is memory that no process shows
-GRACE = 2.0  # seconds of CPU beyond the alarm after which the kernel kills
 MOST_MESSAGE = 10_000
 HANDLERS: dict[int, Any] = {
     signal.SIGINT: signal.default_int_handler,
@@ -111,7 +110,7 @@ class Worker:
         self._limit(resource.RLIMIT_AS, forks.address_space() + request["memory"])
         self._limit(resource.RLIMIT_FSIZE, request["file_bytes"])
         self._limit(resource.RLIMIT_NOFILE, MOST_FILES)
-        self._limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + request["seconds"] + GRACE) + 1)
+        self._limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + request["seconds"] + forks.GRACE) + 1)
         self.built_in, self.modules = dict(vars(builtins)), dict(sys.modules)
         silence()
         wire.send(self.channel, {"ended": "ready"})
@@ -131,13 +130,13 @@ class Worker:
                 self._run_cell(request, theirs, report)  # only the heir returns from this
                 return
             theirs.close()
-            ended, seconds, code = forks.watched(child, request["seconds"], request["wall"])
+            ended, _, code = forks.watched(child, request["seconds"], request["wall"])
             said = forks.read(report)
         if code == CAME_THROUGH and forks.greeted(mine):
-            self._hand_over(mine, {**said, "ended": "ran", "seconds": seconds}, said)
+            self._hand_over(mine, {**said, "ended": "ran"}, said)
         mine.close()
         self._purge()
-        wire.send(self.channel, {"ended": ended, "reached": said.get("reached"), "seconds": seconds})
+        wire.send(self.channel, {"ended": ended, "reached": said.get("reached")})
 
     def _run_cell(self, request: dict, theirs: socket.socket, report: mmap.mmap) -> None:
         """Run the cell, fork the heir, end. The heir waits for the channel, which the cell itself never has."""
@@ -182,15 +181,15 @@ class Worker:
             child = os.fork()
             if child == 0:
                 self.channel.close()
-                forks.limit_cpu(request["seconds"] + GRACE)
+                forks.limit_cpu(request["seconds"] + forks.GRACE)
                 said = self._attempt(request)
                 self.tidy()
                 forks.write(report, said)
                 os._exit(0)
-            ended, seconds, code = forks.watched(child, request["seconds"], request["wall"])
+            ended, _, code = forks.watched(child, request["seconds"], request["wall"])
             said = forks.read(report) if code == 0 else {}
         self._purge()
-        wire.send(self.channel, {**said, "seconds": seconds, "ended": "ran" if said else ended})
+        wire.send(self.channel, {**said, "ended": "ran" if said else ended})
 
     def _attempt(self, request: dict) -> dict:
         """Look for the answer and try it; return the attempt as plain data."""

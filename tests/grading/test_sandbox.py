@@ -70,6 +70,44 @@ def test_its_limits_are_hard(seen, hostile_limits):
     assert space[0] == space[1] < 2 * hostile_limits.memory + 2**30
 
 
+BURN = """
+import os, signal, time
+inlet, outlet = os.pipe()
+for _ in range(4):
+    if os.fork() == 0:
+        {leave}
+        while time.process_time() < 0.5:
+            pass
+        os._exit(0)
+    {wait}
+os.close(outlet)
+while os.read(inlet, 1):
+    pass
+"""
+WAYS = {
+    "children that are waited for": BURN.format(leave="pass", wait="os.wait()"),
+    "orphans in a session of their own": BURN.format(leave="os.setsid()\n        if os.fork(): os._exit(0)", wait=""),
+    "children whose death is told to nobody": "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    + BURN.format(leave="pass", wait=""),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_cpu_time_of_all_processes_is_seen_from_outside(sandbox, way):
+    """Two seconds of it; of the last kind only what was seen while they lived, a little less."""
+    running = sandbox.start()
+    try:
+        running.ask(beginning(sandbox, [], {}), 60)
+        request = {"do": "cell", "source": WAYS[way], "number": 1, **AS_IT_IS, "seconds": 60.0, "wall": 600.0}
+        assert running.ask(request, 600)["ended"] == "ran"
+        assert 1.2 < running.used.cpu < 4
+        assert running.used.clock > 0
+        with pytest.raises(TimeoutError):
+            running.ask(request, 600, 0.5)
+    finally:
+        running.stop()
+
+
 def called(number, *arguments):
     """Return the error of a system call, as an expression; 0 where there is none."""
     call = f"c.CDLL(None, use_errno=True).syscall{(number, *arguments)}"

@@ -1,22 +1,26 @@
 """A worker that dies, lies or hangs costs one step: told with a made worker, so no sandbox is needed."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from moe_lessons.checks import questions
 from moe_lessons.grading import session as module
 from moe_lessons.grading import wire
+from moe_lessons.grading.patience import Used
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.sandbox import Limits
 from moe_lessons.grading.session import Lost, Session, describe
 
-RAN = {"ended": "ran", "notes": ["a note", 3], "seconds": 0.5}
+RAN = {"ended": "ran", "notes": ["a note", 3]}
+TIMED_OUT = {"ended": "timed out"}
 
 
 class Made:
-    """A sandbox and its workers in one: `replies` gives, for a request's key, what each asking brings."""
+    """A sandbox and its workers in one: `replies` gives, for a request's key, what each asking brings.
+
+    Each asking takes half a second of CPU time.
+    """
 
     def __init__(self, replies, **limits):
         self.limits = replace(Limits(restarts=2), **limits)
@@ -29,7 +33,8 @@ class Made:
     def complaint(self):
         return "No module named numpy"
 
-    def ask(self, request, seconds):
+    def ask(self, request, seconds, cpu=None):
+        self.used = Used(0.5)
         if request["do"] == "begin":
             self.log.append("start")
             if self.broken:
@@ -68,7 +73,7 @@ def test_cells_run_once_each_in_one_worker_which_is_stopped():
 
 @pytest.mark.parametrize(("said", "ended"), [("timed out", Ended.TIMED_OUT), ("killed", Ended.KILLED)])
 def test_of_a_cell_that_did_not_come_through_the_definitions_are_run(said, ended):
-    made = Made({"b": [{"ended": said, "seconds": 1}]})
+    made = Made({"b": [{"ended": said}]})
     steps, _ = run_all(made, "a", "b", "c")
     assert made.log == ["start", "a", "b", "b again", "c"]
     assert [step.ended for step in steps] == [Ended.OK, ended, Ended.OK]
@@ -87,7 +92,7 @@ def test_a_worker_that_breaks_is_followed_by_another_that_repeats_the_cells_befo
 
 
 def test_another_worker_repeats_of_a_cell_what_was_kept_of_it():
-    made = Made({"a": [{"ended": "timed out", "seconds": 1}], "b": [wire.Closed()]})
+    made = Made({"a": [TIMED_OUT], "b": [wire.Closed()]})
     run_all(made, "a", "b", "c")
     assert made.log == ["start", "a", "a again", "b", "start", "a again", "b again", "c"]
 
@@ -115,12 +120,12 @@ def test_a_worker_that_never_starts_is_no_fault_of_the_learners():
 
 @pytest.mark.parametrize("said", [{}, {"ended": "correct"}, {"ended": ["ran"]}, {"ended": "ran"}])
 def test_what_a_worker_says_is_read_with_care(said):
-    made = Made({"question": [said | {"seconds": float("nan"), "notes": "x" * 5}]})
+    made = Made({"question": [said | {"seconds": 1e4, "notes": "x" * 5}]})
     with session(made) as running:
         step = running.try_answer(questions()["1.1"], {})
     assert step.ended == (Ended.OK if said == {"ended": "ran"} else Ended.PARTIAL)
     assert step.notes == []
-    assert running.seconds == 0.0
+    assert running.seconds == 0.5  # as seen from outside
 
 
 def test_when_all_time_is_used_up_only_definitions_are_asked_for():
@@ -154,7 +159,7 @@ def test_answers_have_time_of_their_own():
 
 @pytest.mark.parametrize("reached", [[1, 7], [0, 1], [3, 0]])
 def test_of_a_cell_that_was_stopped_all_is_run_but_the_statement_that_it_had_reached(reached):
-    made = Made({"b": [{"ended": "timed out", "seconds": 1, "reached": reached}, RAN, RAN], "c": [wire.Closed()]})
+    made = Made({"b": [TIMED_OUT | {"reached": reached}, RAN, RAN], "c": [wire.Closed()]})
     steps, running = run_all(made, "a", "b", "c")
     assert made.log == ["start", "a", "b", "b", "c", "start", "a", "b", "c again"]
     what = f"stands in line {reached[1]}" if reached[1] else "had waited for it, or went on after it"
@@ -164,7 +169,7 @@ def test_of_a_cell_that_was_stopped_all_is_run_but_the_statement_that_it_had_rea
 
 @pytest.mark.parametrize("reached", [None, 3, [1], [1, "2"], [-1, 2], [True, 2], [1, 2, 3]])
 def test_a_statement_that_nobody_could_reach_is_not_left_out(reached):
-    made = Made({"a": [{"ended": "killed", "seconds": 1, "reached": reached}]})
+    made = Made({"a": [{"ended": "killed", "reached": reached}]})
     steps, _ = run_all(made, "a")
     assert made.log == ["start", "a", "a again"]
     assert steps[0].kept == "of it only definitions were kept"
@@ -173,28 +178,30 @@ def test_a_statement_that_nobody_could_reach_is_not_left_out(reached):
 class Clock:
     """Time that passes only while a worker is asked for a cell."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self):
         self.now, self.asked = 0.0, []
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
 
     def slows(self, made, seconds):
         ask = made.ask
 
-        def slow(request, allowed):
+        def slow(request, allowed, cpu=None):
             if request["do"] == "begin":
                 return ask(request, allowed)
             self.asked.append(allowed)
             self.now += min(seconds, allowed)
-            if seconds > allowed:
-                raise TimeoutError
-            return ask(request, allowed)
+            try:
+                if seconds > allowed:
+                    raise TimeoutError
+                return ask(request, allowed)
+            finally:
+                made.used = Used(0.5, min(seconds, allowed))
 
         made.ask = slow
         return made
 
 
-def test_repeating_slow_cells_after_each_kill_does_not_outlast_the_limit_of_the_clock(monkeypatch):
-    clock = Clock(monkeypatch)
+def test_repeating_slow_cells_after_each_kill_does_not_outlast_the_limit_of_the_clock():
+    clock = Clock()
     killed = {key: [wire.Closed()] * 9 for key in ("b", "b again", "c", "c again", "d", "d again")}
     made = clock.slows(Made(killed, all_wall_seconds=12.0, restarts=50), 4.0)
     steps, _ = run_all(made, "a", "b", "c", "d")
@@ -204,13 +211,31 @@ def test_repeating_slow_cells_after_each_kill_does_not_outlast_the_limit_of_the_
     assert made.stopped == made.log.count("start")
 
 
-def test_a_slow_cell_has_as_much_time_when_it_is_repeated(monkeypatch):
-    clock = Clock(monkeypatch)
+def test_a_slow_cell_has_as_much_time_when_it_is_repeated():
+    clock = Clock()
     made = clock.slows(Made({"b": [wire.Closed()]}, start_seconds=1.0), 500.0)
     steps, _ = run_all(made, "a", "b", "c")
     assert made.log == ["start", "a", "b", "start", "a", "start"]
     assert [step.ended for step in steps] == [Ended.OK, Ended.KILLED, Ended.TIMED_OUT]
     assert clock.asked[:3] == [620.0] * 3
+
+
+def test_what_a_step_may_use_of_the_cpu_is_a_little_more_than_its_own_limit():
+    allowed, made = [], Made({})
+    ask = made.ask
+    made.ask = lambda request, clock, cpu=None: (allowed.append(cpu), ask(request, clock))[1]
+    with session(made, "a") as running:
+        running.run_cell(1)
+        running.try_answer(questions()["1.1"], {})
+    assert allowed[0] is None  # the start
+    assert allowed[1:] == [60.0 + module.AROUND_SECONDS, 10.0 + module.AROUND_SECONDS]
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), wire.Closed(), wire.Malformed()])
+def test_what_a_step_used_that_broke_its_worker_counts(error):
+    made = Made({"a": [error]})
+    _, running = run_all(made, "a")
+    assert running.seconds == 1.0
 
 
 def test_the_worker_is_told_nothing_of_what_is_right():

@@ -305,3 +305,75 @@ def no_descriptors_left(place):
 def a_hook_that_forbids_forks(place):
     hook = "def hook(event, arguments):\n    if event == 'os.fork':\n        raise RuntimeError\n"
     return honest(f"import sys\n{hook}sys.addaudithook(hook)")
+
+
+DEAF = """
+import signal, time
+def deaf(seconds):
+    for number in signal.valid_signals() - {9, 19}:
+        signal.signal(number, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    while time.process_time() < seconds:
+        pass
+"""
+
+
+@kind(TIMED_OUT, ONLY_SECOND, "the answer to 1.1 was stopped after 1 seconds")
+def a_right_answer_that_outlasts_its_time_deaf_to_signals(place):
+    return answering("deaf(4.5)\nreturn x @ weight.T + bias", before=DEAF)
+
+
+@kind(TIMED_OUT, FULL, "cell 4 was stopped after 1 seconds")
+def a_cell_that_outlasts_its_time_deaf_to_signals(place):
+    return [SETUP, DEAF, LOGITS, f"deaf(4.7)\n{PROTOTYPE}", PROTOTYPE, CHECKS]
+
+
+# Each process stays below its own limit; together they do not. None is a child of the cell's, or of its session.
+ORPHANS = """
+import os, time
+def burn(many, seconds):
+    inlet, outlet = os.pipe()
+    for _ in range(many):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                while time.process_time() < seconds:
+                    pass
+            os._exit(0)
+    os.close(outlet)
+    while os.read(inlet, 1):
+        pass
+"""
+
+
+@kind(TIMED_OUT, FULL, "cell 4")
+def processes_that_leave_their_session_and_burn_while_the_cell_waits(place):
+    return honest("burn(12, 0.9)", before=ORPHANS)
+
+
+@kind(TIMED_OUT, ONLY_SECOND, "the answer to 1.1")
+def a_right_answer_that_lets_orphans_burn(place):
+    return answering("burn(12, 0.9)\nreturn x @ weight.T + bias", before=ORPHANS)
+
+
+@kind(TIMED_OUT, ONLY_SECOND, "the answer to 1.1")
+def a_right_answer_that_lets_its_children_burn(place):
+    """One after the other, and each is waited for."""
+    burn = "if os.fork() == 0:\n        deaf(0.8)\n        os._exit(0)\n    os.wait()"
+    return answering(f"import os\nfor _ in range(6):\n    {burn}\nreturn x @ weight.T + bias", before=DEAF)
+
+
+@kind(TIMED_OUT, FULL, "cell 4")
+def children_that_nobody_waits_for_burn(place):
+    """No account holds the CPU time of the dead, so only while they live can it be seen."""
+    ignore = "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    return honest(f"{ignore}\nburn(14, 0.9)", before=ORPHANS.replace("            os.setsid()\n", ""))
+
+
+@kind(OK, FULL)
+def a_tracer_and_hooks_at_the_end_of_an_answer(place):
+    """What an answer leaves to be done later, its process does not live to do."""
+    trace = "sys.settrace(lambda *_: None)\nthreading.settrace(lambda *_: None)\natexit.register(spin)"
+    body = f"import atexit, sys, threading\n{trace}\nthreading.Thread(target=spin).start()\nreturn x @ weight.T + bias"
+    return answering(body, before="def spin():\n    while True: pass")

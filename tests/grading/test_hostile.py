@@ -131,3 +131,17 @@ def test_marks_that_are_right_by_chance_would_be_noticed(place, hostile_sandbox)
     record = graded(where, hostile_sandbox)
     assert (record.ended, record.total, record.possible) == (Ended.OK, 3, 3)
     assert {mark.status for mark in record.marks} == {str(Status.CORRECT)}
+
+
+def test_all_time_is_kept_by_processes_that_leave_and_the_neighbour_has_her_marks(tmp_path, hostile_sandbox):
+    """Each cell lets 11 seconds burn where nobody's child works. The limit of all stops that after two cells."""
+    running = importlib.import_module("hostile.running")
+    sandbox = replace(hostile_sandbox, limits=replace(hostile_sandbox.limits, all_seconds=6.0))
+    with place_in(tmp_path) as (where, _), ThreadPoolExecutor(2) as pool:
+        write(where, hostile.honest(*["burn(12, 0.9)"] * 6, before=running.ORPHANS))
+        neighbour = pool.submit(graded, replace(where, path=where.neighbour), sandbox)
+        eve = pool.submit(graded, where, sandbox).result()
+    assert eve.ended == Ended.TIMED_OUT
+    assert "all time was used up" in eve.reason
+    assert 6.0 < eve.seconds < 6.0 + 2 * 5.0 + 2
+    assert (neighbour.result().ended, neighbour.result().total) == (Ended.OK, 3)

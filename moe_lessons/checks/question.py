@@ -45,7 +45,7 @@ class Question:
     `when_raised` is shown beside an error of the learner's code. Without `random_inputs`, every draw is the same.
     `needs_torch` has torch loaded before the answer's time counts; "optimiser" also what a first training step loads.
     The `parameters` of a class, where `asks_for` says so, are those that make an instance of it.
-    `probed_with` names the fields that `probe` uses: all that a sandbox is told.
+    `probed_with` names the fields that `probe` uses, and `probed_on` what it uses of the data: a sandbox is told no more.
     """
 
     id: str
@@ -67,6 +67,7 @@ class Question:
     asks_for: Literal["function", "class"] = "function"
 
     probed_with: ClassVar[tuple[str, ...]] = ("id", "answer", "parameters", "stands_for", "when_raised", "asks_for")
+    probed_on: ClassVar[tuple[str, ...]] = ()
 
     @property
     def set(self) -> str:
@@ -136,6 +137,7 @@ class CalledQuestion(Question):
     written: Callable[..., str] | None = None
 
     probed_with: ClassVar[tuple[str, ...]] = (*Question.probed_with, "helper", "tensors", "slopes", "quiet")
+    probed_on: ClassVar[tuple[str, ...]] = ("cases",)
 
     def draw(self, rng: np.random.Generator) -> Data:
         """Return the cases."""

@@ -111,6 +111,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _prepared(options: argparse.Namespace) -> Batch:
     """Make everything ready. Raises ValueError or OSError with the reason why nothing can be graded."""
     box = _sandbox(options.trusted, options.limits)
+    if not box.trusted:
+        _keep_out_of_sight(options)
     asked = questions.chosen(options.sets, options.private)
     declared = _marking(options, asked)
     roster = read_roster(options.roster) if options.roster else ()
@@ -121,6 +123,14 @@ def _prepared(options: argparse.Namespace) -> Batch:
     classes = tuple(classes_in(found.files))
     task = Task(options.submissions, tuple(options.sets), options.private, secret, box, classes)
     return Batch(options, found, asked, store, task, declared, roster)
+
+
+def _keep_out_of_sight(options: argparse.Namespace) -> None:
+    """Raise ValueError where something that is a teacher's lies in a folder that submissions can read."""
+    for name in ("submissions", "out", *FILES):
+        path = getattr(options, name)
+        if path and (place := sandbox.in_sight(path)):
+            raise ValueError(f"{path}: submissions can read what is in {place}. Put it into another folder.")
 
 
 def _marking(options: argparse.Namespace, asked: questions.Questions) -> marking.Marking:

@@ -1,6 +1,5 @@
 """Which questions are asked: those of the course, or of some sets, and a teacher's own."""
 
-import importlib
 import re
 import runpy
 from collections import Counter
@@ -9,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from moe_lessons.checks.blocking import codes
 from moe_lessons.checks.question import Question
 from moe_lessons.checks.registry import questions
-from moe_lessons.grading.session import probing_class
+from moe_lessons.grading.session import described, probing_class
 from moe_lessons.support.validation import refuse
 
 Questions = dict[str, Question]
@@ -74,12 +74,20 @@ def _examine(question: Any) -> None:
         raise refuse(f"points of {question.id}", question.points, "a whole number from 1")
     probing_class(question)
     for name in question.stands_for:
-        module, _, function = name.rpartition(".")
-        if not hasattr(importlib.import_module(f"moe_lessons.{module}"), function):
+        if not _is_defined(name):
             raise refuse(f"stands_for of {question.id}", name, 'a function of the package, such as "routing.softmax"')
     try:
         first, again = (question.draw(np.random.default_rng(1)) for _ in range(2))
+        described(question, first)
     except Exception as error:
         raise ValueError(f"draw of {question.id} fails: {type(error).__name__}: {error}") from error
     if repr(first) != repr(again):
         raise refuse(f"draw of {question.id}", first, "the same data from the same `rng`: marks must not change")
+
+
+def _is_defined(name: str) -> bool:
+    """Tell whether the package defines a function or class: "routing.softmax"."""
+    try:
+        return bool(codes(name))
+    except (ValueError, ImportError):
+        return False

@@ -116,6 +116,12 @@ def _visible() -> list[str]:
     return system + sorted(path for path in own if not path.startswith("/usr/"))
 
 
+def in_sight(path: Path) -> str:
+    """Return the folder in which a worker would see this path, or nothing where it sees none of it."""
+    real = os.path.realpath(path)
+    return next((source for source in _visible() if Path(real).is_relative_to(os.path.realpath(source))), "")
+
+
 class Running:
     """A worker that runs: ask it things, then stop it. used: what the latest asking took, as seen from here."""
 

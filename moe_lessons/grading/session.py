@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moe_lessons.checks.question import Data, Question
+from moe_lessons.checks.registry import questions
 from moe_lessons.grading import wire
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.sandbox import TOO_MUCH_MEMORY, Running, Sandbox, beginning
@@ -68,7 +69,7 @@ class Session:
     ) -> None:
         self.sandbox, self.limits, self.cells, self.counts = sandbox, sandbox.limits, cells, counts
         longest = max((question.seconds for question in asked), default=0.0) * self.limits.patience
-        self.first = beginning(sandbox, modules, {q.id: (q.answer, q.points) for q in asked}, longest, torch)
+        self.first = beginning(sandbox, modules, _names(asked), longest, torch)
         self.done: list[dict[str, Any]] = []  # the requests for cells that came through
         self.seconds, self.clock, self.starts = 0.0, 0.0, 0
         self.most_seconds, self.until = 0.0, 0.0
@@ -119,10 +120,8 @@ class Session:
             self.answering = True
             self._allow_time()
         seconds = question.seconds * self.limits.patience
-        description = describe(question)
-        return self._asked(
-            {"do": "try", "question": description, "checked": checked, "data": data, **self._timed(seconds)}
-        )
+        told = {"question": describe(question), "data": described(question, data)}
+        return self._asked({"do": "try", "checked": checked, **told, **self._timed(seconds)})
 
     def _cell(self, number: int, definitions: bool = False) -> dict[str, Any]:
         """Return the request for a cell, or for its definitions: these take little time."""
@@ -225,10 +224,27 @@ def probing_class(question: Question) -> type[Question]:
     return cls
 
 
+def _names(asked: list[Question]) -> dict[str, tuple[str, int]]:
+    """Return the names of the answers and the points, by question: of a teacher's own the names alone."""
+    return {
+        q.id if _is_public(q) else f"own {i}": (q.answer, q.points if _is_public(q) else 0) for i, q in enumerate(asked)
+    }
+
+
+def _is_public(question: Question) -> bool:
+    return question.id in questions()
+
+
+def described(question: Question, data: Data) -> Data:
+    """Return what a worker needs of the drawn data. What else a teacher's `draw` returns may be what is right."""
+    return {name: data[name] for name in probing_class(question).probed_on}
+
+
 def describe(question: Question) -> dict[str, Any]:
     """Return what a worker needs to probe a question, and nothing of what is right."""
     cls = probing_class(question)
     fields = {name: getattr(question, name) for name in cls.probed_with}
+    fields["id"] = question.id if _is_public(question) else ""
     if helper := fields.pop("helper", None):
         fields["helper"] = [helper.__module__, helper.__qualname__]
     return {"module": cls.__module__, "class": cls.__qualname__, "fields": fields}

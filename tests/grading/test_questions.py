@@ -1,9 +1,11 @@
 """A teacher's own questions are tried before they are asked; sets are chosen by number."""
 
+import numpy as np
 import pytest
 
 from moe_lessons.checks.registry import questions
 from moe_lessons.grading.questions import chosen, private_questions
+from moe_lessons.grading.session import described
 
 GOOD = """
 import numpy as np
@@ -53,6 +55,24 @@ def test_a_class_of_its_own_may_judge(own):
     assert "4.p1" in private_questions(own(GOOD.replace("GATE = FunctionQuestion(", judging)))
 
 
+DRAWING = """
+class Own(FunctionQuestion):
+    def draw(self, rng):
+        return {"cases": super().draw(rng)["cases"], "expected": [1.0]}
+
+GATE = Own("""
+
+
+def test_what_a_class_of_its_own_draws_beyond_the_cases_stays_outside(own):
+    question = private_questions(own(GOOD.replace("GATE = FunctionQuestion(", DRAWING)))["4.p1"]
+    data = question.draw(np.random.default_rng(0))
+    assert list(data) == ["cases", "expected"]
+    assert list(described(question, data)) == ["cases"]
+    without = DRAWING.replace('"cases": super', '"case": super')
+    with pytest.raises(ValueError, match="draw of 4.p1 fails: KeyError: 'cases'"):
+        private_questions(own(GOOD.replace("GATE = FunctionQuestion(", without)))
+
+
 def test_without_a_choice_all_are_asked():
     assert chosen([]) == questions()
     assert {question.set for question in chosen(["01", "04"]).values()} == {"01", "04"}
@@ -83,6 +103,8 @@ def test_a_set_that_is_not_there_is_refused(sets):
         (("points=2", "points=1.5"), "a whole number from 1"),
         (('answer="my_gate"', 'answer="my gate"'), "a name that Python accepts"),
         (('"routing.gate_weights"', '"routing.no_such"'), "stands_for of 4.p1"),
+        (('"routing.gate_weights"', '"no.such.module"'), "stands_for of 4.p1"),
+        (('"routing.gate_weights"', '"routing.np"'), "stands_for of 4.p1"),
         (("rng.normal", "rng.no_such"), "draw of 4.p1 fails: AttributeError"),
         (("rng.normal(size=(3, 5))", "np.random.default_rng().normal(size=(3, 5))"), "the same data from the same"),
         (("GATE = FunctionQuestion(", OWN_PROBE), "its probe must be that of a class of moe_lessons"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import chdtri
@@ -195,6 +195,7 @@ class SamplerQuestion(Question):
     """Draws are compared with the right shares by their counts; then seeds are tried for what the rng decides."""
 
     mistakes: tuple[Mistake, ...]
+    probed_on: ClassVar[tuple[str, ...]] = ("cases", "seeds")
 
     def draw(self, rng: np.random.Generator) -> Data:
         """Return four cases (h, τ, k), of which one has k = N and one k = 1, and seeds for the learner's rng.

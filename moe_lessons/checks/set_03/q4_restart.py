@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,6 +50,8 @@ def rounded(decimals: int, tau: float, end: float, left: int) -> float:
 @dataclass(frozen=True, kw_only=True)
 class RestartQuestion(FunctionQuestion):
     """After the single calls the function is called again and again with what it returned, until no value is left."""
+
+    probed_on: ClassVar[tuple[str, ...]] = ("cases", "walks")
 
     def draw(self, rng: np.random.Generator) -> Data:
         """Return the cases and the walks."""

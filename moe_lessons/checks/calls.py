@@ -5,11 +5,11 @@ import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from moe_lessons.checks.values import agree, describe, plain, show
+from moe_lessons.checks.values import agree, describe, plain, show, stacked
 
 
 class AnswerRaised(Exception):
@@ -32,6 +32,48 @@ class Helper(Protocol):
     @staticmethod
     def written(name: str, entry: Any) -> str:
         """Return the argument as code, or nothing."""
+
+
+class Lender:
+    """A helper that lends functions of one argument: `work` is what they do, and notes it.
+
+    In marking, they work outside the sandbox: what they are made of and what is noted is where no answer can reach it.
+    `as_given` says that a tensor gets a tensor.
+    """
+
+    as_given: ClassVar[bool] = False
+
+    def __init__(self, entry: Any) -> None:
+        self.argument = lent(self.work, self.many(entry), self.as_given)
+
+    @staticmethod
+    def many(entry: Any) -> int | None:
+        """Return how many functions are lent in a list, or None for one that is in no list."""
+
+    def work(self, index: int, given: Any) -> np.ndarray:
+        """Do what a function does with plain data. Raises ValueError for what it does not take."""
+        raise NotImplementedError
+
+    def noted(self) -> Any:
+        """Return nothing, unless something was noted."""
+
+    @staticmethod
+    def written(name: str, entry: Any) -> str:
+        """Return nothing: the learner does not see what they are made of."""
+        return ""
+
+
+def lent(work: Callable[[int, Any], Any], many: int | None, as_given: bool) -> Any:
+    """Return a list of functions of one argument, or the only one, that do work(index, the argument as plain data)."""
+
+    def function(index: int) -> Callable[[Any], Any]:
+        def lent_function(x: Any) -> Any:
+            y = work(index, stacked(plain(x)))
+            return x.new_tensor(y) if as_given and hasattr(x, "new_tensor") else y
+
+        return lent_function
+
+    return function(0) if many is None else [function(i) for i in range(many)]
 
 
 class SeededGenerator:

@@ -45,7 +45,7 @@ class Question:
     `when_raised` is shown beside an error of the learner's code. Without `random_inputs`, every draw is the same.
     `needs_torch` has torch loaded before the answer's time counts; "optimiser" also what a first training step loads.
     The `parameters` of a class, where `asks_for` says so, are those that make an instance of it.
-    `probed_with` names the fields that `probe` uses, and `probed_on` what it uses of the data: a sandbox is told no more.
+    `probed_with` names the fields that `probe` uses, `probed_on` what it uses of the data: a sandbox is told no more.
     """
 
     id: str

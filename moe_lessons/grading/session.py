@@ -6,6 +6,7 @@ from typing import Any
 from moe_lessons.checks.question import Data, Question
 from moe_lessons.checks.registry import questions
 from moe_lessons.grading import wire
+from moe_lessons.grading.lending import Borrowed, Lending, borrowed, lends
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.sandbox import TOO_MUCH_MEMORY, Running, Sandbox, beginning
 
@@ -121,7 +122,19 @@ class Session:
             self._allow_time()
         seconds = question.seconds * self.limits.patience
         told = {"question": describe(question), "data": described(question, data)}
-        return self._asked({"do": "try", "checked": checked, **told, **self._timed(seconds)})
+        request = {"do": "try", "checked": checked, **told, **self._timed(seconds)}
+        return self._lent(request, Lending(question, data, seconds)) if lends(question) else self._asked(request)
+
+    def _lent(self, request: dict[str, Any], lending: Lending) -> Step:
+        """Have an answer tried that is lent functions; what was noted of their calls is in the reply."""
+        step = self._asked(request, lending=lending)
+        self.seconds += lending.seconds
+        reply = step.said.get("reply")
+        if isinstance(reply, dict):
+            reply["noted"] = lending.noted()
+        if step.ended is not Ended.OK:  # it may have ended in the midst of a call
+            self._stop()
+        return step
 
     def _cell(self, number: int, definitions: bool = False) -> dict[str, Any]:
         """Return the request for a cell, or for its definitions: these take little time."""
@@ -133,7 +146,7 @@ class Session:
     def _timed(self, seconds: float) -> dict[str, float]:
         return {"seconds": seconds, "wall": seconds * self.limits.wall}
 
-    def _asked(self, request: dict[str, Any], late: bool = False) -> Step:
+    def _asked(self, request: dict[str, Any], late: bool = False, lending: Lending | None = None) -> Step:
         """Ask a worker; whatever breaks it is a step that did not end well, and the next one gets a new worker.
 
         late: also a little after all time was used up, as long as there is a worker.
@@ -142,7 +155,7 @@ class Session:
         if running is None or self._used_up(late):
             return Step(Ended.TIMED_OUT, "was not reached: all time was used up before")
         try:
-            return _step(self._told(running, request, late), request["seconds"])
+            return _step(self._told(running, request, late, lending), request["seconds"])
         except BROKEN as error:
             self._stop()
             return _broken(error)
@@ -151,14 +164,16 @@ class Session:
         more = LATE_SECONDS * late
         return self.seconds > self.most_seconds + more or self.clock >= self.until + more
 
-    def _told(self, running: Running, request: dict[str, Any], late: bool = False) -> dict[str, Any]:
+    def _told(
+        self, running: Running, request: dict[str, Any], late: bool = False, lending: Lending | None = None
+    ) -> dict[str, Any]:
         """Return the reply to a request, within its own time and what is left of all time."""
         if self._used_up(late):
             raise TimeoutError
         left = self.until + LATE_SECONDS * late - self.clock
         clock = min(request["wall"] + self.limits.slack_seconds, left)
         try:
-            return running.ask(request, clock, request["seconds"] + AROUND_SECONDS)
+            return running.ask(request, clock, request["seconds"] + AROUND_SECONDS, lending)
         finally:
             self.seconds += running.used.cpu
             self.clock += running.used.clock
@@ -237,7 +252,8 @@ def _is_public(question: Question) -> bool:
 
 def described(question: Question, data: Data) -> Data:
     """Return what a worker needs of the drawn data. What else a teacher's `draw` returns may be what is right."""
-    return {name: data[name] for name in probing_class(question).probed_on}
+    needed = {name: data[name] for name in probing_class(question).probed_on}
+    return borrowed(question, needed) if lends(question) else needed
 
 
 def describe(question: Question) -> dict[str, Any]:
@@ -246,5 +262,6 @@ def describe(question: Question) -> dict[str, Any]:
     fields = {name: getattr(question, name) for name in cls.probed_with}
     fields["id"] = question.id if _is_public(question) else ""
     if helper := fields.pop("helper", None):
-        fields["helper"] = [helper.__module__, helper.__qualname__]
+        used = Borrowed if lends(question) else helper
+        fields["helper"] = [used.__module__, used.__qualname__]
     return {"module": cls.__module__, "class": cls.__qualname__, "fields": fields}

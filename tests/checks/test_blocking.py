@@ -75,7 +75,7 @@ WAYS = {
     "default argument": lambda: lambda p, f=ENTROPY: f(p),
     "keyword only": lambda: lambda p, *, f=ENTROPY: f(p),
     "closure": lambda: in_a_closure(ENTROPY),
-    "list": lambda: lambda p, fs=[ENTROPY]: fs[0](p),  # noqa: B006
+    "list": lambda: lambda p, fs=[ENTROPY]: fs[0](p),
     "dict of a dict": lambda: in_a_closure({"a": {"b": ENTROPY}}["a"]["b"]),
     "partial": lambda: in_a_closure(functools.partial(ENTROPY)),
     "instance": lambda: Held(ENTROPY),
@@ -85,7 +85,7 @@ WAYS = {
     "deep copy": lambda: in_a_closure(copy.deepcopy({"f": ENTROPY})["f"]),
     "bound call": lambda: in_a_closure(ENTROPY.__call__),
     "vectorised": lambda: in_a_closure(np.errstate(all="ignore")(ENTROPY)),
-    "cached": lambda: in_a_closure(lambda p, f=functools.cache(lambda key: ENTROPY): f(0)(p)),
+    "cached": lambda: in_a_closure(functools.cache(lambda: ENTROPY)()),
     "module's dict": lambda: lambda p: vars(sys.modules["moe_lessons.metrics"])["entropy"](p),
     "import inside": lambda: lambda p: importlib.import_module("moe_lessons.metrics").entropy(p),
     "loaded again": lambda: in_a_closure(reloaded()),
@@ -174,7 +174,7 @@ def test_all_names_that_questions_give_are_found():
     [
         ("2.1", lambda largest, total, f=routing.log_sum_exp: f(largest + np.log(total), axis=0)),
         ("2.5", lambda p, fs=(metrics.entropy,): fs[0](p) / np.log(p.shape[-1])),
-        ("4.2", lambda logits, k, form, f=functools.partial(routing.gate_weights): f(logits, k, form)),
+        ("4.2", lambda logits, k, form, fs={"f": routing.gate_weights}: fs["f"](logits, k, form)),
         ("7.5", lambda logits, mask=None, f=losses.z_loss: f(logits, mask)),
     ],
 )

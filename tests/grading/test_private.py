@@ -41,8 +41,8 @@ OWN = Own(
 QUESTIONS = (OWN,)
 """
 
-# Looks through frames, all objects, modules, processes and files, and raises where it has found something. What it looks
-# for it holds only backwards.
+# Looks through frames, all objects, modules, processes and files, and raises where it has found something.
+# What it looks for it holds only backwards.
 HUNT = """
 import gc, os, sys
 

@@ -69,7 +69,7 @@ def test_what_a_class_of_its_own_draws_beyond_the_cases_stays_outside(own):
     assert list(data) == ["cases", "expected"]
     assert list(described(question, data)) == ["cases"]
     without = DRAWING.replace('"cases": super', '"case": super')
-    with pytest.raises(ValueError, match="draw of 4.p1 fails: KeyError: 'cases'"):
+    with pytest.raises(ValueError, match=r"draw of 4\.p1 fails: KeyError: 'cases'"):
         private_questions(own(GOOD.replace("GATE = FunctionQuestion(", without)))
 
 

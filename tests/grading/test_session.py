@@ -33,7 +33,7 @@ class Made:
     def complaint(self):
         return "No module named numpy"
 
-    def ask(self, request, seconds, cpu=None):
+    def ask(self, request, seconds, cpu=None, lending=None):
         self.used = Used(0.5)
         if request["do"] == "begin":
             self.log.append("start")
@@ -184,7 +184,7 @@ class Clock:
     def slows(self, made, seconds):
         ask = made.ask
 
-        def slow(request, allowed, cpu=None):
+        def slow(request, allowed, cpu=None, lending=None):
             if request["do"] == "begin":
                 return ask(request, allowed)
             self.asked.append(allowed)
@@ -223,7 +223,7 @@ def test_a_slow_cell_has_as_much_time_when_it_is_repeated():
 def test_what_a_step_may_use_of_the_cpu_is_a_little_more_than_its_own_limit():
     allowed, made = [], Made({})
     ask = made.ask
-    made.ask = lambda request, clock, cpu=None: (allowed.append(cpu), ask(request, clock))[1]
+    made.ask = lambda request, clock, cpu=None, lending=None: (allowed.append(cpu), ask(request, clock))[1]
     with session(made, "a") as running:
         running.run_cell(1)
         running.try_answer(questions()["1.1"], {})

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
+from moe_lessons.checks.calls import Lender
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import Fault, by_value
 
@@ -47,28 +48,23 @@ def share_cases(rng: np.random.Generator) -> list[tuple]:
     return cases
 
 
-class CountedExperts:
+class CountedExperts(Lender):
     """Experts made from matrices (N, d, d): expert i is tanh(M_i x). Notes the index of each that is called."""
 
     def __init__(self, entry: np.ndarray) -> None:
-        self.calls: list[int] = []
-        self.argument = [self._expert(i, M) for i, M in enumerate(entry)]
+        self.matrices, self.calls = entry, list[int]()
+        super().__init__(entry)
 
-    def _expert(self, index: int, M: np.ndarray) -> Any:
-        def expert(x: Any) -> np.ndarray:
-            self.calls.append(index)
-            return np.tanh(M @ np.asarray(x, dtype=float))
+    many = staticmethod(len)
 
-        return expert
+    def work(self, index: int, given: Any) -> np.ndarray:
+        """Return what an expert makes of x (d,)."""
+        self.calls.append(index)
+        return np.tanh(self.matrices[index] @ np.asarray(given, dtype=float))
 
     def noted(self) -> list[int]:
         """Return the indices of the experts that were called, in order."""
         return self.calls
-
-    @staticmethod
-    def written(name: str, entry: Any) -> str:
-        """Return nothing: the learner never sees the matrices."""
-        return ""
 
 
 def of_outputs(weights: Callable) -> Callable:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
+from moe_lessons.checks.calls import Lender
 from moe_lessons.checks.gates import naive_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_test, by_trace, by_value
@@ -114,7 +115,7 @@ SOME_ROWS |= EVENED | PLACES
 KINDS = GOOD | WHOLE_BATCH | SLIGHT | NUMBER | CROWDS | PAIRS | SOME_ROWS
 
 
-class HiddenRouter:
+class HiddenRouter(Lender):
     """A router made from (kind, W_g, bias).
 
     Notes the most and the fewest tokens that it was given at once, the largest number in a token, whether two tokens
@@ -122,19 +123,19 @@ class HiddenRouter:
     """
 
     def __init__(self, entry: tuple[str, np.ndarray, np.ndarray]) -> None:
-        kind, W_g, bias = entry
+        self.kind, self.W_g, self.bias = entry
         self.batches: list[np.ndarray] = []
         self.largest, self.differ, self.failed = 0.0, False, False
+        super().__init__(entry)
 
-        def route(x: Any) -> np.ndarray:
-            x = np.asarray(x, dtype=float)
-            if x.ndim != 2 or x.shape[1] != len(W_g):
-                self.failed = True
-                raise ValueError(f"route takes x of shape (T, {len(W_g)}), one row for each token; came {x.shape}")
-            self._note(x)
-            return np.ascontiguousarray(KINDS[kind](x @ W_g + bias))  # (T, N)
-
-        self.argument = route
+    def work(self, index: int, given: Any) -> np.ndarray:
+        """Route tokens (T, d). Returns (T, N)."""
+        x, d = np.asarray(given, dtype=float), len(self.W_g)
+        if x.ndim != 2 or x.shape[1] != d:
+            self.failed = True
+            raise ValueError(f"route takes x of shape (T, {d}), one row for each token; came {x.shape}")
+        self._note(x)
+        return np.ascontiguousarray(KINDS[self.kind](x @ self.W_g + self.bias))  # (T, N)
 
     def _note(self, x: np.ndarray) -> None:
         self.batches.append(x[np.lexsort(x.T)])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
+from moe_lessons.checks.calls import Lender
 from moe_lessons.checks.gates import draw_logits, kept_probabilities, masked_with_zero, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_04.q1_keep import GATING
@@ -35,19 +36,16 @@ def given_layers() -> list[Callable[[Any], np.ndarray]]:
     return [hidden_layer(weights) for weights in by_four_gates(GIVEN_LOGITS, 2)]
 
 
-class HiddenLayer:
+class HiddenLayer(Lender):
     """Makes a layer from its weights (N,), and takes no notes: it may be called as often as one likes."""
 
     def __init__(self, entry: np.ndarray) -> None:
-        self.argument = hidden_layer(np.array(entry, dtype=float))
+        self.layer = hidden_layer(np.array(entry, dtype=float))
+        super().__init__(entry)
 
-    def noted(self) -> None:
-        """Return nothing."""
-
-    @staticmethod
-    def written(name: str, entry: Any) -> str:
-        """Return nothing: the learner does not see the weights."""
-        return ""
+    def work(self, index: int, given: Any) -> np.ndarray:
+        """Return y (d,) of outputs (N, d)."""
+        return self.layer(given)
 
 
 def leak_cases(rng: np.random.Generator) -> list[tuple]:

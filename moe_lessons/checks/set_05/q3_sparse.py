@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
+from moe_lessons.checks.calls import Lender
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_05.q1_expert import LAYER
 from moe_lessons.checks.set_05.q2_selected import stable_order
-from moe_lessons.checks.values import agree, describe, plain, stacked
+from moe_lessons.checks.values import agree, describe
 from moe_lessons.checks.verdicts import Facts, Fault, always, by_test, by_value
 
 
@@ -100,32 +101,28 @@ def with_rows(wrong: Callable) -> Callable:
     return lambda x, s, w, M: wrong(rescaled(s, w).reshape(-1, 1) * choices(x, s, M), s)
 
 
-class RowCountingExperts:
+class RowCountingExperts(Lender):
     """Experts made from matrices (N, d, d); notes which rows each of them was given."""
 
+    as_given = True
+
     def __init__(self, matrices: np.ndarray) -> None:
-        self.calls: list[tuple[int, np.ndarray]] = []
-        self.argument = [self._expert(i, M) for i, M in enumerate(matrices)]
+        self.matrices, self.calls = matrices, list[tuple[int, np.ndarray]]()
+        super().__init__(matrices)
 
-    def _expert(self, index: int, M: np.ndarray) -> Callable:
-        def expert(rows: Any) -> Any:
-            given, d = stacked(plain(rows)), len(M)
-            if not isinstance(given, np.ndarray) or given.ndim not in (1, 2) or given.shape[-1] != d:
-                raise ValueError(f"an expert takes rows (r, d) with d = {d}; came {describe(given)}")
-            self.calls.append((index, given.reshape(-1, d)))
-            y = np.tanh(given @ M)
-            return rows.new_tensor(y) if hasattr(rows, "new_tensor") else y
+    many = staticmethod(len)
 
-        return expert
+    def work(self, index: int, given: Any) -> np.ndarray:
+        """Return what an expert makes of rows (r, d)."""
+        M = self.matrices[index]
+        if not isinstance(given, np.ndarray) or given.ndim not in (1, 2) or given.shape[-1] != len(M):
+            raise ValueError(f"an expert takes rows (r, d) with d = {len(M)}; came {describe(given)}")
+        self.calls.append((index, given.reshape(-1, len(M))))
+        return np.tanh(given @ M)
 
     def noted(self) -> list[tuple[int, np.ndarray]]:
         """Return of each call the expert's index and the rows; calls without rows cost nothing."""
         return [(index, rows) for index, rows in self.calls if len(rows)]
-
-    @staticmethod
-    def written(name: str, entry: Any) -> str:
-        """Return nothing: the learner never sees the matrices."""
-        return ""
 
 
 def rows_fault(

@@ -9,11 +9,15 @@ import contextlib
 import gc
 import importlib
 import importlib.util
+import os
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+PACKAGE = Path(__file__).parents[1]
+_settled: list[tuple[int, list[FunctionType]]] = []  # how many objects were settled, and the package's functions
 STUB = """
 def blocked(*_arguments, **_named):
     from moe_lessons.checks.blocking import UsesReference
@@ -66,12 +70,34 @@ def _inside(code: CodeType) -> Iterator[CodeType]:
             yield from _inside(inner)
 
 
+def settle() -> None:
+    """Remember the package's functions that are there by now, and let no later search go through all these objects.
+
+    A process that is forked again and again, as a worker is, does so once: each search would copy all memory.
+    """
+    here = [one for one in gc.get_objects() if type(one) is FunctionType and _is_own(one.__code__)]
+    gc.freeze()
+    _settled[:] = [(gc.get_freeze_count(), here)]
+
+
+def _is_own(code: CodeType) -> bool:
+    return code.co_filename.startswith(f"{PACKAGE}{os.sep}")
+
+
 def _alive(known: dict[CodeType, str]) -> list[FunctionType]:
     """Return every function there is that has one of these codes."""
-    gc.unfreeze()
     names = {code.co_name for code in known}
-    functions = (one for one in gc.get_objects() if type(one) is FunctionType) if known else ()
+    functions = _functions() if known else []
     return [one for one in functions if one.__code__.co_name in names and one.__code__ in known]
+
+
+def _functions() -> list[FunctionType]:
+    """Return the functions there are: all, or those of the package and all that came since it was settled."""
+    count, here = _settled[0] if _settled else (0, [])
+    if gc.get_freeze_count() != count:  # somebody else did that, too
+        gc.unfreeze()
+        here = []
+    return here + [one for one in gc.get_objects() if type(one) is FunctionType]
 
 
 @cache

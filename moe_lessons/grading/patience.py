@@ -12,6 +12,7 @@ from glob import glob
 from pathlib import Path
 
 MOST = 10.0  # times as long as asked, however busy the machine
+LOOK_SECONDS = 0.05  # between two looks at all processes: so many more answers of a clock cost nothing
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Patience:
         self.pid, self.begin = pid, time.monotonic()
         self.latest = {member: line_and_work(member) for member in family(pid)}
         self.first = self._totals()
+        self.looked, self.known = -LOOK_SECONDS, 0.0  # when, after the beginning, and what was seen
 
     def spent(self) -> float:
         """Return the seconds that count: those of the clock less those in line, or those of work if these are more.
@@ -56,6 +58,12 @@ class Patience:
         Processes that stand in each other's way thus gain nothing.
         """
         elapsed = time.monotonic() - self.begin
+        if elapsed - self.looked >= LOOK_SECONDS:
+            self.looked, self.known = elapsed, self._seen(elapsed)
+        return self.known + elapsed - self.looked
+
+    def _seen(self, elapsed: float) -> float:
+        """Return the seconds that count, by a look at all processes."""
         for member in family(self.pid):  # of one that is gone, the last reading stays
             now, last = line_and_work(member), self.latest.get(member, (0.0, 0.0))
             self.latest[member] = (max(now[0], last[0]), max(now[1], last[1]))

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 import numpy
 
+from moe_lessons.checks import blocking
 from moe_lessons.checks.attempt import Attempt, Status, refused, tried
 from moe_lessons.checks.calls import load_torch
 from moe_lessons.checks.question import Question
@@ -112,6 +113,7 @@ class Worker:
         self._limit(resource.RLIMIT_FSIZE, request["file_bytes"])
         self._limit(resource.RLIMIT_NOFILE, MOST_FILES)
         self._limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + request["seconds"] + forks.GRACE) + 1)
+        blocking.settle()
         self.built_in, self.modules = dict(vars(builtins)), dict(sys.modules)
         silence()
         wire.send(self.channel, {"ended": "ready"})

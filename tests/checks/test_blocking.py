@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import gc
 import importlib
 import importlib.util
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 import moe_lessons
 from moe_lessons import balancing, layer, losses, metrics, routing
-from moe_lessons.checks import questions
+from moe_lessons.checks import blocking, questions
 from moe_lessons.checks.attempt import tried
 from moe_lessons.checks.blocking import UsesReference, blocked, codes
 
@@ -153,6 +154,22 @@ def test_a_function_that_a_learner_copied_out_is_hers():
     exec("def entropy(p):\n    return -(p * np.log(p)).sum()", space)
     with blocked(("metrics.entropy",)):
         assert space["entropy"](np.array([0.5, 0.5])) == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_process_that_has_settled_finds_old_and_new(frozen):
+    """Also where a learner's code froze what it made, to hide it."""
+    try:
+        blocking.settle()
+        mine = from_the_files_source()
+        if frozen:
+            gc.freeze()
+        for function in (metrics.entropy, mine):
+            with pytest.raises(UsesReference), blocked(("metrics.entropy",)):
+                function([0.5, 0.5])
+    finally:
+        gc.unfreeze()
+        blocking._settled.clear()
 
 
 def test_nothing_is_blocked_where_nothing_is_named():

@@ -3,6 +3,8 @@
 Also: what the lesson's cells give, where they are pasted.
 """
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +137,46 @@ def test_a_fault_that_only_one_layer_shows_is_not_given_a_name():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+class Silent(torch.Tensor):
+    """A tensor that shows no way back, and goes it all the same."""
+
+    grad_fn = None
+
+    def backward(self, v):
+        self.inner.backward(v)
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        with torch._C.DisableTorchFunctionSubclass():
+            return function(*args, **(kwargs or {}))
+
+
+def test_a_tensor_that_hides_its_backward_is_looked_through():
+    def hidden(rows, sizes, W1, W2):
+        y = looped(ONE_BY_ONE["slice"])(rows, sizes, W1, W2)
+        shown = y.as_subclass(Silent)
+        shown.inner = y
+        return shown
+
+    assert check("5.4", hidden, seed=0).mistake == "a full gradient per expert"
+
+
+def test_gradients_that_no_step_of_torchs_made_are_no_proof():
+    """The leaves get theirs while the layer runs, so that the backward that is watched has nothing to make."""
+
+    def beforehand(rows, sizes, W1, W2):
+        y = looped(ONE_BY_ONE["slice"])(rows, sizes, W1, W2)
+        frame = sys._getframe()
+        while "case" not in frame.f_locals:
+            frame = frame.f_back
+        y.backward(frame.f_locals["v"])
+        return y.detach() + 0 * rows.new_zeros(()).requires_grad_()
+
+    result = check("5.4", beforehand, seed=0)
+    assert result.status == Status.NOT_YET
+    assert "makes no gradient of a weight" in result.message
+
+
 def test_the_layers_have_the_sizes_that_the_measures_need(seed):
     for rows, sizes, W1, _, v in slow_cases(np.random.default_rng(seed)):
         N, d, d_ff = len(sizes), len(W1), W1.shape[1] // len(sizes)

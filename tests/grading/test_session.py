@@ -122,7 +122,7 @@ def test_a_worker_that_never_starts_is_no_fault_of_the_learners():
 def test_what_a_worker_says_is_read_with_care(said):
     made = Made({"question": [said | {"seconds": 1e4, "notes": "x" * 5}]})
     with session(made) as running:
-        step = running.try_answer(questions()["1.1"], {})
+        step = running.try_answer(questions()["1.1"], {"cases": []})
     assert step.ended == (Ended.OK if said == {"ended": "ran"} else Ended.PARTIAL)
     assert step.notes == []
     assert running.seconds == 0.5  # as seen from outside
@@ -152,7 +152,7 @@ def test_answers_have_time_of_their_own():
     with session(made, "a", "b", "c") as running:
         for number in (1, 2, 3):
             running.run_cell(number)
-        ended = [running.try_answer(questions()["1.1"], {}).ended for _ in range(3)]
+        ended = [running.try_answer(questions()["1.1"], {"cases": []}).ended for _ in range(3)]
     assert ended == [Ended.OK, Ended.OK, Ended.TIMED_OUT]
     assert running.seconds == 2.5
 
@@ -226,7 +226,7 @@ def test_what_a_step_may_use_of_the_cpu_is_a_little_more_than_its_own_limit():
     made.ask = lambda request, clock, cpu=None, lending=None: (allowed.append(cpu), ask(request, clock))[1]
     with session(made, "a") as running:
         running.run_cell(1)
-        running.try_answer(questions()["1.1"], {})
+        running.try_answer(questions()["1.1"], {"cases": []})
     assert allowed[0] is None  # the start
     assert allowed[1:] == [60.0 + module.AROUND_SECONDS, 10.0 + module.AROUND_SECONDS]
 

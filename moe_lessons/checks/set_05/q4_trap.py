@@ -29,7 +29,7 @@ from moe_lessons.checks.verdicts import Fault, by_test
 # each row, is larger than the weights. At most 10 rows an expert: a padded batch is smaller than the weights.
 ROWS, MOST_ROWS, MOST_FULL = 48, 10, 4
 GRADIENTS = ("rows", "W1", "W2")
-NOT_LOOKED_AT = {"slow": [], "some": False, "large": False}
+NOT_LOOKED_AT = {"unseen": False, "slow": [], "some": False, "large": False}
 
 
 def slow_cases(rng: np.random.Generator) -> list[tuple]:
@@ -92,6 +92,8 @@ class Backward:
 
 def run_backward(y: Any, v: Any) -> Backward:
     """Run the backward of Σ y·v and watch its steps. y and v: tensors of the same shape."""
+    import torch
+
     backward, leaves_of = Backward([], []), leaves_behind(y.grad_fn)
     for node in leaves_of:
         if node is None or hasattr(node, "variable"):
@@ -103,7 +105,7 @@ def run_backward(y: Any, v: Any) -> Backward:
             backward.given.extend(g for g in given if g is not None)
 
         node.register_hook(keep)
-    y.backward(v)
+    torch.autograd.backward(y, v)
     return backward
 
 
@@ -156,6 +158,8 @@ def measured_layer(answer: Callable, parameters: tuple[str, ...], case: tuple) -
         y = answer(*given)
         if not isinstance(y, torch.Tensor):
             return Called({"not a tensor": plain(y)}, [])
+        with torch._C.DisableTorchFunctionSubclass():  # whatever class y is of, torch's own backward shall run
+            y = torch.Tensor.as_subclass(y, torch.Tensor)
         if y.requires_grad and y.shape == v.shape:
             backward = run_backward(y, v.to(y.dtype))
     except Exception as error:
@@ -221,6 +225,7 @@ def sizes_found(layer: dict, rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray
     else:
         seen = f"the largest tensor has {numbers} numbers, shape {shape}; a weight has {W1.size}, shape {W1.shape}"
     return {
+        "unseen": not all(full.values()),  # then the gradients are right, and yet no step of torch's made one
         "slow": slow,
         "some": any(full[name] < np.count_nonzero(sizes) for name in slow),
         "large": not slow and numbers > W1.size,
@@ -275,7 +280,7 @@ TRAP = TrapQuestion(
     seconds=20,
     cases=slow_cases,
     measured=layer_found,
-    right=lambda found: not (found.wrong or found.slow or found.large),
+    right=lambda found: not (found.wrong or found.unseen or found.slow or found.large),
     mistakes=by_test(
         "no ReLU: Your experts have no ReLU between the two products.",
         lambda found: agree(found.y, found.linear),
@@ -293,6 +298,8 @@ TRAP = TrapQuestion(
         lambda found: found.lost,
         ": y is right, but the gradient to {wrong} is not.",
         lambda found: found.wrong in GRADIENTS,
+        f": {RIGHT}, but torch's backward of y makes no gradient of a weight: what does? Return y as the layer computes it, and leave the backward to torch.",
+        lambda found: found.unseen,
         f": {RIGHT}, but too many full-size gradients are made.",
         lambda found: found.some,
         "one weight mended: One weight is mended; {slow[0]} still gets a full-size gradient from every expert. Take its experts apart in one step, too. (`tensor_split` is none: it takes slices inside.)",

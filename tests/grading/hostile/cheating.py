@@ -187,6 +187,72 @@ def is_the_courses_function(place):
     return [SETUP, "my_logits = routing.router_logits", PROTOTYPE, CHECKS]
 
 
+def holding(how: str) -> list[str]:
+    """Return a notebook whose answer calls `f`, which a cell before it made of the course's function."""
+    return answering("return f(x, weight.T) + bias", before=how)
+
+
+BLOCKED = "the course's `router_logits`"
+AGAIN = "import importlib\nf = routing.router_logits\nimportlib.reload(routing)"
+SOURCE = "space = {'__name__': 'mine'}\nexec(open(routing.__file__).read(), space)\nf = space['router_logits']"
+INSTANCE = "class Held:\n    def __init__(self, f): self.f = f\n    def __call__(self, *a): return self.f(*a)\n"
+CODE = "import types\nf = types.FunctionType(routing.router_logits.__code__, vars(routing))"
+FRESH = "import sys\nkept = sys.modules.pop('moe_lessons.routing')\nfrom moe_lessons.routing import router_logits as f"
+
+
+@kind(OK, ONLY_SECOND, BLOCKED)
+def the_courses_function_as_a_default_argument(place):
+    answer = "def my_logits(x, weight, bias, f=routing.router_logits):\n    return f(x, weight.T) + bias"
+    return [SETUP, answer, PROTOTYPE, CHECKS]
+
+
+@kind(OK, ONLY_SECOND, BLOCKED)
+def the_courses_function_in_a_list_in_a_partial(place):
+    return holding("import functools\nf = functools.partial(lambda fs, *a: fs[0](*a), [routing.router_logits])")
+
+
+@kind(OK, ONLY_SECOND, BLOCKED)
+def the_courses_function_in_an_object(place):
+    return holding(f"{INSTANCE}f = Held(routing.router_logits)")
+
+
+@kind(OK, ONLY_SECOND, BLOCKED)
+def the_courses_function_from_before_its_module_was_loaded_again(place):
+    return holding(AGAIN)
+
+
+@kind(OK, ONLY_SECOND, BLOCKED)
+def the_courses_function_loaded_again_inside(place):
+    return answering("import importlib\nreturn importlib.reload(routing).router_logits(x, weight.T) + bias")
+
+
+@kind(OK, ONLY_SECOND, BLOCKED)
+def the_courses_function_from_a_module_imported_anew(place):
+    return holding(FRESH)
+
+
+@kind(OK, ONLY_SECOND, BLOCKED)
+def the_courses_function_from_its_file(place):
+    return holding(SOURCE)
+
+
+@kind(OK, ONLY_SECOND, BLOCKED)
+def the_courses_function_made_of_its_code(place):
+    return holding(CODE)
+
+
+@kind(OK, ONLY_SECOND, BLOCKED)
+def the_courses_function_hidden_from_searches(place):
+    return holding(f"import gc\n{SOURCE}\ngc.freeze()")
+
+
+@kind(OK, FULL)
+def the_text_of_the_courses_function_run_inside(place):
+    """The limit that the page for teachers tells: who copies a text, as of a published solution, earns its marks."""
+    copied = SOURCE.replace("f = ", "return ").replace("['router_logits']", "['router_logits'](x, weight.T) + bias")
+    return answering(copied)
+
+
 @kind(OK, ONLY_SECOND)
 def an_error_that_cannot_be_written(place):
     return answering("raise E", before="class E(Exception):\n    def __str__(self):\n        raise E")

@@ -109,19 +109,24 @@ class Worker:
         lay_out(request.get("files", {}))
         for module in ("moe_lessons.checks", "moe_lessons.checks.engine"):
             vars(sys.modules[module]).update(check=self.notebook.check, progress=lambda: None)
-        self._limit(resource.RLIMIT_AS, forks.address_space() + request["memory"])
-        self._limit(resource.RLIMIT_FSIZE, request["file_bytes"])
-        self._limit(resource.RLIMIT_NOFILE, MOST_FILES)
-        self._limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + request["seconds"] + forks.GRACE) + 1)
+        self._limit_all(request)
         blocking.settle()
         self.built_in, self.modules = dict(vars(builtins)), dict(sys.modules)
         silence()
         wire.send(self.channel, {"ended": "ready"})
 
     @staticmethod
-    def _limit(what: int, most: int) -> None:
-        with contextlib.suppress(ValueError, OSError):  # macOS knows no limit of address space
-            resource.setrlimit(what, (most, most))
+    def _limit_all(request: dict) -> None:
+        """Set what every process may use at most."""
+        most = {
+            resource.RLIMIT_AS: forks.address_space() + request["memory"],
+            resource.RLIMIT_FSIZE: request["file_bytes"],
+            resource.RLIMIT_NOFILE: MOST_FILES,
+            resource.RLIMIT_CPU: math.ceil(time.process_time() + request["seconds"] + forks.GRACE) + 1,
+        }
+        for what, limit in most.items():
+            with contextlib.suppress(ValueError, OSError):  # macOS knows no limit of address space
+                resource.setrlimit(what, (limit, limit))
 
     def cell(self, request: dict) -> None:
         """Run a cell in a fork. If it comes through, its heir goes on from here, and this process has done its work."""

@@ -55,7 +55,10 @@ class CountedExperts(Lender):
         self.matrices, self.calls = entry, list[int]()
         super().__init__(entry)
 
-    many = staticmethod(len)
+    @staticmethod
+    def many(entry: np.ndarray) -> int:
+        """Return the number of experts."""
+        return len(entry)
 
     def work(self, index: int, given: Any) -> np.ndarray:
         """Return what an expert makes of x (d,)."""

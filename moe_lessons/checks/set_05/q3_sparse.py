@@ -110,7 +110,10 @@ class RowCountingExperts(Lender):
         self.matrices, self.calls = matrices, list[tuple[int, np.ndarray]]()
         super().__init__(matrices)
 
-    many = staticmethod(len)
+    @staticmethod
+    def many(entry: np.ndarray) -> int:
+        """Return the number of experts."""
+        return len(entry)
 
     def work(self, index: int, given: Any) -> np.ndarray:
         """Return what an expert makes of rows (r, d)."""

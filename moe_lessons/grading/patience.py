@@ -60,7 +60,7 @@ class Patience:
         elapsed = time.monotonic() - self.begin
         if elapsed - self.looked >= LOOK_SECONDS:
             self.looked, self.known = elapsed, self._seen(elapsed)
-        return self.known + elapsed - self.looked
+        return self.known + (elapsed - self.looked)
 
     def _seen(self, elapsed: float) -> float:
         """Return the seconds that count, by a look at all processes."""

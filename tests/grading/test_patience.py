@@ -104,6 +104,37 @@ def test_a_process_that_is_gone_keeps_what_it_stood_and_never_runs_backwards():
     assert patience.line_and_work(process.pid) == (0, 0)
 
 
+def test_a_clock_that_is_asked_often_looks_now_and_then_and_goes_on_meanwhile(monkeypatch):
+    looks = []
+    clock = Patience(os.getpid())
+    monkeypatch.setattr(patience, "family", lambda pid: looks.append(pid) or [pid])
+    monkeypatch.setattr(patience, "LOOK_SECONDS", 60.0)
+    clock.looked = -60.0
+    first = clock.spent()
+    time.sleep(0.05)
+    assert clock.spent() >= first + 0.05
+    assert len(looks) == 1
+
+
+@linux
+def test_work_is_that_of_all_descendants_and_what_the_dead_did_stays():
+    def works():
+        if child := os.fork():
+            os.waitpid(child, 0)
+        while time.process_time() < 0.2:
+            pass
+
+    work = patience.Work(os.getpid())
+    before = work.spent()
+    child = forked(works)
+    time.sleep(0.3)
+    os.waitpid(child, 0)
+    after = work.spent()
+    assert after - before > 0.35
+    assert patience.own_and_waited_for(child) == (0, 0)
+    assert work.spent([child]) == after  # where nothing is told, it stays
+
+
 @linux
 def test_a_process_may_end_while_it_is_looked_at(monkeypatch):
     def gone(path):

@@ -493,6 +493,19 @@ def test_two_notebooks_that_two_sign_with_one_name_stay_two(graded, submissions,
 
 # --- the real one -------------------------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize("which", ["submissions", "out", "private", "secret", "roster", "marking"])
+def test_what_submissions_could_read_is_refused(submissions, tmp_path, graded, monkeypatch, capsys, which):
+    """In the folders that a worker sees nothing of a teacher's may lie; a --trusted run sees everything anyway."""
+    folder, seen = submissions(FILES), tmp_path / "venv"
+    monkeypatch.setattr(sandbox, "_visible", lambda: [str(folder if which == "submissions" else seen)])
+    out = (seen if which == "out" else tmp_path / "out") / "marks.csv"
+    more = () if which in ("submissions", "out") else (f"--{which}", str(seen / "file"))
+    assert grade(folder, out, *more) == command.USAGE
+    assert "submissions can read what is in" in capsys.readouterr().err
+    assert graded == []
+
+
 real = pytest.mark.skipif(
     not os.environ.get("CI") and not isinstance(sandbox.available(), Sandbox), reason="no sandbox here: see .ci/run"
 )

@@ -51,7 +51,7 @@ class Lending:
         number, index, given = call if isinstance(call, list) and len(call) == 3 else (None, None, None)
         if type(number) is not int or type(index) is not int or not 0 <= number < len(self.helpers):
             raise wire.Malformed("it calls what it was not lent")
-        self.room -= BYTES_A_CALL + len(wire.dumps(given))
+        self.room -= BYTES_A_CALL + (given.nbytes if isinstance(given, np.ndarray) else len(wire.dumps(given)))
         if self.room < 0:
             raise wire.Malformed("it calls what it was lent with more than anybody needs")
         before = time.process_time()
@@ -87,8 +87,7 @@ class Borrowed:
 
     def _ask(self, number: int, index: int, given: Any) -> Any:
         with self.alone, _undisturbed():
-            wire.send(self.channel, {"call": [number, index, given]})
-            said = wire.receive(self.channel)
+            said = wire.exchange(self.channel, {"call": [number, index, given]})
         if "raised" in said:
             raise ValueError(said["raised"])
         return said["value"]

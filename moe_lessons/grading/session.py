@@ -13,6 +13,7 @@ from moe_lessons.grading.sandbox import TOO_MUCH_MEMORY, Running, Sandbox, begin
 DEFINITION_SECONDS = 5.0  # of CPU time, for the definitions of a cell
 LATE_SECONDS = 60.0  # for definitions, once all time is used up
 AROUND_SECONDS = 4.0  # of CPU time beyond a step's own: where nothing is amiss, the worker ends it before
+LENT = 2.0  # times as much time where each call of what is lent goes outside and back
 BROKEN = (TimeoutError, wire.Closed, wire.Malformed)  # how asking a worker may fail
 
 
@@ -69,7 +70,7 @@ class Session:
         counts: tuple[int | None, ...] = (),
     ) -> None:
         self.sandbox, self.limits, self.cells, self.counts = sandbox, sandbox.limits, cells, counts
-        longest = max((question.seconds for question in asked), default=0.0) * self.limits.patience
+        longest = max(map(self._allowed, asked), default=0.0)
         self.first = beginning(sandbox, modules, _names(asked), longest, torch)
         self.done: list[dict[str, Any]] = []  # the requests for cells that came through
         self.seconds, self.clock, self.starts = 0.0, 0.0, 0
@@ -83,6 +84,10 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+
+    def _allowed(self, question: Question) -> float:
+        """Return the CPU time that an answer may take."""
+        return question.seconds * self.limits.patience * (LENT if lends(question) else 1)
 
     def _allow_time(self) -> None:
         """Allow the time of a notebook, to its cells at first, then as much to its answers."""
@@ -120,7 +125,7 @@ class Session:
         if not self.answering:
             self.answering = True
             self._allow_time()
-        seconds = question.seconds * self.limits.patience
+        seconds = self._allowed(question)
         told = {"question": describe(question), "data": described(question, data)}
         request = {"do": "try", "checked": checked, **told, **self._timed(seconds)}
         return self._lent(request, Lending(question, data, seconds)) if lends(question) else self._asked(request)

@@ -180,6 +180,18 @@ def receive(
     return loads(_exactly(channel, length, turns))
 
 
+def exchange(channel: socket.socket, message: Any) -> Any:
+    """Send one frame and return the next, however long that takes: of many small ones each costs less so.
+
+    Raises OSError, struct.error at the end, and Malformed.
+    """
+    content = dumps(message)
+    channel.settimeout(None)
+    channel.sendall(HEAD.pack(len(content)) + content)
+    (length,) = HEAD.unpack(channel.recv(HEAD.size, socket.MSG_WAITALL))
+    return loads(channel.recv(length, socket.MSG_WAITALL))
+
+
 def _exactly(channel: socket.socket, size: int, turns: Iterator[None]) -> bytes:
     """Return the next `size` bytes."""
     content = bytearray()

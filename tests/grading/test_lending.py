@@ -165,15 +165,13 @@ def test_calls_without_end_are_refused(lending):
 def test_a_stand_in_asks_for_each_call_and_no_alarm_rings_meanwhile(monkeypatch):
     log = []
 
-    class Channel:
-        def send(self, content):
-            log.append(signal.SIGPROF in signal.pthread_sigmask(signal.SIG_BLOCK, []))
-            return len(content)
+    def exchange(channel, message):
+        log.extend([message, signal.SIGPROF in signal.pthread_sigmask(signal.SIG_BLOCK, [])])
+        return next(replies)
 
     replies = iter([{"value": np.ones(2)}, {"raised": "no"}])
-    monkeypatch.setattr(Borrowed, "channel", Channel(), raising=False)
-    monkeypatch.setattr(wire, "receive", lambda channel: next(replies))
-    monkeypatch.setattr(wire, "send", lambda channel, message: log.append(message) or channel.send(b""))
+    monkeypatch.setattr(Borrowed, "channel", None, raising=False)
+    monkeypatch.setattr(wire, "exchange", exchange)
     first, second = Borrowed([3, 2, False]).argument
     assert first([1.0, 2.0]).tolist() == [1, 1]
     with pytest.raises(ValueError, match="no"):

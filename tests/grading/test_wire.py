@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 import socket
+import struct
 import threading
 from itertools import pairwise
 
@@ -223,3 +224,16 @@ def test_a_list_of_several_kinds_is_no_row():
         assert b"row" not in wire.dumps(mixed)
     with pytest.raises(wire.Malformed):
         wire.loads(b'{"row": ["<f8", [], "AAAAAAAAAAA="]}')
+
+
+def test_an_exchange_sends_one_frame_and_waits_for_the_next():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sender = threading.Thread(target=wire.send, args=(theirs, {"value": np.ones(300_000)}))
+        sender.start()
+        assert wire.exchange(ours, {"call": 1})["value"].size == 300_000
+        sender.join()
+        assert wire.receive(theirs, 5) == {"call": 1}
+        theirs.close()
+        with pytest.raises((OSError, struct.error)):
+            wire.exchange(ours, {})

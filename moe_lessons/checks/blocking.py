@@ -94,7 +94,7 @@ def _alive(known: dict[CodeType, str]) -> list[FunctionType]:
 def _functions() -> list[FunctionType]:
     """Return the functions there are: all, or those of the package and all that came since it was settled."""
     count, here = _settled[0] if _settled else (0, [])
-    if gc.get_freeze_count() != count:  # somebody else did that, too
+    if gc.get_freeze_count() > count:  # somebody else did that, too
         gc.unfreeze()
         here = []
     return here + [one for one in gc.get_objects() if type(one) is FunctionType]

@@ -17,12 +17,21 @@ from types import CodeType, FunctionType
 from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
-_settled: list[tuple[int, list[FunctionType]]] = []  # how many objects were settled, and the package's functions
 STUB = """
 def blocked(*_arguments, **_named):
     from moe_lessons.checks.blocking import UsesReference
     raise UsesReference({!r})
 """
+
+
+class _Settled:
+    """The functions that were there, in an object that came right after: whether it is seen tells what still is."""
+
+    def __init__(self, functions: list[FunctionType]) -> None:
+        self.functions = functions
+
+
+_settled: list[_Settled] = []
 
 
 class UsesReference(BaseException):
@@ -54,12 +63,18 @@ def codes(name: str) -> frozenset[CodeType]:
     Raises ValueError where the file has no such function.
     """
     module, _, wanted = name.rpartition(".")
-    spec = importlib.util.find_spec(f"moe_lessons.{module}")
-    whole: Any = spec and spec.loader and spec.loader.get_code(spec.name)  # type: ignore[attr-defined]
-    found = [code for code in _inside(whole) if f"{code.co_qualname}.".startswith(f"{wanted}.")] if whole else []
+    found = [code for code in _written(module) if f"{code.co_qualname}.".startswith(f"{wanted}.")]
     if not found:
         raise ValueError(f"moe_lessons.{module} defines no {wanted}")
     return frozenset(found)
+
+
+@cache
+def _written(module: str) -> list[CodeType]:
+    """Return the code of all functions, methods and classes in the file of a module; none where there is no file."""
+    spec: Any = importlib.util.find_spec(f"moe_lessons.{module}")
+    whole = spec and spec.loader and spec.loader.get_code(spec.name)
+    return list(_inside(whole)) if whole else []
 
 
 def _inside(code: CodeType) -> Iterator[CodeType]:
@@ -77,7 +92,7 @@ def settle() -> None:
     """
     here = [one for one in gc.get_objects() if type(one) is FunctionType and _is_own(one.__code__)]
     gc.freeze()
-    _settled[:] = [(gc.get_freeze_count(), here)]
+    _settled[:] = [_Settled(here)]
 
 
 def _is_own(code: CodeType) -> bool:
@@ -93,11 +108,11 @@ def _alive(known: dict[CodeType, str]) -> list[FunctionType]:
 
 def _functions() -> list[FunctionType]:
     """Return the functions there are: all, or those of the package and all that came since it was settled."""
-    count, here = _settled[0] if _settled else (0, [])
-    if gc.get_freeze_count() > count:  # somebody else did that, too
-        gc.unfreeze()
-        here = []
-    return here + [one for one in gc.get_objects() if type(one) is FunctionType]
+    objects = gc.get_objects()
+    if _settled and any(one is _settled[0] for one in objects):
+        return _settled[0].functions + [one for one in objects if type(one) is FunctionType]
+    gc.unfreeze()  # nothing was settled, or a learner's code has set aside what it made, too
+    return [one for one in gc.get_objects() if type(one) is FunctionType]
 
 
 @cache

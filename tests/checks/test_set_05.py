@@ -136,7 +136,6 @@ def test_a_fault_that_only_one_layer_shows_is_not_given_a_name():
     assert "N = 12: the backward made" in result.message
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 class Silent(torch.Tensor):
     """A tensor that shows no way back, and goes it all the same."""
 
@@ -177,6 +176,7 @@ def test_gradients_that_no_step_of_torchs_made_are_no_proof():
     assert "makes no gradient of a weight" in result.message
 
 
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_layers_have_the_sizes_that_the_measures_need(seed):
     for rows, sizes, W1, _, v in slow_cases(np.random.default_rng(seed)):
         N, d, d_ff = len(sizes), len(W1), W1.shape[1] // len(sizes)

@@ -75,7 +75,7 @@ class Nursling(Running):
         with theirs:
             socket.send_fds(nursery.nurse.channel, [b"."], [theirs.fileno()])
         self.process, self.most_memory, self.next_look = nursery.nurse.process, nursery.limits.all_memory, 0.0
-        self.complaint = nursery.nurse.complaint
+        self.complaint, self.work = nursery.nurse.complaint, nursery.nurse.work
 
     def stop(self):
         """Let it go: it ends, and the next one ends what it has left."""

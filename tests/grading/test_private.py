@@ -69,7 +69,8 @@ def texts():
             except OSError:
                 pass
     for top in ("/tmp", "/dev/shm", PACKAGE):
-        for folder, _, names in os.walk(top):
+        for folder, inner, names in os.walk(top):
+            inner[:] = [name for name in inner if not os.path.ismount(os.path.join(folder, name))]
             for name in names:
                 yield "files", open(os.path.join(folder, name), errors="replace").read()
 

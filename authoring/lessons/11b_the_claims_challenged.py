@@ -191,7 +191,7 @@ for kind in (SHORT, LONG):
 # steps less. In every seed, at both lengths, the first share is more than four times the second. In their best layer
 # both are above the untrained router and the blind hash.
 #
-# But mind the last line: given the token the room is below 1.3 bits, and of the topic alone more can be known. So its
+# But mind the last line: given the token the room is on average below 1.3 bits, and of the topic alone more can be known. So its
 # share cannot reach 1, and classes compete.
 #
 # ## Chosen, or there anyway?
@@ -261,7 +261,7 @@ assert f"{unaware:.2f}" == "2.74"
 # tell a quarter, one a tenth. So "experts tell little of topics" speaks of the choice, not of what the model holds.
 # (Yet the model, at 2.94 nats, does worse than a reader who knows nothing of topics, at 2.74.)
 #
-# **More of topics in the text.** We changed the text and nothing else: a topic now uses its words 40 times as often,
+# **More of topics in the text.** Nothing else changed: a topic now uses its words 40 times as often,
 # and knowing it saves the ideal reader about three times as much. (Three seeds, 500 steps.) If experts
 # tell what pays, that is the factor; if topics are beyond them, it is 1.
 #
@@ -293,7 +293,7 @@ assert 2.5 < strong["topics_save"] / usual["topics_save"] < 3.2
 #
 # The first token of a sentence follows an ending, the second piece of a word its first. So a router that looks at the
 # token before, and understands nothing, tells something of both: the blind hash. It tells nearly a fifth of what can be
-# known of each. (Trained experts: two thirds of the language, a tenth of the topic.)
+# known of each.
 #
 # **Predict.** How many times as much as the blind hash do the trained experts tell, after 1,500 steps in their best
 # layer: of positions, and of pieces?
@@ -304,10 +304,13 @@ my_times_the_hash = ...  # two numbers, 1: as much as the hash: [position, piece
 # %%
 ratio = {about: share(about).mean(axis=0).max() / share(about, BLIND).mean() for about in claims.ABOUT}
 compare(my_times_the_hash, [ratio["position"], ratio["piece"]], "times", within="30 %")
-space = room[3] / np.mean([s["room"] for s in studies if s["kind"] == BLIND])  # layer 4 tells most of all five
 for about in claims.ABOUT:
-    print(f"{about:<10} trained experts tell {ratio[about]:.1f} times what the blind hash tells; "
-          f"per bit of room {ratio[about] / space:.1f} times")  # fmt: skip
+    print(f"{about:<10} trained experts tell {ratio[about]:.1f} times what the blind hash tells")
+space = {kind: np.mean([s["room"] for s in studies if s["kind"] == kind], axis=0) for kind in (SHORT, LONG, BLIND)}
+print("room, bits, layer by layer:", {kind: bits.round(2).tolist() for kind, bits in space.items()})  # a hash: one
+for kind in (SHORT, LONG):
+    times = share("piece", kind).mean(axis=0) / space[kind] / (share("piece", BLIND).mean() / space[BLIND])  # (layers,)
+    print(f"per bit of room, {kind}: of pieces so many times what the blind hash tells", times.round(2))
 for about in ("position", "piece"):
     show(about, (SHORT, LONG, BLIND))
 print("beyond the token and the one before, layer 4: trained, random gate, hash of the token two before")
@@ -318,27 +321,26 @@ for kind in (SHORT, LONG):
         print(f"   {kind:<11} {about:<9}", *(f"{v.mean():>7.3f}" for v in beside))
 print("who knows one token, and is told a class, saves, nats:", {a: round(x, 2) for a, x in usual["saves"].items()})
 assert all(0.18 < share(about, BLIND).mean() < 0.2 for about in ("position", "piece"))
-assert 0.63 < share("language").mean(axis=0).max() < 0.7
 assert usual["saves"]["piece"] > usual["saves"]["topic"] > usual["saves"]["position"]
 assert all((share("piece", kind).mean(axis=0) < share("position", kind).mean(axis=0)).all() for kind in (SHORT, LONG))
 for kind in (SHORT, LONG):
     assert share("piece", kind).max() < share("piece", BLIND).min()
     assert share("position", kind).max(axis=1).mean() > share("position", BLIND).mean()
     for about in claims.ABOUT:
-        assert share(about, kind, PAIR).max(axis=1).min() > share(about, TWO, PAIR).max()
-        assert share(about, kind, PAIR, GATE)[:, 1:].min() > share(about, TWO, PAIR).max()
+        for who in (claims.WHO[0], GATE):
+            assert share(about, kind, PAIR, who)[:, 1:].min() > share(about, TWO, PAIR).max()
 assert ratio["part"] > 3
 assert all(share(about).mean(axis=0).argmax() == 3 for about in claims.ABOUT)
-assert 0.8 < ratio["piece"] / space < 0.95
+assert 0.85 < times.max() < 0.95
 
 # %% [markdown]
 # Pieces do go elsewhere. But the blind hash tells more of them than the trained experts, in every seed and at both
-# lengths. (It has more room: per bit of room, after 1,500 steps, .9 times as much is nearly level.) Positions they tell
-# better than it, parts of speech three times as well after 1,500 steps.
+# lengths. (It has more room, 1.9 bits against 1.3. Per bit of room the experts tell .9 times as much after 1,500 steps.)
+# Positions they tell better than it, parts of speech three times as well after 1,500 steps.
 #
-# Given the token before as well, the blind hash tells nothing, by construction. The experts tell more than a hash of the
-# token *two* before, of all five classes, in every seed and at both lengths. But so does a random gate in layers 2 to 4:
-# the stream holds it. Only what the trained router tells beyond the gate is its own.
+# Given the token before as well, the blind hash tells nothing, by construction. From layer 2 on the experts tell more than
+# a hash of the token *two* before, of all five classes, in every seed and at both lengths. But so does a random gate: the
+# stream holds it. Only what the trained router tells beyond the gate is its own.
 #
 # What *pays* does not decide alone: beside one token, pieces save more on the next than positions (last line), and are
 # told less.
@@ -422,7 +424,7 @@ for count, words in (("all", "all occurrences"), ("equal", "ten of each")):
     for name in bands:
         print(f"   {name:<22}", *(f"{v.mean():>6.2f} ({v.min():.2f} to {v.max():.2f})" for v in experts(name, count).T))
 dealt = np.mean([experts(name, "null") for name in bands], axis=(0, 1))  # (layers,)
-print("ten experts dealt out anew, mean of all tokens:", dealt.round(2))
+print("ten experts dealt out anew, mean of the four bands:", dealt.round(2))
 USES = [f"the same token as {use} word" for use in ("content", "function")]
 for where in ("", " in one role"):
     uses = [experts(use + where, "equal") for use in USES]  # (seeds, layers) each
@@ -445,7 +447,7 @@ assert ratios[0] > 1.2
 # %% [markdown]
 # The more often a token occurs, the more experts it meets: that is counting. In ten occurrences of each, from layer 2
 # on, rare tokens meet as many as frequent ones on average over five seeds (single models differ), half of what chance
-# would give or less. In the first layer the rare ones meet fewer: 1.15 against 1.57. Right is: rare words are not
+# would give or less. In the first layer the rare ones meet fewer: 1.15 against 1.57. So rare words are not
 # spread.
 #
 # The other half is hardly so. From layer 2 on, in our five seeds and at both lengths, the *same token* meets fewer
@@ -458,9 +460,9 @@ assert ratios[0] > 1.2
 # | claim | here and in lesson 11 | published |
 # |---|---|---|
 # | experts have subjects | of topics the choice tells little, less than a random gate's; the stream holds much more. Of real domains beyond the token a quarter (11, no gate beside it) | no obvious pattern in Mixtral (Jiang et al. 2024, arXiv:2401.04088); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub (Muennighoff et al. 2024, arXiv:2409.02060); more without a balance loss in DeepSeek-V3 (2024, arXiv:2412.19437, Fig. 9), or with one over the global batch (Qiu et al. 2025, arXiv:2501.11873) |
-# | experts have languages | more than half of what can be known, about half of that or more by a random gate as well | none in ST-MoE's multilingual model (Zoph et al. 2022, arXiv:2202.08906: they suspect balancing within small groups); some in OpenMoE, explained by tokens; in early and late layers (Bandarkar et al. 2025, arXiv:2510.04694) |
+# | experts have languages | more than half of what can be known, half to two thirds of that by a random gate as well | none in ST-MoE's multilingual model (Zoph et al. 2022, arXiv:2202.08906: they suspect balancing within small groups); some in OpenMoE, explained by tokens; in early and late layers (Bandarkar et al. 2025, arXiv:2510.04694) |
 # | experts follow tokens and syntax | tokens, most of all in the first layer; parts of speech beyond the token, later | Mixtral; OpenMoE, tokens very strongly; ST-MoE's encoder, not its decoder |
-# | first and last tokens, pieces go elsewhere | positions yes; pieces less than a blind hash, which has more room | for some positions in OpenMoE; of pieces we know of none |
+# | first and last tokens, pieces go elsewhere | positions yes, in part there anyway; pieces less than a blind hash, which has more room | for some positions in OpenMoE; of pieces we know of none |
 # | syntax early, subjects late | no order in five seeds: all that takes context is told after the first layer | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer; Bandarkar et al.: languages apart in early and late layers, domains in the middle |
 # | function words to few, rare words to many experts | rare words no; function words hardly, within one role | no source found |
 #
@@ -471,8 +473,9 @@ assert ratios[0] > 1.2
 #    experts, and a random gate on the same states: much of what a choice tells, the stream holds.
 # 3. A frequent token meets more experts because it occurs more often. Draw equally many occurrences of each.
 # 4. After 1,500 steps, in layers 2 to 4, the trained router tells more than a random gate of language, parts, positions
-#    and pieces, and less of topics. Of the beliefs, in this model: (1) a little, less than a random gate; (2) largely, and
-#    half of it is there anyway; (3) and (4) partly; (5) no order; (6) no. Published models disagree.
+#    and pieces, and less of topics. Of the beliefs, in this model: (1) a little, less than a random gate; (2) largely, half
+#    to two thirds of it there anyway; (3) yes, in part there anyway; (4) yes, but less than a blind hash; (5) no order; (6)
+#    no. Published models disagree.
 #
 # Nothing was tuned on these seeds: the learning rate is lesson 11's.
 #

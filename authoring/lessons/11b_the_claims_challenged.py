@@ -311,14 +311,19 @@ print("room, bits, layer by layer:", {kind: bits.round(2).tolist() for kind, bit
 for kind in (SHORT, LONG):
     times = share("piece", kind).mean(axis=0) / space[kind] / (share("piece", BLIND).mean() / space[BLIND])  # (layers,)
     print(f"per bit of room, {kind}: of pieces so many times what the blind hash tells", times.round(2))
+    assert f"{times.max():.2f}" == {SHORT: "0.78", LONG: "0.86"}[kind]
 for about in ("position", "piece"):
     show(about, (SHORT, LONG, BLIND))
-print("beyond the token and the one before, layer 4: trained, random gate, hash of the token two before")
+print("beyond the token and the one before: trained, random gate, hash of the token two before")
+print("   in layer 4, on average | lowest of seeds and layers 2 to 4, of the hash the highest")
 PAIR = claims.GIVEN[2]
 for kind in (SHORT, LONG):
     for about in claims.ABOUT:
-        beside = share(about, kind, PAIR)[:, 3], share(about, kind, PAIR, GATE)[:, 3], share(about, TWO, PAIR)
-        print(f"   {kind:<11} {about:<9}", *(f"{v.mean():>7.3f}" for v in beside))
+        ours, gate, two = share(about, kind, PAIR), share(about, kind, PAIR, GATE), share(about, TWO, PAIR)
+        means = (ours[:, 3].mean(), gate[:, 3].mean(), two.mean())
+        ends = (ours[:, 1:].min(), gate[:, 1:].min(), two.max())
+        print(f"   {kind:<11} {about:<9}", np.round(means, 3), "|", np.round(ends, 3))
+        assert min(ends[:2]) > ends[2]
 print("who knows one token, and is told a class, saves, nats:", {a: round(x, 2) for a, x in usual["saves"].items()})
 assert all(0.18 < share(about, BLIND).mean() < 0.2 for about in ("position", "piece"))
 assert usual["saves"]["piece"] > usual["saves"]["topic"] > usual["saves"]["position"]
@@ -326,17 +331,13 @@ assert all((share("piece", kind).mean(axis=0) < share("position", kind).mean(axi
 for kind in (SHORT, LONG):
     assert share("piece", kind).max() < share("piece", BLIND).min()
     assert share("position", kind).max(axis=1).mean() > share("position", BLIND).mean()
-    for about in claims.ABOUT:
-        for who in (claims.WHO[0], GATE):
-            assert share(about, kind, PAIR, who)[:, 1:].min() > share(about, TWO, PAIR).max()
 assert ratio["part"] > 3
 assert all(share(about).mean(axis=0).argmax() == 3 for about in claims.ABOUT)
-assert 0.85 < times.max() < 0.95
 
 # %% [markdown]
 # Pieces do go elsewhere. But the blind hash tells more of them than the trained experts, in every seed and at both
-# lengths. (It has more room, 1.9 bits against 1.3. Per bit of room the experts tell .9 times as much after 1,500 steps.)
-# Positions they tell better than it, parts of speech three times as well after 1,500 steps.
+# lengths. (It has more room, 1.9 bits against 1.3. Per bit of room, in the best layer: .86 times as much after 1,500 steps,
+# .78 after 500.) Positions they tell better than it, parts of speech three times as well after 1,500 steps.
 #
 # Given the token before as well, the blind hash tells nothing, by construction. From layer 2 on the experts tell more than
 # a hash of the token *two* before, of all five classes, in every seed and at both lengths. But so does a random gate: the
@@ -460,7 +461,7 @@ assert ratios[0] > 1.2
 # | claim | here and in lesson 11 | published |
 # |---|---|---|
 # | experts have subjects | of topics the choice tells little, less than a random gate's; the stream holds much more. Of real domains beyond the token a quarter (11, no gate beside it) | no obvious pattern in Mixtral (Jiang et al. 2024, arXiv:2401.04088); near uniform in OpenMoE (Xue et al. 2024, arXiv:2402.01739); some in OLMoE for arXiv and GitHub (Muennighoff et al. 2024, arXiv:2409.02060); more without a balance loss in DeepSeek-V3 (2024, arXiv:2412.19437, Fig. 9), or with one over the global batch (Qiu et al. 2025, arXiv:2501.11873) |
-# | experts have languages | more than half of what can be known, half to two thirds of that by a random gate as well | none in ST-MoE's multilingual model (Zoph et al. 2022, arXiv:2202.08906: they suspect balancing within small groups); some in OpenMoE, explained by tokens; in early and late layers (Bandarkar et al. 2025, arXiv:2510.04694) |
+# | experts have languages | more than half of what can be known, about half of that or more by a random gate as well | none in ST-MoE's multilingual model (Zoph et al. 2022, arXiv:2202.08906: they suspect balancing within small groups); some in OpenMoE, explained by tokens; in early and late layers (Bandarkar et al. 2025, arXiv:2510.04694) |
 # | experts follow tokens and syntax | tokens, most of all in the first layer; parts of speech beyond the token, later | Mixtral; OpenMoE, tokens very strongly; ST-MoE's encoder, not its decoder |
 # | first and last tokens, pieces go elsewhere | positions yes, in part there anyway; pieces less than a blind hash, which has more room | for some positions in OpenMoE; of pieces we know of none |
 # | syntax early, subjects late | no order in five seeds: all that takes context is told after the first layer | no support: Mixtral aligns with syntax in its *first and last* layers; OpenMoE sees no difference by layer; Bandarkar et al.: languages apart in early and late layers, domains in the middle |
@@ -509,7 +510,7 @@ assert ratios[0] > 1.2
 #
 # <details><summary>Answer</summary>
 #
-# (c): with two occurrences nobody meets more than two first choices. Draw two of "the", again and again, and compare.
+# (c): with two occurrences nobody meets more than two first choices. Draw two of "the", again and again.
 #
 # </details>
 #

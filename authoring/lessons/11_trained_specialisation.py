@@ -290,10 +290,11 @@ for steps in study.LENGTHS:
     assert 0.22 < pair[:, 3].mean() / left["pair"] < 0.31
 
 # %% [markdown]
-# Given the token, the first layer's experts on average tell less than the blind table of the token before; those of layers 2
-# to 4 more, in every seed and at both lengths. Untrained models then tell next to nothing. (But their routers read an
-# untrained stream; lesson 11b takes the two apart.) Given the pair, the table has nothing left, by construction. The bits of layer 4 fall, too. But so
-# does what is left to know: of *that* it tells about a quarter, before and after.
+# Given the token, the first layer's experts on average tell less than the blind table of the token before; those of
+# layers 2 to 4 more, in every seed and at both lengths. Untrained models then tell next to nothing. (But their routers
+# read an untrained stream; lesson 11b takes the two apart.) Given the pair, the table has nothing left, by
+# construction. The bits of layer 4 fall, too. But so does what is left to know: of *that* it tells about a quarter,
+# before and after.
 #
 # ## How far back?
 #
@@ -417,10 +418,10 @@ assert 0.001 < np.median(np.abs(rises)) < 0.002
 # each domain. p: the share of 2,000 such deals with as many hits. Of eight rows, call those clear whose two p left of the
 # bar are both below .05/8 = .006; per served token, the one right of it.
 #
-# After 1,500 steps every layer has clearly more hits than serving makes; after 500 the first alone. So belief 1 is right here
-# in part: experts are needed where they serve, but serving alone gives about two thirds of these hits. Per served token,
-# where chance gives 10, layer 1 is clear after 500 steps and layer 4 after 1,500. In layers 2 to 4 it
-# is about little: at the median .0015 nats after 1,500 steps, noise in part. In layer 1 it is .2.
+# After 1,500 steps every layer has clearly more hits than serving makes; after 500 the first alone. So belief 1 is
+# right here in part: experts are needed where they serve, but serving alone gives about two thirds of these hits. Per
+# served token, where chance gives 10, layer 1 is clear after 500 steps and layer 4 after 1,500. In layers 2 to 4 it is
+# about little: at the median .0015 nats after 1,500 steps, noise in part. In layer 1 it is .2.
 #
 # ## Against models without a router
 #

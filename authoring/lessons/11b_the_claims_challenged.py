@@ -191,8 +191,8 @@ for kind in (SHORT, LONG):
 # steps less. In every seed, at both lengths, the first share is more than four times the second. In their best layer
 # both are above the untrained router and the blind hash.
 #
-# But mind the last line: given the token the room is on average below 1.3 bits, and of the topic alone more can be known. So its
-# share cannot reach 1, and classes compete.
+# But mind the last line: given the token the room is on average below 1.3 bits, and of the topic alone more can be
+# known. So its share cannot reach 1, and classes compete.
 #
 # ## Chosen, or there anyway?
 #
@@ -261,9 +261,9 @@ assert f"{unaware:.2f}" == "2.74"
 # tell a quarter, one a tenth. So "experts tell little of topics" speaks of the choice, not of what the model holds.
 # (Yet the model, at 2.94 nats, does worse than a reader who knows nothing of topics, at 2.74.)
 #
-# **More of topics in the text.** Nothing else changed: a topic now uses its words 40 times as often,
-# and knowing it saves the ideal reader about three times as much. (Three seeds, 500 steps.) If experts
-# tell what pays, that is the factor; if topics are beyond them, it is 1.
+# **More of topics in the text.** Nothing else changed: a topic now uses its words 40 times as often, and knowing it
+# saves the ideal reader about three times as much. (Three seeds, 500 steps.) If experts tell what pays, that is the
+# factor; if topics are beyond them, it is 1.
 #
 # **Predict.** How many times the share of the usual topics, after as many steps, do the experts tell of the strong
 # ones?
@@ -448,8 +448,7 @@ assert ratios[0] > 1.2
 # %% [markdown]
 # The more often a token occurs, the more experts it meets: that is counting. In ten occurrences of each, from layer 2
 # on, rare tokens meet as many as frequent ones on average over five seeds (single models differ), half of what chance
-# would give or less. In the first layer the rare ones meet fewer: 1.15 against 1.57. So rare words are not
-# spread.
+# would give or less. In the first layer the rare ones meet fewer: 1.15 against 1.57. So rare words are not spread.
 #
 # The other half is hardly so. From layer 2 on, in our five seeds and at both lengths, the *same token* meets fewer
 # experts where it is a function word. But only nine tokens are often both, and a **role** (language, part, piece) may
@@ -510,7 +509,7 @@ assert ratios[0] > 1.2
 #
 # <details><summary>Answer</summary>
 #
-# (c): with two occurrences nobody meets more than two first choices. Draw two of "the", again and again.
+# (c): with two occurrences nobody meets more than two first choices. Draw two of "the", often, and compare.
 #
 # </details>
 #

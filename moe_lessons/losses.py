@@ -83,7 +83,7 @@ def importance_loss(weights: Tensor, mask: Tensor | None = None) -> Tensor:
 
     It balances the sums of gate weights, not the numbers of tokens: many faint weights weigh as much as one strong.
     weights: (..., N), dense, 0 for an expert that is not selected. mask: (...), False for padding.
-    Returns a scalar, 0 at balance. Its gradient reaches the selected experts only: that of a plain 0 goes nowhere.
+    Returns a scalar, 0 at balance. Gradients reach the weights of selected experts only: a plain 0 passes none on.
     Raises ValueError for weights below 0, NaN, ∞, other shapes, and when no token is left.
     Source: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 6-7.
     """

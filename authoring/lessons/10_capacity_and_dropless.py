@@ -453,9 +453,9 @@ assert (less["max_violation", 300] > 1).sum() == 2
 assert np.allclose([less["dead", steps].mean() for steps in (300, 1200)], [0.8, 0.55])
 
 # %% [markdown]
-# At this rate little of it is left. After 300 steps MaxVio is lower in 17 of 20 seeds, but in two it is higher by
-# more than 1, and the interval of the mean holds 0. After 1,200 it is lower in 8. And *more* experts are dead with the capacity, by 0.80 and
-# 0.55. So what a capacity does to a collapse hangs on the rate.
+# At this rate little of it is left. After 300 steps MaxVio is lower in 17 of 20 seeds, but in two it is higher by more than
+# 1, and the interval of the mean holds 0. After 1,200 it is lower in 8. And *more* experts are dead with the capacity, by
+# 0.80 and 0.55. So what a capacity does to a collapse hangs on the rate.
 
 # %% [markdown]
 # ## Recap

@@ -423,7 +423,7 @@ print(f"300 steps, five seeds\n{scope_runs.table(scopes)}")
 later = scope_runs.load_results(1200)
 print(f"\n1,200 steps, twelve other seeds\n{scope_runs.table(later)}")
 print(
-    "\nin how many of these twelve seeds the error is above that of no loss, after 300 and after 1,200 steps, and by how much (95 % interval)"
+    "\nabove no loss, after 300 and after 1,200 steps: in how many of these twelve seeds, and by how much (95 % interval)"
 )
 above = {}
 for name in ("batch", "batch_weak", "batch_weaker", "batch_once", "faint", "fainter"):
@@ -463,7 +463,8 @@ for found in (scopes, later):
 # gained. There a batch was 256 tokens of all clusters; here it is sixteen texts: some clusters come twice, others not at all, and
 # the loss evens out that, too. The test: in the rows `once` each cluster comes just once in every batch. Then α = 0.1 costs
 # nothing that shows after 300 steps (6 of 12 above), and after 1,200 it gains (2 of 12, the interval just clear of 0).
-# Strength matters, too: α = 0.03 or 0.01 costs nothing that shows, and evens out less (MaxVio 0.41 and 0.72 after 1,200 steps, without 1.00).
+# Strength matters, too: α = 0.03 or 0.01 costs nothing that shows, and evens out less (MaxVio 0.41 and 0.72 after 1,200
+# steps, without 1.00).
 #
 # Real texts are not of one cluster, so take the direction from here, not the amount.
 #

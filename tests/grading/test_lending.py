@@ -127,7 +127,7 @@ def test_the_sandbox_is_given_nothing_that_functions_are_made_of():
 )
 def test_an_answer_that_misuses_what_it_was_lent_costs_itself_alone(tmp_path, sandbox, body, ended):
     record, mark = graded(
-        tmp_path, sandbox, "1.3", f"def my_combine(x, probs, share, experts):\n    {body}", seconds=1.0
+        tmp_path, sandbox, "1.3", f"def my_combine(x, probs, share, experts):\n    {body}", seconds=0.3
     )
     assert mark.points == 0
     assert record.ended in ended, record

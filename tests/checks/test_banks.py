@@ -23,7 +23,7 @@ def load(path):
 
 
 BANKS = [load(path) for path in sorted(Path(__file__).parent.glob("bank_*.py"))]
-LONG = ("3.3", "8.1", "8.2", "8.5", "10.3", "11p.5")  # their banks take many seconds: left out of `make test-fast`
+LONG = ("3.3", "8.1", "8.2", "8.5", "10.3", "10.5", "11.2", "11p.5")  # banks of many seconds: not in `make test-fast`
 
 
 @pytest.fixture(autouse=True)

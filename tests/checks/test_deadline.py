@@ -46,6 +46,7 @@ def test_quick_code_is_left_alone_afterwards_too(timer):
     assert value == 4950
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timer", TIMERS)
 def test_who_was_kept_from_the_processor_gets_longer_and_not_for_ever(timer):
     started = time.monotonic()

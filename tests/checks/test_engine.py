@@ -234,6 +234,7 @@ def test_a_reply_with_too_few_values_is_no_right_answer():
     assert question.judge(data, {"values": [right(*case) for case in data["cases"]], "changed": []}).correct
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [loops, loops_and_swallows, sleeps_and_swallows])
 def test_an_endless_loop_is_stopped(capsys, monkeypatch, answer):
     monkeypatch.setitem(questions(), "1.1", short_of_time("1.1"))

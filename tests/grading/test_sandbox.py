@@ -92,6 +92,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_cpu_time_of_all_processes_is_seen_from_outside(sandbox, way):
     """Two seconds of it; of the last kind only what was seen while they lived, a little less."""

@@ -25,7 +25,6 @@ from moe_lessons.experiments.experts_per_token import BANDS as BANDS
 from moe_lessons.experiments.experts_per_token import COUNT, SOME, counted, per_token
 from moe_lessons.model import LanguageModel
 from moe_lessons.support.validation import one_of, refuse, whole_number
-from moe_lessons.variants import HashRouter
 
 SEEDS, LENGTHS = (0, 1, 2, 3, 4), (500, 1500)
 FEWER = SEEDS[:3]  # of the text with strong topics
@@ -250,8 +249,7 @@ def trained(task: text.TextTask, seed: int, steps: int, **options: Any) -> Langu
 
 def hashed(part: text.Part, seed: int, of: str) -> np.ndarray:
     """Return what a hash router of the token, or of one before, selects: (1, S, L, k), as one layer. of: a label."""
-    ids = torch.from_numpy(np.ascontiguousarray(labels_of(part)[of] + 1))
-    return HashRouter(languages.FORMS + 1, 8, 2, seed)(ids).selected.numpy()[None]
+    return sp.by_table(labels_of(part)[of] + 1, languages.FORMS + 1, seed)[None]
 
 
 def measure(selected: np.ndarray, part: text.Part) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from moe_lessons.losses import balance_of_layers, z_loss
 from moe_lessons.model import Config, LanguageModel, next_token_loss, without_expert, without_layer
 from moe_lessons.support.validation import float_array, refuse, whole_number
 from moe_lessons.training import History, Losses, train
+from moe_lessons.variants import HashRouter
 
 # As many steps as fit into a minute on two slow cores; the rate with the lowest loss on the selection part.
 STEPS, BATCH, LR = 500, 8, 8e-3
@@ -41,6 +42,12 @@ class Routes(NamedTuple):
 def build(vocabulary: int, kind: str = "moe", seed: int = 0, **sizes: Any) -> LanguageModel:
     """Return an untrained model of lesson 11; kind: a key of `model.FEED_FORWARDS`."""
     return drawn(seed, LanguageModel, Config(vocabulary, feed_forward=kind, seed=seed, **sizes))
+
+
+def by_table(label: np.ndarray, values: int, seed: int) -> np.ndarray:
+    """Return what a fixed random table of a label (S, L) selects, (S, L, k). values: how many the label can take."""
+    ids = torch.from_numpy(np.ascontiguousarray(label))
+    return HashRouter(values, Config.num_experts, Config.top_k, seed)(ids).selected.numpy()
 
 
 def language_losses(model: Any, ids: Tensor, balance_coef: float = BALANCE, z_coef: float = Z) -> Losses:

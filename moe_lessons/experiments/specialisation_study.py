@@ -22,7 +22,6 @@ from moe_lessons.experiments import studies
 from moe_lessons.experiments.core import to_the_end
 from moe_lessons.model import LanguageModel
 from moe_lessons.training import History
-from moe_lessons.variants import HashRouter
 
 SEEDS = (0, 1, 2, 3, 4)
 SHORT, LONG = LENGTHS = (sp.STEPS, 3 * sp.STEPS)  # steps
@@ -31,7 +30,6 @@ RESULTS = studies.RESULTS / "specialisation.json"
 SNAPSHOTS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 PROBES = 200  # sequences on which snapshots are compared
 ABLATED = 400  # sequences on which experts and layers are switched off
-NUM_EXPERTS, TOP_K = 8, 2
 ROUTERS = {
     "untrained": ("untrained", 0),
     "table of the token": ("hash", SHORT),
@@ -158,9 +156,8 @@ def untrained(seed: int, task: text.TextTask, draws: int = 100) -> dict[str, Any
 def previous(seed: int, task: text.TextTask, draws: int = 100) -> dict[str, Any]:
     """Measure a router that knows nothing but the token *before* this one: a fixed random table, drawn by the seed."""
     labels = sp.labels_of(task.report)
-    before = torch.from_numpy(labels["previous"] + 1)  # (S, L): 0 where there is none
-    table = HashRouter(len(task.token_bytes) + 1, NUM_EXPERTS, TOP_K, seed)
-    selected = table(before).selected.numpy()  # (S, L, k)
+    before = labels["previous"] + 1  # (S, L): 0 where there is none
+    selected = sp.by_table(before, len(task.token_bytes) + 1, seed)  # (S, L, k)
     alone = {"information": {"domain": sp.information(selected, labels, "domain", draws=draws)}}
     found = {name: sp.information(selected, labels, "domain", given, draws) for name, given in sp.GIVEN.items()}
     return {"kind": "previous", "seed": seed, "steps": 0, "layers": [alone | found]}

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-READS_ALL = "test_seconds"
 SOAKED = 5  # seeds 0 to 4 take their turns in the daily run; `make soak` tries others
 spent = Counter()  # CPU seconds by worker
 
@@ -31,11 +30,8 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the long tests, those with notebooks first; the short ones fill up what the workers have left.
-
-    What reads the copies of all notebooks comes after those that execute them: it would wait for the longest.
-    """
-    items.sort(key=lambda i: (not is_slow(i), i.path.stem == READS_ALL, i.path.parent.name != "notebooks"))
+    """Begin with the long tests, those with notebooks first; the short ones fill up what the workers have left."""
+    items.sort(key=lambda i: (not is_slow(i), i.path.parent.name != "notebooks"))
 
 
 def is_slow(item):

@@ -96,6 +96,17 @@ def run(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout: int 
     return notebook
 
 
+def measured(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout: int = 300) -> nbformat.NotebookNode:
+    """Execute as `run` does, and note what was loaded, and for each cell the seconds that the processor worked."""
+    notebook.cells.append(nbformat.v4.new_code_cell(LOADED))
+    result = run(notebook, folder, work, timeout)
+    result.metadata.update(json.loads(result.cells.pop().outputs[0].text))
+    ran = (cell for cell in result.cells if cell.get("execution_count"))
+    for cell, seconds in zip(ran, result.metadata.pop("work"), strict=True):
+        cell.metadata["seconds"] = seconds
+    return result
+
+
 def executed(path: Path, shared: Path) -> nbformat.NotebookNode:
     """Return the executed copy of a notebook, running it if there is none of just this content yet."""
     return executed_once(checked(path), path, shared)
@@ -106,13 +117,7 @@ def executed_once(notebook: nbformat.NotebookNode, path: Path, shared: Path, nam
     name = name or f"{path.parent.name}-{path.stem}"
 
     def noted(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-        notebook.cells.append(nbformat.v4.new_code_cell(LOADED))
-        result = run(notebook, path.parent, shared / name)
-        result.metadata.update(json.loads(result.cells.pop().outputs[0].text))
-        ran = (cell for cell in result.cells if cell.get("execution_count"))
-        for cell, seconds in zip(ran, result.metadata.pop("work"), strict=True):
-            cell.metadata["seconds"] = seconds
-        return result
+        return measured(notebook, path.parent, shared / name)
 
     copy = nbformat.read(once(notebook, name, noted, shared), as_version=4)
     ran = iter([cell for cell in copy.cells if cell.cell_type == "code"])

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_compl
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def run(files: dict[str, str], grade: Grade, store: Store, jobs: int, show: bool
     """
     stopping = threading.Event()
     bar = tqdm(total=len(files), unit="file", desc="grading", file=sys.stderr, disable=None if show else True)
-    with bar, ThreadPoolExecutor(jobs) as pool:
+    with bar, ThreadPoolExecutor(jobs, initializer=_hold_interrupts) as pool:
         waiting = [pool.submit(_graded, file, digest, grade, store, stopping) for file, digest in files.items()]
         try:
             for done in as_completed(waiting):
@@ -160,9 +161,18 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
         return process.submit(function, *arguments).result()
 
 
+def _hold_interrupts() -> None:
+    """Have what this thread starts begin with Ctrl-C held back: it would end a process that cannot leave it yet."""
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        resource_tracker.ensure_running()  # whoever starts it lets Ctrl-C through again
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
 def _leave_interrupts() -> None:
     """Leave Ctrl-C, which a terminal sends to all, to the process that runs the batch: it ends this one."""
     signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which programs started from here would inherit
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _context() -> BaseContext:

@@ -5,11 +5,14 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
+from moe_lessons.grading import batch
 from moe_lessons.grading.batch import alone, find, known, look, part, run
 from moe_lessons.grading.records import Ended
 from moe_lessons.grading.store import Store
@@ -173,3 +176,20 @@ def test_a_process_of_its_own_may_die():
 
 def test_an_interrupt_is_left_to_the_batch():
     assert alone(signal.raise_signal, signal.SIGINT) is None
+
+
+def _leave_interrupts_late(at_once=batch._leave_interrupts):
+    signal.raise_signal(signal.SIGINT)
+    at_once()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows: Ctrl-C cannot be held back")
+@pytest.mark.parametrize("held", [True, False], ids=["held", "broken control"])
+def test_an_interrupt_ends_no_process_that_is_not_ready_for_it(held, monkeypatch):
+    monkeypatch.setattr(batch, "_leave_interrupts", _leave_interrupts_late)
+    monkeypatch.setattr(forkserver, "_forkserver", forkserver.ForkServer())  # one that is started from here
+    monkeypatch.setattr(forkserver, "connect_to_new_process", forkserver._forkserver.connect_to_new_process)
+    with ThreadPoolExecutor(1, initializer=batch._hold_interrupts if held else None) as pool:
+        lives = pool.submit(alone, divmod, 17, 5)
+        assert (lives.exception() is None) == held
+    forkserver._forkserver._stop()

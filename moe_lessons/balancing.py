@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from torch import Tensor
 
@@ -122,11 +123,11 @@ def uniform_drop_rate(num_tokens: int, num_experts: int, factor: float, top_k: i
     N·E[max(X − C, 0)] / (k·T), exactly. It depends on the tokens per expert, and less on N: with few experts the
     loads scatter less. Arguments as in `expert_capacity`, with T from 1 to 10⁷; raises ValueError as it does.
     """
-    from scipy.stats import binom  # here, because its import takes longer than the rest of this module's
-
     T = whole_number("num_tokens", num_tokens, least=1, most=10**7)
     C = expert_capacity(T, num_experts, top_k, factor)
-    beyond = binom.sf(np.arange(C, T), T, top_k / num_experts)  # P(X > c): E[max(X − C, 0)] = Σ_{c ≥ C} P(X > c)
+    beyond = scipy.stats.binom.sf(
+        np.arange(C, T), T, top_k / num_experts
+    )  # P(X > c): E[max(X − C, 0)] = Σ_{c ≥ C} P(X > c)
     return float(num_experts * beyond.sum() / (top_k * T))
 
 

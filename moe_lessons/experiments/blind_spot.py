@@ -16,8 +16,8 @@ from math import inf, log
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from moe_lessons.estimators import AdaptiveL1, DefaultVector, relu_weights, sparse_mixture, straight_through
@@ -117,7 +117,7 @@ class Result:
 
 def wilson(found: int, runs: int) -> tuple[float, float]:
     """Return the Wilson interval (95 %) of a rate of which `found` of `runs` were seen."""
-    ends = binomtest(found, runs).proportion_ci(method="wilson")
+    ends = scipy.stats.binomtest(found, runs).proportion_ci(method="wilson")
     return float(ends.low), float(ends.high)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 
 from moe_lessons.support.storage import write_atomically
@@ -37,8 +38,6 @@ def workers() -> ProcessPoolExecutor:
 
 def interval(differences: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """Return the 95 % t-interval of the mean of differences, seed by seed (S,), of at least two seeds."""
-    from scipy.stats import t as student  # here, because its import takes longer than the rest of this module's
-
     d = np.asarray(differences, dtype=float)  # (S,)
-    reach = student.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d) ** 0.5
+    reach = scipy.stats.t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d) ** 0.5
     return float(d.mean() - reach), float(d.mean() + reach)

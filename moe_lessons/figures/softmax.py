@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import entr
+import scipy
 
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import AMOUNT, FAINT_INK, INK, PAPER, RULE, filled
@@ -188,7 +188,7 @@ def entropy_svg(logits: Any, scale: float = 1.0) -> str:
     if scale < 0:
         raise refuse("scale", scale, "0 or more")
     p = softmax(scale * h)  # (T, N)
-    entropies = entr(p).sum(axis=-1)  # (T,)
+    entropies = scipy.special.entr(p).sum(axis=-1)  # (T,)
     moved = int((p.argmax(axis=-1) != h.argmax(axis=-1)).sum())
     sentences = _entropy_words(p, entropies, moved if scale else None)
     return picture(

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.special import entr
+import scipy
 
 from moe_lessons import routing
 from moe_lessons.figures.chart import Axes
@@ -64,7 +64,7 @@ def _sentences(h: np.ndarray, p: np.ndarray, tau: float, kept: np.ndarray) -> li
     shares = ", ".join(f"E{i + 1} {value:.3f}" for i, value in enumerate(p))
     return [
         f"✓ Kept at this τ: {names}.",
-        f"Entropy: {entr(p).sum():.3f} nats, of at most ln {len(h)} = {np.log(len(h)):.3f}.",
+        f"Entropy: {scipy.special.entr(p).sum():.3f} nats, of at most ln {len(h)} = {np.log(len(h)):.3f}.",
         f"Probabilities at τ = {tau:.3g}: {shares}.",
     ]
 
@@ -101,8 +101,8 @@ def _entropy_chart(h: np.ndarray, p: np.ndarray, tau: float) -> list[str]:
         axes.frame([0.01, 0.1, 1, 10, 100], [0, round(most, 2)], "τ (logarithmic)", "entropy (nats)"),
         _level(axes, most),
         axes.mark(tau, ""),
-        axes.line(_TAUS.tolist(), entr(_probabilities_over_tau(h)).sum(axis=-1).tolist(), INK),
-        _dot(axes, tau, float(entr(p).sum()), fill=INK, stroke=RULE),
+        axes.line(_TAUS.tolist(), scipy.special.entr(_probabilities_over_tau(h)).sum(axis=-1).tolist(), INK),
+        _dot(axes, tau, float(scipy.special.entr(p).sum()), fill=INK, stroke=RULE),
     ]
 
 

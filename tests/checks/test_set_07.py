@@ -1,8 +1,5 @@
 """The gradients of set 07 are those of autograd, what is said of the three routers is so, and tensors are judged."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -253,12 +250,6 @@ def test_numpy_inside_the_estimator_is_met_with_advice():
     result = check("7.6", lambda logits, outputs, k, m: routing.gate_weights(logits, k) @ outputs)
     assert result.status == Status.RAISED
     assert "use torch's own" in result.message
-
-
-def test_the_questions_are_read_without_torch():
-    code = "import sys; from moe_lessons.checks import questions; print('7.6' in questions(), 'torch' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["True", "False"]
 
 
 def test_one_array_in_the_place_of_two_is_named_if_it_is_known():

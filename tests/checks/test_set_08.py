@@ -194,12 +194,6 @@ def test_every_mistaken_count_is_seen_in_some_case():
                 assert any((way(*case) != ENTRIES.reference(*case)).any() for case in cases), name
 
 
-def test_the_questions_are_read_without_torch():
-    code = "import sys; from moe_lessons.checks import questions; print('8.2' in questions(), 'torch' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["True", "False"]
-
-
 BY_SGD = """
 import sys
 from moe_lessons.checks import check

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from moe_lessons import routing
 from moe_lessons.checks.forms import Numbers
@@ -100,7 +100,7 @@ OPPOSITE = routing.route(-worked_example()[0], worked_example()[1], k=2)
 
 def factor_among_all() -> float:
     """Return the factor on the token with which E3 has 0.9 of the probability of all four experts."""
-    return float(brentq(lambda c: routing.softmax(c * LESSON.logits)[2] - 0.9, 1, 60))
+    return float(scipy.optimize.brentq(lambda c: routing.softmax(c * LESSON.logits)[2] - 0.9, 1, 60))
 
 
 SCALED = ValuesQuestion(

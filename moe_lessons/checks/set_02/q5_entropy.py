@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import entr
+import scipy
 
 from moe_lessons import metrics, routing
 from moe_lessons.checks import values
@@ -27,7 +27,7 @@ def entropy_cases(rng: np.random.Generator) -> list[tuple]:
 
 def nats(p: np.ndarray, axis: int | None = -1) -> Any:
     """Return the entropy along `axis`, None for the sum over all of p (..., N)."""
-    return entr(p).sum(axis=axis)
+    return scipy.special.entr(p).sum(axis=axis)
 
 
 def entropy_share(p: np.ndarray) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from moe_lessons import metrics, routing
 from moe_lessons.checks.forms import Numbers
@@ -24,7 +24,9 @@ def tempered_entropy(h: np.ndarray, tau: float) -> float:
 def temperature_for(h: np.ndarray, target: float) -> float:
     """Return the τ whose softmax of h (N,) has the entropy `target`, in nats."""
     middle = np.log(np.ptp(h))
-    return float(np.exp(brentq(lambda u: tempered_entropy(h, np.exp(u)) - target, middle - 12, middle + 12)))
+    return float(
+        np.exp(scipy.optimize.brentq(lambda u: tempered_entropy(h, np.exp(u)) - target, middle - 12, middle + 12))
+    )
 
 
 def entropy_cases(rng: np.random.Generator) -> list[tuple]:

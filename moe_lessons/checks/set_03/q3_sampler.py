@@ -6,7 +6,7 @@ from itertools import permutations
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import chdtri
+import scipy
 
 from moe_lessons import routing
 from moe_lessons.checks.calls import call_answer
@@ -44,9 +44,7 @@ def race(positions: np.ndarray, noise: str, k: int) -> np.ndarray:
 
     `noise` is the name of a distribution in scipy.stats: "norm", "gumbel_l" (that of subtracted Gumbel noise), ...
     """
-    from scipy import stats  # here, because its import takes longer than the rest of this module's
-
-    law = getattr(stats, noise)
+    law = getattr(scipy.stats, noise)
     z = GRID[:, None] - positions  # (grid, N)
     below, density = law.cdf(z), law.pdf(z)  # (grid, N) each
     won = []
@@ -110,7 +108,7 @@ def misfit(counts: np.ndarray, probabilities: np.ndarray) -> float:
 def fits(counts: list[np.ndarray], shares: list[np.ndarray]) -> bool:
     """Tell whether counts (ways,) of every case can come from these shares; wrong with a chance of FALSE_ALARM."""
     total = sum(misfit(count, share) for count, share in zip(counts, shares, strict=True))
-    return total < chdtri(sum(len(share) - 1 for share in shares), FALSE_ALARM)
+    return total < scipy.special.chdtri(sum(len(share) - 1 for share in shares), FALSE_ALARM)
 
 
 def as_sets(values: np.ndarray, N: int, k: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from moe_lessons import routing
 from moe_lessons.checks.forms import Fields, Name
@@ -32,7 +32,7 @@ GATES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "masked with 0": lambda h: masked_with_zero(h, K),
     "nothing cut": routing.softmax,
     "softmax twice": lambda h: of_the_kept(h, np.exp(routing.softmax(h))),
-    "sigmoid": lambda h: of_the_kept(h, expit(h)),
+    "sigmoid": lambda h: of_the_kept(h, scipy.special.expit(h)),
 }
 MADE_BY = {
     "program 1": "sigmoid",

@@ -5,7 +5,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from moe_lessons import routing
 from moe_lessons.checks.forms import Fields, Name
@@ -51,7 +51,7 @@ def by_logit(h: np.ndarray) -> np.ndarray:
 
 def by_sigmoid(h: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return weights (T, N): the k best of sigmoid + bias, their sigmoids divided by their sum."""
-    s = expit(h)  # (T, N)
+    s = scipy.special.expit(h)  # (T, N)
     kept = np.where(routing.gate_weights(s + bias, K) > 0, s, 0)  # (T, N)
     return kept / kept.sum(axis=-1, keepdims=True)
 

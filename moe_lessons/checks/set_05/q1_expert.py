@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from moe_lessons import routing
 from moe_lessons.checks.gates import normal_cdf
@@ -29,7 +29,7 @@ def expert_cases(rng: np.random.Generator) -> list[tuple]:
 
 def silu(z: np.ndarray) -> np.ndarray:
     """Return z · sigmoid(z), same shape."""
-    return z * expit(z)
+    return z * scipy.special.expit(z)
 
 
 def gelu(z: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ swiglu = with_hidden(gated)
 
 def slower(z: np.ndarray) -> np.ndarray:
     """Return z · sigmoid(1.702 z), same shape."""
-    return z * expit(1.702 * z)
+    return z * scipy.special.expit(1.702 * z)
 
 
 def clipped(hidden: Callable) -> Callable:
@@ -115,13 +115,13 @@ EXPERT = FunctionQuestion(
         "ReLU: You used ReLU. SwiGLU's activation is silu(z) = z · sigmoid(z): smooth, and a little below 0 for negative z.",
         with_hidden(lambda a, b: np.maximum(a, 0) * b),
         "sigmoid: You used the sigmoid alone: that is the older GLU. silu is z · sigmoid(z); the factor z is missing.",
-        with_hidden(lambda a, b: expit(a) * b),
+        with_hidden(lambda a, b: scipy.special.expit(a) * b),
         "GELU: You used GELU: that is GEGLU, a relative. silu is z · sigmoid(z).",
         with_hidden(lambda a, b: gelu(a) * b),
         "GELU by tanh: You used GELU, in its approximation by tanh: that is GEGLU, a relative. silu is z · sigmoid(z).",
         with_hidden(lambda a, b: tanh_gelu(a) * b),
         "sign: The sigmoid is the wrong way round: your silu is z / (1 + e^z). It should be z / (1 + e^-z), which passes large positive z.",
-        with_hidden(lambda a, b: a * expit(-a) * b),
+        with_hidden(lambda a, b: a * scipy.special.expit(-a) * b),
         "softmax: You used a softmax where the sigmoid belongs. In a softmax the d_ff hidden units compete; the sigmoid looks at each alone.",
         (
             with_hidden(lambda a, b: a * routing.softmax(a) * b),

@@ -6,7 +6,7 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from moe_lessons import routing
 from moe_lessons.checks.attempt import described
@@ -417,7 +417,7 @@ ROUTER = RouterQuestion(
         "logits as weights: The weights are the selected logits. A softmax over all N makes probabilities of them.",
         picked(lambda h: h),
         "sigmoid: You used the sigmoid of each logit: experts then do not compete. Form B has a softmax over all N.",
-        picked(expit),
+        picked(lambda z: scipy.special.expit(z)),  # scipy is loaded late
         "masked with 0: Before the softmax you set the cut logits to 0, which is not the same as to leave them. Form B: first the softmax, over the logits as they are.",
         lambda found: agree(
             found.came["weights"],

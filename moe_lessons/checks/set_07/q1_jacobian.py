@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit
+import scipy
 
 from moe_lessons import routing
 from moe_lessons.checks import values
@@ -32,7 +32,7 @@ def jacobian_cases(rng: np.random.Generator) -> list[tuple]:
         spread(rng, 3, 1.0) - 3,
         spread(rng, 6, 5.0),
     )
-    scores = [expit(h).round(4) for h in logits]
+    scores = [scipy.special.expit(h).round(4) for h in logits]
     scores[2] = np.append(scores[2], SATURATED)
     scores[4][scores[4].argmin()] = TINY
     return [(s,) for s in scores]
@@ -101,9 +101,9 @@ JACOBIAN = FunctionQuestion(
     shown=lambda got, right, s: values.difference_by_digits(got, right, FINE),
     mistakes=by_value(
         "of the softmax: This is diag(p) − p pᵀ with p a softmax, the matrix of the lesson. Here the weights are scores divided by their sum, without an exponential, and the scores are sigmoids: they have another slope.",
-        (softmax_jacobian, lambda s: softmax_jacobian(logit(s))),
+        (softmax_jacobian, lambda s: softmax_jacobian(scipy.special.logit(s))),
         "a sigmoid of the scores: You took the sigmoid of what you are given. Those are the scores already: each is the sigmoid of its logit.",
-        (lambda s: jacobian(expit(s)), lambda s: along_scores(expit(s)) * s * (1 - s)),
+        (lambda s: jacobian(scipy.special.expit(s)), lambda s: along_scores(scipy.special.expit(s)) * s * (1 - s)),
         "transposed: Right but for the order: entry [i, j] is ∂wᵢ/∂hⱼ, the weight in the row and the logit in the column. The softmax's matrix is symmetric, this one is not.",
         lambda s: jacobian(s).T,
         "diagonal only: The diagonal is right, the rest is 0. But each weight moves with *every* logit: they share one sum.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtr
+import scipy
 
 from moe_lessons.checks.calls import SeededGenerator, remark_on_changes
 from moe_lessons.checks.parts import Part
@@ -107,7 +107,7 @@ def more_even(found: Facts) -> float:
     """Return the chance that independent draws, over all calls, give counts at most as uneven as these."""
     counts = [call.counts for call in found.many]
     total = sum(float(((c - c.mean()) ** 2 / c.mean()).sum()) for c in counts)
-    return float(chdtr(sum(len(c) - 1 for c in counts), total))
+    return float(scipy.special.chdtr(sum(len(c) - 1 for c in counts), total))
 
 
 def same_in_each_domain(call: Facts) -> bool:

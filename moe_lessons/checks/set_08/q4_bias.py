@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
+import scipy
 
 from moe_lessons.checks.forms import Fields, Numbers, row
 from moe_lessons.checks.question import VariableQuestion, about
@@ -22,7 +22,7 @@ def angular_mass(mean: np.ndarray) -> np.ndarray:
     phi = (np.arange(DIRECTIONS) + 0.5) * 2 * np.pi / DIRECTIONS
     r = mean @ np.stack([np.cos(phi), np.sin(phi)])  # (DIRECTIONS,): how far the mean reaches in this direction
     across = mean @ mean - r**2
-    density = np.exp(-mean @ mean / 2) / np.sqrt(2 * np.pi) + r * np.exp(-across / 2) * ndtr(r)
+    density = np.exp(-mean @ mean / 2) / np.sqrt(2 * np.pi) + r * np.exp(-across / 2) * scipy.special.ndtr(r)
     return density / density.sum()
 
 

@@ -9,6 +9,7 @@ import contextlib
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from moe_lessons.checks.calls import (
 )
 from moe_lessons.checks.forms import Fields, Form, no_numbers
 from moe_lessons.checks.parts import Part
+from moe_lessons.checks.usual import exchanged, rounded_too_far, usual_slip
 from moe_lessons.checks.values import agree, describe, difference, how_many_off, partly, plain, show, stacked, unpack
 from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, told, weighed
 
@@ -245,18 +247,14 @@ class FunctionQuestion(CalledQuestion):
     def _not_yet(self, part: str, got: list, wanted: list, cases: list[tuple], reply: Reply) -> Verdict:
         """Explain a wrong part: a recognised mistake first, then the first case that differs."""
         mistake, words = self._recognised(part, got, cases, reply)
+        mistake = mistake or (None if self.read else usual_slip(got, wanted))  # what is read may have another scale
         i = next(i for i, (value, right) in enumerate(zip(got, wanted, strict=True)) if not agree(value, right))
         guess = mistake is None or mistake.wrong is None
         if not words and self.shown:
             words = self.shown(got[i], wanted[i], *cases[i])
-        return Verdict(
-            False,
-            mistake.why if mistake else "",
-            mistake.name if mistake else None,
-            words or difference(got[i], wanted[i], part, guess=guess),
-            f"for {self._write_case(cases[i])}",
-            remark_on_changes(reply["changed"]),
-        )
+        seen = words or difference(got[i], wanted[i], part, guess=guess)
+        why, name = (mistake.why, mistake.name) if mistake else ("", None)
+        return Verdict(False, why, name, seen, f"for {self._write_case(cases[i])}", remark_on_changes(reply["changed"]))
 
     def _recognised(self, part: str, got: list, cases: list[tuple], reply: Reply) -> tuple[Mistake | None, str]:
         """Return the first mistake that shows, of this part or else of the whole answer, and its test's words."""
@@ -399,8 +397,9 @@ class ValuesQuestion(VariableQuestion):
             return Verdict(False, f"Expected a dict with the keys {', '.join(expected)}; came {describe(value)}.")
         if unfit := no_numbers(value, expected):
             return Verdict(False, "\n".join(unfit))
-        wrong = next((part for part, right in expected.items() if not self._near(part, value[part], right)), None)
-        return Verdict(True) if wrong is None else self._not_yet(wrong, value[wrong])
+        wrong = [part for part, right in expected.items() if not self._near(part, value[part], right)]
+        crossed = exchanged(value, expected, partial(self._near, wrong[0]), wrong) if wrong else ""
+        return replace(self._not_yet(wrong[0], value[wrong[0]]), remark=crossed) if wrong else Verdict(True)
 
     def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
         """Tell which numbers are right; one that is missing or no number costs itself alone."""
@@ -412,13 +411,16 @@ class ValuesQuestion(VariableQuestion):
     def _not_yet(self, part: str, got: Any) -> Verdict:
         known = (*self.parts.get(part, ()), *(mistake for mistake in self.mistakes if mistake.part == part))
         mistake = next((mistake for mistake in known if self._near(part, got, mistake.wrong())), None)
+        mistake = mistake or rounded_too_far(got, self.expected()[part], self._room(part))
         why = mistake.why if mistake else self.advice[part]
         return Verdict(False, f"{part!r} is not {show(got)}.\n{why}", mistake.name if mistake else None)
 
     def _near(self, part: str, value: Any, expected: Any) -> bool:
         value, expected = np.atleast_1d(stacked(value)), np.atleast_1d(expected)  # [1.04] counts as 1.04
-        room = self.tolerance[part] if isinstance(self.tolerance, Mapping) else self.tolerance
-        return value.shape == expected.shape and np.allclose(value, expected, rtol=0, atol=room)
+        return value.shape == expected.shape and np.allclose(value, expected, rtol=0, atol=self._room(part))
+
+    def _room(self, part: str) -> float:
+        return self.tolerance[part] if isinstance(self.tolerance, Mapping) else self.tolerance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -437,8 +439,11 @@ class EntriesQuestion(VariableQuestion):
         named, expected = (self.form.read(reply["value"]) if self.form else {}), self.expected()
         if isinstance(named, Fault):
             return Verdict.of(named)
-        wrong = next((entry for entry, right in expected.items() if not self.same(named[entry], right)), None)
-        return Verdict(True) if wrong is None else Verdict.of(self.against(wrong, named[wrong]))
+        wrong = [entry for entry, right in expected.items() if not self.same(named[entry], right)]
+        if not wrong:
+            return Verdict(True)
+        against = self.against(wrong[0], named[wrong[0]])
+        return replace(Verdict.of(against), remark=exchanged(named, expected, self.same, wrong))
 
     def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
         """Tell which entries are right."""

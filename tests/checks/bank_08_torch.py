@@ -156,6 +156,7 @@ def by_differences(W, x, domain, lr, z_loss_coef):
 
 WRONG = {
     "8.2": {
+        "transposed": lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, lr, z_loss_coef).T,
         "step alone (2)": by_autograd(right_loss, lambda W, g, lr: lr * g),
         "Adam (2)": by_another(torch.optim.RMSprop),
         "Adam (3)": by_another(torch.optim.Adagrad),
@@ -226,7 +227,6 @@ UNRECOGNISED = {
         total(lambda h, domain: F.cross_entropy(h, domain, label_smoothing=0.1)),
         by_another(torch.optim.SGD, momentum=0.9, nesterov=True),
         lambda W, x, domain, lr, z_loss_coef: None,
-        lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, lr, z_loss_coef).T,
         lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, 0.9 * lr, z_loss_coef),
         lambda W, x, domain, lr, z_loss_coef: torch.full_like(W, torch.nan),
         lambda W, x, domain, lr, z_loss_coef: (by_hand(W, x, domain, lr, z_loss_coef), 0.0),

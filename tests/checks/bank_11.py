@@ -114,6 +114,7 @@ def by_sets(value):
 
 WRONG = {
     "11.1": {
+        "rounded": lambda s, d, N: table(s, d, N).round(2),
         "divided by k": table_by_assignment,
         "of the expert's tokens": table_of_columns,
         "first choice only": lambda s, d, N: table(s[:, :1], d, N),
@@ -191,7 +192,6 @@ UNRECOGNISED = {
         lambda s, d, N: None,
         lambda s, d, N: table(s, d, N) ** 2,
         lambda s, d, N: table(s, d, N)[::-1],
-        lambda s, d, N: table(s, d, N).round(2),
         lambda s, d, N: table(s, d, N).astype(int),
         lambda s, d, N: np.full((d.max() + 1, N), s.shape[1] / N),
     ],

@@ -70,7 +70,7 @@ def test_every_part_is_marked_whatever_is_wrong_before_it():
     question = ask(reference=right, parts=parts)
     off = np.array([0, 0, 0, 1])
     message = judged(question, lambda x: (x + 1, right(x)[1] + off, x + 1)).message
-    assert message.startswith("one: expected 1, came 2\nfor x = 1\n")
+    assert message.startswith("Every number is 1 more than what is right.\none: expected 1, came 2\nfor x = 1\n")
     assert message.endswith("\nRight: text. Not yet: one; many (1 of 4 numbers is off: [3]).")
     once = judged(question, lambda x: (x, right(x)[1] + off * (x > 1), x + 1))
     assert once.message.endswith("\nRight: one; text. Not yet: many (1 of 2 cases right).")
@@ -92,7 +92,7 @@ def test_words_of_a_test_take_the_place_of_the_difference():
     question = ask(reference=lambda x: x, mistakes=by_test("off: Off.", lambda value, x: f"off by {value - x:g}"))
     assert judged(question, lambda x: x + 3).message == "Off.\noff by 3\nfor x = 1\nRight: 0 of 2 cases."
     plainly = ask(reference=lambda x: x, shown=lambda value, right, x: f"{value:g} for {right:g}")
-    assert judged(plainly, lambda x: x + 3).message.startswith("4 for 1\nfor x = 1\n")
+    assert judged(plainly, lambda x: x + 3 / x).message.startswith("4 for 1\nfor x = 1\n")
 
 
 def test_what_is_compared_may_be_read_first():
@@ -205,6 +205,28 @@ CHOICES = EntriesQuestion(
 def test_the_first_wrong_entry_is_refuted_and_every_entry_is_marked():
     verdict = judged(CHOICES, {"A": "up", "B": "Down", "C": "up"})
     assert (verdict.mistake, verdict.message) == ("B: down", "B is not down.\nRight: A. Not yet: B; C.")
+
+
+def test_what_any_answer_may_hold_is_told_where_the_question_knows_no_better():
+    three = replace(CHOICES, expected=lambda: {"A": "up", "B": "neither", "C": "down"})
+    crossed = judged(three, {"A": "up", "B": "down", "C": "neither"})
+    assert crossed.message.startswith("B is not down.\n'B' and 'C': each of them has the answer of the other.\n")
+    numbers = ValuesQuestion(
+        **RECORD, answer="v", expected=lambda: {"a": 0.6285, "b": 3.21}, advice={"a": "Count.", "b": "Add."}
+    )
+    near = judged(numbers, {"a": 0.6, "b": 3.21})
+    assert (near.mistake, near.message.splitlines()[1]) == (
+        "near",
+        "Near: 0.6 is rounded too far. Give 2 decimals, please.",
+    )
+    assert "each of them has the answer of the other" in judged(numbers, {"a": 3.21, "b": 0.63}).message
+    rounded = judged(ask(reference=lambda x: x / 7), lambda x: round(x / 7, 3))
+    assert (rounded.mistake, rounded.message.splitlines()[0][:36]) == (
+        "rounded",
+        "Right, but rounded to 3 decimals. Re",
+    )
+    other_scale = ask(reference=lambda x: x / 7, read=lambda value, x: value)
+    assert judged(other_scale, lambda x: round(x / 7, 3)).mistake is None
     assert judged(CHOICES, {"A": "up", "B": "up", "C": "down"}).message == ""
     assert judged(CHOICES, {"A": "neither", "B": "down", "C": "up"}).message.endswith("\nNot yet: A; B; C.")
     same = replace(CHOICES, same=lambda name, right: name == right or right == "up")

@@ -1,0 +1,111 @@
+"""Slips that any answer may hold, told where a question knows none that shows: rounded, transposed, exchanged, ...
+
+What is said is what was seen, in every case: none of it guesses at a misconception.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from moe_lessons.checks.values import agree, show, stacked
+from moe_lessons.checks.verdicts import Mistake
+
+Pairs = list[tuple[np.ndarray, np.ndarray]]  # of every case what came and what is right, of one shape
+DECIMALS = range(2, 7)  # with fewer, a choice of one expert looks like a rounded probability
+NEAR, WHOLE_NEAR = 0.05, 0.01  # of a number: as far as rounding may lead from it; a whole one may be a guess
+EXACT = 1e-9
+
+
+def usual_slip(came: list[Any], wanted: list[Any]) -> Mistake | None:
+    """Return what shows in all values of an answer, beside what is right of each case, or None."""
+    values = [(stacked(value), np.asarray(right)) for value, right in zip(came, wanted, strict=True)]
+    if not all(isinstance(v, np.ndarray) and v.dtype.kind in "fiu" and r.dtype.kind in "fiu" for v, r in values):
+        return None
+    if _transposed(values):
+        return Mistake("transposed", "Right, but for rows and columns: they are exchanged.")
+    if any(value.shape != right.shape for value, right in values):
+        return None
+    return _rounded(values) or _scaled(values) or _shifted(values)
+
+
+def _transposed(values: Pairs) -> bool:
+    """Tell whether every value is right once it is turned round; single rows may be right as they are."""
+    tables = [(value, right) for value, right in values if value.ndim == 2]
+    rows = [(value, right) for value, right in values if value.ndim != 2]
+    return bool(tables) and all(agree(v.T, r) for v, r in tables) and all(agree(v, r) for v, r in rows)
+
+
+def _rounded(values: Pairs) -> Mistake | None:
+    """Tell of numbers that are the right ones with few decimals, if that leaves something of most of them."""
+    came, right = _joined(values)
+    left = np.count_nonzero(came) >= np.count_nonzero(right) / 2
+    decimals = (d for d in DECIMALS if _same(came, np.round(right, d)))
+    found = next(decimals, None) if left else None
+    why = f"Right, but rounded to {found} decimals. Return the numbers as they are; round only when you print."
+    return None if found is None else Mistake("rounded", why)
+
+
+def _scaled(values: Pairs) -> Mistake | None:
+    """Tell of numbers that are all the same multiple of the right ones."""
+    came, right = _joined(values)
+    some = right != 0
+    if len(np.unique(right[some])) < 2 or not np.isfinite(right).all() or not (came[~some] == 0).all():
+        return None
+    factor = float(came[some][0] / right[some][0])
+    if not factor or not np.isfinite(factor) or not _same(came, factor * right):
+        return None
+    turned = "Every sign is turned round; the numbers are right."
+    return Mistake(None, turned if abs(factor + 1) < EXACT else f"Every number is {factor:.4g} times what is right.")
+
+
+def _shifted(values: Pairs) -> Mistake | None:
+    """Tell of numbers that are all off by the same amount."""
+    came, right = _joined(values)
+    if len(np.unique(right)) < 2 or not np.isfinite(right).all():
+        return None
+    off = float(came[0] - right[0])
+    more = f"{abs(off):.4g} {'more' if off > 0 else 'less'}"
+    seen = np.isfinite(off) and off and _same(came, right + off)
+    return Mistake(None, f"Every number is {more} than what is right.") if seen else None
+
+
+def _joined(values: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of all cases in two rows: those that came, and those that are right."""
+    came, right = (np.concatenate([pair[side].ravel() for pair in values]).astype(float) for side in (0, 1))
+    return came, right
+
+
+def _same(came: np.ndarray, right: np.ndarray) -> bool:
+    """Tell whether numbers are equal but for what computing in another order leaves."""
+    return bool(np.allclose(came, right, rtol=1e-6, atol=EXACT, equal_nan=True))
+
+
+def exchanged(
+    named: Mapping[str, Any], expected: Mapping[str, Any], same: Callable[[Any, Any], Any], wrong: Iterable[str]
+) -> str:
+    """Say of two entries that each has the answer of the other, if these are all that is wrong; else nothing.
+
+    Where all answers are among two, it would give them away.
+    """
+    two = list(wrong)
+    if len(two) != 2 or len({repr(answer) for answer in (*named.values(), *expected.values())}) < 3:
+        return ""
+    first, second = two
+    crossed = same(named[first], expected[second]) and same(named[second], expected[first])
+    return f"{first!r} and {second!r}: each of them has the answer of the other." if crossed else ""
+
+
+def rounded_too_far(value: Any, right: Any, tolerance: float) -> Mistake | None:
+    """Tell of a number that is the right one with fewer digits than the tolerance asks for."""
+    digits = math.ceil(-math.log10(2 * tolerance))
+    came, expected = np.ravel(stacked(value)), np.ravel(right).astype(float)
+    if came.shape != (1,) or expected.shape != (1,):
+        return None
+    off = abs(came[0] - expected[0]) / (abs(expected[0]) or 1)
+    fewer = any(
+        abs(round(expected[0], d) - came[0]) < EXACT and off <= (NEAR if d else WHOLE_NEAR) for d in range(digits)
+    )
+    many = f"{digits} decimals" if digits > 1 else "one decimal"
+    return Mistake("near", f"Near: {show(value)} is rounded too far. Give {many}, please.") if fewer else None

@@ -125,9 +125,7 @@ def uniform_drop_rate(num_tokens: int, num_experts: int, factor: float, top_k: i
     """
     T = whole_number("num_tokens", num_tokens, least=1, most=10**7)
     C = expert_capacity(T, num_experts, top_k, factor)
-    beyond = scipy.stats.binom.sf(
-        np.arange(C, T), T, top_k / num_experts
-    )  # P(X > c): E[max(X − C, 0)] = Σ_{c ≥ C} P(X > c)
+    beyond = scipy.stats.binom.sf(np.arange(C, T), T, top_k / num_experts)  # E[max(X − C, 0)] = Σ_{c ≥ C} P(X > c)
     return float(num_experts * beyond.sum() / (top_k * T))
 
 

@@ -21,12 +21,14 @@ def seeds():
 
 
 def pytest_report_header():
-    return f"banks are drawn with seed {', '.join(map(str, seeds()))}; SEEDS=7 or SEEDS=0-9 draws others"
+    first, last = seeds()[0], seeds()[-1]
+    drawn = f"seed {first}" if first == last else f"seeds {first} to {last}, wrong answers with fewer"
+    return f"banks are drawn with {drawn}; SEEDS=7 or SEEDS=0-9 draws others"
 
 
 def pytest_generate_tests(metafunc):
-    if "bank_seed" in metafunc.fixturenames:
-        metafunc.parametrize("bank_seed", seeds())
+    if "bank_seeds" in metafunc.fixturenames:
+        metafunc.parametrize("bank_seeds", [seeds()], ids=["-".join(map(str, sorted({seeds()[0], seeds()[-1]})))])
 
 
 def pytest_collection_modifyitems(items):

@@ -23,6 +23,9 @@ def load(path):
 
 
 BANKS = [load(path) for path in sorted(Path(__file__).parent.glob("bank_*.py"))]
+MOST = {"RIGHT": 1000, "WRONG": 100, "UNRECOGNISED": 100}  # seeds of `make soak`
+MOST_RUNS = 20  # seeds where every answer runs models
+RUN_MODELS = ("11p.5",)
 LONG = ("3.3", "8.1", "8.2", "8.5", "10.3", "10.5", "11.2", "11p.5")  # banks of many seconds: not in `make test-fast`
 
 
@@ -51,12 +54,18 @@ def of_each_question(kind):
     ]
 
 
+def drawn(question, kind, seeds):
+    """Return the seeds that a question's answers of one kind are drawn with: one if all draws are the same."""
+    most = MOST_RUNS if question in RUN_MODELS else MOST[kind]
+    return seeds[: most if questions()[question].random_inputs else 1]
+
+
 def misjudged(question, answers, seed, status, mistake_of):
     """Return the result of each answer that did not get this status, `mistake_of` its name, and points or words."""
     points = questions()[question].points if status == Status.CORRECT else 0
     results = {name: check(question, answer, seed=seed) for name, answer in answers.items()}
     return {
-        name: result
+        (name, seed): result
         for name, result in results.items()
         if (result.status, result.mistake, result.points) != (status, mistake_of(name), points)
         or not (points or result.message)
@@ -64,18 +73,21 @@ def misjudged(question, answers, seed, status, mistake_of):
 
 
 @pytest.mark.parametrize(("question", "answers"), of_each_question("WRONG"))
-def test_known_mistakes_are_named(question, answers, bank_seed):
-    assert misjudged(question, answers, bank_seed, Status.NOT_YET, diagnosis) == {}
+def test_known_mistakes_are_named(question, answers, bank_seeds):
+    for seed in drawn(question, "WRONG", bank_seeds):
+        assert misjudged(question, answers, seed, Status.NOT_YET, diagnosis) == {}
 
 
 @pytest.mark.parametrize(("question", "answers"), of_each_question("UNRECOGNISED"))
-def test_unknown_mistakes_are_not_given_a_reason(question, answers, bank_seed):
-    assert misjudged(question, answers, bank_seed, Status.NOT_YET, lambda _: None) == {}
+def test_unknown_mistakes_are_not_given_a_reason(question, answers, bank_seeds):
+    for seed in drawn(question, "UNRECOGNISED", bank_seeds):
+        assert misjudged(question, answers, seed, Status.NOT_YET, lambda _: None) == {}
 
 
 @pytest.mark.parametrize(("question", "answers"), of_each_question("RIGHT"))
-def test_right_answers_pass_however_they_are_written(question, answers, bank_seed):
-    assert misjudged(question, answers, bank_seed, Status.CORRECT, lambda _: None) == {}
+def test_right_answers_pass_however_they_are_written(question, answers, bank_seeds):
+    for seed in drawn(question, "RIGHT", bank_seeds):
+        assert misjudged(question, answers, seed, Status.CORRECT, lambda _: None) == {}
 
 
 @pytest.mark.parametrize("question", questions().values(), ids=list(questions()))
@@ -119,16 +131,22 @@ def function_mistakes():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("question", "mistake"), function_mistakes())
-def test_each_mistake_is_told_from_every_other_and_from_the_truth(question, mistake, bank_seed):
+def test_each_mistake_is_told_from_every_other_and_from_the_truth(question, mistake, bank_seeds):
     """The values of one mistake are never taken for another, nor for a right answer."""
-    data = question.draw(np.random.default_rng(bank_seed))
+    for seed in drawn(question.id, "WRONG", bank_seeds):
+        assert verdict_on(question, mistake, seed) == (False, mistake.name)
+
+
+def verdict_on(question, mistake, seed):
+    """Return whether an answer that makes a mistake is taken to be right, and for which mistake."""
+    data = question.draw(np.random.default_rng(seed))
     got = [plain(mistake.wrong(*case)) for case in data["cases"]]
     part = list(question.parts).index(mistake.part) if mistake.part else None
     truth = [plain(question.reference(*case)) for case in data["cases"]]
     values = got if part is None else [[*t[:part], g, *t[part + 1 :]] for t, g in zip(truth, got, strict=True)]
     noted = [True for _ in got] if question.slopes else got  # a gradient arrives
     verdict = question.judge(data, {"values": values, "changed": [], "noted": noted})
-    assert (verdict.correct, verdict.mistake) == (False, mistake.name)
+    return verdict.correct, verdict.mistake
 
 
 def test_one_diagnosis_has_one_name():

@@ -90,8 +90,8 @@ def run(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout: int 
     (scripts / "02-promises.py").write_text(startup(notebook), encoding="utf-8")
     env = {**os.environ, "IPYTHONDIR": str(work / "ipython"), "MOE_LESSONS_HOME": str(work / "progress"),
            "MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # fmt: skip
-    client = NotebookClient(notebook, timeout=timeout, allow_errors=True, kernel_name="python3", shutdown_kernel="immediate",
-                            resources={"metadata": {"path": str(folder)}})  # fmt: skip
+    client = NotebookClient(notebook, timeout=timeout, allow_errors=True, kernel_name="python3",
+                            shutdown_kernel="immediate", resources={"metadata": {"path": str(folder)}})  # fmt: skip
     client.execute(env=env)
     return notebook
 

@@ -34,6 +34,7 @@ from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, told, we
 Data = dict[str, Any]
 Reply = dict[str, Any]
 SET_NUMBER = r"\d\d[rp]?"  # an exercise set: of a lesson, or a mixed review, 04r, or a project, 11p
+ONLY_TENSORS = "Only a tensor carries a gradient."
 NO_ANSWER = Verdict(False, "What came back is no answer to what was asked.")  # only a forged reply can be so
 
 
@@ -301,9 +302,6 @@ class FunctionQuestion(CalledQuestion):
         with contextlib.suppress(Exception):
             return agree(self._read(value, case), expected)
         return False
-
-
-ONLY_TENSORS = "Only a tensor carries a gradient."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,9 +108,9 @@ def _alive(known: dict[CodeType, str]) -> list[FunctionType]:
 
 def _functions() -> list[FunctionType]:
     """Return the functions there are: all, or those of the package and all that came since it was settled."""
-    objects = gc.get_objects()
-    if _settled and any(one is _settled[0] for one in objects):
-        return _settled[0].functions + [one for one in objects if type(one) is FunctionType]
+    since = gc.get_objects() if _settled else []
+    if any(one is _settled[0] for one in since):
+        return _settled[0].functions + [one for one in since if type(one) is FunctionType]
     gc.unfreeze()  # nothing was settled, or a learner's code has set aside what it made, too
     return [one for one in gc.get_objects() if type(one) is FunctionType]
 

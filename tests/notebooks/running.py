@@ -109,7 +109,23 @@ def measured(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout:
 
 def executed(path: Path, shared: Path) -> nbformat.NotebookNode:
     """Return the executed copy of a notebook, running it if there is none of just this content yet."""
-    return executed_once(checked(path), path, shared)
+    if path.parent.name == "notebooks":
+        return executed_once(checked(path), path, shared)
+    return executed_pair(path, shared)[path.parent.name == "solutions"]
+
+
+def executed_pair(path: Path, shared: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode]:
+    """Return the exercises and the solutions of a set, executed in one kernel: to start one takes as long as they do.
+
+    Before the solutions it forgets what the exercises have defined.
+    """
+    exercises, solutions = (checked(ROOT / folder / path.name) for folder in ("exercises", "solutions"))
+    both, first = exercises.copy(), len(exercises.cells)
+    forget = nbformat.v4.new_code_cell("%reset -f", id="forget")
+    both.cells = [*exercises.cells, forget, *(_renamed(cell, f"solved-{cell.id}") for cell in solutions.cells)]
+    done = executed_once(both, path, shared, path.stem)
+    exercises.cells, solutions.cells = done.cells[:first], done.cells[first + 1 :]
+    return exercises, solutions
 
 
 def executed_once(notebook: nbformat.NotebookNode, path: Path, shared: Path, name: str = "") -> nbformat.NotebookNode:

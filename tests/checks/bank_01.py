@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from moe_lessons.checks.set_01 import GIVEN_PROTOTYPES
+from moe_lessons.checks.set_01 import GIVEN_PROTOTYPES, GIVEN_TOKEN
 from moe_lessons.data import worked_example
 
 
@@ -25,6 +25,30 @@ def where_it_runs(x, weight):
 def bias_down_the_batch(x, weight, bias):
     h = x @ weight.T
     return h + bias[:, None] if h.ndim == 2 and len(h) == len(bias) else h + bias
+
+
+def bias_in_a_loop(x, weight, bias):
+    h = x @ weight.T
+    for _ in np.atleast_2d(x):
+        h = h + bias
+    return h
+
+
+def bias_overwritten(x, weight, bias):
+    def one(token):
+        h = bias
+        h += weight @ token
+        return h
+
+    return one(x) if x.ndim == 1 else np.stack([one(token) for token in x])
+
+
+def sum_that_goes_on(x, weight, bias):
+    rows, h = [], bias.copy()
+    for token in np.atleast_2d(x):
+        h = h + weight @ token
+        rows.append(h)
+    return np.array(rows) if x.ndim == 2 else rows[0]
 
 
 def logits_by_loop(x, weight, bias):
@@ -57,6 +81,11 @@ def right_back(w, largest):
     return largest + np.log(w) - np.log(np.max(w))
 
 
+def in_the_first_places(weights, largest):
+    logits = right_back(np.sort(weights[weights > 0])[::-1], largest)
+    return np.append(logits, np.full(len(weights) - len(logits), np.nan))
+
+
 def back_by_loop(weights, largest):
     best = max(weights)
     return [largest - math.log(best / w) if w else math.nan for w in weights]
@@ -84,112 +113,11 @@ def back_masked(weights, largest):
     return (h - h.max() + largest).filled(np.nan)
 
 
-# --- 1.3 ----------------------------------------------------------------------------------------------------------
+# --- 1.4 and 1.5 --------------------------------------------------------------------------------------------------
 
 
-def run(x, experts, order, weights):
-    return sum(w * experts[i](x) for i, w in zip(order, weights, strict=True))
-
-
-def order_and_number(probs, share):
-    order = np.argsort(-probs)
-    return order, int(np.sum(np.cumsum(probs[order]) < share)) + 1
-
-
-def shared(change_order=lambda order, probs, share: order, more=0, weigh=lambda p, share: p / p.sum()):
-    """A right answer in which the order, the number of experts, or their weights can be changed."""
-
-    def combine(x, probs, share, experts):
-        order, many = order_and_number(probs, share)
-        order = change_order(order, probs, share)[: max(many + more, 0)]
-        return run(x, experts, order, weigh(probs[order], share))
-
-    return combine
-
-
-def down_the_list(x, probs, share, experts, order=None):
-    held, y, left = 0, 0, list(np.argsort(-probs) if order is None else order)
-    while held < share:
-        i = left.pop(0)
-        held, y = held + probs[i], y + probs[i] * experts[i](x)
-    return y / held
-
-
-def by_size(probs, share):
-    """The indices of all, the largest first, and their probabilities divided by what all but the last needed hold."""
-    order, many = order_and_number(probs, share)
-    return order, probs[order] / probs[order][: max(1, many - 1)].sum()
-
-
-def at_least(x, probs, share, experts):
-    return run(x, experts, np.flatnonzero(probs >= share), probs[probs >= share] / probs[probs >= share].sum())
-
-
-def wrong_pairs(x, probs, share, experts):
-    order, many = order_and_number(probs, share)
-    kept = probs[order[:many]]
-    return run(x, experts, range(many), kept / kept.sum())
-
-
-def in_order_of_index(x, probs, share, experts):
-    order, many = order_and_number(probs, share)
-    kept = probs[order[:many]]
-    return run(x, experts, sorted(order[:many]), kept / kept.sum())
-
-
-def share_of_the_experts(x, probs, share, experts):
-    best = np.argsort(-probs)[: math.ceil(share * len(probs))]
-    return run(x, experts, best, probs[best] / probs[best].sum())
-
-
-def by_recursion(x, probs, share, experts):
-    def needed(left, missing):
-        best = max(left, key=lambda i: probs[i])
-        return [best] if probs[best] >= missing else [best, *needed(left - {best}, missing - probs[best])]
-
-    order = needed(set(range(len(probs))), share)
-    return np.average([experts[i](x) for i in order], axis=0, weights=probs[order])
-
-
-def scaled_input(x, probs, share, experts):
-    order, many = order_and_number(probs, share)
-    kept = probs[order[:many]]
-    return sum(experts[i](w * x) for i, w in zip(order, kept / kept.sum(), strict=False))
-
-
-def called_all(x, probs, share, experts):
-    order, many = order_and_number(probs, share)
-    w = np.zeros(len(probs))
-    w[order[:many]] = probs[order[:many]] / probs[order[:many]].sum()
-    return w @ np.array([expert(x) for expert in experts])
-
-
-def called_one_more(x, probs, share, experts):
-    order, many = order_and_number(probs, share)
-    outputs = [experts[i](x) for i in order[: many + 1]]
-    kept = probs[order[:many]]
-    return kept / kept.sum() @ np.array(outputs[:many])
-
-
-def called_twice(x, probs, share, experts):
-    down_the_list(x, probs, share, experts)
-    return down_the_list(x, probs, share, experts)
-
-
-def in_torch(x, probs, share, experts):
-    p, order = torch.sort(torch.tensor(probs), descending=True)
-    many = torch.searchsorted(p.cumsum(0), torch.tensor(share, dtype=p.dtype)) + 1
-    outputs = torch.stack([torch.as_tensor(experts[i](torch.tensor(x))) for i in order[:many].tolist()])
-    return (p[:many] / p[:many].sum()) @ outputs
-
-
-def by_mask(x, probs, share, experts):
-    above = [probs[probs > p].sum() for p in probs]
-    weights = np.where(np.array(above) < share, probs, 0)
-    return sum(w * experts[i](x) for i, w in enumerate(weights / weights.sum()) if w)
-
-
-# --- 1.5 ----------------------------------------------------------------------------------------------------------
+E2 = GIVEN_PROTOTYPES[:, 1]
+MIRRORED = 2 * (E2 @ GIVEN_TOKEN) / (GIVEN_TOKEN @ GIVEN_TOKEN) * GIVEN_TOKEN - E2  # on the other side of the token
 
 
 def scaled(**changes):
@@ -236,6 +164,23 @@ WRONG = {
         "cosine": lambda x, weight, bias: (
             (x / np.linalg.norm(x, axis=-1, keepdims=True)) @ (weight.T / np.linalg.norm(weight, axis=1)) + bias
         ),
+        "bias as one number (3)": lambda x, weight, bias: x @ weight.T + bias[0],
+        "bias for a batch only": lambda x, weight, bias: x @ weight.T + bias if x.ndim == 2 else weight @ x,
+        "bias once for each token": bias_in_a_loop,
+        "tokens piled up": bias_overwritten,
+        "tokens piled up (2)": sum_that_goes_on,
+        "probabilities (2)": lambda x, weight, bias: softmax((x @ weight.T + bias).T).T,
+        "probabilities (3)": lambda x, weight, bias: softmax(x @ weight.T),
+        "logarithms of probabilities": lambda x, weight, bias: np.log(softmax(x @ weight.T + bias)),
+        "bias after the softmax": lambda x, weight, bias: softmax(x @ weight.T) + bias,
+        "sigmoid": lambda x, weight, bias: 1 / (1 + np.exp(-(x @ weight.T + bias))),
+        "ReLU": lambda x, weight, bias: np.clip(x @ weight.T + bias, 0, None),
+        "chosen expert": lambda x, weight, bias: (x @ weight.T + bias).argmax(axis=-1),
+        "batch of one squeezed": lambda x, weight, bias: np.squeeze(x @ weight.T + bias),
+        "16 bits": lambda x, weight, bias: (x @ weight.T + bias).astype(np.float16),
+        "tokens added up (2)": lambda x, weight, bias: np.atleast_2d(x).mean(axis=0) @ weight.T + bias,
+        "last token only": lambda x, weight, bias: [row @ weight.T + bias for row in np.atleast_2d(x)][-1],
+        "distance": lambda x, weight, bias: bias - np.sqrt(((x[..., None, :] - weight) ** 2).sum(axis=-1)),
     },
     "1.2": {
         "no level": logged(lambda w, largest: np.log(w)),
@@ -273,48 +218,21 @@ WRONG = {
         "small weights lost (2)": lambda weights, largest: np.where(
             weights > 0, largest + np.log(weights / weights.max() + 1e-9), np.nan
         ),
-    },
-    "1.3": {
-        "all experts": lambda x, probs, share, experts: sum(p * e(x) for p, e in zip(probs, experts, strict=True)),
-        "always two": lambda x, probs, share, experts: run(
-            x, experts, np.argsort(-probs)[:2], np.sort(probs)[::-1][:2] / np.sort(probs)[-2:].sum()
-        ),
-        "stops too early": shared(more=-1),
-        "stops too early (2)": lambda x, probs, share, experts: run(
-            x, experts, *[a[: max(1, order_and_number(probs, share)[1] - 1)] for a in by_size(probs, share)]
-        ),
-        "one too many": shared(more=1),
-        "single probabilities": at_least,
-        "single probabilities (2)": lambda x, probs, share, experts: sum(
-            (p * e(x) for p, e in zip(probs, experts, strict=True) if p >= share), 0 * x
-        ),
-        "smallest first": lambda x, probs, share, experts: down_the_list(x, probs, share, experts, np.argsort(probs)),
-        "index order": lambda x, probs, share, experts: down_the_list(x, probs, share, experts, range(len(probs))),
-        "not renormalised": shared(weigh=lambda p, share: p),
-        "divided by the share": shared(weigh=lambda p, share: p / share),
-        "second softmax": shared(weigh=lambda p, share: softmax(p)),
-        "equal shares": shared(weigh=lambda p, share: np.full(len(p), 1 / len(p))),
-        "unweighted": shared(weigh=lambda p, share: np.ones(len(p))),
-        "wrong pairs": wrong_pairs,
-        "wrong pairs (2)": in_order_of_index,
-        "first by index": lambda x, probs, share, experts: (
-            lambda many: run(x, experts, range(many), probs[:many] / probs[:many].sum())
-        )(order_and_number(probs, share)[1]),
-        "at least two": lambda x, probs, share, experts: (
-            lambda best: run(x, experts, best, probs[best] / probs[best].sum())
-        )(np.argsort(-probs)[: max(2, order_and_number(probs, share)[1])]),
-        "never all": lambda x, probs, share, experts: (
-            lambda best: run(x, experts, best, probs[best] / probs[best].sum())
-        )(np.argsort(-probs)[:-1][: order_and_number(probs, share)[1]]),
-        "mean for sum": shared(weigh=lambda p, share: p / p.sum() / len(p)),
-        "share of the experts": share_of_the_experts,
-        "best only": lambda x, probs, share, experts: experts[probs.argmax()](x),
-        "scaled input": scaled_input,
-        "called too many": called_all,
-        "called too many (2)": called_one_more,
-        "called twice": called_twice,
+        "nan everywhere": lambda weights, largest: np.full(len(weights), np.nan),
+        "weights returned": lambda weights, largest: weights,
+        "level for the best only": logged(lambda w, largest: np.where(w == w.max(), largest, np.log(w))),
+        "sign of the logarithm": logged(lambda w, largest: largest - np.log(w)),
+        "sign of the logarithm (2)": logged(lambda w, largest: np.log(1 / w)),
+        "inverse of the sigmoid": logged(lambda w, largest: np.log(w) - np.log1p(-w)),
+        "number for the cut": logged(right_back, cut=-1.0),
+        "number for the cut (2)": lambda weights, largest: largest + np.log((weights + 1e-12) / weights.max()),
+        "number for the cut (3)": lambda weights, largest: largest + np.log(np.maximum(weights, 1e-9) / weights.max()),
+        "order lost": in_the_first_places,
     },
     "1.4": {
+        "length and angle": [3.0, 57.0],
+        "length and angle (2)": (60.0, 2.5),
+        "as far as E2": (2.9 * MIRRORED / np.hypot(*MIRRORED)).tolist(),
         "zero vector": [0.0, 0.0],
         "points away": [-1.0, 0.5],
         "scaled copy": (GIVEN_PROTOTYPES[:, 1] * 3).tolist(),
@@ -350,6 +268,23 @@ WRONG = {
         "one weight": scaled(factor=-0.4789),
         "near": scaled(factor=10),
         "weight among all": scaled(factor=10.04),
+        "gap of the logits (2)": scaled(factor=np.log(9) / 0.3),
+        "another pair": scaled(factor=np.log(9) / 0.7),
+        "another pair (2)": scaled(factor=np.log(9) / 0.78),
+        "sum of the logits": scaled(factor=np.log(9) / 0.82),
+        "difference of the weights": scaled(factor=20.055),
+        "gap subtracted": scaled(factor=np.log(9) - 0.22),
+        "upside down": scaled(factor=0.1001),
+        "ratio of 0.9 (2)": scaled(factor=0.22 * np.log(9)),
+        "weight of E2 (2)": scaled(ratio=0.1),
+        "factor": scaled(ratio=9.987),
+        "counted from one, order turned": scaled(selected=[1, 4]),
+        "all four": scaled(selected=[3, 0, 1, 2]),
+        "one only": scaled(selected=[3]),
+        "one of the two": scaled(selected=[3, 2]),
+        "gap (2)": scaled(half=0.11),
+        "gap (3)": scaled(half=0.22),
+        "half": scaled(half=0.5),
         "weight": scaled(ratio=0.9),
         "inverse": scaled(ratio=0.111),
         "ratio for x": scaled(ratio=1.246),
@@ -379,25 +314,13 @@ UNRECOGNISED = {
         lambda x, weight, bias: (x @ weight.T + bias).astype(int),
         lambda x, weight, bias: "logits",
         lambda x, weight, bias: (x @ weight.T + bias)[..., :-1],
-        lambda x, weight, bias: np.squeeze(x @ weight.T + bias),
-        lambda x, weight, bias: (x @ weight.T + bias).astype(np.float16),
         lambda x, weight, bias: x @ weight.T + bias[::-1],
     ],
     "1.2": [
         lambda weights, largest: None,
         lambda weights, largest: largest,
-        lambda weights, largest: np.full(len(weights), np.nan),
-        lambda weights, largest: weights,
         logged(lambda w, largest: largest + 2 * np.log(w / w.max())),
-        logged(right_back, cut=-1.0),
         lambda weights, largest: [str(w) for w in weights],
-    ],
-    "1.3": [
-        lambda x, probs, share, experts: x,
-        lambda x, probs, share, experts: probs,
-        lambda x, probs, share, experts: -down_the_list(x, probs, share, experts),
-        lambda x, probs, share, experts: None,
-        shared(weigh=lambda p, share: p**2 / (p**2).sum()),
     ],
     "1.4": [[True, True], [1.0, 2.0, 3.0], 3.0, "long", [np.nan, 1.0], {"w": [3, 0]}, None],
     "1.5": [
@@ -427,7 +350,6 @@ RIGHT = {
         lambda x, weight, bias: (weight @ x.T).T + bias,
     ],
     "1.2": [logged(right_back), back_by_loop, back_in_torch, back_in_place, back_masked],
-    "1.3": [shared(), down_the_list, in_torch, by_mask, by_recursion],
     "1.4": [
         [2.5, -1.5],
         np.array([0.0, 3.0]),

@@ -1,5 +1,7 @@
 """Question 1.1: a router as a checkpoint stores it."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from moe_lessons import routing
@@ -43,9 +45,24 @@ def of_lone_tokens(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.nd
     return x @ weight.T + (bias if x.ndim == 1 else 0)  # (..., N)
 
 
-def added_up(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Return the logits, those of a batch added up over its tokens. (N,)."""
-    return np.atleast_2d(stored_logits(x, weight, bias)).sum(axis=0)
+def of_batches(row: Callable) -> Callable:
+    """Return the function of a case that makes `row` (N,) of a batch's logits (T, N), and is right for one token."""
+    return lambda x, weight, bias: row(np.atleast_2d(stored_logits(x, weight, bias)))
+
+
+def piled_up(pile: Callable) -> Callable:
+    """Return the function of a case whose rows hold other tokens' dot products, too: `pile` adds them up. (..., N)."""
+    return lambda x, weight, bias: (x @ weight.T if x.ndim == 1 else pile(x @ weight.T)) + bias
+
+
+def distances(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the distances between x (..., d) and every row of weight (N, d). (..., N)."""
+    return np.linalg.norm(x[..., None, :] - weight, axis=-1)
+
+
+def sigmoid(h: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + e^−h)."""
+    return 1 / (1 + np.exp(-h))
 
 
 def cosines(x: np.ndarray, W_g: np.ndarray) -> np.ndarray:
@@ -89,10 +106,22 @@ LOGITS = FunctionQuestion(
         lambda x, weight, bias: x @ weight.T + 2 * bias,
         "bias for one token only: Right for a token by itself. In a batch no bias is added: every token gets it.",
         of_lone_tokens,
+        "bias for a batch only: Right for a batch. A token by itself gets no bias: every token gets it.",
+        lambda x, weight, bias: x @ weight.T + (bias if x.ndim > 1 else 0),
+        "bias once for each token: Right for one token. In a batch of T tokens the bias was added T times to every row, once in each round of a loop, say. Each row gets it once.",
+        lambda x, weight, bias: x @ weight.T + (len(x) if x.ndim > 1 else 1) * bias,
+        "tokens piled up: Right for one token. In a batch a row holds the dot products of other tokens as well. Does a sum go on from one token to the next? `h = bias` makes no copy, so `h += ...` writes into the bias.",
+        (
+            piled_up(lambda h: np.cumsum(h, axis=0)),
+            piled_up(lambda h: h.sum(axis=0) + 0 * h),
+        ),
         "bias in the rows: You added the bias to the entries of `weight`, so it was multiplied by the token. It is added after the product.",
         lambda x, weight, bias: x @ (weight + bias[:, None]).T,
-        "bias as one number: You added the bias up, or averaged it, and gave every expert the same. Each expert has its own.",
+        "bias as one number: You made one number of the bias, its sum, its mean or one entry, say, and gave every expert the same. Each expert has its own.",
         (
+            lambda x, weight, bias: x @ weight.T + bias[0],
+            lambda x, weight, bias: x @ weight.T + bias[-1],
+            lambda x, weight, bias: x @ weight.T + bias.max(),
             lambda x, weight, bias: x @ weight.T + bias.sum(),
             lambda x, weight, bias: x @ weight.T + bias.mean(),
         ),
@@ -100,7 +129,19 @@ LOGITS = FunctionQuestion(
     + by_formula(
         lambda wrong: lambda x, weight, bias: wrong(stored_logits(x, weight, bias)),
         "probabilities: These are probabilities: you went on to the softmax. Logits come before it.",
-        routing.softmax,
+        (routing.softmax, lambda h: routing.softmax(h.T).T, lambda h: np.exp(h) / np.exp(h).sum()),
+        "logarithms of probabilities: You subtracted the logarithm of the sum of exponentials: these are the logarithms of probabilities. Logits come before the softmax.",
+        lambda h: h - routing.log_sum_exp(h)[..., None],
+        "sigmoid: You went on to a sigmoid. A logit is the sum itself: the dot product plus the bias.",
+        sigmoid,
+        "ReLU: Logits below 0 came out as 0. They may be negative: leave them.",
+        lambda h: np.maximum(h, 0),
+        "chosen expert: This is the index of the largest logit. Asked are the logits of all N experts, before anything is chosen.",
+        lambda h: h.argmax(axis=-1),
+        "batch of one squeezed: Right, but a batch of one token comes out without its first axis. For x of shape (1, d) return (1, N).",
+        np.squeeze,
+        "16 bits: Right, but with 16 bits, which keep three digits or so. Return float32 or float64.",
+        lambda h: h.astype(np.float16).astype(float),
         "exponentials: These are the exponentials of the logits. They belong to the next step, the softmax.",
         np.exp,
         "rounded: Right, but rounded to two decimals. Return the numbers as they are; round only when you print.",
@@ -111,10 +152,22 @@ LOGITS = FunctionQuestion(
         np.transpose,
     )
     + by_value(
-        "tokens added up: Right for one token. Of a batch you return one row: you added its tokens up. Return a row for each, (T, N).",
-        added_up,
-        "first token only: Right for one token. Of a batch you return the first token's row alone: return a row for each, (T, N).",
-        lambda x, weight, bias: stored_logits(np.atleast_2d(x)[0], weight, bias),
+        "probabilities: These are probabilities, and without the bias. Logits come before the softmax, and the bias is added to them.",
+        lambda x, weight, bias: routing.softmax(x @ weight.T),
+        "bias after the softmax: You added the bias to probabilities. It is added to the dot products, and that is all.",
+        lambda x, weight, bias: routing.softmax(x @ weight.T) + bias,
+        "tokens added up: Right for one token. Of a batch you return one row: you added its tokens up, or averaged them. Return a row for each, (T, N).",
+        (of_batches(lambda h: h.sum(axis=0)), of_batches(lambda h: h.mean(axis=0))),
+        "first token only: Right for one token. Of a batch you return the first token's row alone: does a loop return too early? Return a row for each, (T, N).",
+        of_batches(lambda h: h[0]),
+        "last token only: Right for one token. Of a batch you return the last token's row alone: does a loop write over what came before? Return a row for each, (T, N).",
+        of_batches(lambda h: h[-1]),
+        "distance: You measured how far the token is from each prototype. A logit is the dot product of the two, plus the bias.",
+        (
+            lambda x, weight, bias: distances(x, weight) + bias,
+            lambda x, weight, bias: bias - distances(x, weight),
+            lambda x, weight, bias: bias - distances(x, weight) ** 2,
+        ),
         "scaled: You divided by √d, as attention does. A router's logits are not scaled.",
         (
             lambda x, weight, bias: stored_logits(x, weight, bias) / np.sqrt(x.shape[-1]),

@@ -67,6 +67,20 @@ def two_only(value: Any, weights: np.ndarray, largest: float) -> bool:
     )
 
 
+def in_size_order(value: Any, weights: np.ndarray, largest: float) -> bool:
+    """Tell whether an answer has the right logits, the largest first, in the first places or in those of the selected."""
+    chosen = weights > 0  # (N,)
+    logits = -np.sort(-back(weights[chosen], largest))  # (k,)
+    return is_floats(value, weights.shape) and (agree(value[chosen], logits) or agree(value[: len(logits)], logits))
+
+
+def some_number(value: Any, weights: np.ndarray, largest: float) -> bool:
+    """Tell whether the selected of ordinary weight are right, and an expert that was cut got a finite number."""
+    ordinary, cut = weights >= SMALL, weights == 0  # (N,) each
+    right = with_cut(np.nan)(weights, largest)  # (N,)
+    return is_floats(value, weights.shape) and agree(value[ordinary], right[ordinary]) and np.isfinite(value[cut]).all()
+
+
 def small_lost(value: Any, weights: np.ndarray, largest: float) -> bool:
     """Tell whether an answer is right but for what it gives the experts of very small weight."""
     ordinary = (weights == 0) | (weights >= SMALL)  # (N,)
@@ -104,12 +118,25 @@ BACK = FunctionQuestion(
         ),
     )
     + by_test(
+        "nan everywhere: All of yours are nan, those of the selected, too. One nan or −∞ in a sum or a maximum spreads to all; and what is assigned to a copy, as in `h[chosen][:] = ...`, is lost.",
+        lambda value, weights, largest: is_floats(value, weights.shape) and np.isnan(value).all(),
+        "weights returned: These are the weights themselves. Gaps between logits are logarithms of their ratios.",
+        of_selected(lambda w, largest: w),
         "no level: You took the logarithms of the weights and no more. Their gaps are right, their level is not: the largest of your logits should be `largest`.",
         of_selected(lambda w, largest: np.log(w)),
         "largest at 0: Your gaps are right, and your largest logit is 0. It was logged: add `largest`.",
         of_selected(lambda w, largest: np.log(w / w.max())),
         "weight for probability: You added `largest` to the logarithms of the weights. But the best expert's weight is not 1, so its logarithm is not 0: the largest of your logits should be `largest`.",
         of_selected(lambda w, largest: largest + np.log(w)),
+        "level for the best only: The best expert has `largest`, the others have the logarithm of their weight alone. All are raised by the same amount.",
+        of_selected(lambda w, largest: np.where(w == w.max(), largest, np.log(w))),
+        "sign of the logarithm: You subtracted the logarithm of the weight. It is below 0, and lower for a smaller weight: the smaller the weight, the lower the logit.",
+        (of_selected(lambda w, largest: largest - np.log(w)), of_selected(lambda w, largest: -np.log(w))),
+        "inverse of the sigmoid: You took ln(w / (1 − w)), which undoes a sigmoid. These weights come from a softmax: it is the ratio of two *weights* that counts.",
+        (
+            of_selected(lambda w, largest: np.log(w / (1 - w))),
+            of_selected(lambda w, largest: largest + np.log(w / (1 - w))),
+        ),
         "log forgotten: You scaled the weights so that the largest becomes `largest`. A ratio of weights is no ratio of logits: it is a gap between them.",
         of_selected(lambda w, largest: largest * w / w.max()),
         "ratio for gap: You subtracted from `largest` the ratio of the weights itself. The gap is its logarithm.",
@@ -142,6 +169,10 @@ BACK = FunctionQuestion(
         two_only,
         "small weights lost: Right, but for very small weights. They are small and not 0, so their experts were selected: ask for `weights > 0`, and add nothing inside the logarithm.",
         small_lost,
+        "number for the cut: The selected are right, those of very small weight aside. The cut got a number, though the log does not say which logit they had: return `np.nan`. If you add a small number inside the logarithm, leave it out: it also changes very small weights.",
+        some_number,
+        "order lost: These are the right logits in the order of their size. Each belongs in the place of its own weight.",
+        in_size_order,
     )
     + by_trace(
         "None for the cut: What nobody can know is a number that is none, `np.nan`. `None` makes no array of numbers.",

@@ -8,12 +8,13 @@ import numpy as np
 from moe_lessons import routing
 from moe_lessons.checks.calls import Lender
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import Fault, by_value
+from moe_lessons.checks.values import agree
+from moe_lessons.checks.verdicts import Fault, by_test, by_value
 
 NEAR = 1e-3  # no sum of the largest probabilities lies as near to a share as this: rounding decides nothing
 
 # Width, number of experts, how many of them the token needs, and the share.
-SIZES = ((3, 5, 1, 0.6), (2, 6, 2, 0.6), (4, 7, 3, 0.8), (3, 4, 4, 0.95))
+SIZES = ((3, 5, 1, 0.7), (2, 6, 2, 0.6), (4, 7, 3, 0.65), (3, 4, 4, 0.95))
 
 
 def needed(probs: np.ndarray, share: float, order: np.ndarray | None = None) -> np.ndarray:
@@ -23,19 +24,37 @@ def needed(probs: np.ndarray, share: float, order: np.ndarray | None = None) -> 
     return order[before < share]
 
 
-def drawn_probabilities(rng: np.random.Generator, N: int, many: int, share: float) -> np.ndarray:
-    """Return probabilities (N,) of which the `many` largest reach the share; the first is not the largest.
+def tells_orders_apart(probs: np.ndarray, share: float) -> bool:
+    """Tell whether each order of going down the list selects others, and none selects all."""
+    orders = (-probs).argsort(), probs.argsort(), np.arange(len(probs))
+    selections = {frozenset(needed(probs, share, order)) for order in orders} | {frozenset(range(len(probs)))}
+    return len(selections) == 4
 
-    Of the token that needs two, each order of going down the list selects others, and none selects all.
-    """
+
+def tells_shares_apart(probs: np.ndarray, share: float) -> bool:
+    """Tell whether 1 − share takes two experts, `share` of the largest probability neither two nor three, and going
+    down by index another number than `share` of the experts."""
+    by_index, of_experts = len(needed(probs, share, np.arange(len(probs)))), share * len(probs)
+    apart = by_index not in (int(of_experts), np.ceil(of_experts))
+    return apart and len(needed(probs, 1 - share)) == 2 and len(within_largest(probs, share)) not in (2, 3)
+
+
+def within_largest(probs: np.ndarray, share: float) -> np.ndarray:
+    """Return the indices of the experts with at least `share` of the largest of probs (N,)."""
+    return np.flatnonzero(probs >= share * probs.max())
+
+
+TELLING = {2: tells_orders_apart, 3: tells_shares_apart}  # by how many experts a token needs
+
+
+def drawn_probabilities(rng: np.random.Generator, N: int, many: int, share: float) -> np.ndarray:
+    """Return probabilities (N,) of which the `many` largest reach the share; the first is not the largest."""
     while True:
         probs = routing.softmax(rng.uniform(0.5, 1.5) * rng.normal(size=N))  # (N,)
         sums = np.cumsum(-np.sort(-probs))  # (N,)
         apart = np.abs(sums[:-1] - share).min() > NEAR and np.diff(np.sort(probs)).min() > NEAR
-        orders = (-probs).argsort(), probs.argsort(), np.arange(N)
-        selections = {frozenset(needed(probs, share, order)) for order in orders} | {frozenset(range(N))}
-        told_apart = many != 2 or len(selections) == 4
-        if apart and told_apart and len(needed(probs, share)) == many and probs.argmax():
+        telling = many not in TELLING or TELLING[many](probs, share)
+        if apart and telling and len(needed(probs, share)) == many and probs.argmax():
             return probs
 
 
@@ -119,6 +138,29 @@ def in_order_of_index(probs: np.ndarray, share: float) -> np.ndarray:
     return weights
 
 
+def of_the_sorted(weigh: Callable) -> Callable:
+    """Return what comes where those that run, the largest first, get the weights `weigh(their probabilities, share)`."""
+
+    def weights(probs: np.ndarray, share: float) -> np.ndarray:
+        selected = needed(probs, share)
+        found = np.zeros(len(probs))  # (N,)
+        found[selected] = weigh(probs[selected], share)
+        return found
+
+    return of_outputs(weights)
+
+
+def to_the_last(p: np.ndarray, whole: float) -> np.ndarray:
+    """Return weights (k,) that are probabilities p (k,), but for the last: it gets what is missing to a whole."""
+    return np.append(p[:-1], whole - p[:-1].sum())
+
+
+def not_summed(value: Any, calls: list[int], x: np.ndarray, probs: np.ndarray, share: float, matrices: Any) -> bool:
+    """Tell whether an answer holds the weighted outputs one by one, which add up to what was asked."""
+    rows = isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] == len(x)
+    return rows and agree(value.sum(axis=0), SHARE.reference(x, probs, share, matrices))
+
+
 def scaled_inputs(x: np.ndarray, probs: np.ndarray, share: float, matrices: np.ndarray) -> np.ndarray:
     """Return the sum of experts that were given w·x instead of x. (d,)."""
     weights = renormalised(probs, needed(probs, share))  # (N,)
@@ -171,16 +213,47 @@ SHARE = FunctionQuestion(
         ),
         "one too many: You run one expert more than are needed: stop as soon as the sum has reached the share.",
         of_selection(lambda probs, share: best(probs, len(needed(probs, share)) + 1)),
+        "share turned round: You stop as soon as 1 − share is reached. The share is what those that *run* hold together, not what may be left out.",
+        of_selection(lambda probs, share: needed(probs, 1 - share)),
+        "share of the largest: You run all experts that have at least `share` of the largest probability. It is the sum of those that run that must reach the share.",
+        of_selection(within_largest),
         "single probabilities: You compared each probability by itself with the share. It is their *sum*, from the largest down, that must reach it.",
         (*of_selection(lambda probs, share: probs >= share), of_outputs(lambda probs, share: probs * (probs >= share))),
         "smallest first: You began with the smallest probabilities. The most probable experts come first.",
         of_selection(lambda probs, share: needed(probs, share, np.argsort(probs))),
         "index order: You added the probabilities up in the order of the experts' indices. The most probable come first.",
-        of_selection(lambda probs, share: needed(probs, share, np.arange(len(probs)))),
+        (
+            *of_selection(lambda probs, share: needed(probs, share, np.arange(len(probs)))),
+            *of_selection(lambda probs, share: best(probs, len(needed(probs, share, np.arange(len(probs)))))),
+        ),
         "not renormalised: The right experts ran, with their probabilities as they are. Divide these by their sum.",
         of_outputs(lambda probs, share: kept(probs, needed(probs, share))),
         "divided by the share: You divided by `share`. What the experts hold together is a little more: divide by their own sum.",
         of_outputs(lambda probs, share: kept(probs, needed(probs, share)) / share),
+        "divided by the largest: You divided the probabilities by the largest of them. Divide by their sum, so that the weights sum to 1.",
+        of_the_sorted(lambda p, share: p / p.max()),
+        "divided by all: You divided by how many experts there are. Divide the probabilities of those that ran by their sum.",
+        of_outputs(lambda probs, share: kept(probs, needed(probs, share)) / len(probs)),
+        "divided too early: You divided by what the experts before the last one hold. The last one that runs counts, too: divide by the sum of all that ran.",
+        of_the_sorted(lambda p, share: p / (p[:-1].sum() or p.sum())),
+        "running sums: The right experts ran, and you weighted them with the running sums. These tell where to stop. The weights are the probabilities themselves, divided by their sum.",
+        (
+            of_the_sorted(lambda p, share: np.cumsum(p)),
+            of_the_sorted(lambda p, share: np.cumsum(p) / np.cumsum(p).sum()),
+            of_the_sorted(lambda p, share: np.cumsum(p) / p.sum()),
+        ),
+        "last one filled up: The last expert that runs got what was missing to 1, or to the share. It has its own probability, and all are divided by their sum.",
+        (
+            of_the_sorted(lambda p, share: to_the_last(p, 1)),
+            of_the_sorted(lambda p, share: to_the_last(p, share)),
+            of_the_sorted(lambda p, share: to_the_last(p, share) / share),
+        ),
+        "squared: You weighted with the squares of the probabilities: multiplied twice, perhaps. Each output is multiplied once, by p divided by the sum.",
+        (
+            of_the_sorted(lambda p, share: p**2),
+            of_the_sorted(lambda p, share: p**2 / p.sum()),
+            of_the_sorted(lambda p, share: p**2 / (p**2).sum()),
+        ),
         "second softmax: You took a softmax of the kept probabilities. Divide them by their sum.",
         of_outputs(lambda probs, share: routing.softmax(np.where(kept(probs, needed(probs, share)), probs, -np.inf))),
         "equal shares: Every expert that ran got the same weight. The weights follow the probabilities.",
@@ -188,21 +261,38 @@ SHARE = FunctionQuestion(
         "unweighted: You added the outputs without weights.",
         of_outputs(lambda probs, share: kept(np.ones(len(probs)), needed(probs, share))),
         "wrong pairs: The weights went to the wrong experts: sorting made you lose which expert a probability belongs to. `np.argsort` gives the indices.",
-        (of_outputs(in_wrong_places), of_outputs(in_order_of_index)),
+        (of_outputs(in_wrong_places), of_outputs(in_order_of_index), of_the_sorted(lambda p, share: p[::-1] / p.sum())),
         "first by index: The right number of experts, but the first ones by index. The most probable run.",
         of_selection(lambda probs, share: np.arange(len(needed(probs, share)))),
         "at least two: You always run two experts or more. One is enough where it holds the share.",
         of_selection(lambda probs, share: best(probs, max(2, len(needed(probs, share))))),
+        "at most two: You never run more than two experts. Others run, too, where the two do not hold the share.",
+        of_selection(lambda probs, share: best(probs, min(2, len(needed(probs, share))))),
         "never all: You never run all N experts. Some tokens need every one to reach the share.",
         of_selection(lambda probs, share: best(probs, min(len(probs) - 1, len(needed(probs, share))))),
         "mean for sum: You divided by the number of experts that ran. The weights sum to 1 already: add up.",
-        of_outputs(lambda probs, share: (w := renormalised(probs, needed(probs, share))) / (w > 0).sum()),
+        of_the_sorted(lambda p, share: p / p.sum() / len(p)),
+        "mean for sum: You divided by the number of experts that ran. Divide by the sum of their probabilities instead.",
+        of_the_sorted(lambda p, share: p / len(p)),
         "share of the experts: You took the share as a part of the N experts. It is a part of the *probability*: go down the sorted list until the sum reaches it.",
-        of_selection(lambda probs, share: best(probs, int(np.ceil(share * len(probs))))),
-        "best only: Only the most probable expert is in your sum. Where it does not hold the share, the next ones run too.",
-        of_selection(lambda probs, share: best(probs, 1)),
+        (
+            *of_selection(lambda probs, share: best(probs, int(np.ceil(share * len(probs))))),
+            *of_selection(lambda probs, share: best(probs, round(share * len(probs)))),
+            *of_selection(lambda probs, share: best(probs, int(share * len(probs)))),
+        ),
+        "best only: Only the most probable expert is in your sum. Where it does not hold the share by itself, the next ones run too: it is the *sum* of their probabilities, from the largest down, that must reach it.",
+        (
+            *of_selection(lambda probs, share: best(probs, 1)),
+            of_outputs(lambda probs, share: kept(probs, best(probs, 1))),
+        ),
+        "input added: You added x itself to the sum, as a layer of a model does. Asked is the weighted sum of the outputs alone.",
+        lambda x, probs, share, matrices: x + SHARE.reference(x, probs, share, matrices),
         "scaled input: You multiplied the input by the weight. The weight multiplies the output: experts are not linear, so that is not the same.",
         scaled_inputs,
+    )
+    + by_test(
+        "not summed: These are the weighted outputs one by one. Add them up: y has the shape of x.",
+        not_summed,
     ),
     afterwards=needless_calls,
 )

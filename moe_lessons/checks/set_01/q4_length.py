@@ -14,8 +14,11 @@ from moe_lessons.data import worked_example
 
 
 def angles(x: np.ndarray, W_g: np.ndarray) -> np.ndarray:
-    """Return the angle between x (d,) and every column of W_g (d, N), in degrees. (N,)."""
-    return np.degrees(np.arccos(np.clip(cosines(x, W_g), -1, 1)))
+    """Return the angle between x (d,) and every column of W_g (d, N), in degrees. (N,).
+
+    Without the last digits: those of equal directions may differ.
+    """
+    return np.degrees(np.arccos(np.clip(cosines(x, W_g), -1, 1))).round(9)
 
 
 # The token and the two prototypes (columns) that question 1.4 gives, with their logits and angles.
@@ -26,6 +29,11 @@ NEAR = 1e-9  # logits that differ by less of the best count as equal
 LONGEST, ROUNDING = 3.0, 1e-6  # a prototype of length 3 in float32 may come out a little longer
 # From this angle on, in degrees, even the longest prototype does not beat the best of the others.
 TOO_FAR = float(np.degrees(np.arccos(OTHER_LOGITS.max() / (LONGEST * np.linalg.norm(GIVEN_TOKEN)))))
+
+
+def is_polar(low: float, high: float) -> bool:
+    """Tell whether two numbers may be meant for a length and an angle in degrees, such as 3 and 57."""
+    return bool(low <= LONGEST and OTHER_ANGLES.min() < high <= 90)
 
 
 def prototype_found(w: np.ndarray) -> dict[str, Any]:
@@ -40,9 +48,11 @@ def prototype_found(w: np.ndarray) -> dict[str, Any]:
         "wins": logit / best > 1 + NEAR,
         "angle": angle,
         "aligned": angle <= OTHER_ANGLES.min() + 1e-3,
+        "level": abs(angle - OTHER_ANGLES.max()) <= 1e-3,
         "least": angle > OTHER_ANGLES.max() + 1e-3,
         "length": length,
         "fits": length <= LONGEST * (1 + ROUNDING),
+        "polar": is_polar(*np.sort(np.abs(w))),
         "copied": bool((angles(turned, GIVEN_PROTOTYPES) < 0.1).any()),
     }
 
@@ -67,6 +77,8 @@ PROTOTYPE = VariableQuestion(
     measured=prototype_found,
     right=lambda found: found.wins and found.least and found.fits,
     mistakes=by_test(
+        "length and angle: It is {length:.2f} long. Are these two numbers a length and an angle? A prototype is its two coordinates, as E1 and E2 are given.",
+        lambda found: found.polar and not found.copied,
         "points away: It points away from the token: its logit is not even positive.",
         lambda found: found.logit < 0,
         "scaled copy: This is a given prototype, made longer or shorter, as in the lesson. That keeps its angle, and yours must be larger than both. Give E3 a direction of its own.",
@@ -75,6 +87,8 @@ PROTOTYPE = VariableQuestion(
         lambda found: abs(found.lead) <= NEAR,
         "most aligned: It wins, but no other prototype is better aligned. Yours must be the *least* aligned of the three: turn it away from x, and see what must grow.",
         lambda found: found.wins and found.aligned,
+        "as far as E2: It wins, but its angle is the same as E2's, on the other side of x. It must be larger than both: turn it a little further.",
+        lambda found: found.wins and found.level,
         "second best aligned: It wins, and E1 is better aligned. But E2's angle is larger than yours, and you must have the largest of the three. Turn it further.",
         lambda found: found.wins and not found.least,
         f"too long: It wins from the largest angle, but it is {{length:.2f|{LONGEST}}} long, and {LONGEST:g} is the limit. Shorten it. If it then loses, turn it a little nearer to x.",
@@ -126,8 +140,8 @@ SCALED = ValuesQuestion(
     },
     parts={
         "factor": by_value(
-            "ratio of 0.9: You solved for a *ratio* of the two weights of 1/0.9. The weights are 0.9 and 0.1.",
-            lambda: np.log(1 / 0.9) / GAP,
+            "ratio of 0.9: Either you solved for a *ratio* of the two weights of 1/0.9: the weights are 0.9 and 0.1. Or you multiplied ln 9 by 0.22: c times 0.22 must be ln 9.",
+            (lambda: np.log(1 / 0.9) / GAP, lambda: np.log(9) * GAP),
             "one weight: You took the logarithm of the weight 0.9 by itself. A gap is the logarithm of a *ratio*: 0.9 to 0.1.",
             (lambda: np.log(0.9) / GAP, lambda: np.log(0.9), lambda: np.log(0.1) / GAP),
             "weight of E2: With that factor, which is below 0, E3 would get 0.1.",
@@ -144,6 +158,21 @@ SCALED = ValuesQuestion(
             lambda: 9 / np.exp(GAP),
             "gap of the logits: You took ln 9 for the logit of E3. It is the *gap* to E2 that must be ln 9.",
             lambda: np.log(9) / LESSON.logits[2],
+            "gap of the logits: You took ln 9 for the logit of E2. It is the *gap* between E3 and E2 that must be ln 9.",
+            lambda: np.log(9) / LESSON.logits[1],
+            "another pair: You took the gap of E3 to an expert that is not selected. Its weight is shared with E2.",
+            (
+                lambda: np.log(9) / (LESSON.logits[2] - LESSON.logits[0]),
+                lambda: np.log(9) / (LESSON.logits[2] - LESSON.logits[3]),
+            ),
+            "sum of the logits: You divided by the sum of the two logits. The ratio depends on the gap, their difference.",
+            lambda: np.log(9) / (LESSON.logits[2] + LESSON.logits[1]),
+            "difference of the weights: You divided ln 9 by the difference of two weights. The gap is between logits: 0.52 and 0.30.",
+            lambda: np.log(9) / (LESSON.weights[2] - LESSON.weights[1]),
+            "gap subtracted: You subtracted the gap of x. A factor multiplies it: how many times 0.22 is ln 9?",
+            lambda: np.log(9) - GAP,
+            "upside down: You divided 0.22 by ln 9. How many times 0.22 is ln 9?",
+            lambda: GAP / np.log(9),
             "ten to one: That is ln 10 / 0.22: a ratio of 10. But 0.9 is 9 times 0.1.",
             lambda: np.log(10) / GAP,
             "base 10: You took the logarithm to base 10. The softmax uses e, so take the natural one.",
@@ -162,6 +191,10 @@ SCALED = ValuesQuestion(
             lambda: 0.9,
             "inverse: That is p2 / p3. It was asked the other way round.",
             lambda: 1 / 9,
+            "weight of E2: That is the weight of E2. How many times as large is that of E3?",
+            lambda: 0.1,
+            "factor: That is the factor on the token. Asked is the ratio of two probabilities.",
+            lambda: FACTOR,
             "ratio for x: That is the ratio for x itself. Asked is the token whose weights are 0.9 and 0.1.",
             lambda: np.exp(GAP),
             "ratio of logits: That is the ratio of two logits, which no factor changes. The weights are these two probabilities, divided by one sum: which ratio do 0.9 and 0.1 have?",
@@ -182,6 +215,14 @@ SCALED = ValuesQuestion(
             lambda: OPPOSITE.selected[::-1],
             "counted from one: You counted the experts from 1. These are indices, and the first index is 0.",
             lambda: OPPOSITE.selected + 1,
+            "counted from one, order turned: Two things. You counted the experts from 1: the first index is 0. And the best one comes first.",
+            lambda: OPPOSITE.selected[::-1] + 1,
+            "all four: These are all four, best first. Selected are two.",
+            lambda: LESSON.logits.argsort(),
+            "one only: With k = 2 two are selected. Which one comes second for −x?",
+            lambda: OPPOSITE.selected[:1],
+            "one of the two: One of them is right. For −x every logit changes its sign: write down all four, and take the two largest.",
+            (lambda: [3, 1], lambda: [0, 1], lambda: [3, 2], lambda: [0, 2]),
             "selected turned round: You turned the two selected of x round. For −x every logit changes its sign, also of the two that were cut: these are in front now.",
             lambda: LESSON.selected[::-1],
         ),
@@ -196,6 +237,10 @@ SCALED = ValuesQuestion(
             lambda: GAP / 2,
             "inverse: That is p2 / p3. It was asked the other way round.",
             lambda: np.exp(-GAP / 2),
+            "gap: That is the gap of x. Half of the token has half of it, and the ratio is e to that.",
+            lambda: GAP,
+            "half: You took one half, or one quarter. Halve the gap of x, then take e to it.",
+            (lambda: 0.5, lambda: 0.25),
             "wrong direction: That is the ratio for 2x. Half a token has half the gap.",
             lambda: np.exp(2 * GAP),
             "of the other token: That is the ratio for c·x. Asked is half of the lesson's x.",

@@ -5,9 +5,7 @@ from functools import reduce
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
-from scipy.special import entr, logsumexp, rel_entr
-from scipy.stats import entropy as entropy_of_scipy
+from scipy.special import logsumexp
 
 # --- 2.1 ----------------------------------------------------------------------------------------------------------
 
@@ -20,11 +18,6 @@ def softmax(h):
 def merged(largest, total):
     top = largest.max(0)
     return top + np.log((total * np.exp(largest - top)).sum(0))
-
-
-def lessons_entropy(h):
-    """Lesson 02's cell: the entropy of softmax(h)."""
-    return logsumexp(h, axis=-1) - (softmax(h) * h).sum(axis=-1)
 
 
 def from_zero(largest, total):
@@ -52,6 +45,20 @@ def pairs(largest, total):
         higher = np.maximum(top, new)
         s, top = s * np.exp(top - higher) + t * np.exp(new - higher), higher
     return top + np.log(s)
+
+
+def without_rescaling(old):
+    """Machine by machine: either the sum so far or the new total stays as it is when the top changes."""
+
+    def streaming(largest, total):
+        top, s = largest[0], total[0]
+        for new, t in zip(largest[1:], total[1:], strict=True):
+            higher = np.maximum(top, new)
+            s = s * np.exp(top - higher) + t if old else s + t * np.exp(new - higher)
+            top = higher
+        return top + np.log(s)
+
+    return streaming
 
 
 def by_reduce(largest, total):
@@ -182,6 +189,21 @@ def one_row_in_a_try(d, route):
         return False
 
 
+def with_those_before(d, route):
+    x = tokens(d)
+    return all(np.allclose(route(x)[t], route(x[: t + 1])[t]) for t in range(8))
+
+
+def all_but_the_last(d, route):
+    x = tokens(d)
+    return all(np.allclose(route(x)[t], route(x[t : t + 1])[0]) for t in range(7))
+
+
+def first_that_agrees(d, route):
+    x = tokens(d)
+    return any(np.allclose(route(token[None])[0], row) for token, row in zip(x, route(x), strict=True))
+
+
 def in_company_distance(d, route):
     x = tokens(d)
     return np.abs(route(x) - alone(x, route)).max()
@@ -205,76 +227,6 @@ def with_torch(d, route):
     x = torch.randn(10, d, dtype=torch.float64)
     both = torch.as_tensor(route(x)).double(), torch.as_tensor(np.array([route(x[t : t + 1])[0] for t in range(10)]))
     return torch.allclose(both[0], both[1].double(), atol=1e-5)
-
-
-# --- 2.5 ----------------------------------------------------------------------------------------------------------
-
-
-def entropy_in_float32(p):
-    return torch.special.entr(torch.tensor(p, dtype=torch.float32)).sum(-1) / math.log(p.shape[-1])
-
-
-def over_used(p):
-    return entr(p).sum(-1) / np.log(np.count_nonzero(p, axis=-1))
-
-
-def entropy_by_loops(p):
-    out = np.empty(p.shape[:-1])
-    for place in np.ndindex(out.shape):
-        out[place] = sum(-v * math.log(v) for v in p[place].tolist() if v > 0) / math.log(p.shape[-1])
-    return out
-
-
-def entropy_by_divergence(p):
-    """ln N less the divergence from the even distribution."""
-    N = p.shape[-1]
-    return 1 - rel_entr(p, 1 / N).sum(-1) / np.log(N)
-
-
-# --- 2.6 ----------------------------------------------------------------------------------------------------------
-
-
-def entropy_of(h):
-    return entr(softmax(np.asarray(h, float))).sum()
-
-
-def led_by(gap, N):
-    return np.array([gap] + [0.0] * (N - 1))
-
-
-def logits_of(H, N, goal=entropy_of):
-    """Logits, one of which leads, with goal(logits) = H; at the end of the range when there are none."""
-    low, high = 0.0, 60.0
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if goal(led_by(middle, N)) > H else (low, middle)
-    return led_by(low, N)
-
-
-def made(logits, x, scale=1.0):
-    return np.outer(x, logits) / (x @ x) * scale
-
-
-def on_one_entry(x, H, N):
-    W = np.zeros((len(x), N))
-    W[0] = logits_of(H, N) / x[0]
-    return W
-
-
-def scaled_random(x, H, N):
-    W = np.random.default_rng(0).normal(size=(len(x), N))
-    return W * brentq(lambda scale: entropy_of(scale * x @ W) - H, 0, 1e5, xtol=1e-12)
-
-
-def in_torch(x, H, N):
-    x, h = torch.tensor(x), torch.tensor(logits_of(H, N))
-    return torch.linalg.pinv(x[None]) @ h[None]
-
-
-def ladder(x, H, N):
-    steps = np.arange(N)[::-1].astype(float)
-    scale = brentq(lambda s: entropy_of(s * steps) - H, 0, 200)
-    return np.linalg.lstsq(x[None], (scale * steps)[None])[0]
 
 
 WRONG = {
@@ -327,6 +279,20 @@ WRONG = {
         "keepdims": lambda largest, total: logsumexp(largest, b=total, axis=0, keepdims=True),
         "over the tokens": lambda largest, total: logsumexp(largest, b=total, axis=1),
         "total not logged": lambda largest, total: logsumexp(largest + total, axis=0),
+        "base 10": lambda largest, total: largest.max(0) + np.log10((total * np.exp(largest - largest.max(0))).sum(0)),
+        "logarithm subtracted": lambda largest, total: 2 * largest.max(0) - merged(largest, total),
+        "old sum not rescaled": without_rescaling(old=False),
+        "new total not rescaled": without_rescaling(old=True),
+        "one more counted": lambda largest, total: (
+            largest.max(0) + np.log1p(np.exp(merged(largest, total) - largest.max(0)))
+        ),
+        "exponential forgotten": lambda largest, total: (
+            largest.max(0) + np.log((total * (largest - largest.max(0))).sum(0))
+        ),
+        "largest of all added up": lambda largest, total: (
+            merged(largest, total) - largest.max(0) + np.sum(largest, axis=0)
+        ),
+        "keepdims (2)": lambda largest, total: merged(largest, total)[:, None],
         "base 2": lambda largest, total: largest.max(0) + np.log2((total * np.exp(largest - largest.max(0))).sum(0)),
     },
     "2.2": {
@@ -351,9 +317,30 @@ WRONG = {
         "roots": gaps(halved=0.894),
         "doubled": gaps(halved=16 / 17),
         "percent": gaps(halved=66.667),
-        "E1 counted": gaps(room=21),
+        "gap times 63": gaps(quarters=69.21),
+        "gap divided": gaps(quarters=np.log(3) / 63),
+        "gap in proportion": gaps(quarters=3 * np.log(63)),
+        "gap in proportion (2)": gaps(quarters=1.5 * np.log(63)),
+        "one quarter": gaps(quarters=np.log(21)),
+        "share logged": gaps(quarters=-0.2877),
+        "another ratio": gaps(quarters=48),
+        "part halved (2)": gaps(halved=0.6457),
+        "probabilities for logits": gaps(halved=0.574),
+        "halved twice": gaps(halved=0.586),
+        "old ratio": gaps(halved=4),
+        "old gap": gaps(halved=1.386),
+        "even": gaps(halved=0.5),
+        "other expert (2)": gaps(halved=0.2),
+        "one too many": gaps(room=21),
         "not whole": gaps(room=20.0855),
-        "E1 subtracted": gaps(room=19),
+        "not whole (2)": gaps(room=20.1),
+        "one too few": gaps(room=19),
+        "one too few (2)": gaps(room=np.exp(3) - 1),
+        "twice as many": gaps(room=40),
+        "half as many": gaps(room=10),
+        "upside down": gaps(room=np.exp(-3)),
+        "three cubed": gaps(room=27),
+        "three squared": gaps(room=9),
         "gap for ratio": gaps(room=3),
     },
     "2.3": {
@@ -379,6 +366,21 @@ WRONG = {
         "summed over tokens": lambda p, outputs: np.einsum("tn,tnd->nd", p, outputs),
         "summed over d": lambda p, outputs: p * outputs.sum(-1),
         "every pair": lambda p, outputs: p @ outputs,
+        "softmax again (2)": lambda p, outputs: np.einsum("tn,tnd->td", softmax(p.T).T, outputs),
+        "least likely only": lambda p, outputs: np.take_along_axis(outputs, p.argmin(1)[:, None, None], axis=1)[:, 0],
+        "last expert missing": lambda p, outputs: np.einsum("tn,tnd->td", p[:, :-1], outputs[:, :-1]),
+        "first expert missing": lambda p, outputs: sum(p[:, [n]] * outputs[:, n] for n in range(1, p.shape[1])),
+        "reshaped": lambda p, outputs: np.einsum("tn,ntd->td", p, outputs.reshape(p.shape[1], len(p), -1)),
+        "reshaped (2)": lambda p, outputs: np.einsum("nt,tnd->td", p.reshape(-1, len(p)), outputs),
+        "reshaped (3)": lambda p, outputs: np.einsum("tn,tnd->dt", p, outputs).reshape(len(p), -1),
+        "last token's weights": lambda p, outputs: np.array([p[-1] @ out for out in outputs]),
+        "squared": lambda p, outputs: np.einsum("tn,tn,tnd->td", p, p, outputs),
+        "turned round": lambda p, outputs: outputs.sum(1) - np.einsum("tn,tnd->td", p, outputs),
+        "logarithms": lambda p, outputs: np.einsum("tn,tnd->td", np.log(p), outputs),
+        "weights in another order": lambda p, outputs: np.einsum("tn,tnd->td", np.sort(p, axis=1), outputs),
+        "weights in another order (2)": lambda p, outputs: np.einsum("tn,tnd->td", p, outputs[:, ::-1]),
+        "largest for sum": lambda p, outputs: (p[..., None] * outputs).max(axis=1),
+        "divided by T": lambda p, outputs: np.einsum("tn,tnd->td", p, outputs) / len(p),
         "tokens added up": lambda p, outputs: np.tensordot(p, outputs, axes=2),
     },
     "2.4": {
@@ -400,84 +402,26 @@ WRONG = {
         "company left (2)": doubled,
         "company left (3)": lambda d, route: (lambda x: bool(np.allclose(route(x)[:-1], route(x[:-1]))))(tokens(d)),
         "calls that fail": one_row_in_a_try,
-        "some rows missed (4)": one_row(3),
-        "some rows missed (6)": in_company(lambda a, b: np.allclose(a[1::2], b[1::2])),
-        "some rows missed (5)": in_company(lambda a, b: np.isclose(a, b).all(axis=1).any()),
+        "not all alone (3)": one_row(3),
+        "not all alone (4)": with_those_before,
+        "not all alone (5)": all_but_the_last,
+        "some rows missed (4)": first_that_agrees,
+        "same company": lambda d, route: (lambda x: bool(np.allclose(route(x), route(x.copy()))))(tokens(d)),
+        "wide tolerance": in_company(lambda a, b: np.allclose(a, b, rtol=0, atol=0.01)),
+        "too loose (4)": in_company(lambda a, b: np.allclose(a.max(1), b.max(1))),
+        "some rows missed (2)": in_company(lambda a, b: np.allclose(a[1::2], b[1::2])),
+        "some rows missed (3)": in_company(lambda a, b: np.isclose(a, b).all(axis=1).any()),
         "too loose (3)": in_company(lambda a, b: np.allclose(a.mean(0), b.mean(0))),
-        "too loose": in_company(lambda a, b: np.allclose(a, b, atol=0.1)),
+        "too loose": in_company(lambda a, b: np.allclose(a, b, atol=0.3)),
         "too loose (2)": in_company(lambda a, b: (a.argmax(1) == b.argmax(1)).all()),
         "a distance": in_company_distance,
         "many answers": lambda d, route: (lambda x: np.isclose(route(x), alone(x, route)))(tokens(d)),
-        "some rows missed": one_row(0),
-        "some rows missed (2)": one_row(7),
-        "some rows missed (3)": one_row(0, T=3),
+        "not all alone": one_row(0),
+        "not all alone (2)": one_row(7),
+        "some rows missed": one_row(0, T=3),
         "copies": lambda d, route: bool(np.allclose(route(np.ones((8, d))), route(np.ones((1, d))))),
         "huge tokens": in_company(scale=1000),
         "no room for rounding": in_company(np.array_equal),
-    },
-    "2.5": {
-        "0 log 0": lambda p: -np.sum(p * np.log(p), axis=-1) / np.log(p.shape[-1]),
-        "not normalised": lambda p: entr(p).sum(-1),
-        "bits": lambda p: -(p * np.log2(np.where(p > 0, p, 1))).sum(-1),
-        "mixed bases": lambda p: entr(p).sum(-1) / np.log2(p.shape[-1]),
-        "divided by N": lambda p: entr(p).sum(-1) / p.shape[-1],
-        "divided by N (2)": lambda p: entr(p).sum(-1) / np.log(2) / p.shape[-1],
-        "N − 1": lambda p: entr(p).sum(-1) / np.log(p.shape[-1] - 1),
-        "nan made 0": lambda p: np.nan_to_num(-np.sum(p * np.log(p), axis=-1) / np.log(p.shape[-1])),
-        "sign": lambda p: (p * np.log(np.where(p > 0, p, 1))).sum(-1) / np.log(p.shape[-1]),
-        "turned round": lambda p: 1 - entr(p).sum(-1) / np.log(p.shape[-1]),
-        "mean for sum": lambda p: entr(p).mean(-1) / np.log(p.shape[-1]),
-        "divided by ln of the used": over_used,
-        "over the tokens": lambda p: entr(p).sum(0) / np.log(p.shape[-1]),
-        "ln T": lambda p: entr(p).sum(-1) / np.log(p.shape[0]),
-        "one number for all": lambda p: np.mean(entr(p).sum(-1)) / np.log(p.shape[-1]),
-        "no axis": lambda p: -(p * np.log(np.where(p > 0, p, 1))).sum() / np.log(p.shape[-1]),
-        "flat": lambda p: -(p[p > 0] * np.log(p[p > 0])).sum() / np.log(len(p[p > 0])),
-        "flat, not normalised": lambda p: float(-(p[p > 0] * np.log(p[p > 0])).sum()),
-        "flat, not normalised (2)": lambda p: sum(-q * np.log2(q) for q in p.ravel() if q > 0),
-        "flat, ln T": lambda p: -(p[p > 0] * np.log(p[p > 0])).sum() / np.log(len(p)),
-        "all the used": lambda p: entr(p).sum(-1) / np.log(np.count_nonzero(p)),
-        "divided by ln of the used (2)": lambda p: (
-            entr(p).sum(-1) / np.log(np.maximum(np.count_nonzero(p, axis=-1), 2))
-        ),
-        "rounded": lambda p: (entr(p).sum(-1) / np.log(p.shape[-1])).round(4),
-        "rounded (2)": lambda p: (entr(p).sum(-1) / np.log(p.shape[-1])).round(2),
-        "sum of squares": lambda p: 1 - (p**2).sum(-1),
-        "sum of squares (2)": lambda p: (1 - (p * p).sum(-1)) * p.shape[-1] / (p.shape[-1] - 1),
-        "exponential": lambda p: np.exp(entr(p).sum(-1)),
-        "exponential (2)": lambda p: np.exp(entr(p).sum(-1)) / p.shape[-1],
-        "p left out": lambda p: -np.log(p, where=p > 0, out=np.zeros_like(p)).sum(-1) / np.log(p.shape[-1]),
-        "logarithm of all entries": lambda p: entr(p).sum(-1) / np.log(p.size),
-        "over axis 1": lambda p: entr(p).sum(axis=1 if p.ndim > 1 else 0) / np.log(p.shape[-1]),
-        "over the largest in the batch": lambda p: entr(p).sum(-1) / np.max(entr(p).sum(-1)),
-        "floor (6)": lambda p: entr((p + 1e-6) / (p + 1e-6).sum(-1, keepdims=True)).sum(-1) / np.log(p.shape[-1]),
-        "small ones left out": lambda p: entr(np.where(p > 1e-4, p, 0)).sum(-1) / np.log(p.shape[-1]),
-        "keepdims": lambda p: entr(p).sum(-1, keepdims=True) / np.log(p.shape[-1]),
-        "softmax again": lambda p: lessons_entropy(p) / np.log(p.shape[-1]),
-        "softmax again (2)": lambda p: lessons_entropy(p),
-        "floor": lambda p: -(p * np.log(p + 1e-4)).sum(-1) / np.log(p.shape[-1]),
-        "floor (2)": lambda p: -(p * np.log(p + 1e-6)).sum(-1) / np.log(p.shape[-1]),
-        "floor (3)": lambda p: -(p * np.log(p + 1e-8)).sum(-1) / np.log(p.shape[-1]),
-        "floor (4)": lambda p: entr(np.clip(p, 1e-5, 1)).sum(-1) / np.log(p.shape[-1]),
-        "floor (5)": lambda p: entr(p + 1e-3).sum(-1) / np.log(p.shape[-1]),
-    },
-    "2.6": {
-        "transposed": lambda x, H, N: made(logits_of(H, N), x).T,
-        "logits": lambda x, H, N: logits_of(H, N),
-        "all alike": lambda x, H, N: np.zeros((len(x), N)),
-        "one expert only": lambda x, H, N: made(led_by(100.0, N), x),
-        "bits": lambda x, H, N: made(logits_of(H, N, lambda h: entropy_of(h) / np.log(2)), x),
-        "share of the maximum": lambda x, H, N: made(logits_of(H, N, lambda h: entropy_of(h) / np.log(N)), x),
-        "turned round": lambda x, H, N: made(logits_of(np.log(N) - H, N), x),
-        "not divided by x·x": lambda x, H, N: np.outer(x, logits_of(H, N)),
-        "divided by |x| once": lambda x, H, N: np.outer(x, logits_of(H, N)) / np.linalg.norm(x),
-        "not divided by d": lambda x, H, N: logits_of(H, N) / x[:, None],
-        "x left out": lambda x, H, N: np.tile(logits_of(H, N), (len(x), 1)),
-        "x left out (2)": lambda x, H, N: np.vstack([logits_of(H, N), np.zeros((len(x) - 1, N))]),
-        "a whole number of experts": lambda x, H, N: made(-90.0 * (np.arange(N) >= max(1, round(np.exp(H)))), x),
-        "probabilities for logits": lambda x, H, N: made(softmax(logits_of(H, N)), x),
-        "entropy for gap": lambda x, H, N: made(led_by(H, N), x),
-        "too coarse": lambda x, H, N: made(logits_of(H - 0.04, N), x),
     },
 }
 
@@ -501,7 +445,7 @@ UNRECOGNISED = {
     ],
     "2.3": [
         lambda p, outputs: -np.einsum("tn,tnd->td", p, outputs),
-        lambda p, outputs: np.einsum("tn,tnd->td", p**2, outputs),
+        lambda p, outputs: np.einsum("tn,tnd->td", p**3, outputs),
         lambda p, outputs: None,
         lambda p, outputs: outputs[:, 0],
         lambda p, outputs: np.einsum("tn,tnd->td", p, outputs).squeeze(),
@@ -512,20 +456,6 @@ UNRECOGNISED = {
         lambda d, route: "good" if in_company()(d, route) else "bad",
         lambda d, route: print(route(tokens(d)).sum(axis=1)),
         lambda d, route: bool(np.allclose(route(tokens(d)).sum(axis=0), 1)),
-    ],
-    "2.5": [
-        lambda p: p.max(-1),
-        lambda p: p.min(-1),
-        lambda p: None,
-        lambda p: (entr(p).sum(-1) / np.log(p.shape[-1])) ** 2,
-    ],
-    "2.6": [
-        lambda x, H, N: None,
-        lambda x, H, N: np.full((len(x), N), np.nan),
-        lambda x, H, N: np.full((len(x), N), 1e308) * np.arange(N),
-        lambda x, H, N: np.zeros((len(x), N + 1)),
-        lambda x, H, N: made(logits_of(H, N), x, 1.7),
-        lambda x, H, N: "W_g",
     ],
 }
 
@@ -567,23 +497,5 @@ RIGHT = {
         lambda d, route: np.array(in_company()(d, route)),
         lambda d, route: int(in_company()(d, route)),
         lambda d, route: torch.tensor(in_company()(d, route)),
-    ],
-    "2.5": [
-        entropy_by_loops,
-        entropy_by_divergence,
-        entropy_in_float32,
-        lambda p: entr(p).sum(-1) / np.log(p.shape[-1]),
-        lambda p: -np.nansum(p * np.log2(p), axis=-1) / np.log2(p.shape[-1]),
-        lambda p: -(p * np.log(p + 1e-9)).sum(-1) / np.log(p.shape[-1]),
-        lambda p: entropy_of_scipy(p, axis=-1) / np.log(p.shape[-1]),
-        lambda p: torch.special.entr(torch.tensor(p)).sum(-1) / math.log(p.shape[-1]),
-        lambda p: -np.where(p > 0, p * np.log(p), 0).sum(-1) / np.log(p.shape[-1]),
-    ],
-    "2.6": [
-        lambda x, H, N: made(logits_of(H, N), x),
-        on_one_entry,
-        scaled_random,
-        in_torch,
-        ladder,
     ],
 }

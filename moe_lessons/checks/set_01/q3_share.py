@@ -150,6 +150,10 @@ def of_the_sorted(weigh: Callable) -> Callable:
     return of_outputs(weights)
 
 
+# What is asked for.
+combined = of_outputs(lambda probs, share: renormalised(probs, needed(probs, share)))
+
+
 def to_the_last(p: np.ndarray, whole: float) -> np.ndarray:
     """Return weights (k,) that are probabilities p (k,), but for the last: it gets what is missing to a whole."""
     return np.append(p[:-1], whole - p[:-1].sum())
@@ -158,7 +162,7 @@ def to_the_last(p: np.ndarray, whole: float) -> np.ndarray:
 def not_summed(value: Any, calls: list[int], x: np.ndarray, probs: np.ndarray, share: float, matrices: Any) -> bool:
     """Tell whether an answer holds the weighted outputs one by one, which add up to what was asked."""
     rows = isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] == len(x)
-    return rows and agree(value.sum(axis=0), SHARE.reference(x, probs, share, matrices))
+    return rows and agree(value.sum(axis=0), combined(x, probs, share, matrices))
 
 
 def scaled_inputs(x: np.ndarray, probs: np.ndarray, share: float, matrices: np.ndarray) -> np.ndarray:
@@ -195,7 +199,7 @@ SHARE = FunctionQuestion(
     answer="my_combine",
     parameters=("x", "probs", "share", "experts"),
     cases=share_cases,
-    reference=of_outputs(lambda probs, share: renormalised(probs, needed(probs, share))),
+    reference=combined,
     read=as_vector,
     helper=CountedExperts,
     mistakes=by_value(
@@ -286,7 +290,7 @@ SHARE = FunctionQuestion(
             of_outputs(lambda probs, share: kept(probs, best(probs, 1))),
         ),
         "input added: You added x itself to the sum, as a layer of a model does. Asked is the weighted sum of the outputs alone.",
-        lambda x, probs, share, matrices: x + SHARE.reference(x, probs, share, matrices),
+        lambda x, probs, share, matrices: x + combined(x, probs, share, matrices),
         "scaled input: You multiplied the input by the weight. The weight multiplies the output: experts are not linear, so that is not the same.",
         scaled_inputs,
     )

@@ -42,13 +42,21 @@ def merged(largest: np.ndarray, total: np.ndarray) -> np.ndarray:
     return top + np.log((total * np.exp(largest - top)).sum(axis=0))  # (T,)
 
 
-def one_by_one(largest: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Return the log-sum-exp (T,), merged machine by machine: NaN where the first two have nothing."""
-    top, s = largest[0], total[0]
-    for other, t in zip(largest[1:], total[1:], strict=True):
-        new = np.maximum(top, other)
-        top, s = new, s * np.exp(top - new) + t * np.exp(other - new)
-    return top + np.log(s)
+def streamed(old: bool, new: bool) -> Callable:
+    """Return the merger of (largest, total) machine by machine that rescales the old sum, the new total, or neither."""
+
+    def formula(largest: np.ndarray, total: np.ndarray) -> np.ndarray:
+        top, s = largest[0], total[0]
+        for other, t in zip(largest[1:], total[1:], strict=True):
+            most = np.maximum(top, other)
+            s = s * (np.exp(top - most) if old else 1) + t * (np.exp(other - most) if new else 1)
+            top = most
+        return top + np.log(s)
+
+    return formula
+
+
+one_by_one = streamed(old=True, new=True)  # NaN where the first two machines have nothing
 
 
 def measured_from(zero: Callable) -> Callable:
@@ -119,6 +127,20 @@ MERGED = FunctionQuestion(
         one_by_one,
         "largest not added: The sum is rescaled and added up well, and its logarithm is taken. What had been subtracted in the exponents is still missing: add the common largest.",
         lambda largest, total: merged(largest, total) - largest.max(axis=0),
+        "logarithm subtracted: You subtracted the logarithm of the rescaled sum from the common largest. The others add to it: the log-sum-exp is never below the largest logit.",
+        lambda largest, total: 2 * largest.max(axis=0) - merged(largest, total),
+        "old sum not rescaled: You go from machine to machine. When a larger logit comes, the sum so far must be multiplied by e^(old − new): it was measured from the old one.",
+        streamed(old=False, new=True),
+        "new total not rescaled: You go from machine to machine. Where the new machine's largest logit is the smaller one, its total must be multiplied by e^(its own − largest so far).",
+        streamed(old=True, new=False),
+        "one more counted: You took ln(1 + sum). The 1 is nobody's: the best machine is in the sum already.",
+        lambda largest, total: (
+            largest.max(axis=0) + np.log1p((total * np.exp(largest - largest.max(axis=0))).sum(axis=0))
+        ),
+        "exponential forgotten: You multiplied the totals by the gaps to the common largest. A sum is moved by the factor *e to* the gap.",
+        lambda largest, total: largest.max(axis=0) + np.log((total * (largest - largest.max(axis=0))).sum(axis=0)),
+        "largest of all added up: You added up the largest logits of all machines. The sums were measured from *one* of them, the common largest: add that one.",
+        lambda largest, total: largest.sum(axis=0) + merged(largest, total) - largest.max(axis=0),
         "logarithm forgotten: The sums are right. The log-sum-exp is their *logarithm*, plus the common largest.",
         (
             lambda largest, total: np.exp(merged(largest, total) - largest.max(axis=0)),
@@ -150,8 +172,8 @@ MERGED = FunctionQuestion(
             lambda largest, total: largest.max() + np.log((total * np.exp(largest - largest.max())).sum()),
             lambda largest, total: merged(largest.reshape(-1, 1), total.reshape(-1, 1)),
         ),
-        "keepdims: The right numbers, with an axis of length 1 in front. Asked is (T,).",
-        lambda largest, total: merged(largest, total)[None],
+        "keepdims: The right numbers, with an axis of length 1 too many. Asked is (T,).",
+        (lambda largest, total: merged(largest, total)[None], lambda largest, total: merged(largest, total)[:, None]),
         "best machine only: You took each token's best machine. The others' experts are rivals too: every sum is added.",
         (
             lambda largest, total: (largest + np.log(total)).max(axis=0),
@@ -174,5 +196,7 @@ MERGED = FunctionQuestion(
         lambda largest, total: routing.log_sum_exp(largest + total, axis=0),
         "base 2: You took the logarithm to base 2, and the exponentials to base e. Both are natural.",
         lambda largest, total: largest.max(axis=0) + (merged(largest, total) - largest.max(axis=0)) / np.log(2),
+        "base 10: You took the logarithm to base 10, and the exponentials to base e. Both are natural.",
+        lambda largest, total: largest.max(axis=0) + (merged(largest, total) - largest.max(axis=0)) / np.log(10),
     ),
 )

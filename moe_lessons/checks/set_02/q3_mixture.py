@@ -30,6 +30,17 @@ def of_the_best_two(p: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     return summed("td")(np.where(p >= np.sort(p)[:, -2:-1], p, 0), outputs)
 
 
+def without(expert: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the mixture of p (T, N) and outputs (T, N, d) in which one expert is missing. (T, d)."""
+    return lambda p, outputs: summed("td")(np.delete(p, expert, axis=1), np.delete(outputs, expert, axis=1))
+
+
+def dealt_out_anew(p: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return the mixture of outputs that were reshaped to (N, T, d), as if that exchanged the axes. (T, d)."""
+    T, N, d = outputs.shape
+    return np.einsum("tn,ntd->td", p, outputs.reshape(N, T, d))
+
+
 MIXTURE = FunctionQuestion(
     **about("2.3", "The dense mixture", "write it", "easy", points=1, minutes=3),
     hints=(
@@ -62,7 +73,43 @@ MIXTURE = FunctionQuestion(
             lambda p, outputs: of_the_best_two(p, outputs) / np.sort(p)[:, -2:].sum(axis=1, keepdims=True),
         ),
         "softmax again: You took a softmax of p. These are probabilities already; a second softmax makes them flatter.",
-        lambda p, outputs: summed("td")(routing.softmax(p), outputs),
+        (
+            lambda p, outputs: summed("td")(routing.softmax(p), outputs),
+            lambda p, outputs: summed("td")(routing.softmax(p.T).T, outputs),
+        ),
+        "least likely only: This is the output of each token's least likely expert. In the dense mixture all of them count.",
+        lambda p, outputs: outputs[np.arange(len(p)), p.argmin(axis=-1)],
+        "last expert missing: Right, but the last expert is missing from the sum. Does a loop end one too early?",
+        without(-1),
+        "first expert missing: Right, but the first expert is missing from the sum. Indices begin at 0.",
+        without(0),
+        "reshaped: You reshaped an array to exchange its axes. That deals its numbers out anew, row by row: turn it round with `transpose` or `.T`, or name the axes in `np.einsum`.",
+        (
+            dealt_out_anew,
+            lambda p, outputs: summed("td")(p.reshape(p.shape[::-1]).T, outputs),
+            lambda p, outputs: summed("dt")(p, outputs).reshape(len(p), -1),
+        ),
+        "last token's weights: Every token gets the probabilities of the last one. Each row of outputs goes with its own row of p.",
+        lambda p, outputs: p[-1] @ outputs,
+        "squared: You multiplied by p twice. Once is enough.",
+        lambda p, outputs: summed("td")(p**2, outputs),
+        "turned round: You weighted with 1 − p: the less likely an expert, the more it counts. Its weight is p.",
+        (
+            lambda p, outputs: summed("td")(1 - p, outputs),
+            lambda p, outputs: summed("td")((1 - p) / (1 - p).sum(axis=1, keepdims=True), outputs),
+        ),
+        "logarithms: You weighted with ln p. The weight is p itself.",
+        (lambda p, outputs: summed("td")(np.log(p), outputs), lambda p, outputs: -summed("td")(np.log(p), outputs)),
+        "weights in another order: You gave the probabilities to the experts in another order, sorted or backwards. The first column of p belongs to the first expert.",
+        (
+            lambda p, outputs: summed("td")(p[:, ::-1], outputs),
+            lambda p, outputs: summed("td")(np.sort(p), outputs),
+            lambda p, outputs: summed("td")(-np.sort(-p), outputs),
+        ),
+        "largest for sum: You took the largest over the experts, number by number. The mixture is a sum.",
+        (lambda p, outputs: summed("tnd")(p, outputs).max(axis=1), lambda p, outputs: outputs.max(axis=1)),
+        "divided by T: You divided by the number of tokens as well. Each token has a mixture of its own: nothing is averaged over them.",
+        lambda p, outputs: summed("td")(p, outputs) / len(p),
         "not summed: These are the weighted outputs one by one, (T, N, d). Add them up over the experts.",
         summed("tnd"),
         "summed over tokens: You summed over the tokens and kept the experts: (N, d). It is the experts that are added up, for each token.",

@@ -10,14 +10,14 @@ from moe_lessons import routing
 from moe_lessons.checks.calls import Lender
 from moe_lessons.checks.gates import naive_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_test, by_trace, by_value
+from moe_lessons.checks.verdicts import Facts, by_test, by_trace, by_value
 
 Router = Callable[[Any], np.ndarray]
 Kinds = dict[str, Callable[[np.ndarray], np.ndarray]]
 ENOUGH = 8  # tokens, of which each router shows its fault
 CROWD = 5  # up to so many tokens, the router that minds a crowd behaves
 SLIGHTLY = 0.005  # above what the text promises of a bad router, 0.001
-HUGE = 30  # no number of an ordinary token
+HUGE, TINY = 30, 0.05  # no number of an ordinary token is above, and not all are below
 
 
 def standardised(h: np.ndarray) -> np.ndarray:
@@ -47,6 +47,12 @@ def paired(h: np.ndarray) -> np.ndarray:
     """Return the softmax of logits (T, N) into which those of the other token of a pair are mixed: 0 and 1, 2 and 3."""
     other = np.minimum(np.arange(len(h)) ^ 1, len(h) - 1)  # (T,), a last one without a partner is its own
     return routing.softmax(0.5 * h + 0.5 * h[other])
+
+
+def turned_in_company(h: np.ndarray) -> np.ndarray:
+    """Return the softmax of logits (T, N), with the experts in the opposite order where there are several tokens."""
+    p = routing.softmax(h)  # (T, N)
+    return p[:, ::-1] if len(h) > 1 else p
 
 
 def slightly_mixed(h: np.ndarray) -> np.ndarray:
@@ -99,7 +105,8 @@ CROWDS: Kinds = {
 PLACES: Kinds = {  # one row is wrong, that in one place
     f"right rows, but for the one in place {place}": partial(one_misled, place) for place in range(ENOUGH)
 }
-PAIRS: Kinds = {  # a batch that is cut in halves keeps them together
+PAIRS: Kinds = {  # a batch that is cut in halves keeps tokens in company
+    "right rows for a token alone, and in company the same with the experts in the opposite order": turned_in_company,
     "a softmax of each row, with half of its neighbour in a pair mixed in": paired,
 }
 EVENED: Kinds = {  # a single row is wrong
@@ -116,11 +123,7 @@ KINDS = GOOD | WHOLE_BATCH | SLIGHT | NUMBER | CROWDS | PAIRS | SOME_ROWS
 
 
 class HiddenRouter(Lender):
-    """A router made from (kind, W_g, bias).
-
-    Notes the most and the fewest tokens that it was given at once, the largest number in a token, whether two tokens
-    ever differed, whether a call failed, and whether all calls held the same tokens, in whatever order.
-    """
+    """A router made from (kind, W_g, bias), which notes what it was given: `noted` tells of it."""
 
     def __init__(self, entry: tuple[str, np.ndarray, np.ndarray]) -> None:
         self.kind, self.W_g, self.bias = entry
@@ -142,11 +145,23 @@ class HiddenRouter(Lender):
         self.largest = max(self.largest, float(np.abs(x).max(initial=0)))
         self.differ = self.differ or bool((x != x[:1]).any())
 
-    def noted(self) -> list:
-        """Return the six; the first two are 0 if no call came through."""
+    def noted(self) -> dict[str, Any]:
+        """Return what is known of the calls.
+
+        `most` and `fewest` tokens at once (0 if no call came through), how many different ones were `alone`, the
+        `largest` number, whether two tokens ever `differ`, whether a call `failed`, whether all calls were `reordered`:
+        the same tokens, in whatever order.
+        """
         counts = [len(batch) for batch in self.batches] or [0]
-        reordered = len(counts) > 1 and all(np.array_equal(batch, self.batches[0]) for batch in self.batches)
-        return [max(counts), min(counts), self.largest, self.differ, self.failed, reordered]
+        return {
+            "most": max(counts),
+            "fewest": min(counts),
+            "alone": len({batch.tobytes() for batch in self.batches if len(batch) == 1}),
+            "largest": self.largest,
+            "differ": self.differ,
+            "failed": self.failed,
+            "reordered": len(counts) > 1 and all(np.array_equal(batch, self.batches[0]) for batch in self.batches),
+        }
 
     @staticmethod
     def written(name: str, entry: Any) -> str:
@@ -184,9 +199,9 @@ def same(value: Any, truth: bool) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 0 and bool(value == truth)
 
 
-def given(test: Callable[..., Any]) -> Callable[..., bool]:
-    """Return a test of what a router noted: most and fewest tokens, largest number, whether they differed ..."""
-    return lambda value, noted, d, entry: isinstance(noted, list) and len(noted) == 6 and bool(test(*noted))
+def given(test: Callable[[Facts], Any]) -> Callable[..., bool]:
+    """Return a test of what a router noted of its calls."""
+    return lambda value, noted, d, entry: isinstance(noted, dict) and bool(test(Facts(**noted)))
 
 
 def missing(*kinds: Kinds) -> Callable[..., bool]:
@@ -196,10 +211,11 @@ def missing(*kinds: Kinds) -> Callable[..., bool]:
     )
 
 
-few = given(lambda most, fewest, largest, differ, failed, reordered: most < ENOUGH)
-never_alone = given(lambda most, fewest, largest, differ, failed, reordered: fewest > 1)
-one_size = given(lambda most, fewest, largest, differ, failed, reordered: fewest == most)
-many = given(lambda most, fewest, largest, differ, failed, reordered: most >= ENOUGH)
+few = given(lambda calls: calls.most < ENOUGH)
+never_alone = given(lambda calls: calls.fewest > 1)
+one_size = given(lambda calls: calls.fewest == calls.most)
+some_alone = given(lambda calls: calls.alone < ENOUGH)
+many = given(lambda calls: calls.most >= ENOUGH)
 
 
 def both(*tests: Callable[..., bool]) -> Callable[..., bool]:
@@ -233,15 +249,21 @@ TEST = FunctionQuestion(
     helper=HiddenRouter,
     mistakes=by_test(
         "never called: You never called `route`. All that can be known of it is what it returns.",
-        given(lambda most, fewest, largest, differ, failed, reordered: most == 0 and not failed),
+        given(lambda calls: calls.most == 0 and not calls.failed),
         "calls that fail: A call of `route` fails, and your function goes on. `route` takes a batch, (T, d): a single token is a batch of one, `x[t : t + 1]`.",
-        given(lambda most, fewest, largest, differ, failed, reordered: failed),
+        given(lambda calls: calls.failed),
         "no company: You never gave `route` more than one token at once. Alone, most of the bad routers behave: give it a token in company, too.",
-        given(lambda most, fewest, largest, differ, failed, reordered: most == 1),
+        given(lambda calls: calls.most == 1),
         "copies: The tokens of each of your batches are all alike. Then each is in its own company, and most faults change nothing. Draw them at random.",
-        given(lambda most, fewest, largest, differ, failed, reordered: not differ),
+        given(lambda calls: not calls.differ),
         "huge tokens: The numbers in your tokens are very large. Then nearly all probabilities are 0 or 1, which hides faults, and rounding breaks good routers. Draw tokens with `np.random.normal(size=(8, d))`.",
-        given(lambda most, fewest, largest, differ, failed, reordered: largest > HUGE),
+        given(lambda calls: calls.largest > HUGE),
+    )
+    + by_test(
+        "same company: You call every router good. All your calls hold the same tokens, so each is in the same company every time. Take the company away: what does a token get that is alone?",
+        both(given(lambda calls: calls.reordered), missing(KINDS), lambda value, *_: same(value, True)),
+        "tiny tokens: The numbers in your tokens are very small. Then all probabilities are nearly alike, which hides faults. Draw tokens with `np.random.normal(size=(8, d))`.",
+        both(given(lambda calls: 0 < calls.largest < TINY), missing(KINDS)),
     )
     + by_trace(
         "a distance: You return a number, how far the two are apart. Return True where it is next to nothing, and False elsewhere.",
@@ -261,9 +283,11 @@ TEST = FunctionQuestion(
     )
     + by_test(
         "order of the batch: Your test only changes the order of the tokens. Most of the bad routers follow: all tokens are still there. Take the company away.",
-        given(lambda most, fewest, largest, differ, failed, reordered: reordered),
+        given(lambda calls: calls.reordered),
         "crowds missed: You miss routers that go wrong in larger batches only. The text says how many tokens show every fault.",
         both(few, missing(CROWDS, PLACES)),
+        "not all alone: You find the faults that touch the whole batch, and miss some that touch single tokens only. You call `route` with some of your tokens alone, not with each of them. Compare *every* token in company with the same one alone. Does a loop return at the first that agrees?",
+        both(some_alone, missing(SOME_ROWS)),
         "some rows missed: You find the faults that touch the whole batch, and miss some that touch single tokens only. Do you compare *every* token, alone and in company? `any` is content with one of them: take `all`.",
         missing(SOME_ROWS),
         "some rows missed: You miss faults that touch single tokens only, or larger batches only. Take as many tokens as the text says, and compare *every* one, alone and in company.",
@@ -272,6 +296,8 @@ TEST = FunctionQuestion(
         both(one_size, missing(SOME_ROWS, CROWDS, NUMBER, PAIRS)),
         "company left: You compare a batch with other batches, and some faults show only where the company is gone: neighbours are still together in a smaller batch, a mean stays the same in a doubled one. Route each token alone.",
         both(never_alone, missing(KINDS)),
+        "wide tolerance: You miss the router whose probabilities are off by less than 0.01. A good one differs by 10⁻⁶ at most: leave room for that and not for more, `np.allclose(one, other, atol=1e-4)`.",
+        both(many, missing(SLIGHT)),
         "too loose: Your batches are large enough, and still you call some bad routers good. Is every single probability compared, and with room for rounding only? A wide tolerance, `any`, sums, means and a comparison of the best experts alone hide faults: `np.allclose(one, other, atol=1e-4)`.",
         both(many, missing(KINDS)),
         "no room for rounding: You find all bad routers, and call a good one bad too. Do you compare exactly? Two right computations differ in the last digits, in float32 by about 10⁻⁷: use `np.allclose`.",

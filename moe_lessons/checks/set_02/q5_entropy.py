@@ -25,9 +25,19 @@ def entropy_cases(rng: np.random.Generator) -> list[tuple]:
     return [(p,) for p in cases]
 
 
-def nats(p: np.ndarray, axis: int | None = -1) -> Any:
-    """Return the entropy along `axis`, None for the sum over all of p (..., N)."""
+def nats(p: np.ndarray, axis: int | tuple[int, ...] | None = -1) -> Any:
+    """Return the entropy along `axis`, several, None for the sum over all of p (..., N)."""
     return scipy.special.entr(p).sum(axis=axis)
+
+
+def second_axis(p: np.ndarray) -> int:
+    """Return 1, or 0 for a single token: the last axis of p for who thinks of tokens and batches only."""
+    return min(1, p.ndim - 1)
+
+
+def of_blocks(p: np.ndarray) -> np.ndarray:
+    """Return the entropy of everything that a loop over p (T, ..., N) meets at once. (T,), or () of a single token."""
+    return nats(p, axis=tuple(range(second_axis(p), p.ndim)))
 
 
 def entropy_share(p: np.ndarray) -> Any:
@@ -111,14 +121,26 @@ ENTROPY = FunctionQuestion(
         nats,
         "bits: This is the entropy in bits. Divide it by its largest value, log₂ N.",
         lambda p: nats(p) / np.log(2),
+        "base 10: This is the entropy by logarithms to base 10. Divide it by its largest value, log₁₀ N.",
+        lambda p: nats(p) / np.log(10),
         "mixed bases: Nats above the line, bits below: use one base for both.",
         lambda p: nats(p) / np.log2(p.shape[-1]),
+        "mixed bases: Nats above the line, base 10 below, or the other way round: use one base for both.",
+        (lambda p: nats(p) / np.log10(p.shape[-1]), lambda p: entropy_share(p) / np.log(10)),
         "mixed bases: Bits above the line, nats below: use one base for both.",
         lambda p: entropy_share(p) / np.log(2),
         "divided by N: You divided by N. The largest entropy of N experts is ln N.",
         (lambda p: nats(p) / p.shape[-1], lambda p: nats(p) / np.log(2) / p.shape[-1]),
         "N − 1: You divided by ln(N − 1). When all N are alike, the entropy is ln N.",
         lambda p: nats(p) / np.log(p.shape[-1] - 1),
+        "N + 1: You divided by ln(N + 1). When all N are alike, the entropy is ln N.",
+        lambda p: nats(p) / np.log(p.shape[-1] + 1),
+        "both sides: You added the entropy of 1 − p as well, as for a choice between two. Here all N share one choice: −Σ p ln p, and no more.",
+        (
+            lambda p: (nats(p) + nats(1 - p)) / np.log(p.shape[-1]),
+            lambda p: (nats(p) + nats(1 - p)) / np.log(2),
+            lambda p: nats(p) + nats(1 - p),
+        ),
         "nan made 0: A nan is no 0: it says that 0·log 0 came up in the sum, and a 0 in its place throws the whole row away. An expert with probability 0 adds 0: treat the entries, not the sum.",
         lambda p: np.nan_to_num(naive_nats(p)) / np.log(p.shape[-1]),
         "sign: The sign is missing: logarithms of probabilities are negative, so the sum wants a minus.",
@@ -137,13 +159,29 @@ ENTROPY = FunctionQuestion(
             lambda p: (1 - (p**2).sum(axis=-1)) / (1 - 1 / p.shape[-1]),
         ),
         "exponential: You took e to the entropy, the number of experts that would be as undecided. Asked is the entropy itself, divided by ln N.",
-        (lambda p: np.exp(nats(p)), lambda p: np.exp(nats(p)) / p.shape[-1]),
+        (
+            lambda p: np.exp(nats(p)),
+            lambda p: np.exp(nats(p)) / p.shape[-1],
+            lambda p: (np.exp(nats(p)) - 1) / (p.shape[-1] - 1),
+        ),
+        "largest probability: You returned 1 less the largest probability. It is another measure of how undecided a token is; the entropy is −Σ p ln p.",
+        lambda p: 1 - p.max(axis=-1),
+        "minus ln of the largest: You took the logarithm of the largest probability alone. All experts count: −Σ p ln p.",
+        (lambda p: -np.log(p.max(axis=-1)), lambda p: -np.log(p.max(axis=-1)) / np.log(p.shape[-1])),
         "p left out: You added up logarithms. Each counts with its own p: −Σ p ln p.",
         lambda p: -np.log(np.where(p > 0, p, 1)).sum(axis=-1) / np.log(p.shape[-1]),
         "logarithm of all entries: You divided by the logarithm of how many numbers there are in the whole batch. N is the length of the last axis.",
         lambda p: nats(p) / np.log(p.size),
+        "blocks for rows: Right for one token and for a batch. With more axes in front, a loop over p meets whole blocks of rows, and you took each block for one row: sum over the last axis, `axis=-1`.",
+        (lambda p: of_blocks(p) / np.log(p.shape[-1]), lambda p: of_blocks(p) / np.log(p.shape[second_axis(p)])),
+        "one axis for all in front: The right shares, but in one row: the axes in front are lost. p of shape (2, 3, 4) gives (2, 3).",
+        lambda p: entropy_share(p).reshape(-1),
+        "squeezed: Right, but a batch of one comes out as a number. p of shape (1, 3) gives (1,).",
+        lambda p: np.squeeze(entropy_share(p)),
+        "ln of the second axis: Right for one token and for a batch. With more axes in front, `p.shape[1]` is not N: it is the length of the last axis, `p.shape[-1]`.",
+        lambda p: nats(p) / np.log(p.shape[second_axis(p)]),
         "over axis 1: Right for one token and for a batch. With more axes in front, axis 1 is not the experts': it is the last one, `axis=-1`.",
-        lambda p: nats(p, axis=min(1, p.ndim - 1)) / np.log(p.shape[-1]),
+        lambda p: nats(p, axis=second_axis(p)) / np.log(p.shape[-1]),
         "over the largest in the batch: You divided by the largest entropy that came. The largest that there can be is ln N.",
         lambda p: nats(p) / nats(p).max(),
         "over the tokens: You summed over the first axis, the tokens. Every token has an entropy of its own: sum over the last axis.",
@@ -152,7 +190,7 @@ ENTROPY = FunctionQuestion(
         np.errstate(all="ignore")(lambda p: nats(p) / np.log(len(p))),
         "one number for all: One number for the whole batch: you averaged over the tokens as well. Return one for each token.",
         lambda p: entropy_share(p).mean(),
-        "no axis: You summed over the whole batch. Each token has an entropy of its own: name the axis of the sum, `axis=-1`.",
+        "no axis: You summed over the whole batch. Each token has an entropy of its own: keep the shape of p, and name the axis of the sum, `axis=-1`. (A mask in brackets, as in `p[p > 0]`, throws all rows together: `np.where` keeps the shape.)",
         lambda p: nats(p, axis=None) / np.log(p.shape[-1]),
         "flat: `p[p > 0]` forgets which token an entry belongs to, and its length is not N. Keep the shape, and replace the zeros instead: `np.where(p > 0, p, 1)`.",
         lambda p: nats(p, axis=None) / np.log((p > 0).sum()),
@@ -219,7 +257,9 @@ def router_found(value: Any, x: np.ndarray, H: float, N: int) -> dict[str, Any] 
     W = router_form(x, N).read(value)  # (d, N)
     if isinstance(W, Fault):
         return W
-    return {"x": x, "H": H, "N": N, "most": np.log(N), "W": W, "entropy": routing_entropy(x @ W)}
+    h = x @ W  # (N,)
+    logits = {"entropy": routing_entropy(h), "lead": lead_of(h), "lack": lead_of(-h), "best": routing.softmax(h).max()}
+    return {"x": x, "H": H, "N": N, "most": np.log(N), "W": W, **logits}
 
 
 def near(entropy: float, wanted: float, within: float = TOLERANCE) -> bool:
@@ -230,6 +270,31 @@ def near(entropy: float, wanted: float, within: float = TOLERANCE) -> bool:
 def hits(h: np.ndarray, found: Facts) -> bool:
     """Tell whether these logits (N,) have the entropy that was wanted."""
     return near(routing_entropy(h), found.H)
+
+
+def lead_of(h: np.ndarray) -> float:
+    """Return by how much one logit of h (N,) lies above all others, which are alike; NaN where they are not."""
+    ordered = np.sort(h)
+    return float(ordered[-1] - ordered[0]) if np.ptp(ordered[:-1]) <= 1e-9 * max(1, np.ptp(h)) else np.nan
+
+
+def lead_for(H: float, N: int) -> float:
+    """Return the lead of one logit over N − 1 others that gives the entropy H in nats."""
+    first = np.eye(N)[0]
+    return float(scipy.optimize.brentq(lambda lead: routing_entropy(lead * first) - H, 0, 700))
+
+
+def is_straight(found: Facts) -> bool:
+    """Tell whether the lead falls in a straight line from a whole number, or from ln N, to 0 as H grows to ln N."""
+    slope = found.lead / (1 - found.H / found.most)
+    return bool(np.isclose([slope, found.lead], [np.round(slope), found.most - found.H], rtol=1e-6, atol=1e-9).any())
+
+
+def has_formula(found: Facts) -> bool:
+    """Tell whether the lead comes out of the target by a formula that somebody may try."""
+    H, most, N = found.H, found.most, found.N
+    tried = (np.exp(H), np.exp(-H), np.log(H), 1 / H, most / H, H / most, most - H, N / H, H * N, H * most)
+    return bool(np.isclose(found.lead, np.abs(tried), rtol=1e-6).any())
 
 
 ROUTER = PropertyQuestion(
@@ -256,6 +321,10 @@ ROUTER = PropertyQuestion(
         lambda found: near(found.entropy, found.H * np.log(2)),
         "share of the maximum: You took H as a share of ln N. It is the entropy itself, in nats.",
         lambda found: near(found.entropy, min(found.H, 1) * found.most),
+        "divided by ln N: Your entropy is H / ln N. H is the entropy itself, in nats: nothing has to be divided.",
+        lambda found: near(found.entropy, min(found.H / found.most, found.most)),
+        "nats to nats: Your entropy is H / ln 2. H is in nats, and so is `nats(h)`: nothing has to be converted.",
+        lambda found: near(found.entropy, min(found.H / np.log(2), found.most)),
         "turned round: Your entropy is ln N − H: you solved for how *decided* the router is.",
         lambda found: near(found.entropy, found.most - found.H),
         "not divided by x·x: Your logits are right, times x·x. When W_g is the outer product of x and h, then x W_g = (x·x) h: divide by x·x.",
@@ -264,6 +333,12 @@ ROUTER = PropertyQuestion(
         lambda found: hits(found.x @ found.W / np.linalg.norm(found.x), found),
         "not divided by d: Your logits are right, times d. Each row h / x[i] gives h by itself, and x W_g adds d of them up: divide by d as well.",
         lambda found: hits(found.x @ found.W / len(found.x), found),
+        "divided by d: Your logits are right, times x·x / d. When W_g is the outer product of x and h, then x W_g = (x·x) h: divide by x·x, and not by d.",
+        lambda found: hits(found.x @ found.W * len(found.x) / (found.x @ found.x), found),
+        "divided by the sum of x: Your logits are right, times x·x / Σx. When W_g is the outer product of x and h, then x W_g = (x·x) h: divide by x·x.",
+        lambda found: hits(found.x @ found.W * found.x.sum() / (found.x @ found.x), found),
+        "divided twice: Your logits are right, divided by x·x once too often.",
+        lambda found: hits(found.x @ found.W * (found.x @ found.x), found),
         "x left out: The one row of your W_g that is not 0 would be right as the logits. But the logits are x W_g: it is multiplied by an entry of x. Divide by that entry.",
         lambda found: np.count_nonzero(found.W.any(axis=1)) == 1 and hits(found.W.sum(axis=0), found),
         "a whole number of experts: You let a whole number of experts share evenly, and cut the others. That gives 0, ln 2, ln 3 and nothing in between: let the gap decide.",
@@ -275,10 +350,22 @@ ROUTER = PropertyQuestion(
         lambda found: abs((found.x @ found.W).sum() - 1) < 1e-6 and (found.x @ found.W > 0).all(),
         "entropy for gap: You took the target H for the gap. The entropy falls as the gap grows: search for the gap that gives H.",
         lambda found: near(found.entropy, routing_entropy(found.H * np.eye(found.N)[0]), within=1e-3),
+        "straight line: The lead of your one expert falls in a straight line as H grows. The entropy does not fall in proportion to the lead: search for the lead that gives H.",
+        is_straight,
+        "best expert only: Your best expert has the probability e^−H: you took −ln p of that one for the entropy. Entropy is −Σ p ln p, over all experts.",
+        lambda found: np.isclose(found.best, np.exp(-found.H), rtol=1e-4),
+        "one lowered: One expert lies *below* the others, which are alike. However low it is, the others share evenly, and the entropy stays above ln(N − 1). Raise it instead.",
+        lambda found: found.lack > 0,
         "x left out: Each row of your W_g would be right as the logits. But the logits are x W_g: the rows are multiplied by the entries of x and added up.",
         lambda found: all(hits(row, found) for row in found.W),
         f"too coarse: Near, but not within {TOLERANCE} nats. Search on, with finer steps: halving an interval twenty times makes it a million times smaller. Or your interval ends too early: a low H needs a larger gap.",
-        lambda found: near(found.entropy, found.H, within=0.1),
+        lambda found: (
+            near(found.entropy, found.H, within=0.1) or near(found.lead, lead_for(found.H, found.N), within=0.8)
+        ),
+        "formula for the lead: You make the lead of one expert out of H by a formula. There is none: search for the lead that gives H.",
+        has_formula,
+        "fixed lead: The lead of your one expert is a round number. Is it the same, whatever the target is? Search for the lead that gives H.",
+        lambda found: np.isclose(found.lead, np.round(found.lead, 1), rtol=0, atol=1e-9),
     ),
     report="Wanted {H:.4f} nats with N = {N}, where at most ln {N} = {most:.4f} is possible; your W_g gives {entropy:.4f}.",
 )

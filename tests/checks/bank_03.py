@@ -139,6 +139,22 @@ def within(h, target, low, high):
     return middle
 
 
+def round_the_smallest_gap(h, target):
+    gap = np.diff(np.sort(h)).min()
+    return within(h, target, gap / 3, gap * 3)
+
+
+def by_newton_from_one(h, target):
+    tau = 1.0
+    for _ in range(100):
+        p = softmax(h, tau)
+        slope = p @ (h - p @ h) ** 2 / tau**3
+        if slope < 1e-12:
+            break
+        tau = max(tau + (target - entropy(p)) / slope, 1e-6)
+    return tau
+
+
 @quiet
 def through_nan(h, target):
     """Bisection with an entropy written out: NaN is not below the target, so the search goes down, and down."""
@@ -301,6 +317,13 @@ def by_binary_search(h, tau, k, n, rng):
     return out
 
 
+def partitioned_and_sorted(h, tau, k, n, rng):
+    scores = h / tau + gumbel(h, n, rng)
+    best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1)
+    return np.take_along_axis(best, order, axis=1)
+
+
 # --- 3.4 and 3.5 --------------------------------------------------------------------------------------------------
 
 
@@ -345,6 +368,16 @@ WRONG = {
         "sum without logarithm": lambda h, tau: gaps(h, tau) - np.exp(gaps(h, tau)).sum(-1, keepdims=True),
         "divided afterwards": lambda h, tau: log_softmax(h, 1.0) / column(tau),
         "sum at τ = 1": lambda h, tau: gaps(h, tau) - log_sum(h - row_max(h)),
+        "logarithm added": quiet(lambda h, tau: gaps(h, tau) + log_sum(gaps(h, tau))),
+        "times p": quiet(lambda h, tau: softmax(h, column(tau)) * log_softmax(h, tau)),
+        "one more counted": lambda h, tau: gaps(h, tau) - np.log1p(np.exp(gaps(h, tau)).sum(-1, keepdims=True)),
+        "divided twice": lambda h, tau: (z := gaps(h, tau) / column(tau)) - log_sum(z),
+        "root of τ": lambda h, tau: log_softmax(h, np.asarray(tau) ** 0.5),
+        "overflow (2)": quiet(lambda h, tau: (z := h / column(tau) - row_max(h)) - log_sum(z)),
+        "mean τ": lambda h, tau: log_softmax(h, np.mean(tau)),
+        "mask is NaN": lambda h, tau: np.where(np.isinf(h), np.nan, log_softmax(h, tau)),
+        "τ kept up": lambda h, tau: log_softmax(h, np.asarray(tau) + 1e-8),
+        "τ kept up (2)": lambda h, tau: log_softmax(h, np.maximum(tau, 1e-3)),
         "overflow": quiet(lambda h, tau: h / column(tau) - log_sum(h / column(tau))),
         "one maximum for the whole batch": quiet(lambda h, tau: (z := (h - np.max(h)) / column(tau)) - log_sum(z)),
         "one sum for the whole batch": lambda h, tau: gaps(h, tau) - log_sum(gaps(h, tau), axis=None),
@@ -396,6 +429,21 @@ WRONG = {
         "turned round": lambda h, target: bisection(h, np.log(len(h)) - target),
         "wrong half": lambda h, target: bisection(h, -target, measure=lambda p: -entropy(p)),
         "end of the interval": lambda h, target: within(h, target, 0.1, 1e6),
+        "end of the interval (2)": lambda h, target: within(h, target, 0.01, 100),
+        "end of the interval (3)": round_the_smallest_gap,
+        "end of the interval (4)": lambda h, target: within(h, target, np.ptp(h) / 10, np.ptp(h)),
+        "ran off": by_newton_from_one,
+        "divided by ln N": lambda h, target: bisection(h, target / np.log(len(h))),
+        "nats to nats": lambda h, target: bisection(h, target / np.log(2)),
+        "best expert only": lambda h, target: bisection(h, target, measure=lambda p: -np.log(p.max())),
+        "best two only": lambda h, target: bisection(np.sort(h)[-2:], target),
+        "rounded": lambda h, target: max(0.01, round(bisection(h, target), 2)),
+        "rounded (2)": lambda h, target: round(bisection(h, target), 4),
+        "in proportion": lambda h, target: np.ptp(h) * target / np.log(len(h)),
+        "in proportion (2)": lambda h, target: np.std(h) * target,
+        "exponential": lambda h, target: np.exp(bisection(h, target)),
+        "always the same (2)": lambda h, target: np.ptp(h),
+        "steps in τ": lambda h, target: bisection(h, target) + 0.015,
         "too coarse": on_a_grid(300),
         "p ln p at 0": through_nan,
         "p ln p at 0 (2)": up_through_nan,
@@ -422,6 +470,7 @@ WRONG = {
         "worst first": lambda h, tau, k, n, rng: np.argsort(h / tau + gumbel(h, n, rng), axis=1)[:, -k:],
         "sorted by index": lambda *call: np.sort(right_noise(*call), axis=1),
         "order": lambda *call: (drawn := right_noise(*call))[:, [*range(1, drawn.shape[1]), 0]],
+        "order (2)": lambda h, tau, k, n, rng: np.argpartition(-h / tau - gumbel(h, n, rng), k - 1, axis=1)[:, :k],
         "only the first drawn": only_first_drawn,
         "thrown away": thrown_away,
         "rest drawn evenly": rest_drawn_evenly,
@@ -443,6 +492,18 @@ WRONG = {
         "one ratio too many": power(lambda left: 1 / (left + 1)),
         "ratio upside down": power(lambda left: -1 / left),
         "linear": lambda tau, end, left: np.linspace(tau, end, left + 1)[1],
+        "linear (2)": lambda tau, end, left: (tau + end) / 2,
+        "linear (3)": lambda tau, end, left: tau - (tau - end) / (left - 1),
+        "equal steps of 1/τ": lambda tau, end, left: 1 / np.linspace(1 / tau, 1 / end, left + 1)[1],
+        "two steps at once": lambda tau, end, left: np.geomspace(tau, end, left + 1)[2],
+        "two steps at once (2)": power(lambda left: 2 / left),
+        "power for root": power(lambda left: left),
+        "start built in": lambda tau, end, left: 4 * (end / 4) ** ((9 - left) / 8),
+        "start built in (2)": lambda tau, end, left: np.geomspace(4.0, end, left + 1)[1],
+        "start built in (3)": lambda tau, end, left: 4 * 0.0625 ** ((8 - left) / 8),
+        "fixed ratio": lambda tau, end, left: 0.9 * tau,
+        "step of the logarithm added": lambda tau, end, left: tau + (np.log(end) - np.log(tau)) / left,
+        "stays (2)": power(lambda left: 1 // left),
         "cosine": lambda tau, end, left: end + (tau - end) * np.cos(np.pi / left / 2) ** 2,
         "jumps to the end": lambda tau, end, left: end,
         "stays": lambda tau, end, left: tau,
@@ -472,6 +533,10 @@ WRONG = {
         "tie before the softmax": example([1.0, 0.5, 0.5 + 1e-9], 1.0),
         "only the order": example([1.0, 2.0, -5e9], 1e9),
         "tie falls right": example([0, -105, -110], 1.0),
+        "lead divided": example([105, 0, 1], 10.0),
+        "only the third is 0": example([300, 299, 0, 1], 1.0),
+        "nearly 0": example([95, 0, 1], 1.0),
+        "nearly 0 (2)": example([104, 0, 1], 1.0),
         "still in order, high τ": example([0.1, 0.2, 0.3], 50.0),
         "still in order": example([0, -11, -10], 1.0),
     },
@@ -485,7 +550,6 @@ UNRECOGNISED = {
         lambda h, tau: log_softmax(h, tau)[..., :-1],
         lambda h, tau: None,
         lambda h, tau: log_softmax(h, tau).round(1),
-        lambda h, tau: log_softmax(h, np.mean(tau)),
         lambda h, tau: log_softmax(h, tau) + 0.001,
     ],
     "3.2": [
@@ -510,10 +574,10 @@ UNRECOGNISED = {
     ],
     "3.4": [
         lambda tau, end, left: power(lambda left: 1 / left)(tau, end, left) + 0.01,
-        lambda tau, end, left: 0.9 * tau,
+        lambda tau, end, left: 0.87 * tau,
         lambda tau, end, left: None,
         lambda tau, end, left: "colder",
-        power(lambda left: 2 / left),
+        power(lambda left: 3 / left),
     ],
     "3.5": [
         example([0, -np.inf, -105], 1.0),
@@ -566,6 +630,7 @@ RIGHT = {
         with_fresh_noise_each_place,
         lambda *call: right_noise(*call).astype(float),
         by_binary_search,
+        partitioned_and_sorted,
     ],
     "3.4": [
         power(lambda left: 1 / left),

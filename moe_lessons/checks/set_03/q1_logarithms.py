@@ -7,7 +7,7 @@ import numpy as np
 
 from moe_lessons.checks import values
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.values import is_floats
+from moe_lessons.checks.values import agree, is_floats
 from moe_lessons.checks.verdicts import by_test, by_value
 
 FINE = 1e-2  # ln p nearer to 0 than this is compared by its decimals, not by its digits
@@ -162,6 +162,36 @@ def in_float32(h: np.ndarray, tau: Any) -> np.ndarray:
     return log_softmax(h.astype(np.float32), np.asarray(tau, dtype=np.float32))
 
 
+def divided_unevenly(h: np.ndarray, tau: Any) -> np.ndarray:
+    """Return ln p of h/τ less the largest of h itself, which was not divided. (..., N)."""
+    return logs(h / column(tau) - top(h))
+
+
+def with_one_more(h: np.ndarray, tau: Any) -> np.ndarray:
+    """Return gaps less ln(1 + Σ e^gap). (..., N)."""
+    g = gaps_to(top(h), h, tau)
+    return g - np.log1p(np.exp(g).sum(axis=-1, keepdims=True))
+
+
+LEAST_TAUS = 10.0 ** -np.arange(2, 13)
+
+
+def has_least_tau(value: Any, h: np.ndarray, tau: Any) -> bool:
+    """Tell whether scaled values are right for a τ that a small number was added to, or that is kept above one."""
+    raised = (way(np.asarray(tau, dtype=float), least) for least in LEAST_TAUS for way in (np.add, np.maximum))
+    return any(agree(value, by_digits(log_softmax(h, other))) for other in raised)
+
+
+def nan_where_masked(value: Any, h: np.ndarray, tau: Any) -> bool:
+    """Tell whether scaled values are right, but for NaN where an expert is masked, or in its whole row."""
+    if not is_floats(value, h.shape):
+        return False
+    lost, right = np.isnan(value), by_digits(log_softmax(h, tau))  # (..., N) each
+    cut = np.isneginf(h)  # (..., N)
+    fits = np.array_equal(lost, cut) or np.array_equal(lost, cut | cut.any(axis=-1, keepdims=True))
+    return fits and bool(np.allclose(value[~lost], right[~lost], rtol=0, atol=1e-3))
+
+
 def finite_where_masked(value: Any, h: np.ndarray, tau: Any) -> bool:
     """Tell whether scaled values are right, but for a number where an expert is masked."""
     if not is_floats(value, h.shape):
@@ -209,12 +239,24 @@ LOGARITHMS = FunctionQuestion(
         lambda h, tau: gaps_to(top(h), h, tau),
         "sum without logarithm: You subtracted the sum of the exponentials. The logarithm of a quotient is a difference of logarithms: subtract the logarithm of the sum.",
         lambda h, tau: (g := gaps_to(top(h), h, tau)) - np.exp(g).sum(axis=-1, keepdims=True),
+        "logarithm added: You added the logarithm of the sum. A quotient becomes a difference: subtract it.",
+        lambda h, tau: (g := gaps_to(top(h), h, tau)) + np.log(np.exp(g).sum(axis=-1, keepdims=True)),
+        "times p: You multiplied each ln p by p, as an entropy does. Asked is ln p itself.",
+        np.errstate(all="ignore")(lambda h, tau: (logp := log_softmax(h, tau)) * np.exp(logp)),
+        "one more counted: You subtracted ln(1 + sum). The largest logit is in the sum already, with e⁰ = 1.",
+        with_one_more,
+        "divided twice: You divided by τ twice. Once is enough.",
+        lambda h, tau: log_softmax(h, np.asarray(tau) ** 2),
+        "root of τ: You divided by the root of τ. The logits are divided by τ itself.",
+        lambda h, tau: log_softmax(h, np.sqrt(tau)),
+        "mean τ: Right for one τ. Where each token has its own, you took one for all, their mean or their sum.",
+        (lambda h, tau: log_softmax(h, np.mean(tau)), lambda h, tau: log_softmax(h, np.sum(tau))),
         "divided afterwards: You took ln p at τ = 1 and divided it by τ. These no longer belong to probabilities that sum to 1: the sum has to be made of gaps that are divided already.",
         lambda h, tau: log_softmax(h, 1.0) / column(tau),
         "sum at τ = 1: Your gaps are divided by τ, those in the sum are not.",
         lambda h, tau: gaps_to(top(h), h, tau) - np.log(np.exp(h - top(h)).sum(axis=-1, keepdims=True)),
         "overflow: The exponential of something large is ∞, and so is the logarithm of its sum. Subtract each row's largest logit first, then divide by τ.",
-        lambda h, tau: logs(h / column(tau)),
+        (lambda h, tau: logs(h / column(tau)), divided_unevenly),
         "one maximum for the whole batch: You subtracted the largest logit of the whole batch. In a row far below it every exponential is 0, and so is their sum. Each row needs its own maximum.",
         lambda h, tau: logs(gaps_to(h.max(), h, tau)),
         "one sum for the whole batch: The whole batch sums to 1 here. Each row is one token: it needs its own sum, along the last axis.",
@@ -253,7 +295,11 @@ LOGARITHMS = FunctionQuestion(
     + by_test(
         "mask is a number: Right, but where an expert is masked. Its probability is 0, so its ln p is −∞, and yours is a number.",
         finite_where_masked,
+        "mask is NaN: Right, but where an expert is masked you return NaN: −∞ less −∞ or 0 times ∞ is no number. Its ln p is −∞.",
+        nan_where_masked,
         "floor: You keep the logarithm from −∞ with a small number, so all that is far below comes out alike, and masked experts are not −∞. ln p of such an expert is its gap divided by τ, less the logarithm of the sum: a number like any other.",
         has_floor,
+        "τ kept up: Right for an ordinary τ. You add a small number to τ, or let it fall no lower than some value: a τ of 0.000001 or 10⁻¹¹ becomes another one. It is above 0 by itself.",
+        has_least_tau,
     ),
 )

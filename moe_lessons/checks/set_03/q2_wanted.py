@@ -10,7 +10,7 @@ import scipy
 from moe_lessons import metrics, routing
 from moe_lessons.checks.forms import Numbers
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
-from moe_lessons.checks.verdicts import Fault, Verdict, by_test, by_trace
+from moe_lessons.checks.verdicts import Facts, Fault, Verdict, by_test, by_trace
 
 LOWEST = 745.13  # e to the power of minus this is the smallest number above 0
 CLOSE, NEAR = 1e-4, 5e-3  # nats: of a right answer; of a mistake, as a search may find it
@@ -93,32 +93,103 @@ def is_about(wrong: Callable) -> Callable:
     return lambda found: np.isclose(found.tau, wrong(found.h, found.target), rtol=2e-3, atol=0)
 
 
+def is_rounded(found: Any) -> bool:
+    """Tell whether τ is the right one with a few decimals."""
+    right = temperature_for(found.h, found.target)
+    return any(np.isclose(found.tau, np.round(right, n), rtol=1e-9, atol=0) for n in range(1, 5)) or (
+        found.tau in (0.1, 0.01, 0.001) and right < found.tau
+    )
+
+
+def of_the_best_two(found: Any) -> bool:
+    """Tell whether τ gives the entropy to the two best logits alone, or the most that two can have, at a large τ."""
+    entropy = tempered_entropy(np.sort(found.h)[-2:], found.tau) if found.possible else np.inf
+    return abs(entropy - min(found.target, np.log(2))) < NEAR
+
+
+def by_the_best(found: Any) -> bool:
+    """Tell whether −ln p of the best expert is the target."""
+    return found.possible and abs(np.log(routing.softmax(found.h, found.tau).max()) + found.target) < NEAR
+
+
+# What an interval of τ may be measured by, and how it is called.
+SCALES = {
+    "": lambda h: 1.0,
+    " times the spread of the logits": np.ptp,
+    " times the smallest gap": lambda h: np.diff(np.sort(h)).min(),
+    " times the largest gap": lambda h: np.diff(np.sort(h)).max(),
+    " times the gap between the two best": lambda h: np.diff(np.sort(h)[-2:]).item(),
+    " times the standard deviation": np.std,
+}
+
+
+def measured_by(scale: Callable, found: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the temperatures that came and the right ones, measured by a scale of the logits. (cases,) each."""
+    scales = np.array([scale(f["h"]) or np.nan for f in found])  # two logits may be equal: no gap
+    right = np.array([temperature_for(f["h"], f["target"]) for f in found])
+    return np.array([f["tau"] for f in found]) / scales, right / scales
+
+
+def fixed_share(found: list[dict[str, Any]]) -> str:
+    """Say what τ always is, measured by one of the SCALES; nothing if it is not."""
+    for words, scale in SCALES.items():
+        tau, _ = measured_by(scale, found)
+        if np.ptp(tau) <= 1e-9 * tau.max():
+            return f"{tau[0]:.3g}{words}"
+    return ""
+
+
+def end_of_interval(found: list[dict[str, Any]]) -> str:
+    """Say where a search ends that is right in between, measured by one of the SCALES; nothing if it does not."""
+    for words, scale in SCALES.items():
+        tau, right = measured_by(scale, found)
+        low, high = tau.min(), tau.max()
+        stopped = ((low, tau > 1.01 * right), (high, tau < 0.99 * right))
+        ends = [end for end, off in stopped if is_end(end, off & np.isclose(tau, end, rtol=1e-6, atol=0))]
+        if ends and np.allclose(tau, np.clip(right, low, high), rtol=1e-2, atol=0):
+            return " and at ".join(f"{end:.3g}" for end in ends) + words
+    return ""
+
+
+def is_end(end: float, there: np.ndarray) -> bool:
+    """Tell whether a search ends here: it stopped several times, or at a power of ten."""
+    return bool(there.sum() > 1 or (there.any() and np.isclose(np.log10(end) % 1, [0, 1], atol=1e-9).any()))
+
+
+def is_about_any(*scales: Callable) -> Callable:
+    """Return the test that τ is one of these scales of the logits times the target, or times target / ln N."""
+
+    def test(found: Any) -> bool:
+        tried = np.outer([scale(found.h) for scale in scales], found.target / np.array([1, np.log(len(found.h))]))
+        return bool(np.isclose(found.tau, tried, rtol=2e-3, atol=0).any())
+
+    return test
+
+
 @dataclass(frozen=True, kw_only=True)
 class TemperatureQuestion(PropertyQuestion):
     """Adds a diagnosis that compares what came for different cases."""
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
-        """Judge the entropies; where nothing explains them, tell whether every τ is the same."""
+        """Judge the entropies; where nothing explains them, tell whether every τ is the same or stops at an end."""
         verdict = super().judge(data, reply)
         if verdict.correct or verdict.why:
             return verdict
         found = [temperature_found(value, *case) for value, case in zip(reply["values"], data["cases"], strict=True)]
         known = [facts for facts in found if isinstance(facts, dict)]  # a fault in its form has been told
-        taus, missed = ([facts["tau"] for facts in known if facts["off"] > least] for least in (-1, CLOSE))
-        if same(taus):
-            return replace(verdict, why=SAME, mistake="always the same")
-        if len(missed) > 1 and same(missed):
-            return replace(verdict, why=STOPPED, mistake="end of the interval")
+        if share := fixed_share(known):
+            return replace(verdict, why=SAME.format(share=share), mistake="always the same")
+        if end := end_of_interval(known):
+            return replace(verdict, why=STOPPED.format(end=end), mistake="end of the interval")
+        if all(facts["off"] <= CLOSE or at_an_end(Facts(**facts)) for facts in known):
+            return replace(verdict, why=RAN_OFF, mistake="ran off")
         return verdict
 
 
-SAME = "You return the same τ whatever the logits and the target are. Did the search stop at the end of its interval?"
-STOPPED = "Where it misses the target, your τ is the same each time: the search stopped at an end of its interval. How far it must reach depends on the gaps between the logits."
+SAME = "Your τ is always {share}, whatever the target is. It must depend on the target. Or did a search stop at the end of its interval?"
+STOPPED = "Right in between, but your search ends at {end}, and some need a τ beyond. What is a low τ, and a high one, depends on the spread of the logits: measure the interval by that, and make it wide."
 
-
-def same(taus: list[float]) -> bool:
-    """Tell whether all of these numbers are one."""
-    return bool(np.ptp(taus) <= 1e-9 * max(taus))
+RAN_OFF = "Right in some cases. In others your τ ran to where one expert has everything, or where all are alike: there the entropy no longer changes, and steps along its slope, as Newton's, lead nowhere. Halving an interval cannot run off."
 
 
 WANTED_ENTROPY = TemperatureQuestion(
@@ -150,12 +221,26 @@ WANTED_ENTROPY = TemperatureQuestion(
         lost_to_nan,
         "share of ln N: You took the target for a share of ln N. It is the entropy itself, in nats.",
         gives(lambda target, most: target * most),
+        "divided by ln N: Your entropy is the target divided by ln N. The target is in nats already: nothing has to be divided.",
+        gives(lambda target, most: target / most),
+        "nats to nats: Your entropy is the target divided by ln 2. The target is in nats, and so is `entropy(p)`: nothing has to be converted.",
+        gives(lambda target, most: target / np.log(2)),
+        "best expert only: You took −ln p of the best expert for the entropy. It is −Σ p ln p, over all experts.",
+        by_the_best,
+        "best two only: Your τ is right for the two best logits by themselves. The others have their share as well: all N count.",
+        of_the_best_two,
+        "rounded: Right, but rounded. What is exact enough depends on the logits: return every digit.",
+        is_rounded,
         "turned round: Your entropy is ln N less the target: you solved for how *decided* the router is.",
         gives(lambda target, most: most - target),
         "wrong half: Your search ends where all experts are alike, or where one has everything. Does it keep the right half? The entropy grows with τ: where it is too small, τ must rise.",
         at_an_end,
         "straight line: This is target / ln N. The entropy is not proportional to τ, and how fast it grows depends on the gaps: search.",
         is_about(lambda h, target: target / np.log(len(h))),
+        "in proportion: Your τ is in proportion to the target. The entropy does not grow in proportion to τ: slowly at first, then fast, and hardly at all near ln N. Search.",
+        is_about_any(np.ptp, np.std, np.max, lambda h: np.abs(h).max(), lambda h: np.diff(np.sort(h)[-2:]).item()),
+        "exponential: You took the exponential of τ once more. If you search over τ itself, return it as it is.",
+        is_about(lambda h, target: np.exp(temperature_for(h, target))),
     )
     + by_trace(
         "not a number: NaN: in a hand-written entropy p ln p is NaN at p = 0, where it should be 0. Use scipy.special.entr.",
@@ -164,6 +249,8 @@ WANTED_ENTROPY = TemperatureQuestion(
     + by_test(
         f"too coarse: Close, but not there: ask for {CLOSE:g} nats. A grid must be refined, a root finder takes fewer steps.",
         lambda found: found.off < 0.05,
+        "steps in τ: Your τ is within 0.02 of the right one each time. Where the logits differ by hundredths, that is far off: stop when the *entropy* is right, or search over ln τ.",
+        lambda found: abs(found.tau - temperature_for(found.h, found.target)) < 0.02,
     )
     + by_trace(
         "not a temperature: A temperature is finite and above 0. Searching over ln τ keeps it there.",

@@ -18,7 +18,22 @@ from moe_lessons.checks.verdicts import Fault, Mistake, Verdict, by_value
 DRAWS, SHORT, SEEDS = 10_000, 20, 30
 FALSE_ALARM = 1e-9  # for the sum of the four statistics; tests/checks/test_set_03.py measures its tail
 
+# Where an answer uses `np.argpartition`: some processors sort a few experts all the same, and none so many. One of
+# them is as likely as all others together, so it comes first in half of the draws, give or take six deviations.
+CROWD = (np.log(np.where(np.arange(500) == 250, 499.0, 1.0)), 1.0, 220)  # h, τ, k
+CROWD_DRAWS, CROWD_LEAST = 200, 0.3
+
 GRID = np.linspace(-30, 30, 12_001)  # where the densities of the noises are summed up
+
+
+def names_in(function: Any) -> set[str]:
+    """Return the names that a function's code uses, with those of the functions inside it."""
+    codes, names = [getattr(function, "__code__", None)], set[str]()
+    while codes:
+        code = codes.pop()
+        names |= set(getattr(code, "co_names", ()))
+        codes += [inner for inner in getattr(code, "co_consts", ()) if hasattr(inner, "co_names")]
+    return names
 
 
 def ordered(N: int, k: int) -> np.ndarray:
@@ -176,6 +191,15 @@ def constant_fault(cases: list[tuple], found: Reply) -> Fault | None:
     return Fault("one noise for all draws", why)
 
 
+def crowd_fault(cases: list[tuple], found: Reply) -> Fault | None:
+    """Return a fault if the likely one of a crowd seldom comes first, where half of the draws should begin with it."""
+    likely = int(CROWD[0].argmax())
+    if any((drawn[:, 0] == likely).mean() < CROWD_LEAST for drawn in found.get("crowd", [])):
+        why = "The frequencies are right for a few experts, which your processor happens to sort. Among many they are not: `np.argpartition` finds the k largest and leaves them in any order. Sort those k."
+        return Fault("order", why)
+    return None
+
+
 def seeding_fault(cases: list[tuple], found: Reply) -> Fault | None:
     """Return a fault if the seed of the rng does not decide the draws, or something else does."""
     few = found["few"]
@@ -207,22 +231,24 @@ class SamplerQuestion(Question):
         return {"cases": cases, "seeds": rng.choice(2**31, SEEDS, replace=False)}
 
     def probe(self, answer: Any, data: Data) -> Reply:
-        """Draw many for each case; a few with every seed; a few again with the first seed."""
+        """Draw many for each case; a few with every seed; a few again with the first seed; some of a crowd, for some."""
 
         def drawn(case: tuple, n: int, seed: int) -> Any:
             return stacked(call_answer(answer, self.parameters, (*case, n), np.random.default_rng(seed))[0])
 
         first, seeds = data["cases"][0], [int(seed) for seed in data["seeds"]]
+        crowd = [drawn(CROWD, CROWD_DRAWS, seeds[0])] if "argpartition" in names_in(answer) else []
         return {
+            "crowd": crowd,
             "many": [drawn(case, DRAWS, seeds[i]) for i, case in enumerate(data["cases"])],
             "few": [drawn(first, SHORT, seed) for seed in seeds],
             "again": [drawn(first, SHORT, seeds[0])],
         }
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
-        """Judge the form, then draws that never vary, then the counts, then what the rng decides."""
+        """Judge the form, draws that never vary, the counts, the first places in a crowd, then what the rng decides."""
         found = self._drawn(reply)
-        steps = (form_fault, constant_fault, self._frequency_fault, seeding_fault)
+        steps = (form_fault, constant_fault, self._frequency_fault, crowd_fault, seeding_fault)
         fault = next(filter(None, (step(data["cases"], found) for step in steps)), None)
         return Verdict.of(fault) if fault else Verdict(True)
 

@@ -42,6 +42,17 @@ def falling_only(tau: float, end: float, left: int) -> float:
     return min(tau, following(tau, end, left))
 
 
+def planned(offset: int, to_end: bool, tau: float, end: float, left: int) -> float:
+    """Return what the nine values from 4 give for so many left: they fall to the end, or to the 0.25 above."""
+    last = end if to_end else 0.25
+    return 4.0 * (last / 4.0) ** ((9 - left + offset) / 8)
+
+
+def multiplied(ratio: float, tau: float, end: float, left: int) -> float:
+    """Return the present temperature times a ratio that is always the same."""
+    return ratio * tau
+
+
 def rounded(decimals: int, tau: float, end: float, left: int) -> float:
     """Return the next temperature with so many decimals."""
     return round(following(tau, end, left), decimals)
@@ -132,12 +143,34 @@ RESTART = RestartQuestion(
         "ratio upside down: It moves away from the end instead of towards it: the ratio is upside down.",
         with_exponent(lambda left: -1 / left),
         "linear: These steps have equal differences. Geometric means equal ratios.",
-        lambda tau, end, left: tau + (end - tau) / left,
+        (
+            lambda tau, end, left: tau + (end - tau) / left,
+            lambda tau, end, left: tau + (end - tau) / (left - 1),
+            lambda tau, end, left: tau + (end - tau) / (left + 1),
+            lambda tau, end, left: (tau + end) / 2,
+        ),
+        "equal steps of 1/τ: Here 1/τ grows by equal differences. Geometric means equal ratios.",
+        lambda tau, end, left: 1 / (1 / tau + (1 / end - 1 / tau) / left),
+        "two steps at once: This is the value after the next: you go two of the ratios at once.",
+        (
+            with_exponent(lambda left: 2 / left),
+            lambda tau, end, left: following(following(tau, end, left), end, left - 1),
+        ),
+        "power for root: You raised end/τ to the power of `left`. Of `left` equal ratios that multiply to end/τ each is a *root*.",
+        with_exponent(lambda left: left),
+        "start built in: The start of the schedule above, 4, is in your rule. After a restart only the present τ counts, the end, and how many are still to come.",
+        (
+            *(partial(planned, offset, to_end) for offset in (-1, 0, 1) for to_end in (True, False)),
+            lambda tau, end, left: np.geomspace(4.0, end, left + 1)[1],
+            lambda tau, end, left: 4.0 * (end / 4.0) ** (1 / left),
+        ),
+        "fixed ratio: You multiply by the same number every time. How fast τ must fall, or rise, depends on how far the end is and how many values are left.",
+        tuple(partial(multiplied, ratio) for ratio in (0.5, 0.7, 0.75, 0.8, 0.9, 0.95, 0.99)),
         "cosine: This is a step of the cosine schedule. Geometric means equal ratios.",
         lambda tau, end, left: end + (tau - end) * (1 + np.cos(np.pi / left)) / 2,
         "jumps to the end: You return the end at once. Only the last value is the end; this one is a single ratio away.",
         lambda tau, end, left: end,
-        "stays: You return the present value. Asked is the next one.",
+        "stays: You return the present value. Asked is the next one. Or is your exponent 0? `1 // left` divides whole numbers; `1 / left` does not round.",
         lambda tau, end, left: tau,
         "half of the way: You go half of the way, the root of τ times the end, however many values are to come. That is right for two.",
         with_exponent(lambda left: 0.5),
@@ -158,6 +191,8 @@ RESTART = RestartQuestion(
         lambda tau, end, left: (end / tau) ** (1 / left),
         "root forgotten: You share the whole ratio end/τ out by division. Equal ratios multiply: take the root.",
         lambda tau, end, left: tau * (end / tau) / left,
+        "step of the logarithm added: You added a step of ln τ to τ itself. Steps of the logarithm are added to ln τ; then take the exponential.",
+        lambda tau, end, left: tau + np.log(end / tau) / left,
         "logarithm: This is the logarithm of the next value. Take the exponential.",
         lambda tau, end, left: np.log(following(tau, end, left)),
         "all that is left: These are all the values to come. Asked is the next one.",

@@ -47,8 +47,16 @@ def selections_found(example: dict[str, Any]) -> dict[str, Any]:
         "tied_as_given": given[second] == given[third],
         "tied": h[second] == h[third],
         "tied_in_p": p[second] == p[third],
+        "p_second": float(p[second]),
+        "p_third": float(p[third]),
+        "lead": float(h[order[0]] - h[second]),
+        "lead_by_tau": float((h[order[0]] - h[second]) / tau),
         "shown": ", ".join(f"{value:.3g}" for value in p[:8]) + (", ..." if len(p) > 8 else ""),
     }
+
+
+ENOUGH = 103.98  # e to minus this is 0 in float32
+SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)  # below it float32 has fewer digits, down to 1.4e-45
 
 
 SELECTION = VariableQuestion(
@@ -72,6 +80,12 @@ SELECTION = VariableQuestion(
         lambda found: found.by_logit != found.by_probability,
         "tie falls right: Nearly: second and third do tie in the probabilities. But of equals the lower index comes first, and here that is the right one. Exchange the two.",
         lambda found: found.tied_in_p,
+        "lead divided: Your best logit leads by {lead:g}, which would do at τ = 1. But τ divides the lead, too: {lead_by_tau:.4g} are left, and e to minus that is {p_second:.3g}, no 0.",
+        lambda found: found.tau > 1 and found.lead > ENOUGH,
+        "only the third is 0: The third has 0 already, but the second has {p_second:.3g}. These two must tie: the second must be as small.",
+        lambda found: found.p_third == 0 and found.p_second > SMALLEST_NORMAL,
+        "nearly 0: Nearly: second and third have {p_second:.3g} and {p_third:.3g}. float32 goes down to about 1e-45, with fewer and fewer digits: a little further, and both are 0.",
+        lambda found: found.p_second < SMALLEST_NORMAL,
         "still in order, high τ: A higher τ evens the probabilities out, but keeps their order, as long as float32 can tell them apart. Go much further, or the other way.",
         lambda found: found.tau > 1,
         "still in order: Second and third are still told apart by their probabilities. Make both so small that float32 has nothing but 0 for them.",

@@ -122,8 +122,14 @@ SOME_ROWS |= EVENED | PLACES
 KINDS = GOOD | WHOLE_BATCH | SLIGHT | NUMBER | CROWDS | PAIRS | SOME_ROWS
 
 
+# What a router notes of its calls: the most and the fewest tokens at once (0 if no call came through), how many different
+# ones were alone, the largest number, whether two tokens ever differed, whether a call failed, and whether all calls held
+# the same tokens, in whatever order.
+NOTED = ("most", "fewest", "alone", "largest", "differ", "failed", "reordered")
+
+
 class HiddenRouter(Lender):
-    """A router made from (kind, W_g, bias), which notes what it was given: `noted` tells of it."""
+    """A router made from (kind, W_g, bias), which notes what it was given."""
 
     def __init__(self, entry: tuple[str, np.ndarray, np.ndarray]) -> None:
         self.kind, self.W_g, self.bias = entry
@@ -146,22 +152,12 @@ class HiddenRouter(Lender):
         self.differ = self.differ or bool((x != x[:1]).any())
 
     def noted(self) -> dict[str, Any]:
-        """Return what is known of the calls.
-
-        `most` and `fewest` tokens at once (0 if no call came through), how many different ones were `alone`, the
-        `largest` number, whether two tokens ever `differ`, whether a call `failed`, whether all calls were `reordered`:
-        the same tokens, in whatever order.
-        """
+        """Return what is known of the calls, under the names in NOTED."""
         counts = [len(batch) for batch in self.batches] or [0]
-        return {
-            "most": max(counts),
-            "fewest": min(counts),
-            "alone": len({batch.tobytes() for batch in self.batches if len(batch) == 1}),
-            "largest": self.largest,
-            "differ": self.differ,
-            "failed": self.failed,
-            "reordered": len(counts) > 1 and all(np.array_equal(batch, self.batches[0]) for batch in self.batches),
-        }
+        alone = len({batch.tobytes() for batch in self.batches if len(batch) == 1})
+        reordered = len(counts) > 1 and all(np.array_equal(batch, self.batches[0]) for batch in self.batches)
+        known = max(counts), min(counts), alone, self.largest, self.differ, self.failed, reordered
+        return dict(zip(NOTED, known, strict=True))
 
     @staticmethod
     def written(name: str, entry: Any) -> str:
@@ -201,7 +197,9 @@ def same(value: Any, truth: bool) -> bool:
 
 def given(test: Callable[[Facts], Any]) -> Callable[..., bool]:
     """Return a test of what a router noted of its calls."""
-    return lambda value, noted, d, entry: isinstance(noted, dict) and bool(test(Facts(**noted)))
+    return lambda value, noted, d, entry: (
+        isinstance(noted, dict) and set(noted) == set(NOTED) and bool(test(Facts(**noted)))
+    )
 
 
 def missing(*kinds: Kinds) -> Callable[..., bool]:

@@ -113,10 +113,10 @@ def by_the_best(found: Any) -> bool:
 
 
 # What an interval of τ may be measured by, and how it is called.
-SCALES = {
+SCALES: dict[str, Callable] = {
     "": lambda h: 1.0,
     " times the spread of the logits": np.ptp,
-    " times the smallest gap": lambda h: np.diff(np.sort(h)).min(),
+    " times the smallest gap": lambda h: np.diff(np.unique(h)).min(),
     " times the largest gap": lambda h: np.diff(np.sort(h)).max(),
     " times the gap between the two best": lambda h: np.diff(np.sort(h)[-2:]).item(),
     " times the standard deviation": np.std,
@@ -125,7 +125,7 @@ SCALES = {
 
 def measured_by(scale: Callable, found: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Return the temperatures that came and the right ones, measured by a scale of the logits. (cases,) each."""
-    scales = np.array([scale(f["h"]) or np.nan for f in found])  # two logits may be equal: no gap
+    scales = np.array([scale(f["h"]) for f in found])
     right = np.array([temperature_for(f["h"], f["target"]) for f in found])
     return np.array([f["tau"] for f in found]) / scales, right / scales
 
@@ -149,6 +149,14 @@ def end_of_interval(found: list[dict[str, Any]]) -> str:
         if ends and np.allclose(tau, np.clip(right, low, high), rtol=1e-2, atol=0):
             return " and at ".join(f"{end:.3g}" for end in ends) + words
     return ""
+
+
+def one_sided(found: list[dict[str, Any]]) -> str:
+    """Say whether τ is too low or too high wherever it misses, if it is right in half of the cases or more."""
+    missed = [f["tau"] < temperature_for(f["h"], f["target"]) for f in found if f["off"] > CLOSE]
+    if len(set(missed)) != 1 or 2 * len(missed) > len(found):
+        return ""
+    return "low" if missed[0] else "high"
 
 
 def is_end(end: float, there: np.ndarray) -> bool:
@@ -183,12 +191,15 @@ class TemperatureQuestion(PropertyQuestion):
             return replace(verdict, why=STOPPED.format(end=end), mistake="end of the interval")
         if all(facts["off"] <= CLOSE or at_an_end(Facts(**facts)) for facts in known):
             return replace(verdict, why=RAN_OFF, mistake="ran off")
+        if side := one_sided(known):
+            return replace(verdict, why=TOO_SHORT.format(side=side), mistake="interval too short")
         return verdict
 
 
 SAME = "Your τ is always {share}, whatever the target is. It must depend on the target. Or did a search stop at the end of its interval?"
 STOPPED = "Right in between, but your search ends at {end}, and some need a τ beyond. What is a low τ, and a high one, depends on the spread of the logits: measure the interval by that, and make it wide."
 
+TOO_SHORT = "Right for most. Where it misses, your τ is too {side}: does your search end before it is there? How far it must reach depends on the spread of the logits: take more than enough."
 RAN_OFF = "Right in some cases. In others your τ ran to where one expert has everything, or where all are alike: there the entropy no longer changes, and steps along its slope, as Newton's, lead nowhere. Halving an interval cannot run off."
 
 

@@ -174,6 +174,12 @@ WRONG = {
         "logarithms of probabilities": lambda x, weight, bias: np.log(softmax(x @ weight.T + bias)),
         "bias after the softmax": lambda x, weight, bias: softmax(x @ weight.T) + bias,
         "sigmoid": lambda x, weight, bias: 1 / (1 + np.exp(-(x @ weight.T + bias))),
+        "sigmoid (2)": lambda x, weight, bias: np.tanh(x @ weight.T + bias),
+        "level shifted": lambda x, weight, bias: (h := x @ weight.T + bias) - h.max(axis=-1, keepdims=True),
+        "sorted": lambda x, weight, bias: np.sort(x @ weight.T + bias, axis=-1),
+        "best only": lambda x, weight, bias: np.where((h := x @ weight.T + bias) < h.max(-1, keepdims=True), 0, h),
+        "flattened": lambda x, weight, bias: (x @ weight.T + bias).reshape(-1),
+        "dot products subtracted": lambda x, weight, bias: -np.inner(x, weight) + bias,
         "ReLU": lambda x, weight, bias: np.clip(x @ weight.T + bias, 0, None),
         "chosen expert": lambda x, weight, bias: (x @ weight.T + bias).argmax(axis=-1),
         "batch of one squeezed": lambda x, weight, bias: np.squeeze(x @ weight.T + bias),
@@ -218,6 +224,8 @@ WRONG = {
         "small weights lost (2)": lambda weights, largest: np.where(
             weights > 0, largest + np.log(weights / weights.max() + 1e-9), np.nan
         ),
+        "level multiplied (3)": lambda weights, largest: largest * weights,
+        "weight added": logged(lambda w, largest: largest + w),
         "nan everywhere": lambda weights, largest: np.full(len(weights), np.nan),
         "weights returned": lambda weights, largest: weights,
         "level for the best only": logged(lambda w, largest: np.where(w == w.max(), largest, np.log(w))),

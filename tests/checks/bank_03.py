@@ -432,7 +432,7 @@ WRONG = {
         "end of the interval (2)": lambda h, target: within(h, target, 0.01, 100),
         "end of the interval (3)": round_the_smallest_gap,
         "end of the interval (4)": lambda h, target: within(h, target, np.ptp(h) / 10, np.ptp(h)),
-        "interval too short": lambda h, target: within(h, target, np.ptp(h) / 1e5, 2 * np.ptp(h)),
+        "interval too short": lambda h, target: within(h, target, np.ptp(h) / 1e5, 0.9 * np.ptp(h)),
         "ran off": by_newton_from_one,
         "divided by ln N": lambda h, target: bisection(h, target / np.log(len(h))),
         "nats to nats": lambda h, target: bisection(h, target / np.log(2)),

@@ -1,6 +1,7 @@
 """Question 1.1: a router as a checkpoint stores it."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -60,6 +61,11 @@ def distances(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.linalg.norm(x[..., None, :] - weight, axis=-1)
 
 
+def best_only(other: float, h: np.ndarray) -> np.ndarray:
+    """Return the largest of each row of h (..., N), and another number in place of the rest."""
+    return np.where(h == h.max(axis=-1, keepdims=True), h, other)
+
+
 def sigmoid(h: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + e^−h)."""
     return 1 / (1 + np.exp(-h))
@@ -98,6 +104,8 @@ LOGITS = FunctionQuestion(
         lambda x, weight, bias: x @ weight.T,
         "bias subtracted: The bias is added, not subtracted.",
         lambda x, weight, bias: x @ weight.T - bias,
+        "dot products subtracted: You subtracted the dot products from the bias. They are added.",
+        lambda x, weight, bias: bias - x @ weight.T,
         "bias multiplied: The bias is added to the logits. You multiplied by it.",
         lambda x, weight, bias: x @ weight.T * bias,
         "bias for each token: In the batch with T = N you gave each *token* its own number of the bias. It has one for each expert, the same for all tokens.",
@@ -132,8 +140,16 @@ LOGITS = FunctionQuestion(
         (routing.softmax, lambda h: routing.softmax(h.T).T, lambda h: np.exp(h) / np.exp(h).sum()),
         "logarithms of probabilities: You subtracted the logarithm of the sum of exponentials: these are the logarithms of probabilities. Logits come before the softmax.",
         lambda h: h - routing.log_sum_exp(h)[..., None],
-        "sigmoid: You went on to a sigmoid. A logit is the sum itself: the dot product plus the bias.",
-        sigmoid,
+        "sigmoid: You went on to a sigmoid, or a tanh. A logit is the sum itself: the dot product plus the bias.",
+        (sigmoid, np.tanh),
+        "level shifted: You subtracted the largest logit of each token, or the mean. That is a first step of a softmax: leave the logits as they are.",
+        (lambda h: h - h.max(axis=-1, keepdims=True), lambda h: h - h.mean(axis=-1, keepdims=True)),
+        "sorted: The right logits, sorted. Each belongs in the place of its own expert.",
+        (np.sort, lambda h: -np.sort(-h)),
+        "best only: You kept each token's largest logit only. Asked are the logits of all N experts.",
+        tuple(partial(best_only, other) for other in (0, -np.inf)),
+        "flattened: The right numbers in one row. Keep the tokens apart: (T, N).",
+        np.ravel,
         "ReLU: Logits below 0 came out as 0. They may be negative: leave them.",
         lambda h: np.maximum(h, 0),
         "chosen expert: This is the index of the largest logit. Asked are the logits of all N experts, before anything is chosen.",

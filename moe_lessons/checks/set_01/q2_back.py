@@ -145,6 +145,8 @@ BACK = FunctionQuestion(
         of_selected(lambda w, largest: largest - np.log(w / w.max())),
         "gap of the weights: You took the difference between two weights for the gap between two logits. The gap is the logarithm of their *ratio*.",
         of_selected(lambda w, largest: largest + w - w.max()),
+        "weight added: You added the weight itself to `largest`. The gap to the best is the logarithm of a ratio of weights.",
+        of_selected(lambda w, largest: largest + w),
         "base 2: You took the logarithm to base 2. The softmax uses e, so take the natural one.",
         of_selected(lambda w, largest: largest + np.log2(w / w.max())),
         "base 10: You took the logarithm to base 10. The softmax uses e, so take the natural one.",
@@ -164,6 +166,8 @@ BACK = FunctionQuestion(
         (
             of_selected(lambda w, largest: largest * np.log(w)),
             of_selected(lambda w, largest: largest * np.log(w / w.max())),
+            of_selected(lambda w, largest: largest * np.log(w) / np.log(w).max()),
+            of_selected(lambda w, largest: largest * w),
         ),
         "k is 2: Right for two selected experts only. How many there are, from one to all N, you see from the weights.",
         two_only,

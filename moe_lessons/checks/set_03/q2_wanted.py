@@ -258,7 +258,7 @@ WANTED_ENTROPY = TemperatureQuestion(
         lambda found: np.isnan(found.tau),
     )
     + by_test(
-        f"too coarse: Close, but not there: ask for {CLOSE:g} nats. A grid must be refined, a root finder takes fewer steps.",
+        f"too coarse: Close, but not there: ask for {CLOSE:g} nats. A grid must be refined, halving must go on, and a root finder takes fewer steps. Or does your interval end a little too early?",
         lambda found: found.off < 0.05,
         "steps in τ: Your τ is within 0.02 of the right one each time. Where the logits differ by hundredths, that is far off: stop when the *entropy* is right, or search over ln τ.",
         lambda found: abs(found.tau - temperature_for(found.h, found.target)) < 0.02,

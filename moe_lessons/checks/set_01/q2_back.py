@@ -51,6 +51,7 @@ def with_cut(cut: float | Callable) -> Callable:
 def of_selected(formula: Callable) -> Callable:
     """Return a test: is an answer `formula` of the selected weights (k,) and the largest logit, whatever the cut get?"""
 
+    @np.errstate(all="ignore")  # a lone weight is 1: its logarithm is 0
     def seen(value: Any, weights: np.ndarray, largest: float) -> bool:
         chosen = weights > 0  # (N,)
         return is_floats(value, weights.shape) and agree(value[chosen], formula(weights[chosen], largest))

@@ -39,6 +39,7 @@ def selections_found(example: dict[str, Any]) -> dict[str, Any]:
     order, taken = routing.top_k(h, len(h))[1], routing.top_k(p, 2)[1]  # indices (N,), (2,)
     by_logit, by_probability = (", ".join(f"E{i + 1}" for i in pair) for pair in (order[:2], taken))
     second, third = order[1:3]
+    lead = float(h[order[0]]) - float(h[second])
     return {
         "tau": tau,
         "differ": set(order[:2]) != set(taken),
@@ -49,8 +50,8 @@ def selections_found(example: dict[str, Any]) -> dict[str, Any]:
         "tied_in_p": p[second] == p[third],
         "p_second": float(p[second]),
         "p_third": float(p[third]),
-        "lead": float(h[order[0]] - h[second]),
-        "lead_by_tau": float((h[order[0]] - h[second]) / tau),
+        "lead": lead,
+        "lead_by_tau": lead / tau,
         "shown": ", ".join(f"{value:.3g}" for value in p[:8]) + (", ..." if len(p) > 8 else ""),
     }
 

@@ -256,7 +256,7 @@ def by_digits(value: Any, fine: float) -> Any:
 
 def from_digits(scaled: Any, fine: float) -> Any:
     """Undo `by_digits`."""
-    if not isinstance(scaled, np.ndarray):
+    if not isinstance(scaled, np.ndarray) or scaled.dtype.kind not in "fiu":
         return scaled
     end, size = np.log1p(HUGE / fine), np.abs(scaled)
     with np.errstate(over="ignore"):  # rounding may lead beyond the largest float

@@ -250,6 +250,9 @@ def test_what_differs_on_a_scale_of_digits_is_shown_in_the_numbers_themselves():
     near = by_digits(right[0] + 1e-3, 1e-9)
     assert difference_by_digits(near, scaled[1][0], 1e-9).startswith("expected [1, 2], came [1.001, 2.001]; all 2")
     assert difference_by_digits(None, scaled[1], 1e-9).endswith("came None (is a `return` missing?)")
+    truth = by_digits(np.array(True), 1e-9)
+    assert difference_by_digits(truth, by_digits(np.array(0.5), 1e-9), 1e-9) == "expected 0.5, came True"
+    assert difference_by_digits(truth, scaled[1], 1e-9).endswith("came a truth value")
 
 
 def test_no_number_however_large_is_infinite_on_a_scale_of_digits():

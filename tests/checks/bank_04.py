@@ -187,7 +187,22 @@ def gate_of_the_last_of_the_tied(logits, k, form):
     return gate(logits[..., ::-1], k, form)[..., ::-1]
 
 
+def divided_by_columns(w):
+    with np.errstate(all="ignore"):
+        return w / w.sum(axis=0)
+
+
 def gate_in_torch(logits, k, form):
+    h = torch.tensor(logits)
+    kept = torch.zeros_like(h).scatter(-1, torch.sort(h, dim=-1, descending=True, stable=True).indices[..., :k], 1)
+    if form == "topk_softmax":
+        return torch.softmax(h.masked_fill(kept == 0, -torch.inf), -1)
+    p = torch.softmax(h, -1) * kept
+    return p if form == "softmax_topk" else torch.nn.functional.normalize(p, p=1, dim=-1)
+
+
+def gate_in_torch_by_topk(logits, k, form):
+    """Of equal logits `torch.topk` promises none."""
     h = torch.tensor(logits)
     p = torch.softmax(h, -1)
     values, chosen = torch.topk(h if form == "topk_softmax" else p, k)
@@ -310,7 +325,29 @@ WRONG = {
         "only the kept": lambda logits, k: -np.sort(-logits, axis=-1)[..., : np.max(k)],
         "whole numbers": lambda logits, k: np.where(mask(logits, k), logits.astype(int), -np.inf),
         "another of the tied (2)": keep_by_topk,
-        "largest first": lambda logits, k: np.sort(keep(logits, k), axis=-1)[..., ::-1],
+        "sorted": lambda logits, k: np.sort(keep(logits, k), axis=-1)[..., ::-1],
+        "sorted (2)": lambda logits, k: np.sort(keep(logits, k), axis=-1),
+        "indices": lambda logits, k: order(logits, None),
+        "only the kept (2)": lambda logits, k: (
+            keep(logits, k)[mask(logits, k)]
+            if logits.ndim == 1
+            else [row[chosen] for row, chosen in zip(logits, mask(logits, k), strict=True)]
+        ),
+        "plus infinity": lambda logits, k: np.where(mask(logits, k), logits, np.inf),
+        "turned round": lambda logits, k: cut(logits, ~mask(logits, k)),
+        "fewer than k": lambda logits, k: cut(
+            logits, np.sum(logits[..., None, :] >= logits[..., None], -1) <= column(k)
+        ),
+        "batch of one": lambda logits, k: keep(np.atleast_2d(logits), k),
+        "one k for all": lambda logits, k: keep_by_index(logits, int(np.mean(k))),
+        "smallest (2)": lambda logits, k: cut(logits, np.argsort(np.argsort(logits, axis=-1), axis=-1) < column(k)),
+        "smallest (3)": lambda logits, k: cut(logits, mask(-logits[..., ::-1], k)[..., ::-1]),
+        "smallest (4)": lambda logits, k: cut(logits, ranks(logits) >= logits.shape[-1] - column(k)),
+        "order for rank (2)": lambda logits, k: cut(logits, np.argsort(-logits, axis=-1) < column(k)),
+        "largest k (2)": lambda logits, k: keep_last_of_the_tied(logits, np.max(k)),
+        "masked with 0 (2)": lambda logits, k: np.where(np.isinf(keep_last_of_the_tied(logits, k)), 0, logits),
+        "one too many (2)": lambda logits, k: keep_last_of_the_tied(logits, k + 1),
+        "masked with 0 (3)": lambda logits, k: np.where(mask(logits, k), logits, -np.inf if logits.ndim == 1 else 0.0),
         "ranks": lambda logits, k: ranks(logits),
         "mask": mask,
         "softmax taken": lambda logits, k: softmax(keep(logits, k)),
@@ -336,12 +373,46 @@ WRONG = {
         ),
         "smallest": gate_keeping(lambda h, k: mask(-h, k)),
         "one too many": gate_keeping(lambda h, k: mask(h, k + 1)),
-        "one too few": gate_keeping(lambda h, k: h > kth(h, k)),
+        "one too many (2)": gate_keeping(lambda h, k: ranks(h) <= k),
+        "one too few": gate_keeping(lambda h, k: ranks(h) + 1 < k),
+        "strictly above": gate_keeping(lambda h, k: h > kth(h, k)),
+        "first k": gate_keeping(lambda h, k: np.arange(h.shape[-1]) + 0 * h < k),
+        "largest sizes": gate_keeping(lambda h, k: mask(np.abs(h), k)),
+        "order for rank": gate_keeping(lambda h, k: np.argsort(-h) < k),
+        "turned round": gate_keeping(lambda h, k: ~mask(h, k)),
+        "along the tokens": gate_keeping(lambda h, k: mask(h, k, axis=0)),
+        "over the whole batch": gate_keeping(lambda h, k: ranks(h.reshape(-1)).reshape(h.shape) < k),
+        "smallest (2)": gate_keeping(lambda h, k: mask(-h[..., ::-1], k)[..., ::-1]),
+        "smallest (3)": lambda logits, k, form: gate(
+            logits, k, form, softmax_topk=lambda h, k, p, **_: p * mask(-h, k)
+        ),
+        "last of the tied": gate_of_the_last_of_the_tied,
+        "another of the tied": gate_in_torch_by_topk,
+        "another of the tied (2)": gate_keeping(lambda h, k: mask(h + 1e-9 * (np.arange(h.shape[-1]) % 2), k)),
         "fewer than k": gate_keeping(lambda h, k: h > (kth(h, k + 1) if k < h.shape[-1] else -np.inf)),
         "looked up by value": gate_keeping(lambda h, k: np.isfinite(keep_by_value(h, k))),
         "kept 0 lost": gate_keeping(lambda h, k: h * mask(h, k) != 0),
         "k is 2": gate_keeping(lambda h, k: mask(h, 2)),
         "over the tokens": gate_keeping(mask, lambda h: softmax_by_sum(h, axis=0)),
+        "over the tokens (2)": broken_gate(softmax_topk=lambda h, m, **_: softmax_by_sum(h, axis=0) * m),
+        "over the tokens (3)": broken_gate(
+            softmax_topk=lambda h, m, **_: softmax_by_sum(h, axis=0) * m,
+            softmax_topk_renorm=lambda h, m, **_: (p := softmax_by_sum(h, axis=0) * m) / p.sum(-1, keepdims=True),
+        ),
+        "sum over the tokens": broken_gate(softmax_topk_renorm=lambda p, m, **_: divided_by_columns(p * m)),
+        "shared equally": broken_gate(
+            softmax_topk_renorm=lambda p, m, k, **_: m * (p + (1 - (p * m).sum(-1, keepdims=True)) / k)
+        ),
+        "shared equally (2)": broken_gate(
+            softmax_topk_renorm=lambda p, m, **_: p * m + (1 - (p * m).sum(-1, keepdims=True)) / p.shape[-1]
+        ),
+        "multiplied by the sum": broken_gate(
+            softmax_topk_renorm=lambda p, m, **_: p * m * (p * m).sum(-1, keepdims=True)
+        ),
+        "not divided": broken_gate(topk_softmax=lambda h, m, **_: np.exp(h) * m),
+        "logits as weights": broken_gate(topk_softmax=lambda h, m, **_: h * m),
+        "batch of one": lambda logits, k, form: gate(np.atleast_2d(logits), k, form),
+        "forms mixed up": broken_gate(topk_softmax=lambda p, m, **_: p * m),
         "nothing cut (2)": lambda logits, k, form: softmax(
             np.where(mask(logits, k) | (form != "topk_softmax"), logits, -np.inf)
         ),
@@ -360,6 +431,12 @@ WRONG = {
         "the lesson's row": np.log([0.3, 0.2, 0.19, 0.16, 0.15]),
         "the lesson's row (2)": [-1.204, -1.609, -1.661, -1.833, -1.897],
         "probabilities": [0.25, 0.25, 0.2, 0.2, 0.05, 0.05],
+        "probabilities (2)": [0.25, 0.25, 0.25, 0.25, 0.0, 0.0],
+        "probabilities (3)": [0.24, 0.24, 0.24, 0.24, 0.02, 0.01],
+        "per cent": [30, 25, 20, 20, 3, 2],
+        "too little cut (2)": [-3.0, -3.0, -3.0, -3.0, 2.0, 2.0],
+        "several tokens": [[0.0] * 6, [1.0, 1.0, 1.0, 1.0, -5.0, -5.0]],
+        "shared out (2)": [1.0, 1.0, 1.0, -5.0, -5.0, -5.0],
         "too few experts": [3.0, 0.0],
         "too few experts (2)": [0.0, 0.0, 0.0, 0.0],
         "too few experts (3)": [0.0, 0.0, 0.0, 0.0, -5.0],
@@ -376,7 +453,21 @@ WRONG = {
         "smallest weights": lambda logits, k, layer: np.sort(revealed(logits, layer))[: len(logits) - k].sum(),
         "all weights": lambda logits, k, layer: layer(np.ones((len(logits), 1))),
         "kept weight": lambda logits, k, layer: layer(mask(logits, k)[:, None]),
-        "ties left out": lambda logits, k, layer: revealed(logits, layer)[logits < np.sort(logits)[-k]].sum(),
+        "more than k": lambda logits, k, layer: revealed(logits, layer)[logits < np.sort(logits)[-k]].sum(),
+        "strictly above": lambda logits, k, layer: revealed(logits, layer)[logits <= np.sort(logits)[-k]].sum(),
+        "smallest": lambda logits, k, layer: revealed(logits, layer)[np.argsort(logits, kind="stable")[k:]].sum(),
+        "one too few": lambda logits, k, layer: revealed(logits, layer)[order(logits, None)[k - 1 :]].sum(),
+        "order for rank": lambda logits, k, layer: revealed(logits, layer)[order(logits, None) >= k].sum(),
+        "looked up by value": lambda logits, k, layer: revealed(logits, layer)[
+            np.isinf(keep_by_value(logits, k))
+        ].sum(),
+        "rounded": of_weights(lambda w, selected: w.round(2)[~selected].sum()),
+        "rounded (2)": of_weights(lambda w, selected: w[~selected].round(3).sum()),
+        "kept weight computed": lambda logits, k, layer: (
+            layer(np.ones((len(logits), 1))) - (softmax(logits) * mask(logits, k)).sum()
+        ),
+        "ratio to the kept": of_weights(lambda w, selected: w[~selected].sum() / w[selected].sum()),
+        "truth value (2)": of_weights(lambda w, selected: int(w[~selected].sum() > 1e-9)),
         "what is missing from 1 (2)": lambda logits, k, layer: float(layer(np.ones((len(logits), 1)))[0]) - 1,
         "another of equals (2)": lambda logits, k, layer: np.delete(
             revealed(logits, layer), np.argsort(logits, kind="stable")[::-1][:k]
@@ -385,8 +476,8 @@ WRONG = {
             revealed(logits, layer), torch.topk(torch.tensor(logits), k).indices.numpy()
         ).sum(),
         "k is 2": lambda logits, k, layer: revealed(logits, layer)[~mask(logits, 2)].sum(),
-        "k + 1 selected": lambda logits, k, layer: revealed(logits, layer)[ranks(logits) > k].sum(),
-        "last by index": lambda logits, k, layer: layer(np.eye(len(logits)))[k:].sum(),
+        "one too many": lambda logits, k, layer: revealed(logits, layer)[ranks(logits) > k].sum(),
+        "first k": lambda logits, k, layer: layer(np.eye(len(logits)))[k:].sum(),
         "k smallest": lambda logits, k, layer: revealed(logits, layer)[np.argsort(logits, kind="stable")[:k]].sum(),
         "computed, not measured": lambda logits, k, layer: (
             softmax(np.where(mask(logits, k), logits, 0.0)) * ~mask(logits, k)
@@ -431,7 +522,9 @@ WRONG = {
         "several run (2)": softmax,
         "equals run": lambda logits: np.where(logits == logits.max(), sigmoid(logits), 0),
         "later of equals": lambda logits: one_hot(logits[::-1], sigmoid(logits.max()))[::-1],
-        "wrong expert": lambda logits: one_hot(logits, sigmoid(logits.max()), best=np.argmin(logits)),
+        "smallest runs": lambda logits: one_hot(logits, sigmoid(logits.min()), best=np.argmin(logits)),
+        "smallest runs (2)": lambda logits: one_hot(logits, sigmoid(logits.max()), best=np.abs(logits).argmax()),
+        "wrong expert": lambda logits: one_hot(logits, sigmoid(logits.max()), best=np.argsort(logits)[-2]),
         "too large": lone(np.exp),
         "too large (2)": lone(lambda h: 2 * sigmoid(h)),
         "backwards": lone(lambda h: 1 - sigmoid(h)),
@@ -446,13 +539,13 @@ UNRECOGNISED = {
         lambda logits, k: keep(logits, k) + 0.01,
         lambda logits, k: keep(logits, k)[..., ::-1],
         lambda logits, k: keep(logits, k).astype(str).tolist(),
-        lambda logits, k: keep_by_index(logits, int(np.mean(k))),
+        lambda logits, k: keep(logits, np.minimum(k + 2, logits.shape[-1])),
     ],
     "4.2": [
         lambda logits, k, form: logits,
         lambda logits, k, form: None,
         lambda logits, k, form: gate(logits, k, form) ** 2,
-        lambda logits, k, form: gate(logits, max(1, k - 1), form),
+        lambda logits, k, form: gate(logits, max(1, k - 2), form),
         lambda logits, k, form: form,
     ],
     "4.3": [
@@ -494,7 +587,7 @@ RIGHT = {
         keep_by_counting,
         lambda logits, k: np.float32(keep(logits, k)),
     ],
-    "4.2": [gate, gate_in_torch, gate_by_loop, gate_that_renormalises_twice, gate_of_the_last_of_the_tied],
+    "4.2": [gate, gate_in_torch, gate_by_loop, gate_that_renormalises_twice],
     "4.3": [
         [0, 0, 0, 0, -5, -5],
         np.log([0.3, 0.2, 0.2, 0.2, 0.05, 0.05]),

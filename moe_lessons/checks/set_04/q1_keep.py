@@ -1,13 +1,27 @@
 """Question 4.1: keep k, another k for every token."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from moe_lessons import routing
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.values import agree, is_floats
-from moe_lessons.checks.verdicts import by_test, by_value
+from moe_lessons.checks.set_04.selections import (
+    ANOTHER_OF_THE_TIED,
+    BATCH_OF_ONE,
+    CUT_WRONGLY,
+    LAST_OF_THE_TIED,
+    SELECTED_WRONGLY,
+    but_for_ties,
+    in_a_batch_of_one,
+    kept,
+    loosely,
+    ranks,
+    turned,
+)
+from moe_lessons.checks.values import agree, is_floats, stacked
+from moe_lessons.checks.verdicts import by_formula, by_test, by_value
 
 # The softmax is not among them: set 02 asks for it, and here it may be used.
 GATING = tuple(f"routing.{name}" for name in ("top_k", "gate_weights", "route"))
@@ -34,17 +48,6 @@ def shuffled(rng: np.random.Generator, ks: list[int]) -> np.ndarray:
     return np.array([first, *rng.permutation([ks[0], *others, ks[-1]]), last])
 
 
-def ranks(h: np.ndarray, axis: int | None = -1) -> np.ndarray:
-    """Return the rank of each logit along `axis`, None for all of h (..., N): 0 for the largest, of equals the first."""
-    order = np.argsort(-h, axis=axis, kind="stable")  # (..., N)
-    return np.argsort(order, axis=axis).reshape(h.shape)  # (..., N)
-
-
-def kept(h: np.ndarray, k: Any, axis: int | None = -1) -> np.ndarray:
-    """Mark what has a rank below k, or each token's own k. h (..., N), k () or (T,). Returns booleans (..., N)."""
-    return ranks(h, axis) < np.expand_dims(k, -1)  # (..., N)
-
-
 def kept_of_each(h: np.ndarray, k: Any) -> np.ndarray:
     """Return h (..., N) with −∞ in place of all but the k largest of each row, k being () or (T,)."""
     return cut(h, kept(h, k))
@@ -55,33 +58,33 @@ def cut(h: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask, h, -np.inf)
 
 
-def kth_largest(h: np.ndarray, k: Any) -> np.ndarray:
-    """Return the k-th largest of each row of h (..., N). (..., 1)."""
-    place = np.broadcast_to(np.expand_dims(k, -1), (*h.shape[:-1], 1)) - 1  # (..., 1)
-    return np.take_along_axis(-np.sort(-h, axis=-1), place, axis=-1)
-
-
-def last_of_the_tied(h: np.ndarray, k: Any) -> np.ndarray:
-    """Keep k, but of equal logits the last."""
-    return kept_of_each(h[..., ::-1], k)[..., ::-1]
-
-
-def largest_first(h: np.ndarray, k: Any) -> np.ndarray:
+def sorted_down(h: np.ndarray, k: Any) -> np.ndarray:
     """Return the logits that are kept, the largest first, then −∞. (..., N)."""
     return -np.sort(-kept_of_each(h, k), axis=-1)
 
 
-def first_of_a_value(h: np.ndarray, k: Any) -> np.ndarray:
-    """Mark, of what is kept of h (..., N), only the first place of each value. Returns booleans (..., N)."""
-    earlier = np.tril(h[..., :, None] == h[..., None, :], k=-1)  # (..., N, N)
-    return kept(h, k) & ~earlier.any(axis=-1)
+def rows_of(value: Any, h: np.ndarray) -> list:
+    """Return the rows of what came for h (N,) or (T, N), one for a single token."""
+    if h.ndim == 1:
+        return [value]
+    rows = list(value) if isinstance(value, np.ndarray) and value.ndim else value
+    return rows if isinstance(rows, list) else []
 
 
-def distinct_above(h: np.ndarray) -> np.ndarray:
-    """Return for each logit of h (..., N) how many different values of its row are larger. (..., N)."""
-    new = first_of_a_value(h, h.shape[-1])  # (..., N), every value once
-    larger = h[..., None, :] > h[..., :, None]  # (..., N, N)
-    return (larger & new[..., None, :]).sum(axis=-1)
+def only_kept(value: Any, h: np.ndarray, k: Any) -> bool:
+    """Tell whether `value` has for each row of h (..., N) the kept logits alone, in any order."""
+    wanted = [row[mask] for row, mask in zip(np.atleast_2d(h), np.atleast_2d(kept(h, k)), strict=True)]
+    rows = [stacked(row) for row in rows_of(value, h)]
+    alike = [is_floats(row, right.shape) for row, right in zip(rows, wanted, strict=False)]
+    return sum(alike) == len(rows) == len(wanted) and all(
+        agree(np.sort(row), np.sort(right)) for row, right in zip(rows, wanted, strict=True)
+    )
+
+
+def one_k_for_all(value: Any, h: np.ndarray, k: Any) -> bool:
+    """Tell whether `value` is right, or it is a case of several k, and every token keeps equally many."""
+    some = range(h.shape[-1] + 1) if np.ndim(k) else ()
+    return agree(value, kept_of_each(h, k)) or any(agree(value, kept_of_each(h, one)) for one in some)
 
 
 def cut_to_a_number(value: Any, h: np.ndarray, k: Any) -> bool:
@@ -94,14 +97,53 @@ def cut_to_a_number(value: Any, h: np.ndarray, k: Any) -> bool:
     return bool(agree(value[mask], h[mask]) and one)
 
 
-def chose_among_equals(value: Any, h: np.ndarray, k: Any) -> bool:
-    """Tell whether `value` keeps k of h's own logits in each row, as large as the k largest."""
-    if not is_floats(value, h.shape):
-        return False
-    chosen, right = np.isfinite(value), kept_of_each(h, k)  # (..., N) each
-    own = np.isneginf(value[~chosen]).all() and agree(value[chosen], h[chosen])
-    return bool(own and agree(np.sort(value, axis=-1), np.sort(right, axis=-1)))
+def cutting(marked: Callable) -> Callable:
+    """Return the function of (h, k) that cuts all but what marked(h, k) says."""
+    return lambda h, k: cut(h, marked(h, k))
 
+
+OF_SEVERAL_K = by_value(
+    "largest k: Right for one k. Where each token has its own, you keep the largest k of all for every token.",
+    lambda h, k: kept_of_each(h, np.max(k)),
+    "first token's k: Right for one k. Where each token has its own, you keep the first token's k for every token.",
+    lambda h, k: kept_of_each(h, np.ravel(k)[0]),
+    "smallest k: Right for one k. Where each token has its own, you keep the smallest k of all for every token.",
+    lambda h, k: kept_of_each(h, np.min(k)),
+    "last token's k: Right for one k. Where each token has its own, you keep the last token's k for every token.",
+    lambda h, k: kept_of_each(h, np.ravel(k)[-1]),
+)
+OF_THE_CUT = by_value(
+    "masked with 0: Your cut experts have logit 0, and e⁰ = 1: after the softmax they still carry weight. Cut means −∞.",
+    lambda h, k: np.where(kept(h, k), h, 0),
+    "NaN for the cut: The right ones are kept. What is cut is −∞, which a softmax turns into 0; NaN it turns into NaN for all.",
+    lambda h, k: np.where(kept(h, k), h, np.nan),
+    "plus infinity: The right ones are kept. What is cut is −∞, *below* every logit; +∞ is above them all.",
+    lambda h, k: np.where(kept(h, k), h, np.inf),
+)
+OF_THE_RESULT = by_value(
+    "of the probabilities: You took the softmax first and cut the probabilities. Return the logits themselves: kept ones as they came, −∞ elsewhere.",
+    lambda h, k: kept_of_each(routing.softmax(h), k),
+    "softmax taken: These are weights: you went on to the softmax. Here the logits are kept as they are.",
+    lambda h, k: routing.softmax(kept_of_each(h, k)),
+    "only the kept: You return the kept logits alone. The result has the shape of `logits`, with −∞ for the others.",
+    (
+        lambda h, k: -np.sort(-h, axis=-1)[..., : np.max(k)],
+        lambda h, k: sorted_down(h, k)[..., : np.max(k)],
+    ),
+    "whole numbers: Your logits have lost their decimals: they went into whole numbers.",
+    lambda h, k: cut(h.astype(int), kept(h, k)),
+    "sorted: The right logits, but sorted. Each belongs at its own expert's index.",
+    (sorted_down, lambda h, k: np.sort(kept_of_each(h, k), axis=-1)),
+    "ranks: These are the ranks. Return the logits, with −∞ where the rank is k or more.",
+    lambda h, k: ranks(h),
+    "indices: These are the experts' indices, the best first. Return their logits, each at its own expert's index, with −∞ for the others.",
+    lambda h, k: np.argsort(-h, axis=-1, kind="stable"),
+    "mask: This marks the kept experts. Return their logits, with −∞ for the others.",
+    kept,
+    BATCH_OF_ONE,
+    in_a_batch_of_one(kept_of_each),
+)
+BY_VALUE = OF_SEVERAL_K + OF_THE_CUT + by_formula(cutting, *SELECTED_WRONGLY, *CUT_WRONGLY) + OF_THE_RESULT
 
 KEEP = FunctionQuestion(
     **about("4.1", "Keep k, another k for every token", "write it", "medium", points=2, minutes=10),
@@ -117,76 +159,16 @@ KEEP = FunctionQuestion(
     when_raised="If it is about shapes that do not fit together: where k is (T,), it belongs beside the (T, N) logits as a column, (T, 1); `np.expand_dims(k, -1)` makes it one, and serves a single k, too. If it is about a slice or an index: `[:k]` and `logits[best]` take rows, which are tokens, and a slice of the experts, `[..., :k]`, needs one whole number k for all tokens.",
     cases=keep_cases,
     reference=kept_of_each,
-    mistakes=by_value(
-        "largest k: Right for one k. Where each token has its own, you keep the largest k of all for every token.",
-        lambda h, k: kept_of_each(h, np.max(k)),
-        "first token's k: Right for one k. Where each token has its own, you keep the first token's k for every token.",
-        lambda h, k: kept_of_each(h, np.ravel(k)[0]),
-        "smallest k: Right for one k. Where each token has its own, you keep the smallest k of all for every token.",
-        lambda h, k: kept_of_each(h, np.min(k)),
-        "last token's k: Right for one k. Where each token has its own, you keep the last token's k for every token.",
-        lambda h, k: kept_of_each(h, np.ravel(k)[-1]),
-        "masked with 0: Your cut experts have logit 0, and e⁰ = 1: after the softmax they still carry weight. Cut means −∞.",
-        lambda h, k: np.where(kept(h, k), h, 0),
-        "more than k: Where logits tie you keep more than k. You compare with the k-th largest value, and several experts have it. Compare ranks, which never tie.",
-        lambda h, k: cut(h, h >= kth_largest(h, k)),
-        "strictly above: You keep fewer than k: `>` leaves the k-th largest itself out.",
-        lambda h, k: cut(h, h > kth_largest(h, k)),
-        "last of the tied: Right but for ties: of equal logits you keep the later ones. That comes from sorting upwards and reading from the end. The lower index comes first.",
-        last_of_the_tied,
-        "smallest: You keep the k smallest: argsort sorts upwards.",
-        lambda h, k: cut(h, kept(-h, k)),
-        "order for rank: You compared the result of a single argsort with k. That says which expert comes in which place; asked is in which place each expert is. Sort once more: the argsort of the argsort.",
-        lambda h, k: cut(h, np.argsort(-h, axis=-1, kind="stable") < np.expand_dims(k, -1)),
-        "k cut: You cut k experts. Asked is to *keep* k, and cut all the others.",
-        lambda h, k: kept_of_each(h, h.shape[-1] - np.asarray(k)),
-        "one too many: You keep k + 1 of each row: ranks count from 0.",
-        lambda h, k: kept_of_each(h, np.asarray(k) + 1),
-        "one too few: You keep k − 1 of each row. Ranks count from 0: keep those below k.",
-        lambda h, k: kept_of_each(h, np.asarray(k) - 1),
-        "k is 2: Right for k = 2 only: you keep two whatever k is.",
-        lambda h, k: kept_of_each(h, 2),
-        "of the probabilities: You took the softmax first and cut the probabilities. Return the logits themselves: kept ones as they came, −∞ elsewhere.",
-        lambda h, k: kept_of_each(routing.softmax(h), k),
-        "along the tokens: Right for one token. In a batch you rank the tokens (axis 0); each token ranks its own experts, along the last axis.",
-        lambda h, k: cut(h, kept(h, k, axis=0)),
-        "over the whole batch: Right for one token. In a batch you rank the logits of all tokens together; every token ranks its own, along the last axis.",
-        (
-            lambda h, k: cut(h, kept(h, k, axis=None)),
-            lambda h, k: cut(h, ranks(h, axis=None) < np.sum(np.broadcast_to(k, h.shape[:-1]))),
-        ),
-        "looked up by value: Where logits tie, you find the same expert twice: `list.index` gives the first place of a value each time. Sort the places, as argsort does, and not the values.",
-        lambda h, k: cut(h, first_of_a_value(h, k)),
-        "k values: You keep the k largest *different* values: where logits tie, those are more than k experts. Compare ranks, which never tie.",
-        lambda h, k: cut(h, distinct_above(h) < np.expand_dims(k, -1)),
-        "first k: You keep the first k by their index. The k with the largest logits stay.",
-        lambda h, k: cut(h, np.broadcast_to(np.arange(h.shape[-1]), h.shape) < np.expand_dims(k, -1)),
-        "kept 0 lost: Right, but where a kept logit is 0. 0 is a logit like any other: keep by rank, not by whether something is 0.",
-        lambda h, k: cut(h, kept(h, k) & (h != 0)),
-        "largest sizes: You keep those that are largest without their signs. A logit far below 0 is a small one.",
-        lambda h, k: cut(h, kept(np.abs(h), k)),
-        "NaN for the cut: The right ones are kept. What is cut is −∞, which a softmax turns into 0; NaN it turns into NaN for all.",
-        lambda h, k: np.where(kept(h, k), h, np.nan),
-        "only the kept: You return the kept logits alone. The result has the shape of `logits`, with −∞ for the others.",
-        (
-            lambda h, k: -np.sort(-h, axis=-1)[..., : np.max(k)],
-            lambda h, k: largest_first(h, k)[..., : np.max(k)],
-        ),
-        "whole numbers: Your logits have lost their decimals: they went into whole numbers.",
-        lambda h, k: cut(h.astype(int), kept(h, k)),
-        "largest first: The right logits, the largest first. Each belongs at its own expert's index.",
-        largest_first,
-        "ranks: These are the ranks. Return the logits, with −∞ where the rank is k or more.",
-        lambda h, k: ranks(h),
-        "mask: This marks the kept experts. Return their logits, with −∞ for the others.",
-        kept,
-        "softmax taken: These are weights: you went on to the softmax. Here the logits are kept as they are.",
-        lambda h, k: routing.softmax(kept_of_each(h, k)),
-    )
+    mistakes=BY_VALUE
+    + by_value(LAST_OF_THE_TIED, turned(kept_of_each))
+    + by_test(ANOTHER_OF_THE_TIED, but_for_ties(kept_of_each))
+    + loosely(BY_VALUE, kept_of_each)
     + by_test(
+        "only the kept: You return the kept logits alone. The result has the shape of `logits`, with −∞ for the others.",
+        only_kept,
+        "one k for all: Right for one k. Where each token has its own, you keep equally many for every token.",
+        one_k_for_all,
         "finite cut: The right ones are kept, but what you cut has a finite logit. After a softmax that is nearly nothing, not nothing, and no test for −∞ finds it. Write `-np.inf`.",
         cut_to_a_number,
-        'another of the tied: Right but for ties: of equal logits the lower index comes first. `np.argsort` promises that with `kind="stable"` only, and reversing its result turns it round.',
-        chose_among_equals,
     ),
 )

@@ -7,7 +7,6 @@ import numpy as np
 
 from moe_lessons import routing
 from moe_lessons.checks.gates import (
-    at_least_the_kth,
     draw_logits,
     kept_logits,
     kept_probabilities,
@@ -16,19 +15,33 @@ from moe_lessons.checks.gates import (
     selected_mask,
 )
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.set_04.q1_keep import GATING, first_of_a_value
-from moe_lessons.checks.values import agree, is_floats, stacked
-from moe_lessons.checks.verdicts import by_test, by_trace, by_value
+from moe_lessons.checks.set_04.q1_keep import GATING
+from moe_lessons.checks.set_04.selections import (
+    ANOTHER_OF_THE_TIED,
+    BATCH_OF_ONE,
+    CUT_WRONGLY,
+    LAST_OF_THE_TIED,
+    SELECTED_WRONGLY,
+    but_for_ties,
+    in_a_batch_of_one,
+    loosely,
+    turned,
+)
+from moe_lessons.checks.verdicts import by_formula, by_test, by_trace, by_value
 
 
 def form_cases(rng: np.random.Generator) -> list[tuple]:
-    """Every form, on one token, a batch, a token with a tie, one that keeps a logit of 0; then with k = 1 and k = N."""
+    """Every form, on one token, a batch, a token with a tie, one that keeps a logit of 0; then with k = 1 and k = N.
+
+    Last a long row with ties, where sorting that is not stable shows.
+    """
     cases = []
     for form in routing.GATE_FORMS:
         tied = rng.permutation([1.4, 0.3, 0.3, 0.3, -0.8])  # (5,), two places for three of 0.3
         zero = rng.permutation([0.9, 0.0, -0.7, -1.3])  # (4,)
         cases += [(draw_logits(rng, 5), 2, form), (draw_logits(rng, 3, 6), 3, form), (tied, 3, form), (zero, 2, form)]
         cases += [(draw_logits(rng, 2, 3), 1, form), (draw_logits(rng, 4), 4, form), (draw_logits(rng, 1, 5), 3, form)]
+        cases += [(rng.permutation(np.repeat([2.0, 1.0, 0.0], [3, 18, 3])), 10, form)]  # (24,)
     return cases
 
 
@@ -49,11 +62,6 @@ def keeping(marked: Callable) -> Callable:
 def down_the_columns(h: np.ndarray, k: int, form: str) -> np.ndarray:
     """Gate with a softmax along the first axis. (..., N)."""
     return gate(h, selected_mask(h, k), form, lambda z: naive_softmax(z, z.max(axis=0), axis=0))
-
-
-def above(h: np.ndarray, place: int) -> np.ndarray:
-    """Mark what is larger than the logit in a place of its row: 0 for the largest; all, where there is no such place."""
-    return h > np.sort(h, axis=-1)[..., ::-1][..., place, None] if place < h.shape[-1] else np.ones(h.shape, bool)
 
 
 def only_for(form: str, wrong: Callable) -> Callable:
@@ -99,32 +107,96 @@ def softmax_over_the_batch(h: np.ndarray, k: int) -> np.ndarray:
     return e / e.sum()
 
 
-def no_fewer_than_the_kth(h: np.ndarray, k: int, form: str) -> np.ndarray:
-    """Gate with every expert whose logit is not below the k-th largest. (..., N)."""
-    return gate(h, np.isfinite(at_least_the_kth(h, k)), form)
+@np.errstate(all="ignore")
+def over_the_tokens(h: np.ndarray, k: int) -> np.ndarray:
+    """Divide by the sum of each expert over the tokens: NaN where no token selected it. (..., N)."""
+    kept = kept_probabilities(h, k)  # (..., N)
+    return kept / kept.sum(axis=0)
 
 
-def untied(value: Any, h: np.ndarray, k: int, form: str) -> Any:
-    """Return the reference's weights if `value` differs only in which of equal logits have weight, else `value`.
+def shared_equally(among: Callable) -> Callable:
+    """Return the weights (..., N) that hand what was cut in equal parts to all that among(h, k) marks, (..., N)."""
 
-    4.1 asks which of them are selected; here exactly k must be.
-    """
-    weights, right = stacked(value), routing.gate_weights(h, k, form)  # (..., N)
-    if not is_floats(weights, h.shape):
-        return value
-    others = h != np.sort(h, axis=-1)[..., -k, None]  # (..., N)
-    same = agree(weights[others], right[others]) and agree(np.sort(weights, axis=-1), np.sort(right, axis=-1))
-    return right if same else value
+    def weights(h: np.ndarray, k: int) -> np.ndarray:
+        p, those = kept_probabilities(h, k), among(h, k)  # (..., N) each
+        part = (1 - p.sum(axis=-1, keepdims=True)) / those.sum(axis=-1, keepdims=True)  # (..., 1)
+        return p + np.where(those, part, 0)
+
+    return weights
 
 
-def with_ties_or_right(value: Any, h: np.ndarray, k: int, form: str) -> bool:
-    """Tell whether `value` is right, or right but for letting in all that tie with the k-th."""
-    return agree(value, routing.gate_weights(h, k, form)) or agree(value, no_fewer_than_the_kth(h, k, form))
+def of_another_form(value: Any, h: np.ndarray, k: int, form: str) -> bool:
+    """Tell whether `value` is right for one of the forms."""
+    return any(but_for_ties(routing.gate_weights)(value, h, k, each) for each in routing.GATE_FORMS)
 
 
 def holds_minus_infinity(value: Any, *_: Any) -> bool:
     """Tell whether −∞ is among the numbers of a value."""
     return isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool(np.isneginf(value).any())
+
+
+BY_VALUE = by_formula(keeping, *SELECTED_WRONGLY, *CUT_WRONGLY) + by_value(
+    "masked with 0: In `topk_softmax` your unselected experts still carry weight: you set their logits to 0, and e⁰ = 1. Mask with −∞.",
+    only_for("topk_softmax", masked_with_zero),
+    "second softmax: In `softmax_topk_renorm` you took a softmax of the kept probabilities. That is too flat. Divide them by their sum.",
+    only_for("softmax_topk_renorm", second_softmax),
+    "second softmax over all: In `softmax_topk_renorm` you took a softmax of the kept probabilities and the zeros: too flat, and each 0 becomes e⁰ = 1, so unselected experts carry weight. Divide by the sum.",
+    only_for("softmax_topk_renorm", lambda h, k: routing.softmax(kept_probabilities(h, k))),
+    "always renormalised: In `softmax_topk` your weights sum to 1. This form keeps the probabilities as they are; what was cut is gone.",
+    only_for("softmax_topk", routing.gate_weights),
+    "never renormalised: In `softmax_topk_renorm` your weights do not sum to 1. Divide the kept probabilities by their sum.",
+    only_for("softmax_topk_renorm", kept_probabilities),
+    "forms swapped: `topk_softmax` and `softmax_topk` are the wrong way round. The name gives the order: what stands first is done first.",
+    exchanged("topk_softmax", "softmax_topk"),
+    "the wrong one renormalised: `softmax_topk` and `softmax_topk_renorm` are the wrong way round: the one with `renorm` in its name is divided by the sum.",
+    exchanged("softmax_topk", "softmax_topk_renorm"),
+    "always the probabilities: You return the kept probabilities, whatever `form` is. Two of the forms hand what was cut to those that stay.",
+    lambda h, k, form: kept_probabilities(h, k),
+    "second softmax: In `topk_softmax` you took two softmaxes, one over the other. The logits go into one, and what it returns are the weights.",
+    (
+        only_for("topk_softmax", second_softmax),
+        only_for("topk_softmax", lambda h, k: routing.softmax(kept_probabilities(h, k))),
+        only_for("topk_softmax", softmax_of_weights),
+        only_for("topk_softmax", lambda h, k: routing.softmax(routing.gate_weights(h, k))),
+    ),
+    "divided by the largest: In `softmax_topk_renorm` you divided by the largest of what was kept. Divide by its sum.",
+    only_for("softmax_topk_renorm", lambda h, k: (p := kept_probabilities(h, k)) / p.max(axis=-1, keepdims=True)),
+    "over the tokens: Right for one token. In a batch your softmax runs over the tokens: each token has its own, along the last axis.",
+    down_the_columns,
+    "divided by k: In `softmax_topk_renorm` you divided by k. Divide by the sum of what was kept, which is another number for each token.",
+    only_for("softmax_topk_renorm", lambda h, k: kept_probabilities(h, k) / k),
+    "sum over the batch: Right for one token. In a batch you divided by the sum over all tokens: every token has its own sum (`axis=-1, keepdims=True`).",
+    only_for("softmax_topk_renorm", over_the_batch),
+    "softmax over the batch: Right for one token. In a batch your softmax in `topk_softmax` divides by the sum over all tokens: every token has its own sum (`axis=-1, keepdims=True`).",
+    only_for("topk_softmax", softmax_over_the_batch),
+    "divided logits: In `softmax_topk_renorm` you divided the kept logits by their sum. They can be negative; divide the probabilities.",
+    only_for("softmax_topk_renorm", divided_logits),
+    "nothing cut: In `softmax_topk` every expert has a weight: you did not cut.",
+    (
+        only_for("softmax_topk", lambda h, k: routing.softmax(h)),
+        lambda h, k, form: routing.gate_weights(h, k) if form == "topk_softmax" else routing.softmax(h),
+        lambda h, k, form: routing.softmax(h),
+    ),
+    "only the selected: The numbers are right, but there are only k of them. A gate has one weight per expert, 0 where it is not selected.",
+    lambda h, k, form: np.take_along_axis(routing.gate_weights(h, k, form), routing.top_k(h, k)[1], axis=-1),
+    "first places: The right numbers, the largest first. Each belongs at its own expert's index.",
+    lambda h, k, form: -np.sort(-routing.gate_weights(h, k, form), axis=-1) + 0.0,
+    "sum over the tokens: Right for one token. In a batch you divided by the sum over the tokens (axis 0), for each expert: every token has its own sum (`axis=-1, keepdims=True`).",
+    only_for("softmax_topk_renorm", over_the_tokens),
+    "shared equally: In `softmax_topk_renorm` you handed out what was cut in equal parts. Dividing by the sum shares it in proportion, which keeps the ratios.",
+    (
+        only_for("softmax_topk_renorm", shared_equally(selected_mask)),
+        only_for("softmax_topk_renorm", shared_equally(lambda h, k: np.ones(h.shape, bool))),
+    ),
+    "multiplied by the sum: In `softmax_topk_renorm` you multiplied by the sum of what was kept. Divide by it: then the weights sum to 1.",
+    only_for("softmax_topk_renorm", lambda h, k: (p := kept_probabilities(h, k)) * p.sum(axis=-1, keepdims=True)),
+    "not divided: In `topk_softmax` your weights are e to the kept logits. A softmax divides them by their sum.",
+    only_for("topk_softmax", lambda h, k: np.exp(kept_logits(h, k))),
+    "logits as weights: In `topk_softmax` your weights are the kept logits themselves. A softmax over them is missing.",
+    only_for("topk_softmax", lambda h, k: np.where(selected_mask(h, k), h, 0)),
+    BATCH_OF_ONE,
+    in_a_batch_of_one(routing.gate_weights),
+)
 
 
 FORMS = FunctionQuestion(
@@ -141,72 +213,14 @@ FORMS = FunctionQuestion(
     when_raised="A row has its own selection and its own sum: `axis=-1, keepdims=True` keeps the shapes together.",
     cases=form_cases,
     reference=routing.gate_weights,
-    read=untied,
-    mistakes=by_value(
-        "masked with 0: In `topk_softmax` your unselected experts still carry weight: you set their logits to 0, and e⁰ = 1. Mask with −∞.",
-        only_for("topk_softmax", masked_with_zero),
-        "second softmax: In `softmax_topk_renorm` you took a softmax of the kept probabilities. That is too flat. Divide them by their sum.",
-        only_for("softmax_topk_renorm", second_softmax),
-        "second softmax over all: In `softmax_topk_renorm` you took a softmax of the kept probabilities and the zeros: too flat, and each 0 becomes e⁰ = 1, so unselected experts carry weight. Divide by the sum.",
-        only_for("softmax_topk_renorm", lambda h, k: routing.softmax(kept_probabilities(h, k))),
-        "always renormalised: In `softmax_topk` your weights sum to 1. This form keeps the probabilities as they are; what was cut is gone.",
-        only_for("softmax_topk", routing.gate_weights),
-        "never renormalised: In `softmax_topk_renorm` your weights do not sum to 1. Divide the kept probabilities by their sum.",
-        only_for("softmax_topk_renorm", kept_probabilities),
-        "forms swapped: `topk_softmax` and `softmax_topk` are the wrong way round. The name gives the order: what stands first is done first.",
-        exchanged("topk_softmax", "softmax_topk"),
-        "the wrong one renormalised: `softmax_topk` and `softmax_topk_renorm` are the wrong way round: the one with `renorm` in its name is divided by the sum.",
-        exchanged("softmax_topk", "softmax_topk_renorm"),
-        "always the probabilities: You return the kept probabilities, whatever `form` is. Two of the forms hand what was cut to those that stay.",
-        lambda h, k, form: kept_probabilities(h, k),
-        "second softmax: In `topk_softmax` you took two softmaxes, one over the other. The logits go into one, and what it returns are the weights.",
-        (
-            only_for("topk_softmax", second_softmax),
-            only_for("topk_softmax", lambda h, k: routing.softmax(kept_probabilities(h, k))),
-            only_for("topk_softmax", softmax_of_weights),
-            only_for("topk_softmax", lambda h, k: routing.softmax(routing.gate_weights(h, k))),
-        ),
-        "divided by the largest: In `softmax_topk_renorm` you divided by the largest of what was kept. Divide by its sum.",
-        only_for("softmax_topk_renorm", lambda h, k: (p := kept_probabilities(h, k)) / p.max(axis=-1, keepdims=True)),
-        "smallest: You keep the k experts with the smallest logits: argsort sorts upwards.",
-        keeping(lambda h, k: selected_mask(-h, k)),
-        "one too many: k + 1 experts have weight. Ranks count from 0.",
-        keeping(lambda h, k: selected_mask(h, min(k + 1, h.shape[-1]))),
-        "one too few: Fewer than k experts have weight: `>` leaves the k-th largest itself out.",
-        keeping(lambda h, k: above(h, k - 1)),
-        "fewer than k: Where logits tie, fewer than k experts have weight: those that tie at the border are all left out. Compare ranks, as in 4.1.",
-        keeping(above),
-        "looked up by value: Where logits tie, fewer than k experts have weight: `list.index` gives the first place of a value each time. Sort the places, as argsort does, and not the values.",
-        keeping(first_of_a_value),
-        "kept 0 lost: Right, but where a kept logit is 0: it has no weight. 0 is a logit like any other, and e⁰ is 1. Ask for −∞ or for a rank, not for 0.",
-        keeping(lambda h, k: selected_mask(h, k) & (h != 0)),
-        "k is 2: Right for k = 2 only: you keep two whatever k is.",
-        keeping(lambda h, k: selected_mask(h, min(2, h.shape[-1]))),
-        "over the tokens: Right for one token. In a batch your softmax runs over the tokens: each token has its own, along the last axis.",
-        down_the_columns,
-        "divided by k: In `softmax_topk_renorm` you divided by k. Divide by the sum of what was kept, which is another number for each token.",
-        only_for("softmax_topk_renorm", lambda h, k: kept_probabilities(h, k) / k),
-        "sum over the batch: Right for one token. In a batch you divided by the sum over all tokens: every token has its own sum (`axis=-1, keepdims=True`).",
-        only_for("softmax_topk_renorm", over_the_batch),
-        "softmax over the batch: Right for one token. In a batch your softmax in `topk_softmax` divides by the sum over all tokens: every token has its own sum (`axis=-1, keepdims=True`).",
-        only_for("topk_softmax", softmax_over_the_batch),
-        "divided logits: In `softmax_topk_renorm` you divided the kept logits by their sum. They can be negative; divide the probabilities.",
-        only_for("softmax_topk_renorm", divided_logits),
-        "nothing cut: In `softmax_topk` every expert has a weight: you did not cut.",
-        (
-            only_for("softmax_topk", lambda h, k: routing.softmax(h)),
-            lambda h, k, form: routing.gate_weights(h, k) if form == "topk_softmax" else routing.softmax(h),
-            lambda h, k, form: routing.softmax(h),
-        ),
-        "only the selected: The numbers are right, but there are only k of them. A gate has one weight per expert, 0 where it is not selected.",
-        lambda h, k, form: np.take_along_axis(routing.gate_weights(h, k, form), routing.top_k(h, k)[1], axis=-1),
-        "first places: The right numbers, the largest first. Each belongs at its own expert's index.",
-        lambda h, k, form: -np.sort(-routing.gate_weights(h, k, form), axis=-1) + 0.0,
-    )
+    mistakes=BY_VALUE
+    + by_value(LAST_OF_THE_TIED, turned(routing.gate_weights))
+    + by_test(ANOTHER_OF_THE_TIED, but_for_ties(routing.gate_weights))
     + by_test(
-        "more than k: Where logits tie, more than k experts have weight. You compare with the k-th largest value, and several experts have it. Compare ranks, as in 4.1.",
-        with_ties_or_right,
+        "forms mixed up: Your weights are those of one of the forms, but not always of the one that `form` names.",
+        of_another_form,
     )
+    + loosely(BY_VALUE, routing.gate_weights)
     + by_trace(
         "−∞ left: There is −∞ among your weights. −∞ is for logits, before a softmax; after it, what is cut becomes 0.",
         holds_minus_infinity,

@@ -10,8 +10,9 @@ from moe_lessons.checks.calls import Lender
 from moe_lessons.checks.gates import draw_logits, kept_probabilities, masked_with_zero, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_04.q1_keep import GATING
+from moe_lessons.checks.set_04.selections import SELECTED_WRONGLY
 from moe_lessons.checks.values import agree, plain, unbracketed, without_dust
-from moe_lessons.checks.verdicts import by_test, by_trace, by_value
+from moe_lessons.checks.verdicts import by_formula, by_test, by_trace, by_value
 
 # The token of which question 4.4 shows what four programs make.
 GIVEN_LOGITS = np.array([-1.2, -0.4, -2.0, -0.7, -1.5])
@@ -82,9 +83,9 @@ def of_weights(measure: Callable) -> Callable:
     return lambda h, k, weights: measure(weights, selected_mask(h, k))
 
 
-def of_weights_beyond(many: Callable) -> Callable:
-    """Return the function of a case that adds up the weights of all but the many(h, k) largest logits."""
-    return lambda h, k, weights: weights[~selected_mask(h, min(many(h, k), len(h)))].sum()
+def left_out(marked: Callable) -> Callable:
+    """Return the function of a case that adds up the weights of all that marked(h, k) leaves out."""
+    return lambda h, k, weights: weights[~marked(h, k)].sum()
 
 
 leaked = of_weights(lambda w, selected: w[~selected].sum())
@@ -102,15 +103,12 @@ def another_of_equals(value: Any, noted: None, h: np.ndarray, k: int, weights: n
     return bool(tie or agree(without_dust(unbracketed(value), DUST), leaked(h, k, weights)))
 
 
-def below_the_kth(h: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
-    """Add up the weights where the logit is below the k-th largest: what ties with it is left out."""
-    return weights[h < np.sort(h)[-k]].sum()
-
-
 def far_from(form: str) -> Callable:
     """Return the function of a case that adds up how far the weights are from those of a sound gate."""
     return lambda h, k, weights: np.abs(weights - routing.gate_weights(h, k, form)).sum()
 
+
+WHETHER_IT_LEAKS = "truth value: You return whether it leaks. Asked is by how much, a number."
 
 LEAK = FunctionQuestion(
     **about("4.4", "The leak, seen from outside", "find the bug", "medium", points=2, minutes=8),
@@ -129,10 +127,13 @@ LEAK = FunctionQuestion(
     helper=HiddenLayer,
     read=lambda value, *_: without_dust(unbracketed(plain(value)), DUST),
     mistakes=by_trace(
-        "truth value: You return whether it leaks. Asked is by how much, a number.",
+        WHETHER_IT_LEAKS,
         lambda value, *_: isinstance(value, np.ndarray) and value.dtype.kind == "b",
     )
+    + by_formula(left_out, *SELECTED_WRONGLY)
     + by_value(
+        WHETHER_IT_LEAKS,
+        of_weights(lambda w, selected: float(w[~selected].sum() > DUST)),
         "what is missing from 1: You measured how far the weights are from summing to 1. A leaking gate may sum to 1, and an honest one need not.",
         (lambda h, k, weights: 1 - weights.sum(), lambda h, k, weights: weights.sum() - 1),
         "1 minus the kept: 1 minus the kept weight is the leak only where the weights sum to 1. The second program's do not: what is missing there is no leak. Add up the weights of the unselected.",
@@ -143,14 +144,6 @@ LEAK = FunctionQuestion(
         lambda h, k, weights: weights.sum(),
         "kept weight: This is the weight on the selected experts. Asked is the weight on the others.",
         of_weights(lambda w, selected: w[selected].sum()),
-        "ties left out: You counted what lies below the k-th largest logit. Where another expert ties with the k-th, it is not selected either: exactly k are, as in 4.1.",
-        below_the_kth,
-        "k is 2: Right for k = 2 only. Exactly k are selected.",
-        of_weights_beyond(lambda h, k: 2),
-        "k + 1 selected: You took k + 1 experts for selected. Ranks count from 0.",
-        of_weights_beyond(lambda h, k: k + 1),
-        "last by index: You added up all weights behind the first k. Selected are not the first k by index, but those with the largest logits.",
-        lambda h, k, weights: weights[k:].sum(),
         "k smallest: You added up the k smallest logits' weights. Unselected are all but the k largest: N − k experts.",
         lambda h, k, weights: weights[np.argsort(h, kind="stable")[:k]].sum(),
         "computed, not measured: You computed what one kind of program does. Others leak otherwise, and one does not: ask the layer.",
@@ -158,6 +151,10 @@ LEAK = FunctionQuestion(
             lambda h, k, weights: leaked(h, k, masked_with_zero(h, k)),
             lambda h, k, weights: leaked(h, k, routing.softmax(kept_probabilities(h, k))),
         ),
+        "kept weight computed: You measured the sum of all weights and took from it what an honest gate keeps. Measure what the selected carry, too: every program gives them something else.",
+        lambda h, k, weights: weights.sum() - kept_probabilities(h, k).sum(),
+        "rounded: You rounded the weights before you added them up. A leak can be small: leave them as they are.",
+        tuple(of_weights(lambda w, selected, n=n: w.round(n)[~selected].sum()) for n in range(1, 5)),
         "nothing found: You find no leak anywhere. Hand over outputs in which the unselected experts return something, and the selected return 0.",
         lambda h, k, weights: 0.0,
         "squares: You added up squares, as the length of a vector does. Asked is the sum of the weights themselves.",
@@ -172,6 +169,8 @@ LEAK = FunctionQuestion(
         ),
         "share: You divided the leak by the sum of all weights. Asked is the weight itself; the weights need not sum to 1.",
         of_weights(lambda w, selected: w[~selected].sum() / w.sum()),
+        "ratio to the kept: You divided the leak by the weight of the selected. Asked is the weight itself.",
+        of_weights(lambda w, selected: w[~selected].sum() / w[selected].sum()),
         "largest: This is the largest single leak. Asked is the sum over the unselected experts.",
         of_weights(lambda w, selected: w[~selected].max(initial=0)),
         "number of experts: You counted experts. Asked is how much weight they carry.",

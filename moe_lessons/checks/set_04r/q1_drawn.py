@@ -1,5 +1,6 @@
 """Question 4r.1: the temperature of a log."""
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -26,9 +27,20 @@ def ratio() -> float:
     return drawn_log()["red"] / drawn_log()["blue"]
 
 
-def drawn_share() -> float:
-    """Return the percentage of the draws that were blue."""
-    return 100 * drawn_log()["blue"] / DRAWS
+def drawn_share(word: str = "blue") -> float:
+    """Return the percentage of the draws that were this word."""
+    return 100 * drawn_log()[word] / DRAWS
+
+
+def gap_over(first: int, second: int, *pair: str) -> Callable[[], float]:
+    """Return what τ would be with the gap of two scores and the counts of a pair of words that they may not belong to."""
+    return lambda: (SCORES[first] - SCORES[second]) / np.log(drawn_log()[pair[0]] / drawn_log()[pair[1]])
+
+
+def in_units(percent: Callable[[], float]) -> tuple[Callable[[], float], ...]:
+    """Return how a percentage may be given: also rounded, as a share, or as so many of the thousand tokens."""
+    units = (lambda: percent(), lambda: percent() / 100, lambda: 10 * percent())
+    return (*units, lambda: round(percent()), lambda: round(10 * percent()))
 
 
 DRAWN = ValuesQuestion(
@@ -56,35 +68,46 @@ DRAWN = ValuesQuestion(
             ratio,
             "ratio of the scores: This is one score divided by the other. Add 10 to all scores: it changes, and no draw does. Only the gap counts.",
             lambda: SCORES[0] / SCORES[1],
+            "scores divided: You divided the scores, where their gap belongs. Add 10 to all scores: this quotient changes, and no draw does.",
+            lambda: SCORES[0] / SCORES[1] / np.log(ratio()),
             "no temperature: At τ = 1 the ratio would be e to the gap, about 2.5. The log shows more.",
             lambda: 1.0,
             "only the gap: This is the gap of the scores. What does it have to be divided by to make the ratio of the log?",
             lambda: GAP,
             "logarithm to base 10: You took the logarithm to base 10. A softmax is made of powers of e: `np.log`.",
             lambda: GAP / np.log10(ratio()),
-            "logarithm to base 2: You took the logarithm to base 2. A softmax is made of powers of e: `np.log`.",
+            "logarithm to base 2: Either you took the logarithm to base 2, where a softmax is made of powers of e (`np.log`). Or your gap and your counts belong to different pairs of words.",
             lambda: GAP / np.log2(ratio()),
-            "two pairs: You took the gap of red and green with the counts of red and blue. Gap and ratio belong to the same pair.",
-            lambda: (SCORES[0] - SCORES[2]) / np.log(ratio()),
+            "two pairs: You took the gap of one pair of words with the counts of another. Gap and ratio belong to the same pair.",
+            (gap_over(0, 2, "red", "blue"), gap_over(1, 2, "red", "blue"), gap_over(0, 1, "blue", "green")),
             "a share for the ratio: You took the logarithm of a share of the draws. The gap belongs to the *ratio* of two of them.",
-            (lambda: -GAP / np.log(drawn_share() / 100), lambda: -SCORES[1] / np.log(drawn_share() / 100)),
+            (
+                lambda: -GAP / np.log(drawn_share() / 100),
+                lambda: -SCORES[1] / np.log(drawn_share() / 100),
+                lambda: -GAP / np.log(drawn_share("red") / 100),
+            ),
+            "multiplied: You multiplied the gap and the logarithm of the ratio. The logarithm is gap/τ: which of the two divides the other?",
+            lambda: GAP * np.log(ratio()),
+            "ratio at 1: This is e to the gap, the ratio that τ = 1 would make. What τ makes the ratio of the log?",
+            lambda: np.exp(GAP),
             "sign: A temperature is above 0: blue over red has a ratio below 1, and a gap below 0.",
             lambda: -TAU,
-            "gap over the ratio: You divided the gap by the ratio of the counts. The ratio is e to the power gap/τ: divide by its logarithm.",
+            "gap over the ratio: Either you divided the gap by the ratio of the counts, which is e to the power gap/τ: divide by its logarithm. Or your gap and your counts belong to different pairs of words.",
             lambda: GAP / ratio(),
         ),
         "to blue": by_value(
             "as drawn: This is what the draws give. A router without noise does not draw: it keeps the largest logit, for every one of these tokens the same.",
-            (
-                *(drawn_share, lambda: round(drawn_share()), lambda: round(drawn_share(), 2)),
-                *(lambda: drawn_share() / 100, lambda: round(10 * drawn_share()), lambda: 10 * drawn_share()),
-            ),
+            in_units(drawn_share),
+            "drawn of two: This is blue's part of the draws of red and blue. A router without noise does not draw: it keeps the largest logit, for every one of these tokens the same.",
+            in_units(lambda: 100 / (1 + ratio())),
+            "first expert's: This is red's part of the draws. A router without noise does not draw; and asked is the second expert.",
+            in_units(lambda: drawn_share("red")),
             "an even share: A third each would need three equal logits and a blind choice. Top-1 keeps the largest.",
-            (lambda: 100 / 3, lambda: 33.0),
+            in_units(lambda: 100 / 3),
             "everything: This expert is second for every token. With k = 1 the first is kept.",
-            lambda: 100.0,
+            in_units(lambda: 100.0),
             "without a temperature: This is blue's probability at τ = 1. No probability is drawn here: top-1 keeps the largest.",
-            (lambda: 100 * softmax(SCORES)[1], lambda: round(100 * softmax(SCORES)[1])),
+            in_units(lambda: 100 * softmax(SCORES)[1]),
         ),
     },
 )

@@ -14,9 +14,9 @@ PER_LENGTH = X * np.cos(np.radians(ANGLE))  # E1's logit for each unit of length
 NEEDED = (RIVAL + np.log(TIMES)) / PER_LENGTH
 
 
-def near(length: float) -> Callable[[Facts], bool]:
-    """Return the test whether an answer is this length, to two decimals."""
-    return lambda found: abs(found.length - length) < 0.0051
+def near(length: float, room: float = 0.0101) -> Callable[[Facts], bool]:
+    """Return the test whether an answer is this length: of what is computed by mistake, the last decimal may be off."""
+    return lambda found: abs(found.length - length) < room
 
 
 LENGTH = VariableQuestion(
@@ -34,7 +34,7 @@ LENGTH = VariableQuestion(
         "logit": PER_LENGTH * length,
         "ratio": np.exp(min(PER_LENGTH * length - RIVAL, 600)),
     },
-    right=near(NEEDED),
+    right=near(NEEDED, 0.0051),
     mistakes=by_test(
         "ratio of logits: With this length E1's logit is three times E2's. Probabilities do not follow the ratio of the logits, but e to their gap.",
         near(TIMES * RIVAL / PER_LENGTH),
@@ -48,6 +48,14 @@ LENGTH = VariableQuestion(
         near((RIVAL + np.log(TIMES)) / X),
         "x left out: You left out that x has length 3. It makes both logits three times as large.",
         near((OTHER + np.log(TIMES)) / np.cos(np.radians(ANGLE))),
+        "x left out for E1: You left out that x has length 3 in E1's logit. It makes both logits three times as large.",
+        near((RIVAL + np.log(TIMES)) / np.cos(np.radians(ANGLE))),
+        "x left out for E2: You left out that x has length 3 in E2's logit. It makes both logits three times as large.",
+        near((OTHER + np.log(TIMES)) / PER_LENGTH),
+        "multiplied by the cosine: You multiplied by the cosine. E1's logit is 3 · length · a half: to get the length, divide by the half.",
+        (near((RIVAL + np.log(TIMES)) * np.cos(np.radians(ANGLE)) / X), near((RIVAL + np.log(TIMES)) * PER_LENGTH)),
+        "gap as a length: You added ln 3 to a length. It is a gap between logits: E1's logit is E2's, 3, and ln 3 more; then ask for the length.",
+        (near(OTHER + np.log(TIMES)), near(RIVAL / PER_LENGTH + np.log(TIMES))),
         "the logit: This is the logit that E1 needs. Its length is less: x has length 3, and of E1's length half counts.",
         near(RIVAL + np.log(TIMES)),
         "turned round: With this length E2 has three times E1's probability.",
@@ -64,7 +72,7 @@ LENGTH = VariableQuestion(
         near(RIVAL * np.log(TIMES) / PER_LENGTH),
         "four times: Three times as much as E2 is three quarters of what the two hold: a ratio of 3, not of 4.",
         near((RIVAL + np.log(TIMES + 1)) / PER_LENGTH),
-        "sine: You took the sine, 0.866. What counts is the cosine of 60°, a half.",
+        "sine: You took 0.866 for the cosine of 60°: that is its sine, or the cosine of 30°. cos 60° is a half.",
         near((RIVAL + np.log(TIMES)) / (X * np.sin(np.radians(ANGLE)))),
         "power for logarithm: You took e³ for the logit. The *ratio* is 3, and the gap is its logarithm.",
         near(np.exp(TIMES) / PER_LENGTH),
@@ -72,8 +80,10 @@ LENGTH = VariableQuestion(
         near((RIVAL + np.log(TIMES)) / (X * np.cos(ANGLE))),
     )
     + by_test(
+        "negative: A length is not below 0. Is an angle in radians, or a gap turned round?",
+        lambda found: found.length < 0,
         "near: Near. Give two decimals, rounded at the very end.",
-        (near(np.round(NEEDED, 1)), lambda found: abs(found.length - NEEDED) < 0.0101),
+        (near(np.round(NEEDED, 1), 0.0051), near(NEEDED)),
     ),
     report="With your length E1's logit is {logit:.3f}, and its probability {ratio:.4g} times E2's.",
 )

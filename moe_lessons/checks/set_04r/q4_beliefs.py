@@ -1,13 +1,14 @@
 """Question 4r.4: which sentences the table bears out."""
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from moe_lessons import routing
 from moe_lessons.checks.forms import Fields, Truth
-from moe_lessons.checks.question import EntriesQuestion, about
-from moe_lessons.checks.verdicts import Fault
+from moe_lessons.checks.question import Data, EntriesQuestion, Reply, about
+from moe_lessons.checks.verdicts import Fault, Verdict
 
 
 @cache
@@ -56,7 +57,21 @@ def refute(sentence: str, believed: bool) -> Fault:
     return Fault(name, f"Sentence {sentence}. {why(sentence)}")
 
 
-BELIEFS = EntriesQuestion(
+@dataclass(frozen=True, kw_only=True)
+class BeliefsQuestion(EntriesQuestion):
+    """Sentences that hold or do not; that all are turned round is told before any of them is refuted."""
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Look whether every entry is the opposite of what holds; else refute the first that is wrong."""
+        named = self.form.read(reply["value"]) if self.form else None
+        if isinstance(named, dict) and all(named[sentence] != holds for sentence, holds in HOLDS.items()):
+            return Verdict.of(TURNED_ROUND)
+        return super().judge(data, reply)
+
+
+TURNED_ROUND = Fault("turned round", "All six are turned round. Did you mark the sentences that do *not* hold?")
+
+BELIEFS = BeliefsQuestion(
     **about("4r.4", "Which do you believe?", "choose what holds", "medium", points=1, minutes=3),
     hints=(
         "For each sentence ask what changes: the order of the logits, their gaps, or only their level. Probabilities and entropies know of gaps alone.",

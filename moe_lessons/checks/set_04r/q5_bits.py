@@ -15,14 +15,16 @@ LEAST_GAP, DUST = 0.6, 1e-4  # 137.2 − 136.6 is 0.59999 in float32
 def stored(pair: np.ndarray) -> dict[str, Any]:
     """Return the lead of E2 over E1 in logits (2,), exact and as two formats store them, and what is stored."""
     short, half = to_bfloat16(pair), to_float16(pair)  # (2,) each
-    fits = bool(np.isfinite(half).all())
+    beyond = int(np.isinf(half).sum())
     return {
+        "highest": float(pair.max()),
         "gap": float(pair[1] - pair[0]),
         "in_bfloat16": short,
         "in_float16": half,
-        "fits": fits,
+        "beyond": ("none of them becomes", "one of them becomes", "both become")[beyond],
+        "fits": not beyond,
         "bfloat16_errs": bool(short[1] <= short[0]),
-        "float16_errs": not fits or bool(half[1] <= half[0]),
+        "float16_errs": beyond > 0 or bool(half[1] <= half[0]),
     }
 
 
@@ -39,11 +41,17 @@ BITS = VariableQuestion(
     measured=stored,
     right=lambda found: found.gap >= LEAST_GAP - DUST and found.bfloat16_errs and not found.float16_errs,
     mistakes=by_test(
-        "E1 is better: E1's logit is not below E2's, so choosing E1 is right. Make E2 the better one.",
-        lambda found: found.gap <= 0,
+        "equal: Both logits are the same, so choosing E1 is right. Give them as they are before they are stored: E2's is to be the larger one.",
+        lambda found: found.gap == 0,
+        "size for value: E1's logit is the larger one, so choosing E1 is right: below 0, the number farther from 0 is the smaller.",
+        lambda found: found.gap < 0 and found.highest < 0,
+        "E1 is better: E1's logit is above E2's, so choosing E1 is right. Make E2 the better one.",
+        lambda found: found.gap < 0,
         f"gap too small: Their gap is {{gap:.2f|{LEAST_GAP}}}. At 0.6 or more it must take larger steps to lose it.",
         lambda found: found.gap < LEAST_GAP - DUST,
-        "too large for float16: float16 ends at 65,504: one of these becomes infinite there.",
+        "formats exchanged: It is the wrong way round: bfloat16 tells your two apart, and float16 does not. From 65,520 on float16 stores ∞; below that, whose steps are finer?",
+        lambda found: found.in_float16[1] <= found.in_float16[0] and not found.bfloat16_errs,
+        "too large for float16: float16 ends at 65,504: {beyond} infinite there.",
         lambda found: not found.fits,
         "float16 errs too: float16 takes the two for one as well: its steps are too large at this level. A lower level will do.",
         lambda found: found.float16_errs,

@@ -153,6 +153,18 @@ def without_the_last(empty):
     return answer
 
 
+def sliced(begin, end, empty):
+    """A slice of each expert's rows that begins or ends elsewhere."""
+
+    def answer(order, offsets, k):
+        back = np.full(len(order), empty)
+        for i, (first, last) in enumerate(itertools.pairwise(offsets)):
+            back[order[first + begin : max(last + end, 0)]] = i
+        return back.reshape(-1, k)
+
+    return answer
+
+
 def selected_by_sorting(order, offsets, k):
     pairs = sorted(zip(order, experts_of_rows(offsets), strict=True))
     return [[int(expert) for _, expert in pairs[t : t + k]] for t in range(0, len(pairs), k)]
@@ -391,6 +403,18 @@ def backward_by_autograd(outputs, order, weights, v):
     return torch.autograd.grad((y * torch.tensor(v)).sum(), (weights, outputs))
 
 
+def by_another_loss(loss):
+    """The slopes of a loss of y and v, by autograd."""
+
+    def answer(outputs, order, weights, v):
+        leaves = [torch.tensor(a, requires_grad=True) for a in (weights, outputs)]
+        rows = leaves[0].flatten()[torch.tensor(order), None] * leaves[1]
+        y = torch.zeros(v.shape, dtype=rows.dtype).index_add(0, torch.tensor(order // weights.shape[1]), rows)
+        return torch.autograd.grad(loss(y, torch.tensor(v)), leaves)
+
+    return answer
+
+
 def backward_by_loop(outputs, order, weights, v):
     k = weights.shape[1]
     to_weights, to_outputs = [[0.0] * k for _ in weights], []
@@ -462,6 +486,15 @@ WRONG = {
         "as in gpt-oss (2)": expert_of(lambda a, b: a * sigmoid(1.702 * a) * b),
         "as in gpt-oss (3)": expert_of(clipped(lambda a, b: a * sigmoid(1.702 * a) * (b + 1))),
         "as in gpt-oss (4)": expert_of(clipped(swish_times)),
+        "as in gpt-oss (5)": expert_of(lambda a, b: silu(a) * (b + 1)),
+        "as in gpt-oss (6)": expert_of(clipped(lambda a, b: silu(a) * (b + 1))),
+        "as in gpt-oss (7)": expert_of(clipped(lambda a, b: a * sigmoid(1.702 * a) * b)),
+        "tanh": expert_of(lambda a, b: np.tanh(a) * b),
+        "softplus": expert_of(lambda a, b: functional.softplus(torch.tensor(a)).numpy() * b),
+        "sigmoid of the other factor": expert_of(lambda a, b: a * sigmoid(b)),
+        "activated input": lambda x, W13, W2: expert_of(np.multiply)(silu(x), W13, W2),
+        "activated input (2)": lambda x, W13, W2: (silu(x) @ W13[:, ::2] * (x @ W13[:, 1::2])) @ W2,
+        "multiplied after W2": lambda x, W13, W2: (silu(x @ W13[:, ::2]) @ W2) * (x @ W13[:, 1::2] @ W2),
         "no activation": expert_of(lambda a, b: a * b),
         "both activated": lambda x, W13, W2: np.prod(alternating(silu(x @ W13)), axis=0) @ W2,
         "activated product": expert_of(lambda a, b: silu(a * b)),
@@ -488,6 +521,14 @@ WRONG = {
         "border to the left (2)": lambda order, offsets, k: np.searchsorted(offsets[1:], np.argsort(order)).reshape(
             -1, k
         ),
+        "last rows left out": sliced(0, -1, 0),
+        "last rows left out (2)": sliced(0, -1, -1),
+        "first rows left out": sliced(1, 0, 0),
+        "places": lambda order, offsets, k: np.argsort(order).reshape(-1, k),
+        "choices turned round": lambda *case: selected_by_scatter(*case)[:, ::-1],
+        "a mask": lambda order, offsets, k: [
+            [int(i in row) for i in range(len(offsets) - 1)] for row in selected_by_scatter(order, offsets, k)
+        ],
         "order itself": lambda order, offsets, k: order.reshape(-1, k),
         "order itself (2)": lambda order, offsets, k: order.reshape(-1, k) // k,
         "order itself (3)": lambda order, offsets, k: np.mod(order, k).reshape(-1, k),
@@ -507,6 +548,17 @@ WRONG = {
             lambda selected, weights: weights / np.maximum(1, (selected >= 0).sum(1)[:, None])
         ),
         "divided by k": sparse_with(lambda selected, weights: weights / weights.shape[1]),
+        "divided by the largest": sparse_with(
+            lambda selected, weights: weights / np.where(selected < 0, 1e-9, weights).max(axis=1, keepdims=True)
+        ),
+        "scaled up": sparse_with(
+            lambda selected, weights: weights * weights.shape[1] / np.maximum(1, (selected >= 0).sum(1)[:, None])
+        ),
+        "sum of each expert": sparse_with(
+            lambda selected, weights: (
+                weights / sum((selected == i) * weights[selected == i].sum() for i in range(-1, 12))
+            )
+        ),
         "sum of the batch": sparse_with(lambda selected, weights: weights / weights[selected >= 0].sum()),
         "sum over the tokens": sparse_with(
             lambda selected, weights: weights / np.maximum((weights * (selected >= 0)).sum(axis=0), 1e-300)
@@ -591,6 +643,13 @@ WRONG = {
             lambda outputs, order, w, v: backward(outputs, order, in_sum_one(w), v)[1]
         ),
         "one for each token": with_outputs(lambda outputs, order, w, v: v),
+        "v as a target": by_another_loss(lambda y, v: (y - v).square().sum()),
+        "v as a target (2)": by_another_loss(lambda y, v: (y - v).square().sum() / 2),
+        "v as a target (3)": by_another_loss(functional.mse_loss),
+        "v as a target (4)": lambda *case: (backward(*case)[0], by_another_loss(functional.mse_loss)(*case)[1]),
+        "y for v": by_another_loss(lambda y, v: y.square().sum()),
+        "mean of y·v": by_another_loss(lambda y, v: (y * v).mean()),
+        "mean of y·v (2)": with_outputs(lambda *case: backward(*case)[1] / case[3].size),
         "swapped parts": lambda *case: backward(*case)[::-1],
     },
 }
@@ -601,7 +660,7 @@ UNRECOGNISED = {
         lambda x, W13, W2: None,
         lambda x, W13, W2: x,
         lambda x, W13, W2: 2 * expert(x, W13, W2),
-        expert_of(lambda a, b: np.tanh(a) * b),
+        expert_of(lambda a, b: np.sin(a) * b),
         lambda x, W13, W2: expert(x[:1], W13, W2),
         lambda x, W13, W2: "an expert",
     ],

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import scipy
@@ -81,12 +82,16 @@ def clipped(hidden: Callable) -> Callable:
     return lambda a, b: hidden(np.minimum(a, 7), np.clip(b, -7, 7))
 
 
-OF_GPT_OSS = (
-    lambda a, b: slower(a) * b,
-    lambda a, b: slower(a) * (b + 1),
-    clipped(lambda a, b: slower(a) * (b + 1)),
-    clipped(gated),
-)
+def as_in_gpt_oss(steeper: bool, raised: bool, limited: bool) -> Callable:
+    """Return the hidden layer with some of what gpt-oss does in another way."""
+
+    def hidden(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (slower(a) if steeper else silu(a)) * (b + raised)
+
+    return clipped(hidden) if limited else hidden
+
+
+OF_GPT_OSS = [as_in_gpt_oss(*some) for some in product((False, True), repeat=3) if any(some)]
 
 EXPERT = FunctionQuestion(
     **about("5.1", "An expert from a checkpoint", "write it", "easy", points=1, minutes=5),
@@ -127,8 +132,21 @@ EXPERT = FunctionQuestion(
             with_hidden(lambda a, b: a * routing.softmax(a) * b),
             with_hidden(lambda a, b: routing.softmax(a) * b),
         ),
-        "as in gpt-oss: gpt-oss computes something else with its experts: z · sigmoid(1.702 z), the other factor plus 1, and clipped values. Here it is silu(z) = z · sigmoid(z), times the other factor as it is.",
-        tuple(with_hidden(hidden) for hidden in OF_GPT_OSS),
+        "as in gpt-oss: Part of this is gpt-oss's own: z · sigmoid(1.702 z), the other factor plus 1, or values that are clipped. Here it is silu(z) = z · sigmoid(z), times the other factor as it is.",
+        tuple(map(with_hidden, OF_GPT_OSS)),
+        "tanh: You used tanh. SwiGLU's activation is silu(z) = z · sigmoid(z), which is unbounded above.",
+        with_hidden(lambda a, b: np.tanh(a) * b),
+        "softplus: You used softplus, ln(1 + e^z). SwiGLU's activation is silu(z) = z · sigmoid(z), which is a little below 0 for negative z.",
+        with_hidden(lambda a, b: np.logaddexp(0, a) * b),
+        "sigmoid of the other factor: The sigmoid looks at the wrong branch. In silu(z) = z · sigmoid(z) both z are the gate's, x W1.",
+        with_hidden(lambda a, b: a * scipy.special.expit(b)),
+        "activated input: You applied silu to x, before W1. It belongs on the gate, x W1.",
+        (
+            lambda x, W13, W2: with_hidden(np.multiply)(silu(x), W13, W2),
+            lambda x, W13, W2: ((silu(x) @ W13[:, 0::2]) * (x @ W13[:, 1::2])) @ W2,
+        ),
+        "multiplied after W2: You brought both factors through W2 and multiplied what came. They are multiplied before, and W2 follows once.",
+        lambda x, W13, W2: np.multiply(*(part @ W2 for part in (silu(x @ W13[:, 0::2]), x @ W13[:, 1::2]))),
         "no activation: You multiplied the two factors without silu.",
         with_hidden(lambda a, b: a * b),
         "both activated: You applied silu to both factors. Only the gate, the even columns, passes through silu.",

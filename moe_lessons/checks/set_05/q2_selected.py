@@ -73,6 +73,21 @@ def left_of_the_border(offsets: np.ndarray) -> np.ndarray:
     return np.searchsorted(offsets, np.arange(offsets[-1]), side="left") - 1  # (T·k,)
 
 
+def without_rows(which: Callable, elsewhere: int) -> Callable:
+    """Return the function that leaves out the row which(offsets), (N,), of each expert: `elsewhere` stands there."""
+
+    def rule(offsets: np.ndarray) -> np.ndarray:
+        out = which(offsets)[np.diff(offsets) > 0]  # one row of each expert that has some
+        return np.where(np.isin(np.arange(offsets[-1]), out), elsewhere, of_row(offsets))
+
+    return with_experts(rule)
+
+
+def marked(order: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:
+    """Return 1 where a token selected an expert. (T, N)."""
+    return (selections(order, offsets, k)[..., None] == np.arange(len(offsets) - 1)).any(axis=1).astype(int)
+
+
 def columns_first(experts: np.ndarray, order: np.ndarray, k: int) -> np.ndarray:
     """Return the experts by assignment number, cut as if the numbers went through the tokens first. (T, k)."""
     return experts[np.argsort(order)].reshape(k, -1).T
@@ -89,7 +104,7 @@ SELECTED = FunctionQuestion(
     answer="my_selected",
     parameters=("order", "offsets", "k"),
     stands_for=LAYER,
-    when_raised="order is (T·k,), so T is `len(order) // k`. offsets is (N + 1,): one more than there are experts.",
+    when_raised="order is (T·k,), so T is `len(order) // k`, and rows of k are `reshape(-1, k)`, whatever k is. offsets is (N + 1,): one more than there are experts.",
     cases=sorted_cases,
     reference=selections,
     mistakes=by_value(
@@ -109,6 +124,19 @@ SELECTED = FunctionQuestion(
         with_experts(lambda offsets: of_row(offsets) + 1),
         'border to the left: The first row of every expert goes to the one before. Expert i\'s rows begin *at* offsets[i]: with `np.searchsorted`, take `side="right"`, and subtract 1.',
         (with_experts(left_of_the_border), with_experts(lambda offsets: left_of_the_border(offsets[1:]) + 1)),
+        "last rows left out: The last row of every expert is missing. A slice ends *before* its second number: `order[offsets[i]:offsets[i + 1]]` has them all.",
+        tuple(without_rows(lambda offsets: offsets[1:] - 1, elsewhere) for elsewhere in (0, -1)),
+        "first rows left out: The first row of every expert is missing. A slice begins *at* its first number: `order[offsets[i]:offsets[i + 1]]` has them all.",
+        tuple(without_rows(lambda offsets: offsets[:-1], elsewhere) for elsewhere in (0, -1)),
+        "places: These say at which place of the sorted list each assignment stands. Asked is whose that place is: offsets says it.",
+        (
+            lambda order, offsets, k: np.argsort(order).reshape(-1, k),
+            lambda order, offsets, k: np.argsort(order).reshape(-1, k) // k,
+        ),
+        "choices turned round: Each token has its experts, the last choice first. Assignment t·k + j is choice j of token t.",
+        with_rows(lambda experts, order, k: sent_back(experts, order, k)[:, ::-1]),
+        "a mask: This marks which experts each token selected, (T, N). Asked are their indices, choice by choice: (T, k).",
+        (marked, lambda *case: marked(*case).astype(bool)),
         "order itself: This is order, or what it says of tokens and choices, cut into rows of k. Asked are the experts, and they are in offsets: row r is that of expert i if offsets[i] <= r < offsets[i + 1].",
         (
             lambda order, offsets, k: order.reshape(-1, k),

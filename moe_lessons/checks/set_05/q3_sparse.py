@@ -80,6 +80,13 @@ def rescaled(selected: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return kept / np.where(total > 0, total, 1)
 
 
+def of_each_expert(selected: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weights that are left, each divided by the sum over its expert's tokens. (T, k) each."""
+    kept = left(selected, weights)  # (T, k)
+    totals = np.bincount(selected.ravel() + 1, kept.ravel())  # (N + 1,) at most, first of those dropped
+    return kept / np.where(totals > 0, totals, 1)[selected + 1]
+
+
 def unguarded(selected: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the same without the guard: NaN where nothing is left. selected, weights (T, k). (T, k)."""
     every = (selected < 0).all(axis=1, keepdims=True)  # (T, 1)
@@ -210,6 +217,12 @@ SPARSE = FunctionQuestion(
         with_weights(lambda s, w: left(s, w) / np.maximum((s >= 0).sum(axis=1, keepdims=True), 1)),
         "divided by k: You divided by k. Divide by the sum of the weights that are left.",
         with_weights(lambda s, w: left(s, w) / w.shape[1]),
+        "divided by the largest: You divided by the largest weight that is left. Divide by their sum.",
+        with_weights(lambda s, w: left(s, w) / np.maximum(left(s, w).max(axis=1, keepdims=True), 1e-300)),
+        "scaled up: You multiplied by k over the number of choices that are left, as dropout does. Divide by the sum of the weights that are left.",
+        with_weights(lambda s, w: left(s, w) * w.shape[1] / np.maximum((s >= 0).sum(axis=1, keepdims=True), 1)),
+        "sum of each expert: You divided by the sum of an expert's weights over its tokens. Each token has its own sum, over its choices: `axis=1, keepdims=True`.",
+        with_weights(of_each_expert),
         "sum of the batch: You divided by one sum, of the weights of all tokens. Each token has its own: `axis=1, keepdims=True`.",
         with_weights(lambda s, w: left(s, w) / left(s, w).sum()),
         "sum over the tokens: Your sums run over the tokens (axis 0). Each token has its own sum, over its choices: `axis=1, keepdims=True`.",

@@ -11,7 +11,7 @@ from moe_lessons.checks.set_05.q1_expert import LAYER
 from moe_lessons.checks.set_05.q2_selected import stable_order
 from moe_lessons.checks.set_05.q3_sparse import routed, summed
 from moe_lessons.checks.values import agree
-from moe_lessons.checks.verdicts import by_test, by_value
+from moe_lessons.checks.verdicts import Mistake, by_test, by_value
 
 
 def combine_cases(rng: np.random.Generator) -> list[tuple]:
@@ -85,12 +85,34 @@ def of_rows(rule: Callable) -> Callable:
     return lambda outputs, order, w, v: rule(dots(outputs, v[order // w.shape[1]]), order, w)
 
 
+def with_v(part: Callable, rule: Callable) -> Callable:
+    """Return the gradient that takes rule(y, v), (T, d), for v, where y is what combine returns."""
+    return lambda outputs, order, w, v: part(outputs, order, w, rule(combined(outputs, order, w), v))
+
+
+def of_other_losses(part: Callable) -> tuple[Mistake, ...]:
+    """Return what a gradient becomes if the loss is another than that of which v is the slope."""
+    return by_value(
+        TARGET,
+        tuple(with_v(part, lambda y, v, c=c: c * (y - v)) for c in (2, 1, -2, -1)),
+        TARGET,
+        with_v(part, lambda y, v: 2 * (y - v) / v.size),
+        SQUARED,
+        tuple(with_v(part, lambda y, v, c=c: c * y) for c in (2, 1)),
+        MEAN,
+        with_v(part, lambda y, v: v / v.size),
+    )
+
+
 def is_swapped(value: Any, *case: np.ndarray) -> bool:
     """Tell whether an answer of two parts is the right gradients in the wrong order."""
     wrong = zip(value, backwards(*case)[::-1], strict=True) if isinstance(value, list) and len(value) == 2 else ()
     return bool(wrong) and all(agree(part, right) for part, right in wrong)
 
 
+TARGET = "v as a target: You took v for a target, and the distance of y from it for the loss. v is dL/dy already: in torch, `y.backward(v)`, or the slopes of `(y * v).sum()`."
+SQUARED = "y for v: This is the gradient of a loss made of y² alone: v is not in it. v is dL/dy: in torch, `y.backward(v)`, or the slopes of `(y * v).sum()`."
+MEAN = "mean of y·v: Right up to a factor: you took the mean of y · v, over T·d numbers. v holds the slopes of L itself: nothing is averaged."
 REMAINDER = "modulo k: You took order % k for the token: that is which of its choices a row is. Assignments are numbered t·k + j, so the token is order // k."
 BY_T = "counted by T: You took order % T or order // T for the token. Each token has k assignments, numbered t·k + j, so the token is order // k."
 INVERSE = "wrong way round: You used the order the wrong way round, and so each row has the v of another's token. Row r of the outputs is assignment order[r]: it is the row of token order[r] // k."
@@ -111,7 +133,8 @@ BACKWARDS = FunctionQuestion(
     cases=combine_cases,
     reference=backwards,
     parts={
-        "dL/dweights": by_value(
+        "dL/dweights": of_other_losses(to_weights)
+        + by_value(
             "still sorted: These are the right T·k numbers, but in the order of the sorted rows, cut into rows of k. Send each back to its assignment first: `back[order] = ...`.",
             of_rows(lambda rows, order, w: rows.reshape(w.shape)),
             "sorted twice: These are the right T·k numbers, but sent the wrong way: `rows[order]` sorts once more. `back[order] = rows` sends them back.",
@@ -162,7 +185,8 @@ BACKWARDS = FunctionQuestion(
             BY_T,
             with_tokens(to_weights, lambda order, T, k: order // T),
         ),
-        "dL/doutputs": by_value(
+        "dL/doutputs": of_other_losses(to_outputs)
+        + by_value(
             "weights forgotten: You gathered v, without the weights. y is weight times row, so the derivative by the row is the weight.",
             with_weights(lambda order, w: np.ones_like(w)),
             "weights not sorted: Each row has v of its token, but another row's weight: the rows are sorted by expert, your weights still by token. The weight of row r is weights.ravel()[order[r]].",

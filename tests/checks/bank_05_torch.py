@@ -386,6 +386,17 @@ def smallest(self, x):
     return h, selected, h.softmax(-1).gather(-1, selected)
 
 
+def with_scaled_products(self, x):
+    h = x.float() @ self.W_g / x.shape[-1] ** 0.5
+    return chosen(h if self.bias is None else h + self.bias, self.top_k)
+
+
+def by_size(self, x):
+    h = scores(self, x)
+    selected = h.abs().topk(self.top_k).indices
+    return h, selected, h.softmax(-1).gather(-1, selected)
+
+
 def without_subtracting(h):
     return h.exp() / h.exp().sum(-1, keepdim=True)
 
@@ -417,6 +428,14 @@ WRONG = {
         "equal parts": equal_parts,
         "empty left out": busy_alone,
         "second ReLU": lambda *case: torch.relu(layer_of(columns, rows_of)(*case)),
+        "every N-th": layer_of(lambda W, N: W.view(len(W), -1, N).unbind(2), rows_of),
+        "every N-th (2)": layer_of(columns, lambda W, N: W.view(-1, N, W.shape[1]).unbind(1)),
+        "every N-th (3)": layer_of(
+            lambda W, N: W.view(len(W), -1, N).unbind(2), lambda W, N: W.view(-1, N, W.shape[1]).unbind(1)
+        ),
+        "a full gradient per expert (4)": layer_of(
+            lambda W, N: (lambda V: [V[:, i] for i in range(N)])(W.view(len(W), N, -1)), sliced_rows
+        ),
         "reshaped to (N, d, d_ff)": layer_of(lambda W, N: W.reshape(N, len(W), -1).unbind(), rows_of),
     },
     "5.6": {
@@ -424,8 +443,9 @@ WRONG = {
         "form A (2)": after(lambda h, selected, weights: (h, selected, weights / weights.sum(-1, keepdim=True))),
         "formats mixed": router(mixed_formats),
         "computed in bfloat16": router(in_the_tokens_format),
-        "computed in bfloat16 (2)": router(given_back_in_the_tokens_format),
-        "computed in bfloat16 (3)": router(softmax_in_the_tokens_format),
+        "given back in bfloat16": router(given_back_in_the_tokens_format),
+        "given back in bfloat16 (2)": router(lambda self, x: (*(r := route(self, x))[:2], r[2].to(x.dtype))),
+        "computed in bfloat16 (2)": router(softmax_in_the_tokens_format),
         "gradient cut": after(lambda h, selected, weights: (h, selected, weights.detach())),
         "gradient cut (2)": router(by_numpy),
         "gradient cut (3)": router(lambda self, x: torch.no_grad()(route)(self, x)),
@@ -441,6 +461,26 @@ WRONG = {
         "probabilities as logits": after(lambda h, selected, weights: (h.softmax(-1), selected, weights)),
         "worst experts": router(smallest),
         "a mask": after(lambda h, selected, weights: (h, torch.zeros_like(h).scatter(-1, selected, 1), weights)),
+        "a mask (2)": after(
+            lambda h, selected, weights: (h, torch.zeros_like(h).scatter(-1, selected, 1) > 0, weights)
+        ),
+        "another k": router(lambda self, x: chosen(scores(self, x), 2)),
+        "divided by √d": router(lambda self, x: chosen(scores(self, x) / x.shape[-1] ** 0.5, self.top_k)),
+        "divided by √d (2)": router(with_scaled_products),
+        "cut logits": after(
+            lambda h, selected, weights: (
+                torch.full_like(h, -torch.inf).scatter(-1, selected, h.gather(-1, selected)),
+                selected,
+                weights,
+            )
+        ),
+        "largest sizes": router(by_size),
+        "logarithms": weighed_by(lambda h: h.log_softmax(-1)),
+        "softmax twice": weighed_by(lambda h: h.softmax(-1).softmax(-1)),
+        "sigmoids divided": weighed_by(lambda h: h.sigmoid() / h.sigmoid().sum(-1, keepdim=True)),
+        "sigmoids divided (2)": after(
+            lambda h, selected, weights: (h, selected, functional.normalize(h.gather(-1, selected).sigmoid(), 1, -1))
+        ),
         "not best first": after(by_index),
         "not cut": after(lambda h, selected, weights: (h, selected, h.softmax(-1))),
         "full width": after(full_width),

@@ -192,14 +192,21 @@ def equal_parts(R: int, N: int) -> list[np.ndarray]:
     return [np.repeat(np.arange(N), sizes), np.arange(R) // math.ceil(R / N)]
 
 
+def every_nth(W1: np.ndarray, W2: np.ndarray, N: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return, (N, d, d_ff) and (N, d_ff, d), every N-th column of W1 and row of W2 for each expert."""
+    return W1.reshape(len(W1), -1, N).transpose(2, 0, 1), W2.reshape(-1, N, len(W1)).transpose(1, 0, 2)
+
+
 def mistaken(rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, W2: np.ndarray) -> dict:
     """Return what y would be by mistake. (R, d) each."""
     N = len(sizes)
+    C, D = every_nth(W1, W2, N)  # (N, d, d_ff), (N, d_ff, d)
     (A, B), of_row = by_expert(W1, W2, N), np.repeat(np.arange(N), sizes)  # (N, d, d_ff), (N, d_ff, d), (R,)
     return {
         "linear": relu_experts(rows, A, B, of_row, relu=False),
         "in_equal_parts": [relu_experts(rows, A, B, parts) for parts in equal_parts(len(rows), N)],
         "reshaped": relu_experts(rows, W1.reshape(A.shape), B, of_row),
+        "alternating": [relu_experts(rows, *pair, of_row) for pair in ((C, D), (C, B), (A, D))],
         "shifted": relu_experts(rows, A, B, np.unique(of_row, return_inverse=True)[1]),
     }
 
@@ -221,7 +228,8 @@ def sizes_found(layer: dict, rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray
     full, numbers = dict(zip(GRADIENTS[1:], map(int, layer["full"]), strict=True)), math.prod(shape)
     slow = [name for name, count in full.items() if count > MOST_FULL]
     if slow:
-        seen = f"N = {N}: the backward made {full['W1']} gradients as large as W1, {W1.shape}, and {full['W2']} as large as W2. At most {MOST_FULL} of each are allowed."
+        one = "gradient" if full["W1"] == 1 else "gradients"
+        seen = f"N = {N}: the backward made {full['W1']} {one} as large as W1, {W1.shape}, and {full['W2']} as large as W2. At most {MOST_FULL} of each are allowed."
     else:
         seen = f"the largest tensor has {numbers} numbers, shape {shape}; a weight has {W1.size}, shape {W1.shape}"
     return {
@@ -271,7 +279,7 @@ TRAP = TrapQuestion(
         "The forward is not the problem. Ask what the backward of `W1[:, mine]` must return: a gradient with the shape of W1, whichever columns were taken. How many of those does the loop cause? And what does `W2[mine]` cause?",
         "Take both matrices apart once, before the loop, in a step whose backward is one step: as `rows.split(sizes)` does with the rows. Such a split also takes one size for all pieces, and an axis: columns are axis 1.",
     ),
-    idea="Autograd answers every slice with a full-size gradient of zeros around one expert's part, and adds them all up: N times N. Cutting all parts in one step (`W1.split(d_ff, dim=1)`, or a view that puts the experts on an axis of their own) has a backward of one step, which joins their gradients once.",
+    idea="Autograd answers every slice with a full-size gradient of zeros around one expert's part, and adds them all up: N times N. Cutting all parts in one step (`W1.split(d_ff, dim=1)`, or `unbind` of a view that puts the experts on an axis of their own) has a backward of one step, which joins their gradients once.",
     takeaway="Whatever takes a part out of a large tensor inside a loop, by row or by column, pays for the whole tensor in the backward, every turn.",
     answer="my_layer",
     parameters=("rows", "sizes", "W1", "W2"),
@@ -292,6 +300,8 @@ TRAP = TrapQuestion(
         lambda found: any(agree(found.y, wrong) for wrong in found.in_equal_parts),
         "empty left out: You left out the experts without rows, and those behind them got the matrices of others. Each expert has its place, with rows or without.",
         lambda found: agree(found.y, found.shifted),
+        "every N-th: An expert got every N-th column of W1, or row of W2. Its d_ff columns stand side by side, and its d_ff rows one below the other: in a view the experts' axis comes first, (N, d_ff).",
+        lambda found: any(agree(found.y, wrong) for wrong in found.alternating),
         "reshaped to (N, d, d_ff): You gave W1 the shape (N, d, d_ff) at once. A reshape goes row by row, and a row of W1 holds d_ff numbers of *every* expert: so they got each other's. First (d, N, d_ff), then move the axis of the experts to the front.",
         lambda found: agree(found.y, found.reshaped),
         "gradient lost: y is right, but no gradient reaches {lost}, so training would get nothing there. `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(...)` and numpy all cut the way back.",
@@ -304,7 +314,7 @@ TRAP = TrapQuestion(
         lambda found: found.some,
         "one weight mended: One weight is mended; {slow[0]} still gets a full-size gradient from every expert. Take its experts apart in one step, too. (`tensor_split` is none: it takes slices inside.)",
         lambda found: len(found.slow) == 1 and not found.some,
-        f"a full gradient per expert: {RIGHT}, and the trap is still there. Whatever takes one expert out of the whole weight (`W1[:, a:b]`, `narrow`, `index_select`, `split` anew for each expert, or `tensor_split`, which takes slices inside) makes, in the backward, a gradient of the *whole* weight's size that is 0 but for that expert. Take all experts apart once, in one step.",
+        f"a full gradient per expert: {RIGHT}, and the trap is still there. Whatever takes one expert out of the whole weight (`W1[:, a:b]`, `V[i]` of a view V, `narrow`, `index_select`, `split` anew for each expert, or `tensor_split`, which takes slices inside) makes, in the backward, a gradient of the *whole* weight's size that is 0 but for that expert. Take all experts apart once, in one step.",
         lambda found: len(found.slow) == 2 and not found.some,
         f"a weight per row: {RIGHT}, and no expert makes a full-size gradient, but you copy a whole expert's matrix for every row.",
         lambda found: found.large and found.per_row,

@@ -9,16 +9,23 @@ import numpy as np
 import scipy
 
 from moe_lessons import routing
-from moe_lessons.checks.attempt import described
-from moe_lessons.checks.calls import AnswerRaised, Called, asked_with, each_called
-from moe_lessons.checks.gates import kept_probabilities, masked_with_zero, naive_softmax, selected_mask, through_softmax
+from moe_lessons.checks.calls import each_called
+from moe_lessons.checks.gates import (
+    kept_logits,
+    kept_probabilities,
+    masked_with_zero,
+    naive_softmax,
+    selected_mask,
+    through_softmax,
+)
 from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
 from moe_lessons.checks.set_05.q1_expert import LAYER
-from moe_lessons.checks.values import agree, describe, difference, plain, stacked, unpack
+from moe_lessons.checks.set_05.q6_module import BFLOAT16, FLOAT32, PARTS, called_module, misfit
+from moe_lessons.checks.values import agree, describe, difference, stacked, unpack
 from moe_lessons.checks.verdicts import Facts, Fault, by_test, by_trace
+from moe_lessons.precision import to_bfloat16
 
-PARTS, FLOAT32 = ("logits", "selected", "weights"), "torch.float32"
 CLEAR = 0.01  # between any two logits of a token: no rounding of float32 decides who is selected
 NEAR = 0.05  # of the largest number: bfloat16 has two to three digits
 SURE = 0.9  # the largest probability of a token whose logits are not far apart
@@ -53,88 +60,6 @@ def router_cases(rng: np.random.Generator) -> list[tuple]:
     return cases
 
 
-# --- in the probe: what the module holds and does --------------------------------------------------------------------
-
-
-def called_module(answer: Callable, parameters: tuple[str, ...], case: tuple) -> Called:
-    """Make a module, look at its parameters, set them, and run it on x in float32 and in bfloat16."""
-    import torch
-
-    d, N, k, bias, W_g, b, *arrays = case
-    asked = (d, N, k, True)[: 3 + bias]
-    x, v = (torch.tensor(a, dtype=torch.float32) for a in arrays)  # (..., d), (..., k)
-    try:
-        with torch.enable_grad():
-            module = answer(*asked)
-            found = parameters_of(module)
-            if found["shapes"] == expected_shapes(d, N, bias) and set(found["formats"]) == {FLOAT32}:
-                set_parameters(module, {"W_g": W_g, "bias": b})
-                found["float32"] = run(module, x, v)
-                found["bfloat16"] = run_or_error(module, x.bfloat16(), v)
-    except Exception as error:
-        raise AnswerRaised(asked_with((*parameters[: len(asked)], "x"), (*asked, x))) from error
-    return Called(found, [])
-
-
-def parameters_of(module: Any) -> dict[str, Any]:
-    """Return the shapes and formats of a module's parameters, and which of W_g and bias are tensors but no parameters."""
-    import torch
-
-    if not isinstance(module, torch.nn.Module):
-        return {"shapes": None, "formats": [], "tensors": []}
-    named = dict(module.named_parameters())
-    shapes = {name: str(tuple(parameter.shape)) for name, parameter in named.items()}
-    formats = [str(parameter.dtype) for parameter in named.values()]
-    others = [name for name in ("W_g", "bias") if name not in named and torch.is_tensor(getattr(module, name, None))]
-    return {"shapes": shapes, "formats": formats, "tensors": others}
-
-
-def set_parameters(module: Any, values: dict[str, np.ndarray]) -> None:
-    """Copy values into the parameters of these names."""
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            parameter.copy_(torch.tensor(values[name]))
-
-
-def run(module: Any, x: Any, v: Any) -> dict[str, Any]:
-    """Run a module on x. Return what came, in which formats, and the gradients of Σ weights·v to the parameters."""
-    returned = module(x)
-    parts = dict(returned) if isinstance(returned, dict) else {}
-    if isinstance(returned, (tuple, list)) and len(returned) == len(PARTS):
-        parts = dict(zip(PARTS, returned, strict=True))
-    formats = [str(getattr(parts.get(name), "dtype", "")) for name in PARTS]
-    return {"returned": plain(returned), "formats": formats, "slopes": slopes(module, parts.get("weights"), v)}
-
-
-def run_or_error(module: Any, x: Any, v: Any) -> dict[str, Any]:
-    """Run a module on x; if it raises, return the error in words."""
-    try:
-        return run(module, x, v)
-    except Exception as error:
-        return {"raised": described(error)}
-
-
-def slopes(module: Any, weights: Any, v: Any) -> dict[str, Any]:
-    """Return the gradients of Σ weights·v to the parameters that it reaches."""
-    import torch
-
-    leaves = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
-    if not torch.is_tensor(weights) or not weights.requires_grad or weights.shape != v.shape or not leaves:
-        return {}
-    found = torch.autograd.grad((weights * v).sum(), list(leaves.values()), allow_unused=True)
-    return {name: plain(slope) for name, slope in zip(leaves, found, strict=True) if slope is not None}
-
-
-# --- in the judge: what it should hold and do ------------------------------------------------------------------------
-
-
-def expected_shapes(d: int, N: int, bias: bool) -> dict[str, str]:
-    """Return the shapes of the parameters by name, as text."""
-    return {"W_g": f"({d}, {N})"} | ({"bias": f"({N},)"} if bias else {})
-
-
 def expected_values(k: int, bias: bool, W_g: np.ndarray, b: np.ndarray, x: np.ndarray, v: np.ndarray) -> dict:
     """Return logits, selected and weights in form B, and the gradients of Σ weights·v to W_g and bias."""
     h = x @ W_g + b  # (..., N)
@@ -145,44 +70,6 @@ def expected_values(k: int, bias: bool, W_g: np.ndarray, b: np.ndarray, x: np.nd
     found = {"logits": h, "selected": selected, "weights": np.take_along_axis(p, selected, axis=-1)}
     found |= {"W_g": x.reshape(-1, x.shape[-1]).T @ v_h}  # (d, N)
     return found | ({"bias": v_h.sum(axis=0)} if bias else {})
-
-
-def written(shapes: dict[str, str] | None) -> str:
-    """Write names and shapes of parameters on one line."""
-    return ", ".join(f"{name} {shape}" for name, shape in (shapes or {}).items()) or "none"
-
-
-MISFITS = by_test(
-    "no module: What your class makes is no `torch.nn.Module`. Derive it: `class MyRouter(torch.nn.Module)`, with `super().__init__()` first.",
-    lambda found: found.shapes is None,
-    "not a parameter: {first} is a tensor, but no parameter: training would not move it. Wrap it in `torch.nn.Parameter(...)`.",
-    lambda found: found.first,
-    "bias always there: A parameter `bias` is there although none was asked for. Make it only if bias is True; else `self.bias = None`.",
-    lambda found: set(found.shapes) - set(found.right) == {"bias"},
-    "bias missing: With bias=True the module has a second parameter, `bias` (N,), which is added to the logits.",
-    lambda found: set(found.right) - set(found.shapes) == {"bias"},
-    "other names: The parameters have other names. `load_state_dict` finds them by name: they are W_g and, with bias=True, bias. (A `torch.nn.Linear` has names of its own, and its weight is (N, d).)",
-    lambda found: set(found.shapes) != set(found.right),
-    "transposed: W_g is (N, d), as in `torch.nn.Linear`. Asked is (d, N): then the logits are x W_g.",
-    lambda found: found.shapes["W_g"] == found.turned,
-    ": The parameters do not have the shapes that were asked for.",
-    lambda found: found.shapes != found.right,
-    ": The parameters are not float32: {formats}.",
-    lambda found: set(found.formats) != {FLOAT32},
-)
-
-
-def misfit(value: dict, d: int, N: int, bias: bool) -> Fault | None:
-    """Say what is wrong with the parameters of a module, or nothing."""
-    right = expected_shapes(d, N, bias)
-    first = next((name for name in value["tensors"] if name in right), "")
-    found = Facts(**value, right=right, first=first, turned=f"({N}, {d})")
-    mistake = next((mistake for mistake in MISFITS if mistake.seen(found)), None)
-    if mistake is None:
-        return None
-    why = mistake.why.format(first=first, formats=", ".join(found.formats))
-    asked = f"for d_model = {d}, num_experts = {N}, bias = {bias}"
-    return Fault(mistake.name, why, f"parameters: expected {written(right)}, came {written(found.shapes)}, {asked}")
 
 
 def parts_of(ran: dict) -> dict[str, Any] | None:
@@ -206,16 +93,24 @@ def near(value: Any, right: np.ndarray) -> bool:
     return bool(close and np.abs(value - right).max() < NEAR * np.abs(right).max())
 
 
+def is_or_rounds_to(value: Any, right: np.ndarray) -> bool:
+    """Tell whether a value is right, or what bfloat16 makes of what is right."""
+    return agree(value, right) or agree(value, to_bfloat16(right))
+
+
 def half_found(ran: dict, right: dict) -> dict[str, Any]:
     """Return facts about the run with x in bfloat16: the error, the first wrong part, whether rounding explains it."""
     came = parts_of(ran)
     if came is None:
-        return {"raised": str(ran.get("raised", "")), "half_wrong": "logits", "rough": False, "half_seen": ""}
+        raised = str(ran.get("raised", ""))
+        return {"raised": raised, "half_wrong": "logits", "rough": False, "half_seen": "", "given_back": False}
     wrong = first_wrong(came, right)
     flipped = not agree(came["selected"], right["selected"])
     rough = near(came["logits"], right["logits"]) and (flipped or near(came["weights"], right["weights"]))
     seen = f"x in bfloat16: {said(wrong, came, right)}" if wrong else ""
-    return {"raised": "", "half_wrong": wrong, "rough": bool(wrong) and rough, "half_seen": seen}
+    given_back = BFLOAT16 in ran["formats"] and all(is_or_rounds_to(came[part], right[part]) for part in PARTS)
+    found = {"raised": "", "half_wrong": wrong, "rough": bool(wrong) and rough, "half_seen": seen}
+    return found | {"given_back": given_back}
 
 
 def said(wrong: str, came: dict, right: dict) -> str:
@@ -223,6 +118,8 @@ def said(wrong: str, came: dict, right: dict) -> str:
     if wrong not in PARTS and came[wrong] is None:
         return f"no gradient reaches {wrong}"
     what = wrong if wrong in PARTS else f"the gradient of the weighted sum of the weights to {wrong}"
+    if isinstance(came[wrong], np.ndarray) and came[wrong].shape != right[wrong].shape:
+        return f"{what}: expected the shape {right[wrong].shape}, came {came[wrong].shape}"
     return difference(came[wrong], right[wrong], what, guess=False)
 
 
@@ -243,7 +140,7 @@ def router_found(
     case = f"d_model = {d}, num_experts = {N}, top_k = {k}, bias = {bias}, x of shape {x.shape}"
     plainly = x @ W_g  # (..., N)
     found = {"came": came, "right": right, "wrong": wrong, "other": other, "seen": seen, "case": case}
-    return found | half | {"h": right["logits"], "plainly": plainly, "k": k}
+    return found | half | {"h": right["logits"], "plainly": plainly, "k": k, "d": d}
 
 
 def is_it(part: str, formula: Callable[[Facts], Any]) -> Callable[[Facts], bool]:
@@ -251,9 +148,19 @@ def is_it(part: str, formula: Callable[[Facts], Any]) -> Callable[[Facts], bool]
     return lambda found: agree(found.came[part], formula(found))
 
 
+def chosen_of(values: np.ndarray, found: Facts) -> np.ndarray:
+    """Return values (..., N) at the selected experts. (..., k)."""
+    return np.take_along_axis(values, found.right["selected"], axis=-1)
+
+
+def of_their_sum(values: np.ndarray) -> np.ndarray:
+    """Return values (..., n) divided by the sum of their row."""
+    return values / values.sum(axis=-1, keepdims=True)
+
+
 def picked(formula: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts], bool]:
     """Return the test whether the weights are formula(logits), (..., N), at the selected experts."""
-    return is_it("weights", lambda found: np.take_along_axis(formula(found.h), found.right["selected"], axis=-1))
+    return is_it("weights", lambda found: chosen_of(formula(found.h), found))
 
 
 def along(axis: Any) -> Callable[[Facts], bool]:
@@ -261,7 +168,7 @@ def along(axis: Any) -> Callable[[Facts], bool]:
 
     def of_softmax(found: Facts) -> bool:
         p = naive_softmax(found.h, found.h.max(axis=axis_of(found), keepdims=True), axis_of(found))  # (..., N)
-        by_logits = np.take_along_axis(p, found.right["selected"], axis=-1)  # (..., k)
+        by_logits = chosen_of(p, found)  # (..., k)
         return any(agree(found.came["weights"], w) for w in (by_logits, np.sort(p, axis=-1)[..., ::-1][..., : found.k]))
 
     def axis_of(found: Facts) -> Any:
@@ -295,6 +202,12 @@ def is_flat(found: Facts) -> bool:
     """Tell whether all three are right but for the leading axes, which are made one."""
     rows = {name: found.right[name].reshape(-1, found.right[name].shape[-1]) for name in PARTS}
     return found.wrong in PARTS and all(agree(found.came[name], rows[name]) for name in PARTS)
+
+
+def is_of_another_k(found: Facts) -> bool:
+    """Tell whether so many experts are selected for each token as are neither k nor all."""
+    shape, (*leading, k) = np.shape(found.came["selected"]), found.right["selected"].shape
+    return found.wrong == "selected" and shape[:-1] == tuple(leading) and shape[-1] not in (k, found.h.shape[-1])
 
 
 def is_reordered(found: Facts) -> bool:
@@ -366,7 +279,9 @@ ROUTER = RouterQuestion(
     mistakes=by_test(
         "formats mixed: In float32 all is right, but with x in bfloat16 your module raises: torch multiplies numbers of one format only, and W_g is float32. Make x float32 first: `x.float()`.",
         lambda found: not found.wrong and found.raised,
-        "computed in bfloat16: In float32 all is right; with x in bfloat16 your numbers have two or three digits only. Either the scores are computed in bfloat16, or the results are turned into it. Make x float32 first, `x.float()`, and stay there.",
+        "given back in bfloat16: In float32 all is right; with x in bfloat16 you turn what you computed into bfloat16 at the end, and lose digits. `logits` and `weights` go back as they are, in float32, whatever x is.",
+        lambda found: not found.wrong and found.half_wrong and found.given_back,
+        "computed in bfloat16: In float32 all is right; with x in bfloat16 your numbers have two or three digits only: the scores or the softmax are computed in bfloat16. Make x float32 first, `x.float()`, and stay there.",
         lambda found: not found.wrong and found.rough,
         ": The numbers are right, but not their format: logits and weights come back as float32, whatever x is; yours are {other}.",
         lambda found: not found.wrong and not found.half_wrong and found.other,
@@ -388,6 +303,8 @@ ROUTER = RouterQuestion(
     + by_trace(
         "flattened: The numbers are right, but the leading axes of x are gone: you made rows of all tokens. The leading shape stays: x (2, 3, d) gives logits (2, 3, N).",
         is_flat,
+        "another k: `selected` does not hold k experts of each token. How many they are is said when the module is made: keep `top_k`, and use it.",
+        is_of_another_k,
         "not best first: Each token has the right experts, but not the best one first.",
         is_unsorted,
     )
@@ -404,25 +321,43 @@ ROUTER = RouterQuestion(
         is_it("logits", lambda found: found.plainly),
         "probabilities as logits: Your first result is the softmax. Return the logits before it: balancing losses need them.",
         is_it("logits", lambda found: routing.softmax(found.h)),
+        "divided by √d: You divided the logits by √d, as attention does. A router's logits are x W_g.",
+        (
+            is_it("logits", lambda found: found.h / found.d**0.5),
+            is_it("logits", lambda found: found.plainly / found.d**0.5 + found.h - found.plainly),
+        ),
+        "cut logits: Your first result has −∞ for the cut experts. Return all N logits as they are: balancing losses need them.",
+        is_it("logits", lambda found: kept_logits(found.h, found.k)),
+        "largest sizes: You selected those that are largest without their signs. A logit far below 0 is a small one.",
+        is_it("selected", lambda found: np.argsort(-np.abs(found.h), axis=-1)[..., : found.k]),
         "worst experts: You selected the experts with the smallest logits.",
         is_it("selected", lambda found: np.argsort(found.h, axis=-1)[..., : found.k]),
         "a mask: `selected` is a mask over all experts. Asked are the indices of the k selected ones, best first: (…, k).",
-        is_it("selected", lambda found: selected_mask(found.h, found.k).astype(int)),
+        (
+            is_it("selected", lambda found: selected_mask(found.h, found.k)),
+            is_it("selected", lambda found: selected_mask(found.h, found.k).astype(int)),
+        ),
         "form A: The weights of each token sum to 1: a softmax over the k kept logits, form A, as in the lesson's Router; or divided by their sum, form B′, which is the same function. Asked is form B: a softmax over all N logits, of which k are kept as they are.",
-        is_it("weights", lambda found: routing.softmax(np.take_along_axis(found.h, found.right["selected"], axis=-1))),
+        is_it("weights", lambda found: routing.softmax(chosen_of(found.h, found))),
         "not cut: These are the probabilities of all N experts. Asked are those of the k selected: (…, k), in the order of `selected`.",
         is_it("weights", lambda found: routing.softmax(found.h)),
         "full width: The weights are right, but with a place for all N experts. Asked are those of the k selected: (…, k), in the order of `selected`.",
         is_it("weights", lambda found: kept_probabilities(found.h, found.k)),
         "logits as weights: The weights are the selected logits. A softmax over all N makes probabilities of them.",
         picked(lambda h: h),
+        "logarithms: These weights are logarithms of the probabilities, as `log_softmax` gives them.",
+        picked(lambda h: h - routing.log_sum_exp(h)[..., None]),
+        "softmax twice: You took a softmax of the probabilities. The logits go into one, and what it returns are the weights.",
+        picked(lambda h: routing.softmax(routing.softmax(h))),
         "sigmoid: You used the sigmoid of each logit: experts then do not compete. Form B has a softmax over all N.",
         picked(lambda z: scipy.special.expit(z)),  # scipy is loaded late
-        "masked with 0: Before the softmax you set the cut logits to 0, which is not the same as to leave them. Form B: first the softmax, over the logits as they are.",
-        lambda found: agree(
-            found.came["weights"],
-            np.take_along_axis(masked_with_zero(found.h, found.k), found.right["selected"], axis=-1),
+        "sigmoids divided: You divided sigmoids by their sum, as some models do. Form B is a softmax, which is made of e to the logits.",
+        (
+            picked(lambda z: of_their_sum(scipy.special.expit(z))),
+            is_it("weights", lambda found: of_their_sum(scipy.special.expit(chosen_of(found.h, found)))),
         ),
+        "masked with 0: Before the softmax you set the cut logits to 0, which is not the same as to leave them. Form B: first the softmax, over the logits as they are.",
+        is_it("weights", lambda found: chosen_of(masked_with_zero(found.h, found.k), found)),
         "softmax over the tokens: Your softmax goes along the tokens: they compete for an expert. The experts compete for a token: `dim=-1`.",
         (along(0), along(1), along(-2)),
         "softmax over everything: One softmax for all tokens together. Each token has its own: `dim=-1`.",

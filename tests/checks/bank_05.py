@@ -489,6 +489,8 @@ WRONG = {
         "as in gpt-oss (5)": expert_of(lambda a, b: silu(a) * (b + 1)),
         "as in gpt-oss (6)": expert_of(clipped(lambda a, b: silu(a) * (b + 1))),
         "as in gpt-oss (7)": expert_of(clipped(lambda a, b: a * sigmoid(1.702 * a) * b)),
+        "same columns twice": expert_of(lambda a, b: silu(a) * a),
+        "same columns twice (2)": expert_of(lambda a, b: b * silu(b)),
         "tanh": expert_of(lambda a, b: np.tanh(a) * b),
         "softplus": expert_of(lambda a, b: functional.softplus(torch.tensor(a)).numpy() * b),
         "sigmoid of the other factor": expert_of(lambda a, b: a * sigmoid(b)),
@@ -629,6 +631,9 @@ WRONG = {
         "counted by T (4)": and_tokens(lambda order, T, k: order // T),
         "weights forgotten": with_outputs(lambda outputs, order, w, v: v[order // w.shape[1]]),
         "weights not sorted": with_outputs(lambda outputs, order, w, v: w.reshape(-1, 1) * v[order // w.shape[1]]),
+        "weights by columns": with_outputs(
+            lambda outputs, order, w, v: w.ravel("F")[order, None] * v[order // w.shape[1]]
+        ),
         "first choice's weight": with_outputs(
             lambda outputs, order, w, v: (w[:, :1] * v)[order // w.shape[1]],
         ),

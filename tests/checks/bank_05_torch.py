@@ -474,6 +474,7 @@ WRONG = {
                 weights,
             )
         ),
+        "selected logits": after(lambda h, selected, weights: (h.gather(-1, selected), selected, weights)),
         "largest sizes": router(by_size),
         "logarithms": weighed_by(lambda h: h.log_softmax(-1)),
         "softmax twice": weighed_by(lambda h: h.softmax(-1).softmax(-1)),

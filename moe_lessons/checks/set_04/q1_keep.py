@@ -88,12 +88,12 @@ def one_k_for_all(value: Any, h: np.ndarray, k: Any) -> bool:
 
 
 def cut_to_a_number(value: Any, h: np.ndarray, k: Any) -> bool:
-    """Tell whether `value` keeps the right logits of h and has one number below them all for the others."""
+    """Tell whether `value` keeps the right logits of h and has one number for the others."""
     mask = kept(h, k)  # (..., N)
     if not is_floats(value, h.shape):
         return False
     others = value[~mask]
-    one = np.isfinite(others).all() and (not others.size or (np.ptp(others) == 0 and others[0] < h.min()))
+    one = np.isfinite(others).all() and (not others.size or np.ptp(others) == 0)
     return bool(agree(value[mask], h[mask]) and one)
 
 
@@ -130,6 +130,8 @@ OF_THE_RESULT = by_value(
         lambda h, k: -np.sort(-h, axis=-1)[..., : np.max(k)],
         lambda h, k: sorted_down(h, k)[..., : np.max(k)],
     ),
+    "shifted: You subtracted each row's largest logit, as one does within a softmax. Here the kept logits stay as they came.",
+    lambda h, k: kept_of_each(h - h.max(axis=-1, keepdims=True), k),
     "whole numbers: Your logits have lost their decimals: they went into whole numbers.",
     lambda h, k: cut(h.astype(int), kept(h, k)),
     "sorted: The right logits, but sorted. Each belongs at its own expert's index.",
@@ -168,7 +170,7 @@ KEEP = FunctionQuestion(
         only_kept,
         "one k for all: Right for one k. Where each token has its own, you keep equally many for every token.",
         one_k_for_all,
-        "finite cut: The right ones are kept, but what you cut has a finite logit. After a softmax that is nearly nothing, not nothing, and no test for −∞ finds it. Write `-np.inf`.",
+        "finite cut: The right ones are kept, but what you cut has a finite logit: a softmax may still give it weight, and no test for −∞ finds it. Write `-np.inf`.",
         cut_to_a_number,
     ),
 )

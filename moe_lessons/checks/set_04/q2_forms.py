@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy
 
 from moe_lessons import routing
 from moe_lessons.checks.gates import (
@@ -194,6 +195,8 @@ BY_VALUE = by_formula(keeping, *SELECTED_WRONGLY, *CUT_WRONGLY) + by_value(
     only_for("topk_softmax", lambda h, k: np.exp(kept_logits(h, k))),
     "logits as weights: In `topk_softmax` your weights are the kept logits themselves. A softmax over them is missing.",
     only_for("topk_softmax", lambda h, k: np.where(selected_mask(h, k), h, 0)),
+    "sigmoid: You used the sigmoid of each logit. A softmax is e to the logit, divided by the sum of those.",
+    lambda h, k, form: gate(h, selected_mask(h, k), form, scipy.special.expit),
     BATCH_OF_ONE,
     in_a_batch_of_one(routing.gate_weights),
 )

@@ -72,6 +72,8 @@ SELECTED_WRONGLY = (
     lambda h, k: kept(h, np.asarray(k) - 1),
     "k is 2: Right for k = 2 only: you select two whatever k is.",
     lambda h, k: kept(h, 2),
+    "best alone: Right for k = 1 only: you select the best expert alone. `argmax` finds the same one again, unless it is struck out.",
+    lambda h, k: kept(h, 1),
     "looked up by value: Where logits tie, you find the same expert twice: `list.index` gives the first place of a value each time. Sort the places, as argsort does, and not the values.",
     first_of_a_value,
     "k values: You select the k largest *different* values: where logits tie, those are more than k experts. Compare ranks, which never tie.",

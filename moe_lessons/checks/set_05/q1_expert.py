@@ -134,6 +134,8 @@ EXPERT = FunctionQuestion(
         ),
         "as in gpt-oss: Part of this is gpt-oss's own: z · sigmoid(1.702 z), the other factor plus 1, or values that are clipped. Here it is silu(z) = z · sigmoid(z), times the other factor as it is.",
         tuple(map(with_hidden, OF_GPT_OSS)),
+        "same columns twice: Gate and other factor come from the same columns. The gate's are 0, 2, 4, …, the other factor's 1, 3, 5, ….",
+        (with_hidden(lambda a, b: gated(a, a)), with_hidden(lambda a, b: gated(b, b))),
         "tanh: You used tanh. SwiGLU's activation is silu(z) = z · sigmoid(z), which is unbounded above.",
         with_hidden(lambda a, b: np.tanh(a) * b),
         "softplus: You used softplus, ln(1 + e^z). SwiGLU's activation is silu(z) = z · sigmoid(z), which is a little below 0 for negative z.",

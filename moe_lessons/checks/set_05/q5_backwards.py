@@ -191,6 +191,8 @@ BACKWARDS = FunctionQuestion(
             with_weights(lambda order, w: np.ones_like(w)),
             "weights not sorted: Each row has v of its token, but another row's weight: the rows are sorted by expert, your weights still by token. The weight of row r is weights.ravel()[order[r]].",
             with_weights(lambda order, w: w.ravel()[np.argsort(order)].reshape(w.shape)),
+            "weights by columns: Each row has v of its token, but another row's weight: you read the weights column by column. Assignment t·k + j is weights[t, j]: `weights.ravel()` reads them so.",
+            with_weights(lambda order, w: w.T.reshape(w.shape)),
             "first choice's weight: Every row has the weight of its token's first choice. Choice j has weights[t, j]: row r has weights.ravel()[order[r]].",
             with_weights(lambda order, w: np.broadcast_to(w[:, :1], w.shape)),
             "by assignment: These are the right rows, but in the order of the assignments, token by token. A gradient has the shape and the order of what it belongs to: row r belongs to row r of `outputs`.",

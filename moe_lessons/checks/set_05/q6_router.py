@@ -328,6 +328,8 @@ ROUTER = RouterQuestion(
         ),
         "cut logits: Your first result has −∞ for the cut experts. Return all N logits as they are: balancing losses need them.",
         is_it("logits", lambda found: kept_logits(found.h, found.k)),
+        "selected logits: Your first result has the logits of the k selected alone. Return those of all N experts: balancing losses need them.",
+        is_it("logits", lambda found: chosen_of(found.h, found)),
         "largest sizes: You selected those that are largest without their signs. A logit far below 0 is a small one.",
         is_it("selected", lambda found: np.argsort(-np.abs(found.h), axis=-1)[..., : found.k]),
         "worst experts: You selected the experts with the smallest logits.",

@@ -48,6 +48,11 @@ def padding(selected, N):
     return (longest - loads(selected, N)).sum() / (N * longest)
 
 
+def mean(selected, N):
+    """The mean load, rounded up."""
+    return int(np.ceil(selected.size / N))
+
+
 def busy(selected):
     return np.unique(selected, return_counts=True)[1]
 
@@ -99,6 +104,13 @@ WRONG = {
         "all touched": server(k=64 * (TOUCHED / 64) ** (1 / 16)),
         "touched": server(k=41.2),
         "share": server(k=1 / 16),
+        **{f"k = {k}": server(k=k) for k in (1, 2, 3, 5, 8, 16)},
+        "root of the touched": server(k=64 * (1 - (TOUCHED / 64) ** (1 / 16))),
+        "another root": server(k=64 * (1 - (1 - TOUCHED / 64) ** (1 / 8))),
+        "another root (2)": server(k=64 * (1 - (1 - TOUCHED / 64) ** (1 / 15))),
+        "untouched shared out": server(k=(64 - TOUCHED) / 16),
+        "what one text misses": server(k=60),
+        "what one text misses (2)": server(k=0.9375),
         "doubled": server(by_32=2 * TOUCHED),
         "all": server(by_32=64),
         "half of the rest": server(by_32=52.6),
@@ -106,6 +118,15 @@ WRONG = {
         "touched share squared": server(by_32=TOUCHED**2 / 64),
         "untouched": server(by_32=N * MISSED**32),
         "share (2)": server(by_32=1 - MISSED**32),
+        "share (3)": server(by_32=87.3),
+        "untouched (2)": server(by_32=0.127),
+        "small shares": server(by_32=55.3),
+        "small shares (2)": server(by_32=N * (1 - (63 / 64) ** 128)),
+        "three batches": server(by_32=61.1),
+        "half a batch": server(by_32=25.8),
+        "only the second": server(by_32=55.9 - TOUCHED),
+        "root of the touched share": server(by_32=51.35),
+        "choices": server(by_32=128),
     },
     "7r.2": {
         "key: routed_scaling_factor": finding("routed_scaling_factor"),
@@ -120,6 +141,14 @@ WRONG = {
         "kept: percent": finding(kept=100 * SHARES[2]),
         "kept: percent (2)": finding(kept=round(100 * SHARES[2])),
         "kept: difference": finding(kept=two_runs().first[2] - two_runs().second[2]),
+        "kept: upside down, another token": finding(kept=1.74),
+        "kept: token 5, or by how much longer": finding(kept=SHARES[4]),
+        "kept: token 5, or by how much longer (2)": finding(kept=1 / SHARES[2] - 1),
+        "kept: square": finding(kept=0.40),
+        "kept: root": finding(kept=0.79),
+        "kept: half": finding(kept=0.316),
+        "kept: length": finding(kept=1.48),
+        "kept: length (2)": finding(kept=2.34),
     },
     "7r.3": {
         "as another cut one": gaps(E4=G[0]),
@@ -131,14 +160,29 @@ WRONG = {
         "from a kept one (2)": gaps(E4=P[3] * 0.2279 / P[1]),
         "without p": gaps(E4=G[0] / P[0]),
         "p turned round": gaps(E4=G[0] * P[0] / P[3]),
+        "mean of the cut": gaps(E4=-0.034),
+        "sum of the cut": gaps(E4=G[[0, 2, 5]].sum()),
+        "both gaps": gaps(E4=0.181),
+        "p alone": gaps(E4=-0.0697),
+        "p alone (2)": gaps(E4=0.070),
         "ten times heard": gaps(ten=-0.4674),
+        "ten times heard (2)": gaps(ten=0.467),
+        "a tenth heard": gaps(ten=-0.005),
+        "sign turned then": gaps(ten=0.047),
         "then nothing": gaps(ten=0),
         "as in form B": gaps(in_A=E4),
+        "renormalised": gaps(in_A=-0.060),
+        "without p, in form A": gaps(in_A=-0.671),
         "mirror of E5": gaps(E2=0.0796),
         "E5 left out": gaps(E2=-G[[0, 2, 5]].sum() - E4),
         "E4 left out": gaps(E2=-G[[0, 2, 4, 5]].sum()),
         "sign turned (2)": gaps(E2=-0.228),
         "like a cut one": gaps(E2=P[1] * G[0] / P[0]),
+        "like E5": gaps(E2=P[1] * G[4] / P[4]),
+        "E4's sign": gaps(E2=-G[[0, 2, 4, 5]].sum() + E4),
+        "E5's sign": gaps(E2=-G[[0, 2, 5]].sum() - E4 + G[4]),
+        "nothing for E2": gaps(E2=0),
+        "E2 left to 1": gaps(E2=1.228),
     },
     "7r.4": {
         "real share": lambda selected, N: selected.size / (N * loads(selected, N).max()),
@@ -154,6 +198,25 @@ WRONG = {
         "one block": lambda selected, N: 1 - selected.size / loads(selected, N).max(),
         "of each expert": lambda selected, N: 1 - loads(selected, N) / max(loads(selected, N)),
         "percent": lambda selected, N: 100 * padding(selected, N),
+        "first choices only (2)": lambda selected, N: 1 - selected.size / (N * loads(selected[:, 0], N).max()),
+        "blocks of the mean": lambda selected, N: (
+            sum(max(0, mean(selected, N) - load) for load in loads(selected, N)) / N / mean(selected, N)
+        ),
+        "blocks of the mean (2)": lambda selected, N: 1 - loads(selected, N).mean() / mean(selected, N),
+        "each choice padded apart": lambda selected, N: (
+            1 - selected.size / sum(N * loads(choices, N).max() for choices in selected.T)
+        ),
+        "index for load": lambda selected, N: 1 - selected.size / (N * np.argmax(loads(selected, N))),
+        "index for load (2)": lambda selected, N: 1 - selected.size / N / max(1, np.argmax(loads(selected, N))),
+        "index for load (3)": lambda selected, N: 1 - selected.size / N / selected.max(),
+        "experts for rows": lambda selected, N: 1 - (loads(selected, N) == max(loads(selected, N))).mean(),
+        "experts for rows (2)": lambda selected, N: 1 - selected.size / (N * selected.size),
+        "idle experts": lambda selected, N: 1 - len(busy(selected)) / N,
+        "of the emptiest": lambda selected, N: np.ptp(loads(selected, N)) / max(loads(selected, N)),
+        "rows of one block": lambda selected, N: max(loads(selected, N)) - selected.size / N,
+        "share of the fullest": lambda selected, N: max(loads(selected, N)) / selected.size,
+        "divided by N again": lambda selected, N: padding(selected, N) / N,
+        "below 0": lambda selected, N: 1 - selected.size / loads(selected, N).mean(),
     },
     "7r.5": {
         "one choice": sizes(tokens=1 / 32),
@@ -165,6 +228,15 @@ WRONG = {
         "nothing lost": sizes(gradient=1),
         "weight left at 1/N": sizes(gradient=1 / 256),
         "upside down (2)": sizes(gradient=32),
+        "k itself": sizes(tokens=4),
+        "weight twice": sizes(gradient=1 / 128),
+        "tokens twice": sizes(gradient=1 / 64),
+        "times k": sizes(gradient=1 / 2),
+        "added": sizes(gradient=3 / 8),
+        "nothing lost, k = 8": sizes(more=1),
+        "weight left at 1/N, k = 8": sizes(more=1 / 128),
+        "weight twice, k = 8": sizes(more=1 / 256),
+        "upside down, k = 8": sizes(more=32),
         "twice as large": sizes(more=1 / 16),
         "half as large": sizes(more=1 / 64),
         "only the tokens, k = 8": sizes(more=0.25),
@@ -173,6 +245,11 @@ WRONG = {
         "root of it": sizes(way=32**-0.5),
         "farther": sizes(way=32),
         "as the tokens": sizes(way=1 / 8),
+        "as the weight": sizes(way=1 / 4),
+        "farther (2)": sizes(way=8),
+        "steps added up": sizes(way=3.125),
+        "steps added up (2)": sizes(way=100),
+        "no way at all": sizes(way=0),
     },
     "7r.6": {
         **{
@@ -191,7 +268,7 @@ WRONG = {
 }
 
 UNRECOGNISED = {
-    "7r.1": [server(k=5), server(by_32=50), {"k": 4}, [4, 55.9], server(k=None), server(by_32=math.nan)],
+    "7r.1": [server(k=5.5), server(by_32=50), {"k": 4}, [4, 55.9], server(k=None), server(by_32=math.nan)],
     "7r.2": [
         finding(kept=0.7),
         finding(kept=0.64),
@@ -209,7 +286,7 @@ UNRECOGNISED = {
         lambda selected, N: [padding(selected, N)] * N,
         lambda selected, N: round(padding(selected, N), 2),
     ],
-    "7r.5": [sizes(tokens=0.3), sizes(gradient=0.5), sizes(more=3), sizes(way=2), {"tokens": 1 / 8}, [1 / 8, 1 / 32]],
+    "7r.5": [sizes(tokens=0.3), sizes(gradient=0.6), sizes(more=3), sizes(way=2), {"tokens": 1 / 8}, [1 / 8, 1 / 32]],
     "7r.6": [
         None,
         "nothing",

@@ -4,13 +4,23 @@ import numpy as np
 
 from moe_lessons.accounting import experts_touched
 from moe_lessons.checks.question import ValuesQuestion, about
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.verdicts import Mistake, by_value
 
 N, K, BATCH = 64, 4, 16
 STEP_LOG = {"experts": N, "texts": BATCH, "touched": round(N * experts_touched(N, K, BATCH), 1)}
 SHARE = STEP_LOG["touched"] / N
 MISSED = 1 - SHARE  # the share of experts that no text chose
 TWICE = N * experts_touched(N, K, 2 * BATCH)
+
+
+def refuted(k: int) -> tuple[Mistake, ...]:
+    """Return the mistake of a whole k that does not fit the log, with what it would leave untouched.
+
+    Several slips come to one whole number, so none of them is named.
+    """
+    missed = f"With k = {k} one text misses {N - k} of {N} experts, and {BATCH} texts miss {N * (1 - k / N) ** BATCH:.1f}. In the log it is {N * MISSED:.1f}."
+    asks = f"Is it the *untouched* share of which you took a root, and the {BATCH}th? Dividing by the number of texts will not do: texts meet on an expert."
+    return by_value(f"k = {k}: {missed} {asks}", lambda: k)
 
 
 TOUCHED = ValuesQuestion(
@@ -40,11 +50,20 @@ TOUCHED = ValuesQuestion(
             lambda: STEP_LOG["touched"],
             "share: This is k/N. Asked is k, a number of experts.",
             lambda: K / N,
-        ),
+            "root of the touched: You took the root of the share that is touched. What multiplies from text to text is the share that is missed.",
+            lambda: N * (1 - SHARE ** (1 / BATCH)),
+            "another root: The untouched share is right, the root is not: 16 texts make it, so take the 16th.",
+            tuple(lambda root=root: N * (1 - MISSED ** (1 / root)) for root in (BATCH / 2, BATCH - 1, BATCH + 1)),
+            "untouched shared out: You divided what is untouched by the number of texts. It shrinks by the same factor with each text.",
+            lambda: N * MISSED / BATCH,
+            "what one text misses: This is what one text leaves out. k is what it chooses.",
+            (lambda: N - K, lambda: 1 - K / N),
+        )
+        + sum((refuted(k) for k in range(1, N) if k != K), ()),
         "touched by 32": by_value(
             "doubled: Twice as many would be more than there are. The second 16 texts mostly touch what is touched already.",
             lambda: 2 * STEP_LOG["touched"],
-            "all: Not quite: some experts are missed by all 32.",
+            "all: Not quite: some experts are missed by all 32. Twice the texts do not touch twice as many, for the second 16 mostly meet experts that are touched already.",
             lambda: N,
             "half of the rest: You let the second 16 texts touch half of what is left. Look what share of all the first 16 touched: of what is left the second touch that share.",
             lambda: (STEP_LOG["touched"] + N) / 2,
@@ -53,9 +72,21 @@ TOUCHED = ValuesQuestion(
             "touched share squared: You squared the touched share, which makes it smaller. What multiplies is the share that is missed.",
             lambda: N * SHARE**2,
             "untouched: These are the experts that 32 texts leave out. Asked is how many they touch.",
-            (lambda: N - TWICE, lambda: N * MISSED**2),
+            (lambda: N - TWICE, lambda: N * MISSED**2, lambda: MISSED**2),
             "share: This is the share of the experts. Asked is how many of the 64.",
-            lambda: TWICE / N,
+            (lambda: TWICE / N, lambda: 100 * TWICE / N),
+            "small shares: Near. e^(−B·k/N) gives this, and so does letting a text choose an expert twice: it would be so for a small k/N. Here one text misses an expert with probability 1 − k/N exactly.",
+            (lambda: N * (1 - np.exp(-2 * BATCH * K / N)), lambda: N * (1 - (1 - 1 / N) ** (2 * BATCH * K))),
+            "three batches: This is after 48 texts, the 16 and 32 more. The batch has 32 in all.",
+            lambda: N * (1 - MISSED**3),
+            "half a batch: This is after 8 texts. From 16 to 32 the untouched share is squared; you took its root.",
+            lambda: N * (1 - MISSED**0.5),
+            "only the second: This is how many the second 16 add. Asked is how many 32 touch together.",
+            lambda: TWICE - STEP_LOG["touched"],
+            "root of the touched share: You took the root of the touched share. What multiplies is the share that is missed.",
+            lambda: N * SHARE**0.5,
+            "choices: This is how many choices 32 texts make. Several of them fall on the same expert, and it counts once.",
+            lambda: 2 * BATCH * K,
         ),
     },
 )

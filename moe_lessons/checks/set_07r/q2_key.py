@@ -8,7 +8,7 @@ import numpy as np
 from moe_lessons import routing
 from moe_lessons.checks.forms import Fields, Name, Number
 from moe_lessons.checks.question import EntriesQuestion, about
-from moe_lessons.checks.verdicts import Fault
+from moe_lessons.checks.verdicts import Fault, by_value
 
 KEYS = ("norm_topk_prob", "routed_scaling_factor", "scoring_func", "num_experts_per_tok")
 TOKENS, N, D, K, ASKED = 5, 8, 16, 2, 2  # ASKED: the index of token 3
@@ -42,9 +42,14 @@ def kept() -> np.ndarray:
     return two_runs().second / two_runs().first
 
 
+def share() -> float:
+    """Return the probability that the kept experts of token 3 hold."""
+    return float(kept()[ASKED])
+
+
 def expected() -> dict[str, object]:
     """Return the answer."""
-    return {"key": "norm_topk_prob", "true in": "run 1", "kept by token 3": float(kept()[ASKED])}
+    return {"key": "norm_topk_prob", "true in": "run 1", "kept by token 3": share()}
 
 
 def same(came: object, right: object) -> bool:
@@ -59,6 +64,32 @@ AGAINST_KEY = {
 }
 
 
+KEPT = by_value(
+    "upside down: That is above 1, and no probability is. Divide the other way round.",
+    lambda: 1 / share(),
+    "upside down, another token: That is above 1, and no probability is. Divide the other way round, and take token 3, `runs.first[2]`.",
+    tuple(lambda t=t: 1 / kept()[t] for t in range(TOKENS) if t != ASKED),
+    "cut: That is what the cut experts hold. Asked is what the kept ones hold.",
+    lambda: 1 - share(),
+    "percent: That is in percent. Give it as a number between 0 and 1.",
+    lambda: 100 * share(),
+    "difference: You took the difference of the two lengths. A division is undone by a ratio.",
+    lambda: two_runs().first[ASKED] - two_runs().second[ASKED],
+    "token 5, or by how much longer: That is what token 5 keeps, and also by how much the output of token 3 is longer in run 1, measured by run 2. Asked is the ratio of token 3's two lengths.",
+    (lambda: kept()[4], lambda: 1 / share() - 1),
+    "another token: That is what another token keeps, or the mean of all. Take token 3, `runs.first[2]`.",
+    (*(lambda t=t: kept()[t] for t in range(TOKENS - 1) if t != ASKED), lambda: kept().mean()),
+    "square: That is the ratio of the *squares* of the two lengths. Take the lengths themselves.",
+    lambda: share() ** 2,
+    "root: That is the root of the ratio of the two lengths. Take the ratio itself.",
+    lambda: share() ** 0.5,
+    "half: That is half of it. Asked is what both experts hold together.",
+    lambda: share() / 2,
+    "length: That is the length of one output. A probability is a ratio of two lengths.",
+    (lambda: two_runs().first[ASKED], lambda: two_runs().second[ASKED]),
+)
+
+
 def refute(entry: str, came: object) -> Fault:
     """Say what in the log speaks against an entry."""
     if entry == "key":
@@ -66,26 +97,11 @@ def refute(entry: str, came: object) -> Fault:
     if entry == "true in":
         why = "The kept probabilities sum to less than 1. Dividing by their sum makes weights, and outputs, larger. Which run has the larger ones?"
         return Fault("true in: run 2", why)
-    name, why = _kept_mistake(float(str(came)))
-    return Fault(name and f"kept: {name}", f"'kept by token 3' is not {float(str(came)):.4g}. {why}")
-
-
-def _kept_mistake(number: float) -> tuple[str | None, str]:
-    """Return what number was given in the place of what token 3 keeps, if it is known, and why it is none."""
-    share = float(kept()[ASKED])
-    known = {
-        "upside down": (1 / share, "That is above 1, and no probability is. Divide the other way round."),
-        "cut": (1 - share, "That is what the cut experts hold. Asked is what the kept ones hold."),
-        "percent": (100 * share, "That is in percent. Give it as a number between 0 and 1."),
-        "difference": (
-            float(two_runs().first[ASKED] - two_runs().second[ASKED]),
-            "You took the difference of the two lengths. A division is undone by a ratio.",
-        ),
-    }
-    name = next((name for name, (value, _) in known.items() if abs(number - value) < ROOM * max(1, value)), None)
-    if name is None and abs(np.append(kept(), kept().mean()) - number).min() < ROOM:
-        return "another token", "That is what another token keeps, or the mean of all. Take token 3, `runs.first[2]`."
-    return name, known[name][1] if name else "The sum that run 1 divided by is the ratio of the two lengths of token 3."
+    number = float(str(came))
+    nearest = min(KEPT, key=lambda mistake: abs(number - mistake.wrong()))
+    known = abs(number - nearest.wrong()) < ROOM * max(1, nearest.wrong())
+    why = nearest.why if known else "The sum that run 1 divided by is the ratio of the two lengths of token 3."
+    return Fault(f"kept: {nearest.name}" if known else None, f"'kept by token 3' is not {number:.4g}. {why}")
 
 
 KEY = EntriesQuestion(

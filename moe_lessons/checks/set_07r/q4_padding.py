@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.values import unbracketed
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.values import is_floats, unbracketed
+from moe_lessons.checks.verdicts import by_test, by_value
 
 
 def loads_of(selected: np.ndarray, N: int) -> np.ndarray:
@@ -35,13 +35,41 @@ def padding_cases(rng: np.random.Generator) -> list[tuple]:
 
 
 def share(multiplied: Callable, useful: Callable = lambda selected, N: selected.size) -> Callable:
-    """Return the share of padding if so many rows are multiplied and so many of them are real."""
-    return lambda selected, N: 1 - useful(selected, N) / multiplied(selected, N)
+    """Return the share of padding if so many rows are multiplied and so many of them are real: −∞ of 0 rows."""
+    return np.errstate(divide="ignore")(
+        lambda selected, N: 1 - np.float64(useful(selected, N)) / multiplied(selected, N)
+    )
 
 
 def in_all(selected: np.ndarray, N: int) -> int:
     """Return how many rows are multiplied."""
     return N * int(loads_of(selected, N).max())
+
+
+def in_blocks_of(rows: Callable) -> Callable:
+    """Return how many rows are multiplied when each expert's block has `rows`(selected, N)."""
+    return lambda selected, N: N * rows(selected, N)
+
+
+def mean_rows(selected: np.ndarray, N: int) -> int:
+    """Return the mean load, rounded up."""
+    return -(-selected.size // N)
+
+
+def cut_to_the_mean(selected: np.ndarray, N: int) -> float:
+    """Return the share of padding when blocks have the mean load, and what is over it is lost."""
+    rows = mean_rows(selected, N)
+    return np.maximum(rows - loads_of(selected, N), 0).sum() / (N * rows)
+
+
+def by_columns(selected: np.ndarray, N: int) -> int:
+    """Return how many rows are multiplied when each column of choices is padded by itself."""
+    return sum(in_all(column, N) for column in selected.T)
+
+
+def fullest(selected: np.ndarray, N: int) -> int:
+    """Return which expert has most rows."""
+    return int(loads_of(selected, N).argmax())
 
 
 PADDING = FunctionQuestion(
@@ -56,6 +84,7 @@ PADDING = FunctionQuestion(
     parameters=("selected", "N"),
     cases=padding_cases,
     reference=padding,
+    quiet=True,
     read=lambda value, *_: unbracketed(value),
     mistakes=by_value(
         "real share: This is the share of rows that are real. Asked is the padding: 1 minus that.",
@@ -78,12 +107,45 @@ PADDING = FunctionQuestion(
         "padded to T: You gave every expert a row for every token. The blocks are only as long as the fullest expert's rows.",
         share(lambda selected, N: N * len(selected)),
         "first choices only: You counted first choices alone. All k choices of a token are rows.",
-        share(lambda selected, N: N * loads_of(selected[:, 0], N).max(), lambda selected, N: len(selected)),
+        (
+            share(lambda selected, N: in_all(selected[:, 0], N), lambda selected, N: len(selected)),
+            share(lambda selected, N: in_all(selected[:, 0], N)),
+        ),
         "one block: You compared with one block, the fullest expert's. There are N of them.",
         share(lambda selected, N: loads_of(selected, N).max()),
         "of each expert: This is each expert's own share. Asked is one number, for all blocks together.",
         lambda selected, N: 1 - loads_of(selected, N) / loads_of(selected, N).max(),
         "percent: This is in percent. Return a share from 0 to 1.",
         lambda selected, N: 100 * padding(selected, N),
+        "blocks of the mean: Your blocks have the mean load, rounded up. The fullest expert has more rows, and none may be lost.",
+        (cut_to_the_mean, share(in_blocks_of(mean_rows))),
+        "each choice padded apart: You padded each column of `selected` by itself. An expert's rows from all k choices stand in one block.",
+        share(by_columns),
+        "index for load: You took an index where the load is asked: `argmax` says *which* expert is the fullest. A block has as many rows as that one has.",
+        (
+            share(in_blocks_of(fullest)),
+            share(in_blocks_of(lambda selected, N: max(fullest(selected, N), 1))),
+            share(in_blocks_of(lambda selected, N: fullest(selected, N) + 1)),
+            share(in_blocks_of(lambda selected, N: selected.max())),
+        ),
+        "experts for rows: So many *experts* get padding, and so large a share it would be if every block held all T·k rows. Asked is the share of rows, in blocks as long as the fullest expert's rows.",
+        (
+            lambda selected, N: np.mean(loads_of(selected, N) < loads_of(selected, N).max()),
+            share(lambda selected, N: N * selected.size),
+        ),
+        "idle experts: This is the share of experts that nobody chose. The others are padded too, up to the fullest.",
+        lambda selected, N: np.mean(loads_of(selected, N) == 0),
+        "of the emptiest: This is the padding of one expert alone, the emptiest. Asked is the share in all blocks together.",
+        lambda selected, N: 1 - loads_of(selected, N).min() / loads_of(selected, N).max(),
+        "rows of one block: This is how many rows of padding a block has on average. Asked is the share of all rows that are multiplied.",
+        lambda selected, N: loads_of(selected, N).max() - loads_of(selected, N).mean(),
+        "share of the fullest: This is the fullest expert's share of the real rows. Asked is what share of the rows that are multiplied is not real.",
+        lambda selected, N: loads_of(selected, N).max() / selected.size,
+        "divided by N again: You divided by N once too often: the padding of one expert in all rows. All N are padded.",
+        lambda selected, N: padding(selected, N) / N,
+    )
+    + by_test(
+        "below 0: A share of rows is never below 0: there you multiply by fewer rows than are real. Every block must hold the rows of the fullest expert.",
+        lambda value, selected, N: is_floats(value, ()) and value < 0,
     ),
 )

@@ -1,6 +1,6 @@
 """Question 7r.6: what it costs to be heard."""
 
-from moe_lessons.checks.forms import Fields, Name, whole
+from moe_lessons.checks.forms import Fields, Name, Number
 from moe_lessons.checks.question import EntriesQuestion, about
 from moe_lessons.checks.verdicts import Fault
 
@@ -29,10 +29,24 @@ HEARS = {
 }
 
 
+SEEMS = {  # whom a wrong number of runs would be
+    0: "Somebody has to make the output. ",
+    1: "That would be one expert alone. ",
+    K - 1: "That would be one fewer than are kept. ",
+    K: "That would be the best four alone. ",
+    K + 1: "That would be the best four and E50. ",
+    N - K: "That would be the experts that are not among the best four. ",
+    N - 1: "That would be all but one. ",
+    N: "That would be all experts. ",
+}
+RUN = Number(f"a whole number from 0 to {N}, for each expert counts once", 0, N, whole=True)
+
+
 def refute(row: str, came: dict) -> Fault:
     """Refute one row: first the runs, then what is heard."""
     if came["runs"] != BILLS[row][0]:
-        return Fault(f"{row}: {came['runs']} runs", f"{row!r}, runs: not {came['runs']}. {RUNS[row]}")
+        why = f"{row!r}, runs: not {came['runs']}. {SEEMS.get(came['runs'], '')}{RUNS[row]}"
+        return Fault(f"{row}: {came['runs']} runs", why)
     return Fault(f"{row}: {came['hears']}", f"{row!r}, hears: not {came['hears']!r}. {HEARS[row]}")
 
 
@@ -45,7 +59,7 @@ BILL = EntriesQuestion(
     idea="To hear an expert's worth it has to run, and its logit has to reach the output. Form B reaches the logit without running the expert; a mask of 0 does the opposite.",
     takeaway="There is no free way to hear of experts that did not run; but there are ways to pay for all of them and hear nothing.",
     answer="my_bill",
-    form=Fields({row: Fields({"runs": whole(0, N), "hears": Name(HEARD)}) for row in BILLS}),
+    form=Fields({row: Fields({"runs": RUN, "hears": Name(HEARD)}) for row in BILLS}),
     expected=lambda: {row: {"runs": runs, "hears": heard} for row, (runs, heard) in BILLS.items()},
     against=refute,
 )

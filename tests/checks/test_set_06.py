@@ -46,6 +46,28 @@ def test_every_broken_demand_is_reported_with_its_number():
         assert number in line
 
 
+NEARLY = {  # a design, and what it keeps to in the place of a demand
+    (12, 2048, 2048, 80, 4): "It would fit 24 GiB",
+    (24, 1536, 1024, 128, 6): "At 8 bits it would fit",
+    (16, 2048, 1024, 72, 4): "It takes 10 GB and more",
+    (16, 3072, 1536, 48, 2): "2 FLOPs for each weight: attention 1.21, the k experts 0.906, head 0.197",
+    (12, 2560, 2048, 60, 2): "All active parameters together would be enough",
+    (12, 1024, 4096, 72, 6): "k/N is small enough",
+    (16, 2048, 512, 192, 8): "Beside all N experts",
+}
+
+
+@pytest.mark.parametrize("sizes", NEARLY)
+def test_what_a_design_was_perhaps_measured_by_is_said(sizes):
+    assert NEARLY[sizes] in check("6.3", dict(zip(GOOD, sizes, strict=True))).message
+
+
+@pytest.mark.parametrize("sizes", [(16, 2048, 1024, 1000, 500), (32, 1536, 1024, 64, 4), (8, 1024, 16, 104, 5)])
+def test_what_would_not_do_either_is_not_said(sizes):
+    message = check("6.3", dict(zip(GOOD, sizes, strict=True))).message
+    assert not any(words in message for words in NEARLY.values())
+
+
 def test_random_designs_are_right_exactly_when_a_second_count_says_so():
     rng, found = np.random.default_rng(0), set()
     for _ in range(400):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from moe_lessons.checks.apart import tells_apart
 from moe_lessons.checks.gates import selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import unbracketed
@@ -32,7 +33,8 @@ def touched_cases(rng: np.random.Generator) -> list[tuple]:
     sizes = [(int(rng.integers(low, high)), k, int(rng.integers(b, 2 * b))) for low, high, k, b in
              ((8, 12, 3, 3), (12, 20, 4, 8), (6, 10, 2, 250), (7, 12, 1, 4))]  # fmt: skip
     cases = [(uneven(rng, int(rng.integers(6, 10)), 2), 1), *((uneven(rng, N, k), batch) for N, k, batch in sizes)]
-    return [*cases, (np.ones(3), 4), (np.full(8, 0.25), int(rng.integers(3, 8)))]
+    cases += [(np.ones(3), 4), (np.full(8, 0.25), int(rng.integers(3, 8)))]
+    return cases if tells_apart(TOUCHED, cases) else touched_cases(rng)
 
 
 def of_chances(chance: Callable[[np.ndarray, int], np.ndarray]) -> Callable[..., Any]:
@@ -89,7 +91,14 @@ TOUCHED = FunctionQuestion(
         "all that can be chosen: You counted the experts whose qᵢ is above 0. That is right for an endless batch; a small one leaves some of them out.",
         lambda q, batch: np.count_nonzero(q),
         "product: You multiplied the chances of all experts. How many are touched is a sum over the experts: each one counts for itself.",
-        lambda q, batch: 1 - np.prod((1 - q) ** batch),
+        (
+            lambda q, batch: 1 - np.prod((1 - q) ** batch),
+            lambda q, batch: q.size * (1 - np.prod((1 - q) ** batch)),
+        ),
+        "even choices: You let B·k choices fall on N equal experts. Experts are not equal here: each has its own qᵢ.",
+        lambda q, batch: q.size * (1 - (1 - 1 / q.size) ** (batch * q.sum())),
+        "divided by k: You divided by k. The chances that an expert is touched are added up over the experts, and that is all.",
+        lambda q, batch: touched(q, batch) / q.sum(),
         "rounded: You rounded to whole experts. An expectation need not be whole: return it as it is.",
         tuple(lambda q, batch, whole=whole: whole(touched(q, batch)) for whole in (np.rint, np.ceil, np.floor)),
         "rounded, each expert: You rounded each expert's chance. Add the chances up as they are.",
@@ -113,6 +122,20 @@ TOUCHED = FunctionQuestion(
         lambda q, batch: 1 - (1 - q) ** (batch * q.sum()),
         "exponential: e^(−B·qᵢ) is near (1 − qᵢ)^B for small qᵢ only. Here some are large.",
         lambda q, batch: 1 - np.exp(-batch * q),
+        "k in the exponent: In the exponent stands k. Each of the B tokens has to miss expert i: the exponent is B.",
+        lambda q, batch: 1 - (1 - q) ** q.sum(),
+        "one token more or fewer: You took one token more, or one fewer, than there are. All B tokens have to miss expert i: the exponent is B.",
+        (lambda q, batch: 1 - (1 - q) ** (batch + 1), lambda q, batch: 1 - (1 - q) ** (batch - 1)),
+        "times in place of power: You multiplied 1 − qᵢ by B. That all B tokens miss expert i is a product of B chances: (1 − qᵢ)^B.",
+        lambda q, batch: 1 - batch * (1 - q),
+        "weighted: You multiplied each chance with qᵢ once more. The expected number is the plain sum of the chances.",
+        lambda q, batch: q * (1 - (1 - q) ** batch),
+        "one token alone: You multiplied with qᵢ: one given token chooses expert i, and others miss it. It is touched unless all miss it.",
+        (lambda q, batch: q * (1 - q) ** batch, lambda q, batch: q * (1 - q) ** (batch - 1)),
+        "more than once: These are the experts that several tokens chose. One is enough.",
+        lambda q, batch: (1 - (1 - q) ** batch - batch * q * (1 - q) ** (batch - 1)).round(
+            12
+        ),  # of one token exactly 0
         "exactly once: These are the experts that exactly one token chose. Touched are also those that several chose.",
         lambda q, batch: batch * q * (1 - q) ** (batch - 1),
     )

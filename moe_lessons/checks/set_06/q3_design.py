@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from moe_lessons.accounting import active_breakdown, experts_touched, layer_counts
 from moe_lessons.checks.forms import Fields, whole
 from moe_lessons.checks.question import Data, Reply, VariableQuestion, about
-from moe_lessons.checks.set_06.q1_counts import Sizes, decoder, flops, total
-from moe_lessons.checks.verdicts import Facts, Fault, Verdict, by_test, filled
+from moe_lessons.checks.set_06.q1_counts import Sizes, active, decoder, flops, total
+from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, by_test, filled
 
 VOCAB = 32_000
 SIZES = Fields(
@@ -31,7 +31,46 @@ def design_found(layers: int, d_model: int, d_ff: int, num_experts: int, top_k: 
         "work": active_breakdown(decoder(sizes))["routed experts"] / 1e6,
         "touched": 100 * experts_touched(num_experts, top_k, 8),
         "router": 100 * layer_counts(d_model, d_ff, num_experts, top_k).router_share,
+        "active": active(sizes) / 1e6,
+        "even": 100 * top_k / num_experts,
+        "router_of_all": 100 / (3 * d_ff),
+        "experts": 2 * active_breakdown(decoder(sizes))["routed experts"] / 1e9,
+        "head": 2 * VOCAB * d_model / 1e9,
+        "attention": 2 * layers * 4 * d_model**2 / 1e9,
     }
+
+
+# To each demand, what a design was perhaps measured by instead: told where it keeps to the demand in that way.
+ASIDES = {
+    "memory": by_test(
+        f": It would fit {MOST_GB} GiB; {MOST_GB} GB are {MOST_GB}·10⁹ bytes.",
+        lambda found: found.gigabytes * 1e9 <= MOST_GB * 2**30,
+        ": At 8 bits it would fit; 16 bits are 2 bytes for each parameter.",
+        lambda found: found.billions <= MOST_GB,
+    ),
+    "too small": by_test(
+        f": It takes {LEAST_BILLIONS} GB and more, but asked are {LEAST_BILLIONS} billion parameters, of 2 bytes each.",
+        lambda found: found.gigabytes >= LEAST_BILLIONS,
+    ),
+    "too little work": by_test(
+        ": All active parameters together would be enough, but attention, routers and embeddings do not count here.",
+        lambda found: found.active >= LEAST_WORK,
+    ),
+    "batch": by_test(
+        ": k/N is small enough, but that is what one token touches.",
+        lambda found: found.even <= MOST_TOUCHED < round(found.touched),
+    ),
+    "router": by_test(
+        ": Beside all N experts it would be little, but only k of them run.",
+        lambda found: found.router_of_all <= MOST_ROUTER,
+    ),
+}
+
+
+def said(demand: Mistake, found: Facts) -> str:
+    """Return what is told of a demand that is not met, with what the design was perhaps measured by instead."""
+    aside = next((aside for aside in ASIDES.get(str(demand.name), ()) if aside.seen(found)), None)
+    return " ".join([filled(demand.why, found), aside.why] if aside else [filled(demand.why, found)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +88,7 @@ class DesignQuestion(VariableQuestion):
             return Verdict.of(Fault("k above N", why))
         found = Facts(**design_found(**sizes))
         broken = [mistake for mistake in self.mistakes if mistake.seen(found)]
-        told = "\n".join(filled(mistake.why, found) for mistake in broken)
+        told = "\n".join(said(mistake, found) for mistake in broken)
         kept = f"Demands that it meets: {len(self.mistakes) - len(broken)} of {len(self.mistakes)}."
         return Verdict.of(Fault(broken[0].name, told, kept)) if broken else Verdict(True)
 
@@ -68,7 +107,7 @@ DESIGN = DesignQuestion(
         lambda found: found.gigabytes > MOST_GB,
         f"too small: Too few parameters in all. N·d_ff decides, and it costs no FLOPs while k·d_ff stays. Yours: {{billions:.4g|{LEAST_BILLIONS}}} billion parameters; at least {LEAST_BILLIONS}.",
         lambda found: found.billions < LEAST_BILLIONS,
-        f"compute: Too many FLOPs. They grow with layers · (4d² + 3·d·k·d_ff), and hardly with N. Yours: {{gflops:.4g|{MOST_GFLOPS}}} GFLOPs for one token; at most {MOST_GFLOPS}.",
+        f"compute: Too many FLOPs. They grow with layers · (4d² + 3·d·k·d_ff), and hardly with N. Yours: {{gflops:.4g|{MOST_GFLOPS}}} GFLOPs for one token, 2 FLOPs for each weight: attention {{attention:.3g}}, the k experts {{experts:.3g}}, head {{head:.3g}}; at most {MOST_GFLOPS}.",
         lambda found: found.gflops > MOST_GFLOPS,
         f"too little work: The experts of one token do too little: layers · 3·d·k·d_ff. Yours: {{work:.4g|{LEAST_WORK}}} million active expert weights; at least {LEAST_WORK}.",
         lambda found: found.work < LEAST_WORK,

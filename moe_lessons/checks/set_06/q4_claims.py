@@ -76,6 +76,11 @@ def against(claim: str, number: float | None) -> Fault:
     known = next((mistake for mistake in own if near(number, mistake.wrong(), ROUGHLY)), None)
     if known:
         name, why = known.name, known.why
+    elif right is None and number == 0:
+        name, why = (
+            f"{claim}: 0 for none",
+            f"If you mean that the figure cannot tell: write None. 0 would be a claim. {why}",
+        )
     elif right is None:
         name = f"{claim}: not in the figure"
     elif right <= 200 and abs(number - right / 100) < 0.006:
@@ -104,6 +109,17 @@ MISTAKES = tuple(
             lambda: 100 - allowed()["A"],
             "upside down: This is the large model as a percentage of the sparse one. Take the sparse one's share of the large one, and what is left to 100.",
             lambda: 1e4 / (100 - allowed()["A"]),
+            "spared of the sparse: You took what is spared as a share of the sparse model. It is spared from the large one: a share of that.",
+            lambda: 1e4 / (100 - allowed()["A"]) - 100,
+            "another row: That compares with the model of one expert a layer. The claim compares with all eight experts.",
+            (
+                lambda: percent("one", "FLOPs", "sparse", "FLOPs"),
+                lambda: 100 - percent("one", "FLOPs", "sparse", "FLOPs"),
+                lambda: 100 - allowed()["B"],
+                lambda: allowed()["B"],
+                lambda: percent("one", "FLOPs", "all", "FLOPs"),
+                lambda: 100 - percent("one", "FLOPs", "all", "FLOPs"),
+            ),
             "spared in memory: Nothing is spared in memory, but the claim is about FLOPs.",
             lambda: 0,
         ),
@@ -116,20 +132,46 @@ MISTAKES = tuple(
             lambda: allowed()["B"] - 100,
             "upside down: This is the small model as a percentage of the sparse one. It was asked the other way round.",
             lambda: 1e4 / allowed()["B"],
+            "another row: That compares with the model of all eight experts, or compares that one. The claim is about the sparse one and the one with one expert a layer.",
+            (
+                lambda: 100 - allowed()["A"],
+                lambda: 1e4 / (100 - allowed()["A"]),
+                lambda: percent("all", "FLOPs", "one", "FLOPs"),
+                lambda: percent("one", "FLOPs", "all", "FLOPs"),
+            ),
+            "another column: That compares the bytes stored. The claim is about FLOPs.",
+            lambda: percent("sparse", "stored", "one", "stored"),
+            "spared: By so much the small model is cheaper. The claim is about the cost as a percentage of the other.",
+            lambda: 100 - 1e4 / allowed()["B"],
         ),
         "C": by_value(
             "only active stored: Dormant experts are stored too: which experts the next token needs is known only after the router has run.",
             (lambda: allowed()["D"], lambda: 25),
             "spared: This is how much is spared: nothing. Asked is what is needed, as a percentage.",
             lambda: 0,
+            "another row: That compares with the model of one expert a layer. The claim compares with all eight experts.",
+            (
+                lambda: percent("sparse", "stored", "one", "stored"),
+                lambda: percent("one", "stored", "sparse", "stored"),
+            ),
         ),
         "D": by_value(
             "experts only: 25 is k/N: it holds for the experts alone. Attention and the head are read in full.",
             lambda: 25,
             "all: One token reads k experts of each layer, and not all that is stored.",
             lambda: 100,
-            "as for a batch: This is what 32 tokens read. One token meets k experts of each layer, and reads only those.",
+            "as for a batch: This is what 32 tokens read, or one token in the model of all eight experts. Here one token meets k experts of each layer, and reads only those.",
             lambda: allowed()["E"],
+            "another row: One of the two numbers is from the model of one expert a layer. Take both from Mixtral's row.",
+            (
+                lambda: percent("one", "read for 1", "sparse", "stored"),
+                lambda: percent("sparse", "read for 1", "one", "stored"),
+                lambda: percent("one", "read for 1", "one", "stored"),
+            ),
+            "upside down: This is what is stored as a percentage of what is read. It was asked the other way round.",
+            lambda: 1e4 / allowed()["D"],
+            "not read: This is the part that is *not* read. The claim is about what is read.",
+            lambda: 100 - allowed()["D"],
         ),
         "E": by_value(
             "as for one token: The 32 tokens choose different experts: together they touch nearly all. What holds for one token does not hold for a batch.",
@@ -138,6 +180,18 @@ MISTAKES = tuple(
             lambda: 25,
             "of what is read: This compares with what the model of all eight experts reads. The claim is about what is stored, which the input embedding belongs to.",
             lambda: percent("sparse", "read for 32", "all", "read for 32"),
+            "of one token: This compares with what one token reads, or is by how much more 32 read. The claim is about what is stored.",
+            (
+                lambda: percent("sparse", "read for 32", "sparse", "read for 1"),
+                lambda: percent("sparse", "read for 32", "sparse", "read for 1") - 100,
+            ),
+            "another row: One of the two numbers is from the model of one expert a layer. Take both from Mixtral's row.",
+            (
+                lambda: percent("one", "read for 32", "sparse", "stored"),
+                lambda: percent("sparse", "read for 32", "one", "stored"),
+            ),
+            "not read: This is the part that is *not* read. The claim is about what is read.",
+            lambda: 100 - allowed()["E"],
             "added up: You added the reads of 32 tokens. What is read once serves all tokens of the batch, and nothing is read twice.",
             lambda: TEXTS * allowed()["D"],
         ),

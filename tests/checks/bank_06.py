@@ -385,7 +385,6 @@ WRONG = {
         "E: of one token": claims(E=365),
         "E: of one token (2)": claims(E=265),
         "E: another row": claims(E=15),
-        "E: not read": claims(E=0.3),
         "F: 0 for none": claims(F=0),
         "G: 0 for none": claims(G=0),
         "F: not in the figure": claims(F=100),

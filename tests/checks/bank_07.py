@@ -250,17 +250,17 @@ def kept(h, k):
     return np.stack([mask(row, k) for row in h])
 
 
-def usefulness(logits, g, k):
-    """a of the kept by the last cut column of each token, NaN for the cut."""
-    p, chosen = softmax(logits), kept(logits, k)
+def usefulness(logits, g, k, p=None):
+    """a of the kept by the last cut column of each token, NaN for the cut; p: in place of the softmax."""
+    p, chosen = softmax(logits) if p is None else p, kept(logits, k)
     last = len(chosen[0]) - 1 - np.argmin(chosen[:, ::-1], axis=1)
     s = -(g / p)[np.arange(len(g)), last]
     return np.where(chosen, g / p + s[:, None], np.nan)
 
 
-def usefulness_by_the_kept(logits, g, k):
+def usefulness_by_the_kept(logits, g, k, p=None):
     """Without a cut column: the kept lines alone determine s."""
-    p, chosen = softmax(logits), kept(logits, k)
+    p, chosen = softmax(logits) if p is None else p, kept(logits, k)
     s = (g * chosen).sum(1) / (1 - (p * chosen).sum(1))
     return np.where(chosen, (g.T / p.T + s).T, np.nan)
 
@@ -316,6 +316,17 @@ def with_kept(select):
         p, chosen = softmax(logits), np.stack([select(h, k) for h in logits])
         s = np.stack([-(row / q)[~m][0] for row, q, m in zip(g, p, chosen, strict=True)])
         return np.where(chosen, g / p + s[:, None], np.nan)
+
+    return answer
+
+
+def with_scores(scores):
+    """The method right, but kept are the k experts with the largest `scores`(logits, g)."""
+
+    def answer(logits, g, k):
+        p, chosen = softmax(logits), kept(scores(logits, g), k)
+        s = -(g * ~chosen).sum(1, keepdims=True) / (p * ~chosen).sum(1, keepdims=True)
+        return np.where(chosen, g / p + s, np.nan)
 
     return answer
 
@@ -620,6 +631,17 @@ WRONG = {
         "slope of w (2)": of_s(lambda s, w, one: (one - w[:, None]) * (w - w**2)),
         "divided by the sum twice": of_s(lambda s, w, one: (one - w[:, None]) * w * (1 - s) / s.sum()),
         "slope of the wrong logit": of_s(lambda s, w, one: (one - w[:, None]) * (w * (1 - s))[:, None]),
+        "score for weight": of_s(lambda s, w, one: (one - s[:, None]) * w * (1 - s)),
+        "score for weight (2)": of_s(lambda s, w, one: (one - s[:, None]) * (s - s**2)),
+        "divided by N": of_s(lambda s, w, one: (one - w[:, None]) * (s - s**2) / len(s)),
+        "divided by the slopes": of_s(lambda s, w, one: (one - w[:, None]) * shares(s - s**2)),
+        "weight in front twice": of_s(lambda s, w, one: (one - w[:, None]) * w**2 * (1 - s)),
+        "no weight off the diagonal": of_s(lambda s, w, one: (one * (2 - w[:, None]) - 1) * w * (1 - s)),
+        "slope of the tanh": of_s(lambda s, w, one: (one - w[:, None]) / s.sum() * (1 - s * s)),
+        "slope from the score again": of_s(
+            lambda s, w, one: (one - w[:, None]) / s.sum() * sigmoid(s) * (1 - sigmoid(s))
+        ),
+        "by the scores, transposed": lambda scores: quotient(shares, scores).T,
         "gradient of the sum": gradient_of_the_sum,
         "rounded": lambda scores: jacobian_by_matrices(scores).round(3),
         "rounded (2)": lambda scores: np.round(jacobian_by_loop(scores), 6),
@@ -662,6 +684,28 @@ WRONG = {
         "selected by size": carried(with_selection(lambda h, a, k: mask(abs(h), k))),
         "selected by a": carried(with_selection(lambda h, a, k: mask(a, k))),
         "selected by small a": carried(with_selection(lambda h, a, k: mask(-a, k))),
+        "mean added": carried(parts(lambda p, w, a, s: w * (a + w @ a))),
+        "mean without the weight": carried(parts(lambda p, w, a, s: w * a - w @ a)),
+        "mean without the weight (2)": carried(parts(lambda p, w, a, s: s * (w * a - w @ a))),
+        "mean squared": carried(parts(lambda p, w, a, s: w * (a - w**2 @ a))),
+        "mean divided by k": carried(parts(lambda p, w, a, s: w * (a - w @ a / s.sum()))),
+        "mean divided by k (2)": carried(parts(lambda p, w, a, s: w * (a - np.mean(w * a)))),
+        "sum in place of the mean": carried(parts(lambda p, w, a, s: w * (a - a[s > 0].sum()))),
+        "plain mean, kept alone": carried(parts(lambda p, w, a, s: s * (a - a[s > 0].mean()))),
+        "weight twice": carried(parts(lambda p, w, a, s: w**2 * (a - w @ a))),
+        "Jacobian twice": carried(parts(lambda p, w, a, s: (J := np.diag(w) - np.outer(w, w)) @ J @ a)),
+        "diagonal and mean": carried(parts(lambda p, w, a, s: w * (1 - w) * (a - w @ a))),
+        "softmax of the kept p": carried(
+            parts(lambda p, w, a, s: (u := softmax(np.where(s > 0, p, -np.inf))) * (a - u @ a))
+        ),
+        "no weight in front (2)": carried(parts(lambda p, w, a, s: a - w @ a)),
+        "mean over the experts": first_from(lambda x, W_g, g: x.T @ g / g.shape[1]),
+        "mean over the experts (2)": lambda x, W_g, a, k: (chain_at_once(x, W_g, a, k)[0] / k, 0 * x),
+        "nothing subtracted, x": second_with(parts(lambda p, w, a, s: w * a)),
+        "dense, x": second_with(parts(lambda p, w, a, s: p * (a - p @ a))),
+        "form B, x": second_with(parts(lambda p, w, a, s: p * (s * a - p @ (s * a)))),
+        "plain mean, x": second_with(parts(lambda p, w, a, s: w * (a - a[s > 0].mean()))),
+        "mean added, x": second_with(parts(lambda p, w, a, s: w * (a + w @ a))),
         "mean over the batch": lambda x, W_g, a, k: [part / len(x) for part in chain_at_once(x, W_g, a, k)],
         "transposed": first_from(lambda x, W_g, g: g.T @ x),
         "one for each token": first_from(lambda x, W_g, g: np.einsum("td,tn->tdn", x, g)),
@@ -711,12 +755,39 @@ WRONG = {
         "s from the kept (2)": lambda logits, g, k: np.where(
             m := kept(logits, k), (r := g / softmax(logits)) - (r * m).sum(1, keepdims=True) / k, np.nan
         ),
-        "s from the kept (3)": lambda logits, g, k: np.where(
+        "one column for all": lambda logits, g, k: np.where(
             kept(logits, k), (r := g / softmax(logits)) - r[:, -1:], np.nan
         ),
-        "s from the kept (4)": lambda logits, g, k: np.where(
+        "one column for all (2)": lambda logits, g, k: np.where(
             kept(logits, k), (r := g / softmax(logits)) - r[:, :1], np.nan
         ),
+        "one column for all (3)": lambda logits, g, k: np.where(
+            m := kept(logits, k), (r := g / softmax(logits)) - r[:, [np.flatnonzero(~m[0])[0]]], np.nan
+        ),
+        "one column for all (4)": lambda logits, g, k: np.where(
+            m := kept(logits, k), (r := g / softmax(logits)) - r[:, [np.flatnonzero(~m[0])[-1]]], np.nan
+        ),
+        "softmax along the tokens": lambda logits, g, k: usefulness(logits, g, k, softmax(logits.T).T),
+        "softmax along the tokens (2)": lambda logits, g, k: usefulness_by_the_kept(logits, g, k, softmax(logits.T).T),
+        "softmax over the batch": lambda logits, g, k: usefulness(
+            logits, g, k, softmax(logits.ravel()).reshape(g.shape)
+        ),
+        "s divided by the kept p": lambda logits, g, k: np.where(
+            m := kept(logits, k),
+            g / (p := softmax(logits)) - (g * ~m).sum(1, keepdims=True) / (p * m).sum(1, keepdims=True),
+            np.nan,
+        ),
+        "times p": of_ratio(lambda g, p, s, w: g * p + s),
+        "times p (2)": of_ratio(lambda g, p, s, w: g * p),
+        "p times s": of_ratio(lambda g, p, s, w: g / p + s * p),
+        "size of s": of_ratio(lambda g, p, s, w: g / p + abs(s)),
+        "diagonal of the Jacobian": of_ratio(lambda g, p, s, w: g / (p - p**2) + s),
+        "weighted again": of_ratio(lambda g, p, s, w: p * (g / p + s)),
+        "kept by g": with_scores(lambda h, g: g),
+        "kept by the size of g": with_scores(lambda h, g: np.abs(g)),
+        "smallest logits": with_scores(lambda h, g: -h),
+        "kept by size": with_scores(lambda h, g: np.abs(h)),
+        "k cut": lambda logits, g, k: usefulness(logits, g, logits.shape[1] - k),
         "s divided by another number": lambda logits, g, k: np.where(
             m := kept(logits, k), (r := g / softmax(logits)) - (r * ~m).mean(1, keepdims=True), np.nan
         ),
@@ -750,6 +821,12 @@ WRONG = {
         "divided by T": with_all(lambda h, m: (lse(h[m]) ** 2).sum() / len(m)),
         "padding gets through": times_mask,
         "padding gets through, divided by T": with_all(lambda h, m: (lse(h) ** 2 * m).mean()),
+        "the padding instead (2)": with_all(lambda h, m: np.mean(lse(h[~m]) ** 2) if (~m).any() else 0.0),
+        "the padding instead (3)": lambda logits, mask: (
+            z_by_logaddexp(np.where(np.isfinite(logits), logits, 0), ~mask)
+            if (~mask).any()
+            else (0.0, np.zeros(logits.shape))
+        ),
         "the padding instead": with_all(lambda h, m: np.mean(lse(h[~m]) ** 2) if (~m).any() else np.nan),
         "logits times 0": with_all(lambda h, m: (lse(h * m[:, None]) ** 2).mean()),
         "logits times 0 (2)": with_all(lambda h, m: (lse(h * m[:, None]) ** 2).sum() / m.sum()),
@@ -771,6 +848,12 @@ WRONG = {
             lambda h: ((np.log(np.exp(h - h.max(1)[:, None]).mean(1)) + h.max(1)) ** 2).mean()
         ),
         "of the probabilities": with_loss(lambda h: (lse(softmax(h)) ** 2).mean()),
+        "root": with_loss(lambda h: (lse(h) ** 2).mean() ** 0.5),
+        "variance": with_loss(lambda h: np.var(lse(h))),
+        "divided by N": with_loss(lambda h: (lse(h) ** 2).sum() / h.shape[1]),
+        "largest square": with_loss(lambda h: max(lse(h) ** 2)),
+        "root of the sum": with_loss(lambda h: np.linalg.norm(lse(h))),
+        "base 10": with_loss(lambda h: (np.log10(np.e) * lse(h) @ lse(h) * np.log10(np.e)) / len(h)),
         "base 2": with_loss(lambda h: ((lse(h) * np.log2(np.e)) ** 2).mean()),
         "coefficient included": with_loss(lambda h: (lse(h) ** 2).mean() / 1000),
         "sum over the batch": with_loss(
@@ -793,6 +876,21 @@ WRONG = {
         "derivative of p": with_gradient(lambda z, p, n, T: 2 * z / n * (p - p**2)),
         "mean log-sum-exp": with_gradient(lambda z, p, n, T: 2 * np.mean(z) * p / n),
         "sign turned": with_gradient(lambda z, p, n, T: -2 / n * z * p),
+        "z squared": with_gradient(lambda z, p, n, T: 2 / n * z * z * p),
+        "z squared (2)": with_gradient(lambda z, p, n, T: z * z * p / n),
+        "loss in front": with_gradient(lambda z, p, n, T: 2 * np.mean(z**2) * p / n),
+        "sign of z lost": with_gradient(lambda z, p, n, T: 2 / n * abs(z) * p),
+        "p less the mean": with_gradient(lambda z, p, n, T: 2 / n * z * (p - p.mean(1, keepdims=True))),
+        "p squared": with_gradient(lambda z, p, n, T: 2 / n * z * p * p),
+        "p (p − mean)": with_gradient(lambda z, p, n, T: 2 / n * z * p * (1 - (p * p).sum(1, keepdims=True))),
+        "twice divided": with_gradient(lambda z, p, n, T: 2 / n / n * z * p),
+        "a quarter": with_gradient(lambda z, p, n, T: z / n * p / 2),
+        "softmax over the batch": lambda logits, mask: (
+            z_of(real := logits[mask])[0],
+            placed(2 * lse(real)[:, None] * softmax(real.ravel()).reshape(real.shape) / len(real), mask),
+        ),
+        "0 throughout": with_rows(lambda g, m: 0 * g),
+        "0 in the real rows": with_rows(lambda g, m: np.where(m[:, None], 0 * g, 1.0)),
         "only the real rows": with_rows(lambda g, m: g[m]),
         "added up over the tokens": with_rows(lambda g, m: g.sum(0)),
         "one for each token, gradient": with_rows(lambda g, m: g[m].sum(1)),
@@ -817,6 +915,15 @@ WRONG = {
             sparse(logits, k + m) @ outputs - (sparse(logits, k + m) @ outputs).detach()
         ),
         "not weighted": lambda logits, outputs, k, m: outputs[logits.topk(k).indices].sum(0),
+        "averaged": lambda logits, outputs, k, m: (sparse(logits, k) + sparse(logits, k + m)) / 2 @ outputs,
+        "averaged (2)": lambda logits, outputs, k, m: (sparse(logits, k) @ outputs + dense(logits) @ outputs) / 2,
+        "divided by k": lambda logits, outputs, k, m: sparse(logits, k) @ outputs / k,
+        "more of them alone": lambda logits, outputs, k, m: (
+            (sparse(logits, k + m) * (1 - selected(logits, k))) @ outputs
+        ),
+        "more of them alone (2)": lambda logits, outputs, k, m: (
+            sparse(logits - 1e9 * selected(logits, k), m) @ outputs if m else 0 * outputs[0] + 0 * logits.sum()
+        ),
         "k is 2": lambda logits, outputs, k, m: in_the_weights(logits, outputs, 2, k + m - 2 if k + m > 2 else 0),
         "m is 2": lambda logits, outputs, k, m: in_the_weights(logits, outputs, k, min(2, len(logits) - k)),
         "outputs not gathered": lambda logits, outputs, k, m: logits.topk(k).values.softmax(-1) @ outputs[:k],
@@ -845,6 +952,29 @@ WRONG = {
         "only the selected hear": through(
             lambda logits, k, m: sparse(
                 logits * selected(logits, k) + logits.detach() * (1 - selected(logits, k)), k + m
+            )
+        ),
+        "m in all": through(lambda logits, k, m: sparse(logits, max(k, m))),
+        "one too many": through(lambda logits, k, m: sparse(logits, min(k + m + 1, len(logits)))),
+        "one too many (2)": through(lambda logits, k, m: sparse(logits, min(k + m + 1, len(logits)) if m else k)),
+        "one too few": through(lambda logits, k, m: sparse(logits, max(k + m - 1, 1))),
+        "one too few (2)": through(lambda logits, k, m: sparse(logits, k + m - 1 if m else k)),
+        "sum held fixed": through(
+            lambda logits, k, m: (e := logits.exp() * selected(logits, k + m)) / e.sum().detach()
+        ),
+        "mean of the k": through(
+            lambda logits, k, m: (
+                (u := sparse(logits.detach(), k + m)) * logits - sparse(logits.detach(), k) * (u @ logits)
+            )
+        ),
+        "the selected hear nothing": through(
+            lambda logits, k, m: sparse(
+                logits.detach() * selected(logits, k) + logits * (1 - selected(logits, k)), k + m
+            )
+        ),
+        "w in front": through(
+            lambda logits, k, m: (
+                (w := sparse(logits.detach(), k)) * logits - sparse(logits.detach(), k + m) * (w @ logits)
             )
         ),
         "only the m": through(lambda logits, k, m: sparse(logits, m)),

@@ -24,17 +24,18 @@ MOST_GB, LEAST_BILLIONS, MOST_GFLOPS, LEAST_WORK, MOST_TOUCHED, MOST_ROUTER = 24
 def design_found(layers: int, d_model: int, d_ff: int, num_experts: int, top_k: int) -> dict[str, float]:
     """Return what the demands are about: billions of parameters, GFLOPs, millions of weights, shares in percent."""
     sizes = Sizes(layers, d_model, VOCAB, num_experts, top_k, d_ff)
+    work = active_breakdown(decoder(sizes))["routed experts"]
     return {
         "gigabytes": 2 * total(sizes) / 1e9,
         "billions": total(sizes) / 1e9,
         "gflops": flops(sizes) / 1e9,
-        "work": active_breakdown(decoder(sizes))["routed experts"] / 1e6,
+        "work": work / 1e6,
         "touched": 100 * experts_touched(num_experts, top_k, 8),
         "router": 100 * layer_counts(d_model, d_ff, num_experts, top_k).router_share,
         "active": active(sizes) / 1e6,
         "even": 100 * top_k / num_experts,
         "router_of_all": 100 / (3 * d_ff),
-        "experts": 2 * active_breakdown(decoder(sizes))["routed experts"] / 1e9,
+        "experts": 2 * work / 1e9,
         "head": 2 * VOCAB * d_model / 1e9,
         "attention": 2 * layers * 4 * d_model**2 / 1e9,
     }

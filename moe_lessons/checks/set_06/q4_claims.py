@@ -132,7 +132,7 @@ MISTAKES = tuple(
             lambda: allowed()["B"] - 100,
             "upside down: This is the small model as a percentage of the sparse one. It was asked the other way round.",
             lambda: 1e4 / allowed()["B"],
-            "another row: That compares with the model of all eight experts, or compares that one. The claim is about the sparse one and the one with one expert a layer.",
+            "another row: One of the two numbers is from the model of all eight experts. The claim compares the sparse one with that of one expert a layer.",
             (
                 lambda: 100 - allowed()["A"],
                 lambda: 1e4 / (100 - allowed()["A"]),
@@ -190,8 +190,6 @@ MISTAKES = tuple(
                 lambda: percent("one", "read for 32", "sparse", "stored"),
                 lambda: percent("sparse", "read for 32", "one", "stored"),
             ),
-            "not read: This is the part that is *not* read. The claim is about what is read.",
-            lambda: 100 - allowed()["E"],
             "added up: You added the reads of 32 tokens. What is read once serves all tokens of the batch, and nothing is read twice.",
             lambda: TEXTS * allowed()["D"],
         ),

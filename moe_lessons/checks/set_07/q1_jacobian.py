@@ -125,6 +125,19 @@ JACOBIAN = FunctionQuestion(
         (lambda s, w, delta: np.diag(s * (1 - s) / s.sum()), lambda s, w, delta: s * (1 - s) / s.sum()),
         "of the logarithm: These are the derivatives of log w. Those of w itself have a factor wᵢ more.",
         lambda s, w, delta: jacobian(s) / w[:, None],
+        "score for weight: In the bracket stands the score sᵢ. The quotient rule gives the weight there, wᵢ = sᵢ / Σ s.",
+        (
+            lambda s, w, delta: quotient_rule(delta, s) * s * (1 - s) / s.sum(),
+            lambda s, w, delta: quotient_rule(delta, s) * s * (1 - s),
+        ),
+        "divided by N: You divided by N. The weights are the scores divided by their *sum*.",
+        lambda s, w, delta: quotient_rule(delta, w) * s * (1 - s) / s.size,
+        "divided by the slopes: You divided by the sum of the slopes. The weights are the scores divided by the sum of the *scores*.",
+        lambda s, w, delta: quotient_rule(delta, w) * s * (1 - s) / (s * (1 - s)).sum(),
+        "weight in front twice: Each column has a factor wⱼ too many: sⱼ / Σ s is in the slope already.",
+        lambda s, w, delta: quotient_rule(delta, w) * w * s * (1 - s) / s.sum(),
+        "no weight off the diagonal: The diagonal is right. Off it the factor wᵢ is missing: when score j rises, weight i loses in proportion to itself.",
+        lambda s, w, delta: (delta * (1 - w) - (1 - delta)) * s * (1 - s) / s.sum(),
         "softmax of the sigmoids: You took a softmax of the scores. The weights are the scores divided by their sum, without another exponential.",
         lambda s, w, delta: softmax_jacobian(s) * s * (1 - s),
     )
@@ -151,6 +164,10 @@ JACOBIAN = FunctionQuestion(
         (lambda s, w: (1 - s) / s.sum(), lambda s, w: 1 - s),
         "slope of w: In place of the sigmoid's slope stands wⱼ(1 − wⱼ). The inner function is s: its slope is sⱼ(1 − sⱼ).",
         (lambda s, w: w * (1 - w) / s.sum(), lambda s, w: w * (1 - w)),
+        "slope of the tanh: In place of the sigmoid's slope stands 1 − sⱼ². That is the slope of a tanh; the sigmoid's is sⱼ(1 − sⱼ).",
+        lambda s, w: (1 - s**2) / s.sum(),
+        "slope from the score again: You took the slope of the sigmoid *at the score*, as if it were the logit. In the score itself it is sⱼ(1 − sⱼ).",
+        lambda s, w: scipy.special.expit(s) * scipy.special.expit(-s) / s.sum(),
         "divided by the sum twice: You divided by (Σ s)². With sᵢ / Σ s written as wᵢ, one of the two is gone.",
         lambda s, w: s * (1 - s) / s.sum() ** 2,
     )
@@ -158,6 +175,8 @@ JACOBIAN = FunctionQuestion(
         of_gate,
         "slope of the wrong logit: The slope sᵢ(1 − sᵢ) goes with the row here. It is logit j that moves, so the slope goes with the column: sⱼ(1 − sⱼ).",
         lambda s, w, delta: quotient_rule(delta, w) * (s * (1 - s) / s.sum())[:, None],
+        "by the scores, transposed: Two things. This is how the weights move with the *scores*: a factor sⱼ(1 − sⱼ) is missing. And rows and columns are exchanged.",
+        lambda s, w, delta: along_scores(s).T,
     )
     + by_test(
         "gradient of the sum: Zeros, one for each logit: is that the gradient of the *sum* of the weights? The sum is always 1, so no logit moves it. Take each weight by itself: N of them, N derivatives each.",

@@ -1,6 +1,7 @@
 """Question 7.2: from the usefulness of experts to the router's matrix and to the token."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -26,7 +27,7 @@ from moe_lessons.checks.set_07.slopes import (
     zero_throughout,
 )
 from moe_lessons.checks.values import agree, is_floats, stacked, without_dust
-from moe_lessons.checks.verdicts import by_formula, by_test, by_value
+from moe_lessons.checks.verdicts import Mistake, by_formula, by_test, by_value
 
 PARTS = ("∂L/∂W_g", "∂L/∂x")
 
@@ -113,6 +114,73 @@ def is_jump(value: Any, x: np.ndarray, W_g: np.ndarray, a: np.ndarray, k: int) -
     return is_floats(value, W_g.shape) and np.isfinite(value).all() and np.abs(value).max() > 20 * np.abs(a).max()
 
 
+SLOPES = (  # what a mistake makes of ∂L/∂h, of p, w, a and the 0/1 mask s
+    "dense: The logits have the gradient of a layer that runs every expert. In form A the unselected experts have no weight, and their logits get 0.",
+    dense,
+    "form B: The logits have form B's gradient: there the softmax over all N comes first. In form A an unselected logit is replaced by −∞ before the softmax, so nothing reaches it.",
+    form_b,
+    "form B, cut: You used the probabilities p over all N, and cut afterwards. In form A the weights w are a softmax over the selected alone: use them both in front and in the mean.",
+    lambda p, w, a, s: s * form_b(p, w, a, s),
+    "dense, cut: You took the gradient of a layer that runs every expert, and set the unselected to 0. In form A the weights w are a softmax over the selected alone: use them both in front and in the mean.",
+    lambda p, w, a, s: s * dense(p, w, a, s),
+    "nothing subtracted: The logits get wⱼaⱼ. When one weight rises the others fall, for they sum to 1: the mean Σ wᵢaᵢ has to be subtracted from aⱼ.",
+    lambda p, w, a, s: w * a,
+    "diagonal only: The logits get wⱼ(1 − wⱼ)aⱼ: each moves its own weight only. It also takes from the other selected weights: use the whole Jacobian.",
+    lambda p, w, a, s: w * (1 - w) * a,
+    "plain mean: You subtracted the plain mean of the selected a. The Jacobian asks for the weighted mean, Σ wᵢaᵢ.",
+    lambda p, w, a, s: w * (a - dot(s, a) / dot(s, s)),
+    "plain mean over all: You subtracted the plain mean of all N a. The Jacobian asks for the weighted mean of the selected, Σ wᵢaᵢ.",
+    lambda p, w, a, s: w * (a - a.mean(axis=-1, keepdims=True)),
+    "mean with probabilities: In the mean you used the probabilities p, which do not sum to 1 over the selected. It is Σ wᵢaᵢ with the weights of form A.",
+    lambda p, w, a, s: w * (a - dot(p, s * a)),
+    "mean over all: The mean runs over all N experts here. The unselected have weight 0 in form A: they do not enter it.",
+    lambda p, w, a, s: w * (a - dot(p, a)),
+    "probability in front: The bracket is right, but in front stands p instead of the weight w of form A.",
+    lambda p, w, a, s: s * p * (a - dot(w, a)),
+    "probability in front of all: The bracket is right for the selected, but in front stands p instead of the weight w of form A. w is 0 for the unselected, so theirs becomes 0 too.",
+    (lambda p, w, a, s: p * (a - dot(w, a)), lambda p, w, a, s: p * (s * a - dot(w, a))),
+    "softmax twice: You put the weights of the gate through another softmax. They are probabilities already, and the unselected would have weight again.",
+    lambda p, w, a, s: through_softmax(routing.softmax(w), a),
+    "no weight in front: The bracket is right. The weight wⱼ in front of it is missing.",
+    (lambda p, w, a, s: s * (a - dot(w, a)), lambda p, w, a, s: a - dot(w, a)),
+    "sign turned: Every sign is turned round. This is the direction of a descent step; the gradient is its opposite.",
+    lambda *parts: -form_a(*parts),
+    "past the gate: You passed a on to the logits, as if ∂L/∂w were ∂L/∂h. The softmax lies between the weights and the logits: its Jacobian is missing.",
+    (lambda p, w, a, s: s * a, lambda p, w, a, s: a),
+    "the gate's weights: You carried on the weights of the gate. What is carried on is the gradient with respect to the logits, in which a has a part.",
+    (lambda p, w, a, s: w, lambda p, w, a, s: p),
+    "sum over the batch: Your sum Σ wᵢaᵢ runs over all tokens of the batch. Each token has its own: `axis=-1, keepdims=True`.",
+    lambda p, w, a, s: w * (s * a - (w * a).sum()),
+    "mean added: You added the mean Σ wᵢaᵢ. When one weight rises the others fall: it has to be subtracted.",
+    lambda p, w, a, s: w * (a + dot(w, a)),
+    "mean without the weight: In front of the mean the weight wⱼ is missing: it is wⱼ(aⱼ − Σ wᵢaᵢ), the bracket times the weight.",
+    (lambda p, w, a, s: w * a - dot(w, a), lambda p, w, a, s: w * a - s * dot(w, a)),
+    "mean squared: In the mean you have wᵢ²aᵢ. It is the weighted mean, Σ wᵢaᵢ.",
+    lambda p, w, a, s: w * (a - dot(w, w * a)),
+    "mean divided by k: You divided the mean by k or N once more. Σ wᵢaᵢ is a mean already: the weights sum to 1.",
+    (lambda p, w, a, s: w * (a - dot(w, a) / dot(s, s)), lambda p, w, a, s: w * (a - dot(w, a) / a.shape[-1])),
+    "sum in place of the mean: You subtracted the plain sum of the selected a. The Jacobian asks for the weighted mean, Σ wᵢaᵢ.",
+    lambda p, w, a, s: w * (a - dot(s, a)),
+    "plain mean, kept alone: You have aⱼ minus the plain mean of the selected, and no weights. It is wⱼ(aⱼ − Σ wᵢaᵢ).",
+    lambda p, w, a, s: s * (a - dot(s, a) / dot(s, s)),
+    "weight twice: In front stands wⱼ². It is wⱼ(aⱼ − Σ wᵢaᵢ), with one weight.",
+    lambda p, w, a, s: w * form_a(p, w, a, s),
+    "Jacobian twice: You put a through the Jacobian of the softmax twice. One softmax lies between the logits and the weights.",
+    lambda p, w, a, s: through_softmax(w, form_a(p, w, a, s)),
+    "diagonal and mean: You have wⱼ(1 − wⱼ) in front of the bracket. The bracket with the mean is the whole Jacobian already: in front stands wⱼ alone.",
+    lambda p, w, a, s: (1 - w) * form_a(p, w, a, s),
+    "softmax of the kept p: You took a softmax of the kept *probabilities*. Form A is the softmax of the kept logits, or the kept probabilities divided by their sum.",
+    lambda p, w, a, s: through_softmax(routing.softmax(np.where(s > 0, p, -np.inf)), a),
+)
+
+
+def also_for_x(slopes: tuple) -> tuple[Mistake, ...]:
+    """Return what the same slopes of logits make of ∂L/∂x, where ∂L/∂W_g is right."""
+    known = by_formula(lambda formula: to_token(with_parts(formula)), *slopes)
+    why = "Here the logits have another gradient than in ∂L/∂W_g, which is right; the same one goes both ways. "
+    return tuple(replace(mistake, name=f"{mistake.name}, x", why=why + mistake.why) for mistake in known)
+
+
 CHAIN = FunctionQuestion(
     **about("7.2", "All the way to W_g and x", "write it", "medium", points=2, minutes=8),
     hints=(
@@ -129,45 +197,7 @@ CHAIN = FunctionQuestion(
     reference=chain,
     read=without_noise,
     parts={
-        "∂L/∂W_g": by_formula(
-            of_form_a,
-            "dense: The logits have the gradient of a layer that runs every expert. In form A the unselected experts have no weight, and their logits get 0.",
-            dense,
-            "form B: The logits have form B's gradient: there the softmax over all N comes first. In form A an unselected logit is replaced by −∞ before the softmax, so nothing reaches it.",
-            form_b,
-            "form B, cut: You used the probabilities p over all N, and cut afterwards. In form A the weights w are a softmax over the selected alone: use them both in front and in the mean.",
-            lambda p, w, a, s: s * form_b(p, w, a, s),
-            "dense, cut: You took the gradient of a layer that runs every expert, and set the unselected to 0. In form A the weights w are a softmax over the selected alone: use them both in front and in the mean.",
-            lambda p, w, a, s: s * dense(p, w, a, s),
-            "nothing subtracted: The logits get wⱼaⱼ. When one weight rises the others fall, for they sum to 1: the mean Σ wᵢaᵢ has to be subtracted from aⱼ.",
-            lambda p, w, a, s: w * a,
-            "diagonal only: The logits get wⱼ(1 − wⱼ)aⱼ: each moves its own weight only. It also takes from the other selected weights: use the whole Jacobian.",
-            lambda p, w, a, s: w * (1 - w) * a,
-            "plain mean: You subtracted the plain mean of the selected a. The Jacobian asks for the weighted mean, Σ wᵢaᵢ.",
-            lambda p, w, a, s: w * (a - dot(s, a) / dot(s, s)),
-            "plain mean over all: You subtracted the plain mean of all N a. The Jacobian asks for the weighted mean of the selected, Σ wᵢaᵢ.",
-            lambda p, w, a, s: w * (a - a.mean(axis=-1, keepdims=True)),
-            "mean with probabilities: In the mean you used the probabilities p, which do not sum to 1 over the selected. It is Σ wᵢaᵢ with the weights of form A.",
-            lambda p, w, a, s: w * (a - dot(p, s * a)),
-            "mean over all: The mean runs over all N experts here. The unselected have weight 0 in form A: they do not enter it.",
-            lambda p, w, a, s: w * (a - dot(p, a)),
-            "probability in front: The bracket is right, but in front stands p instead of the weight w of form A.",
-            lambda p, w, a, s: s * p * (a - dot(w, a)),
-            "probability in front of all: The bracket is right for the selected, but in front stands p instead of the weight w of form A. w is 0 for the unselected, so theirs becomes 0 too.",
-            (lambda p, w, a, s: p * (a - dot(w, a)), lambda p, w, a, s: p * (s * a - dot(w, a))),
-            "softmax twice: You put the weights of the gate through another softmax. They are probabilities already, and the unselected would have weight again.",
-            lambda p, w, a, s: through_softmax(routing.softmax(w), a),
-            "no weight in front: The bracket is right. The weight wⱼ in front of it is missing.",
-            lambda p, w, a, s: s * (a - dot(w, a)),
-            "sign turned: Every sign is turned round. This is the direction of a descent step; the gradient is its opposite.",
-            lambda *parts: -form_a(*parts),
-            "past the gate: You passed a on to the logits, as if ∂L/∂w were ∂L/∂h. The softmax lies between the weights and the logits: its Jacobian is missing.",
-            (lambda p, w, a, s: s * a, lambda p, w, a, s: a),
-            "the gate's weights: You multiplied xᵀ with the weights of the gate. What goes there is the gradient with respect to the logits, in which a has a part.",
-            (lambda p, w, a, s: w, lambda p, w, a, s: p),
-            "sum over the batch: Your sum Σ wᵢaᵢ runs over all tokens of the batch. Each token has its own: `axis=-1, keepdims=True`.",
-            lambda p, w, a, s: w * (s * a - (w * a).sum()),
-        )
+        "∂L/∂W_g": by_formula(of_form_a, *SLOPES)
         + by_formula(
             to_router,
             "masked with 0: Your cut logits are 0, and e⁰ = 1: the unselected experts keep weight. Mask with −∞.",
@@ -195,6 +225,11 @@ CHAIN = FunctionQuestion(
         + by_value(
             "mean over the batch: You divided by T. a holds the slopes of L itself, so the tokens are added up, not averaged.",
             lambda x, W_g, a, k: to_router(gradient_a)(x, W_g, a, k) / len(x),
+            "mean over the experts: You divided by N or by k. What the experts have is added up, not averaged: the weights are in it already.",
+            (
+                lambda x, W_g, a, k: to_router(gradient_a)(x, W_g, a, k) / a.shape[-1],
+                lambda x, W_g, a, k: to_router(gradient_a)(x, W_g, a, k) / k,
+            ),
             "transposed: ∂L/∂W_g has its rows and columns exchanged: it must have the shape of W_g, (d, N).",
             lambda x, W_g, a, k: to_router(gradient_a)(x, W_g, a, k).T,
             "one for each token: You kept the tokens apart. W_g is shared by all tokens: add up over them, (d, N).",
@@ -220,18 +255,10 @@ CHAIN = FunctionQuestion(
             ),
             "logits' gradient: This is ∂L/∂h, (T, N). The token stands before W_g: carry it on through the matrix.",
             lambda x, W_g, a, k: gradient_a(x @ W_g, a, k),
-            "sign turned, x: Every sign of ∂L/∂x is turned round.",
-            lambda x, W_g, a, k: -to_token(gradient_a)(x, W_g, a, k),
             "nothing for the token: You return zeros for the token. But its logits move with it: h = x W_g.",
             lambda x, W_g, a, k: np.zeros_like(x),
         )
-        + by_formula(
-            lambda formula: to_token(with_parts(formula)),
-            "the gate's weights, x: You multiplied the weights of the gate with W_gᵀ. What goes there is ∂L/∂h.",
-            (lambda p, w, a, s: w, lambda p, w, a, s: p),
-            "past the gate, x: You passed a on to the token, as if ∂L/∂w were ∂L/∂h. The same g as for the matrix goes here.",
-            (lambda p, w, a, s: s * a, lambda p, w, a, s: a),
-        ),
+        + also_for_x(SLOPES),
     },
     mistakes=by_test(
         "only the logits: This is ∂L/∂h, the lesson's formula of form A, and it is right. It is the middle factor. Asked is what stands at the ends: h = x W_g, so carry it on to the matrix, (d, N), and to the token, (T, d).",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
-from moe_lessons.checks.gates import at_least_the_kth, dot, selected_mask
+from moe_lessons.checks.gates import at_least_the_kth, dot, naive_softmax, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_07.q1_jacobian import spread
 from moe_lessons.checks.set_07.slopes import gradient_b, last_of_the_tied, tied_logits
@@ -51,6 +51,54 @@ def own(p: np.ndarray, g: np.ndarray, s: np.ndarray, m: np.ndarray, w: np.ndarra
 
 
 usefulness_found = for_kept(own)
+
+
+def by_column(column: Callable) -> Callable[..., Any]:
+    """Return the function of a case that reads s of every token in one column, which `column`(m (T, N)) finds."""
+
+    def of_case(h: np.ndarray, g: np.ndarray, k: int) -> np.ndarray:
+        per_p, m = g / routing.softmax(h), selected_mask(h, k)  # (T, N) each
+        j = column(m)
+        return np.where(m, per_p - per_p[:, j, None], np.nan)
+
+    return of_case
+
+
+def with_softmax(softmax: Callable, s_of: Callable) -> Callable[..., Any]:
+    """Return the function of a case that has another `softmax`(h), and finds s by `s_of`(p, g, cut, h) (T, 1)."""
+
+    def of_case(h: np.ndarray, g: np.ndarray, k: int) -> np.ndarray:
+        p, m = softmax(h), selected_mask(h, k)  # (T, N) each
+        return np.where(m, g / p + s_of(p, g, ~m, h), np.nan)
+
+    return of_case
+
+
+def along_the_tokens(h: np.ndarray) -> np.ndarray:
+    """Return the softmax of each column of h (T, N)."""
+    return naive_softmax(h, h.max(axis=0), 0)
+
+
+def over_the_batch(h: np.ndarray) -> np.ndarray:
+    """Return one softmax of all of h (T, N)."""
+    return naive_softmax(h, h.max(), None)
+
+
+def read_at(order: np.ndarray, p: np.ndarray, g: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """Return s as the cut column with the smallest `order` (T, N) of each token shows it. (T, 1)."""
+    j = np.where(cut, order, np.inf).argmin(axis=-1, keepdims=True)  # (T, 1)
+    return -np.take_along_axis(g / p, j, axis=-1)
+
+
+WAYS_TO_S: tuple[Callable[..., np.ndarray], ...] = (  # of p, g (T, N), which are cut, and h: one s where p is right
+    lambda p, g, cut, h: -dot(cut, g) / dot(cut, p),
+    lambda p, g, cut, h: dot(~cut, g) / (1 - dot(~cut, p)),
+    lambda p, g, cut, h: -dot(cut, g / p) / dot(cut, cut * 1.0),
+    lambda p, g, cut, h: read_at(np.arange(h.shape[-1]), p, g, cut),
+    lambda p, g, cut, h: read_at(-np.arange(h.shape[-1]), p, g, cut),
+    lambda p, g, cut, h: read_at(h, p, g, cut),
+    lambda p, g, cut, h: read_at(-h, p, g, cut),
+)
 
 
 def first_cut(m: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -114,6 +162,20 @@ INVERSION = FunctionQuestion(
             with_sum(lambda p, g, s, m, w: s),
         ),
     )
+    + by_value(
+        "one column for all: You read s in one and the same column for every token. Where a token has kept that expert, the column shows aᵢ − s.",
+        (
+            by_column(lambda m: m[0].argmin()),
+            by_column(lambda m: m.shape[-1] - 1 - m[0, ::-1].argmin()),
+            by_column(lambda m: m[-1].argmin()),
+            by_column(lambda m: 0),
+            by_column(lambda m: m.shape[-1] - 1),
+        ),
+        "softmax along the tokens: Your p sum to 1 over the tokens (axis 0). The softmax runs over the experts of one token: the last axis.",
+        tuple(with_softmax(along_the_tokens, s_of) for s_of in WAYS_TO_S),
+        "softmax over the batch: Your p sum to 1 over the whole batch. Each token has its own softmax: the last axis.",
+        tuple(with_softmax(over_the_batch, s_of) for s_of in WAYS_TO_S),
+    )
     + by_formula(
         for_kept,
         "g/p without s: This is gᵢ/pᵢ = aᵢ − s. The number s = Σ pᵢaᵢ has still to be added; the cut columns show it.",
@@ -124,7 +186,7 @@ INVERSION = FunctionQuestion(
         (lambda p, g, s, m, w: g / w + s, lambda p, g, s, m, w: g / w - s),
         "not divided by p: gᵢ has still the factor pᵢ: gᵢ = pᵢ(aᵢ − s).",
         (lambda p, g, s, m, w: g + s, lambda p, g, s, m, w: g, lambda p, g, s, m, w: (g + s) / p),
-        "s not divided: What you took for s has still a probability in front. A cut column is −pⱼ·s, and all cut columns together are −s·Σ pⱼ: divide.",
+        "s not divided: What you took for s has still a probability in front. A cut column is −pⱼ·s, and all cut columns together are −s·Σ pⱼ (so the kept ones are s·Σ pⱼ, for each token's g sums to 0): divide.",
         (
             lambda p, g, s, m, w: g / p + s * dot(1 - m, p),
             lambda p, g, s, m, w: g / p + s * dot(1 - m, p) / dot(1 - m, 1 + 0 * p),
@@ -133,14 +195,27 @@ INVERSION = FunctionQuestion(
             lambda p, g, s, m, w: g / p + s * first_cut(m, p),
             lambda p, g, s, m, w: g / p + s * first_cut(m[..., ::-1], p[..., ::-1]),
         ),
+        "s divided by the kept p: You divided the sum of the cut columns by the p of the kept. It is −s times the p of the *cut*.",
+        (
+            lambda p, g, s, m, w: g / p + s * dot(1 - m, p) / dot(m, p),
+            lambda p, g, s, m, w: g / p - s * dot(1 - m, p) / dot(m, p),
+        ),
+        "times p: You multiplied by p where g has it as a factor already: divide by it.",
+        (lambda p, g, s, m, w: g * p + s, lambda p, g, s, m, w: g * p),
+        "p times s: gᵢ/pᵢ = aᵢ − s: once divided, s has no factor p any more.",
+        (lambda p, g, s, m, w: g / p + p * s, lambda p, g, s, m, w: g / p - p * s),
+        "size of s: You took s without its sign. It may be below 0: a cut column divided by its p is −s.",
+        (lambda p, g, s, m, w: g / p + np.abs(s), lambda p, g, s, m, w: g / p - np.abs(s)),
+        "diagonal of the Jacobian: You divided by pᵢ(1 − pᵢ). The formula is gᵢ = pᵢ(aᵢ − s), with pᵢ alone; the rest is in s.",
+        (lambda p, g, s, m, w: g / p / (1 - p) + s, lambda p, g, s, m, w: g / p / (1 - p)),
+        "weighted again: These are the pᵢaᵢ, the terms of s. Divide by pᵢ.",
+        lambda p, g, s, m, w: g + p * s,
         "s added up: You added up s over the cut columns. Each of them shows the same s: one is enough, or their mean.",
         lambda p, g, s, m, w: g / p + s * dot(1 - m, 1 + 0 * p),
         "s from the kept: What you took for s comes from the kept columns too, which show aᵢ − s, each with its own aᵢ. Only a cut column shows −s alone.",
         (
             lambda p, g, s, m, w: g / p - (g / p).mean(axis=-1, keepdims=True),
             lambda p, g, s, m, w: g / p - dot(m, g / p) / dot(m, m),
-            lambda p, g, s, m, w: g / p - (g / p)[..., :1],
-            lambda p, g, s, m, w: g / p - (g / p)[..., -1:],
         ),
         "s divided by another number: You added up s over the cut columns and divided by something else than their number, which is N − k.",
         (
@@ -166,6 +241,16 @@ INVERSION = FunctionQuestion(
         lambda value, h, g, k: filled(value, h, g, k, ~selected_mask(h, k)),
         "k is 2: You take two experts for kept, whatever k is.",
         lambda value, h, g, k: filled(value, h, g, k, selected_mask(h, 2)),
+        "kept by g: You took the experts with the largest g for the kept ones. The logits decide who is kept.",
+        lambda value, h, g, k: filled(value, h, g, k, selected_mask(g, k)),
+        "kept by the size of g: You took the experts with the largest g, whatever its sign, for the kept ones. The logits decide who is kept.",
+        lambda value, h, g, k: filled(value, h, g, k, selected_mask(np.abs(g), k)),
+        "smallest logits: You took the experts with the smallest logits for the kept ones.",
+        lambda value, h, g, k: filled(value, h, g, k, selected_mask(-h, k)),
+        "kept by size: You took the experts with the largest logits, whatever their sign, for the kept ones. A logit far below 0 is a bad one.",
+        lambda value, h, g, k: filled(value, h, g, k, selected_mask(np.abs(h), k)),
+        "k cut: You cut k experts and kept N − k. k are kept.",
+        lambda value, h, g, k: filled(value, h, g, k, selected_mask(h, h.shape[-1] - k)),
         "something for the cut: The kept are right. But something stands at the cut experts too, and g knows nothing of theirs: put `np.nan` there.",
         lambda value, h, g, k: is_right_where_kept(value, h, g, k) and not np.isnan(value).any(),
     ),

@@ -99,6 +99,25 @@ def with_a_number(h: np.ndarray) -> np.ndarray:
     return np.where(np.isneginf(h), -1e4, h)
 
 
+def of_padding(clean: Callable, none: float) -> Callable[..., Any]:
+    """Return the function of a case that is the loss of its padded rows, `clean`(rows); `none` if there are none."""
+    return np.errstate(all="ignore")(
+        lambda h, mask: none if mask.all() else squares(clean(h[~mask])).mean(),
+    )
+
+
+THE_PADDING = tuple(
+    of_padding(clean, none)
+    for clean in (lambda rows: rows, np.nan_to_num, lambda rows: np.where(np.isfinite(rows), rows, 0))
+    for none in (np.nan, 0.0)
+)
+
+
+def is_0(value: Any, h: np.ndarray, where: np.ndarray) -> bool:
+    """Tell whether a gradient is 0 in the rows `where` (T,) is True."""
+    return is_floats(value, h.shape) and not value[where].any()
+
+
 def is_turned(value: Any, *case: Any) -> bool:
     """Tell whether gradient and loss came, in this order."""
     loss, gradient = z_loss_and_gradient(*case)
@@ -156,14 +175,14 @@ Z_LOSS = FunctionQuestion(
     read=lambda value, *_: unbracketed(value),
     parts={
         "loss": by_value(
+            "the padding instead: These are the padded rows. The mask is True for the real ones.",
+            THE_PADDING,
             "padding counted: This is the lesson's formula over all rows. Padded rows count nothing: a NaN among them makes the mean NaN, a number among them shifts it. Take the real rows out first.",
             (lambda h, mask: squares(h).mean(), lambda h, mask: squares(np.nan_to_num(h)).mean()),
             "divided by T: You divided by T. The mean runs over the real tokens: divide by their number.",
             lambda h, mask: squares(h[mask]).sum() / len(h),
             "padding gets through, divided by T: Two things. Where padded rows hold NaN or ∞, your loss is NaN: some padded value is still computed with, and 0 · NaN is NaN. And where they hold numbers, you divided by T, not by the number of real tokens.",
             lambda h, mask: times_mask(squares(h), mask).mean(),
-            "the padding instead: These are the padded rows. The mask is True for the real ones.",
-            lambda h, mask: squares(h[~mask]).sum() / max(1, (~mask).sum()) if not mask.all() else np.nan,
             "logits times 0: You multiplied the logits of padded rows by 0. Where they are NaN or ∞ that is NaN; elsewhere the row becomes (0, …, 0), whose log-sum-exp is ln N. Take the real rows out.",
             (
                 lambda h, mask: squares(times_mask(h, mask)).mean(),
@@ -201,6 +220,18 @@ Z_LOSS = FunctionQuestion(
             lambda h: ((lse(h) - np.log(h.shape[-1])) ** 2).mean(),
             "of the probabilities: You took the softmax first. The log-sum-exp of the probabilities forgets the very shift that the z-loss is about. Use the logits.",
             lambda h: (lse(routing.softmax(h)) ** 2).mean(),
+            "root: You took the root of the mean of the squares. The loss is the mean itself.",
+            lambda h: np.sqrt((lse(h) ** 2).mean()),
+            "variance: You subtracted the mean of the log-sum-exp before squaring. The z-loss pulls each token's own to 0, not what is between them.",
+            lambda h: lse(h).var(),
+            "divided by N: You divided by the number of experts in the place of the number of real tokens.",
+            lambda h: (lse(h) ** 2).sum() / h.shape[-1],
+            "largest square: This is the square of one token's. The loss is the mean of all real tokens' squares.",
+            lambda h: (lse(h) ** 2).max(),
+            "root of the sum: This is the root of the sum of the squares. The loss is the mean of the squares.",
+            lambda h: np.sqrt((lse(h) ** 2).sum()),
+            "base 10: Your logarithm has base 10. The z-loss uses the natural one.",
+            lambda h: ((lse(h) / np.log(10)) ** 2).mean(),
             "base 2: Your logarithm has base 2. The z-loss uses the natural one.",
             lambda h: ((lse(h) / np.log(2)) ** 2).mean(),
             "coefficient included: This is 0.001 times the z-loss. The coefficient comes in when the losses are added up, not here.",
@@ -246,6 +277,22 @@ Z_LOSS = FunctionQuestion(
             lambda z, p, n, T: 2 * z.mean() * p / n,
             "sign turned: Every sign is turned round. This is the direction of a descent step; the gradient is its opposite.",
             lambda z, p, n, T: -2 * z * p / n,
+            "z squared: In front stands z². The derivative of z² is 2z.",
+            (lambda z, p, n, T: 2 * z**2 * p / n, lambda z, p, n, T: z**2 * p / n),
+            "loss in front: The loss stands where each token's own z is due: 2z p / n.",
+            (lambda z, p, n, T: 2 * (z**2).mean() * p / n, lambda z, p, n, T: (z**2).mean() * p / n),
+            "sign of z lost: The sign of z is lost: where z is below 0, the pull is upwards.",
+            lambda z, p, n, T: 2 * np.abs(z) * p / n,
+            "p less the mean: You subtracted 1/N from p. That is the gradient of another loss; of the log-sum-exp it is p itself.",
+            lambda z, p, n, T: 2 * z * (p - 1 / p.shape[-1]) / n,
+            "p squared: You have p². The derivative of the log-sum-exp with respect to hⱼ is the probability pⱼ itself.",
+            lambda z, p, n, T: 2 * z * p**2 / n,
+            "p (p − mean): You put 2z / n through the Jacobian of the softmax. The softmax *is* the derivative of the log-sum-exp.",
+            lambda z, p, n, T: 2 * z * p * (1 - (p**2).sum(axis=-1, keepdims=True)) / n,
+            "twice divided: You divided by the number of real tokens twice.",
+            lambda z, p, n, T: 2 * z * p / n**2,
+            "a quarter: You have z p / 2n. The derivative of z² is 2z.",
+            lambda z, p, n, T: z * p / n / 2,
         )
         + by_formula(
             of_real,
@@ -260,6 +307,10 @@ Z_LOSS = FunctionQuestion(
                 lambda h, mask: 2 * lse(h[mask]) / mask.sum(),
                 lambda h, mask: on_all_rows(2 * lse(h[mask])[:, None] / mask.sum(), mask)[:, 0],
             ),
+            "softmax over the batch: The softmax in your gradient runs over the whole batch. Each token has its own: the last axis.",
+            lambda h, mask: on_all_rows(
+                2 * lse(h[mask])[:, None] * naive_softmax(h[mask], h[mask].max(), None) / mask.sum(), mask
+            ),
             "along the tokens, gradient: The softmax in your gradient runs over the tokens (axis 0). It runs over the experts of one token: the last axis.",
             lambda h, mask: on_all_rows(
                 2 * lse(h[mask])[:, None] * naive_softmax(h[mask], h[mask].max(axis=0), 0) / mask.sum(), mask
@@ -268,6 +319,12 @@ Z_LOSS = FunctionQuestion(
             lambda h, mask: on_all_rows(z_slope(with_a_number(h[mask])), mask),
             "overflow in the softmax: The loss is right. In the gradient your softmax overflows: ∞/∞ around 10000, 0/0 around −10000. Use `softmax`, or subtract each row's largest logit before the exponential.",
             lambda h, mask: on_all_rows(2 * lse(h[mask])[:, None] * naive_softmax(h[mask]) / mask.sum(), mask),
+        )
+        + by_test(
+            "0 throughout: Your gradient is 0 in every row. Was it written into a copy? `g[mask] = ...` writes into g itself, `g[mask][...] = ...` does not.",
+            lambda value, h, mask: is_0(value, h, mask | ~mask),
+            "0 in the real rows: Your gradient is 0 in the real rows. The mask is True for these.",
+            lambda value, h, mask: is_0(value, h, mask),
         )
         + by_trace(
             "padding not 0: The loss and the real rows of the gradient are right, but padded rows do not get 0. A row that was computed and then multiplied by 0, or that `where` did not choose, may still be NaN in the gradient. Begin with zeros, and write the real rows into them.",

@@ -35,19 +35,21 @@ def estimator_cases(rng: np.random.Generator) -> list[tuple]:
 def of_parts(formula: Callable[[Facts], Any]) -> Callable[..., Any]:
     """Return the function of a case that is `formula` of its parts.
 
-    These are w, wide, narrow: form A of the k, the k + m and the m best; more: wide of the m alone; two, two_more: form A of 2 and k + 2; s, heard: 0/1 masks of the k and the k + m;
-    p, b, b_wide: the softmax over all, and kept of it; a = v·E_i; o: the outputs; v.
+    These are k, m; best(n): form A of the n best; w, wide: of k and k + m; more: wide of the m alone; s, heard: 0/1 masks of
+    the k and the k + m; p, b, b_wide: the softmax over all, and kept of it; a = v·E_i; o: the outputs; v.
     """
 
     def of_case(h: np.ndarray, outputs: np.ndarray, k: int, m: int, v: np.ndarray) -> Any:
         h, o = h.astype(float), outputs.astype(float)  # (N,), (N, d)
-        w, wide = routing.gate_weights(h, k), routing.gate_weights(h, k + m)  # (N,) each
-        narrow = routing.gate_weights(h, m) if m else 0 * h  # (N,)
-        more = wide * (w == 0)  # (N,)
-        built_in = {"two": routing.gate_weights(h, 2), "two_more": routing.gate_weights(h, min(k + 2, h.size))}
+
+        def best(n: int) -> np.ndarray:
+            return routing.gate_weights(h, min(n, h.size)) if n > 0 else 0 * h  # (N,)
+
+        w, wide = best(k), best(k + m)  # (N,) each
         masks = {"s": selected_mask(h, k) * 1.0, "heard": selected_mask(h, k + m) * 1.0}
         kept = {"p": routing.softmax(h), "b": kept_probabilities(h, k), "b_wide": kept_probabilities(h, k + m)}
-        return formula(Facts(w=w, wide=wide, narrow=narrow, more=more, a=o @ v, o=o, v=v, **masks, **kept, **built_in))
+        given = {"k": k, "m": m, "a": o @ v, "o": o, "v": v}
+        return formula(Facts(w=w, wide=wide, more=wide * (w == 0), best=best, **masks, **kept, **given))
 
     return of_case
 
@@ -97,8 +99,14 @@ ESTIMATOR = FunctionQuestion(
             lambda c: 0 * (c.w @ c.o),
             "not weighted: The selected outputs are added up without their weights.",
             lambda c: c.s @ c.o,
+            "averaged: The output is the mean of the one of the k and of a wider one. It must be exactly the one of the k.",
+            (lambda c: (c.w + c.wide) @ c.o / 2, lambda c: (c.w + c.p) @ c.o / 2),
+            "divided by k: You divided the output by k. The weights sum to 1 already.",
+            lambda c: c.w @ c.o / c.s.sum(),
+            "more of them alone: The output is made of the m more alone. They are only heard; the k make the output.",
+            (lambda c: c.more @ c.o, lambda c: c.more @ c.o / max(c.more.sum(), 1e-300)),
             "k is 2: You take two experts for the output, whatever k is.",
-            lambda c: c.two @ c.o,
+            lambda c: c.best(2) @ c.o,
             "outputs not gathered: The weights are sorted, best first, and the outputs are not: row 0 need not be that of the best expert. Take the rows that `topk` names, `outputs[indices]`.",
             lambda c: np.sort(c.w)[::-1] @ c.o,
             "equal weights: Every selected expert has weight 1/k here. The weights are the softmax over the selected logits.",
@@ -129,9 +137,29 @@ ESTIMATOR = FunctionQuestion(
             "only the selected hear: The selected logits get the right gradient, the m others 0. They are the ones that should hear something.",
             lambda c: c.s * slope(c),
             "only the m: The logits get form A's gradient with the m best. k and m go together: the k + m best.",
-            lambda c: through_softmax(c.narrow, c.a),
+            lambda c: through_softmax(c.best(c.m), c.a),
+            "m in all: You let max(k, m) be heard. The m come on top of the k: k + m.",
+            lambda c: through_softmax(c.best(max(c.k, c.m)), c.a),
+            "one too many: You let one more be heard than k + m.",
+            (
+                lambda c: through_softmax(c.best(c.k + c.m + 1), c.a),
+                lambda c: through_softmax(c.best(c.k + c.m + (c.m > 0)), c.a),
+            ),
+            "one too few: You let one fewer be heard than k + m.",
+            (
+                lambda c: through_softmax(c.best(c.k + c.m - 1), c.a),
+                lambda c: through_softmax(c.best(c.k + c.m - (c.m > 0)), c.a),
+            ),
+            "sum held fixed: The logits get uⱼaⱼ: the mean Σ uᵢaᵢ is not subtracted. Is the sum that the weights are divided by detached? It moves too.",
+            lambda c: c.wide * c.a,
+            "mean of the k: The mean in the bracket is that of the k selected. It is Σ uᵢaᵢ over all k + m.",
+            lambda c: c.wide * (c.a - c.w @ c.a),
+            "the selected hear nothing: The m more get the right gradient, the k selected 0. All k + m are to be heard.",
+            lambda c: (c.heard - c.s) * slope(c),
+            "w in front: In front stands w, the weight in the output. It is uⱼ, that among the k + m.",
+            lambda c: c.w * (c.a - c.wide @ c.a),
             "m is 2: You let two more be heard, whatever m is.",
-            lambda c: through_softmax(c.two_more, c.a),
+            lambda c: through_softmax(c.best(c.k + 2), c.a),
             "k and m apart: The logits get the gradient of the k, and beside it one of the m more. They are not compared with each other: take one softmax over the k + m.",
             (
                 lambda c: through_softmax(c.w, c.a) + through_softmax(c.more / max(c.more.sum(), 1e-300), c.a),

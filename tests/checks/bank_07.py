@@ -636,6 +636,8 @@ WRONG = {
         "divided by N": of_s(lambda s, w, one: (one - w[:, None]) * (s - s**2) / len(s)),
         "divided by the slopes": of_s(lambda s, w, one: (one - w[:, None]) * shares(s - s**2)),
         "weight in front twice": of_s(lambda s, w, one: (one - w[:, None]) * w**2 * (1 - s)),
+        "the sum held fixed on the diagonal": of_s(lambda s, w, one: (one - (1 - one) * w[:, None]) * w * (1 - s)),
+        "sign in the slope": of_s(lambda s, w, one: (one - w[:, None]) * w * (1 + s)),
         "no weight off the diagonal": of_s(lambda s, w, one: (one * (2 - w[:, None]) - 1) * w * (1 - s)),
         "slope of the tanh": of_s(lambda s, w, one: (one - w[:, None]) / s.sum() * (1 - s * s)),
         "slope from the score again": of_s(
@@ -684,6 +686,18 @@ WRONG = {
         "selected by size": carried(with_selection(lambda h, a, k: mask(abs(h), k))),
         "selected by a": carried(with_selection(lambda h, a, k: mask(a, k))),
         "selected by small a": carried(with_selection(lambda h, a, k: mask(-a, k))),
+        "sum along the tokens": lambda x, W_g, a, k: [
+            x.T @ (g := (w := np.stack([gate(h, k, "A") for h in x @ W_g])) * (a - (w * a).sum(0))),
+            g @ W_g.T,
+        ],
+        "plain mean of the batch": lambda x, W_g, a, k: [
+            x.T @ (g := np.stack([gate(h, k, "A") for h in x @ W_g]) * (a - np.mean(a))),
+            g @ W_g.T,
+        ],
+        "a left out": carried(parts(lambda p, w, a, s: w - w * w)),
+        "one token alone": first_from(lambda x, W_g, g: np.outer(x[0], g[0])),
+        "one token alone (2)": first_from(lambda x, W_g, g: np.outer(x[-1], g[-1])),
+        "added up first": first_from(lambda x, W_g, g: np.outer(x.sum(0), g.sum(0))),
         "mean added": carried(parts(lambda p, w, a, s: w * (a + w @ a))),
         "mean without the weight": carried(parts(lambda p, w, a, s: w * a - w @ a)),
         "mean without the weight (2)": carried(parts(lambda p, w, a, s: s * (w * a - w @ a))),
@@ -752,7 +766,7 @@ WRONG = {
         "s from the kept": lambda logits, g, k: np.where(
             kept(logits, k), (r := g / softmax(logits)) - r.mean(1, keepdims=True), np.nan
         ),
-        "s from the kept (2)": lambda logits, g, k: np.where(
+        "less the mean of the kept": lambda logits, g, k: np.where(
             m := kept(logits, k), (r := g / softmax(logits)) - (r * m).sum(1, keepdims=True) / k, np.nan
         ),
         "one column for all": lambda logits, g, k: np.where(
@@ -777,6 +791,13 @@ WRONG = {
             g / (p := softmax(logits)) - (g * ~m).sum(1, keepdims=True) / (p * m).sum(1, keepdims=True),
             np.nan,
         ),
+        "less the mean of the kept (2)": lambda logits, g, k: (
+            (found := usefulness(logits, g, k)) - np.nanmean(found, axis=1, keepdims=True)
+        ),
+        "k times s": lambda logits, g, k: of_ratio(lambda g, p, s, w: g / p + k * s)(logits, g, k),
+        "k times s (2)": lambda logits, g, k: of_ratio(lambda g, p, s, w: g / p + s / k)(logits, g, k),
+        "exponentials": lambda logits, g, k: usefulness(logits, g, k, np.exp(logits)),
+        "k for each token (2)": lambda logits, g, k: usefulness(logits, g, k)[kept(logits, k)],
         "times p": of_ratio(lambda g, p, s, w: g * p + s),
         "times p (2)": of_ratio(lambda g, p, s, w: g * p),
         "p times s": of_ratio(lambda g, p, s, w: g / p + s * p),
@@ -848,6 +869,8 @@ WRONG = {
             lambda h: ((np.log(np.exp(h - h.max(1)[:, None]).mean(1)) + h.max(1)) ** 2).mean()
         ),
         "of the probabilities": with_loss(lambda h: (lse(softmax(h)) ** 2).mean()),
+        "sum, not squared": with_loss(lambda h: sum(lse(h))),
+        "square of the sum": with_loss(lambda h: sum(lse(h)) ** 2),
         "root": with_loss(lambda h: (lse(h) ** 2).mean() ** 0.5),
         "variance": with_loss(lambda h: np.var(lse(h))),
         "divided by N": with_loss(lambda h: (lse(h) ** 2).sum() / h.shape[1]),
@@ -876,6 +899,15 @@ WRONG = {
         "derivative of p": with_gradient(lambda z, p, n, T: 2 * z / n * (p - p**2)),
         "mean log-sum-exp": with_gradient(lambda z, p, n, T: 2 * np.mean(z) * p / n),
         "sign turned": with_gradient(lambda z, p, n, T: -2 / n * z * p),
+        "1 − p": with_gradient(lambda z, p, n, T: 2 / n * z * (1 - p)),
+        "1 − p (2)": with_gradient(lambda z, p, n, T: 2 / n * z * (p - 1)),
+        "as the cross-entropy": with_gradient(lambda z, p, n, T: 2 / n * z * (p - (p == p.max(1, keepdims=True)))),
+        "neither 2 nor n": with_gradient(lambda z, p, n, T: p * z),
+        "divided by N, gradient": with_gradient(lambda z, p, n, T: 2 / p.shape[1] * z * p),
+        "maximum not added back, gradient": lambda logits, mask: (
+            z_of(real := logits[mask])[0],
+            placed(2 / len(real) * (lse(real) - real.max(1))[:, None] * softmax(real), mask),
+        ),
         "z squared": with_gradient(lambda z, p, n, T: 2 / n * z * z * p),
         "z squared (2)": with_gradient(lambda z, p, n, T: z * z * p / n),
         "loss in front": with_gradient(lambda z, p, n, T: 2 * np.mean(z**2) * p / n),
@@ -911,6 +943,10 @@ WRONG = {
         "weights of the k + m": lambda logits, outputs, k, m: (sparse(logits, k + m) * selected(logits, k)) @ outputs,
         "both added": lambda logits, outputs, k, m: (sparse(logits, k).detach() + sparse(logits, k + m)) @ outputs,
         "both added (2)": lambda logits, outputs, k, m: (sparse(logits, k).detach() + dense(logits)) @ outputs,
+        "m added": lambda logits, outputs, k, m: (
+            (sparse(logits, k) + sparse(logits, k + m) * (1 - selected(logits, k))) @ outputs
+        ),
+        "best alone": lambda logits, outputs, k, m: in_the_weights(logits, outputs, 1, k + m - 1),
         "value cancelled": lambda logits, outputs, k, m: (
             sparse(logits, k + m) @ outputs - (sparse(logits, k + m) @ outputs).detach()
         ),

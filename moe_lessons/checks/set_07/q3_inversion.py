@@ -154,7 +154,10 @@ INVERSION = FunctionQuestion(
             with_sum(lambda p, g, s, m, w: np.where(m > 0, own(p, g, s, m, w), 2 * s)),
         ),
         "k for each token: The numbers are right, k for each token. Return N for each, (T, N), at the places of the kept experts, and `np.nan` elsewhere.",
-        lambda h, g, k: np.take_along_axis(usefulness_found(h, g, k), routing.top_k(h, k)[1], axis=-1),
+        (
+            lambda h, g, k: np.take_along_axis(usefulness_found(h, g, k), routing.top_k(h, k)[1], axis=-1),
+            lambda h, g, k: usefulness_found(h, g, k)[selected_mask(h, k)],
+        ),
         "s for the cut and the kept alike: You return s itself: the number that all cut columns share. It is needed, but each kept expert has its own aᵢ = gᵢ/pᵢ + s.",
         (
             with_sum(lambda p, g, s, m, w: s + 0 * p),
@@ -173,6 +176,8 @@ INVERSION = FunctionQuestion(
         ),
         "softmax along the tokens: Your p sum to 1 over the tokens (axis 0). The softmax runs over the experts of one token: the last axis.",
         tuple(with_softmax(along_the_tokens, s_of) for s_of in WAYS_TO_S),
+        "exponentials: Your p are exponentials that are not divided by their sum. p is the softmax.",
+        tuple(with_softmax(np.exp, s_of) for s_of in WAYS_TO_S),
         "softmax over the batch: Your p sum to 1 over the whole batch. Each token has its own softmax: the last axis.",
         tuple(with_softmax(over_the_batch, s_of) for s_of in WAYS_TO_S),
     )
@@ -213,10 +218,11 @@ INVERSION = FunctionQuestion(
         "s added up: You added up s over the cut columns. Each of them shows the same s: one is enough, or their mean.",
         lambda p, g, s, m, w: g / p + s * dot(1 - m, 1 + 0 * p),
         "s from the kept: What you took for s comes from the kept columns too, which show aᵢ − s, each with its own aᵢ. Only a cut column shows −s alone.",
-        (
-            lambda p, g, s, m, w: g / p - (g / p).mean(axis=-1, keepdims=True),
-            lambda p, g, s, m, w: g / p - dot(m, g / p) / dot(m, m),
-        ),
+        (lambda p, g, s, m, w: g / p - (g / p).mean(axis=-1, keepdims=True),),
+        "less the mean of the kept: What comes out is each kept a less the mean of the kept. Did you take s from the kept columns, or subtract that mean in the end? Only a cut column shows −s alone.",
+        lambda p, g, s, m, w: g / p - dot(m, g / p) / dot(m, m),
+        "k times s: You multiplied or divided s by k. Each cut column shows s itself.",
+        (lambda p, g, s, m, w: g / p + s * dot(m, m), lambda p, g, s, m, w: g / p + s / dot(m, m)),
         "s divided by another number: You added up s over the cut columns and divided by something else than their number, which is N − k.",
         (
             lambda p, g, s, m, w: g / p + s * dot(1 - m, 1 - m) / p.shape[-1],

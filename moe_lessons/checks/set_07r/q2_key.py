@@ -85,6 +85,10 @@ KEPT = by_value(
     lambda: share() ** 0.5,
     "half: That is half of it. Asked is what both experts hold together.",
     lambda: share() / 2,
+    "change: That is below 0, and no probability is: by this share run 2 is shorter. Asked is the ratio of the two lengths.",
+    lambda: share() - 1,
+    "cosine: That is the cosine. It says that nothing turned, not how much the lengths differ.",
+    lambda: two_runs().cosine[ASKED],
     "length: That is the length of one output. A probability is a ratio of two lengths.",
     (lambda: two_runs().first[ASKED], lambda: two_runs().second[ASKED]),
 )

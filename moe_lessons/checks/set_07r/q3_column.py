@@ -72,6 +72,11 @@ COLUMN = ValuesQuestion(
             lambda: gradient_column()[1][[0, 2, 5]].sum(),
             "both gaps: This is what closes the sum to 0 for E4 and E2 together. First find E4 from another cut expert.",
             lambda: right()["E2"] + right()["E4"],
+            "p of a kept one: You multiplied the common number by the p of a kept expert. E4 hears it times its own p.",
+            tuple(
+                lambda i=i: gradient_column()[0][i] * gradient_column()[1][OTHER_CUT] / gradient_column()[0][OTHER_CUT]
+                for i in (KEPT, OTHER_KEPT)
+            ),
             "p alone: This is E4's p. It is multiplied by a number that all cut experts share: divide another one's gradient by its p.",
             (lambda: -gradient_column()[0][CUT], lambda: gradient_column()[0][CUT]),
         ),
@@ -108,6 +113,12 @@ COLUMN = ValuesQuestion(
             lambda: gradient_column()[0][KEPT] * gradient_column()[1][OTHER_KEPT] / gradient_column()[0][OTHER_KEPT],
             "E4's sign: In your sum E4 has the wrong sign. It is below 0, as for all cut experts here.",
             lambda: right()["E2"] + 2 * right()["E4"],
+            "E4 twice: You counted E4 twice in the sum.",
+            lambda: right()["E2"] - right()["E4"],
+            "E4 left out, sign: This is the sum of four. E4 has its part in it, too, and E2 is minus the sum of the other five.",
+            lambda: -right()["E2"] - right()["E4"],
+            "E4 and E5 left out: These are the three cut ones that can be read. E4 and E5 have their part in the sum, too.",
+            lambda: -gradient_column()[1][[0, 2, 5]].sum(),
             "E5's sign: In your sum E5 has the wrong sign: in the log it is below 0.",
             lambda: right()["E2"] + 2 * gradient_column()[1][OTHER_KEPT],
             "nothing for E2: E2 was kept: its own expert enters its gradient. All six sum to 0, and the other five do not.",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from moe_lessons.checks.apart import tells_apart
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import is_floats, unbracketed
 from moe_lessons.checks.verdicts import by_test, by_value
@@ -20,18 +21,20 @@ def padding(selected: np.ndarray, N: int) -> float:
 
 
 def draw_choices(rng: np.random.Generator, T: int, N: int, k: int, idle: tuple[int, ...]) -> np.ndarray:
-    """Return choices (T, k): nobody chooses the `idle` experts, others are liked unevenly, and first choices mislead."""
+    """Return choices (T, k): nobody chooses the `idle` experts, others are liked unevenly."""
     liked = rng.normal(size=N)  # (N,)
     liked[list(idle)] = -np.inf
-    selected = np.argsort(-(liked + rng.gumbel(size=(T, N))), axis=1)[:, :k]  # (T, k)
-    misled = k == 1 or loads_of(selected, N).max() != k * loads_of(selected[:, 0], N).max()
-    return selected if misled else draw_choices(rng, T, N, k, idle)
+    return np.argsort(-(liked + rng.gumbel(size=(T, N))), axis=1)[:, :k]  # (T, k)
 
 
 def padding_cases(rng: np.random.Generator) -> list[tuple]:
-    """One, two and three experts a token; idle ones are the last and one between, the first, and none by design."""
+    """One, two and three experts a token; idle ones are the last and one between, the first, and none by design.
+
+    Drawn until all known mistakes come to different things.
+    """
     sizes = ((23, 7, 1, (2, 6)), (31, 8, 2, (0, 5)), (26, 9, 3, ()))
-    return [(draw_choices(rng, T, N, k, idle), N) for T, N, k, idle in sizes]
+    cases = [(draw_choices(rng, T, N, k, idle), N) for T, N, k, idle in sizes]
+    return cases if tells_apart(PADDING, cases) else padding_cases(rng)
 
 
 def share(multiplied: Callable, useful: Callable = lambda selected, N: selected.size) -> Callable:
@@ -113,6 +116,17 @@ PADDING = FunctionQuestion(
         ),
         "one block: You compared with one block, the fullest expert's. There are N of them.",
         share(lambda selected, N: loads_of(selected, N).max()),
+        "last choices only: You counted last choices alone. All k choices of a token are rows.",
+        (
+            share(lambda selected, N: in_all(selected[:, -1], N), lambda selected, N: len(selected)),
+            share(lambda selected, N: in_all(selected[:, -1], N)),
+        ),
+        "fullest left out: You left out the fullest expert's block. It has no padding, but its rows are multiplied too.",
+        lambda selected, N: padding(selected, N) * N / (N - 1),
+        "by the tokens: You divided the padding by the T tokens. Asked is its share of all rows that are multiplied.",
+        lambda selected, N: (in_all(selected, N) - selected.size) / len(selected),
+        "spread of the loads: This is the spread of the loads beside their mean. Padding is about the fullest alone: how many rows are added?",
+        lambda selected, N: loads_of(selected, N).std() / loads_of(selected, N).mean(),
         "of each expert: This is each expert's own share. Asked is one number, for all blocks together.",
         lambda selected, N: 1 - loads_of(selected, N) / loads_of(selected, N).max(),
         "percent: This is in percent. Return a share from 0 to 1.",

@@ -149,6 +149,7 @@ WRONG = {
         "kept: token 5, or by how much longer (2)": finding(kept=1 / SHARES[2] - 1),
         "kept: square": finding(kept=0.40),
         "kept: root": finding(kept=0.79),
+        "kept: rounded": finding(kept=0.6),
         "kept: change": finding(kept=SHARES[2] - 1),
         "kept: cosine": finding(kept=1.0),
         "kept: half": finding(kept=0.316),
@@ -165,6 +166,9 @@ WRONG = {
         "from a kept one (2)": gaps(E4=P[3] * 0.2279 / P[1]),
         "without p": gaps(E4=G[0] / P[0]),
         "p turned round": gaps(E4=G[0] * P[0] / P[3]),
+        "rounded": gaps(E4=-0.05),
+        "rounded (2)": gaps(ten=-0.05),
+        "rounded (3)": gaps(E2=0.23),
         "mean of the cut": gaps(E4=-0.034),
         "sum of the cut": gaps(E4=G[[0, 2, 5]].sum()),
         "both gaps": gaps(E4=0.181),
@@ -208,6 +212,8 @@ WRONG = {
         "of each expert": lambda selected, N: 1 - loads(selected, N) / max(loads(selected, N)),
         "percent": lambda selected, N: 100 * padding(selected, N),
         "first choices only (2)": lambda selected, N: 1 - selected.size / (N * loads(selected[:, 0], N).max()),
+        "rounded": lambda selected, N: round(padding(selected, N), 2),
+        "rounded (2)": lambda selected, N: np.round(padding(selected, N), 3),
         "last choices only": lambda selected, N: padding(selected[:, -1], N),
         "fullest left out": lambda selected, N: (
             1 - (selected.size - max(loads(selected, N))) / ((N - 1) * max(loads(selected, N)))
@@ -300,7 +306,7 @@ UNRECOGNISED = {
         lambda selected, N: 0.5,
         lambda selected, N: padding(selected, N) ** 2,
         lambda selected, N: [padding(selected, N)] * N,
-        lambda selected, N: round(padding(selected, N), 2),
+        lambda selected, N: padding(selected, N) + 0.01,
     ],
     "7r.5": [sizes(tokens=0.3), sizes(gradient=0.6), sizes(more=3), sizes(way=2), {"tokens": 1 / 8}, [1 / 8, 1 / 32]],
     "7r.6": [

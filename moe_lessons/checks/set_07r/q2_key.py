@@ -85,6 +85,8 @@ KEPT = by_value(
     lambda: share() ** 0.5,
     "half: That is half of it. Asked is what both experts hold together.",
     lambda: share() / 2,
+    "rounded: Near, but rounded too far: two decimals are asked.",
+    lambda: round(share(), 1),
     "change: That is below 0, and no probability is: by this share run 2 is shorter. Asked is the ratio of the two lengths.",
     lambda: share() - 1,
     "cosine: That is the cosine. It says that nothing turned, not how much the lengths differ.",

@@ -135,7 +135,7 @@ def test_a_count_that_is_wrong_by_one_is_wrong(place, part):
 
     results = [check("6.1", off_by_one, seed=seed) for seed in range(20)]
     assert {(result.status, result.mistake) for result in results} == {(Status.NOT_YET, None)}
-    assert all(result.message.startswith(f"{part}: ") for result in results)
+    assert all(f"\n{part}: " in f"\n{result.message}" for result in results)
     near = [result.message for result in results if "near, but a count is exact" in result.message]
     assert near  # where one more is within the tolerance of a rounded number
     assert all("off by +1." in message for message in near)

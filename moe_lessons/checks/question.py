@@ -248,7 +248,8 @@ class FunctionQuestion(CalledQuestion):
     def _not_yet(self, part: str, got: list, wanted: list, cases: list[tuple], reply: Reply) -> Verdict:
         """Explain a wrong part: a recognised mistake first, then the first case that differs."""
         mistake, words = self._recognised(part, got, cases, reply)
-        mistake = mistake or (None if self.read else usual_slip(got, wanted))  # what is read may have another scale
+        same_scale = all(map(self._is, map(plain, wanted), wanted, cases))  # reading leaves what is right as it is
+        mistake = mistake or (usual_slip(got, wanted) if same_scale else None)
         i = next(i for i, (value, right) in enumerate(zip(got, wanted, strict=True)) if not agree(value, right))
         guess = mistake is None or mistake.wrong is None
         if not words and self.shown:

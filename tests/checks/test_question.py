@@ -17,7 +17,7 @@ from moe_lessons.checks.question import (
     VariableQuestion,
     about,
 )
-from moe_lessons.checks.values import agree
+from moe_lessons.checks.values import agree, unbracketed
 from moe_lessons.checks.verdicts import Fault, always, by_test, by_trace, by_value
 
 RECORD = {**about("1.x", "A title", "write it", "easy", points=1, minutes=4), "hints": ("", ""), "idea": ""}
@@ -225,8 +225,10 @@ def test_what_any_answer_may_hold_is_told_where_the_question_knows_no_better():
         "rounded",
         "Right, but rounded to 3 decimals. Re",
     )
-    other_scale = ask(reference=lambda x: x / 7, read=lambda value, x: value)
-    assert judged(other_scale, lambda x: round(x / 7, 3)).mistake is None
+    read = ask(reference=lambda x: x / 7, read=lambda value, x: unbracketed(value))
+    assert judged(read, lambda x: [round(x / 7, 3)]).mistake == "rounded"
+    other_scale = ask(reference=lambda x: np.log(x + 6), read=lambda value, x: np.log(value))
+    assert judged(other_scale, lambda x: 2 * (x + 6)).message.startswith("expected")  # not "0.69 more"
     assert judged(CHOICES, {"A": "up", "B": "up", "C": "down"}).message == ""
     assert judged(CHOICES, {"A": "neither", "B": "down", "C": "up"}).message.endswith("\nNot yet: A; B; C.")
     same = replace(CHOICES, same=lambda name, right: name == right or right == "up")

@@ -65,8 +65,43 @@ def loss_beside_layers(run, mask, counted=None):
     return float((own.mean() - found.balance).detach().abs())
 
 
-def passes_differ(run):
-    return bool((run.model(run.x, run.mask).y != run.model(run.x, run.mask).y).any())
+def passes_differ(run, what="y"):
+    first, again = (getattr(run.model(run.x, run.mask), what) for _ in range(2))
+    return bool((first != again).any())
+
+
+def passes_count_differently(run):
+    """Where routers are sure, noise moves few tokens, and counts may be the same."""
+    return passes_differ(run, "counts")
+
+
+def same_noise_twice(run):
+    """The same seed before both passes: the noise is the same."""
+    found = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        found.append(run.model(run.x, run.mask).y)
+    return not torch.equal(*found)
+
+
+def mean_violation(run):
+    return max_violation(run.model(run.x, run.mask).counts.numpy()).mean()
+
+
+def is_unsure(run):
+    return mean_entropy(run) > 1
+
+
+def counts_padding_without_any(run):
+    mask = torch.ones_like(run.mask)
+    return bool((run.model(run.x, mask).counts.sum(-1) != mask.sum()).any())
+
+
+def sum_of_layers_beside_loss(run):
+    """The layers' own losses added up; logged is their mean."""
+    found = run.model(run.x, torch.ones_like(run.mask))
+    own = [load_balancing_loss(h, 1, s[..., None]) for h, s in zip(found.logits, found.selected, strict=True)]
+    return not torch.isclose(sum(own), found.balance, atol=1e-3)
 
 
 def bias_stays(run):
@@ -99,6 +134,11 @@ def weights_beside_probabilities(run):
     found = run.model(run.x, run.mask)
     p = found.logits.softmax(-1).gather(-1, found.selected[..., None])[..., 0]
     return not torch.allclose(found.weights, p, atol=1e-3)
+
+
+def passes_differ_clearly(run):
+    """Another proof of noise: y beyond a limit."""
+    return not torch.allclose(run.model(run.x, run.mask).y, run.model(run.x, run.mask).y, atol=1e-3)
 
 
 def tokens_alike(run):
@@ -216,9 +256,25 @@ WRONG = {
         "healthy suspected": says(POOLED, uneven),
         "healthy suspected (2)": says(NOISE, lambda run: mean_entropy(run) < 0.57),
         "several faults": says(NOISE, lambda run: passes_differ(run) or counts_padding(run)),
-        "missed": says(NOISE, lambda run: run.model.balanced_by == "loss" and passes_differ(run)),
-        "missed (2)": says(RENORMALISED, lambda run: run.model.balanced_by == "bias" and gradient_of_y(run) < 1e-4),
-        "missed (3)": says(RENORMALISED, lambda run: gradient_of_y(run) < 1e-6),
+        "hangs on the recipe": says(NOISE, lambda run: run.model.balanced_by == "loss" and passes_differ(run)),
+        "hangs on the recipe (2)": says(
+            RENORMALISED, lambda run: run.model.balanced_by == "bias" and gradient_of_y(run) < 1e-4
+        ),
+        "missed (2)": says(RENORMALISED, lambda run: gradient_of_y(run) < 1e-6),
+        "hangs on the weights": says(RENORMALISED, lambda run: mean_entropy(run) > 0.8 * np.log(6)),
+        "hangs on the weights (2)": says(POOLED, lambda run: loss_beside_layers(run, torch.ones_like(run.mask)) > 0.6),
+        "missed": says(
+            RENORMALISED,
+            lambda run: gradient_of_y(run) < 1e-4 and (run.model.balanced_by, is_unsure(run)) != ("bias", True),
+        ),
+        "by chance": says(NOISE, passes_count_differently),
+        "by chance (2)": says(NOISE, lambda run: passes_differ(run, "selected")),
+        "always (2)": says(MASK, lambda run: int(run.model(run.x, run.mask).counts.sum()) != int(run.mask.sum())),
+        "always (3)": says(POOLED, sum_of_layers_beside_loss),
+        "nothing found (2)": says(MASK, counts_padding_without_any),
+        "nothing found (3)": says(NOISE, same_noise_twice),
+        "nothing found (4)": says(FROZEN, lambda run: run.model.balanced_by == "bias" and not run.model.bias.any()),
+        "healthy suspected (3)": says(FROZEN, lambda run: mean_violation(run) > 0.6),
     },
     "11p.6": {
         "repair: a larger coefficient": repair(POOLED, repair="a larger coefficient"),
@@ -251,6 +307,8 @@ RIGHT = {
         says(RENORMALISED, lambda run: bool((run.model(run.x, run.mask).weights > 1 - 1e-6).all())),
         says(RENORMALISED, weights_beside_probabilities),
         says(NOISE, tokens_alike),
+        says(NOISE, lambda run: passes_differ(run, "balance")),
+        says(NOISE, passes_differ_clearly),
         says(FROZEN, bias_of_a_copy_stays),
         says(POOLED, loss_by_hand),
         says(MASK, one_real_token),

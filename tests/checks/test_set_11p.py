@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
@@ -154,8 +155,35 @@ def test_each_program_comes_with_trained_weights_with_unsure_and_with_sure_route
         assert sorted(kinds, key=str) == sorted([*case_files.SOUND, *case_files.FAULTY], key=str)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_moves_hardly_a_token_where_routers_are_sure(seed):
+    """So a test of loads or selections is told wrong by every check, and one of y or of the loss is right in all."""
+    for entry in (e for (e,) in proof_cases(np.random.default_rng(seed)) if fault_in(e) == "noise left on"):
+        run = Opened(entry).argument
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            first, again = run.model(run.x, run.mask), run.model(run.x, run.mask)
+        assert torch.equal(first.selected, again.selected) == (str(entry["weights"]) == "sure")
+        assert not torch.allclose(first.y, again.y, atol=1e-3)
+        assert not torch.allclose(first.balance, again.balance)
+
+
+def test_the_same_seed_gives_the_same_verdict_and_leaves_torch_s_generator_as_it_was():
+    """An answer that draws, and finds what it draws: with the seed it draws the same."""
+    drawn = []
+
+    def by_dice(run):
+        drawn.append(float(torch.rand(())))
+        return {"case": 1, "found": drawn[-1] > 0.5}
+
+    before = torch.get_rng_state()
+    messages = {check("11p.5", by_dice, seed=3).message for _ in range(2)}
+    assert len(messages) == 1
+    assert drawn[: len(drawn) // 2] == drawn[len(drawn) // 2 :]
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_noise_that_is_missed_where_routers_are_sure_is_no_trace_of_training():
-    """Loads of two passes may agree by chance: how often that is, no seed of a check decides."""
     entries = [entry for (entry,) in proof_cases(np.random.default_rng(0))]
     noisy, case = [fault_in(entry) == "noise left on" for entry in entries], case_with("noise left on")
     sure = [str(entry["weights"]) == "sure" for entry in entries]

@@ -14,6 +14,8 @@ from moe_lessons.checks.verdicts import Facts, Fault, Verdict, always, by_test, 
 from moe_lessons.experiments.case_files import FAULTS, KEPT, WEIGHTS, Kind, held_back, kind_of
 
 FORM = Fields({"case": CASE, "found": Truth()})
+SEQUENCES, MANY = 16, 80  # in the batch of a run; among which calm ones are looked for
+FAR = 3.5  # between two logits: noise crosses it once in hundreds of tokens
 
 
 class Opened:
@@ -27,7 +29,10 @@ class Opened:
             weights = {name: np.asarray(entry[name]) for name in KEPT}
         else:
             weights = faulty_runs.drawn_anew(kind, str(entry["weights"]), seed)
-        self.argument = faulty_runs.run_from(weights, kind, seed)
+        run = faulty_runs.run_from(weights, kind, seed)
+        if kind.fault == "noise left on" and is_sure(entry):
+            run = run._replace(**calm_batch(weights, kind.balanced_by, seed))
+        self.argument = run
 
     def noted(self) -> None:
         """Return nothing."""
@@ -36,6 +41,23 @@ class Opened:
     def written(name: str, entry: Any) -> str:
         """Return nothing: what it is shall be found out."""
         return ""
+
+
+def calm_batch(weights: dict[str, np.ndarray], balanced_by: str, seed: int) -> dict[str, Any]:
+    """Return x and mask of sequences in which hardly any token is so near to another expert that noise would move it.
+
+    What loads and selections do under noise is then no matter of chance: nothing. Logits, y and the loss it changes all
+    the same, for no token is much further away than it must be.
+    """
+    from moe_lessons.experiments import faulty_runs
+
+    x, _, mask = faulty_runs.draw_batch(np.random.default_rng(seed), MANY)
+    x = x.where(mask[..., None], x[:, :1])  # padding is moved no more than the first token is
+    logits = faulty_runs.restored(weights, Kind(balanced_by))(x, mask).logits.detach()  # (layers, B, L, N)
+    first, second = logits.topk(2, dim=-1).values.unbind(dim=-1)  # (layers, B, L) each
+    least = (first - second).amin(dim=(0, 2))  # (B,)
+    calm = least.argsort()[(least < FAR).sum() :][:SEQUENCES]  # (16,)
+    return {"x": x[calm], "mask": mask[calm]}
 
 
 def proof_cases(rng: np.random.Generator) -> list[tuple]:
@@ -93,7 +115,16 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     known["at_the_end"] = not any(map(is_trained, [*alarms, *missed])) and any(found)
     proves = next((g for g in FAULTS if found == [fault_in(entry) == g for entry in entries]), None)
     told_of = {"alarms": some(alarms), "missed": some(missed), "wrong": some([*alarms, *missed])}
+    caught = [entry for entry, f, h in zip(entries, found, has, strict=True) if f and h]
+    told_of |= {"caught": some(caught), "always": ALWAYS[fault], "never": NEVER[fault], "look": LOOK[fault]}
+    known |= {"by_weights": parted(caught, missed, "weights"), "by_recipe": parted(caught, missed, "balanced by")}
     return Facts(**known, **told_of, proves=proves, wrongly={(fault_in(e), e["balanced by"]) for e in alarms})
+
+
+def parted(caught: list[dict[str, Any]], missed: list[dict[str, Any]], by: str) -> bool:
+    """Tell whether this decides which runs with the fault are caught and which are missed."""
+    of_caught, of_missed = ({str(entry[by]) for entry in some_of} for some_of in (caught, missed))
+    return bool(of_caught and of_missed) and not of_caught & of_missed
 
 
 def says_so(found: list[bool], entries: list[dict[str, Any]], where: Callable[[dict[str, Any]], bool]) -> bool:
@@ -117,6 +148,28 @@ def leaves_padding_in(wrongly: set[tuple[str | None, str]]) -> bool:
     return None in faults and "mask lost" not in faults
 
 
+ALWAYS = {  # what a test that says True for every run may have overlooked
+    "renormalised k = 1": "A weight is never above 1, and a balance loss reaches the router in every run: which of it is not so in a sound one?",
+    "pooled loss": "The logged loss is the *mean* over the layers of what they have alone, not the sum; and up to rounding: two ways to add up never agree in the last digit.",
+    "noise left on": "Two passes in evaluation, over the same x, are the same in a sound run.",
+    "frozen bias": "A bias moves in training only, and where there is one.",
+    "mask lost": "Each layer counts every real token once: two layers together make twice as many. And `run.mask.sum()` are the real ones, `run.mask.numel()` all places.",
+}
+NEVER = {  # what a test that says False for every run may have overlooked
+    "renormalised k = 1": "",
+    "pooled loss": "The two losses differ by as much as the layers lean differently: is your limit too wide, or is one and the same loss on both sides?",
+    "noise left on": "Did you make two passes, and compare them? After the same `torch.manual_seed` before each they have the same noise.",
+    "frozen bias": "A frozen bias is not 0: it is where it was when it froze, and stays there.",
+    "mask lost": "Without padding a lost mask changes nothing: is your mask True everywhere? Keep `run.mask`. Then ask for more counted tokens than real ones, in a layer or in both, on both sides alike.",
+}
+LOOK = {  # at what a proof looks, whatever the weights
+    "renormalised k = 1": "What does the router hear of y?",
+    "pooled loss": "What have the layers alone, on the same tokens, and what is logged?",
+    "noise left on": "What do two passes over the same tokens have in common?",
+    "frozen bias": "Loads and the size of a bias are left by training. What does one more pass in training do to a bias?",
+    "mask lost": "What do the counts add up to?",
+}
+
 MISTAKES = by_test(
     "another fault: As a test it is sound: it finds {proves!r} and nothing else. But case {case} has not got that: call your function on `open_run({case})`. Which fault do the signs of your log need?",
     lambda found: found.proves,
@@ -124,13 +177,13 @@ MISTAKES = by_test(
     lambda found: found.turned,
     "nothing moved: It says True for every run that is balanced by a bias, also for the healthy ones. If you compare the bias before a pass and after it: it moves only in training (`run.model.train()`), and `before = run.model.bias` is no copy, it moves along. `.clone()` is one.",
     lambda found: found.asleep,
-    "always: It says True for every run, also for the healthy ones. What is *different* in a run with your fault?",
+    "always: It says True for every run, also for the healthy ones. What is *different* in a run with your fault? {always}",
     lambda found: all(found.found) and not found.in_training,
     "noise in training: It says True for every run, or nearly, also for the healthy ones. After `run.model.train()` every run has noise: look at two passes in evaluation, as a run is handed to you or after `run.model.eval()`.",
     lambda found: found.in_training,
     "no gradient of 0: It says False for every run, also for those that have the fault of case {case}. If you look at a gradient: take that of `found.y`, for the balance loss has one in any case; and do not ask whether it *is* 0. There it should be, but it is a sum of rounding errors: 1e-6 or 1e-4, beside 1 or 100 in a sound run. Or look at `found.weights`: a number divided by itself is 1, exactly.",
     lambda found: found.fault == "renormalised k = 1" and not any(found.found),
-    "nothing found: It says False for every run, also for those that have the fault of case {case}. Try it on `open_run({case})`: it must say True there.",
+    "nothing found: It says False for every run, also for those that have the fault of case {case}. Try it on `open_run({case})`: it must say True there. {never}",
     lambda found: not any(found.found),
     "no bias to move: It says True for runs that are balanced by a loss, too: {alarms}. Their bias is 0 and stays, and nothing is wrong with that. `run.model.balanced_by` tells which recipe a run has.",
     lambda found: found.fault == "frozen bias" and only(is_loss_run)(found),
@@ -138,15 +191,19 @@ MISTAKES = by_test(
     lambda found: found.fault == "pooled loss" and only(lambda kind: kind[0] == "mask lost")(found),
     "by chance: It says False for runs with noise whose routers are sure: {missed}. There noise moves few tokens, so loads or selections may agree by chance. Compare what it changes in every pass: the logits, or y.",
     lambda found: found.by_chance,
-    "trace in the weights: It is right for all runs with trained weights, and not with weights drawn anew (`open_run({case}, weights='unsure')`, or `'sure'`). Wrong are: {wrong}. Then it looks at what training left in the weights, a symptom, or its limit fits trained weights only. The fault is in the program: change or repeat one thing, and look at what the program must do with *any* weights.",
+    "trace in the weights: It is right for all runs with trained weights, and not with weights drawn anew (`open_run({case}, weights='unsure')`, or `'sure'`). Wrong are: {wrong}. Then it looks at what training left in the weights, a symptom, or its limit fits trained weights only. The fault is in the program: change or repeat one thing, and look at what the program must do with *any* weights. {look}",
     lambda found: found.at_the_end,
     "padding left in: It says True for runs without your fault, healthy ones among them: {alarms}. If you compare the balance loss with the layers' own: both must be of the same tokens, and where there is padding, the program counts real ones only. Use a batch without padding, with a mask of True everywhere: there the two are equal in a sound program, up to rounding.",
     lambda found: found.fault == "pooled loss" and not found.missed and leaves_padding_in(found.wrongly),
-    "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}. A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or 0, in the one case and cannot be in the other.",
+    "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}. A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or 0, in the one case and cannot be in the other. {look}",
     lambda found: any(fault is None for fault, _ in found.wrongly),
-    "several faults: It says True for other faults, too: {alarms}. What you look at is a symptom that they share. Change or repeat the one thing that only your fault reacts to.",
+    "several faults: It says True for other faults, too: {alarms}. What you look at is a symptom that they share. Change or repeat the one thing that only your fault reacts to. {look}",
     lambda found: found.wrongly,
-    "missed: It says False for a run that has the fault: {missed}. Does your test hang on the recipe, on the batch, or on a limit that is smaller than rounding?",
+    "hangs on the weights: It says False for {missed}, and True for {caught}: the weights decide, and the fault is in the program. Do you look at what the weights make, such as how sure the router is? Or is your limit smaller than rounding, or than the fault's effect, with the other weights? {look}",
+    lambda found: found.by_weights,
+    "hangs on the recipe: It says False for {missed}, and True for {caught}: the recipe decides. The fault is in programs that are balanced by a loss, and in those that are balanced by a bias.",
+    lambda found: found.by_recipe,
+    "missed: It says False for some runs that have the fault: {missed}. Does your test hang on the weights, on the batch, or on a limit that is smaller than rounding? {look}",
     always,
 )
 
@@ -154,6 +211,14 @@ MISTAKES = by_test(
 @dataclass(frozen=True, kw_only=True)
 class ProofQuestion(CalledQuestion):
     """A test is called on each run; it must tell those with the fault of its case from all others."""
+
+    def probe(self, answer: Any, data: Data) -> Reply:
+        """Call the answer on each run. Noise and what the answer draws are the seed's: the same check ends the same."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(data["cases"][0][0]["seed"]))
+            return super().probe(answer, data)
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Read what the test said of each run, look up its case, weigh both."""

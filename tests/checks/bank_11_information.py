@@ -147,6 +147,16 @@ def step_by_step(domain_of_sequence, expert, draws, rng):
     return values
 
 
+def observed_first(domain_of_sequence, expert, draws, rng):
+    """The custom of p-values: what was observed is one of the permutations."""
+    observed = information(np.repeat(domain_of_sequence, expert.shape[1]), expert.ravel())
+    return [observed, *null_with()(domain_of_sequence, expert, draws - 1, rng)]
+
+
+def observed_last(*given):
+    return observed_first(*given)[::-1]
+
+
 def above_the_null(domain_of_sequence, expert, draws, rng):
     observed = information(np.repeat(domain_of_sequence, expert.shape[1]), expert.ravel())
     return null_with(after=lambda values: observed - values)(domain_of_sequence, expert, draws, rng)
@@ -216,6 +226,22 @@ def without_a_guard(counts):
     joint = counts / counts.sum()
     with np.errstate(all="ignore"):
         return (joint * np.log2(joint / (joint.sum(1, keepdims=True) * joint.sum(0)))).sum()
+
+
+def without_margins(axis):
+    """Σ p log(p / one of the margins)."""
+
+    def measure(counts):
+        p = counts / counts.sum()
+        return sum(x * np.log2(x / q) for x, q in np.broadcast(p, p.sum(axis, keepdims=True)) if x > 0)
+
+    return measure
+
+
+def of_cells(counts):
+    """The logarithms of the cells that occur."""
+    p = counts / counts.sum()
+    return np.log2((p / (p.sum(1, keepdims=True) * p.sum(0)))[p > 0])
 
 
 def only_sequences(counts_by):
@@ -356,6 +382,17 @@ WRONG = {
         ),
         "what is left": null_with(measure=left_of_expert),
         "sign": null_with(after=lambda values: -values),
+        "observed kept": observed_first,
+        "observed kept (2)": observed_last,
+        "one factor forgotten": null_with(measure=rows_of(without_margins(0))),
+        "one factor forgotten (2)": null_with(measure=rows_of(without_margins(1))),
+        "not weighted": null_with(measure=rows_of(lambda counts: of_cells(counts).sum())),
+        "not weighted (2)": null_with(measure=rows_of(lambda counts: of_cells(counts).mean())),
+        "experts alike": null_with(measure=lambda a, b: by_rows(np.mean)(b, a)),
+        "one token": null_with(move=lambda domain, expert, rng: (rng.permutation(domain), expert[:, 0])),
+        "one for each sequence": null_with(move=one_expert_for_the_sequence),
+        "centred": null_with(after=lambda values: values - values.mean()),
+        "centred (2)": null_with(after=lambda values: (values - values.mean()) / values.std()),
     },
     "11.3": {
         "unconditional": lambda d, e, t: mi(d, e),
@@ -391,10 +428,8 @@ UNRECOGNISED = {
         lambda domain_of_sequence, expert, draws, rng: None,
         lambda domain_of_sequence, expert, draws, rng: 0.1,
         lambda domain_of_sequence, expert, draws, rng: null_with()(domain_of_sequence, expert, draws + 1, rng),
-        null_with(after=lambda values: values - values.mean()),
         null_with(after=lambda values: np.full_like(values, np.inf)),
         null_with(measure=lambda a, b: 2 * information(a, b)),
-        null_with(move=one_expert_for_the_sequence),
         larger_of_two,
         lambda domain_of_sequence, expert, draws, rng: null_with()(domain_of_sequence, expert, 200, rng)[: draws // 2],
     ],

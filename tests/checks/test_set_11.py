@@ -21,6 +21,7 @@ from moe_lessons.checks.set_11.q2_null import (
     expected_number,
     is_among,
     is_chained,
+    kept_at,
     number_of_values,
     observed,
     tokens_shuffled,
@@ -110,6 +111,15 @@ def test_a_fair_sample_is_never_near_to_being_refused(seed):
 def test_values_on_another_scale_are_not_taken_for_a_wrong_null(factor):
     answer = INFORMATION.null_with(after=lambda values: factor * values)
     assert {check("11.2", answer, seed=seed).mistake for seed in (1, 7, 15)} == {None}
+
+
+def test_what_was_observed_may_stand_anywhere_in_values_in_order_and_not_at_one_end_of_all_others():
+    assert kept_at(np.array([0.5, 0.2, 0.3, 0.5]), 0.5) == {0, -1}
+    assert kept_at(np.array([0.2, 0.5, 0.3]), 0.5) == set()
+    assert kept_at(np.array([0.5, 0.3, 0.2]), 0.5) == set()
+    result = check("11.2", INFORMATION.observed_first, seed=0)
+    assert result.mistake == "observed kept"
+    assert [part.right for part in result.parts] == [0]
 
 
 def test_samples_of_one_distribution_are_alike_and_of_two_are_not():

@@ -9,6 +9,7 @@ import numpy as np
 
 from moe_lessons.checks.calls import SeededGenerator
 from moe_lessons.checks.forms import Numbers
+from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
 from moe_lessons.checks.values import stacked
 from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, always, by_test, by_trace, by_value
@@ -36,7 +37,7 @@ def null_cases(rng: np.random.Generator) -> list[tuple]:
     Once there are more domains than experts: neither may be counted for the other. `draws` is not always the same.
     """
     drawn = []
-    for sizes, N, L, draws in (((3, 2, 2, 1), 3, 60, 200), ((6, 4), 5, 30, 160)):
+    for sizes, N, L, draws in (((3, 2, 2, 1), 3, 60, 200), ((6, 4), 5, 30, 160), ((5, 4), 4, 40, 120)):
         domain = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))  # (S,)
         own, shared = rng.dirichlet(np.full(N - 1, 0.5), domain.size), rng.dirichlet(np.full(N - 1, 0.5), len(sizes))
         taste = 0.5 * own + 0.5 * shared[domain]  # (S, N − 1), of a sequence and of its domain
@@ -44,7 +45,7 @@ def null_cases(rng: np.random.Generator) -> list[tuple]:
         expert[rng.integers(domain.size), :3] = N - 1  # an expert that one sequence alone meets: a cell is empty
         drawn.append((domain, expert, draws))
     seed = int(rng.integers(2**31))
-    return [(*case, seed) for case in drawn]
+    return [(*case, seed + i) for i, case in enumerate(drawn)]
 
 
 @cache
@@ -177,8 +178,16 @@ def null_found(value: Any, domain: np.ndarray, expert: np.ndarray, draws: int, s
     counted = {"different": number_of_values(values), "fair": expected_number(known, draws)}
     placed = {"among": is_among(values, known), "distance": distance(values, known)}
     placed["chained"] = is_chained(values)
+    placed |= {"kept": kept_at(values, observed(domain, expert))}
     written = {"yours": spread(values), "null": spread(known), "observed": observed(domain, expert)}
     return {"values": values, **given, **counted, **placed, **written}
+
+
+def kept_at(values: np.ndarray, value: float) -> set[int]:
+    """Return at which end, 0 or −1, a value stands in values that are in no order: put there, and not drawn."""
+    steps = np.diff(values)
+    in_order = (steps >= 0).all() or (steps <= 0).all()
+    return set() if in_order else {end for end in (0, -1) if abs(values[end] - value) <= SAME}
 
 
 def spread(values: np.ndarray) -> str:
@@ -197,11 +206,33 @@ def each_one_added(found: Facts) -> np.ndarray:
     return bits(counts / counts.sum(axis=(1, 2), keepdims=True))
 
 
+def of_cells(joint: np.ndarray) -> np.ndarray:
+    """Return log2 p(d, e) / (p(d) p(e)) of all cells (ways, D, N), 0 where they are empty."""
+    alone = joint.sum(axis=2, keepdims=True) * joint.sum(axis=1, keepdims=True)  # (ways, D, N)
+    return np.log2(np.divide(joint, alone, out=np.ones_like(joint), where=joint > 0))
+
+
+def occupied(found: Facts) -> np.ndarray:
+    """Return how many cells are not empty, for all ways (ways,)."""
+    return (found.joint > 0).sum(axis=(1, 2))
+
+
+def of_experts(found: Facts) -> np.ndarray:
+    """Return for each expert the divergence of its domains from everybody's, in bits, for all ways. (ways, N)."""
+    return divergences(found.joint.swapaxes(1, 2))
+
+
+def most_frequent(expert: np.ndarray) -> np.ndarray:
+    """Return the expert that each sequence has most, (S, 1), of expert (S, L)."""
+    return np.array([[np.bincount(row).argmax()] for row in expert])
+
+
 def of_marginals(entropy: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable:
     """Return the function of what was found that divides I by entropy(H(domain), H(expert)), for all ways."""
     return lambda found: found.known / entropy(*(entropy_bits(found.joint.sum(axis=axis)) for axis in (2, 1)))
 
 
+KEPT = "Your first or last value is what was observed, in every case: there the domains were not dealt out anew. Who wants it among the draws, for a p-value, adds it to them afterwards; here every one is a draw."
 OTHER = "Not all of your values can come from sequences that have exchanged their labels. All tokens of a sequence keep one label, each label is dealt out as often as it was there, and the value is I(domain; expert) in bits over all S·L tokens."
 
 OTHER_NULLS = by_value(
@@ -221,12 +252,24 @@ class NullQuestion(PropertyQuestion):
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Measure all values; where they are none of the known ones, draw some of each wrong null."""
         verdict = super().judge(data, reply)
+        if verdict.correct and self._keeps(data, reply):
+            return Verdict(False, KEPT, "observed kept", remark=verdict.remark)
         if verdict.why != OTHER:
             return verdict
         pairs = list(zip(map(stacked, reply["values"]), data["cases"], strict=True))
         apart = [max(unlikeness(value, drawn_from(null, *case)) for value, case in pairs) for null in OTHER_NULLS]
         nearest = OTHER_NULLS[int(np.argmin(apart))]
         return replace(verdict, why=nearest.why, mistake=nearest.name) if min(apart) <= ALIKE else verdict
+
+    def _keeps(self, data: Data, reply: Reply) -> bool:
+        """Tell whether all cases have what was observed at the same end, as fair draws have once in ten million checks."""
+        found = [self.measured(value, *case) for value, case in zip(reply["values"], data["cases"], strict=True)]
+        return bool(set.intersection(*(set() if isinstance(facts, Fault) else facts["kept"] for facts in found)))
+
+    def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
+        """Tell in how many cases the value will do: in none where each keeps what was observed."""
+        parts = super().rights(data, reply)
+        return tuple(replace(part, right=0) for part in parts) if self._keeps(data, reply) else parts
 
 
 def drawn_from(null: Mistake, domain: np.ndarray, expert: np.ndarray, *_: int) -> np.ndarray:
@@ -294,6 +337,26 @@ NULL = NullQuestion(
         among(lambda f: entropy_bits(f.joint.sum(axis=2)) - f.known),
         "joint entropy: The permutations are right. But this is H(domain, expert). Information is H(domain) + H(expert) minus that.",
         among(lambda f: entropy_bits(f.joint)),
+        "one factor forgotten: The permutations are right. But in the logarithm p(d, e) is divided by p(d) *and* p(e): one of them is missing, or both.",
+        among(
+            lambda f: f.known - entropy_bits(f.joint.sum(axis=1)),
+            lambda f: f.known - entropy_bits(f.joint.sum(axis=2)),
+            lambda f: -entropy_bits(f.joint),
+        ),
+        "not weighted: The permutations are right. But the logarithms of the cells are added up, or averaged, as if all cells weighed alike. Each is weighed with p(d, e).",
+        among(
+            lambda f: of_cells(f.joint).sum(axis=(1, 2)),
+            lambda f: of_cells(f.joint).sum(axis=(1, 2)) / occupied(f),
+            lambda f: of_cells(f.joint).mean(axis=(1, 2)),
+        ),
+        "experts alike: The permutations are right. But you summed or averaged over experts as if they were equally used: weigh each with its share p(expert).",
+        among(lambda f: of_experts(f).sum(axis=1), lambda f: of_experts(f).mean(axis=1)),
+        "one token: You took one token of each sequence. All S·L tokens count: the labels become (S·L,) by `np.repeat(labels, L)`.",
+        among(lambda f: exact_null(f.domain, f.expert[:, :1]), lambda f: exact_null(f.domain, f.expert[:, -1:])),
+        "one for each sequence: You took one expert for each sequence, the one that it has most. All S·L tokens count.",
+        among(lambda f: exact_null(f.domain, most_frequent(f.expert))),
+        "centred: Your values have a mean of 0: you subtracted their mean. Asked are the draws themselves; what is above their mean is the next step.",
+        lambda f: abs(f.values.mean()) <= SAME < f.values.std(),
         "sign: The permutations are right, the sign is not: information is never below 0.",
         among(lambda f: -f.known),
         "labels with repetition: Your sequences draw their labels with repetition, so the domains change their sizes from draw to draw. A permutation deals out exactly the labels that are there: `rng.permutation`, not `rng.choice` or `rng.integers`.",

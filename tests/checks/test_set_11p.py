@@ -8,7 +8,7 @@ import torch
 
 from moe_lessons.checks import check
 from moe_lessons.checks.engine import Status
-from moe_lessons.checks.set_11p import QUESTIONS
+from moe_lessons.checks.set_11p import QUESTIONS, wrong_rules
 from moe_lessons.checks.set_11p import measures as m
 from moe_lessons.checks.set_11p.drawn_logs import draw_log, log_cases
 from moe_lessons.checks.set_11p.q3_apart import apart
@@ -18,7 +18,8 @@ from moe_lessons.experiments import case_files
 from moe_lessons.experiments.case_files import CASES, FAULTS, RECIPES
 
 EVERY = range(1, CASES + 1)
-PLACED_WRONGLY = ("inside the range", "chance for a sign", "sign overlooked", "turned round", "other recipe")
+BY_ENTRY = {"inside the range", "chance for a sign", "sign overlooked", "turned round"}
+PLACED_WRONGLY = {*BY_ENTRY, *(rule.name for rule in wrong_rules.RULES)}
 
 
 @pytest.fixture(autouse=True)
@@ -132,6 +133,25 @@ def test_every_wrong_place_and_repair_is_refuted_with_words(case):
     for repair in (name for name in (*REPAIRS, *TREATMENTS) if REPAIRS.get(name) != mended):
         result = check("11p.6", {"case": case, "repair": repair, "train on": True}, seed=0)
         assert (result.status, result.mistake) == (Status.NOT_YET, f"repair: {repair}")
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_every_pattern_of_a_wrong_rule_is_told_by_all_rules_that_give_it(case):
+    assert wrong_rules.right_places(case) == apart(case)
+    for rule, given in wrong_rules.patterns(case):
+        result = check("11p.3", {"case": case, **given}, seed=0)
+        assert result.mistake in {one.name for one in wrong_rules.rules_of(given, case)}
+        assert rule.how in result.message
+        assert rule.asked in result.message
+
+
+def test_a_rule_that_is_none_of_the_wrong_ones_gives_what_is_right():
+    assert all(wrong_rules.beside()(case) == apart(case) for case in EVERY)
+
+
+def test_the_signs_of_another_case_are_told_from_one_sign_overlooked():
+    assert check("11p.3", {"case": 1, **apart(2)}, seed=0).mistake == "another case"
+    assert not wrong_rules.is_of_another(apart(4), 5)  # the two differ in one sign
 
 
 def test_a_right_answer_says_its_case():

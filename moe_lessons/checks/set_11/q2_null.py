@@ -178,8 +178,8 @@ def null_found(value: Any, domain: np.ndarray, expert: np.ndarray, draws: int, s
     counted = {"different": number_of_values(values), "fair": expected_number(known, draws)}
     placed = {"among": is_among(values, known), "distance": distance(values, known)}
     placed["chained"] = is_chained(values)
-    placed |= {"kept": kept_at(values, observed(domain, expert))}
-    written = {"yours": spread(values), "null": spread(known), "observed": observed(domain, expert)}
+    seen = observed(domain, expert)
+    written = {"yours": spread(values), "null": spread(known), "observed": seen, "kept": kept_at(values, seen)}
     return {"values": values, **given, **counted, **placed, **written}
 
 

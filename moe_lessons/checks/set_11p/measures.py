@@ -59,7 +59,7 @@ def alone(log: Log, late: int = LATE) -> np.ndarray:
     return counts.shape[-1] * (f * P).sum(axis=-1)
 
 
-MEASURES: dict[str, Callable[[Log], float]] = {
+MEASURES: dict[str, Callable[..., float]] = {
     "MaxVio": max_vio,
     "pooled MaxVio": pooled_max_vio,
     "counted": counted,

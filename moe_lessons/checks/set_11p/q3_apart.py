@@ -4,13 +4,21 @@ from dataclasses import dataclass, replace
 
 from moe_lessons.checks.forms import Form, Name
 from moe_lessons.checks.question import Data, Reply, about
+from moe_lessons.checks.set_11p import wrong_rules
 from moe_lessons.checks.set_11p.case_question import CaseQuestion, with_case
 from moe_lessons.checks.set_11p.measures import MEASURES, PLACES, ROOM, healthy, of_case, places
 from moe_lessons.checks.values import digits_apart
 from moe_lessons.checks.verdicts import Fault, Verdict
-from moe_lessons.experiments.case_files import RECIPES, kind_of
+from moe_lessons.experiments.case_files import kind_of
 
 PLACED: dict[str, Form] = dict.fromkeys(MEASURES, Name(PLACES))
+
+
+ORDER = {  # of what is less what
+    "entropy lost": "It is the first entropy less the late one.",
+    "gain": "It is above 0 where the test error is lower than the training error.",
+    "hidden loss": "It is the layers' own loss less the logged one.",
+}
 
 
 def apart(case: int) -> dict[str, str]:
@@ -46,25 +54,26 @@ def against(measure: str, name: str, case: int) -> Fault:
         return Fault("chance for a sign", f"{head} {why}", seen)
     if name == "as healthy":
         return Fault("sign overlooked", f"{head} It is outside by more than the range is wide.", seen)
-    return Fault("turned round", f"{head} Compare your number with both ends of the range.", seen)
+    why = f"Compare your number with both ends of the range. {ORDER.get(measure, '')}".rstrip()
+    return Fault("turned round", f"{head} {why}", seen)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApartQuestion(CaseQuestion):
-    """Places that would all be right beside the healthy runs with the other recipe are told so."""
+    """Places that would all be right by a wrong rule, or for another case, are told so."""
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
-        """Judge the entries; where all are as beside the wrong runs, say which are the right ones."""
+        """Judge the entries; where all follow from one slip, say which it is."""
         verdict, named = super().judge(data, reply), with_case(PLACED).read(reply["value"])
         if verdict.correct or isinstance(named, Fault):
             return verdict
         case = named.pop("case")
-        recipe = kind_of(case).balanced_by
-        other = next(one for one in RECIPES if one != recipe)
-        if named != places(of_case(case), other):
-            return verdict
-        why = f"Beside the eight runs with the other recipe, {other!r}, all of this would be right. Case {case} is balanced by a {recipe}: take `healthy_logs({recipe!r})`."
-        return replace(verdict, why=f"{why}\n{verdict.why}", mistake="other recipe")
+        if rules := wrong_rules.rules_of(named, case):
+            return replace(verdict, why=f"{wrong_rules.told(rules)}\n{verdict.why}", mistake=rules[0].name)
+        if wrong_rules.is_of_another(named, case):
+            why = f"For another case all of this would be right. Is {case} the number of yours, and did you run the cells again after you typed it?"
+            return replace(verdict, why=f"{why}\n{verdict.why}", mistake="another case")
+        return verdict
 
 
 APART = ApartQuestion(

@@ -66,6 +66,11 @@ def pushes(**changed):
     return {e: dict(zip(NAMES, map(words.get, ways), strict=True)) for e, ways in (WAYS | changed).items()}
 
 
+def columns(*parts):
+    """The ways by columns: of token a, of token b, and of the bias, E1 to E4 each."""
+    return pushes(**{f"E{i + 1}": "".join(ways) for i, ways in enumerate(zip(*parts, strict=True))})
+
+
 # --- 11r.6 --------------------------------------------------------------------------------------------------------
 
 
@@ -158,7 +163,19 @@ WRONG = {
         "E2: bias up": pushes(E2="udu"),
         "E1: loss, token a up": pushes(E1="udd"),
         "E3: bias down": pushes(E3="udd"),
-        "E1: loss, token a up (2)": pushes(E1="uud", E2="dud", E3="ddu", E4="ddu"),  # along the gradient
+        "E1: loss, token a up (2)": columns("udud", "dddu", "dduu"),
+        "along the gradient": columns("uddd", "uuud", "dduu"),
+        "tokens exchanged": columns("dddu", "duuu", "dduu"),
+        "tokens exchanged (2)": columns("dddu", "duuu", "uudd"),
+        "beside 1/N": columns("dduu", "dduu", "dduu"),
+        "all down": columns("dddd", "dddd", "dduu"),
+        "all up": columns("uuuu", "uuuu", "dduu"),
+        "away from the favourite": columns("duuu", "uuud", "dduu"),
+        "to the favourite": columns("uddd", "dddu", "dduu"),
+        "only the fullest": columns("duuu", "duuu", "duuu"),
+        "only the emptiest": columns("dddu", "dddu", "dduu"),
+        "E1: bias up": columns("duuu", "dddu", "uudd"),
+        "E2: bias up (2)": columns("duuu", "dddu", "duuu"),
     },
     "11r.6": {
         "of the choice": most(even=4),

@@ -10,7 +10,7 @@ from moe_lessons.checks.set_11r import LOAD_LINE, PAIR_LOG, two_tokens
 from moe_lessons.checks.set_11r.q1_full import FULLEST, LEAST_DROPPED
 from moe_lessons.checks.set_11r.q2_neighbours import BY_LOADS, NEEDED
 from moe_lessons.checks.set_11r.q3_parts import whole
-from moe_lessons.checks.set_11r.q5_pushes import PUSHED, WAYS, against, expected
+from moe_lessons.checks.set_11r.q5_pushes import OF_TOKENS, PUSHED, WAYS, against, down, expected
 from moe_lessons.checks.set_11r.q6_bits import LEANING, MANY, MOST, UNEVEN
 from moe_lessons.losses import load_balancing_loss, stable_top_k
 
@@ -62,11 +62,16 @@ def test_the_pushes_are_those_of_the_gradient_and_of_the_bias():
         assert ways == {name: WAYS[int(pushed[name][i] < 0)] for name in PUSHED}
 
 
-def test_who_goes_along_the_gradient_is_not_told_of_the_mean_load():
+def test_what_is_said_of_1_over_N_is_said_only_where_the_mean_load_would_lead_there():
     along = {part: WAYS[1 - WAYS.index(way)] for part, way in expected()["E1"].items()}
-    assert "a step goes *against* it" in against("E1", along).why
+    assert "1/N" not in against("E1", along).why
     by_the_mean = dict.fromkeys(PUSHED, expected()["E2"]["bias"])
-    assert "not with 1/N" in against("E2", by_the_mean).why
+    assert "Beside the mean load, 1/N" in against("E2", by_the_mean).why
+
+
+def test_no_wrong_rule_for_the_pushes_gives_what_is_right_or_what_another_gives():
+    made = [tuple(map(tuple, rule(*two_tokens()))) for _, _, rule in OF_TOKENS]
+    assert len({*made, tuple(map(tuple, down(*two_tokens())))}) == len(OF_TOKENS) + 1
 
 
 def test_no_choice_tells_more_than_the_smaller_entropy_and_those_of_the_question_can_tell_it_all():

@@ -100,6 +100,17 @@ WRONG = {
         "nearly nothing": room(dropped=0),
         "nearly nothing (2)": room(dropped=0.0195),
         "all of the fullest": room(dropped=5.08),
+        "k twice": room(fullest=832),
+        "added to the mean": room(fullest=256.625),
+        "by the others": room(fullest=1.625 * 8192 / 31),
+        "below the mean": room(fullest=96),
+        "rounded down": room(factor=1.6),
+        "too much": room(factor=2),
+        "too much (2)": room(factor=1.7),
+        "upside down": room(factor=1 / 1.625),
+        "k twice (2)": room(dropped=0.98),
+        "by the others (2)": room(dropped=62.5 / 31),
+        "a mean load": room(dropped=3.125),
     },
     "11r.2": {
         "even loads": agreement(chance=1 / 16),
@@ -115,6 +126,20 @@ WRONG = {
         "upside down": agreement(times=0.425),
         "squared": agreement(cv=2.2),
         "1 forgotten": agreement(cv=math.sqrt(3.2)),
+        "spread alone (2)": agreement(chance=0.36),
+        "squared together": agreement(chance=0.16),
+        "root": agreement(chance=math.sqrt(1.36) / 16),
+        "not divided": agreement(chance=0.4225),
+        "N − 1": agreement(chance=1.36 / 15),
+        "not agreed": agreement(chance=0.915),
+        "from a rounded number": agreement(times=2.22),
+        "with CV not squared": agreement(times=2.0),
+        "by the spread alone": agreement(times=8.89),
+        "times for the sum": agreement(cv=1.16),
+        "what is added": agreement(cv=1.356),
+        "N forgotten": agreement(cv=0.371),
+        "1 taken off after the root": agreement(cv=0.789),
+        "times the CV": agreement(cv=2.47),
         "in proportion": agreement(cv=0.6 * 0.2 / 0.085),
     },
     "11r.3": {
@@ -139,6 +164,18 @@ WRONG = {
         "f twice": lambda counts, P, tokens: counts.shape[1] * (total(counts) ** 2).sum(),
         "one of the parts": lambda counts, P, tokens: P.shape[1] * (counts[0] / counts[0].sum()) @ P[0],
         "one of the parts (2)": lambda counts, P, tokens: P.shape[1] * (counts[-1] / counts[-1].sum()) @ P[-1],
+        "one of the parts (3)": lambda counts, P, tokens: (
+            P.shape[1] * (counts[(m := tokens.argmax())] / counts[m].sum()) @ P[m]
+        ),
+        "number of parts": lambda counts, P, tokens: (
+            len(counts) * total(counts) @ np.average(P, axis=0, weights=tokens)
+        ),
+        "N twice": lambda counts, P, tokens: P.shape[1] ** 2 * total(counts) @ np.average(P, axis=0, weights=tokens),
+        "P twice": lambda counts, P, tokens: P.shape[1] * (np.average(P, axis=0, weights=tokens) ** 2).sum(),
+        "divided by the parts": lambda counts, P, tokens: (
+            P.shape[1] * total(counts) @ (tokens[:, None] * P).mean(axis=0)
+        ),
+        "less 1": lambda counts, P, tokens: P.shape[1] * total(counts) @ np.average(P, axis=0, weights=tokens) - 1,
         "not summed": lambda counts, P, tokens: P.shape[1] * total(counts) * np.average(P, axis=0, weights=tokens),
         "P unweighted": lambda counts, P, tokens: P.shape[1] * total(counts) @ P.mean(axis=0),
         "P added": lambda counts, P, tokens: P.shape[1] * total(counts) @ P.sum(axis=0),
@@ -196,12 +233,25 @@ WRONG = {
         "minus forgotten": most(leaning=-0.811),
         "minus forgotten (2)": most(rare=-0.469),
         "as without the token": most(hashed=2),
-        "as without the token (2)": most(hashed=4),
+        "of the choice (3)": most(hashed=4),
+        "one bit (3)": most(hashed=1),
+        "base 10": most(even=0.602),
+        "base 10 (2)": most(leaning=0.244),
+        "number of experts": most(even=16),
+        "share": most(even=0.5),
+        "what is missing": most(leaning=0.189),
+        "what is missing (2)": most(rare=0.531),
+        "a load": most(leaning=0.75),
+        "surprise of the favourite": most(leaning=0.415),
+        "both together (2)": most(leaning=2.81),
+        "both together (3)": most(rare=4.79),
+        "surprise of the common one": most(rare=0.152),
+        "nothing (2)": most(rare=0),
     },
 }
 
 UNRECOGNISED = {
-    "11r.1": [room(fullest=300), room(factor=1.7), room(dropped=2.5)],
+    "11r.1": [room(fullest=300), room(factor=1.5), room(dropped=2.5)],
     "11r.2": [agreement(chance=0.2), agreement(times=1.5), agreement(cv=1)],
     "11r.3": [
         lambda counts, P, tokens: 1.0,
@@ -211,7 +261,7 @@ UNRECOGNISED = {
     ],
     "11r.4": [{}, controls(A="noise"), dict(list(ROWS.items())[:5]), list(ROWS.values())],
     "11r.5": [pushes() | {"E1": "up"}, {"E1": pushes()["E1"]}, ["up"] * 4],
-    "11r.6": [most(even=3), most(leaning=0.9), most(rare=0.6), most(hashed=1)],
+    "11r.6": [most(even=3), most(leaning=0.9), most(rare=0.6), most(hashed=0.5)],
 }
 
 RIGHT = {

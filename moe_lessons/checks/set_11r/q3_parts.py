@@ -71,7 +71,14 @@ PARTS = FunctionQuestion(
             "one for each part: These are the losses of the parts. Asked is one number, the loss of the whole batch.",
             lambda f, P, tokens: len(P[0]) * (f * P).sum(axis=1),
             "one of the parts: This is the loss of one part. Asked is that of the whole batch.",
-            tuple(lambda f, P, tokens, i=i: len(P[0]) * f[i] @ P[i] for i in (0, -1)),
+            (
+                *(lambda f, P, tokens, i=i: len(P[0]) * f[i] @ P[i] for i in (0, -1)),
+                *(
+                    lambda f, P, tokens, of=of: len(P[0]) * f[of(tokens)] @ P[of(tokens)]
+                    for of in (np.argmax, np.argmin)
+                ),
+                *(lambda f, P, tokens, of=of: len(P[0]) * of((f * P).sum(axis=1)) for of in (np.max, np.min)),
+            ),
         ),
         *by_formula(
             with_all,
@@ -83,8 +90,18 @@ PARTS = FunctionQuestion(
             lambda f, P, tokens: len(f) * f * (tokens @ P) / tokens.sum(),
             "P added: You added up P over the parts. It is a mean: weigh it by the tokens and divide.",
             (lambda f, P, tokens: len(f) * f @ P.sum(axis=0), lambda f, P, tokens: len(f) * f @ (tokens @ P)),
-            "without N: The factor N is missing: at balance the loss is 1.",
+            "without N: The factor N is missing, or it is a mean over the experts in the place of a sum: at balance the loss is 1.",
             lambda f, P, tokens: f @ (tokens @ P) / tokens.sum(),
+            "N twice: N is there twice, or N is squared: at balance the loss is 1.",
+            lambda f, P, tokens: len(f) ** 2 * f @ (tokens @ P) / tokens.sum(),
+            "number of parts: You multiplied by the number of parts. N is the number of experts, `counts.shape[1]`.",
+            lambda f, P, tokens: len(P) * f @ (tokens @ P) / tokens.sum(),
+            "P twice: This is N Σ P_i²: f is not in it.",
+            lambda f, P, tokens: len(f) * np.square(tokens @ P / tokens.sum()).sum(),
+            "divided by the parts: P weighed by tokens is divided by the number of parts. Divide by all tokens.",
+            lambda f, P, tokens: len(f) * f @ (tokens @ P) / len(tokens),
+            "less 1: This is the loss less 1, what it has at balance. Asked is the loss.",
+            lambda f, P, tokens: len(f) * f @ (tokens @ P) / tokens.sum() - 1,
         ),
         *by_formula(
             lambda formula: lambda counts, P, tokens: len(P[0]) * formula(counts, tokens) @ (tokens @ P) / tokens.sum(),

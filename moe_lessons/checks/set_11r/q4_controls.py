@@ -1,8 +1,10 @@
 """Question 11r.4: which control is missing."""
 
+from dataclasses import dataclass, replace
+
 from moe_lessons.checks.forms import Fields, Name
-from moe_lessons.checks.question import EntriesQuestion, about
-from moe_lessons.checks.verdicts import Fault
+from moe_lessons.checks.question import Data, EntriesQuestion, Reply, about
+from moe_lessons.checks.verdicts import Fault, Verdict
 
 RIGHT = {
     "A": "even start",
@@ -30,9 +32,42 @@ NOT = {
 }
 
 
+NOT_THERE = {  # where there is something in it
+    (
+        "B",
+        "dice",
+    ): "Luck, yes: the best of twelve tries is a lucky one. But dice stand in for a router; what would you do about the other side?",
+    ("D", "even start"): "The untrained copy *is* the start, and it is there to compare with.",
+    ("F", "dice"): "The lead is three and a half times its error: dice would hardly make it.",
+    ("A", "dice"): "In 20 of 20 seeds the error is lower: that is far beyond dice.",
+    ("F", "equal tuning"): "Both were tuned alike, it says.",
+}
+
+
 def against(row: str, control: str) -> Fault:
     """Refute a control as the one that is missing in a row."""
-    return Fault(f"{row}: {control}", f"{row!r} is not {control!r}. {NOT[control].format(row=row)} {HINT[row]}")
+    why = NOT_THERE.get((row, control), NOT[control].format(row=row))
+    return Fault(f"{row}: {control}", f"{row!r} is not {control!r}. {why} {HINT[row]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlsQuestion(EntriesQuestion):
+    """A control that is used twice is told, with what is left."""
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Refute the first wrong control; say which are used more than once."""
+        verdict, named = super().judge(data, reply), FORM.read(reply["value"])
+        if verdict.correct or isinstance(named, Fault):
+            return verdict
+        again = [control for control in RIGHT.values() if [*named.values()].count(control) > 1]
+        left = [control for control in RIGHT.values() if control not in named.values()]
+        seen = f"Each is used once. More than once you have {listed(again)}; nowhere {listed(left)}." if again else ""
+        return replace(verdict, seen=seen)
+
+
+def listed(names: list[str]) -> str:
+    """Write names in quotation marks."""
+    return ", ".join(map(repr, names))
 
 
 HINT = {
@@ -45,7 +80,8 @@ HINT = {
 }
 
 
-CONTROLS = EntriesQuestion(
+FORM = Fields(dict.fromkeys(RIGHT, Name(tuple(RIGHT.values()))))
+CONTROLS = ControlsQuestion(
     **about("11r.4", "The control that is missing", "choose what holds", "medium", points=1, minutes=6),
     hints=(
         "Ask of each sentence: what else could have made this number, without the conclusion being true? The control is the run or the count that has everything but that.",
@@ -54,7 +90,7 @@ CONTROLS = EntriesQuestion(
     idea="A control keeps everything but the cause that is claimed. Which one is missing follows from what else could have made the number.",
     takeaway="Before you believe a comparison, name the dullest thing that could have made it, and ask for the run that shows that thing alone.",
     answer="my_controls",
-    form=Fields(dict.fromkeys(RIGHT, Name(tuple(RIGHT.values())))),
+    form=FORM,
     expected=lambda: RIGHT,
     against=against,
 )

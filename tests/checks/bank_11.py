@@ -105,6 +105,22 @@ def saturation_in_torch(selected):
     return torch.stack([(now[..., None] == selected[-1][:, None]).any(-1).float().mean() for now in selected])
 
 
+def saturation_that_stays(selected):
+    """A final choice counts from where on it is always there."""
+    sets = [[set(row) for row in now] for now in selected.tolist()]
+    tokens = range(selected.shape[1])
+    return [
+        np.mean([len(set.intersection(*(now[t] for now in sets[c:]))) for t in tokens]) / selected.shape[2]
+        for c in range(len(sets))
+    ]
+
+
+def saturation_of_loads(selected):
+    """What the counts of the experts have in common, whoever chose them."""
+    final = Counter(selected[-1].ravel().tolist())
+    return [(Counter(now.ravel().tolist()) & final).total() / now.size for now in selected]
+
+
 def by_sets(value):
     """A mean over tokens of value(set of the checkpoint, set at the end)."""
     return lambda selected: [
@@ -158,6 +174,14 @@ WRONG = {
         "over all tokens": lambda s: [np.isin(now, s[-1]).mean() for now in s],
         "over all tokens (2)": lambda s: [len(np.intersect1d(now, s[-1])) / s.shape[2] for now in s],
         "moved": lambda s: 1 - saturation(s),
+        "moved (2)": by_sets(lambda a, b: len(a ^ b)),
+        "over the checkpoints": lambda s: (s[..., None] == s[-1][:, None, :]).any(-1).mean(axis=(0, 2)),
+        "one for each place": lambda s: (s[..., None] == s[-1][:, None, :]).any(-1).mean(axis=(0, 1)),
+        "one for each place (2)": lambda s: (s[..., None] == s[-1][:, None, :]).any(-1).mean(axis=1),
+        "stays to the end": saturation_that_stays,
+        "last but one": lambda s: [saturation(np.stack([now, s[-2]]))[0] for now in s],
+        "other tokens": lambda s: [saturation(np.stack([now, s[-1][::-1]]))[0] for now in s],
+        "loads": saturation_of_loads,
         "final left out": lambda s: saturation(s)[:-1],
     },
 }

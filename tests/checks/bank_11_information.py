@@ -344,6 +344,21 @@ def conditional_of_tokens_that_can_tell(domain, expert, token):
     return sum((token == v).sum() * mi(domain[token == v], expert[token == v]) for v in kept) / len(token)
 
 
+def conditional_over(ids):
+    """Only these tokens, divided by all."""
+    return lambda d, e, t: sum((t == v).mean() * mi(d[t == v], e[t == v]) for v in ids if (t == v).any())
+
+
+def conditional_by_sums(*factors):
+    """By entropies of sums of labels: different labels may have the same sum."""
+
+    def answer(domain, expert, token):
+        d, e, t = (factor * label for factor, label in zip(factors, (domain, expert, token), strict=True))
+        return H_of(d + t) + H_of(e + t) - H_of(d + e + t) - H_of(t)
+
+    return answer
+
+
 def conditional_by_counter(domain, expert, token):
     triples = Counter(zip(domain.tolist(), expert.tolist(), token.tolist(), strict=True))
     dt, et, t = Counter(), Counter(), Counter()
@@ -412,6 +427,18 @@ WRONG = {
         "both together": lambda d, e, t: mi(d, codes(e, t)),
         "the token alone": lambda d, e, t: mi(d, t),
         "expert and token": lambda d, e, t: mi(e, t),
+        "ids without gaps": lambda d, e, t: conditional_over(range(len(set(t.tolist()))))(d, e, t),
+        "first or last id left out": lambda d, e, t: conditional_over(np.unique(t)[1:])(d, e, t),
+        "first or last id left out (2)": lambda d, e, t: conditional_over(range(t.max()))(d, e, t),
+        "added up": conditional_by_sums(1, 1, 1000),
+        "added up (2)": conditional_by_sums(10, 1, 1000),
+        "added up (3)": conditional_by_sums(1, 1, 1),
+        "difference (2)": lambda d, e, t: H_of(d, t) - H_of(t) - H_of(d, e) + H_of(e),
+        "both together (2)": lambda d, e, t: mi(e, codes(d, t)),
+        "weighted twice": lambda d, e, t: sum((t == v).mean() ** 2 * mi(d[t == v], e[t == v]) for v in np.unique(t)),
+        "most frequent token": lambda d, e, t: mi(*(x[t == np.bincount(t).argmax()] for x in (d, e))),
+        "in the middle": lambda d, e, t: np.median([mi(d[t == v], e[t == v]) for v in np.unique(t)]),
+        "share (2)": lambda d, e, t: conditional(d, e, t) / H_of(d),
         "nats": lambda d, e, t: conditional(d, e, t) * np.log(2),
         "base 10": lambda d, e, t: conditional(d, e, t) * np.log10(2),
         "share": lambda d, e, t: conditional(d, e, t) / (H_of(d, t) - H_of(t)),

@@ -1,6 +1,6 @@
 """Question 11.3: conditional on the token."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import permutations
 from typing import Any
@@ -12,8 +12,11 @@ from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_11.q2_null import divergences, joint_of
 from moe_lessons.checks.verdicts import by_test, by_value
 
-IDS = (7, 41, 107, 17, 4, 1007, 380, 5, 96)  # of the kinds of tokens; the last three occur once
-BOTH_TELL = ((9, 1, 10, 1, 0, 11, 2, 3, 4), (11, 9, 0, 10, 11, 11, 2, 3, 4))  # the expert of each in domain 0, and in 1
+IDS = (7, 41, 107, 17, 4, 1007, 2048, 380, 5, 96)  # of the kinds of tokens; the last three occur once
+BOTH_TELL = (
+    (9, 1, 10, 1, 0, 11, 6, 2, 3, 4),
+    (11, 9, 0, 10, 11, 11, 8, 2, 3, 4),
+)  # the expert of each in domain 0, and in 1
 
 
 def conditional_cases(rng: np.random.Generator) -> list[tuple]:
@@ -25,7 +28,9 @@ def conditional_cases(rng: np.random.Generator) -> list[tuple]:
     """
     cases = []
     for T, D, N, tied in ((240, 3, 4, True), (300, 2, 12, False)):
-        token = rng.permutation(np.r_[rng.choice(6, size=T, p=[0.3, 0.25, 0.2, 0.12, 0.08, 0.05]), 6:9])  # (T + 3,)
+        token = rng.permutation(
+            np.r_[rng.choice(7, size=T, p=[0.25, 0.25, 0.2, 0.12, 0.08, 0.05, 0.05]), 7:10]
+        )  # (T + 3,)
         T = token.size
         domain = np.where(rng.random(T) < (0.6 if tied else 0.1), token % D, rng.integers(D, size=T))
         domain[token == 5] = 0  # a token of one domain only
@@ -77,6 +82,34 @@ def run_together(order: str) -> Callable:
     return lambda domain, expert, token: conditional(entropies(domain, expert, token, order, digits_in_a_row))
 
 
+def added_up(*factors: int) -> Callable:
+    """Return the function of (domain, expert, token) that tells groups of labels apart by their sum, with factors."""
+
+    def answer(*labels: np.ndarray) -> float:
+        parts = {name: factor * label for name, factor, label in zip("det", factors, labels, strict=True)}
+        h = {names: entropies_of(sum(parts[name] for name in names)) for names in ("t", "dt", "et", "det")}
+        return h["dt"] + h["et"] - h["det"] - h["t"]
+
+    return answer
+
+
+def entropies_of(label: np.ndarray) -> float:
+    """Return the entropy of one label (T,) in bits."""
+    counts = np.unique(label, return_counts=True)[1]
+    return float(metrics.entropy(counts / label.size, base=2))
+
+
+def of_ids(ids: Callable[[np.ndarray], Iterable[int]]) -> Callable:
+    """Return the function of (domain, expert, token) that goes over ids(token) only, and divides by all T."""
+
+    def answer(domain: np.ndarray, expert: np.ndarray, token: np.ndarray) -> float:
+        mine = [token == t for t in ids(token) if (token == t).any()]
+        own = (one.mean() * metrics.mutual_information(domain[one], expert[one], base=2) for one in mine)
+        return float(sum(own))
+
+    return answer
+
+
 def of_tokens(wrong: Callable) -> Callable:
     """Return the function that is wrong(information of each token, tokens in each, whether it has several domains)."""
 
@@ -124,9 +157,9 @@ CONDITIONAL = FunctionQuestion(
     mistakes=by_value(
         "unconditional: This is I(domain; expert), as if the token were unknown. It counts everything that the expert tells only because domains use different tokens, and it misses what only token and expert together tell.",
         of_entropies(lambda h: between(h, "d", "e")),
-        "difference: You took I(domain; expert) − I(domain; token). That compares two sources that overlap. Condition instead: I(d; e | t) = I(d; e and t together) − I(d; t).",
+        "difference: You took I(domain; expert) − I(domain; token), which is H(domain | token) − H(domain | expert), too. That compares two sources that overlap. Condition instead: I(d; e | t) = I(d; e and t together) − I(d; t).",
         of_entropies(lambda h: between(h, "d", "e") - between(h, "d", "t")),
-        "difference: You took I(domain; expert) − I(expert; token). That is no conditional information: the two overlap only in part. Hold the token fixed instead, and average over tokens.",
+        "difference: You took I(domain; expert) − I(expert; token), which is H(expert | token) − H(expert | domain), too. That is no conditional information: the two overlap only in part. Hold the token fixed instead, and average over tokens.",
         of_entropies(lambda h: between(h, "d", "e") - between(h, "e", "t")),
         "not weighted: You averaged over the kinds of tokens as if each occurred equally often. Weigh each with p(token), its share of the T occurrences: a rare token counts little, and its estimate is the most biased.",
         (
@@ -136,6 +169,10 @@ CONDITIONAL = FunctionQuestion(
         ),
         "over all ids: You divided by the largest id, as if every number up to it were a token. Weigh each token that occurs with p(token), its share of the T occurrences.",
         lambda domain, expert, token: summed(domain, expert, token) / (token.max() + 1),
+        "ids without gaps: You went over the ids 0, 1, 2, … as if there were no gaps, so most tokens are left out. `np.unique(token)` are the ids that occur.",
+        (of_ids(lambda token: range(np.unique(token).size)), of_ids(lambda token: range(1, np.unique(token).size + 1))),
+        "first or last id left out: One token is left out, the one with the smallest id or with the largest. `range(n)` ends before n, and `np.unique(token)` has all ids.",
+        (of_ids(lambda token: np.unique(token)[1:]), of_ids(lambda token: np.unique(token)[:-1])),
         "one for each token: These are the tokens one by one. Return one number: their average, each with its share p(token).",
         (of_tokens(lambda own, n, mixed: own), of_tokens(lambda own, n, mixed: own * n / n.sum())),
         "summed: You summed over the tokens. Average them, each with its share p(token).",
@@ -164,12 +201,39 @@ CONDITIONAL = FunctionQuestion(
         of_entropies(lambda h: h["d"] + h["e"] + h["t"] - h["det"]),
         "run together: Labels that are written in a row without anything between them run together: expert 11 and token 7 look like expert 1 and token 17. Count tuples, or columns of `np.stack((expert, token))` by `np.unique(..., axis=1)`.",
         tuple(run_together("".join(order)) for order in permutations("det")),
+        "added up: Labels that are only added up are confused: domain 0 with expert 1 is then the same as domain 1 with expert 0. Keep them apart: tuples, columns of `np.stack`, or factors that are larger than every number that is added.",
+        tuple(
+            added_up(*factors)
+            for factors in (
+                (1, 1, 10_000),
+                (10, 1, 10_000),
+                (1, 1, 1),
+                (1, 1, 100),
+                (100, 10, 1),
+                (10, 1, 100),
+                (100, 1, 10),
+            )
+        ),
+        "both together: This is what domain and token together tell about the expert. Take off what the token tells by itself, I(expert; token).",
+        of_entropies(lambda h: between(h, "e", "dt")),
+        "both together: This is what domain and expert together tell about the token. Asked is what the expert tells about the domain, within one token.",
+        of_entropies(lambda h: between(h, "t", "de")),
+        "weighted twice: You weighed each token with its share twice.",
+        of_tokens(lambda own, n, mixed: (own * (n / n.sum()) ** 2).sum()),
+        "most frequent token: This is one token alone, the one that occurs most. Take all tokens, each with its share p(token).",
+        of_tokens(lambda own, n, mixed: own[n.argmax()]),
+        "in the middle: This is the median of the tokens, or the largest. Take their mean, each with its share p(token).",
+        (of_tokens(lambda own, n, mixed: np.median(own)), of_tokens(lambda own, n, mixed: own.max())),
         "nats: These are nats. Take log2 for bits.",
         of_entropies(lambda h: conditional(h) * np.log(2)),
         "base 10: You took log10. Take log2 for bits.",
         of_entropies(lambda h: conditional(h) * np.log10(2)),
-        "share: You divided by H(domain | token): a share of what could be known. Asked are bits.",
-        of_entropies(lambda h: conditional(h) / (h["dt"] - h["t"])),
+        "share: You divided by H(domain | token), H(domain) or H(expert | token): a share of what could be known. Asked are bits.",
+        (
+            of_entropies(lambda h: conditional(h) / (h["dt"] - h["t"])),
+            of_entropies(lambda h: conditional(h) / h["d"]),
+            of_entropies(lambda h: conditional(h) / (h["et"] - h["t"])),
+        ),
         "what is left: This is what is left to know about one label, not what another tells about it. Information is a difference of two entropies: I(d; e | t) = H(d | t) − H(d | e, t).",
         (
             of_entropies(lambda h: h["det"] - h["et"]),

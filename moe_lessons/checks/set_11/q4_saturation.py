@@ -50,6 +50,28 @@ def neighbours(before: tuple[float, ...] = (), after: tuple[float, ...] = ()) ->
     return lambda selected: np.array([*before, *map(metrics.saturation, selected[1:], selected[:-1]), *after])
 
 
+def loads_in_common(now: np.ndarray, final: np.ndarray) -> float:
+    """Return the share of choices that two selections (T, k) have in common if tokens are mixed up."""
+    N = max(now.max(), final.max()) + 1
+    return float(np.minimum(*(np.bincount(one.ravel(), minlength=N) for one in (now, final))).sum() / now.size)
+
+
+def settled(selected: np.ndarray) -> np.ndarray:
+    """Return which final choices are there from each checkpoint on, to the end. (C, T, k)."""
+    there = (selected[:, :, :, None] == selected[-1][None, :, None, :]).any(axis=2)  # (C, T, k), of the final choices
+    return np.logical_and.accumulate(there[::-1])[::-1]
+
+
+def shares(selected: np.ndarray) -> np.ndarray:
+    """Return the share of each token's choices that are final, in each checkpoint. (C, T)."""
+    return np.stack([common(now, selected[-1]) / now.shape[1] for now in selected])
+
+
+def is_final(selected: np.ndarray) -> np.ndarray:
+    """Return which choices are among the token's final ones. (C, T, k)."""
+    return (selected[:, :, :, None] == selected[-1][None, :, None, :]).any(axis=-1)
+
+
 SATURATION = FunctionQuestion(
     **about("11.4", "When does the router stop moving?", "write it", "medium", points=2, minutes=6),
     hints=(
@@ -102,10 +124,28 @@ SATURATION = FunctionQuestion(
         of_common(lambda both, k: both * both.size),
         "moved: This is the share that still changes. Saturation is 1 minus that.",
         of_common(lambda both, k: 1 - both / k),
+        "moved: You counted the experts that only one of the two has. Asked is what both have in common, divided by k.",
+        (of_common(lambda both, k: 2 * (k - both)), of_common(lambda both, k: 2 * (k - both) / k)),
         "one mean: This is one number, the mean over the checkpoints. Return one for each: the course of it is what is asked.",
         lambda selected: saturations(selected).mean(),
         "one for each token: These are the shares of each token by itself, (C, T). Take the mean over the tokens.",
-        lambda selected: np.stack([common(now, selected[-1]) / now.shape[1] for now in selected]),
+        shares,
+        "over the checkpoints: These are means over the checkpoints, one number for each token. Asked is one for each checkpoint: the mean over tokens and choices.",
+        lambda selected: shares(selected).mean(axis=0),
+        "one for each place: The first choices are by themselves, and so are the second ones. Take the mean over the k choices, too.",
+        (lambda selected: is_final(selected).mean(axis=1), lambda selected: is_final(selected).mean(axis=(0, 1))),
+        "stays to the end: You ask whether a choice stays in all later checkpoints. Eq. 5 compares each checkpoint with the final one alone, whatever lies between.",
+        lambda selected: settled(selected).mean(axis=(1, 2)),
+        "last but one: You compared with the last checkpoint but one. The final one is `selected[-1]`.",
+        lambda selected: np.array([metrics.saturation(now, selected[-2]) for now in selected]),
+        "above chance: You took off what two routers have in common by chance, k/N. That is a good next step, but asked is the share itself.",
+        each_checkpoint(
+            lambda now, final: metrics.saturation(now, final) - now.shape[1] / (max(now.max(), final.max()) + 1)
+        ),
+        "other tokens: The tokens got into another order: each was compared with another one's final choices.",
+        each_checkpoint(lambda now, final: metrics.saturation(now, final[::-1])),
+        "loads: You compared how often each expert is chosen, not who chooses it. Compare each token with itself.",
+        each_checkpoint(lambda now, final: loads_in_common(now, final)),
         "final left out: Right, but the final checkpoint is missing. Return C numbers; the last is 1.",
         lambda selected: saturations(selected)[:-1],
         "in percent: These are percentages. Return shares, from 0 to 1.",

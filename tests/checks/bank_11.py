@@ -188,6 +188,11 @@ WRONG = {
 
 FOUND = {"prose": "E2", "code": "E1", "JSON": "E4", "used but not needed": "E3", "needed by all alike": "E5"}
 WRONG["11.5"] = {
+    "most used": {**FOUND, "prose": "E1", "code": "E4", "JSON": "E3"},
+    "smallest": {**FOUND, "prose": "E3", "code": "E6", "JSON": "E3"},
+    "least used": {**FOUND, "prose": "E6", "code": "E6", "JSON": "E6"},
+    "one row up": {**FOUND, "prose": "E3", "code": "E2", "JSON": "E5"},
+    "JSON: surest": {**FOUND, "JSON": "E5"},
     "prose: not divided": {**FOUND, "prose": "E1"},
     "prose: not divided (2)": {**FOUND, "prose": "E1", "needed by all alike": "E8"},
     "prose: another domain": {**FOUND, "prose": "E4"},

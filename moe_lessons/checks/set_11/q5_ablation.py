@@ -1,13 +1,15 @@
 """Question 11.5: an expert is switched off."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from moe_lessons.checks.forms import Fields, Name
-from moe_lessons.checks.question import EntriesQuestion, about
-from moe_lessons.checks.verdicts import Facts, Fault, always, by_test, filled
+from moe_lessons.checks.question import Data, EntriesQuestion, Reply, about
+from moe_lessons.checks.verdicts import Facts, Fault, Verdict, always, by_test, filled
 
 DOMAINS = ("prose", "code", "JSON")
 ENTRIES = (*DOMAINS, "used but not needed", "needed by all alike")
@@ -109,6 +111,8 @@ def found_in_domain(i: int, c: int) -> dict[str, Any]:
     without = f"The effect of {EXPERTS[i]} per served token is: {written(i, c)}."
     texts = {"texts": rise.size, "most": rise.max(), "median": np.median(rise), "rise": written(i, c, rises())}
     led = {"unclear": not clear, "leads": mean[i, c] == mean[:, c].max(), "most_used": i == use[c].argmax()}
+    led |= {"surest": i == surest()[:, c].argmax(), "errors": surest()[i, c]}
+    led["also"] = f" It is the one that {DOMAINS[c]} uses most, too; but use is not effect." if led["most_used"] else ""
     served = {"use": use[c, i], "in_sum": i == in_sum()[DOMAINS[c]]}
     return {"domain": DOMAINS[c], "without": without, "other": other, **texts, **led, **served}
 
@@ -116,7 +120,7 @@ def found_in_domain(i: int, c: int) -> dict[str, Any]:
 AGAINST_DOMAIN = by_test(
     "one text: The mean is the largest, but is it evidence? {without} One text of {texts} rises by {most:.1f}; the median of them all is {median:.3f}.",
     lambda found: found.unclear and found.leads,
-    "not divided: Without {expert} the loss rises most in sum ({rise}), because it serves many tokens: a share of {use:.2f}. {without} Divide each mean by the `use` of its expert in its domain, and another is larger.",
+    "not divided: Without {expert} the loss rises most in sum ({rise}), because it serves many tokens: a share of {use:.2f}. {without} Divide each mean by the `use` of its expert in its domain, and another is larger.{also}",
     lambda found: found.in_sum,
     "most used: {expert} is the one that {domain} *uses* most. Use is not effect: other experts may do the same. {without} For another expert it is more.",
     lambda found: found.most_used,
@@ -124,6 +128,8 @@ AGAINST_DOMAIN = by_test(
     lambda found: found.other,
     "not clear: That effect is not clear of 0. {without}",
     lambda found: found.unclear,
+    "surest: It is the surest effect, {errors:.0f} standard errors above 0, not the largest. {without} Being clear is a condition; of the clear effects the largest is asked.",
+    lambda found: found.surest,
     ": {without} For another expert it is more, and clear.",
     always,
 )
@@ -159,7 +165,47 @@ def against(part: str, expert: str) -> Fault:
     return Fault(name, f"{part!r} is not {expert!r}.", filled(mistake.why, found))
 
 
-ABLATION = EntriesQuestion(
+def surest() -> np.ndarray:
+    """Return by how many standard errors each rise is above 0, (8, 3)."""
+    mean, error = rises()
+    return mean / error
+
+
+# Name, what is said, and the expert, from 0, that each domain is given by a wrong rule, (3,).
+OF_DOMAINS: tuple[tuple[str, str, Callable[[], np.ndarray]], ...] = (
+    ("most used", "Of each domain you named the expert that it *uses* most. Use is not effect: look at what its absence costs, in `losses`, per served token.", lambda: ablation()[0].argmax(axis=1)),
+    ("smallest", "Of each domain you named the expert whose absence costs least. Is it the loss with the expert off *less* the loss with all on? Then the largest is asked.", lambda: effects()[0].argmin(axis=0)),
+    ("least used", "Of each domain you named the expert that it uses least. Dividing by `use` makes small things large; the effect must be clear, too.", lambda: ablation()[0].argmin(axis=1)),
+    ("one row up", "Your experts of the domains are one number too high: row 0 of `losses` is with all on, so row i is with E*i* off.", lambda: right_of_domains() + 1),
+)  # fmt: skip
+
+
+def right_of_domains() -> np.ndarray:
+    """Return the expert, from 0, that each domain needs most, (3,)."""
+    return np.array([findings()[domain] for domain in DOMAINS])
+
+
+def of_domains(named: dict[str, str]) -> Fault | None:
+    """Return the wrong rule by which all experts of the three domains would be right, if more than one is wrong."""
+    came = np.array([EXPERTS.index(named[domain]) for domain in DOMAINS])  # (3,)
+    if (came != right_of_domains()).sum() < 2:
+        return None
+    return next((Fault(name, why) for name, why, rule in OF_DOMAINS if (came == rule()).all()), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationQuestion(EntriesQuestion):
+    """Experts of the domains that all follow from one wrong rule are told so."""
+
+    def judge(self, data: Data, reply: Reply) -> Verdict:
+        """Judge the entries; where the domains follow a wrong rule, say which it is."""
+        verdict, named = super().judge(data, reply), FORM.read(reply["value"])
+        fault = None if isinstance(named, Fault) else of_domains(named)
+        return replace(verdict, why=f"{fault.why}\n{verdict.why}", mistake=fault.name) if fault else verdict
+
+
+FORM = Fields(dict.fromkeys(ENTRIES, Name(EXPERTS)))
+ABLATION = AblationQuestion(
     **about("11.5", "An expert is switched off", "predict a number", "medium", points=2, minutes=10),
     hints=(
         "The same 40 texts were read each time, so subtract first: `losses[1:] - losses[0]`, (8, 3, 40). Texts differ much more from each other than an expert's absence changes them, and in the difference that cancels.",
@@ -168,7 +214,7 @@ ABLATION = EntriesQuestion(
     idea="How much an expert is used says where tokens go; only its absence says what is lost, per token that it served, and only beside its spread. An expert can be popular and replaceable, or rare and decisive for one text.",
     takeaway="Being used and being needed are two measurements: an ablation divides by the tokens that were served, and shows its spread.",
     answer="my_findings",
-    form=Fields(dict.fromkeys(ENTRIES, Name(EXPERTS))),
+    form=FORM,
     expected=lambda: {part: EXPERTS[i] for part, i in findings().items()},
     against=against,
 )

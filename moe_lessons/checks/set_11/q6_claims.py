@@ -61,7 +61,7 @@ def above_null(data: dict[str, np.ndarray], router: str, given: np.ndarray | Non
 
 CONCLUSION = ("B", "E", "H")
 OVERCLAIMS = {
-    "A": "The number is real, but look one column further: given the token, hardly anything is left. And the hash router, which knows nothing but the token, tells as much about the domain. The experts may have specialised in tokens; of domains this shows nothing.",
+    "A": "The number is real, but look one column further: given the token, hardly anything is left. And the hash router, which knows nothing but the token, tells as much about the domain (in the right-hand column it has 0, for there the token is known). The experts may have specialised in tokens; of domains this shows nothing.",
     "C": "The row of the expert that code uses most shows use, and use is not effect. When it is off, the loss of prose rises more than that of code.",
     "D": "Saturation compares which experts a router *selects*. What the experts compute may change until the last step: no column measures it.",
     "F": "No untrained model is in the table. It may tell something beyond the token too: its last layer sees the context through attention. The hash router is another baseline; it sees no context at all.",

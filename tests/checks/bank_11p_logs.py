@@ -41,7 +41,7 @@ def loads_in_torch(log):
 
 
 def loads_of(choose, late):
-    """Return the right formulas on other frames: choose(array) of each, of which `late` are the last."""
+    """Return the right formulas on other frames: choose(array) of each, of which `late` are the last, 0 for all."""
     return lambda log: loads({**log, "counts": choose(log["counts"]), "real": choose(log["real"])}, late)
 
 
@@ -114,6 +114,14 @@ def late_pooled(log):
     return (f.shape[-1] * (f * log["P"].mean(1)).sum(-1) - log["balance"])[-10:].mean()
 
 
+def hidden_of(p, log):
+    return (p.shape[-1] * (p**2).sum(-1).mean(-1) - log["balance"])[-10:].mean()
+
+
+def hidden_of_f_alone(log):
+    return hidden_of(log["counts"] / log["counts"].sum(-1, keepdims=True), log)
+
+
 def averaged_first(log):
     f, P = (log["counts"] / log["counts"].sum(-1, keepdims=True))[-10:].mean(0), log["P"][-10:].mean(0)
     return (f.shape[-1] * (f * P).sum(-1)).mean() - log["balance"][-10:].mean()
@@ -140,6 +148,19 @@ WRONG = {
         "largest (2)": with_loads(pooled=lambda c, r: max_violation(c.sum(1)).max()),
         "layers in a row (2)": with_loads(pooled=lambda c, r: max_violation(c.reshape(len(c), -1)).mean()),
         "frames for layers": with_loads(pooled=lambda c, r: max_violation(c.sum(0)).mean()),
+        "one length only": loads_of(lambda a: a[11:], 0),
+        "last half": lambda log: loads(log, late=len(log["step"]) // 2),
+        "one layer": with_loads(violation=lambda c, r: max_violation(c[:, 0]).mean()),
+        "one layer (2)": with_loads(counted=lambda c, r: (c[:, 0].sum(-1) / r).mean()),
+        "layers added (2)": with_loads(violation=lambda c, r: max_violation(c).sum(1).mean()),
+        "MaxVio added": with_loads(pooled=lambda c, r: max_violation(c).sum(1).mean()),
+        "number of experts fixed": with_loads(violation=lambda c, r: (c.max(-1) / (c.sum(-1) / 6) - 1).mean()),
+        "number of experts fixed (2)": with_loads(counted=lambda c, r: (c.mean(-1) * 6 / r[:, None]).mean()),
+        "number of layers fixed": with_loads(counted=lambda c, r: (c.sum((1, 2)) / 2 / r).mean()),
+        "emptiest": with_loads(violation=lambda c, r: (c.min(-1) / c.mean(-1) - 1).mean()),
+        "without minus 1 (3)": with_loads(pooled=lambda c, r: (np.ptp(c.sum(1), axis=-1) / c.sum(1).mean(-1)).mean()),
+        "fullest expert": with_loads(counted=lambda c, r: (c.max(-1) / r[:, None]).mean()),
+        "largest (3)": with_loads(counted=lambda c, r: (c.sum(-1) / r[:, None]).max()),
         "surplus": with_loads(counted=lambda c, r: (c.sum(-1) / r[:, None]).mean() - 1),
         "not divided": with_loads(counted=lambda c, r: c.sum(-1).mean()),
         "not pooled": with_loads(pooled=lambda c, r: max_violation(c).mean()),
@@ -164,6 +185,31 @@ WRONG = {
         "late frames alone": with_rest(lost=lambda log: (log["entropy"][-10] - log["entropy"][-1]).mean()),
         "late entropy": with_rest(lost=lambda log: log["entropy"][-10:].mean()),
         "layers added": with_rest(lost=lambda log: (log["entropy"][0] - log["entropy"][-10:].mean(0)).sum()),
+        "one length only": with_rest(lost=lambda log: log["entropy"][0].mean() - log["entropy"][11:].mean()),
+        "one layer": with_rest(lost=lambda log: log["entropy"][0, 0] - log["entropy"][-10:, 0].mean()),
+        "one layer (2)": with_rest(hidden=lambda log: (own_loss(log)[:, 0] - log["balance"])[-10:].mean()),
+        "ratio (3)": with_rest(lost=lambda log: log["entropy"][-10:].mean() / log["entropy"][0].mean()),
+        "first entropy": with_rest(lost=lambda log: log["entropy"][0].mean()),
+        "whole log": with_rest(lost=lambda log: log["entropy"][0].mean() - log["entropy"][1:].mean()),
+        "one length only (2)": with_rest(path=lambda log: np.abs(np.diff(log["bias"][10:], axis=0)).sum(0).mean()),
+        "eleven steps": with_rest(path=lambda log: np.abs(np.diff(log["bias"][-12:], axis=0)).sum(0).mean()),
+        "layers added (3)": with_rest(path=lambda log: np.abs(np.diff(log["bias"][-11:], axis=0)).sum((0, 1)).mean()),
+        "largest": with_rest(path=lambda log: np.abs(np.diff(log["bias"][-11:], axis=0)).sum(0).max()),
+        "half of the way": with_rest(path=lambda log: np.diff(log["bias"][-11:], axis=0).clip(0).sum(0).mean()),
+        "of both": with_rest(gain=lambda log: (errors(log)[0] - errors(log)[1]) / sum(errors(log))),
+        "smallest errors": with_rest(
+            gain=lambda log: 1 - log["test error"][-10:].min() / log["training error"][-10:].min()
+        ),
+        "one length only (3)": with_rest(
+            gain=lambda log: 1 - log["test error"][11:].mean() / log["training error"][11:].mean()
+        ),
+        "number of experts fixed": with_rest(
+            hidden=lambda log: (6 * own_loss(log).mean(-1) / log["P"].shape[-1] - log["balance"])[-10:].mean()
+        ),
+        "f twice": with_rest(hidden=hidden_of_f_alone),
+        "P twice": with_rest(hidden=lambda log: hidden_of(log["P"], log)),
+        "logged alone": with_rest(hidden=lambda log: log["balance"][-10:].mean()),
+        "fullest layer": with_rest(hidden=lambda log: (own_loss(log).max(-1) - log["balance"])[-10:].mean()),
         "net way": with_rest(path=lambda log: np.abs(log["bias"][-1] - log["bias"][-11]).mean()),
         "net way (2)": with_rest(path=lambda log: np.diff(log["bias"][-11:], axis=0).sum(0).mean()),
         "net way (3)": with_rest(path=lambda log: np.abs(log["bias"][-1] - log["bias"][-10]).mean()),

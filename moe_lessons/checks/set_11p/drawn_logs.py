@@ -54,6 +54,19 @@ def cut(log: Log, frames: slice) -> Log:
     return {name: value[frames] if isinstance(value, np.ndarray) else value for name, value in log.items()}
 
 
+def of_one_layer(measure: Callable[[Log], float]) -> tuple[Mistake, ...]:
+    """Return what comes of a measure if one layer alone is looked at: the first, or the last."""
+    return by_value(
+        "one layer: This is one layer alone. Take all layers, and the mean over them.",
+        tuple(lambda log, at=at: measure(alone_in_log(log, at)) for at in (slice(1), slice(-1, None))),
+    )
+
+
+def alone_in_log(log: Log, layers: slice) -> Log:
+    """Return a log with some of its layers."""
+    return log | {name: log[name][:, layers] for name in ("counts", "P", "entropy", "bias")}
+
+
 def other_frames(measure: Callable[[Log, int], float]) -> tuple[Mistake, ...]:
     """Return what comes of a measure of so many late frames where other frames are taken than the last 10."""
     return by_value(
@@ -65,6 +78,10 @@ def other_frames(measure: Callable[[Log, int], float]) -> tuple[Mistake, ...]:
         lambda log: measure(cut(log, slice(LATE)), LATE),
         "eleven frames: You took 11 frames. The last 10 are `[-10:]`.",
         lambda log: measure(log, LATE + 1),
+        "one length only: That are the last 10 frames of a log of 20 or 21 only, as with `[10:]` or `[11:]`. The last 10 of any log are `[-10:]`.",
+        (lambda log: measure(log, len(log["step"]) - 10), lambda log: measure(log, len(log["step"]) - 11)),
+        "last half: You took the last half of the frames. The last 10 are `[-10:]`.",
+        lambda log: measure(log, len(log["step"]) // 2),
         "last frame left out: You took the 9 frames before the last, as `[-10:-1]` does. The last 10 are `[-10:]`.",
         lambda log: measure(cut(log, slice(-1)), LATE - 1),
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.set_11p.drawn_logs import log_cases, other_frames, written
+from moe_lessons.checks.set_11p.drawn_logs import log_cases, of_one_layer, other_frames, written
 from moe_lessons.checks.set_11p.measures import LATE, Log, counted, max_vio, pooled_max_vio
 from moe_lessons.checks.verdicts import Mistake, by_formula
 from moe_lessons.metrics import coefficient_of_variation, max_violation
@@ -20,7 +20,7 @@ def uneven(loads: Callable[[np.ndarray], np.ndarray]) -> tuple[Mistake, ...]:
     """Return slips in MaxVio itself, of the loads (late, …, N) that are made of the late counts."""
     return by_formula(
         lambda formula: of_counts(lambda counts, real: formula(loads(counts))),
-        "without minus 1: This is the largest load in units of the mean. MaxVio is by how much it is *above* the mean: 1 less.",
+        "without minus 1: This is the largest load in units of the mean, as from an idle expert to the fullest. MaxVio is by how much the largest is *above* the mean: 1 less.",
         lambda load: max_violation(load).mean() + 1,
         "in tokens: This is by how many tokens the largest load is above the mean. MaxVio is in units of the mean: divide by it.",
         lambda load: (load.max(axis=-1) - load.mean(axis=-1)).mean(),
@@ -31,6 +31,10 @@ def uneven(loads: Callable[[np.ndarray], np.ndarray]) -> tuple[Mistake, ...]:
         ),
         "CV: This is the coefficient of variation, which is about all experts. MaxVio is about the fullest.",
         lambda load: coefficient_of_variation(load).mean(),
+        "number of experts fixed: You took 6 experts for granted, in the mean load. Other logs have other numbers: take the mean over the last axis.",
+        lambda load: (load.max(axis=-1) * 6 / load.sum(axis=-1) - 1).mean(),
+        "emptiest: This is about the emptiest expert. MaxVio is about the fullest: (largest − mean) / mean.",
+        lambda load: (load.min(axis=-1) / load.mean(axis=-1) - 1).mean(),
         "largest: This is the largest of all MaxVio. Asked is the mean.",
         lambda load: max_violation(load).max(),
     )
@@ -66,15 +70,20 @@ LOADS = FunctionQuestion(
             lambda counts, real: max_violation(counts.sum(axis=1)).mean(),
             "layers in a row: You took all experts of all layers as one long row, with one mean. Each layer has its own largest load.",
             lambda counts, real: max_violation(in_a_row(counts)).mean(),
+            "layers added: You added up the MaxVio of the layers. Asked is their mean.",
+            lambda counts, real: max_violation(counts).sum(axis=-1).mean(),
             "fullest layer: You took the layer with the larger MaxVio in each frame. Asked is the mean over the layers.",
             lambda counts, real: max_violation(counts).max(axis=-1).mean(),
         )
         + uneven(lambda counts: counts)
+        + of_one_layer(max_vio)
         + other_frames(max_vio),
         "pooled MaxVio": by_formula(
             of_counts,
             "not pooled: This is MaxVio of each layer. Here add the loads of the layers first, expert by expert.",
             lambda counts, real: max_violation(counts).mean(),
+            "MaxVio added: You added up the MaxVio of the layers. Add up their *loads*, expert by expert, and take MaxVio of these.",
+            lambda counts, real: max_violation(counts).sum(axis=-1).mean(),
             "frames added: You added up the frames, too. Add the layers only: each frame has a MaxVio of its own.",
             lambda counts, real: max_violation(counts.sum(axis=(0, 1))),
             "frames for layers: You added up the frames, not the layers: axis 0 in the place of axis 1.",
@@ -88,6 +97,14 @@ LOADS = FunctionQuestion(
             of_counts,
             "layers added: You added up what all layers count. Each layer sees every token once.",
             lambda counts, real: (counts.sum(axis=(1, 2)) / real).mean(),
+            "number of layers fixed: You added up all layers and divided by 2. Other logs have more layers: take the mean over them.",
+            lambda counts, real: (counts.sum(axis=(1, 2)) / 2 / real).mean(),
+            "number of experts fixed: You divided the mean load, times 6, by the real tokens. Other logs have other numbers of experts: add up the experts of a layer.",
+            lambda counts, real: (6 * counts.mean(axis=-1) / real[:, None]).mean(),
+            "fullest expert: This is the largest load for each real token. Add up the experts of a layer.",
+            lambda counts, real: (counts.max(axis=-1) / real[:, None]).mean(),
+            "largest: This is the largest of all. Asked is the mean over frames and layers.",
+            lambda counts, real: (counts.sum(axis=-1) / real[:, None]).max(),
             "upside down: This is real tokens for each counted one. Asked is counted for each real one.",
             lambda counts, real: (real[:, None] / counts.sum(axis=-1)).mean(),
             "difference: This is how many more are counted. Asked is how many are counted for each real token.",
@@ -101,6 +118,7 @@ LOADS = FunctionQuestion(
             "sums divided: You divided the sum over frames by the sum over frames. Divide in each frame, then take the mean.",
             lambda counts, real: counts.sum() / real.sum() / counts.shape[1],
         )
+        + of_one_layer(counted)
         + other_frames(counted),
     },
 )

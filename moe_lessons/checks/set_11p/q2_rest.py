@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.set_11p.drawn_logs import log_cases, other_frames, written
+from moe_lessons.checks.set_11p.drawn_logs import log_cases, of_one_layer, other_frames, written
 from moe_lessons.checks.set_11p.measures import LATE, Log, alone, bias_path, entropy_lost, gain, hidden_loss
 from moe_lessons.checks.verdicts import by_formula, by_value
 
@@ -41,6 +41,17 @@ def of_shares(shares: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callabl
     return answer
 
 
+def late_shares(log: Log) -> np.ndarray:
+    """Return f of each late frame and layer (late, layers, N)."""
+    counts = log["counts"][-LATE:]  # (late, layers, N)
+    return counts / counts.sum(axis=-1, keepdims=True)
+
+
+def squares(p: np.ndarray) -> np.ndarray:
+    """Return N Σ p_i² as the mean over layers, (late,), of p (late, layers, N)."""
+    return p.shape[-1] * (p**2).sum(axis=-1).mean(axis=-1)
+
+
 def as_one_layer(log: Log) -> float:
     """Return the loss of all layers taken together, from the mean shares and probabilities, less the logged one."""
     counts, P = log["counts"][-LATE:].sum(axis=1), log["P"][-LATE:].mean(axis=1)  # (late, N) each
@@ -63,6 +74,7 @@ REST = FunctionQuestion(
     reference=lambda log: (entropy_lost(log), bias_path(log), gain(log), hidden_loss(log)),
     parts={
         "entropy lost": other_frames(entropy_lost)
+        + of_one_layer(entropy_lost)
         + by_value(
             "gained: The sign is the other way round: what is *lost* is the first entropy less the late one.",
             lambda log: -entropy_lost(log),
@@ -76,6 +88,12 @@ REST = FunctionQuestion(
             lambda log: entropy_lost(log) / np.log(2),
             "late frames alone: You compared the late frames with each other. The first frame of the log is where the run began.",
             lambda log: (log["entropy"][-LATE] - log["entropy"][-1]).mean(),
+            "ratio: This is late entropy divided by the first. Asked is a difference, in nats.",
+            lambda log: log["entropy"][-LATE:].mean() / log["entropy"][0].mean(),
+            "first entropy: This is the entropy of the first frame. Asked is how much of it was lost.",
+            lambda log: log["entropy"][0].mean(),
+            "whole log: You compared the first frame with the mean of all that come after it. Take the last 10 frames.",
+            lambda log: log["entropy"][0].mean() - log["entropy"][1:].mean(),
             "late entropy: This is the late entropy itself. Asked is how much of the first frame's was lost.",
             lambda log: log["entropy"][-LATE:].mean(),
             "layers added: You added up the layers. Take their mean.",
@@ -102,10 +120,23 @@ REST = FunctionQuestion(
                 (lambda b: path(b).sum(), lambda b: path(b).sum(axis=-1).mean()),
                 "mean step: This is one step, on average. Asked is the whole way: the sum of the 10 steps.",
                 (lambda b: path(b).mean() / LATE, lambda b: path(b[1:]).mean() / (LATE - 1)),
+                "layers added: You added up the layers. Asked is the mean over experts and layers.",
+                (lambda b: path(b).sum(axis=0).mean(), lambda b: path(b[1:]).sum(axis=0).mean()),
+                "largest: This is the expert whose bias went furthest. Asked is the mean over experts and layers.",
+                (lambda b: path(b).max(), lambda b: path(b).max(axis=-1).mean()),
+                "half of the way: You counted the steps up alone, or the steps down. To and fro, both count: sizes, `np.abs`.",
+                (
+                    lambda b: np.maximum(np.diff(b, axis=0), 0).sum(axis=0).mean(),
+                    lambda b: np.maximum(-np.diff(b, axis=0), 0).sum(axis=0).mean(),
+                ),
                 "positions added: You added up how large the bias is. Asked is how far it *moves* from frame to frame.",
                 (lambda b: np.abs(b).sum(axis=0).mean(), lambda b: np.abs(b[1:]).sum(axis=0).mean()),
             ),
             *by_value(
+                "one length only: That are the last 10 steps of a log of 20 or 21 frames only, as with `[10:]` or `[11:]`. The last 11 frames of any log are `[-11:]`.",
+                tuple(of_bias(lambda b: path(b).mean(), slice(n, None)) for n in (LATE, LATE + 1)),
+                "eleven steps: From 12 frames come 11 steps. The last 10 steps need 11 frames.",
+                lambda log: bias_path(log, LATE + 1),
                 "nine steps: From 10 frames come 9 steps. The last 10 steps need 11 frames.",
                 lambda log: bias_path(log, LATE - 1),
                 "all frames: This is the way of the whole run. Take the last 10 steps.",
@@ -125,6 +156,13 @@ REST = FunctionQuestion(
             lambda train, test: train.mean() - test.mean(),
             "ratio in each frame: You divided in each frame. Here take both means first.",
             lambda train, test: (1 - test / train).mean(),
+            "of both: You divided by the sum of both errors, or by their mean. Asked is a share of the training error.",
+            (
+                lambda train, test: (train.mean() - test.mean()) / (train.mean() + test.mean()),
+                lambda train, test: 2 * (train.mean() - test.mean()) / (train.mean() + test.mean()),
+            ),
+            "smallest errors: You took the smallest of the late errors. Asked are their means.",
+            lambda train, test: 1 - test.min() / train.min(),
             "in percent: This is in percent. Return a share: 0.1 where it is a tenth lower.",
             lambda train, test: 100 * (1 - test.mean() / train.mean()),
             "sign turned: The sign is the other way round: it is above 0 where the test error is the lower one.",
@@ -133,6 +171,10 @@ REST = FunctionQuestion(
             lambda train, test: abs(1 - test.mean() / train.mean()),
         ),
         "hidden loss": other_frames(hidden_loss)
+        + by_value(  # the logged loss is of all layers
+            "one layer: You took the own loss of one layer alone. Take the mean over all layers.",
+            tuple(lambda log, at=at: (alone(log)[:, at] - log["balance"][-LATE:]).mean() for at in (0, -1)),
+        )
         + by_value(
             "pooled: You computed one loss of all layers together, which is what a pooled loss does. Compute it in each layer, then average.",
             as_one_layer,
@@ -151,6 +193,16 @@ REST = FunctionQuestion(
             of_shares(lambda counts, real: counts / counts.sum(axis=(1, 2), keepdims=True)),
             "mean over the experts: You took a mean over the experts. The loss is N times the *sum* of f_i P_i.",
             lambda log: (alone(log).mean(axis=-1) / log["counts"].shape[-1] ** 2 - log["balance"][-LATE:]).mean(),
+            "number of experts fixed: You took N to be 6. Other logs have other numbers of experts: N is `log['counts'].shape[-1]`.",
+            lambda log: (6 * alone(log).mean(axis=-1) / log["counts"].shape[-1] - log["balance"][-LATE:]).mean(),
+            "f twice: This is N Σ f_i² of each layer, less the logged loss: P is not in it.",
+            lambda log: (squares(late_shares(log)) - log["balance"][-LATE:]).mean(),
+            "P twice: This is N Σ P_i² of each layer, less the logged loss: f is not in it.",
+            lambda log: (squares(log["P"][-LATE:]) - log["balance"][-LATE:]).mean(),
+            "logged alone: This is the logged loss. Asked is by how much the layers' own is above it.",
+            lambda log: log["balance"][-LATE:].mean(),
+            "fullest layer: You took the larger own loss of the layers. Asked is their mean.",
+            lambda log: (alone(log).max(axis=-1) - log["balance"][-LATE:]).mean(),
             "ratio: This is a ratio of the two losses. Subtract the logged one.",
             lambda log: (alone(log).mean(axis=-1) / log["balance"][-LATE:]).mean(),
             "without N: The factor N is missing: at balance each layer's loss is 1.",

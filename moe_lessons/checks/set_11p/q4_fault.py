@@ -78,7 +78,8 @@ def against_fault(fault: str, case: int) -> Fault:
     if (fault, balanced_by) in NO_SUCH_PART:
         return Fault(fault, f"{head} {NO_SUCH_PART[fault, balanced_by]}")
     measure, why = BUT[fault, str(right)] if apart(case)[measure] == way else (measure, f"{WOULD[fault]}.")
-    return Fault(fault, f"{head} {why}", f"{beside(measure, case)}.")
+    looked = "" if apart(case)[SIGNS[fault][0]] == way else " Or did you look at another case?"
+    return Fault(fault, f"{head} {why}", f"{beside(measure, case)}.{looked}")
 
 
 def against_clue(measure: str, case: int) -> Fault:

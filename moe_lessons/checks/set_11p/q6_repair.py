@@ -42,7 +42,7 @@ def repairs(case: int) -> dict[str, object]:
 def against(entry: str, name: object, case: int) -> Fault:
     """Refute a repair, or what is said of the checkpoint."""
     if entry == "repair":
-        why = TREATMENTS.get(str(name)) or AGAINST[str(name)]
+        why = TREATMENTS.get(str(name)) or f"{AGAINST[str(name)]} Or is it the repair of another case?"
         return Fault(f"repair: {name}", f"In case {case} the repair is not {name!r}. {why}")
     fault = str(kind_of(case).fault)
     if name:

@@ -117,13 +117,14 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     told_of = {"alarms": some(alarms), "missed": some(missed), "wrong": some([*alarms, *missed])}
     caught = [entry for entry, f, h in zip(entries, found, has, strict=True) if f and h]
     told_of |= {"caught": some(caught), "always": ALWAYS[fault], "never": NEVER[fault], "look": LOOK[fault]}
-    known |= {"by_weights": parted(caught, missed, "weights"), "by_recipe": parted(caught, missed, "balanced by")}
+    told_of["and_not"] = f" And False for some that have it: {some(missed)}." if missed else ""
+    known["by_recipe"] = parted(caught, missed)
     return Facts(**known, **told_of, proves=proves, wrongly={(fault_in(e), e["balanced by"]) for e in alarms})
 
 
-def parted(caught: list[dict[str, Any]], missed: list[dict[str, Any]], by: str) -> bool:
-    """Tell whether this decides which runs with the fault are caught and which are missed."""
-    of_caught, of_missed = ({str(entry[by]) for entry in some_of} for some_of in (caught, missed))
+def parted(caught: list[dict[str, Any]], missed: list[dict[str, Any]]) -> bool:
+    """Tell whether the recipe decides which runs with the fault are caught and which are missed."""
+    of_caught, of_missed = ({str(entry["balanced by"]) for entry in runs} for runs in (caught, missed))
     return bool(of_caught and of_missed) and not of_caught & of_missed
 
 
@@ -195,15 +196,13 @@ MISTAKES = by_test(
     lambda found: found.at_the_end,
     "padding left in: It says True for runs without your fault, healthy ones among them: {alarms}. If you compare the balance loss with the layers' own: both must be of the same tokens, and where there is padding, the program counts real ones only. Use a batch without padding, with a mask of True everywhere: there the two are equal in a sound program, up to rounding.",
     lambda found: found.fault == "pooled loss" and not found.missed and leaves_padding_in(found.wrongly),
-    "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}. A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or 0, in the one case and cannot be in the other. {look}",
+    "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}.{and_not} A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or 0, in the one case and cannot be in the other. {look}",
     lambda found: any(fault is None for fault, _ in found.wrongly),
-    "several faults: It says True for other faults, too: {alarms}. What you look at is a symptom that they share. Change or repeat the one thing that only your fault reacts to. {look}",
+    "several faults: It says True for other faults, too: {alarms}.{and_not} What you look at is a symptom that they share. Change or repeat the one thing that only your fault reacts to. {look}",
     lambda found: found.wrongly,
-    "hangs on the weights: It says False for {missed}, and True for {caught}: the weights decide, and the fault is in the program. Do you look at what the weights make, such as how sure the router is? Or is your limit smaller than rounding, or than the fault's effect, with the other weights? {look}",
-    lambda found: found.by_weights,
     "hangs on the recipe: It says False for {missed}, and True for {caught}: the recipe decides. The fault is in programs that are balanced by a loss, and in those that are balanced by a bias.",
     lambda found: found.by_recipe,
-    "missed: It says False for some runs that have the fault: {missed}. Does your test hang on the weights, on the batch, or on a limit that is smaller than rounding? {look}",
+    "hangs on the weights: It says False for {missed}, and True for {caught}, so of one and the same program it depends on weights or batch. Do you look at what the weights make, such as how sure a router is? Or is your limit smaller than rounding, or larger than what the fault does, in some of them? {look}",
     always,
 )
 

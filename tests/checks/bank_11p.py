@@ -284,7 +284,7 @@ WRONG = {
             RENORMALISED, lambda run: run.model.balanced_by == "bias" and gradient_of_y(run) < 1e-4
         ),
         "hangs on the weights (3)": says(RENORMALISED, lambda run: gradient_of_y(run) < 1e-6),
-        "hangs on the weights": says(RENORMALISED, lambda run: gradient_of_y(run) < 1e-4 and is_unsure(run)),
+        "hangs on the weights": says(RENORMALISED, lambda run: gradient_of_y(run) < 1e-4 and mean_entropy(run) < 0.3),
         "hangs on the weights (2)": says(POOLED, lambda run: loss_beside_layers(run, torch.ones_like(run.mask)) > 0.6),
         "hangs on the weights (4)": says(
             RENORMALISED,

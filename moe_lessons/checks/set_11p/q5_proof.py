@@ -190,7 +190,7 @@ MISTAKES = by_test(
     lambda found: found.fault == "frozen bias" and only(is_loss_run)(found),
     "padding in the batch: It says True for {alarms}, too: there padding changes the loss. Use a batch without padding, with a mask of True everywhere, and only what you suspect can differ.",
     lambda found: found.fault == "pooled loss" and only(lambda kind: kind[0] == "mask lost")(found),
-    "by chance: It says False for runs with noise whose routers are sure: {missed}. There noise moves few tokens, so loads or selections may agree by chance. Compare what it changes in every pass: the logits, or y.",
+    "by chance: It says False for runs with noise whose routers are sure: {missed}. There noise moves few tokens, so loads or selections may agree by chance, and the loss nearly. Compare what it changes in every pass: the logits, or y.",
     lambda found: found.by_chance,
     "trace in the weights: It is right for all runs with trained weights, and not with weights drawn anew (`open_run({case}, weights='unsure')`, or `'sure'`). Wrong are: {wrong}. Then it looks at what training left in the weights, a symptom, or its limit fits trained weights only. The fault is in the program: change or repeat one thing, and look at what the program must do with *any* weights. {look}",
     lambda found: found.at_the_end,

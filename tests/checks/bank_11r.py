@@ -175,6 +175,7 @@ WRONG = {
         "divided by the parts": lambda counts, P, tokens: (
             P.shape[1] * total(counts) @ (tokens[:, None] * P).mean(axis=0)
         ),
+        "rounded": lambda counts, P, tokens: round(by_loops(counts.tolist(), P.tolist(), tokens.tolist()), 2),
         "less 1": lambda counts, P, tokens: P.shape[1] * total(counts) @ np.average(P, axis=0, weights=tokens) - 1,
         "not summed": lambda counts, P, tokens: P.shape[1] * total(counts) * np.average(P, axis=0, weights=tokens),
         "P unweighted": lambda counts, P, tokens: P.shape[1] * total(counts) @ P.mean(axis=0),

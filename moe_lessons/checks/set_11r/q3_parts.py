@@ -6,7 +6,7 @@ import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import unbracketed
-from moe_lessons.checks.verdicts import by_formula
+from moe_lessons.checks.verdicts import by_formula, by_value
 
 
 def part_cases(rng: np.random.Generator) -> list[tuple]:
@@ -56,6 +56,10 @@ PARTS = FunctionQuestion(
     reference=whole,
     read=lambda value, *_: unbracketed(value),
     mistakes=(
+        *by_value(
+            "rounded: Right, but rounded. Return the number as it is; round only when you print.",
+            tuple(lambda counts, P, tokens, d=d: round(whole(counts, P, tokens), d) for d in (1, 2, 3)),
+        ),
         *by_formula(
             with_shares,
             "mean of the parts' losses: You computed a loss for each part and averaged. That asks every part to be balanced; asked is the loss of the whole batch, in which parts may lean.",

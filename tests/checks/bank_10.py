@@ -1,4 +1,4 @@
-"""Answers to 10.1 and 10.2: plausible wrong ones by the mistake that must be named, others, and right ones."""
+"""Answers to 10.1: plausible wrong ones by the mistake that must be named, others, and right ones."""
 
 import numpy as np
 import torch
@@ -156,74 +156,6 @@ def left_in_the_queue(selected, weights, C, N, priority):
     return np.array(kept).reshape(selected.shape)
 
 
-# --- 10.2 ---------------------------------------------------------------------------------------------------------
-
-
-def cost(load, device, capacity, block):
-    rows = [-(-n // block) * block if capacity is None else capacity for n in load.tolist()]
-    kept = [min(n, r) for n, r in zip(load.tolist(), rows, strict=True)]
-    on = {}
-    for d, r in zip(device.tolist(), rows, strict=True):
-        on[d] = on.get(d, 0) + r
-    return sum(rows) - sum(kept), int(load.sum()) - sum(kept), max(on.values())
-
-
-def cost_in_numpy(load, device, capacity, block):
-    rows = np.ceil(load / block) * block if capacity is None else np.full(len(load), capacity)
-    empty, lost = np.maximum(rows - load, 0).sum(), np.maximum(load - rows, 0).sum()
-    return {"empty": int(empty), "dropped": int(lost), "busiest": max(rows[device == d].sum() for d in set(device))}
-
-
-def cost_in_torch(load, device, capacity, block):
-    load, device = torch.tensor(load), torch.tensor(device)
-    rows = (load + block - 1) // block * block if capacity is None else torch.full_like(load, capacity)
-    on = torch.zeros(int(device.max()) + 1, dtype=torch.int64).index_add(0, device, rows)
-    return [(rows - load).clamp(min=0).sum(), (load - rows).clamp(min=0).sum(), on.max()]
-
-
-def cost_by_padding(load, device, capacity, block):
-    """Write every row down: 1 where a token sits."""
-    slices = []
-    for n in load:
-        size = capacity if capacity is not None else n + (-n) % block
-        slices.append(np.arange(size) < n)
-    full = sum(row.sum() for row in slices)
-    on = [sum(len(row) for row, d in zip(slices, device, strict=True) if d == i) for i in range(device.max() + 1)]
-    return sum(map(len, slices)) - full, load.sum() - full, max(on)
-
-
-def cost_of_lists(load, device, capacity, block):
-    load, device = load.tolist(), device.tolist()
-    rows = [(n + block - 1) // block * block if capacity is None else capacity for n in load]
-    spare = [r - n for r, n in zip(rows, load, strict=True)]
-    on = [sum(r for r, e in zip(rows, device, strict=True) if e == d) for d in set(device)]
-    return [float(sum(s for s in spare if s > 0)), -float(sum(s for s in spare if s < 0)), float(max(on))]
-
-
-def costs_with(empty=None, dropped=None, busiest=None):
-    """The right costs, with some of the three replaced by functions of rows, kept, load, device (and the case)."""
-
-    def answer(load, device, capacity, block):
-        rows = -(-load // block) * block if capacity is None else np.full(len(load), capacity)
-        parts = rows, np.minimum(load, rows), load, device, capacity, block
-        right = cost(load, device, capacity, block)
-        return tuple(f(*parts) if f else part for f, part in zip((empty, dropped, busiest), right, strict=True))
-
-    return answer
-
-
-def cost_in_blocks(rows_of):
-    """rows_of(load, block) in the place of whole blocks, where nothing is dropped."""
-
-    def answer(load, device, capacity, block):
-        if capacity is not None:
-            return cost(load, device, capacity, block)
-        rows = rows_of(load, block)
-        return (rows - load).sum(), 0, np.bincount(device, weights=rows).max()
-
-    return answer
-
-
 WRONG = {
     "10.1": {
         "token by token": served(orders(position=lambda t, j, w, best: (t, j))),
@@ -269,88 +201,6 @@ WRONG = {
         "all of a full expert": lambda s, w, C, N, by: ((s[..., None] == np.arange(N)).sum((0, 1)) <= C)[s],
         "common pool (2)": sent_elsewhere,
     },
-    "10.2": {
-        "set off": costs_with(empty=lambda rows, kept, load, *_: rows.sum() - load.sum()),
-        "set off (2)": costs_with(
-            empty=lambda rows, kept, load, *_: max(rows.sum() - load.sum(), 0),
-            dropped=lambda rows, kept, load, *_: max(load.sum() - rows.sum(), 0),
-        ),
-        "a share": costs_with(empty=lambda rows, kept, *_: (rows - kept).sum() / rows.sum()),
-        "full rows": costs_with(empty=lambda rows, kept, *_: kept.sum()),
-        "no blocks": cost_in_blocks(lambda load, block: load),
-        "one block too many": cost_in_blocks(lambda load, block: load + block - load % block),
-        "a block for nobody": cost_in_blocks(lambda load, block: np.ceil(np.maximum(load, 1) / block) * block),
-        "filled up once": costs_with(
-            empty=lambda rows, kept, load, device, C, block: (rows - kept).sum() if C else -load.sum() % block
-        ),
-        "a common pool": costs_with(
-            dropped=lambda rows, kept, load, device, C, block: 0 if C is None else max(load.sum() - C * len(load), 0)
-        ),
-        "a common pool (2)": costs_with(dropped=lambda rows, kept, load, *_: load.sum() - rows.sum()),
-        "a share of what was asked": costs_with(dropped=lambda rows, kept, load, *_: 1 - kept.sum() / load.sum()),
-        "what is kept": costs_with(dropped=lambda rows, kept, *_: kept.sum()),
-        "all of a full expert": costs_with(dropped=lambda rows, kept, load, *_: (load * (load > rows)).sum()),
-        "experts": costs_with(dropped=lambda rows, kept, load, *_: (load > rows).sum()),
-        "an expert": costs_with(busiest=lambda rows, *_: rows.max()),
-        "what was asked": costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, load).max()),
-        "tokens only": costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, kept).max()),
-        "the mean": costs_with(busiest=lambda rows, kept, load, device, *_: rows.sum() / len(set(device))),
-        "all rows": costs_with(busiest=lambda rows, *_: rows.sum()),
-        "which device": costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, rows).argmax()),
-        "set off (3)": costs_with(
-            empty=lambda rows, kept, load, device, *_: sum(
-                max((rows - load)[device == d].sum(), 0) for d in set(device)
-            )
-        ),
-        "another of the three": lambda *case: [cost(*case)[i] for i in (1, 0, 2)],
-        "another of the three (2)": lambda *case: [cost(*case)[i] for i in (2, 1, 0)],
-        "another of the three (3)": lambda *case: [cost(*case)[i] for i in (0, 2, 1)],
-        "experts (2)": costs_with(empty=lambda rows, kept, *_: (kept < rows).sum()),
-        "no blocks (2)": cost_in_blocks(lambda load, block: np.maximum(load // block * block, load)),
-        "missing rows": costs_with(empty=lambda rows, kept, load, *_: np.abs(rows - load).sum()),
-        "capacity ignored": lambda load, device, C, block: cost(load, device, None, block),
-        "the fullest alone": costs_with(dropped=lambda rows, kept, load, *_: max(load - kept)),
-        "most experts": costs_with(
-            busiest=lambda rows, kept, load, device, *_: rows[device == np.bincount(device).argmax()].sum()
-        ),
-        "rounded to the nearest": cost_in_blocks(lambda load, block: np.rint(load / block) * block),
-        "rounded to the nearest (2)": cost_in_blocks(
-            lambda load, block: np.maximum(np.rint(load / block) * block, load)
-        ),
-        "one block too many (2)": cost_in_blocks(lambda load, block: (load // block + (load > 0)) * block),
-        "all as the fullest": cost_in_blocks(lambda load, block: 0 * load + load.max()),
-        "all as the fullest (2)": cost_in_blocks(lambda load, block: 0 * load + -(-load.max() // block) * block),
-        "capacity in blocks": lambda load, device, C, block: cost(load, device, C and -(-C // block) * block, block),
-        "capacity for the busy": costs_with(empty=lambda rows, kept, load, *_: (rows - kept)[load > 0].sum()),
-        "capacity at most": costs_with(
-            empty=lambda rows, kept, load, device, C, block: 0 if C else (rows - kept).sum()
-        ),
-        "common places on a device": costs_with(
-            dropped=lambda rows, kept, load, device, *_: sum(
-                max((load - rows)[device == d].sum(), 0) for d in set(device)
-            )
-        ),
-        "what was asked (2)": costs_with(
-            busiest=lambda rows, kept, load, device, C, block: np.bincount(device, rows if C else load).max()
-        ),
-        "most tokens": costs_with(
-            busiest=lambda rows, kept, load, device, *_: rows[device == np.bincount(device, load).argmax()].sum()
-        ),
-        "filled up once (2)": costs_with(
-            busiest=lambda rows, kept, load, device, C, block: (
-                np.bincount(device, rows).max() if C else max(n + -n % block for n in np.bincount(device, load))
-            )
-        ),
-        "a device left out": costs_with(
-            busiest=lambda rows, kept, load, device, *_: max(
-                rows[device == d].sum() for d in range(1, device.max() + 1)
-            )
-        ),
-        "a device left out (2)": costs_with(
-            busiest=lambda rows, kept, load, device, *_: max(rows[device == d].sum() for d in range(device.max()))
-        ),
-        "fewest rows": costs_with(busiest=lambda rows, kept, load, device, *_: np.bincount(device, rows).min()),
-    },
 }
 
 # Wrong in a way no list foresees: these must not be given a reason.
@@ -363,15 +213,8 @@ UNRECOGNISED = {
         lambda *case: "all of them",
         served(orders(), number=lambda i: i, only=lambda j: j != 1),
     ],
-    "10.2": [
-        lambda load, device, capacity, block: None,
-        lambda load, device, capacity, block: cost(load, device, capacity, block)[:2],
-        costs_with(empty=lambda rows, kept, *_: 2 * (rows - kept).sum()),
-        costs_with(dropped=lambda *_: -1),
-    ],
 }
 
 RIGHT = {
     "10.1": [kept_by_sorting, kept_by_walking, kept_by_cumsum, kept_expert_by_expert, kept_by_counting],
-    "10.2": [cost, cost_in_numpy, cost_in_torch, cost_by_padding, cost_of_lists],
 }

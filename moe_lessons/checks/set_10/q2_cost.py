@@ -7,7 +7,7 @@ import numpy as np
 
 from moe_lessons.checks.apart import tells_apart
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.verdicts import by_formula, by_value
 
 Case = tuple[np.ndarray, np.ndarray, int | None, int]  # load (N,), device (N,), capacity, block
 PARTS = ("empty", "dropped", "busiest")
@@ -84,24 +84,39 @@ def of_rows(wrong: Callable) -> Callable:
     return lambda load, device, C, block: wrong(rows_of(load, C, block), kept_of(load, C), load, device)
 
 
-def in_other_blocks(rows: Callable, part: int) -> Callable:
-    """Return a part of the costs, with rows(load, block) in place of whole blocks where nothing is dropped."""
-
-    def wrong(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> Any:
-        found = rows(load, block) if C is None else rows_of(load, C, block)  # (N,)
-        return ((found - kept_of(load, C)).sum(), 0, by_device(found, device).max())[part]
-
-    return wrong
+def dropless(rows: Callable) -> Callable:
+    """Return the rows of (load, C, block) that are rows(load, block) where nothing is dropped."""
+    return lambda load, C, block: rows(load, block) if C is None else rows_of(load, C, block)
 
 
-def with_places(rows: Callable) -> Callable:
-    """Return the empty rows, with rows(load, C, block) of the experts where there is a capacity."""
+def limited(rows: Callable) -> Callable:
+    """Return the rows of (load, C, block) that are rows(load, C, block) where there is a capacity."""
+    return lambda load, C, block: rows_of(load, C, block) if C is None else rows(load, C, block)
 
-    def empty(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> int:
-        found = rows_of(load, C, block) if C is None else rows(load, C, block)  # (N,)
-        return int(np.maximum(found - load, 0).sum())
 
-    return empty
+def empty_of(rows: Callable) -> Callable:
+    """Return the empty rows if the experts compute rows(load, C, block): those less what is kept."""
+    return lambda load, device, C, block: (rows(load, C, block) - kept_of(load, C)).sum()
+
+
+def empty_not_below_zero(rows: Callable) -> Callable:
+    """Return the empty rows if the experts compute rows(load, C, block), counted where they are more than the load."""
+    return lambda load, device, C, block: np.maximum(rows(load, C, block) - load, 0).sum()
+
+
+def busiest_of(rows: Callable) -> Callable:
+    """Return the rows of the busiest device if the experts compute rows(load, C, block)."""
+    return lambda load, device, C, block: by_device(rows(load, C, block), device).max()
+
+
+def limited_drops(dropped: Callable) -> Callable:
+    """Return dropped(load, device, C) where there is a capacity, else 0."""
+    return lambda load, device, C, block: 0 if C is None else dropped(load, device, C)
+
+
+def blocks_of(number: np.ndarray | int, block: int) -> Any:
+    """Return how many blocks it takes."""
+    return -(-number // block)
 
 
 def one_more(load: np.ndarray, block: int) -> np.ndarray:
@@ -109,21 +124,27 @@ def one_more(load: np.ndarray, block: int) -> np.ndarray:
     return (load // block + 1) * block
 
 
-def never_none(load: np.ndarray, block: int) -> np.ndarray:
-    """Give an idle expert a block, (N,)."""
-    return np.maximum(-(-load // block), 1) * block
+def for_the_busy(rows: Callable) -> tuple[Callable, Callable]:
+    """Return rows(load, block) as they are, and with none for an expert without a token."""
+    return dropless(rows), dropless(lambda load, block: np.where(load > 0, rows(load, block), 0))
 
 
 def block_in_all(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> int:
     """Return the empty rows if all slices together were filled up once."""
-    total = load.sum()
-    return int(-(-total // block) * block - total) if C is None else costs(load, device, C, block)[0]
+    return int(-load.sum() % block) if C is None else costs(load, device, C, block)[0]
 
 
 def by_device_in_blocks(load: np.ndarray, device: np.ndarray, C: int | None, block: int) -> np.ndarray:
     """Return the rows of each device if all slices on it were filled up once, (devices,)."""
     total = by_device(load, device)  # (devices,)
     return np.ceil(total / block) * block if C is None else by_device(rows_of(load, C, block), device)
+
+
+def in_order(rows: np.ndarray, device: np.ndarray) -> tuple[int, ...]:
+    """Return the most rows of a device if experts lay on the devices in order, or in turn: three ways."""
+    D, places = device.max() + 1, np.arange(len(rows))  # (N,)
+    split = max(part.sum() for part in np.array_split(rows, D))
+    return split, *(int(by_device(rows, other).max()) for other in (places * D // len(rows), places % D))
 
 
 def other_part(part: int) -> Callable:
@@ -133,6 +154,42 @@ def other_part(part: int) -> Callable:
 
 OTHER_ORDER = (
     "another of the three: This is another of the three numbers. Return them in this order: empty, dropped, busiest."
+)
+OTHER_ROWS = (  # rules by which the experts would compute other rows: (load, C, block) -> rows (N,)
+    "capacity ignored: With a capacity every expert computes just that many rows. Yours fills up whole blocks there, too.",
+    (
+        limited(lambda load, C, block: rows_of(load, None, block)),
+        limited(lambda load, C, block: rows_of(kept_of(load, C), None, block)),
+    ),
+    "rounded to the nearest: You rounded to the nearest number of blocks. Round *up*, `-(-load // block)`: every token needs a row.",
+    (
+        dropless(lambda load, block: np.round(load / block) * block),
+        dropless(lambda load, block: np.maximum(np.round(load / block) * block, load)),
+    ),
+    "one block too many: A load that is a whole multiple of the block needs no further one. Yours gets it: round *up*, `-(-load // block)`.",
+    for_the_busy(one_more),
+    "a block on top: You add a block, or a row less than that, to each load. Fill it up only to the next whole multiple of `block`.",
+    (*for_the_busy(lambda load, block: load + block), *for_the_busy(lambda load, block: load + block - 1)),
+    "the remainder added: You add `load % block`, which is what stands *beyond* the last whole block. Add what is missing to the next one.",
+    dropless(lambda load, block: load + load % block),
+    "all as the fullest: You filled up every slice to the fullest. Without a capacity each is filled up to whole blocks of its own.",
+    (
+        dropless(lambda load, block: np.full_like(load, load.max())),
+        dropless(lambda load, block: np.full_like(load, blocks_of(load.max(), block) * block)),
+    ),
+    "capacity in blocks: You rounded the capacity to whole blocks. With a capacity `block` does not matter: every expert computes just that many rows.",
+    (
+        limited(lambda load, C, block: np.full_like(load, blocks_of(C, block) * block)),
+        limited(lambda load, C, block: np.full_like(load, C // block * block)),
+    ),
+    "capacity for the busy: With a capacity *every* expert computes just that many rows, also one without a token.",
+    limited(lambda load, C, block: np.where(load > 0, C, 0)),
+)
+TOO_FEW_ROWS = (  # as above, with fewer rows than tokens
+    "rounded down: You round down, so that some tokens have no row. Round *up*: every token needs one.",
+    dropless(lambda load, block: load // block * block),
+    "blocks: You count blocks. Asked are rows, of which each block has `block`.",
+    dropless(blocks_of),
 )
 
 
@@ -161,50 +218,51 @@ COST = FunctionQuestion(
             of_rows(lambda rows, kept, load, device: 1 - kept.sum() / rows.sum()),
             "full rows: These are the rows that hold a token. Asked are the empty ones.",
             of_rows(lambda rows, kept, load, device: kept.sum()),
+            "computed rows: These are all computed rows, full ones included. Asked are the empty ones.",
+            of_rows(lambda rows, kept, load, device: rows.sum()),
             "experts: This is how many experts have empty rows. Asked is how many rows they are.",
             of_rows(lambda rows, kept, load, device: (rows > kept).sum()),
+            "idle experts: This is how many experts have no token. Asked is how many rows hold none.",
+            of_rows(lambda rows, kept, load, device: (load == 0).sum()),
+            "idle experts' rows: You count the rows of experts without a token alone. One with some tokens has empty rows, too: its rows less what it keeps.",
+            of_rows(lambda rows, kept, load, device: rows[load == 0].sum()),
+            "one expert alone: These are the empty rows of one expert, the one that has most. Asked are those of all.",
+            of_rows(lambda rows, kept, load, device: (rows - kept).max()),
+            "one device alone: These are the empty rows of one device. Asked are those of all.",
+            (
+                of_rows(lambda rows, kept, load, device: by_device(rows - kept, device).max()),
+                of_rows(
+                    lambda rows, kept, load, device: by_device(rows - kept, device)[by_device(rows, device).argmax()]
+                ),
+            ),
             OTHER_ORDER,
             (other_part(1), other_part(2)),
             "no blocks: Without a capacity you have no empty rows, as in slices of any length, or rounded down. Here each slice is filled *up* to whole blocks.",
-            in_other_blocks(lambda load, block: load, 0),
+            empty_of(dropless(lambda load, block: load)),
+            "capacity at most: With a capacity you have no empty rows. Every expert computes just that many, however few tokens come.",
+            empty_of(limited(lambda load, C, block: kept_of(load, C))),
+            "a block for nobody: An expert without a token computes nothing. Yours gets a block.",
+            empty_of(dropless(lambda load, block: np.maximum(blocks_of(load, block), 1) * block)),
             "missing rows: You counted rows that are missing at a full expert as empty ones. Count only those that are there.",
             of_rows(lambda rows, kept, load, device: np.abs(rows - load).sum()),
-            "capacity ignored: With a capacity every expert computes just that many rows. Yours fills up whole blocks there, too.",
-            with_places(lambda load, C, block: -(-load // block) * block),
-            "rounded to the nearest: You rounded to the nearest number of blocks. Round *up*, `-(-load // block)`: every token needs a row.",
-            (
-                in_other_blocks(lambda load, block: np.round(load / block) * block, 0),
-                in_other_blocks(lambda load, block: np.maximum(np.round(load / block) * block, load), 0),
-            ),
-            "one block too many: A load that is a whole multiple of the block needs no further one. Yours gets it: round *up*, `-(-load // block)`.",
-            (
-                in_other_blocks(one_more, 0),
-                in_other_blocks(lambda load, block: np.where(load > 0, one_more(load, block), 0), 0),
-            ),
-            "all as the fullest: You filled up every slice to the fullest. Without a capacity each is filled up to whole blocks of its own.",
-            (
-                in_other_blocks(lambda load, block: np.full_like(load, load.max()), 0),
-                in_other_blocks(lambda load, block: np.full_like(load, -(-load.max() // block) * block), 0),
-            ),
-            "capacity in blocks: You rounded the capacity up to whole blocks. With a capacity `block` does not matter: every expert computes just that many rows.",
-            with_places(lambda load, C, block: np.full_like(load, -(-C // block) * block)),
-            "capacity for the busy: With a capacity *every* expert computes just that many rows, also one without a token.",
-            with_places(lambda load, C, block: np.where(load > 0, C, 0)),
-            "capacity at most: With a capacity you have no empty rows. Every expert computes just that many, however few tokens come.",
-            with_places(lambda load, C, block: np.minimum(load, C)),
-            "a block for nobody: An expert without a token computes nothing. Yours gets a block.",
-            in_other_blocks(never_none, 0),
-            "filled up once: You filled up the sum of all loads. Each expert's slice is filled up on its own.",
-            block_in_all,
-        ),
+            "filled up once: You filled up the sum of all loads, or of those on each device. Each expert's slice is filled up on its own.",
+            (block_in_all, lambda *case: by_device_in_blocks(*case).sum() - kept_of(case[0], case[2]).sum()),
+        )
+        + by_formula(empty_of, *OTHER_ROWS, *TOO_FEW_ROWS)
+        + by_formula(empty_not_below_zero, *OTHER_ROWS),
         "dropped": by_value(
             "a common pool: You compared the sum of the loads with all N·C places. Each expert has C of its own, and a place at another expert helps nobody.",
             (
-                lambda load, device, C, block: 0 if C is None else max(int(load.sum()) - len(load) * C, 0),
+                limited_drops(lambda load, device, C: max(load.sum() - len(load) * C, 0)),
                 of_rows(lambda rows, kept, load, device: load.sum() - rows.sum()),
             ),
             "common places on a device: You set a full expert off against an empty one on the same device. Each expert has C places of its own.",
             of_rows(lambda rows, kept, load, device: np.maximum(by_device(load - rows, device), 0).sum()),
+            "places of a device: You let each device, or all of them together, keep `capacity` assignments. Each *expert* has that many places.",
+            (
+                limited_drops(lambda load, device, C: np.maximum(by_device(load, device) - C, 0).sum()),
+                limited_drops(lambda load, device, C: max(load.sum() - C, 0)),
+            ),
             OTHER_ORDER,
             (other_part(0), other_part(2)),
             "a share of what was asked: This is a share. Asked is how many assignments are dropped.",
@@ -224,8 +282,16 @@ COST = FunctionQuestion(
             "what was asked: You added up the loads of each device. It computes *rows*: whole blocks, or C for each of its experts, empty ones included.",
             (
                 of_rows(lambda rows, kept, load, device: by_device(load, device).max()),
-                in_other_blocks(lambda load, block: load, 2),
+                busiest_of(dropless(lambda load, block: load)),
             ),
+            "dropped ones too: You counted an expert's rows as its load where that is more than its capacity. What is dropped is not computed.",
+            of_rows(lambda rows, kept, load, device: by_device(np.maximum(rows, load), device).max()),
+            "the fullest expert's: These are the rows of the device with the fullest expert. Another computes more.",
+            of_rows(lambda rows, kept, load, device: by_device(rows, device)[device[load.argmax()]]),
+            "empty rows alone: You counted the empty rows of each device alone. It computes those with a token as well.",
+            of_rows(lambda rows, kept, load, device: by_device(rows - kept, device).max()),
+            "experts in order: Your experts lie on the devices in order of their index, or in turn. `device` says where each one is.",
+            tuple(of_rows(lambda rows, kept, load, device, way=way: in_order(rows, device)[way]) for way in range(3)),
             "most tokens: These are the rows of the device that most assignments ask for. Another computes more rows, empty ones included.",
             of_rows(lambda rows, kept, load, device: by_device(rows, device)[by_device(load, device).argmax()]),
             "most experts: These are the rows of the device with the most experts. Another computes more.",
@@ -235,7 +301,13 @@ COST = FunctionQuestion(
             "tokens only: You added up the rows that hold a token. A device computes its empty rows, too.",
             of_rows(lambda rows, kept, load, device: by_device(kept, device).max()),
             "the mean: This is the mean over the devices. All wait for the slowest: the largest.",
-            of_rows(lambda rows, kept, load, device: by_device(rows, device).mean()),
+            (
+                of_rows(lambda rows, kept, load, device: by_device(rows, device).mean()),
+                of_rows(lambda rows, kept, load, device: rows.sum() // (device.max() + 1)),
+                of_rows(lambda rows, kept, load, device: -(-rows.sum() // (device.max() + 1))),
+            ),
+            "a ratio: This is largest / mean. Asked is how many rows the device with the most computes.",
+            of_rows(lambda rows, kept, load, device: by_device(rows, device).max() / by_device(rows, device).mean()),
             "all rows: These are the rows of all devices together. They work at the same time: asked is the one with the most.",
             of_rows(lambda rows, kept, load, device: rows.sum()),
             "which device: This is the device's number. Asked is how many rows it computes.",
@@ -247,6 +319,7 @@ COST = FunctionQuestion(
             ),
             "fewest rows: This is the device with the fewest rows. All wait for the one with the most.",
             of_rows(lambda rows, kept, load, device: by_device(rows, device).min()),
-        ),
+        )
+        + by_formula(busiest_of, *OTHER_ROWS, *TOO_FEW_ROWS),
     },
 )

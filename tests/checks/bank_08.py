@@ -1,4 +1,4 @@
-"""Answers to 8.1, 8.3, 8.4: plausible wrong ones by the mistake that must be named, others, and right ones."""
+"""Answers to 8.1 and 8.3: plausible wrong ones by the mistake that must be named, others, and right ones."""
 
 import numpy as np
 import torch
@@ -205,16 +205,6 @@ def every_seed_its_own(choosing, fresh):
     return (found - found[0]).mean(axis=1), comparison()(choosing, fresh)[1]
 
 
-# --- 8.4 -------------------------------------------------------------------------------------------------------------
-
-
-def nearest_mean(means):
-    return {"means": means, "bias": [-(a * a + b * b) / 2 for a, b in means]}
-
-
-RAY = [[2.0, 0.0], [7.0, 0.0]]
-
-
 WRONG = {
     "8.1": {
         "in order (2)": tokens(normal, lambda rng, D, T: np.sort(rng.integers(D, size=T))[::-1]),
@@ -333,21 +323,6 @@ WRONG = {
         "no root": comparison(spread=lambda found, d: d.std(axis=1, ddof=1) / d.shape[1]),
         "variance": comparison(spread=lambda found, d: sem(d, axis=1) ** 2),
     },
-    "8.4": {
-        "bias with the wrong sign (2)": {"means": RAY, "bias": [2.0, 7.0]},
-        "bias with the wrong sign (3)": {"means": [[-6, 0], [0, 0], [6, 0]], "bias": [18, 0, 18]},
-        "bias too strong": {"means": RAY, "bias": [-8.0, -98.0]},
-        "bias too weak": {"means": RAY, "bias": [0, -4.5]},
-        "too close": nearest_mean([[2.0, 0.0], [3.0, 0.0]]),
-        "equal norms": nearest_mean([[4.0, 0.0], [0.0, 4.0], [-4.0, 0.0]]),
-        "opposite sides": nearest_mean([[-3.0, 0.0], [6.0, 0.0]]),
-        "different directions": nearest_mean([[3.0, 0.0], [0.0, 9.0]]),
-        "bias of equals": {"means": RAY, "bias": [0, 0]},
-        "bias with the wrong sign": {"means": RAY, "bias": [2.0, 24.5]},
-        "half forgotten": {"means": RAY, "bias": [-4.0, -49.0]},
-        "norm not squared": {"means": RAY, "bias": [-1.0, -3.5]},
-        "norm not squared, half forgotten": {"means": RAY, "bias": [-2.0, -7.0]},
-    },
 }
 
 # Wrong in a way no list foresees: these must not be given a reason.
@@ -370,15 +345,6 @@ UNRECOGNISED = {
         comparison(spread=lambda found, d: np.zeros(len(d))),
         comparison(change=lambda d: d**2),
     ],
-    "8.4": [
-        RAY,
-        None,
-        {"means": RAY},
-        {"means": RAY, "bias": -2.0},
-        {"means": [[1, 0], [5, 0], [9, 0]], "bias": [0, -3, -50]},
-        {"means": [[0, 0], [50, 0]], "bias": [0, -1250]},
-        {"means": [[1, 0, 0], [6, 0, 0]], "bias": [0, -18]},
-    ],
 }
 
 RIGHT = {
@@ -392,11 +358,4 @@ RIGHT = {
         whole_numbers_in_a_float_array,
     ],
     "8.3": [comparison(), arm_by_arm, by_sem, in_tensors, in_float32],
-    "8.4": [
-        nearest_mean(RAY),
-        {"means": np.array([[0, 0], [5, 0]]), "bias": np.array([0, -12.5])},
-        {"means": torch.tensor([[-1.0, -1.0], [-5.0, -5.0]]), "bias": torch.tensor([24.0, 0.0])},
-        nearest_mean([[-5.0, 0.0], [0.0, 0.0], [5.0, 0.0]]),
-        nearest_mean([[4.0, 0.0], [0.0, 4.0], [8.0, 0.0]]),
-    ],
 }

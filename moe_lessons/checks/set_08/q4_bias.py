@@ -1,6 +1,7 @@
 """Question 8.4: where a router needs a bias."""
 
 from collections.abc import Callable
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -96,11 +97,34 @@ def favours_long_means(found: Facts) -> bool:
     return bool((found.bias - found.bias.mean()) @ (found.squares - found.squares.mean()) > 0)
 
 
+def is_border(found: Facts) -> bool:
+    """Tell whether the bias differs between two means by how far their border is from the origin, in their direction."""
+    if len(found.means) > 2:
+        return False
+    apart = found.means[1] - found.means[0]  # (2,)
+    place = float(found.means.mean(axis=0) @ apart) / np.linalg.norm(apart)
+    return bool(abs(found.bias[0] - found.bias[1] - place) <= 0.01 * abs(place))
+
+
+def in_other_order(found: Facts) -> bool:
+    """Tell whether the right bias of three means stands in another order."""
+    orders = permutations(range(3)) if len(found.bias) == 3 else []
+    return any(bias_is(lambda q, order=order: -q[list(order)] / 2)(found) for order in orders)
+
+
+def fits_columns(found: Facts) -> bool:
+    """Tell whether means in columns would be right with this bias, which is not that of rows with the wrong sign."""
+    if found.means.shape != (2, 2) or bias_is(lambda q: q / 2)(found):
+        return False
+    turned = Facts(**measured({"means": found.means.T, "bias": found.bias}))
+    return bias_is(lambda q: -q / 2)(turned) and bool(BIAS.right(turned))
+
+
 def times_too_large(found: Facts) -> float:
-    """Return by how much the bias between two means is larger than −|μ|²/2 asks for, or 1 where there are three."""
-    if len(found.bias) > 2:
-        return 1.0
-    return float(np.diff(found.bias)[0] / np.diff(-found.squares / 2)[0])
+    """Return by what factor the bias is larger than −|μ|²/2 asks for, up to one number for all; NaN if by none."""
+    wanted, came = (each - each.mean() for each in (-found.squares / 2, found.bias))  # (D,) each
+    times = float(came @ wanted / (wanted @ wanted))
+    return times if np.allclose(came, times * wanted, atol=0.02 * np.ptp(came), rtol=0) else np.nan
 
 
 NAMED = "The means are a counterexample."
@@ -120,7 +144,7 @@ BIAS = VariableQuestion(
                 f"two or three rows of two numbers from −{LARGEST:g} to {LARGEST:g}",
                 lambda means: means.shape in ((2, 2), (3, 2)),
                 unlike=by_test(
-                    f": each number must lie between −{LARGEST:g} and {LARGEST:g}. Yours go up to {{value}}.",
+                    f": each number must lie between −{LARGEST:g} and {LARGEST:g}. Yours: {{value}}.",
                     lambda means: not (np.abs(means) <= LARGEST).all(),
                 ),
             ),
@@ -130,6 +154,8 @@ BIAS = VariableQuestion(
     measured=measured,
     right=lambda found: found.best >= WITH and found.reached >= WITH and not needs_none(found),
     mistakes=by_test(
+        "means as columns: Your bias is right for means that stand in *columns*. Each mean is a row of two numbers.",
+        fits_columns,
         "too close: Your domains overlap: even the best rule confuses them too often. The nearest two means are {nearest:.2f} apart; the tokens spread by 1.",
         lambda found: found.best < WITH,
         "equal norms: Your means have equal norms, {norms[0]:.2f}. Then the bias −|μ|²/2 is the same for all, and can be left out: a router without one is as good.",
@@ -140,14 +166,16 @@ BIAS = VariableQuestion(
         needs_none,
         f"bias of equals: {NAMED} But your bias is the same for all domains, so it changes nothing.",
         bias_is(lambda q: 0 * q),
-        f"bias with the wrong sign: {NAMED} But your bias has the wrong sign, or its entries are swapped: a long mean wins too often by itself, and must be held back.",
+        f"another order: {NAMED} But the entries of your bias stand in another order than your means.",
+        in_other_order,
+        f"bias with the wrong sign: {NAMED} But your bias has the wrong sign, or its entries are swapped: a long mean wins too often by itself, and must be held back. (Each mean is a *row*.)",
         favours_long_means,
         f"half forgotten: {NAMED} But your bias is −|μ|²; it is half of that. Write out |x − μ|² and see what remains beside x·μ.",
         bias_is(lambda q: -q),
-        f"norm not squared: {NAMED} But your bias has the norm, not its square: −|μ|²/2.",
-        bias_is(lambda q: -np.sqrt(q) / 2),
-        f"norm not squared, half forgotten: {NAMED} But your bias is −|μ|. Write out |x − μ|² and see what remains beside x·μ.",
-        bias_is(lambda q: -np.sqrt(q)),
+        f"a length: {NAMED} But your bias goes with lengths: with |μ|, or with how far the border is from the origin. Write out |x − μ|²: what remains beside x·μ is a *square*.",
+        lambda found: (
+            bias_is(lambda q: -np.sqrt(q))(found) or bias_is(lambda q: -np.sqrt(q) / 2)(found) or is_border(found)
+        ),
         f"bias too strong: {NAMED} But your bias holds the long mean back too much. Where is a token as near to one mean as to the other? There both must have the same h.",
         lambda found: times_too_large(found) > 1,
         f"bias too weak: {NAMED} But your bias does not hold the long mean back enough. Where is a token as near to one mean as to the other? There both must have the same h.",

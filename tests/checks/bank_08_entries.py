@@ -233,6 +233,25 @@ def that_speak_for_it(x, W_g):
     return np.array([(m[:, r[-1]] > m[:, r[-2]]).sum() for m, r in zip(t, ranked, strict=True)])
 
 
+def no_lead_is_all_for_it(x, W_g):
+    """All that speaks for the winner has to go, and −1 where that is everything."""
+    counts = []
+    for token in x:
+        first = (token @ W_g).argmax()
+        speak = [(token * (W_g[:, first] - column) > 0).sum() for j, column in enumerate(W_g.T) if j != first]
+        counts.append(min((m for m in speak if m < len(token)), default=-1))
+    return counts
+
+
+def against_the_last(x, W_g):
+    counts = []
+    for token in x:
+        lead = np.sort(token * (W_g[:, (token @ W_g).argmax()] - W_g[:, (token @ W_g).argmin()]))[::-1]
+        left = lead.sum() - lead.cumsum()
+        counts.append(np.argmax(left < 0) + 1 if (left < 0).any() else -1)
+    return counts
+
+
 WRONG = {
     "8.5": {
         "largest entries of x (2)": counted(lambda x, t, first, other: np.argsort(-x)),
@@ -264,6 +283,9 @@ WRONG = {
             lambda t, first, other, gone: t[~gone, first].sum() < 0,
         ),
         "all that helped": that_speak_for_it,
+        "all that helped (2)": no_lead_is_all_for_it,
+        "weakest rival": against_the_last,
+        "at once": lambda x, W_g: np.ones(len(x)),
         "one too few": moved(-1),
         "one too many": moved(1),
         "impossible": hopeless(lambda x, W_g: 0),

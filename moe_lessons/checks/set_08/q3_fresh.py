@@ -175,6 +175,11 @@ def with_seeds(number: Callable[[int, int, int, int], int]) -> Callable[[np.ndar
     return error
 
 
+def on_choosing_seeds(choosing: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+    """Return the standard error of the differences on the seeds that chose the rates. (arms,)."""
+    return against(by_mean)(choosing, choosing)[1]
+
+
 @np.errstate(invalid="ignore")
 def in_standard_errors(found: np.ndarray, d: np.ndarray) -> np.ndarray:
     """Return the mean differences in standard errors, NaN for arm 0. found, d (arms, seeds). (arms,)."""
@@ -244,6 +249,29 @@ FRESH = FunctionQuestion(
             error_of(lambda found, d: -d.mean(axis=1)),
             "no difference: These are the mean errors themselves. Take off those of arm 0.",
             error_of(lambda found, d: found.mean(axis=1)),
+            "from other arms: You took off something else than arm 0: the arm before, the best one, or the mean of all. Every arm is compared with arm 0.",
+            (
+                error_of(lambda found, d: np.diff(found.mean(axis=1), prepend=found[0].mean())),
+                error_of(lambda found, d: found.mean(axis=1) - found.mean(axis=1).min()),
+                error_of(lambda found, d: found.mean(axis=1) - found.mean()),
+            ),
+            "not the mean: You took the median of the differences, their sum, or the difference of the best runs. Asked is their mean over the seeds.",
+            (
+                error_of(lambda found, d: np.median(d, axis=1)),
+                error_of(lambda found, d: d.sum(axis=1)),
+                error_of(lambda found, d: found.min(axis=1) - found[0].min()),
+                error_of(lambda found, d: np.median(found, axis=1) - np.median(found[0])),
+            ),
+            "seeds counted: This is on how many seeds the arm does better or worse than arm 0, or their share. Asked is by how much, on average.",
+            tuple(
+                error_of(lambda found, d, count=count, sign=sign: count(sign * d < 0, axis=1))
+                for count in (np.sum, np.mean)
+                for sign in (1, -1)
+            ),
+            "not averaged: These are the differences seed by seed. Average them over the fresh seeds.",
+            error_of(lambda found, d: d),
+            "averaged over the arms: You averaged over the arms, and have a number for each seed. Average over the seeds.",
+            error_of(lambda found, d: d.mean(axis=0)),
             "share: You divided by the error of arm 0. Asked is the difference.",
             (
                 error_of(lambda found, d: d.mean(axis=1) / found[0].mean()),
@@ -254,12 +282,21 @@ FRESH = FunctionQuestion(
         ),
         "standard error": by_value(
             "not paired: You treated the arms as independent. A seed draws one task for all arms: take the differences seed by seed first, then their standard error.",
-            (error_of(lambda found, d: independent(found)), without_arm_0(independent)),
+            (
+                error_of(lambda found, d: independent(found)),
+                without_arm_0(independent),
+                without_arm_0(lambda found: of_the_arm(found) + of_the_arm(found)[0]),
+                without_arm_0(lambda found: np.sqrt((found.var(axis=1) + found[0].var()) / found.shape[1])),
+            ),
+            "of the choosing seeds: These are the standard errors on the seeds that chose the rate. Asked are those on the fresh ones.",
+            on_choosing_seeds,
+            "difference of the errors: You took the standard error of each arm less that of arm 0. First take the differences, seed by seed, then their standard error.",
+            error_of(lambda found, d: of_the_arm(found) - of_the_arm(found)[0]),
             "standard deviation: This is the standard deviation of the differences. Divide it by the root of the number of seeds.",
             (error_of(lambda found, d: d.std(axis=1, ddof=1)), error_of(lambda found, d: d.std(axis=1))),
             "divided by n: The deviations are divided by the number of seeds. Of a sample it is one less: `ddof=1`.",
             error_of(lambda found, d: d.std(axis=1) / np.sqrt(d.shape[1])),
-            "of the arm alone: This is the standard error of the arm's own errors. Asked is that of its differences from arm 0.",
+            "of the arm alone: This is the standard error of the arm's own errors, as it comes out too if you take off the *mean* of arm 0. Take off its error of the same seed.",
             (error_of(lambda found, d: of_the_arm(found)), without_arm_0(of_the_arm)),
             "no root: You divided by the number of seeds, not by its root.",
             error_of(lambda found, d: d.std(axis=1, ddof=1) / d.shape[1]),

@@ -86,6 +86,12 @@ def of_one_lead(lead: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Count:
     return count
 
 
+def weakest_rival(x: np.ndarray, W_g: np.ndarray) -> int:
+    """Return the count over the expert with the smallest logit alone."""
+    lead = leads(x, W_g)[-1]  # (d,)
+    return first_below_zero(lead, np.argsort(-lead))
+
+
 def own_for_it(x: np.ndarray, W_g: np.ndarray) -> int:
     """Return how many terms of the first expert's own logit are above 0."""
     t, first = terms(x, W_g)
@@ -125,6 +131,11 @@ def impossible_as(number: Callable[[np.ndarray], int], count: Count = of_one) ->
     return lambda x, W_g: number(x) if count(x, W_g) == IMPOSSIBLE else count(x, W_g)
 
 
+def where_it_can_be(count: Count) -> Count:
+    """Return a count, with IMPOSSIBLE where nothing unseats the expert."""
+    return lambda x, W_g: IMPOSSIBLE if of_one(x, W_g) == IMPOSSIBLE else count(x, W_g)
+
+
 def one_stays(count: Count) -> Count:
     """Return a count that gives up before all entries are gone."""
     return lambda x, W_g: IMPOSSIBLE if count(x, W_g) == len(x) else count(x, W_g)
@@ -142,6 +153,11 @@ def each(*counts: Count) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 FOR_NEVER = (lambda x: 0, lambda x: 1, len, lambda x: len(x) + 1, lambda x: -2)  # what may stand where it is impossible
 SECOND = in_order(lambda x, own, lead: np.argsort(-lead), 1)
+HELPED: tuple[Count, ...] = (
+    lambda x, W_g: int((leads(x, W_g)[0] > 0).sum()),
+    lambda x, W_g: min(int((lead > 0).sum()) for lead in leads(x, W_g)),
+    own_for_it,
+)
 
 MISTAKEN = {  # first those that are often right: cases that do not show them are soon passed over
     "minus one": each(over_rivals(min)),
@@ -162,11 +178,9 @@ MISTAKEN = {  # first those that are often right: cases that do not show them ar
         of_one_lead(lambda own, others: own - others.max(axis=1)),
     ),
     "hardest": each(over_rivals(max), over_rivals(lambda counts: IMPOSSIBLE if IMPOSSIBLE in counts else max(counts))),
-    "helped": each(
-        lambda x, W_g: int((leads(x, W_g)[0] > 0).sum()),
-        lambda x, W_g: min(int((lead > 0).sum()) for lead in leads(x, W_g)),
-        own_for_it,
-    ),
+    "helped": each(*HELPED, *map(where_it_can_be, HELPED)),
+    "weakest": each(weakest_rival),
+    "at once": each(lambda x, W_g: 1, where_it_can_be(lambda x, W_g: 1)),
     "few": each(where_possible(lambda count, d: count - 1)),
     "many": each(where_possible(lambda count, d: count + 1)),
     "left": each(where_possible(lambda count, d: d - count)),
@@ -256,8 +270,12 @@ ENTRIES = FunctionQuestion(
         MISTAKEN["hardest"],
         "−1 taken for the fewest: You took the smallest of the counts with the −1 among them that stand for rivals who never win. Leave those out while another rival can win.",
         MISTAKEN["minus one"],
-        "all that helped: This is how many entries speak for the winner. Most of them need not go.",
+        "all that helped: This is how many entries speak for the winner. Most of them need not go: take them away one after another, largest first, and stop as soon as less than 0 is left of the lead.",
         MISTAKEN["helped"],
+        "weakest rival: You looked at the expert with the smallest logit alone. Any other expert may be the first to come ahead: try them all.",
+        MISTAKEN["weakest"],
+        "at once: One entry is enough everywhere in yours. A lead is the winner's logit less the rival's: above 0 at first, and you count until it is *below* 0.",
+        MISTAKEN["at once"],
         "one too few: Your counts are one too small: with so many entries gone the lead is still above 0. `np.flatnonzero` counts from 0.",
         MISTAKEN["few"],
         "one too many: Your counts are one too large.",

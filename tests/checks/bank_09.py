@@ -177,6 +177,10 @@ WRONG = {
         "not far enough": close_seconds([20, 16, 2, 2], low=-0.2),
         "loss not below 1": 3 * np.eye(4)[[0] * 7 + [1, 2, 3]],
         "probabilities": softmax(close_seconds([20, 16, 2, 2], high=0.05), axis=1),
+        "tokens as columns": close_seconds([20, 16, 2, 2]).T,
+        "favourite wins too much": close_seconds([94, 0, 3, 3]),
+        "favourite wins too much (2)": 3 * np.eye(4)[[0] * 37 + [1, 2, 3]],
+        "dead, and no low loss": 3 * np.eye(4)[[0] * 10 + [1] * 9 + [2]],
     },
 }
 

@@ -210,6 +210,18 @@ WRONG = {
         "probabilities twice": by_device(lambda F, P, size: len(F) * P.square().sum()),
         "shares twice": by_device(lambda F, P, size: len(F) * F.square().sum()),
         "one for each device": by_device(lambda F, P, size: len(F) * F * P),
+        "weighed by size (3)": by_device(lambda F, P, size: size.sum() * (F / size) @ (P / size)),
+        "first choice only (2)": lambda logits, k, device: first_choice(logits, k, device) / k,
+        "smallest logits": lambda logits, k, device: (
+            (count(-logits, k) @ on(device)) @ (logits.softmax(-1) @ on(device)).mean(0) * (max(device) + 1)
+        ),
+        "within the devices": lambda logits, k, device: (
+            count(logits, k) * logits.softmax(-1).mean(0) * on(device).sum(0)[torch.tensor(device)]
+        ).sum(),
+        "added to the loss of the experts": lambda logits, k, device: devices(logits, k, device) + switch(logits, k),
+        "logarithm": by_device(lambda F, P, size: -(F * P.log()).sum()),
+        "busiest device alone": by_device(lambda F, P, size: len(F) * (F * P).max()),
+        "coefficient": lambda logits, k, device: 0.01 * devices(logits, k, device),
         "P detached": by_device(lambda F, P, size: len(F) * F @ P.detach()),
         "through the shares too": soft_count(lambda logits, k: torch.softmax(logits, -1)),
         "through the shares alone": soft_count(lambda logits, k: torch.softmax(logits, -1), alone=True),

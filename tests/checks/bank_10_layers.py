@@ -24,6 +24,8 @@ BLIND = np.log(
 )
 HIDDEN = np.stack([collapsed(), leaning(1, 1, 2, 3, high=20.0)])  # (2, T, N)
 
+HIDDEN_OF_EIGHT = np.repeat(HIDDEN, 2, axis=1)
+
 
 # --- 10.5 ---------------------------------------------------------------------------------------------------------
 
@@ -41,14 +43,20 @@ WRONG = {
         "tie": np.zeros((2, 4, 4)),
         "few experts": np.stack([leaning(0, N=2), leaning(1, N=2)]),
         "not collapsed": OPPOSITE,
-        "not collapsed (2)": HIDDEN[::-1],  # the layers exchanged
+        "exchanged": HIDDEN[::-1],
+        "tokens as columns": np.swapaxes(HIDDEN_OF_EIGHT, 1, 2),
+        "probabilities (2)": [
+            collapsed(),
+            [[0.001, 0.4, 0.3, 0.299], [0.001, 0.4, 0.3, 0.299], [0.001, 0.3, 0.4, 0.299], [0.001, 0.299, 0.3, 0.4]],
+        ],
+        "probabilities (3)": [np.exp(collapsed(0.4)), HIDDEN[1]],
         "layer 2 balanced": np.stack([collapsed(), leaning(0, 1, 2, 3, high=20.0)]),
         "same leaning": np.stack([leaning(0, 0), leaning(0, 0)]),
         "same leaning (2)": np.stack([collapsed(), leaning(0, 0, 2, 3)]),
         "layer 2 too much (2)": 10 * np.eye(8)[:2, None],  # two layers of the lesson
         "winner too sure": np.stack([collapsed(0.7), HIDDEN[1]]),
         "layer 2 too much": np.stack([collapsed(), leaning(1, 1, 1, 1, high=20.0)]),
-        "too faint (2)": np.stack([collapsed(0.3), leaning(1, 1, 2, 3, high=1.0)]),
+        "too faint (2)": np.stack([collapsed(0.3), leaning(1, 1, 2, 3, high=0.9)]),
         "blind in each layer": np.stack([collapsed(0.26), BLIND]),
         "too faint": np.stack([collapsed(0.26), HIDDEN[1]]),
         "probabilities": np.stack([np.exp(collapsed()), leaning(1, 1, 2, 3, high=1.0)]),

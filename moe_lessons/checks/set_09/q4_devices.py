@@ -121,6 +121,16 @@ def by_tokens(share: Callable) -> Callable:
     return wrong
 
 
+def with_counts(share: Callable) -> Callable:
+    """Return the loss with share(logits (T, N), k) (N,) in the place of the experts' shares."""
+
+    def wrong(h: np.ndarray, k: int, device: np.ndarray) -> float:
+        F = of_device(share(h, k), device)  # (D,)
+        return float(len(F) * F @ of_device(mean_probability(h), device))
+
+    return wrong
+
+
 def with_probabilities(probabilities: Callable) -> Callable:
     """Return the loss with probabilities(logits (T, N) in float64, device) in the place of P (D,)."""
 
@@ -230,6 +240,7 @@ DEVICES = FunctionQuestion(
                 with_shares(lambda F, P, size: len(F) * (F / size) @ P),
                 with_shares(lambda F, P, size: len(F) * (F / size) @ (P / size)),
                 with_shares(lambda F, P, size: len(F) ** 2 * (F / size) @ (P / size)),
+                with_shares(lambda F, P, size: size.sum() * (F / size) @ (P / size)),
             ),
             "tokens counted once: You count a token once for a device, also where two of its experts are there. Both have to be computed: count assignments.",
             (
@@ -238,9 +249,9 @@ DEVICES = FunctionQuestion(
                 by_tokens(lambda marks, k: marks.mean(axis=0) / k),
             ),
             "first choice only: Your shares count each token's first choice alone (argmax). Each token has k experts, and all of them count.",
-            lambda h, k, device: float(
-                (device.max() + 1) * of_device(chosen_share(h, 1), device) @ of_device(mean_probability(h), device)
-            ),
+            (with_counts(lambda h, k: chosen_share(h, 1)), with_counts(lambda h, k: chosen_share(h, 1) / k)),
+            "smallest logits: You count the experts with the *smallest* logits. A token goes to the k largest.",
+            with_counts(lambda h, k: chosen_share(-h, k)),
             "softmax over the devices: You made one logit for each device, and took a softmax over the devices. A device is as likely as its experts together: a softmax over all N logits first, then sums.",
             tuple(
                 with_probabilities(of_devices_logits(merged))
@@ -269,6 +280,17 @@ DEVICES = FunctionQuestion(
             ),
             "product for each token: You multiply share and probability for each token and average afterwards. First the two means over the tokens, then their product.",
             token_by_token,
+            "within the devices: You multiplied share and probability of each expert, and added up within the devices only then. First add up the shares of a device, and its probabilities, then multiply.",
+            lambda h, k, device: float(np.bincount(device)[device] * chosen_share(h, k) @ mean_probability(h)),
+            "added to the loss of the experts: You added the loss of the experts, as DeepSeekMoE does. Asked is that of the devices alone.",
+            lambda h, k, device: device_loss(h, k, device) + balance(h, k),
+            "logarithm: You took a logarithm of the probabilities, as in a cross-entropy. This loss multiplies shares and probabilities as they are.",
+            (
+                with_shares(lambda F, P, size: -F @ np.log(P)),
+                with_shares(lambda F, P, size: -len(F) * F @ np.log(P)),
+            ),
+            "busiest device alone: You took the largest part of a device alone. The loss is D times the sum over all of them.",
+            with_shares(lambda F, P, size: len(F) * (F * P).max()),
             "k built in: You count the same number of experts for each token, whatever k is.",
             (with_built_in(2), with_built_in(3)),
             "experts in order: Your experts lie on the devices in order of their index, or in turn. `device` says where each one is.",
@@ -298,6 +320,8 @@ DEVICES = FunctionQuestion(
             with_factor(lambda T, N, k, D: T),
             "counts: You have counts in place of shares. Divide them by T·k.",
             with_factor(lambda T, N, k, D: T * k),
+            "coefficient: You put a coefficient in front, such as 0.01. Asked is the loss without it, which is 1 at balance.",
+            tuple(with_factor(lambda T, N, k, D, c=c: c) for c in (0.1, 0.01, 0.001)),
             "1 taken off: You took 1 off, perhaps so that balance gives 0. Asked is what is 1 at balance.",
             lambda h, k, device: device_loss(h, k, device) - 1,
             "probabilities twice: You used the probabilities twice. One factor counts who was *selected*.",

@@ -8,7 +8,7 @@ from moe_lessons import metrics
 from moe_lessons.checks.forms import Numbers
 from moe_lessons.checks.question import VariableQuestion, about
 from moe_lessons.checks.set_09.q4_devices import balance, chosen_share
-from moe_lessons.checks.verdicts import Facts, always, by_test
+from moe_lessons.checks.verdicts import Facts, Fault, always, by_test
 
 MOST_LOSS, LEAST_VIOLATION = 0.9, 1.0
 LEAST_LOAD = 0.1  # of the mean load: nobody is dead, or nearly so
@@ -34,8 +34,22 @@ def batch_found(h: np.ndarray) -> dict[str, Any]:
     loss, load = balance(h, 1), chosen_share(h, 1)
     tied = np.flatnonzero(np.diff(np.sort(h, axis=-1)[:, -2:])[:, 0] < LEAST_GAP - ROUNDING)
     found = {"h": h, "loss": loss, "load": load, "violation": float(metrics.max_violation(load))}
+    found["lowest"] = least_loss(load)
     found["least"] = float(load.min() * load.size)  # as a multiple of the mean load
     return {**found, "tied": tied.size, "T": len(h), "row": next(iter(tied), None)}
+
+
+def least_loss(load: np.ndarray) -> float:
+    """Return the smallest loss with these winners: each token spreads its probability over its own and the rarest.
+
+    load (N,). A token that E_i wins costs N times the mean load of those it spreads over, and E_i is one of them.
+    """
+    total = 0.0
+    for i, share in enumerate(load):
+        rare = np.sort(np.delete(load, i))  # (N - 1,)
+        means = np.cumsum([share, *rare]) / np.arange(1, len(load) + 1)  # (N,)
+        total += len(load) * share * means.min()
+    return float(total)
 
 
 def is_even(found: Facts) -> bool:
@@ -51,6 +65,15 @@ def has_dead(found: Facts) -> bool:
 def will_do(found: Facts) -> bool:
     """Tell whether loss and load are as asked."""
     return found.loss <= MOST_LOSS and not is_even(found) and not has_dead(found)
+
+
+def are_columns(found: Facts) -> bool:
+    """Tell whether the batch would do with a column for each token."""
+    turned = BATCH.read(found.h.T)
+    if isinstance(turned, Fault):
+        return False
+    facts = Facts(**batch_found(turned))
+    return not facts.tied and will_do(facts)
 
 
 def are_probabilities(found: Facts) -> bool:
@@ -74,6 +97,8 @@ BELOW_ONE = VariableQuestion(
     measured=batch_found,
     right=lambda found: not found.tied and will_do(found),
     mistakes=by_test(
+        "tokens as columns: Tokens are rows, and experts are columns. Turned round (`.T`) yours would do.",
+        are_columns,
         f"tie: {{tied}} of {{T}} tokens have no clear winner: their two largest logits are less than {LEAST_GAP} apart (the first is row {{row}}). Who is selected would hang on a rule for ties. Lift the winner by a little, 0.01 for instance.",
         lambda found: found.tied,
         "probabilities: As *probabilities* these would do, but they are taken for logits, and the softmax makes them nearly equal. Logits that give p are `np.log(p)` (with a small number in place of 0).",
@@ -88,6 +113,10 @@ BELOW_ONE = VariableQuestion(
         lambda found: found.loss <= MOST_LOSS,
         "neither: The load is too even. Begin with the load: let one expert win twice as many tokens as the mean, and some only a few.",
         is_even,
+        f"favourite wins too much: With these winners no probabilities bring the loss below {{lowest:.3f|{MOST_LOSS}}}: one expert wins too many tokens. Let two win often, and everybody else now and then.",
+        lambda found: found.lowest > MOST_LOSS,
+        "dead, and no low loss: An expert is dead, or nearly so (it has {least:.2f} times the mean load): let everybody win a few tokens. And the loss is too large: give experts that *rarely* win nearly as much probability as each token's winner.",
+        has_dead,
         "not far enough: The loss is below 1 already, and the load is unbalanced. Go on: let more of the experts that rarely win come close to each token's winner, and give the other frequent winners next to nothing.",
         lambda found: found.loss < 1,
         "loss not below 1: The load is unbalanced, but the loss shows it. Keep who wins, and make Pᵢ small where fᵢ is large: each token gives experts that *rarely* win nearly as much probability as its winner, and next to nothing to the other frequent winners.",

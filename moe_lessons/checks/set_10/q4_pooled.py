@@ -31,10 +31,10 @@ class TwoLayers:
         return next((h for h in layers if isinstance(h, Fault)), layers)
 
 
-def layers_found(layers: list[np.ndarray]) -> dict[str, Any]:
+def layers_found(layers: list[np.ndarray], otherwise: bool = True) -> dict[str, Any]:
     """Return what is found of each layer (T, N) and of both pooled; and the first layer that has a fault, by fault.
 
-    name: of the expert that layer 1 prefers; shared: its load in layer 2; held: its pooled probability.
+    otherwise: whether to look if they would do in another way: as probabilities, exchanged, or turned round. name: of the expert that layer 1 prefers; shared: its load in layer 2; held: its pooled probability.
     """
     found = [Facts(**batch_found(h), number=number) for number, h in enumerate(layers, 1)]
     faults = {
@@ -45,8 +45,17 @@ def layers_found(layers: list[np.ndarray]) -> dict[str, Any]:
     first = {fault: next(filter(shows, found), None) for fault, shows in faults.items()}
     both, top = np.concatenate(layers), int(found[0].load.argmax())
     favourite = {"name": f"E{top + 1}", "shared": float(found[1].load[top]), "held": float(mean_probability(both)[top])}
-    known = {"layers": found, "N": both.shape[1], "probable": are_probabilities(layers)}
+    known = {"layers": found, "N": both.shape[1], **(would_do(layers) if otherwise else AS_IT_IS)}
     return {**known, **pooled_found(*layers), **favourite, **first, **shown(found)}
+
+
+AS_IT_IS = {"probable": "", "exchanged": False, "turned": False}
+
+
+def would_do(layers: list[np.ndarray]) -> dict[str, Any]:
+    """Tell in which other way the layers would do: as probabilities (whose), exchanged, with tokens as columns."""
+    turned = [h.T for h in layers]
+    return {"probable": probable_layers(layers), "exchanged": will_do(layers[::-1]), "turned": will_do(turned)}
 
 
 def pooled_found(one: np.ndarray, two: np.ndarray) -> dict[str, Any]:
@@ -67,16 +76,28 @@ def shown(layers: list[Facts]) -> dict[str, list[str]]:
     """Return MaxVio and loss of each layer, with enough digits to tell them from what is asked."""
     return {
         "violations": [digits_apart(layer.violation, LEAST_VIOLATION, 3) for layer in layers],
-        "losses": [digits_apart(layer.loss, LEAST_ALONE, 3) for layer in layers],
+        "losses": [digits_apart(round(layer.loss, 6), LEAST_ALONE, 3) for layer in layers],
     }
 
 
-def are_probabilities(layers: list[np.ndarray]) -> bool:
-    """Tell whether these are probabilities, of logits that would do."""
-    if any(h.min() < 0 or not np.allclose(h.sum(axis=-1), 1, atol=1e-3) for h in layers):
+def probable_layers(layers: list[np.ndarray]) -> str:
+    """Name the layers that are probabilities, if with their logarithms all would do, else ""."""
+    with np.errstate(all="ignore"):
+        logs = [np.maximum(np.log(h), -50) for h in layers]
+    are = [h.min() >= 0 and np.allclose(h.sum(axis=-1), 1, atol=1e-3) for h in layers]
+    for name, which in {"both layers": (1, 1), "layer 2": (0, 1), "layer 1": (1, 0)}.items():
+        taken = [log if this else h for h, log, this in zip(layers, logs, which, strict=True)]
+        if all(is_one or not this for is_one, this in zip(are, which, strict=True)) and will_do(taken):
+            return name
+    return ""
+
+
+def will_do(layers: list[np.ndarray]) -> bool:
+    """Tell whether these layers are what was asked for."""
+    read = TwoLayers().read(layers)
+    if isinstance(read, Fault):
         return False
-    with np.errstate(divide="ignore"):
-        found = Facts(**layers_found([np.maximum(np.log(h), -50) for h in layers]))
+    found = Facts(**layers_found(read, otherwise=False))
     return not any(mistake.seen(found) for mistake in POOLED.mistakes)
 
 
@@ -101,9 +122,13 @@ POOLED = VariableQuestion(
     form=TwoLayers(),
     measured=layers_found,
     mistakes=by_test(
+        "exchanged: Layer 1 is the one in which every token goes to the same expert. Exchange your two layers, and they would do.",
+        lambda found: found.exchanged,
+        "tokens as columns: Tokens are rows, and experts are columns. With each layer turned round (`.T`) yours would do.",
+        lambda found: found.turned,
         f"tie: Layer {{tied.number}} has no clear winner for {{tied.tied}} of its {{tied.T}} tokens: the two largest logits are less than {LEAST_GAP} apart (the first is row {{tied.row}}). Who is selected would hang on a rule for ties.",
         lambda found: found.tied,
-        "probabilities: As *probabilities* these would do, but they are taken for logits, and the softmax makes them nearly equal. Logits that give p are `np.log(p)` (with a small number in place of 0).",
+        "probabilities: With {probable} as *probabilities* this would do, but they are taken for logits, and the softmax makes them nearly equal. Logits that give p are `np.log(p)` (with a small number in place of 0).",
         lambda found: found.probable,
         f"few experts: Here are {{N}} experts. Take at least {LEAST_EXPERTS}: with two or three, pooled loads hide more by themselves.",
         lambda found: found.N < LEAST_EXPERTS,

@@ -77,11 +77,21 @@ def refuted(run: str, measure: str) -> str:
         return f"Run {run} meets both demands as it is: {written(before)}. With few tokens even dice are uneven; look at the null beside each number."
     hint = " MaxVio meets its demand already; only the drops do not." if is_even(before) else ""
     if measure == "nothing":
-        return f"Run {run} does not meet the demands: over the last {LATE} steps {written(before)}.{hint}"
+        missed = f"over the last {LATE} steps {written(before)}.{hint}{only_seems_met(setting, before)}"
+        return f"Run {run} does not meet the demands: {missed}"
     why = f"We tried it. After `{measure}`, run {run} has {written(after)}; before: {written(before)}."
     if measure == "per layer" and not setting.pooled:
         return f"{why} Each layer had its own bias already{'.' + hint if hint else own_bias_shows(setting)}"
     return f"{why} {REASONS[measure]}{hint}"
+
+
+def only_seems_met(setting: Setting, before: Outcome) -> str:
+    """Say which demand an uneven run meets, or seems to meet, for all that."""
+    if is_even(before):
+        return ""
+    drops = " The drops meet their demand already; MaxVio does not." if before.dropped <= MOST_DROPPED else ""
+    pooled = " The demand is on *each* layer: that both pooled are even says nothing of it." if setting.opposite else ""
+    return drops + pooled
 
 
 def own_bias_shows(setting: Setting) -> str:

@@ -263,10 +263,11 @@ FRESH = FunctionQuestion(
                 error_of(lambda found, d: np.median(found, axis=1) - np.median(found[0])),
             ),
             "seeds counted: This is on how many seeds the arm does better or worse than arm 0, or their share. Asked is by how much, on average.",
-            tuple(
-                error_of(lambda found, d, count=count, sign=sign: count(sign * d < 0, axis=1))
-                for count in (np.sum, np.mean)
-                for sign in (1, -1)
+            (
+                error_of(lambda found, d: (d < 0).sum(axis=1)),
+                error_of(lambda found, d: (d > 0).sum(axis=1)),
+                error_of(lambda found, d: (d < 0).mean(axis=1)),
+                error_of(lambda found, d: (d > 0).mean(axis=1)),
             ),
             "not averaged: These are the differences seed by seed. Average them over the fresh seeds.",
             error_of(lambda found, d: d),

@@ -82,6 +82,11 @@ def needs_none(found: Facts) -> bool:
     return found.free > WITHOUT
 
 
+def will_do(found: Facts) -> bool:
+    """Tell whether means and bias are as asked."""
+    return found.best >= WITH and found.reached >= WITH and not needs_none(found)
+
+
 def bias_is(formula: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts], bool]:
     """Return the test of a bias that is formula(|μ|²), but for one number for all, which no argmax sees."""
 
@@ -108,8 +113,8 @@ def is_border(found: Facts) -> bool:
 
 def in_other_order(found: Facts) -> bool:
     """Tell whether the right bias of three means stands in another order."""
-    orders = permutations(range(3)) if len(found.bias) == 3 else []
-    return any(bias_is(lambda q, order=order: -q[list(order)] / 2)(found) for order in orders)
+    orders = map(list, permutations(range(3))) if len(found.bias) == 3 else []
+    return any(bias_is(lambda q: -q / 2)(Facts(bias=found.bias, squares=found.squares[order])) for order in orders)
 
 
 def fits_columns(found: Facts) -> bool:
@@ -117,7 +122,7 @@ def fits_columns(found: Facts) -> bool:
     if found.means.shape != (2, 2) or bias_is(lambda q: q / 2)(found):
         return False
     turned = Facts(**measured({"means": found.means.T, "bias": found.bias}))
-    return bias_is(lambda q: -q / 2)(turned) and bool(BIAS.right(turned))
+    return bias_is(lambda q: -q / 2)(turned) and will_do(turned)
 
 
 def times_too_large(found: Facts) -> float:
@@ -152,7 +157,7 @@ BIAS = VariableQuestion(
         }
     ),
     measured=measured,
-    right=lambda found: found.best >= WITH and found.reached >= WITH and not needs_none(found),
+    right=will_do,
     mistakes=by_test(
         "means as columns: Your bias is right for means that stand in *columns*. Each mean is a row of two numbers.",
         fits_columns,

@@ -156,6 +156,31 @@ def left_in_the_queue(selected, weights, C, N, priority):
     return np.array(kept).reshape(selected.shape)
 
 
+def walks(by_probability):
+    """Serve the numbers t·k + j in an order of one's own where the priority is "probability"."""
+
+    def answer(selected, weights, capacity, num_experts, priority):
+        if priority == "position":
+            return kept_by_sorting(selected, weights, capacity, num_experts, priority)
+        kept, free = np.zeros(selected.size, dtype=bool), [capacity] * num_experts
+        for number in by_probability(weights):
+            expert = selected.ravel()[number]
+            kept[number] = free[expert] > 0
+            free[expert] -= kept[number]
+        return kept.reshape(selected.shape)
+
+    return answer
+
+
+def by_tokens_sum(turned):
+    """Sort the tokens by all of their weight."""
+    return walks(
+        lambda weights: turned(
+            np.arange(weights.size).reshape(weights.shape)[np.argsort(-weights.sum(axis=1), kind="stable")],
+        ).ravel()
+    )
+
+
 WRONG = {
     "10.1": {
         "token by token": served(orders(position=lambda t, j, w, best: (t, j))),
@@ -200,6 +225,16 @@ WRONG = {
         "last expert left out": for_experts(lambda N: range(N - 1)),
         "all of a full expert": lambda s, w, C, N, by: ((s[..., None] == np.arange(N)).sum((0, 1)) <= C)[s],
         "common pool (2)": sent_elsewhere,
+        "tokens sorted (2)": by_tokens_sum(lambda numbers: numbers.T),
+        "tokens sorted, all choices at once (2)": by_tokens_sum(lambda numbers: numbers),
+        "last served first": served(
+            orders(lambda t, j, w, best: (-j, -t), lambda t, j, w, best: w),
+        ),
+        "weights transposed": walks(lambda weights: np.argsort(-weights.T.ravel())),
+        "capacity shared out": lambda s, w, C, N, by: kept_by_sorting(s, w, C // len(s[0]), N, by),
+        "capacity ignored": lambda s, w, C, N, by: kept_by_sorting(s, w, s.size // N, N, by),
+        "whole token kept": changed(lambda kept, s, w: np.tile(kept.any(1)[:, None], kept.shape[1])),
+        "last choice only": changed(lambda kept, s, w: kept & (np.arange(kept.shape[1])[::-1] < 1)),
     },
 }
 

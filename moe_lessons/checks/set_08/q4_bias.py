@@ -98,8 +98,9 @@ def bias_is(formula: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts], bo
 
 
 def favours_long_means(found: Facts) -> bool:
-    """Tell whether long means have the larger bias, by and large."""
-    return bool((found.bias - found.bias.mean()) @ (found.squares - found.squares.mean()) > 0)
+    """Tell whether of any two means that differ in length the longer one has the larger bias."""
+    longer = found.squares[:, None] > found.squares + 1e-6  # (D, D)
+    return bool((found.bias[:, None] - found.bias)[longer].min(initial=np.inf) > 0)
 
 
 def is_border(found: Facts) -> bool:

@@ -73,6 +73,18 @@ def with_gap(formula: Callable) -> Callable:
     return lambda clean, noisy, sd, k: formula(clean - of_the_others(noisy, k), sd)
 
 
+def above_all(clean: np.ndarray, noisy: np.ndarray, sd: np.ndarray, k: int) -> np.ndarray:
+    """Return the product, over the others, of the chances to be above each. (T, N)."""
+    chances = normal_cdf((clean[:, :, None] - noisy[:, None]) / sd[:, :, None])  # (T, N, N)
+    return np.where(np.eye(clean.shape[1]) == 1, 1, chances).prod(axis=-1)
+
+
+def of_the_threshold(noisy: np.ndarray, sd: np.ndarray, k: int) -> np.ndarray:
+    """Return, for each expert, the noise scale of the k-th largest of the others. (T, N)."""
+    threshold = of_the_others(noisy, k)  # (T, N)
+    return np.take_along_axis(sd, (noisy[:, None] == threshold[..., None]).argmax(axis=-1), axis=-1)
+
+
 SMOOTH = FunctionQuestion(
     **about("9.3", "A load with a gradient", "write it", "hard", points=3, minutes=11),
     hints=(
@@ -111,7 +123,18 @@ SMOOTH = FunctionQuestion(
             lambda clean, noisy, k: np.where(noisy >= best(noisy, k + 1), best(noisy, k + 1), best(noisy, k))
         ),
         "k-th from below: You took the k-th *smallest* of the others: sorting goes upwards.",
-        with_threshold(lambda clean, noisy, k: -of_the_others(-noisy, k)),
+        (
+            with_threshold(lambda clean, noisy, k: -of_the_others(-noisy, k)),
+            with_threshold(lambda clean, noisy, k: -best(-noisy, k)),
+            with_threshold(lambda clean, noisy, k: -best(-noisy, k + 1)),
+        ),
+        "mean of the others: Your threshold is a mean over the experts. There are k places: the k-th largest of the others decides.",
+        (
+            with_threshold(lambda clean, noisy, k: (noisy.sum(axis=1, keepdims=True) - noisy) / (noisy.shape[1] - 1)),
+            with_threshold(lambda clean, noisy, k: noisy.mean(axis=1, keepdims=True)),
+        ),
+        "along the tokens: You sorted along the tokens (axis 0). An expert competes with the others of its own token: the last axis.",
+        with_threshold(lambda clean, noisy, k: best(noisy.T, min(k, len(noisy))).T),
         "largest of the others: Your threshold is the largest of the others, right for k = 1 only. There are k places.",
         (
             with_threshold(lambda clean, noisy, k: of_the_others(noisy, 1)),
@@ -127,6 +150,19 @@ SMOOTH = FunctionQuestion(
         (
             lambda clean, noisy, sd, k: normal_cdf((noisy - of_the_others(noisy, k)) / sd),
             lambda clean, noisy, sd, k: normal_cdf((noisy - best(noisy, k)) / sd),
+        ),
+        "own noise: You compare the noisy logits with the clean ones, expert by expert: that is how unusual the draw was. Asked is the chance to be above the k-th largest of the *others*.",
+        (
+            lambda clean, noisy, sd, k: normal_cdf((noisy - clean) / sd),
+            lambda clean, noisy, sd, k: normal_cdf((clean - noisy) / sd),
+        ),
+        "product over the others: You multiplied the chances to be above each of the others. They keep their noise: whoever is above the k-th largest of them is selected, and one comparison is enough.",
+        above_all,
+        "softmax: These are probabilities of a softmax. Asked is how likely each expert is to be among the k, over draws of its own noise.",
+        (
+            lambda clean, noisy, sd, k: routing.softmax(clean),
+            lambda clean, noisy, sd, k: routing.softmax(noisy),
+            lambda clean, noisy, sd, k: k * routing.softmax(clean),
         ),
         "clean and noisy exchanged: Clean and noisy are exchanged: you compare the expert's noisy logit with the clean ones of the others. Its own noise is drawn afresh, theirs stays.",
         lambda clean, noisy, sd, k: normal_cdf((noisy - of_the_others(clean, k)) / sd),
@@ -148,6 +184,7 @@ SMOOTH = FunctionQuestion(
         (
             with_gap(lambda gap, sd: 1 / (1 + np.exp(-gap / sd))),
             with_gap(lambda gap, sd: 1 / (1 + np.exp(-1.702 * gap / sd))),
+            with_gap(lambda gap, sd: 1 / (1 + np.exp(-2 * gap / sd))),
         ),
         "erf: The error function is not Φ: Φ(z) = (1 + erf(z/√2)) / 2.",
         (with_gap(lambda gap, sd: erf(gap / sd)), with_gap(lambda gap, sd: (1 + erf(gap / sd)) / 2)),
@@ -159,6 +196,8 @@ SMOOTH = FunctionQuestion(
             with_scale(lambda sd: sd.mean(axis=1, keepdims=True)),
             with_scale(lambda sd: sd[:, :1]),
         ),
+        "scale of the threshold: You divided by the noise scale of the expert at the threshold. Its noise is drawn already: divide by expert i's own.",
+        lambda clean, noisy, sd, k: normal_cdf((clean - of_the_others(noisy, k)) / of_the_threshold(noisy, sd, k)),
         "density: This is the normal density. Asked is the chance of being above the threshold: Φ, its integral.",
         with_gap(lambda gap, sd: np.exp(-((gap / sd) ** 2) / 2) / math.sqrt(2 * math.pi)),
         "hard count: These are 1 or 0, a yes or no: a count has no gradient. Asked is how likely each was.",

@@ -57,9 +57,10 @@ def by_weight(weights: np.ndarray) -> np.ndarray:
     return np.argsort(-weights, axis=None, kind="stable")  # (T·k,)
 
 
-def tokens_by_weight(weights: np.ndarray) -> np.ndarray:
-    """Return the numbers t·k + j, (T, k), with the rows sorted by each token's largest weight."""
-    return np.arange(weights.size).reshape(weights.shape)[np.argsort(-weights.max(axis=1), kind="stable")]  # (T, k)
+def tokens_by_weight(weights: np.ndarray, k: int | None = None) -> np.ndarray:
+    """Return the numbers t·k + j, (T, k), with the rows sorted by each token's largest weight. weights (T, any)."""
+    numbers = np.arange(len(weights) * (k or weights.shape[1])).reshape(len(weights), -1)  # (T, k)
+    return numbers[np.argsort(-weights.max(axis=1), kind="stable")]
 
 
 def sorted_apart(weights: np.ndarray) -> np.ndarray:
@@ -232,9 +233,22 @@ KEPT = FunctionQuestion(
         "smallest weight first: By probability you serve the smallest weights first. The largest come first: sort `-weights`.",
         with_queues(probability=lambda w: by_weight(-w)),
         "tokens sorted: By probability you sort the *tokens*, by their largest weight or by all of it, and still serve first choices first. (V-MoE does that.) Asked is: sort the assignments, each by its own weight.",
-        with_queues(probability=lambda w: tokens_by_weight(w).T.ravel()),
-        "tokens sorted, all choices at once: By probability you sort the *tokens* by their largest weight and serve all choices of a token at once. Sort the assignments, each by its own weight.",
-        with_queues(probability=lambda w: tokens_by_weight(w).ravel()),
+        (
+            with_queues(probability=lambda w: tokens_by_weight(w).T.ravel()),
+            with_queues(probability=lambda w: tokens_by_weight(w.sum(axis=1, keepdims=True), w.shape[1]).T.ravel()),
+        ),
+        "tokens sorted, all choices at once: By probability you sort the *tokens* by their largest weight or by all of it, and serve all choices of a token at once. Sort the assignments, each by its own weight.",
+        (
+            with_queues(probability=lambda w: tokens_by_weight(w).ravel()),
+            with_queues(probability=lambda w: tokens_by_weight(w.sum(axis=1, keepdims=True), w.shape[1]).ravel()),
+        ),
+        "last served first: You go through the order of service from its end. The first C in the order have a place.",
+        (
+            with_queues(lambda w: choice_by_choice(w)[::-1], lambda w: by_weight(w)[::-1]),
+            with_queues(position=lambda w: choice_by_choice(w)[::-1]),
+        ),
+        "weights transposed: By probability you sorted the transposed weights, (k, T). Then number n is another assignment: it is choice n % k of token n // k only in (T, k).",
+        with_queues(probability=lambda w: np.argsort(-w.T, axis=None, kind="stable")),
         "choices sorted apart: By probability you serve all first choices before all second ones. There only the weight counts: a strong second choice comes before a faint first one.",
         with_queues(probability=sorted_apart),
         "each choice apart: You begin to count anew for the second choices, so an expert can take C of each. First and later choices share its C places.",
@@ -251,6 +265,16 @@ KEPT = FunctionQuestion(
         walked(lambda came: (came > 0).any()),
         "k times the capacity: Each of your experts has k times `capacity` places.",
         lambda selected, weights, C, *how: kept_reference(selected, weights, C * selected.shape[1], *how),
+        "capacity shared out: Your experts have `capacity` / k places, as if each choice had its part. All choices share its C places.",
+        (
+            lambda selected, weights, C, *how: kept_reference(selected, weights, C // selected.shape[1], *how),
+            lambda selected, weights, C, *how: kept_reference(selected, weights, -(-C // selected.shape[1]), *how),
+        ),
+        "capacity ignored: Your experts have T·k/N places, the mean load, whatever `capacity` says.",
+        (
+            lambda selected, weights, C, N, by: kept_reference(selected, weights, selected.size // N, N, by),
+            lambda selected, weights, C, N, by: kept_reference(selected, weights, -(-selected.size // N), N, by),
+        ),
         "E1 left out: Nobody has a place at E1 in yours. Experts are numbered from 0.",
         without(0),
         "last expert left out: Nobody has a place at the last expert in yours. The experts are 0 to N − 1: `range(num_experts)`.",
@@ -263,6 +287,10 @@ KEPT = FunctionQuestion(
         then(lambda kept, w: ~kept),
         "whole token: You drop a token entirely if one of its experts is full. It keeps the others.",
         then(lambda kept, w: np.repeat(kept.all(axis=1, keepdims=True), w.shape[1], axis=1)),
+        "whole token kept: You keep all choices of a token if one of them has a place. Each assignment is decided on its own.",
+        then(lambda kept, w: np.repeat(kept.any(axis=1, keepdims=True), w.shape[1], axis=1)),
+        "last choice only: You keep only the last choice of each token. Every one that finds a place is kept.",
+        then(lambda kept, w: kept & (np.arange(w.shape[1]) == w.shape[1] - 1)),
         "weights: These are the weights that remain. Asked are booleans: which assignments have a place.",
         then(lambda kept, w: np.where(kept, w, 0)),
         "indices: These are the experts where a place was found. Asked are booleans: which assignments have a place.",

@@ -1,6 +1,7 @@
 """Question 10.3: the bias update, where experts of unequal speed are to finish together."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from moe_lessons import routing
 from moe_lessons.checks.apart import tells_apart
 from moe_lessons.checks.gates import selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.verdicts import by_test, by_value
 
 SPEEDS = 32  # sum of the speeds: a power of 2
 LEAST_GAP = 5e-5  # between two biased scores of a token: who is selected must not hang on rounding
@@ -158,6 +159,19 @@ def moved_by_load(load: Callable) -> Callable:
     return lambda s, b, speed, u, k: b + u * np.sign(normalised(speed) * (f := load(s, b, k)).sum() - f)
 
 
+def two_ends(missing: np.ndarray) -> np.ndarray:
+    """Return 1 where most is missing, −1 where least is, else 0. missing (N,). (N,)."""
+    return (missing == missing.max()) - 1.0 * (missing == missing.min())
+
+
+def goes_the_right_way(value: Any, scores: np.ndarray, bias: np.ndarray, *how: Any) -> bool:
+    """Tell whether every bias moves in the right direction, or stays where it should."""
+    if not isinstance(value, np.ndarray) or value.shape != bias.shape:
+        return False
+    right = step(scores, bias, *how)[2]  # (N,)
+    return bool((np.sign((value - bias).round(9)) == np.sign((right - bias).round(9))).all())
+
+
 UPDATE = FunctionQuestion(
     **about("10.3", "A bias for unequal machines", "write it", "medium", points=2, minutes=8),
     hints=(
@@ -178,8 +192,16 @@ UPDATE = FunctionQuestion(
             selected_by(lambda s, b: s),
             "bias subtracted: You select by s − b. A raised bias should make an expert *more* likely to be selected: s + b.",
             selected_by(lambda s, b: s - b),
-            "bias multiplied: You select by s · b. The bias is added.",
-            selected_by(lambda s, b: s * b),
+            "bias multiplied: You multiplied the scores by the bias. It is added: s + b.",
+            (selected_by(lambda s, b: s * b), selected_by(lambda s, b: s * (1 + b))),
+            "speed in the selection: The speeds are in your selection. They say how much each expert should get, which moves the bias; the selection is by s + b alone.",
+            (
+                lambda s, b, speed, u, k: top(s * speed + b, k),
+                lambda s, b, speed, u, k: top((s + b) * speed, k),
+                lambda s, b, speed, u, k: top(s + b * speed, k),
+                lambda s, b, speed, u, k: top(s + b + speed, k),
+                lambda s, b, speed, u, k: top(s + b + normalised(speed), k),
+            ),
             "softmax of the scores: You put the scores through a softmax before adding the bias. They are scores already: add b to them as they are.",
             selected_by(lambda s, b: routing.softmax(s) + b),
             "smallest: You selected the k smallest of s + b. `np.argsort` sorts upwards: take `-(scores + bias)`.",
@@ -219,7 +241,16 @@ UPDATE = FunctionQuestion(
                 of_right(lambda selected, s, biased: of_selected(routing.softmax(s), selected)),
             ),
             "in another order: Your weights are sorted by their own size. Each stands where its expert stands in `selected`.",
-            weighed_by(lambda own, biased, s: -np.sort(-normalised(own))),
+            (
+                weighed_by(lambda own, biased, s: -np.sort(-normalised(own))),
+                weighed_by(lambda own, biased, s: np.sort(normalised(own))),
+            ),
+            "divided by the largest: You divided by the largest score of each row. Divide by the sum, so that the weights sum to 1.",
+            weighed_by(lambda own, biased, s: own / own.max(axis=-1, keepdims=True)),
+            "all alike: All your weights are 1/k. Each expert weighs by its score.",
+            weighed_by(lambda own, biased, s: np.full_like(own, 1 / own.shape[1])),
+            "squared: You squared the scores. Divide them by their sum as they are.",
+            weighed_by(lambda own, biased, s: normalised(own**2)),
             "of all experts: These are the scores of all N experts, divided by their sum. Asked are those of the selected, (T, k), divided by theirs.",
             lambda s, b, q, u, k: normalised(s),
             "for all experts: Your weights are right but (T, N), with zeros. Asked are those of the selected, (T, k), in the same order.",
@@ -230,6 +261,12 @@ UPDATE = FunctionQuestion(
             moved_by(lambda load, q, u, k: u * np.sign(load.mean() - load)),
             "mean of the times: You compared each expert's time with the mean of all times. If all finish together, it is at the number of all assignments divided by the sum of the speeds, and that is another moment.",
             moved_by(lambda load, q, u, k: u * np.sign((load / q).mean() - load / q)),
+            "median of the times: You compared each expert's time with the median of all times. If all finish together, it is at the number of all assignments divided by the sum of the speeds.",
+            moved_by(lambda load, q, u, k: u * np.sign(np.median(load / q) - load / q)),
+            "all moved alike: You moved every bias the same way. Who has too little goes up, who has too much down.",
+            (moved_by(lambda load, q, u, k: -u + 0 * load), moved_by(lambda load, q, u, k: u + 0 * load)),
+            "two alone: You moved only the expert that lacks most and the one that has most too much. Every bias moves.",
+            moved_by(lambda load, q, u, k: u * two_ends(q * load.sum() - load)),
             "the slowest or the fastest: You compared each expert's time with that of the slowest, or the fastest. If all finish together, it is between: after the number of all assignments divided by the sum of the speeds.",
             (
                 moved_by(lambda load, q, u, k: u * np.sign((load / q).max() - load / q)),
@@ -284,7 +321,13 @@ UPDATE = FunctionQuestion(
             (
                 moved_by(lambda load, q, u, k: u * np.sign(q - load)),
                 moved_by(lambda load, q, u, k: u * np.sign(SPEEDS * q - load)),
+                moved_by(lambda load, q, u, k: u * np.sign(SPEEDS * q * k - load)),
                 moved_by(lambda load, q, u, k: u * np.sign(q / q.mean() - load)),
+            ),
+            "parts that do not add up: What you want for the experts adds up to more than all assignments: their parts must sum to 1. Divide each speed by the *sum* of the speeds.",
+            (
+                moved_by(lambda load, q, u, k: u * np.sign(q / q.max() * load.sum() - load)),
+                moved_by(lambda load, q, u, k: u * np.sign(SPEEDS * q * load.mean() - load)),
             ),
             "load without the bias: You counted the load that the scores alone would give. Count the experts that were really selected, with the bias.",
             moved_by_load(lambda s, b, k: counts(top(s, k), len(b))),
@@ -301,6 +344,10 @@ UPDATE = FunctionQuestion(
             moved_by_load(lambda s, b, k: gates(s + b, s + b, k).sum(axis=0)),
             "load by the scores: You added up the scores of all experts. The load counts who was selected.",
             moved_by_load(lambda s, b, k: s.sum(axis=0)),
+        )
+        + by_test(
+            "not by u: Every bias goes the right way, or stays, but not by u: each moves by just that, up or down.",
+            goes_the_right_way,
         ),
     },
 )

@@ -203,8 +203,23 @@ def smooth_by_counting(clean, noisy, noise_sd, k):
     return (draws > others(noisy, k)).mean(0)
 
 
+def above_every_other(clean, noisy, noise_sd, k):
+    P = np.ones(clean.shape)
+    for i in range(clean.shape[1]):
+        for j in range(clean.shape[1]):
+            P[:, i] *= phi((clean[:, i] - noisy[:, j]) / noise_sd[:, i]) if j != i else 1
+    return P
+
+
 WRONG = {
     "9.2": {
+        "sign in softplus": scaled(lambda z: softplus(-z)),
+        "another function": scaled(lambda z: z * z),
+        "another function (2)": scaled(np.tanh),
+        "another function (3)": scaled(softmax),
+        "drawn twice": drawn(lambda rng, shape: rng.standard_normal((2, *shape))[1]),
+        "noise of the selected": afterwards(lambda h, n, k: gate(np.where(mask(h, k), n, h), k)),
+        "sigmoid weights": afterwards(lambda h, n, k: mask(n, k) / (1 + np.exp(-n))),
         "size of x W_noise": scaled(np.abs),
         "another logarithm": scaled(lambda z: np.log2(1 + np.exp(z))),
         "one scale for all experts": scaled(lambda z: softplus(z).mean(axis=1, keepdims=True)),
@@ -287,6 +302,24 @@ WRONG = {
         "not from rng": drawn(lambda rng, shape: GENERATOR.standard_normal(shape)),
     },
     "9.3": {
+        "mean of the others": load_with(
+            lambda clean, noisy, k: (noisy.sum(1, keepdims=True) - noisy) / (noisy.shape[1] - 1)
+        ),
+        "along the tokens": load_with(lambda clean, noisy, k: -np.sort(-noisy, axis=0)[[min(k, len(noisy)) - 1]]),
+        "k-th from below (2)": load_with(lambda clean, noisy, k: np.sort(noisy)[:, [k]]),
+        "k-th from below (3)": load_with(lambda clean, noisy, k: np.sort(noisy)[:, [k - 1]]),
+        "own noise": lambda clean, noisy, noise_sd, k: phi((noisy - clean) / noise_sd),
+        "product over the others": above_every_other,
+        "softmax": lambda clean, noisy, noise_sd, k: k * softmax(clean),
+        "scale of the threshold": lambda clean, noisy, noise_sd, k: phi(
+            (clean - others(noisy, k))
+            / np.array(
+                [
+                    [sd[list(row).index(t)] for t in thresholds]
+                    for row, sd, thresholds in zip(noisy, noise_sd, others(noisy, k), strict=True)
+                ]
+            )
+        ),
         "noisy logit (2)": lambda clean, noisy, noise_sd, k: phi((noisy - nth(noisy, k)) / noise_sd),
         "no Φ (2)": load_of_gap(lambda gap, sd: gap),
         "sigmoid (2)": load_of_gap(lambda gap, sd: 1 / (1 + np.exp(-1.702 * gap / sd))),
@@ -354,12 +387,12 @@ WRONG = {
 # Wrong in a way no list foresees: these must not be given a reason.
 UNRECOGNISED = {
     "9.2": [
-        scaled(lambda z: softplus(-z)),
+        scaled(lambda z: np.cosh(z)),
         afterwards(lambda h, n, k: gate(n / 2, k)),
         lambda x, W_g, W_noise, k, train, rng: None,
         lambda x, W_g, W_noise, k, train, rng: np.zeros((len(x), W_g.shape[1])),
         scaled(lambda z: 0.5 * softplus(z)),
-        drawn(lambda rng, shape: rng.standard_normal((2, *shape))[1]),
+        drawn(lambda rng, shape: rng.standard_normal((2, *shape)).mean(axis=0)),
         lambda x, W_g, W_noise, k, train, rng: gate(x @ W_g + GENERATOR.normal(size=(len(x), W_g.shape[1])), k),
     ],
     "9.3": [

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from moe_lessons import routing
 from moe_lessons.checks.gates import normal_cdf, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.verdicts import by_value

@@ -157,6 +157,11 @@ def by_differences(W, x, domain, lr, z_loss_coef):
 WRONG = {
     "8.2": {
         "transposed": lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, lr, z_loss_coef).T,
+        "wrong length": by_another(torch.optim.SGD, momentum=0.9, nesterov=True),
+        "wrong length (2)": lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, 0.9 * lr, z_loss_coef),
+        "wrong length (3)": lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, lr**2, z_loss_coef),
+        "another expert's domain": total(lambda h, domain: F.cross_entropy(h, (domain - 1) % h.shape[1])),
+        "another logarithm": total(lambda h, domain: F.cross_entropy(h, domain) / np.log(2)),
         "step alone (2)": by_autograd(right_loss, lambda W, g, lr: lr * g),
         "Adam (2)": by_another(torch.optim.RMSprop),
         "Adam (3)": by_another(torch.optim.Adagrad),
@@ -225,9 +230,7 @@ WRONG = {
 UNRECOGNISED = {
     "8.2": [
         total(lambda h, domain: F.cross_entropy(h, domain, label_smoothing=0.1)),
-        by_another(torch.optim.SGD, momentum=0.9, nesterov=True),
         lambda W, x, domain, lr, z_loss_coef: None,
-        lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, 0.9 * lr, z_loss_coef),
         lambda W, x, domain, lr, z_loss_coef: torch.full_like(W, torch.nan),
         lambda W, x, domain, lr, z_loss_coef: (by_hand(W, x, domain, lr, z_loss_coef), 0.0),
     ],

@@ -125,6 +125,15 @@ def token_by_token(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, 
     return W
 
 
+def goes_along_the_gradient(value: Any, W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> bool:
+    """Tell whether the step has the direction of the right one, and another length."""
+    if not isinstance(value, np.ndarray) or value.shape != W.shape:
+        return False
+    made, right = (W - value).astype(float), lr * gradient(W, x, domain, c)  # (d, N) each
+    times = (made * right).sum() / (right * right).sum()
+    return bool(times > 0 and np.abs(made - times * right).max() < 1e-3 * np.abs(made).max())
+
+
 STEP = FunctionQuestion(
     **about("8.2", "One training step", "write it", "medium", points=2, minutes=8),
     hints=(
@@ -214,6 +223,10 @@ STEP = FunctionQuestion(
         lambda h: 2 * np.exp(h).sum(axis=1, keepdims=True) * np.exp(h) / len(h),
         "z-loss of the probabilities: You took the log-sum-exp of the probabilities. The z-loss is about the logits, before the softmax.",
         of_probabilities(z_slope),
+        "largest logit: You square each token's largest logit. The z-loss squares its log-sum-exp, to which every logit adds.",
+        lambda h: 2 * h * (h == h.max(axis=1, keepdims=True)) / len(h),
+        "mean of the exponentials: You averaged eʰ over the experts before the logarithm. The log-sum-exp takes their *sum*.",
+        lambda h: 2 * (routing.log_sum_exp(h)[:, None] - np.log(h.shape[1])) * routing.softmax(h) / len(h),
         "squared logits: Your penalty is the mean over tokens of Σ h². The z-loss squares one number for each token, its log-sum-exp.",
         lambda h: 2 * h / len(h),
         "mean of squared logits: Your penalty is the mean of h². The z-loss squares one number for each token, its log-sum-exp.",
@@ -248,12 +261,21 @@ STEP = FunctionQuestion(
         lambda h, Y: (routing.softmax(h, axis=0) * Y.sum(axis=0) - Y) / len(h),
         "domain not used: You push each token towards the expert that it prefers already. `domain` says which one is right.",
         lambda h, Y: cross_entropy_slope(h, np.eye(h.shape[1])[h.argmax(axis=1)]),
+        "another expert's domain: You push each token towards the expert next to its own, as if `domain` counted from 1. Domain i is expert i, both from 0.",
+        (
+            lambda h, Y: cross_entropy_slope(h, np.roll(Y, 1, axis=1)),
+            lambda h, Y: cross_entropy_slope(h, np.roll(Y, -1, axis=1)),
+        ),
+        "another logarithm: Your logarithm is to base 2 or 10. The cross-entropy takes the natural one.",
+        (lambda h, Y: cross_entropy_slope(h, Y) / np.log(2), lambda h, Y: cross_entropy_slope(h, Y) / np.log(10)),
         "pushed away: The cross-entropy has the wrong sign: the right domain's probability falls. It is *minus* ln p.",
         lambda h, Y: -cross_entropy_slope(h, Y),
     )
     + by_test(
         "weight decay: Your step has made W smaller besides, as `weight_decay` does. Asked is W − lr · gradient of this loss, and nothing else.",
         decays,
+        "wrong length: Your step goes the right way, but is too long or too short. It is lr · gradient, with lr once, and the gradient of the mean over the tokens as it is.",
+        goes_along_the_gradient,
         "the loss: This is a single number, such as the loss. Asked is the new W, (d, N).",
         lambda value, *case: isinstance(value, np.ndarray) and value.ndim == 0,
     ),

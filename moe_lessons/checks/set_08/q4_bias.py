@@ -186,7 +186,7 @@ BIAS = VariableQuestion(
         lambda found: times_too_large(found) > 1,
         f"bias too weak: {NAMED} But your bias does not hold the long mean back enough. Where is a token as near to one mean as to the other? There both must have the same h.",
         lambda found: times_too_large(found) < 1,
-        f": {NAMED} But your bias does not fit them.",
+        f": {NAMED} But your bias does not fit them. A token that is as near to one mean as to another must have the same h for both: try each pair.",
         always,
     ),
     report=f"Best accuracy with a bias {{best:.3f|{WITH}}} (at least {WITH:g}), without {{free:.3f|{WITHOUT}}} (at most {WITHOUT:g}). With yours: {{reached:.3f|{WITH}}}.",

@@ -33,8 +33,7 @@ TAU = Numbers(
 
 def selections_found(example: dict[str, Any]) -> dict[str, Any]:
     """Return what logits and probabilities select in float32, and where the second and third of the logits tie."""
-    given, tau = example["logits"], example["tau"].item()
-    h = given.astype(np.float32)  # (N,)
+    h, tau = example["logits"].astype(np.float32), example["tau"].item()  # (N,)
     p = routing.softmax(h, tau)  # (N,)
     order, taken = routing.top_k(h, len(h))[1], routing.top_k(p, 2)[1]  # indices (N,), (2,)
     by_logit, by_probability = (", ".join(f"E{i + 1}" for i in pair) for pair in (order[:2], taken))
@@ -45,7 +44,7 @@ def selections_found(example: dict[str, Any]) -> dict[str, Any]:
         "differ": set(order[:2]) != set(taken),
         "by_logit": by_logit,
         "by_probability": by_probability,
-        "tied_as_given": given[second] == given[third],
+        "tied_as_given": example["logits"][second] == example["logits"][third],
         "tied": h[second] == h[third],
         "tied_in_p": p[second] == p[third],
         "p_second": float(p[second]),

@@ -179,7 +179,7 @@ MISTAKES = tuple(
             lambda: allowed()["D"],
             "a quarter: The 32 tokens choose different experts: together they touch nearly all. k/N holds for one token.",
             lambda: 25,
-            "of what is read: This compares with what the model of all eight experts reads. The claim is about what is stored, which the input embedding belongs to.",
+            "of what is read: This is the share of the experts that is touched, or compares with what the model of all eight experts reads. The claim is about what is stored, which the input embedding belongs to.",
             lambda: percent("sparse", "read for 32", "all", "read for 32"),
             "of one token: This compares with what one token reads, or is by how much more 32 read. The claim is about what is stored.",
             (

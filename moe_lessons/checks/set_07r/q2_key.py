@@ -89,7 +89,7 @@ KEPT = by_value(
     lambda: round(share(), 1),
     "change: That is below 0, and no probability is: by this share run 2 is shorter. Asked is the ratio of the two lengths.",
     lambda: share() - 1,
-    "cosine: That is the cosine. It says that nothing turned, not how much the lengths differ.",
+    "cosine: 1 is the cosine, and the sum of the weights *after* dividing. Asked is how much the two lengths differ: what the sum was before.",
     lambda: two_runs().cosine[ASKED],
     "length: That is the length of one output. A probability is a ratio of two lengths.",
     (lambda: two_runs().first[ASKED], lambda: two_runs().second[ASKED]),

@@ -53,8 +53,8 @@ gaps = np.linalg.norm(known.means[:, None] - known.means[None], axis=-1)  # (4, 
 print("distances of the means:", gaps.round(2), sep="\n")
 
 # %% [markdown]
-# The clouds overlap. Even someone who knows all four means names some tokens wrongly. The best is to name the nearest
-# mean (Bayes' rule, as all domains are equally likely).
+# The clouds overlap: even someone who knows all four means names some tokens wrongly. The best is to name the nearest mean
+# (Bayes' rule, as all domains are equally likely).
 #
 # The router is that of lesson 05: $h = xW_g$, no bias. Domain i belongs to expert i, so the loss is the cross-entropy,
 # $-\ln p_{\text{right}}$. `train` is the course's loop (Adam).
@@ -93,8 +93,8 @@ print(f"named rightly: {accuracy:.4f}; by the best rule, on the same tokens: {be
 assert best_here - 0.02 < accuracy <= best_here + 0.005
 
 # %% [markdown]
-# **Draw it yourself:** the loss of each step, the four means and $W_g$. (Softmax does not see what all columns share,
-# so the mean over the columns is taken off both.)
+# **Draw it yourself:** the loss of each step, the four means and $W_g$. (The mean over the columns is taken off both:
+# softmax does not see it.)
 
 # %% name="draw-labels"
 losses = history.losses["loss"]
@@ -194,13 +194,13 @@ for spread in spreads:
 assert abs(renamed - accuracy) < 0.01
 
 # %% [markdown]
-# Right is: the router learned whatever we told it, just as well, and always within two points of the best rule. That
-# shows that the **best borders are linear** here, as means of one length make them. What it cannot show:
+# Right is: the router learned whatever we told it, always within two points of the best rule. That shows that the
+# **best borders are linear** here, as means of one length make them. What it cannot show:
 #
 # - how experts specialise: there are none in this program, and the labels were given;
 # - balance: the labels say how many tokens each expert gets;
-# - how sure a router in a model is: that one is never told the right expert. (Some demonstrations add a z-loss,
-#   lesson 07, to this cross-entropy: *deeper*.)
+# - how sure a router in a model is: that one is never told the right expert. (Some add a z-loss to this
+#   cross-entropy: *deeper*.)
 #
 # ## No labels
 #
@@ -420,13 +420,13 @@ for steps in router_study.LENGTHS:
 # the three it bears the highest rate worst and the lowest best; k = 4 bears the highest best. (Over seeds its errors spread
 # more; much of that is the task's: correlation .9 with those of k = 2.)
 #
-# **Is the second expert redundant?** Not in a trained layer, form B at its best rate: without it the error is 1.9 times as
-# large at least. (Form A at its best rate: 3.2 times after 400 steps, row `1` of the next section's last table.) And k = 1
-# from the start is behind in every seed, at both lengths. But much of that is uneven load: `balanced`, it makes up half of
-# the gap after 400 steps, and after 1,200 it cannot be told from k = 2 *without* that loss, at half the expert work. With
+# **Is the second expert redundant?** Not in a trained layer, form B at its best rate: without it the error is 1.9 times
+# as large at least. (Form A at its best rate: 3.2 times after 400 steps, next section, row `1`.) And k = 1 from the
+# start is behind in every seed, at both lengths. But much of that is uneven load: `balanced`, it makes up half of the
+# gap after 400 steps, and after 1,200 it cannot be told from k = 2 *without* that loss, at half the expert work. With
 # the same loss k = 2 is ahead: by .014 in 8 of 8 seeds, and by .006, just clear of 0, in 7. From k = 2 to 4 the gain is
-# clear after 400 steps and cannot be told after 1,200. What would change this: a rate or coefficient that we did not try
-# at which k = 1 keeps all experts, or is not behind.
+# clear after 400 steps and cannot be told after 1,200. What would change this: a rate or coefficient that we did not
+# try at which k = 1 keeps all experts, or is not behind.
 #
 # ## Cooling down
 #
@@ -521,7 +521,7 @@ for steps in router_study.LENGTHS:
 #    hang on one of them, in axes along the means most.
 # 2. It learns any naming we choose, without experts: linear borders, not emergence, and nothing about balance.
 # 3. End to end, information between cluster and expert rose far above null *and* untrained router in 32 dimensions, less
-#    with one map for all; in the plane, in three seeds, by less than .2, or it fell.
+#    with one map for all; in the plane by less than .2, or it fell.
 # 4. k = 1 renormalised leaves its router where it was. k = 1 in form B loses experts, and bears high rates worst; balanced,
 #    it closed half of the gap to k = 2 or more. k = 2 needs its second expert at τ = 1, and does not at τ = 1/16.
 # 5. At their own best rates no schedule beat the chosen constant, at either length. A trick gets a fair test when every

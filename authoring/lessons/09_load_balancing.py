@@ -14,7 +14,7 @@
 #
 # **Before:** lessons 04, 05 and 07. **Time:** {{minutes}}.
 #
-# Which of these do you believe? (1) Without a balance loss, training collapses. (2) An expert that no token chooses
+# Which of these do you believe? (1) Without a balance loss, training collapses: a few experts take all. (2) An expert that no token chooses
 # learns nothing from the task. (3) The balance loss is smallest at balance. (4) Noise in the router does
 # what a balance loss does. (5) A router that throws fair dice has uneven loads, too. (6) The more balance, the better.
 
@@ -106,16 +106,12 @@ load = expert_load(routing.selected.numpy(), 8)  # (N,)
 size = layer.experts.W2.grad.norm(dim=(1, 2)).numpy()  # (N,)
 print("share of the tokens: ", load.round(2))
 print("gradient it receives:", (size / size.sum()).round(2), "(as a share)")
-clusters = [len(np.unique(data.cluster[routing.selected[:, 0].numpy() == i])) for i in range(8)]  # (N,)
-print("clusters they are of:", clusters)
 assert load[:2].sum() > 0.5
 assert (size[load == 0] == 0).all()
 assert (size[load < 0.05] < 0.05 * size.sum()).all()
-assert clusters[0] == 11 > clusters[4]
 
 # %% [markdown]
-# Next to no tokens, next to no gradient; E7 has none and gets exactly 0. (Many tokens need not mean much gradient: those
-# of E1 are of eleven clusters, ask for different maps, and partly cancel.)
+# Next to no tokens, next to no gradient; E7 has none and gets exactly 0.
 #
 # ## Four measures
 #
@@ -150,9 +146,7 @@ rng = np.random.default_rng(0)
 for tokens in (64, 256, 2048, 65536):
     loads = np.stack([np.bincount(rng.integers(8, size=tokens), minlength=8) / tokens for _ in range(500)])
     by_chance = max_violation(loads)  # (500,)
-    print(
-        f"{tokens:>5} tokens: MaxVio {by_chance.mean():.2f}, in 95 % of draws below {np.quantile(by_chance, 0.95):.2f}"
-    )
+    print(f"{tokens:>5} tokens: MaxVio {by_chance.mean():.2f}, 95 % of draws below {np.quantile(by_chance, 0.95):.2f}")
     if tokens == 2048:
         CHANCE = np.quantile(by_chance, 0.95)
 
@@ -180,7 +174,6 @@ compare(my_dead_uneven, none.dead[-1].mean(), within=1)
 compare(my_dead_fair, fair.dead[-1].mean(), within="a factor of 1.5")
 print(balancing_runs.table(results))
 print("dead at the end, by seed: uneven", none.dead[-1], "fair", fair.dead[-1], "top-2", top_2.dead[-1])
-print(f"CV at the start, mean: k = 1 {none.cv[0].mean():.2f}, top-2 {top_2.cv[0].mean():.2f}")
 print("MaxVio of top-2 by seed: at the start", top_2.max_violation[0].round(2), "end", top_2.max_violation[-1].round(2))
 assert none.cv[0].mean() > 1.3 > 1.1 > top_2.cv[0].mean()
 assert (none.dead[-1] > none.dead[0]).all()
@@ -242,17 +235,10 @@ formula = 3 / 4 * p * (f - (p * f).sum(dim=-1, keepdim=True))  # (T, N)
 print("largest difference from the formula:", (by_torch - formula).abs().max().item())
 assert torch.allclose(by_torch, formula, atol=1e-7)
 
-even = torch.tensor([[9.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.9, 1.0]], requires_grad=True)  # (T, N): f uniform
-(at_balance,) = torch.autograd.grad(load_balancing_loss(even, 1), even)
-sure = torch.tensor([[30.0, 0.0, 0.0]] * 4, requires_grad=True)  # (T, N): all to E1, and certain of it
-(when_sure,) = torch.autograd.grad(load_balancing_loss(sure, 1), sure)
-print(f"largest gradient at even load {at_balance.abs().max():.0e}, at certain tokens {when_sure.abs().max():.0e}")
-assert max(at_balance.abs().max(), when_sure.abs().max()) < 1e-6
-
 # %% [markdown]
 # For each token, logits of experts that are busier than *this token's* average, $\sum_i f_i\, p_{ti}$, go down, the
-# others up. Two limits: at even load the gradient is 0, whatever P is; and a token that is certain of its expert is not
-# moved either, even if all tokens crowd into that expert.
+# others up. At even load the gradient is 0, whatever P is; and a token that is certain of its expert is not moved either
+# (*deeper*).
 #
 # ## What its value tells
 #
@@ -296,14 +282,6 @@ weights = torch.tensor([[0.9, 0.0], [0.0, 0.3], [0.0, 0.3], [0.0, 0.3]])  # (T, 
 importance, count = weights.sum(dim=0), (weights > 0).sum(dim=0).float()  # (N,) each
 print(f"importance {importance.numpy().round(2)}, CV² {cv_squared(importance):.2f}")
 print(f"tokens     {count.numpy()}, CV² {cv_squared(count):.2f}, has a gradient: {count.requires_grad}")
-logits = routing.logits.detach().requires_grad_()  # (T, N): of the layer above, before its first step
-gate = logits.softmax(dim=-1) * torch.nn.functional.one_hot(routing.selected[:, 0], 8)  # (T, N), dense
-(push,) = torch.autograd.grad(cv_squared(gate.sum(dim=0)), logits)  # (T, N)
-up, down = -push[:, 6].clamp(max=0).sum(), push[:, 6].clamp(min=0).sum()
-print(f"CV² of importance in the layer above: tokens push the logit of E7, asked by none, up {up:.4f}, down {down:.4f}")
-assert (routing.selected != 6).all()
-assert abs(up - down) < 0.25 * (up + down)
-assert set(routing.selected[push[:, 6] < 0].flatten().tolist()) <= {0, 1}
 assert cv_squared(importance) < 1e-6
 assert cv_squared(count) > 0.2
 
@@ -343,11 +321,12 @@ my_alpha = ...  # 0.01, 0.1 or 1
 
 # %% name="run-switch"
 ALPHAS = (0.01, 0.1, 1.0)
-results |= balancing_runs.run("switch", coefficients=ALPHAS)
+switch = balancing_runs.run("switch", coefficients=ALPHAS)
+results |= switch
 violation = {alpha: results["switch", alpha].max_violation[-1].mean() for alpha in ALPHAS}
 compare(my_switch, "enough" if violation[0.01] < 0.5 else "not enough")
 compare(my_alpha, min(ALPHAS, key=lambda alpha: results["switch", alpha].error[-1].mean()))
-print(balancing_runs.table(results))
+print(balancing_runs.table(switch))
 assert violation[1.0] < violation[0.1] < 0.5 < violation[0.01]
 assert min(ALPHAS, key=lambda alpha: results["switch", alpha].error[-1].mean()) == 0.1
 assert results["switch", 0.1].dead[-1].max() == 0
@@ -374,7 +353,7 @@ Live(
 # That was one start, and the seeds that chose α = 0.1. `balancing_study` has **20 fresh seeds**,
 # **both starts**, 300 and 1,200 steps, and more methods:
 #
-# - importance, and importance + load: `w` is the weight of these losses;
+# - importance, and importance + load, with the coefficient λ;
 # - noise alone, `factor` times its learned size;
 # - top-2 in both forms;
 # - a **bias** for each expert, in the selection alone (lesson 10b): each step raises it by u where the load is too
@@ -389,7 +368,7 @@ my_dead_later = ...  # a number from 0 to 7
 
 # %% name="see-study"
 study = balancing_study.load_results()
-lost = values(study, Setting("uneven", "none"), 1200, "dead")  # (S,)
+lost = values(study, Setting("uneven", "none"), 1200, "dead")  # (seeds,)
 effect = gap(study, Setting("uneven", "switch", 0.1), Setting("fair", "none"), 1200)
 compare(my_effect, "ahead" if effect.high < 0 else "behind" if effect.low > 0 else "neither")
 compare(my_dead_later, lost.mean(), within=0.5)
@@ -420,11 +399,6 @@ print(f"{'task error':<70}{'300 steps':<26}1,200 steps")
 for left, right in pairs:
     found = (gap(study, left, right, steps) for steps in (300, 1200))
     print(f"{f'{left} − {right}':<70}" + "".join(f"{g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]   " for g in found))
-print("MaxVio, noise of the paper's size")
-for start in (from_uneven, from_fair):
-    left, right = start("noise", 1.0), start("none")
-    found = (gap(study, left, right, steps, "max_violation") for steps in (300, 1200))
-    print(f"{f'{left} − {right}':<70}" + "".join(f"{g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]   " for g in found))
 gaps = [[gap(study, *pair, steps) for pair in pairs] for steps in (300, 1200)]
 assert all(found.low > 0 for row in gaps for found in (row[0], *row[5:8]))
 assert all(found.high < 0 for found in (*gaps[0][1:4], *gaps[1][1:5]))
@@ -434,9 +408,11 @@ quiet = [gap(study, start("noise", 1.0), start("none"), steps, "max_violation") 
          for steps in (300, 1200)]  # fmt: skip
 assert quiet[0].high < 0 < quiet[3].low
 assert all(found.low < 0 < found.high for found in quiet[1:3])
-still = values(study, from_uneven("none"), 1200, "cv") >= 1  # (S,)
+still = values(study, from_uneven("none"), 1200, "cv") >= 1  # (seeds,)
 assert 0.4 < still.mean() < 0.8
 dead = partial(values, study, measure="dead")
+assert [round(dead(from_uneven(*arm), 1200).mean(), 2) for arm in (("noise", 1.0), ("none", 0.0))] == [2.5, 0.55]
+assert [(values(study, from_fair("none"), steps, "cv") >= 1).sum() for steps in (300, 1200)] == [2, 0]
 balance = partial(values, study, measure="max_violation")
 for steps in (300, 1200):
     assert balance(from_uneven("noise", 4.0), steps).mean() > 4 * balance(from_uneven("switch", 0.1), steps).mean()
@@ -451,37 +427,36 @@ for start in (from_fair, from_uneven):
     assert (entropies[0] < entropies[1]).all()
 
 # %% [markdown]
-# At the rate 0.005, if no other is named:
+# At the rate 0.005:
 #
 # - **The head start wears off, slowly.** Without balancing most of the dead are back by step 1,200. Of 20 layers 12 are
 #   still collapsed, and the error is behind.
 # - **Balance gains more than the head start cost.** From a fair start, too, the Switch loss and the bias lower the
 #   error. After 1,200 steps the *uneven* start with the loss is ahead of the *fair* one without.
-# - **Too much costs.** α = 1 is worse than 0.1, from both starts, at both lengths.
-# - **Importance alone** (w = 1), from the uneven start, leaves experts dead in 11 of 20 seeds, at both lengths. A cut
-#   expert's own weight is a constant 0. In form B tokens of the busiest experts push its logit up, tokens of the others
-#   down: much of it cancels (E7, above). Where the asked share evenly, nothing pushes.
-# - **What was chosen early need not last.** Importance + load: after 300 steps w = 0.01 leads the Switch loss, after 1,200
-#   w = 0.1.
-# - **top-2** is collapsed in no seed, in neither form. But it starts less uneven; from a head start of 2, after 300 steps,
-#   3 of 10 layers of form A and all of form B are collapsed, after 1,200 none; at the rate 0.02 it is 4 and 2, then 3 and 0
-#   (*deeper*): neither form prevents it. It costs twice the expert work.
+# - **Importance alone** (λ = 1), from the uneven start, leaves experts dead in 11 of 20 seeds, at both lengths. A cut
+#   expert's own weight is a constant 0, and what others' weights do to its logit partly cancels (*deeper*).
+# - **What was chosen early need not last.** Importance + load: after 300 steps λ = 0.01 leads the Switch loss, after 1,200
+#   λ = 0.1.
+# - **top-2** is collapsed in no seed, in neither form. But it starts less uneven: from a head start of 2 neither form
+#   prevents it (*deeper*). It costs twice the expert work.
 #
-# One rate for all: at 0.01 and 0.02 the gain from a fair start stays (*deeper*). Another task could change it: our clusters
-# are equally large, and an even load suits them.
+# At 0.01 and 0.02 the gain from a fair start stays (*deeper*). Another task could change it: our clusters are equally
+# large, and an even load suits them.
 #
-# > **Myth: "noise does what a balance loss does."** Right is: of the paper's size it makes loads more even from the
-# > uneven start after 300 steps, not after 1,200, and at neither from the fair start. Four times as large it spreads those of
-# > the uneven start at both lengths, most while it is on (*deeper*); but less than a loss does, and at twice its error.
+# > **Myth: "noise does what a balance loss does."** Right is (*deeper*): of the paper's size it makes loads more even from
+# > the uneven start after 300 steps, not after 1,200 (then 2.5 experts are dead, without it 0.55), and at neither from the
+# > fair start. Four times as large it spreads those of the uneven start at both lengths, most while it is on; but less than
+# > a loss does, and at twice its error.
 #
-# > **Myth: "the more balance, the better."** Right is: after 300 steps α = 1 is more even than 0.1, and worse. After 1,200
-# > both are as even as dice, and α = 1 is still worse: it keeps the router unsure (entropy).
+# > **Myth: "the more balance, the better."** Right is, from both starts: after 300 steps α = 1 is more even than 0.1, and
+# > worse. After 1,200 both are as even as dice, and α = 1 is still worse: it keeps the router unsure (entropy).
 #
 # ## The claim, in a language model
 #
 # "Without a balance loss, training collapses." For it: Shazeer's table and OLMoE (2024, arXiv:2409.02060, Fig. 10):
 # without it all tokens of the first layer went to one of 8 experts, later two, and the loss was higher. Against it:
-# our toy from a fair start. So `language_balancing`
+# our toy from a fair start, collapsed in 2 of 20 seeds after 300 steps, in none after 1,200 (why so few, we did not test).
+# So `language_balancing`
 # asked the language model of lesson 11: four layers of eight experts, k = 2, form A, text and code. Four ways: without
 # balancing, with the Switch loss (α = 0.01), with a bias, with both; three seeds, 500 and 1,500 steps.
 #
@@ -494,33 +469,31 @@ my_collapsed_layers = ...  # a number from 0 to 4
 my_price = ...  # "higher", "lower" or "neither"
 
 # %% name="see-language"
-language = partial(language_balancing.of, language_balancing.load_results())
-cv = coefficient_of_variation(language("none", 1500, "load"))  # (S, layers)
-collapsed = (cv >= 1).sum(axis=1)  # (S,)
-price = {
-    arm: language("none", 1500, "loss") - language(arm, 1500, "loss") for arm in ("switch", "bias", "both")
-}  # (S,)
-early = language("none", 500, "loss") - language("switch", 500, "loss")  # (S,)
-compare(my_collapsed_layers, collapsed.mean(), within=0.5)
-higher = (price["switch"] > 0).sum()
-compare(my_price, {0: "lower", 3: "higher"}.get(int(higher), "neither"))
-print(language_balancing.table(language_balancing.load_results()))
-print("1,500 steps, without balancing: collapsed layers by seed", collapsed, "; CV, a row a seed, a column a layer:")
-print(cv.round(2))
-for arm, by_seed in price.items():
-    print(f"  loss without balancing − loss with {language_balancing.ARMS[arm].label:<14}", by_seed.round(3))
-print("  the same after 500 steps, Switch loss:", early.round(3), " dead:", language("none", 500, "dead").sum(axis=1))
-assert 0.003 < early.min() < early.max() < 0.018
-assert cv[:, 0].mean() < cv[:, 1:].mean(axis=0).min()
-assert 0 < collapsed.mean() < 2
+study_language = language_balancing.load_results()
+language = partial(language_balancing.of, study_language)
+cv = {steps: coefficient_of_variation(language("none", steps, "load")) for steps in (500, 1500)}  # (seeds, layers) each
+collapsed = {steps: (cv[steps] >= 1).sum(axis=1) for steps in cv}  # (seeds,) each
+price = {(arm, steps): language("none", steps, "loss") - language(arm, steps, "loss")  # (seeds,)
+         for arm in ("switch", "bias", "both") for steps in cv}  # fmt: skip
+compare(my_collapsed_layers, collapsed[1500].mean(), within=0.5)
+compare(my_price, {0: "lower", 3: "higher"}.get(int((price["switch", 1500] > 0).sum()), "neither"))
+print(language_balancing.table(study_language))
+for steps, of_layers in cv.items():
+    print(f"{steps:>5,} steps, no balancing, seed by seed: collapsed layers {collapsed[steps]}, "
+          f"dead experts {language('none', steps, 'dead').sum(axis=1)}, CV by layer {of_layers.round(2).tolist()}")  # fmt: skip
+for (arm, steps), by_seed in price.items():
+    print(f"{steps:>5,} steps, loss without balancing − {language_balancing.ARMS[arm].label:<14}", by_seed.round(3))
+assert 0.003 < price["switch", 500].min() < price["switch", 500].max() < 0.018
+assert cv[1500][:, 0].mean() < cv[1500][:, 1:].mean(axis=0).min()
+assert cv[500][:, 0].mean() < cv[500][:, 1:].mean(axis=0).min()
+assert collapsed[500].tolist() == [1, 1, 1]
+assert sorted(collapsed[1500]) == [0, 1, 1]
+assert max((c[:, :2] >= 1).sum() for c in cv.values()) == 0
+assert sorted(language("none", 500, "dead").sum(axis=1)) == [0, 2, 3]
 assert language("none", 1500, "dead").max() == 0
-assert np.abs(price["switch"]).max() < 0.01
-assert (price["bias"] > 0.01).sum() == 2
-assert np.abs(price["bias"]).max() < 0.05
+assert np.abs(price["switch", 1500]).max() < 0.01
+assert (price["bias", 1500] > 0.01).sum() == 2
 late = slice(2, 4)  # layers
-assert 0.8 < cv[:, late].min() < 1 < cv[:, late].max() < 1.2
-assert cv[:, :2].max() < 0.85
-assert (collapsed > 0).sum() == 2
 assert language("none", 1500, "dropped")[:, late].min() > 0.25
 assert 1 < language("none", 1500, "max_violation")[:, late].min() < language("none", 1500, "max_violation").max() < 3
 evenness = {arm: language(arm, 1500, "max_violation").mean() for arm in language_balancing.ARMS}
@@ -531,14 +504,15 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 # (With k = 2 of 8 experts MaxVio is at most 3. "Dropped": what would find no place if each expert took at most 1.25 times
 # the mean, its *capacity*, lesson 10; in training nothing was.)
 #
-# > **Myth: "without a balance loss, training collapses."** Here the *load* of the late layers comes to our border of
-# > collapse, and passes it in two of three seeds; after 1,500 steps no expert is dead. The *training* does not
-# > collapse: after 500 steps the Switch loss is ahead in all three seeds, by .003 to .017; after 1,500 that cannot be
-# > told. With the bias it is lower in two of three: too few to tell.
+# > **Myth: "without a balance loss, training collapses."** Here one late layer does: after 500 steps in each of the three
+# > seeds (0, 2 and 3 experts are dead), after 1,500 in two (none is dead). The loss on text hardly shows it: after 500
+# > steps the Switch loss puts the model ahead in all three seeds, by .003 to .017; after 1,500 that cannot be told. With
+# > the bias the loss is lower in two of three: too few to tell.
 #
 # Shazeer's 39.8 against 35.6 is ln(39.8 / 35.6) = 0.11 nats. Ours saw nothing like that, nor like OLMoE: its first layer is
-# its most even. A capacity would drop a quarter or more of a late layer's assignments, and the busiest device would work
-# two to four times as long.
+# its most even. After 1,500 steps a capacity would drop a quarter or more of a late layer's assignments, and the busiest
+# device would work two to four times as long. What would change this: a gap on text of one sign in many more seeds, or one
+# that grows with steps or size; we have three seeds, one small model and one α.
 #
 # ## Recap
 #
@@ -548,9 +522,9 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 #    tokens to E1, and can be far below 1: never read it as balance.
 # 4. Importance balances weights, load balances counts. Noise gives the count a slope.
 # 5. At the rate 0.005 the Switch loss (α = 0.1) and a bias lowered the task error, from a fair start too; α = 1 cost again;
-#    noise was no substitute. The head start wore off slowly.
-# 6. In a small language model without balancing the late layers' load came close to collapse; the loss on text was higher
-#    after 500 steps, and after 1,500 no difference could be told.
+#    noise was no substitute.
+# 6. In a small language model without balancing one late layer collapsed, in three of three seeds after 500 steps, in two
+#    after 1,500. That it cost loss on text could be told after 500 steps alone.
 #
 # Of the six sentences, (2) and (5) hold as they stand.
 #
@@ -631,6 +605,10 @@ for factor in (1.0, 4.0):
     )
     assert seen[0] < 0.6 * off[0] if factor == 4 else abs(seen[0] - off[0]) < 0.1
     assert seen[1] < off[1] if factor == 4 else abs(seen[1] - off[1]) < 0.1
+for start in (from_uneven, from_fair):
+    left, right = start("noise", 1.0), start("none")
+    found = (gap(study, left, right, steps, "max_violation") for steps in (300, 1200))
+    print(f"MaxVio, all 20 seeds: {left} − {right}: " + "; ".join(map(str, found)))
 assert values(study, Setting("farther", "top_2"), 300, "cv").shape == (10,)
 far = [(values(study, Setting("farther", arm, rate=rate), 300, "cv") >= 1).sum() for rate in (0.005, 0.02)
        for arm in ("top_2", "top_2_b")]  # fmt: skip
@@ -686,6 +664,29 @@ assert load[3] == 1
 
 # %% [markdown] name="deeper-step-read" tags=["deeper"]
 # E4 was a hair behind for every token, so *all* come over at once.
+
+# %% [markdown] name="deeper-limits" tags=["deeper"]
+# ## Deeper: gradients that vanish or cancel
+#
+# The Switch loss at even load, and with tokens that are certain of E1. And importance in the uneven layer, before its
+# first step: in form B tokens of the busiest experts push up the logit of E7, asked by none, tokens of the others push
+# it down.
+
+# %% name="deeper-limits-cell" tags=["deeper"]
+even = torch.tensor([[9.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.9, 1.0]], requires_grad=True)  # (T, N): f uniform
+(at_balance,) = torch.autograd.grad(load_balancing_loss(even, 1), even)
+sure = torch.tensor([[30.0, 0.0, 0.0]] * 4, requires_grad=True)  # (T, N): all to E1, and certain of it
+(when_sure,) = torch.autograd.grad(load_balancing_loss(sure, 1), sure)
+print(f"largest gradient at even load {at_balance.abs().max():.0e}, at certain tokens {when_sure.abs().max():.0e}")
+assert max(at_balance.abs().max(), when_sure.abs().max()) < 1e-6
+logits = routing.logits.detach().requires_grad_()  # (T, N)
+gate = logits.softmax(dim=-1) * torch.nn.functional.one_hot(routing.selected[:, 0], 8)  # (T, N), dense
+(push,) = torch.autograd.grad(cv_squared(gate.sum(dim=0)), logits)  # (T, N)
+up, down = -push[:, 6].clamp(max=0).sum(), push[:, 6].clamp(min=0).sum()
+print(f"importance: the logit of E7 is pushed up {up:.4f}, down {down:.4f}")
+assert (routing.selected != 6).all()
+assert abs(up - down) < 0.25 * (up + down)
+assert set(routing.selected[push[:, 6] < 0].flatten().tolist()) <= {0, 1}
 
 # %% [markdown] name="deeper-smooth" tags=["deeper"]
 # ## Deeper: the smooth count, by drawing

@@ -165,21 +165,21 @@ def _switch(alpha: Tensor) -> Route:
     return route
 
 
-def _importance(w: Tensor) -> Route:
+def _importance(coefficient: Tensor) -> Route:
     def route(layers: Layers, x: Tensor) -> tuple[Routing, Tensor]:
         routing = layers.decide(layers.logits(x))
-        return routing, w * cv_squared(importance(routing))
+        return routing, coefficient * cv_squared(importance(routing))
 
     return route
 
 
-def _importance_and_load(w: Tensor) -> Route:
+def _importance_and_load(coefficient: Tensor) -> Route:
     def route(layers: Layers, x: Tensor) -> tuple[Routing, Tensor]:
         clean, sd = layers.logits(x), layers.noise_sd(x)  # (R, T, N) each
         noisy = clean + sd * layers.normal(*clean.shape[1:]) if layers.training else clean  # (R, T, N)
         routing = layers.decide(noisy)
         load = smooth_load(clean, noisy, sd, layers.top_k).sum(dim=-2)  # (R, N)
-        return routing, w * (cv_squared(importance(routing)) + cv_squared(load))
+        return routing, coefficient * (cv_squared(importance(routing)) + cv_squared(load))
 
     return route
 
@@ -228,10 +228,10 @@ METHODS: dict[str, Method] = {
     "fair": Method("fair start", "null: no balancing, and nobody starts ahead.", _none, start=0.0),
     "none": Method("no balancing", "the task loss alone.", _none),
     "switch": Method("Switch loss", "the task loss plus α N Σ f_i P_i.", _switch, "α", (0.001, 0.01, 0.1, 1.0)),
-    "importance": Method("importance", "plus w CV² of the sums of gate weights.", _importance, "w",
+    "importance": Method("importance", "plus λ CV² of the sums of gate weights.", _importance, "λ",
                          (0.01, 0.1, 1.0)),
-    "importance_load": Method("importance + load", "Shazeer's noise, plus w CV² of importance and of the smooth load.",
-                              _importance_and_load, "w", (0.001, 0.01, 0.1, 1.0)),
+    "importance_load": Method("importance + load", "Shazeer's noise, plus λ CV² of importance and of the smooth load.",
+                              _importance_and_load, "λ", (0.001, 0.01, 0.1, 1.0)),
     "noise": Method("noise", "Shazeer's noise, its learned size times a factor; no loss.", _noise, "factor",
                     (1.0, 2.0, 4.0)),
     "jitter": Method("jitter", "the router's input times U(1 − ε, 1 + ε).", _jitter, "ε", (0.01, 0.5)),

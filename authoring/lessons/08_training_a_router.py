@@ -503,13 +503,13 @@ for steps in router_study.LENGTHS:
     print(f"{steps:>5,} steps: `1 to 1/4` less `1/4` {less.mean():+.4f}, 95 % from {low:+.4f} to {high:+.4f}")
 
 # %% [markdown]
-# > **Myth: "a router needs its temperature annealed."** Right is: *here*, on eight fresh seeds, the gain is gone once each arm
-# > has its own rate. τ = 1, τ = 1/4 and cooling between them cannot be told apart, at either length (the intervals of their
-# > differences hold 0). What looked like a gain was a rate too low for τ = 1: a constant 1/4 is a $W_g$ four times as
-# > large that Adam moves four times as fast (lesson 03). Nor did the chosen schedule beat the chosen constant: not told
-# > apart after 400 steps, behind after 1,200 (there it is a *warming* one). What would change this: a
-# > schedule ahead of *every* constant, each at its own rate, on fresh seeds, at both lengths. Nor is it "exploration": for
-# > a given $W_g$, without noise or a bias, τ never changes who is selected.
+# > **Myth: "a router needs its temperature annealed."** Right is: *here*, on eight fresh seeds, the gain is gone once
+# > each arm has its own rate. τ = 1, τ = 1/4 and cooling between them cannot be told apart, at either length. What
+# > looked like a gain was a rate too low for τ = 1: a constant 1/4 is a $W_g$ four times as large that Adam moves four
+# > times as fast (lesson 03). Nor did the chosen schedule beat the chosen constant: not told apart after 400 steps,
+# > behind after 1,200 (there it is a *warming* one). What would change this: a schedule ahead of *every* constant, each
+# > at its own rate, on fresh seeds, at both lengths. Nor is it "exploration": for a given $W_g$, without noise or a
+# > bias, τ never changes who is selected.
 #
 # The last column: the smaller a constant τ, the less the second expert does. At 1/16 the first alone does as well as
 # both: "redundant" is a question of τ.
@@ -517,8 +517,8 @@ for steps in router_study.LENGTHS:
 # ## Recap
 #
 # 1. On labels a linear router comes within two points of the best rule, when the means are equally long. A lead is a
-#    sum of terms $x_a (W_{ai} - W_{aj})$, for and against; at spread 1, in five routers, a fifth to a quarter of the tokens
-#    hang on one of them, in axes along the means most.
+#    sum of terms $x_a (W_{ai} - W_{aj})$, for and against; at spread 1 a fifth to a quarter of the tokens hang on one, in axes
+#    along the means most.
 # 2. It learns any naming we choose, without experts: linear borders, not emergence, and nothing about balance.
 # 3. End to end, information between cluster and expert rose far above null *and* untrained router in 32 dimensions, less
 #    with one map for all; in the plane by less than .2, or it fell.
@@ -529,8 +529,8 @@ for steps in router_study.LENGTHS:
 #
 # Of the six sentences (2) is true. (4) is false of this toy. (5) depends on τ. The others are false, as they stand.
 #
-# **What this lesson cannot tell you:** what routers in language models learn. Our clusters were planted and equally
-# large. Whether tokens of a text fall into such clusters is for lesson 11.
+# **What this lesson cannot tell you:** what routers in language models learn (lesson 11). Our clusters were planted and
+# equally large.
 #
 # ## Quiz
 #
@@ -564,8 +564,8 @@ for steps in router_study.LENGTHS:
 # ## Next
 #
 # - Exercises: [](exercises:08).
-# - The code you used: [](module:training), the loop,
-#   [](module:experiments/router_training) and [](module:experiments/router_study), the experiments.
+# - The code you used: [](module:training), [](module:experiments/router_training) and
+#   [](module:experiments/router_study).
 # - Lesson 09: keeping experts alive.
 
 # %% [markdown] name="deeper-sure" tags=["deeper"]

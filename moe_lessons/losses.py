@@ -94,13 +94,13 @@ def importance_loss(weights: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def smooth_load(clean_logits: Tensor, noisy_logits: Tensor, noise_sd: Tensor | float, k: int) -> Tensor:
-    """Return P(x, i): how likely expert i is selected if its own noise is drawn afresh, that of the others kept.
+    """Return Pr(x, i): how likely expert i is selected if its own noise is drawn afresh, that of the others kept.
 
-    P(x, i) = Φ((clean_i − threshold_i) / sd_i), threshold_i the k-th largest noisy logit of the OTHER experts: the
+    Pr(x, i) = Φ((clean_i − threshold_i) / sd_i), threshold_i the k-th largest noisy logit of the OTHER experts: the
     next best of all for a selected expert, the last selected for another. So counts of tokens get a gradient.
-    Without noise (sd below 1e-6, or k = N) P is 1 for the k selected, 0 for the others, and has no gradient.
+    Without noise (sd below 1e-6, or k = N) it is 1 for the k selected, 0 for the others, and has no gradient.
 
-    clean_logits, noisy_logits: (..., N), finite; or −∞ in both, for a masked expert, whose P is 0.
+    clean_logits, noisy_logits: (..., N), finite; or −∞ in both, for a masked expert, whose chance is 0.
     noise_sd: (..., N), or anything that broadcasts to it, at least 0. k: from 1 to N. Returns (..., N), from 0 to 1.
     Raises ValueError for NaN or +∞, shapes that differ, a negative noise_sd, k outside 1..N.
     Source: Shazeer et al. 2017 (arXiv:1701.06538), Appendix A, Eq. 8-9.
@@ -123,7 +123,7 @@ def smooth_load(clean_logits: Tensor, noisy_logits: Tensor, noise_sd: Tensor | f
 def load_loss(
     clean_logits: Tensor, noisy_logits: Tensor, noise_sd: Tensor | float, k: int, mask: Tensor | None = None
 ) -> Tensor:
-    """Return CV² of the smooth load, Load_i = Σ_t P(x_t, i), without its coefficient w_load.
+    """Return CV² of the smooth load, Load_i = Σ_t Pr(x_t, i), without its coefficient w_load.
 
     It balances numbers of tokens, as far as noise decides: without noise it has a value and no gradient.
     Arguments as in `smooth_load`; mask: (...), False for padding. Returns a scalar, 0 at balance.

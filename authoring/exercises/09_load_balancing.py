@@ -90,10 +90,10 @@ check("9.2", my_noisy_top_k)
 #
 # A count of tokens has no gradient: move a logit a little, and the count stays as it is. The noise of 9.2 offers a way
 # out. Think of one token. Keep the noise that the *other* experts drew, and let expert i draw its own anew, from a normal
-# distribution with the standard deviation `noise_sd`. Now expert i is selected with some probability P(x, i), and that
+# distribution with the standard deviation `noise_sd`. Now expert i is selected with some probability Pr(x, i), and that
 # probability moves smoothly with its logit.
 #
-# Return P(x, i) for every token and every expert. You are given `clean` (T, N), the logits without noise; `noisy` (T, N),
+# Return Pr(x, i) for every token and every expert. You are given `clean` (T, N), the logits without noise; `noisy` (T, N),
 # the logits with the noise that was drawn; `noise_sd` (T, N); and k, which is less than N. There are no ties.
 #
 # You may use Φ, the probability that a standard normal draw is below z:
@@ -113,7 +113,7 @@ print(normal_cdf(np.array([-1.0, 0.0, 1.0])).round(4))
 
 # %% name="answer-9-3"
 def my_smooth_load(clean, noisy, noise_sd, k):
-    """clean, noisy, noise_sd (T, N), k -> P (T, N)"""
+    """clean, noisy, noise_sd (T, N), k -> Pr(x, i) (T, N)"""
     # BEGIN SOLUTION
     ordered = -np.sort(-noisy, axis=-1)  # (T, N), largest first
     last, following = ordered[:, k - 1 : k], ordered[:, k : k + 1]  # (T, 1) each: numbers k and k + 1
@@ -137,10 +137,10 @@ for i in range(6):
     again = np.repeat(noisy, 20_000, axis=0)  # (draws, N)
     again[:, i] = clean[0, i] + sd[0, i] * rng.standard_normal(20_000)
     counted[i] = (top_k(again, k)[1] == i).any(axis=-1).mean()
-P = my_smooth_load(clean, noisy, sd, k)[0]  # (N,)
-print("P      ", P.round(3))
-print("counted", counted.round(3))
-assert np.abs(P - counted).max() < 0.02
+chance = my_smooth_load(clean, noisy, sd, k)[0]  # (N,)
+print("Pr(x, i)", chance.round(3))
+print("counted ", counted.round(3))
+assert np.abs(chance - counted).max() < 0.02
 
 # %% [markdown]
 # ## 9.4 The Switch loss, for devices

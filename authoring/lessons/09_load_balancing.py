@@ -292,8 +292,8 @@ assert cv_squared(count) > 0.2
 # noise of a learned size, $\mathrm{sd}_i = \mathrm{softplus}\big((x W_{\text{noise}})_i\big)$. Then "is $E_i$
 # selected?" becomes a probability, and it changes smoothly:
 #
-# $$P(x, i) = \Phi\!\left(\frac{h_i - \text{(the k-th largest noisy logit of the others)}}{\mathrm{sd}_i}\right),
-# \qquad \text{Load}_i = \sum_t P(x_t, i)$$
+# $$\Pr(x, i) = \Phi\!\left(\frac{h_i - \text{(the k-th largest noisy logit of the others)}}{\mathrm{sd}_i}\right),
+# \qquad \text{Load}_i = \sum_t \Pr(x_t, i)$$
 #
 # Φ(z) is the chance that a normal draw is below z. Only $E_i$ draws anew; the others keep their noise. So their Load is a
 # smooth count, with a slope (Appendix A; *deeper*). A second use: $W_g$ and $W_{\text{noise}}$ start
@@ -493,7 +493,7 @@ assert max((c[:, :2] >= 1).sum() for c in cv.values()) == 0
 assert sorted(language("none", 500, "dead").sum(axis=1)) == [0, 2, 3]
 assert language("none", 1500, "dead").max() == 0
 assert np.abs(price["switch", 1500]).max() < 0.01
-assert [(price["bias", steps] > 0).sum() for steps in cv] == [3, 2]
+assert [[(price[arm, steps] > 0).sum() for steps in cv] for arm in ("switch", "bias")] == [[3, 1], [3, 2]]
 late = slice(2, 4)  # layers
 assert language("none", 1500, "dropped")[:, late].min() > 0.25
 assert 1 < language("none", 1500, "max_violation")[:, late].min() < language("none", 1500, "max_violation").max() < 3
@@ -507,8 +507,8 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 #
 # > **Myth: "without a balance loss, training collapses."** Here one late layer collapses: after 500 steps in each of
 # > the three seeds (0, 2 and 3 experts are dead), after 1,500 in two (none is dead). The loss on text hardly shows it:
-# > after 500 steps the Switch loss puts the model ahead in all three seeds, by .003 to .017; after 1,500 that cannot be
-# > told. With the bias it is lower in all three after 500 steps, in two after 1,500: too few to tell.
+# > after 500 steps the Switch loss puts the model ahead in all three seeds, by .003 to .017, after 1,500 in one; the
+# > bias in all three, then in two. Three seeds are too few to tell more.
 #
 # Shazeer's 39.8 against 35.6 is ln(39.8 / 35.6) = 0.11 nats. Ours saw nothing like that, nor like OLMoE: its first
 # layer is its most even. After 1,500 steps a capacity would drop a quarter or more of a late layer's assignments, and
@@ -525,7 +525,7 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 # 5. At the rate 0.005 the Switch loss (α = 0.1) and a bias lowered the task error, from a fair start too; α = 1 cost again;
 #    noise was no substitute.
 # 6. In a small language model without balancing one late layer collapsed, in three of three seeds after 500 steps, in two
-#    after 1,500. That it cost loss on text could be told after 500 steps alone.
+#    after 1,500. Its loss on text was higher in all three seeds after 500 steps, not after 1,500.
 #
 # Of the six sentences, (2) and (5) hold as they stand.
 #
@@ -691,7 +691,7 @@ assert set(routing.selected[push[:, 6] < 0].flatten().tolist()) <= {0, 1}
 # %% [markdown] name="deeper-smooth" tags=["deeper"]
 # ## Deeper: the smooth count, by drawing
 #
-# The formula of P(x, i), read in two ways: E2's own noise alone is drawn afresh, and everything is.
+# The formula of Pr(x, i), read in two ways: E2's own noise alone is drawn afresh, and everything is.
 
 # %% name="deeper-smooth-cell" tags=["deeper"]
 draws, k = 200_000, 2

@@ -50,7 +50,7 @@ def of_the_two(h: np.ndarray, k: int, selected: int, others: int) -> np.ndarray:
 
 
 def smooth_load(clean: np.ndarray, noisy: np.ndarray, noise_sd: np.ndarray, k: int) -> np.ndarray:
-    """Return P(x, i), the chance that expert i is selected if its own noise is drawn afresh. (T, N)."""
+    """Return Pr(x, i), the chance that expert i is selected if its own noise is drawn afresh. (T, N)."""
     return normal_cdf((clean - of_the_others(noisy, k)) / noise_sd)  # (T, N)
 
 
@@ -90,7 +90,7 @@ SMOOTH = FunctionQuestion(
     **about("9.3", "A load with a gradient", "write it", "hard", points=3, minutes=11),
     hints=(
         "Expert i gets in when clean_i + sd_i·ε is above a threshold: the k-th largest noisy logit of the *others*. ε is standard normal, and the chance that it is above −z is Φ(z).",
-        "So P = Φ((clean − threshold) / sd). With all N noisy logits sorted, the threshold of an expert that is selected is number k + 1; of one that is not, number k. Or take each expert out and sort the rest.",
+        "So Pr(x, i) = Φ((clean − threshold) / sd). With all N noisy logits sorted, the threshold of an expert that is selected is number k + 1; of one that is not, number k. Or take each expert out and sort the rest.",
     ),
     idea="Whether an expert is selected is a yes or no, without a gradient. How likely it was, before its noise was drawn, is a smooth function of its logit; so the sum over the tokens is a load that can be trained on.",
     takeaway="Where a count has no gradient, train on the probability of the count: the same move stands behind many losses on choices.",
@@ -207,15 +207,15 @@ SMOOTH = FunctionQuestion(
             lambda clean, noisy, sd, k: selected_mask(clean, k),
             lambda clean, noisy, sd, k: clean > of_the_others(noisy, k),
         ),
-        "summed over the tokens: You added up the tokens, or averaged over them: that is the load. Asked is P for each token and expert, (T, N).",
+        "summed over the tokens: You added up the tokens, or averaged over them: that is the load. Asked is Pr(x, i) for each token and expert, (T, N).",
         (lambda *case: smooth_load(*case).sum(axis=0), lambda *case: smooth_load(*case).mean(axis=0)),
-        "summed over the experts: You added up the experts. Asked is P for each token and expert, (T, N).",
+        "summed over the experts: You added up the experts. Asked is Pr(x, i) for each token and expert, (T, N).",
         lambda *case: smooth_load(*case).sum(axis=1),
-        "selected for certain: P is 1 for your selected experts. With fresh noise of its own such an expert may drop out: it has a chance like the others.",
+        "selected for certain: Pr(x, i) is 1 for your selected experts. With fresh noise of its own such an expert may drop out: it has a chance like the others.",
         lambda clean, noisy, sd, k: np.where(selected_mask(noisy, k), 1, smooth_load(clean, noisy, sd, k)),
-        "only for the selected: P is 0 for your unselected experts. With fresh noise of its own such an expert may get in as well: it has a chance too.",
+        "only for the selected: Pr(x, i) is 0 for your unselected experts. With fresh noise of its own such an expert may get in as well: it has a chance too.",
         lambda clean, noisy, sd, k: selected_mask(noisy, k) * smooth_load(clean, noisy, sd, k),
-        "normalised: You divided by the sum over the experts. P(x, i) is a chance for each expert on its own: the N need not sum to 1, nor to k.",
+        "normalised: You divided by the sum over the experts. Pr(x, i) is a chance for each expert on its own: the N need not sum to 1, nor to k.",
         (
             lambda *case: (P := smooth_load(*case)) / P.sum(axis=-1, keepdims=True),
             lambda *case: case[-1] * (P := smooth_load(*case)) / P.sum(axis=-1, keepdims=True),

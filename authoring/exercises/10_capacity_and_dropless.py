@@ -59,7 +59,7 @@ check("10.1", my_kept)
 # no device is without an expert. `load` (N,) counts the assignments that ask for each expert, from 0 up. What is
 # computed are rows, and a row may be empty:
 #
-# - with a `capacity`, a whole number, every expert computes just that many rows, and what finds no row is dropped
+# - with a `capacity`, a whole number from 1 on, every expert computes just that many rows, and what finds no row is dropped
 #   (`block` does not matter then);
 # - with `capacity=None` nothing is dropped: every expert computes its load, filled up to the next whole multiple of
 #   `block` rows. An expert without a token computes nothing.

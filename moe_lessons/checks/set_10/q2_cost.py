@@ -203,7 +203,7 @@ COST = FunctionQuestion(
     takeaway="With several experts on a device, an uneven router costs time only as far as the *devices* are uneven: where experts are placed is part of load balancing.",
     answer="my_costs",
     parameters=("load", "device", "capacity", "block"),
-    when_raised="load and device are arrays (N,) of whole numbers; `device[i]` is where expert i lives. capacity is a whole number, or None.",
+    when_raised="load and device are arrays (N,) of whole numbers; `device[i]` is where expert i lives. capacity is a whole number from 1 on, or None.",
     cases=cost_cases,
     reference=costs,
     parts={
@@ -239,7 +239,7 @@ COST = FunctionQuestion(
             (other_part(1), other_part(2)),
             "no blocks: Without a capacity you have no empty rows, as in slices of any length, or rounded down. Here each slice is filled *up* to whole blocks.",
             empty_of(dropless(lambda load, block: load)),
-            "capacity at most: With a capacity you have no empty rows. Every expert computes just that many, however few tokens come.",
+            "capacity at most: With a capacity you have no empty rows. Every *expert* computes just that many, however few tokens come to it.",
             empty_of(limited(lambda load, C, block: kept_of(load, C))),
             "a block for nobody: An expert without a token computes nothing. Yours gets a block.",
             empty_of(dropless(lambda load, block: np.maximum(blocks_of(load, block), 1) * block)),

@@ -48,7 +48,7 @@ class Method:
     run, and `route(layers, x)` is called in training and, with `layers.training` False, in tests: then nothing is
     random. A method that learns without a gradient may change what it keeps, in training only. symbol: what the
     coefficient is called, "" for none. coefficients: those that are tried, weakest first. start: the bias of E1 and E2
-    before the first step. power: 0 where all clusters are equally frequent; with 1 the c-th comes as often as 1/c.
+    before the first step. power: 0 where all clusters are equally frequent; with 1 the n-th comes as often as 1/n.
     """
 
     label: str

@@ -5,7 +5,7 @@ seeds that choose, then with the chosen ones on the seeds that are reported: fro
 after 300 and after 1,200 steps. It writes results/bias.json: nine minutes of computing, shared out among the cores.
 A coefficient is chosen for each method, start and length: the one with the lowest mean error.
 
-Three things beside that. "unequal": a fair start, in a task whose c-th cluster comes as often as 1/c, with the
+Three things beside that. "unequal": a fair start, in a task whose n-th cluster comes as often as 1/n, with the
 coefficients that are chosen where all come alike, and with smaller ones. Further seeds, for the shorter length, where
 twelve cannot tell. And "faster": is it the learning rate that lets a capacity soften a collapse?
 """
@@ -39,7 +39,9 @@ FURTHER = (("fair", "none"), ("fair", "switch"), ("fair", "bias"),
 FASTER_RATE, FASTER_SEEDS = 0.02, tuple(range(50, 70))  # four times the usual rate
 FASTER = (("uneven", "none"), ("uneven", "capacity_in_training"))
 METHODS = balancing_runs.METHODS | capacity_runs.METHODS
+HEADS = {"error": "task error", "max_violation": "MaxVio", "cv": "CV", "dead": "dead experts"}
 MEASURES = ("error", "max_violation", "dead")
+WITH_CV = (*FIXED, "random_drops")  # also the CV: of these lesson 10 asks whether their load has collapsed
 RESULTS = studies.RESULTS / "bias.json"
 
 
@@ -93,14 +95,20 @@ def tried(trial: Trial, seeds: Sequence[int] = (), lengths: Sequence[int] = ()) 
     rate = FASTER_RATE if trial.faster else balancing_runs.LEARNING_RATE
     found = balancing_runs.run(trial.method, seeds, max(lengths), trial.coefficients, methods, rate)
     head = {"start": trial.start, "method": trial.method, "chooses": trial.chooses}
-    return [head | {"coefficient": value} | _read(result, lengths) for (_, value), result in found.items()]
+    names = measures(trial.method)
+    return [head | {"coefficient": value} | _read(result, lengths, names) for (_, value), result in found.items()]
 
 
-def _read(result: balancing_runs.Result, lengths: Sequence[int]) -> dict[str, Any]:
-    """Read every measure of every seed at these lengths."""
+def measures(method: str) -> tuple[str, ...]:
+    """Return what is read of a method's layers."""
+    return MEASURES + ("cv",) * (method in WITH_CV)
+
+
+def _read(result: balancing_runs.Result, lengths: Sequence[int], names: Iterable[str]) -> dict[str, Any]:
+    """Read these measures of every seed at these lengths."""
     at = {str(length): list(result.steps).index(length) for length in lengths}
     return {name: {length: getattr(result, name)[frame].astype(float).round(4).tolist() for length, frame in at.items()}
-            for name in MEASURES}  # fmt: skip
+            for name in names}  # fmt: skip
 
 
 # --- reading them -------------------------------------------------------------------------------------------------
@@ -117,6 +125,14 @@ def chosen(rows: Iterable[dict[str, Any]], start: str, method: str, length: int)
     if method not in GRIDS:
         return METHODS[method].coefficients[0]
     return best(rows, "fair" if start == UNEQUAL else start, method, length)
+
+
+def at_ends(study: dict[str, Any]) -> list[str]:
+    """Name each chosen coefficient that is the lowest or the highest of those that were tried."""
+    picked = {case: best(study["trials"], *case) for case in product(STARTS, GRIDS, LENGTHS)}
+    ends = {case: value for case, value in picked.items() if value in (min(GRIDS[case[1]]), max(GRIDS[case[1]]))}
+    return [f"{METHODS[name].label}, {start}, {length:,} steps: {METHODS[name].symbol} {value:g}"
+            for (start, name, length), value in ends.items()]  # fmt: skip
 
 
 def values(study: dict[str, Any], measure: str, start: str, length: int, method: str,
@@ -162,15 +178,17 @@ def _cell(study: dict[str, Any], measure: str, start: str, length: int, method: 
 def further_table(study: dict[str, Any], start: str) -> str:
     """Return what the further seeds show from one start: a row for each method, a column for each measure.
 
-    A cell is mean ± standard deviation over these seeds, and in how many of them it is below no balancing.
+    A cell is mean ± standard deviation over these seeds, and in how many of them it is below no balancing. The CV is
+    there if all methods have it.
     """
     names, length = [name for begun, name in FURTHER if begun == start], LENGTHS[0]
-    lines = [f"{'':<36}{'task error':<22}{'MaxVio':<20}dead experts"]
+    shared = [name for name in HEADS if all(name in measures(method) for method in names)]
+    lines = [" " * 36 + "".join(f"{HEADS[name]:<20}" for name in shared).rstrip()]
     for name in names:
         value = chosen(study["trials"], start, name, length)
         setting = f"{METHODS[name].symbol} {value:g}" if METHODS[name].symbol else ""
-        cells = [_of_further(study, measure, start, name) for measure in MEASURES]
-        lines.append(f"{METHODS[name].label:<25}{setting:<11}{cells[0]:<22}{cells[1]:<20}{cells[2]}".rstrip())
+        cells = "".join(f"{_of_further(study, measure, start, name):<20}" for measure in shared)
+        lines.append(f"{METHODS[name].label:<25}{setting:<11}{cells}".rstrip())
     return "\n".join(lines)
 
 

@@ -87,6 +87,27 @@ def test_the_chosen_coefficient_has_the_lowest_mean_error_of_the_choosing_seeds(
             assert study_of.best(rows, start, name, 1200) == min(errors, key=errors.get)
 
 
+def test_the_coefficients_at_an_end_of_their_grid_are_named(shipped):
+    named = study_of.at_ends(shipped)
+    assert "Switch loss, uneven, 1,200 steps: α 0.3" in named
+    assert not any(name.startswith("bias, sign") for name in named)
+    assert len(study_of.at_ends(made_up())) == len(GRIDS) * len(STARTS) * len(LENGTHS)
+
+
+def test_the_cv_is_there_where_it_is_asked_whether_a_load_has_collapsed(shipped):
+    for row in (*shipped["trials"], *shipped["further"], *shipped["faster"]):
+        assert ("cv" in row) == (row["method"] in study_of.WITH_CV and not row["chooses"])
+        if "cv" in row:
+            for length, numbers in row["cv"].items():
+                pairs = zip(numbers, row["max_violation"][length], strict=True)
+                assert all(violation / 7**0.5 - 1e-3 < cv < violation * 7**0.5 for cv, violation in pairs)
+    heads = {start: study_of.further_table(shipped, start).splitlines()[0].split() for start in STARTS}
+    assert "CV" in heads["uneven"]
+    assert "CV" not in heads["fair"]
+    (control,) = study_of.tried(Trial("uneven", "none", (0.0,), False), seeds=(0,), lengths=(2,))
+    assert control["cv"]["2"] != control["max_violation"]["2"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "method", "coefficient"),

@@ -14,7 +14,7 @@
 #
 # **Before:** [](lesson:10). **Time:** {{minutes}}.
 #
-# Which of these do you believe? (1) The bias never changes the weight of an expert that is selected. (2) A larger step balances
+# Which of these do you believe? (1) The bias changes no expert's score. (2) A larger step balances
 # faster, and at the end as well. (3) A balanced average means balanced layers. (4) DeepSeek-V3 has no balance loss.
 
 # %% name="setup" tags=["setup"]
@@ -136,7 +136,7 @@ assert 0.4 < late[0.1].mean() / 1.8 < 0.6
 #   $k/N = 1/3$ is one of them. Any bias between −.2 and .1 gets it just the first; the 1/3 quantile of its needs, here 0, is
 #   one. So the new bias is the $k/N$ quantile of the needs in the batch.
 #
-# One line each, in the package. **Predict.** After how many updates by quantiles is MaxVio first below 1.5 times that
+# **Predict.** After how many updates by quantiles is MaxVio first below 1.5 times that
 # of dice? (By the sign, with u = 0.001, it takes about a hundred.)
 
 # %% name="predict-quantile" tags=["predict"]
@@ -178,9 +178,9 @@ assert (ends["tanh, u = 1"] > 1.8).all()
 
 # %% [markdown]
 # The tanh with the same $u$ is as slow as the sign far from balance. With u = 0.1 it hardly swings where the sign does; from
-# 0.3 on it swings, too, and with u = 1 it ends worse than it began. The quantile is there after one to three batches. (Not
-# always after one: all biases move at once, and the bars with them.) What it pays: it hangs on one batch (it is redone from
-# each), and it needs all scores of the batch, from all devices, not only the counts (Kimi K3 collects histograms).
+# 0.3 on it swings, too, and with u = 1 it ends worse than it began. The quantile is there after one to three batches.
+# What it pays: it hangs on one batch (it is redone from each), and it needs all scores of the batch, from all devices, not
+# only the counts (Kimi K3 collects histograms).
 #
 # ## When the router learns, too
 #
@@ -203,7 +203,14 @@ compare(my_wins_of_a_small_step, small, within=2)
 for measure, name in (("error", "task error"), ("max_violation", "MaxVio")):
     print(f"{name}: mean ± standard deviation; coefficient; in how many of 12 seeds below no balancing")
     print(bias_study.table(study, measure), end="\n\n")
+gap = {name: interval(error("fair", 300, name) - error("fair", 300, "none")) for name in bias_study.GRIDS}
+print("fair, 300 steps, error less no balancing, 95 %:", {of: np.round(d, 3).tolist() for of, d in gap.items()})
+ends = bias_study.at_ends(study)
+print(f"chosen at an end of what was tried: {len(ends)} of 16", *ends, sep="\n  ")
 assert small == [3, 12]
+assert [name for name in gap if not gap[name][0] < 0 < gap[name][1]] == ["bias"]
+assert len(ends) == 7
+assert sum("memory 0.9" in end for end in ends) == 4
 orders = [sorted(bias_study.GRIDS, key=lambda name: error("uneven", length, name).mean()) for length in (300, 1200)]
 assert orders[0] != orders[1]
 below = {(start, length, name): int((error(start, length, name) < error(start, length, "none")).sum())
@@ -213,8 +220,11 @@ assert all(6 <= below["fair", 300, name] <= 8 and below["fair", 1200, name] >= 1
 
 # %% [markdown]
 # From the uneven start every method is better than none in all 12 seeds, at both lengths; from the fair start in 10 to 12
-# after 1,200 steps, and in 6 to 8 after 300, which tells nothing. Which method is best, the tables do not say: the order
-# changes. And your small step? The same with one coefficient throughout, chosen or not:
+# after 1,200 steps, and in 6 to 8 after 300, which tells little: only the bias's interval is clear of 0.
+#
+# Which method is best, the tables do not say: the order changes. And 7 of the 16 coefficients lie at an end of what was tried
+# (the memory always), so further out some methods may do better still. And your small step? The same with one coefficient
+# throughout, chosen or not:
 
 # %%
 others = [("bias", 0.001), ("bias", 0.1), ("tanh", 0.1), ("quantile", 0.0), ("switch", 0.1)]
@@ -269,7 +279,7 @@ assert round(further(measure="dead", method="none").mean(), 1) == 1.3
 # %% [markdown]
 # The bias is below none in 24 of them, the Switch loss in 19, by 12 % and 8 % on average. So balance gains beyond undoing a
 # head start, *in this task*: its 16 clusters are equally frequent, and an even load is what they need. In the next table
-# they are not: the c-th cluster comes as often as 1/c.
+# they are not: the second comes half as often as the first, the third a third as often, and so on.
 
 # %%
 print("a fair start, unequal clusters: task error; in how many of 12 seeds below no balancing")
@@ -471,22 +481,16 @@ for found in (scopes, later):
 # ## What was published
 #
 # DeepSeek-V3's report compared three methods (validation loss; no spread is given):
-
-# %%
-validation_loss = {
-    "loss per sequence": (2.258, 2.085),
-    "bias, no loss": (2.253, 2.080),
-    "loss per batch": (2.253, 2.080),
-}
-for method, (small, large) in validation_loss.items():
-    print(f"{method:<18} 1B parameters {small:.3f}, 3B parameters {large:.3f}")
-assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
-
-# %% [markdown]
+#
+# | parameters | loss per sequence | bias, no loss | loss per batch |
+# |---|---|---|---|
+# | 1B | 2.258 | 2.253 | 2.253 |
+# | 3B | 2.085 | 2.080 | 2.080 |
+#
 # With the same scope, loss and bias came out equal to three decimals. A bias is counted over the whole batch
 # by construction, so part of its good name may be scope. Qiu et al. (2025, arXiv:2501.11873) count f over the global batch
 # and report a lower perplexity and experts that follow domains more, up to 42.8 billion parameters; Qwen3, by the same
-# team, does so. On the other side stands one remark: ST-MoE (Zoph et al. 2022, arXiv:2202.08906, section 7.3) tried a
+# team, does so. Against it stands one remark: ST-MoE (Zoph et al. 2022, arXiv:2202.08906, section 7.3) tried a
 # global loss in its *multilingual* model, found it mostly worse, and left it as open work. That is not equal weight: the
 # wide scope has two reports with comparisons, of two teams, and both teams use it in their models.
 #
@@ -501,10 +505,9 @@ assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 # 4. V3: sigmoids, bias, divided by the sum and scaled, a loss of α = 0.0001 within the sequence, the bias frozen at the
 #    end.
 # 5. Count in each layer, and over many different texts: a loss within each text works against experts that know what the
-#    text is about. Both published comparisons agree; the one remark against them is of one multilingual model.
+#    text is about. Both published comparisons agree.
 #
-# None of the four sentences holds as it stands. (1) is right of scores, and of weights that are scores; divided by their sum,
-# they change with the company. (2) is right about the beginning alone.
+# Of the four sentences, (1) holds. (2) is right about the beginning alone; (3) and (4) do not hold.
 #
 # **What this lesson cannot tell you:** which method trains the better *large* model, and how unequal real topics may be before
 # an even load costs. One small task in two forms, k = 1, scores that are probabilities.
@@ -526,7 +529,6 @@ assert validation_loss["bias, no loss"] == validation_loss["loss per batch"]
 # <details><summary>Answer</summary>
 #
 # (c). The order of $s + b$ is the same, so (b) is not. The weights are made of the scores of the same experts, so (a) is not.
-# That is why some updates take the mean off.
 #
 # </details>
 #

@@ -289,6 +289,39 @@ def losses_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def layers_off_table(results: dict[str, Any]) -> str:
+    """Return by how much the loss rises, in nats a token, when a whole layer is off, layer by layer: a line for each
+    kind and length, mean over all seeds; then, of three seeds, with its mean output by token id in its place, and
+    without all layers but the first."""
+    lines = []
+    for kind in ("learned", "dense"):
+        for steps in LENGTHS:
+            off = np.mean([s["layers_off"] for s in of(results, KINDS[kind], steps)], axis=(0, 2))  # (layers,)
+            lines.append(f"five seeds,  {steps:>4} steps, {kind + ':':<9}{off.round(3)}")
+    for steps in LENGTHS:
+        by_token, together = (
+            np.mean([s[name] for s in reaching(results, steps)], axis=(0, 2)) for name in ("by_token", "off_together")
+        )  # (layers,) and (1,)
+        lines.append(
+            f"three seeds, {steps:>4} steps, a table in its place {by_token.round(3)}, "
+            f"layers 2 to {len(by_token)} off together {together[0]:.3f}"
+        )
+    return "\n".join(lines)
+
+
+def kept_table(results: dict[str, Any]) -> str:
+    """Return what share of the choices stays when the text far back is another document's, layer by layer: a line for
+    each length and kind of document, mean over three seeds, and lowest and highest of them."""
+    lines = []
+    for steps in LENGTHS:
+        again = reaching(results, steps)
+        for name in again[0]["kept"]:
+            shares = np.array([s["kept"][name] for s in again])  # (seeds, layers)
+            cells = (f"{v.mean():.2f} ({v.min():.2f} to {v.max():.2f})" for v in shares.T)
+            lines.append(f"{steps:>5} steps, a document {name:<20}" + "".join(f"{cell:>22}" for cell in cells))
+    return "\n".join(lines)
+
+
 # --- all of them --------------------------------------------------------------------------------------------------
 
 

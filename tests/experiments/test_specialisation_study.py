@@ -89,6 +89,25 @@ def test_a_table_has_a_line_for_each_router_with_mean_lowest_and_highest():
     assert printed.split() == ["learned,", str(study.LONG), "steps", *["0.50", "(0.50", "to", "0.50)"] * 2]
 
 
+def test_the_tables_of_layers_and_of_the_seam_have_a_line_for_each_length():
+    one = {"layers_off": [[2.0, 4.0], [0.2, 0.4]]}
+    reach = {
+        "by_token": [[0.2, 0.2], [0.0, 0.1]],
+        "off_together": [[0.5, 0.7]],
+        "kept": {"of another domain": [0.8, 0.6]},
+    }
+    results = {
+        "studies": [{"kind": kind, "steps": steps} | one | (reach if kind == "moe" else {})
+                    for steps in study.LENGTHS for kind in ("moe", "dense")]
+    }  # fmt: skip
+    learned, *_, table = (line.split(":", 1)[-1].split() for line in study.layers_off_table(results).splitlines())
+    assert (learned, table[-1]) == (["[3.", "0.3]"], "0.600")
+    lines = study.kept_table(results).splitlines()
+    assert len(lines) == 2
+    assert lines[1].split()[:2] == [str(study.LONG), "steps,"]
+    assert lines[1].endswith("0.60 (0.60 to 0.60)")
+
+
 def test_fractions_are_rounded_wherever_they_stand():
     assert study.rounded({"a": [0.123456789, 1], "b": {"c": (2.0000004, "x", None)}}) == {
         "a": [0.12346, 1],

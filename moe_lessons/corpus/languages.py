@@ -226,3 +226,18 @@ def moves() -> np.ndarray:
         for slot, (_, following) in enumerate(grammar):
             chances[language, slot, list(following)] = list(following.values())
     return chances
+
+
+# --- showing ------------------------------------------------------------------------------------------------------
+
+
+def first_sentence(task: TextTask, part: Part, row: int) -> str:
+    """Return the first sentence of a sequence: its words, the tokens of each joined by +, with its part of speech."""
+    words: list[list[str]] = []
+    for at in range(int((part.classes["position"][row] == CLASS_NAMES["position"].index("last")).argmax()) + 1):
+        syllable = task.decode(part.ids[row, at : at + 1]).strip()
+        if CLASS_NAMES["piece"][part.classes["piece"][row, at]] == "second piece":
+            words[-1][0] += f"+{syllable}"
+        else:
+            words.append([syllable, PARTS[part.classes["part"][row, at]]])
+    return " | ".join(" ".join(word) for word in words)

@@ -182,3 +182,12 @@ def test_slots_come_as_often_as_the_grammar_says(drawn):
 def test_bad_sizes_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         la.prepare(**{"train": 16, "selection": 8, "report": 8, "context": 8, **options})
+
+
+def test_a_sentence_is_shown_word_by_word_up_to_its_ending(task):
+    for row in range(len(task.report.ids)):
+        *words, (ending, kind) = (word.split() for word in la.first_sentence(task, task.report, row).split(" | "))
+        tokens = [piece for word, _ in words for piece in word.split("+")] + ending.split("+")
+        assert tokens == [task.decode([token]).strip() for token in task.report.ids[row, : len(tokens)]]
+        assert kind == "ending"
+        assert "ending" not in {part for _, part in words} <= set(la.PARTS)

@@ -50,11 +50,11 @@ check("11.1", my_domain_table)
 # p from the counts of all tokens. A domain that never meets an expert is an empty cell of the table, and adds 0. Even where
 # the two have nothing to do with each other, a finite sample gives more than 0. How much more, a permutation null tells.
 #
-# There are S sequences of L tokens. `domain_of_sequence` is (S,), and all tokens of a sequence are of its domain.
-# `expert` is (S, L), one expert a token. The tokens of a sequence are not independent of each other: it has a topic of
-# its own, with a taste for some experts. Return `draws` values of I, (draws,). In each draw the S domains are dealt out
-# anew to the S sequences: all permutations of them are equally likely. The labels move; tokens and experts stay where
-# they are. `rng` is a numpy generator.
+# All sequences have L tokens. `domain_of_sequence` is (sequences,), and all tokens of a sequence are of its domain.
+# `expert` is (sequences, L), one expert a token. The tokens of a sequence are not independent of each other: it has a topic
+# of its own, with a taste for some experts. Return `draws` values of I, (draws,). In each draw the domains are dealt out
+# anew to the sequences: all permutations of them are equally likely. The labels move; tokens and experts stay where they
+# are. `rng` is a numpy generator.
 #
 # Your numbers are random, so the check does not ask for particular ones. It asks whether they are values that permuted
 # sequences can give, and whether they come as often as they should.
@@ -64,7 +64,7 @@ check("11.1", my_domain_table)
 
 # %% name="answer-11-2"
 def my_null(domain_of_sequence, expert, draws, rng):
-    """domain_of_sequence (S,), expert (S, L), draws, a generator -> (draws,) in bits"""
+    """domain_of_sequence (sequences,), expert (sequences, L), draws, a generator -> (draws,) in bits"""
     # BEGIN SOLUTION
     D, N, L = domain_of_sequence.max() + 1, expert.max() + 1, expert.shape[1]
 
@@ -74,7 +74,7 @@ def my_null(domain_of_sequence, expert, draws, rng):
         cells = joint > 0
         return (joint[cells] * np.log2(joint[cells] / alone[cells])).sum()
 
-    dealt = (np.repeat(rng.permutation(domain_of_sequence), L) for _ in range(draws))  # (S·L,) each
+    dealt = (np.repeat(rng.permutation(domain_of_sequence), L) for _ in range(draws))  # (tokens,) each
     return np.array([information(domain, expert.ravel()) for domain in dealt])
     # END SOLUTION
 

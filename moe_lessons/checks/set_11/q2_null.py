@@ -233,7 +233,7 @@ def of_marginals(entropy: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Cal
 
 
 KEPT = "Your first or last value is what was observed, in every case: there the domains were not dealt out anew. Who wants it among the draws, for a p-value, adds it to them afterwards; here every one is a draw."
-OTHER = "Not all of your values can come from sequences that have exchanged their labels. All tokens of a sequence keep one label, each label is dealt out as often as it was there, and the value is I(domain; expert) in bits over all S·L tokens."
+OTHER = "Not all of your values can come from sequences that have exchanged their labels. All tokens of a sequence keep one label, each label is dealt out as often as it was there, and the value is I(domain; expert) in bits over all tokens."
 
 OTHER_NULLS = by_value(
     "token by token: Your null is too narrow, and too low: it is what comes out when every *token* moves by itself. The tokens of a sequence are not independent; they share a topic and go to similar experts with or without domains. A label belongs to a sequence: whole sequences must move. (`rng.permuted(..., axis=0)` moves every column by itself; `rng.permutation` moves whole rows.)",
@@ -280,15 +280,15 @@ def drawn_from(null: Mistake, domain: np.ndarray, expert: np.ndarray, *_: int) -
 NULL = NullQuestion(
     **about("11.2", "Mutual information with the right null", "write it", "hard", points=3, minutes=12),
     hints=(
-        "Two parts. One function gives I from labels: a table of counts (D, N), divided by all S·L tokens, and the sum of p log2(p / (row · column)) over cells that are not 0. The other draws: which array has to be permuted, one of shape (S,) or one of shape (S, L)?",
-        "For each draw: `moved = rng.permutation(domain_of_sequence)` (S,), then `np.repeat(moved, L)` gives every token the new label of its sequence, and `expert.ravel()` is in the same order.",
+        "Two parts. One function gives I from labels: a table of counts (D, N), divided by the number of tokens, and the sum of p log2(p / (row · column)) over cells that are not 0. The other draws: which array has to be permuted, one of shape (sequences,) or one of shape (sequences, L)?",
+        "For each draw: `moved = rng.permutation(domain_of_sequence)` (sequences,), then `np.repeat(moved, L)` gives every token the new label of its sequence, and `expert.ravel()` is in the same order.",
     ),
-    idea="What is exchangeable is what must move. Where the tokens of a sequence hang together, S sequences are S samples, not S·L, and a null of single tokens makes chance look like specialisation.",
+    idea="What is exchangeable is what must move. Where the tokens of a sequence hang together, 40 sequences of 64 tokens are 40 samples, not 2,560, and a null of single tokens makes chance look like specialisation.",
     takeaway="Shuffle what is exchangeable, and nothing finer: the tokens of one text are not independent witnesses.",
     answer="my_null",
     parameters=("domain_of_sequence", "expert", "draws", "rng"),
     stands_for=("metrics.mutual_information", "metrics.permutation_null"),
-    when_raised="domain_of_sequence is (S,), expert (S, L), draws a whole number, rng a numpy generator: `rng.permutation(...)`. np.repeat(labels, L) makes (S·L,) out of (S,).",
+    when_raised="domain_of_sequence is (sequences,), expert (sequences, L), draws a whole number, rng a numpy generator: `rng.permutation(...)`. np.repeat(labels, L) gives every token its sequence's label.",
     cases=null_cases,
     helper=SeededGenerator,
     seconds=15.0,  # 360 tables: a library that takes a while for each is right too, and slow
@@ -319,11 +319,11 @@ NULL = NullQuestion(
         among(each_one_added),
         "domains alike: The permutations are right. But you averaged over domains as if they were equally large: weigh each with its share p(domain).",
         among(lambda f: divergences(f.joint).mean(axis=1)),
-        "rows summed: The permutations are right. But the joint is normalised row by row: each domain's row sums to 1, the whole to the number of domains. Divide the counts by all S·L tokens.",
+        "rows summed: The permutations are right. But the joint is normalised row by row: each domain's row sums to 1, the whole to the number of domains. Divide the counts by the number of tokens.",
         among(lambda f: divergences(f.joint).sum(axis=1)),
         "by S: The permutations are right. But you divided the counts of tokens by the number of sequences; the joint must sum to 1.",
         among(lambda f: f.L * (f.known - np.log2(f.L))),
-        "not divided: The permutations are right. But these are counts where p belongs: divide the table by all S·L tokens.",
+        "not divided: The permutations are right. But these are counts where p belongs: divide the table by the number of tokens.",
         among(lambda f: f.expert.size * (f.known - np.log2(f.expert.size)), lambda f: f.expert.size * f.known),
         "share of the domain: The permutations are right. But you divided by H(domain): a share, where bits are asked.",
         among(of_marginals(lambda d, e: d)),

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 11 · Trained specialisation
 #
-# **What do the experts of a trained model know?** "One for code, one for science", say many texts. Here you train a
-# small language model, route text that it has never seen, and measure. The main question is: compared with what?
+# **What do the experts of a trained model know?** "One for code, one for science", say many texts. You train a small
+# language model, route text that it has never seen, and measure. Compared with what?
 #
 # You will be able to
 #
@@ -58,17 +58,16 @@ assert figures.table_information([[100, 0], [0, 100]]) == 1
 
 # %% [markdown]
 # In general $\;I(a; b) = \sum_{a,b} p(a,b)\,\log_2 \dfrac{p(a,b)}{p(a)\,p(b)}\;$: each cell compares what is there
-# with what would be there if the two had nothing to do with each other. Right four times in five, and yet only about
-# a quarter of a bit.
+# with what would be there without a tie. Right four times in five, and yet only about a quarter of a bit.
 
 # %% [markdown]
 # ## Trap one: chance
 #
-# Estimated from counts, information is never below 0, so chance alone gives some. How much? Shuffle the labels, count
+# Estimated from counts, information is never below 0, so chance alone gives some. Shuffle the labels, count
 # again, and repeat: that is the **null**. A value that beats 95 % of the shuffles is an alarm.
 #
-# An experiment: 40 sequences, each with favourite experts of its own. Domains are drawn without looking at them: there is
-# no tie, and about 1 alarm in 20 is fair.
+# An experiment: 40 sequences, each with favourite experts of its own. Domains are drawn blindly: there is no tie, and
+# about 1 alarm in 20 is fair.
 #
 # **Predict.** In 50 experiments, how many alarms, if labels are shuffled token by token?
 
@@ -100,7 +99,7 @@ print(f"I(domain; expert)         = {metrics.mutual_information(domain, expert, 
 print(f"I(domain; expert | token) = {metrics.mutual_information(domain, expert, token, base=2):.3f} bits")
 
 # %% [markdown]
-# And the null? The domains can be dealt out anew in two ways:
+# And the null? Domains can be dealt out anew to whole sequences, or within each token, among the sequences that hold it:
 #
 # | sequence | as it is | to whole sequences | within the token `(` |
 # |---|---|---|---|
@@ -109,25 +108,23 @@ print(f"I(domain; expert | token) = {metrics.mutual_information(domain, expert, 
 # | `the cat .` | prose | code | |
 # | `the ( .` | prose | prose | code |
 #
-# Dealt to whole sequences, `def` may come to stand in prose: that cuts the tie of *token* and domain as well. Dealt within
-# a token, among the sequences that hold it, every token keeps its domains: `(` one of code and one of prose.
-#
-# So given nothing, the null deals to whole sequences; given the token, within each token.
+# Dealt to whole sequences, `def` may come to stand in prose: that cuts the tie of *token* and domain as well. So that
+# is the null given nothing. Given the token, deal within each: `(` keeps one of code and one of prose.
 #
 # Bits minus the mean of these shuffles are the **excess**. All tables below show it.
 #
 # ## The text
 #
-# Four domains, without a download: English from the documentation and Python from the library that is installed, JSON
-# and arithmetic generated. A tokenizer with 1,000 pieces is trained on the spot. Documents are split first, into
-# *train*, *selection* (to choose) and *report*.
+# Four domains: English from the documentation and Python from the library that is installed, JSON and arithmetic
+# generated. A tokenizer with 1,000 pieces is trained on the spot. Documents are split first, into *train*, *selection* (to
+# choose) and *report*.
 
 # %% name="prepare" tags=["7 s"]
 for _ in tqdm(range(1), desc="text and tokenizer"):
     task = text.prepare()
 V, domains = len(task.token_bytes), task.domains
 print({name: part.ids.shape for name, part in (("train", task.train), ("report", task.report))})
-kinds = [len(np.unique(row[:14])) for row in task.report.classes["shape"]]  # (S,): how varied each sequence begins
+kinds = [len(np.unique(row[:14])) for row in task.report.classes["shape"]]  # (sequences,): how varied each begins
 shown = {name: max(np.flatnonzero(task.report.domain == i), key=lambda s: kinds[s]) for i, name in enumerate(domains)}
 for name, row in shown.items():
     print(f"{name:>10}: {task.decode(task.report.ids[row, :32])!r}")
@@ -136,8 +133,8 @@ for name, row in shown.items():
 # ## Two blind tables
 #
 # A **hash router** (Roller et al. 2021, arXiv:2106.04426) sends each token id to two experts drawn once. It learns
-# nothing, and looks at nothing else: given the token it tells 0, *by construction*. A second table, ours, looks at the
-# token *before* only. By itself it tells a little of the domain.
+# nothing: given the token it tells 0, *by construction*. A second table, ours, looks at the token *before* only. By
+# itself it tells a little of the domain.
 #
 # **Predict.** What does that second table tell *given the token*: `nothing`, `less`, about `the same` or `more`?
 
@@ -145,9 +142,9 @@ for name, row in shown.items():
 my_before = ...  # "nothing", "less", "the same" or "more"
 
 # %%
-labels = sp.labels_of(task.report)  # name -> (S, L)
-blind = {"token": torch.from_numpy(labels["token"]), "before": torch.from_numpy(labels["previous"] + 1)}  # (S, L) each
-chosen = {name: HashRouter(V + 1, 8, 2)(ids).selected.numpy() for name, ids in blind.items()}  # (S, L, k) each
+labels = sp.labels_of(task.report)  # name -> (sequences, L)
+blind = {"token": torch.from_numpy(labels["token"]), "before": torch.from_numpy(labels["previous"] + 1)}
+chosen = {name: HashRouter(V + 1, 8, 2)(ids).selected.numpy() for name, ids in blind.items()}  # (sequences, L, k) each
 excess = {name: {given: sp.information(c, labels, "domain", given, draws=20)["excess"] for given in (None, "token", "pair")}
           for name, c in chosen.items()}  # fmt: skip
 alone, given = (excess["before"][x] for x in (None, "token"))  # bits
@@ -164,14 +161,14 @@ assert given > 1.5 * alone
 # > **Myth: "if the expert tells something about the domain, the router knows domains."** Both tables do, and know
 # > nothing of domains.
 #
-# So ask a learned router given the token, and given the pair: the token and the one before.
+# So ask a learned router given the token, and given the pair: it and the one before.
 #
 # ## Train
 #
 # Four layers of width 64, eight experts each, two active, form A, with a balance loss (0.01, lesson 09) and a z-loss
 # (0.001, lesson 07). **The next cell computes for up to a minute**, two or three on a busy computer. The square in the
-# toolbar stops it; run the cell again and it goes on from its checkpoint. `STEPS = 1500` trains three minutes for a
-# better model, `SEED = 1` another. Numbers differ with threads and machines.
+# toolbar stops it; run again, it goes on from its checkpoint. `STEPS = 1500` trains three minutes for a better model,
+# `SEED = 1` another. Numbers differ with threads and machines.
 
 # %% name="train" tags=["55 s"]
 SEED, STEPS = 0, sp.STEPS
@@ -185,39 +182,27 @@ print(f"{history.steps_done} of {STEPS} steps; training loss {history.losses['ta
 # ## Four steps: route, record, aggregate, look
 #
 # **Route and record**: the report text goes through both models; for each layer and token we keep the two experts;
-# each counts as one sample. **Aggregate**: the share of each domain's tokens that an expert serves (Muennighoff et
-# al. 2024, arXiv:2409.02060, Eq. 7). If it did not care, at even load, that would be k/N = 2/8.
+# each counts as one sample. **Aggregate**: the load, and the share of each domain's tokens that an expert serves
+# (Muennighoff et al. 2024, arXiv:2409.02060, Eq. 7). If it did not care, at even load, that would be k/N = 2/8.
 
 # %% name="record-routes" tags=["10 s"]
 models = {"before training": untrained, "after training": model}
 routes = {stage: sp.record(m, task.report.ids) for stage, m in tqdm(models.items(), desc="routing")}
 for stage, found in routes.items():
     print(f"{stage}: loss {found.loss.mean():.2f} nats")
-    for layer, c in enumerate(found.selected, start=1):  # (S, L, k)
+    for layer, c in enumerate(found.selected, start=1):  # (sequences, L, k)
         load = metrics.expert_load(c, 8)  # (N,)
         shares = metrics.domain_specialisation(c, labels["domain"], 8)  # (domains, N)
-        print(f"  layer {layer}: MaxVio {metrics.max_violation(load):.2f}, dead {len(metrics.dead_experts(load))}, "
-              f"spread of the shares between domains {shares.std(axis=0).mean():.3f}")  # fmt: skip
+        print(f"  layer {layer}: load {load.round(2)}, MaxVio {metrics.max_violation(load):.2f}, dead "
+              f"{len(metrics.dead_experts(load))}; shares: spread between domains {shares.std(axis=0).mean():.3f}; of an "
+              f"expert's tokens at most {(shares / shares.sum(axis=0)).max():.0%} are of one domain")  # fmt: skip
 
 # %% [markdown]
-# **Question for the picture:** compare before and after training. In which layers do single experts stand out? Does
-# *any* expert serve one domain only?
-
-# %% name="picture-domains"
-Live(
-    lambda stage, layer: figures.domains_svg(
-        metrics.domain_specialisation(routes[stage].selected[layer - 1], labels["domain"], 8), domains, 2 / 8
-    ),
-    stage=choice("model", list(models), "after training"),
-    layer=slider("layer", 1, 1, 4, 1),
-)
-
-# %% [markdown]
-# You should see that a random router has favourites too, often the same in several rows. After training the rows
-# differ more, in every layer. No expert serves one domain only, and none is dead.
+# No expert is dead, and none serves one domain only. After training the shares differ more between domains, in every layer
+# (*deeper*: a picture).
 #
-# **Look.** Below is held-out text, each token in the colour and with the number of its first choice. Switch layer and
-# model, let one expert stand out, click a token for its trace.
+# **Look.** Below is held-out text, each token in the colour of its first choice. Switch layer and model, let one expert
+# stand out, click a token for its trace.
 #
 # 1. Code, layer 1: do equal tokens go to the same expert? And in layer 4?
 # 2. "never seen" has signs that the training text has not, cut into single bytes. Where do they go?
@@ -226,27 +211,33 @@ Live(
 held_out = {name: task.report.ids[row] for name, row in shown.items()}
 held_out["never seen"] = task.encode("def greet(name):\n    return '😀 ' + name\nA router is a 路由器.\n")
 viewer = TextViewer([passage(name, task, models, ids) for name, ids in held_out.items()])
+for kind, name in enumerate(task.class_names["shape"][:-1]):  # the last: single bytes
+    those = labels["shape"] == kind  # (sequences, L)
+    most = {stage: [np.bincount(c[those, 0]).max() for c in r.selected] / those.sum() for stage, r in routes.items()}
+    print(f"{name:<16}largest share of one expert:", {stage: share.round(2).tolist() for stage, share in most.items()})
+numbers = labels["shape"] == task.class_names["shape"].index("number")  # (sequences, L)
+assert all(np.bincount(c[numbers, 0]).max() > numbers.sum() / 2 for c in routes["after training"].selected)
 viewer
 
 # %% [markdown]
-# You should see line ends, digits and pieces of words keep together. A router cannot say "unknown".
+# You should see digits keep together, as in the lines above: in every layer more than half of the numbers have the same
+# first choice. A router cannot say "unknown".
 #
 # ## What do the experts know about the domain?
 #
-# **Predict.** In which of the four layers do the experts say most about the domain *given the token*? What is left to know
-# is an entropy: that of the domain, once the token is known. Given the token before as well, it is less. Does that layer
-# then tell a larger share of it, about `the same`, or a smaller one?
+# **Predict.** In which of the four layers do the experts say most about the domain *given the token*? Given the token
+# before as well, less of the domain is left to know (an entropy). Does that layer then tell a larger share of it, about
+# `the same`, or a smaller one?
 
 # %% name="predict-layer" tags=["predict"]
 my_layer = ...  # 1, 2, 3 or 4
 my_share = ...  # "larger", "the same" or "smaller"
 
 # %% [markdown]
-# The best of four layers, reported from the text that chose it, is the luckiest. So the layer is chosen on
-# `selection`, and the number comes from `report`.
+# The best of four layers, reported from the text that chose it, is the luckiest. So it is chosen on `selection`.
 
 # %% name="choose-layer" tags=["12 s"]
-on_selection = sp.record(model, task.selection.ids).selected  # (layers, S, L, k)
+on_selection = sp.record(model, task.selection.ids).selected  # (layers, sequences, L, k)
 there = sp.labels_of(task.selection)
 best = int(np.argmax([sp.information(c, there, "domain", "token", draws=10)["excess"] for c in on_selection]))
 left = {given: sp.left_to_know(labels, "domain", given) for given in (None, "token", "pair")}  # bits
@@ -273,6 +264,9 @@ MEASURES = {
 for (given, measure), bits in zip(MEASURES.items(), left.values(), strict=True):
     print(f"excess about the domain, given {given}: of {bits:.2f} bits, layers 1 to 4")
     print(study.table(results, measure))
+LEARNED = [name for name in study.ROUTERS if "table" not in name]
+print("MaxVio, layers 1 to 4")
+print(study.table(results, lambda r: r["max_violation"], LEARNED, digits=2))
 for steps in study.LENGTHS:
     beyond, pair = (
         study.by_layer(results, "moe", steps, MEASURES[given]) for given in list(MEASURES)[1:]
@@ -286,22 +280,25 @@ for steps in study.LENGTHS:
     ]  # (seeds, layers) each
     assert (spreads[1] > 1.5 * spreads[0]).all()
     assert (study.by_layer(results, "moe", steps, lambda r: r["dead"]) == 0).all()
+    serving = np.array(study.by_layer(results, "moe", steps, lambda r: r["domain_specialisation"]))  # (seeds, layers,
+    assert (serving / serving.sum(axis=2, keepdims=True)).max() < 0.95  # domains, N)
     assert 0.22 < beyond[:, 3].mean() / left["token"] < 0.31
     assert 0.22 < pair[:, 3].mean() / left["pair"] < 0.31
 
 # %% [markdown]
 # Given the token, the first layer's experts on average tell less than the blind table of the token before; those of
 # layers 2 to 4 more, in every seed and at both lengths. Untrained models then tell next to nothing. (But their routers
-# read an untrained stream; lesson 11b takes the two apart.) Given the pair, the table has nothing left, by
-# construction. The bits of layer 4 fall, too. But so does what is left to know: of *that* it tells about a quarter,
-# before and after.
+# read an untrained stream; lesson 11b takes the two apart.) Given the pair, the table has nothing left. The bits of
+# layer 4 fall, too. But so does what is left to know: of *that* it tells about a quarter, before and after. (Domains
+# that share more tokens, or a balance loss over fewer texts, lesson 10b, may change it; not tried.)
 #
 # ## How far back?
 #
 # So something comes from further back than one token. Replace the first 64 tokens of every text by those of another
 # document, and look at choices more than 32 tokens after the seam.
 #
-# **Predict.** In layer 4, what share of these choices stays, if the other document is of another domain? If it is of the same?
+# **Predict.** In layer 4, what share of these choices stays, if the other document is of another domain? If it is of
+# the same?
 
 # %% name="predict-seam" tags=["predict"]
 my_kept = ...  # two numbers from 0 to 1: [another domain, the same domain]
@@ -310,21 +307,19 @@ my_kept = ...  # two numbers from 0 to 1: [another domain, the same domain]
 part = sp.some_of(task.report, 300)
 kept = sp.kept_choices(model, part)  # name -> (layers,)
 compare(my_kept, [kept["of another domain"][3], kept["of the same domain"][3]], within=0.1)
-print("untrained", {name: share.round(2).tolist() for name, share in sp.kept_choices(untrained, part).items()})
+some = sp.some_of(part, 100)
+fresh = [sp.kept_choices(sp.build(V, seed=seed), some) for seed in study.SEEDS]
+share = {name: np.mean([one[name] for one in fresh], axis=0).round(2).tolist() for name in kept}
+print("untrained", share)  # five seeds
 print("yours    ", {name: share.round(2).tolist() for name, share in kept.items()})
-for steps in study.LENGTHS:
-    again = study.reaching(results, steps)  # three seeds
-    for name in kept:
-        shares = np.array([s["kept"][name] for s in again])  # (seeds, layers)
-        print(
-            f"{steps} steps, three seeds, a document {name}: {shares.mean(axis=0).round(2)}, lowest {shares.min(axis=0)}"
-        )
+print(study.kept_table(results))  # three seeds
+assert max(one["of the same domain"][3] - one["of another domain"][3] for one in fresh) < 0.1
 
 # %% [markdown]
 # After a document of the same domain about nine in ten choices stay; after one of another domain, in layer 4, .60 (500
-# steps) and .65 (1,500). (Untrained, the two differ little.) So the choice carries the *domain* of text far back, not a
-# neighbour alone.
-# Of a meaning this shows nothing.
+# steps) and .65 (1,500). (Untrained, in each of five seeds, they differ by less than .1.) So the choice carries the
+# *domain* of text far back, not a neighbour alone. Of a meaning this shows nothing. Longer contexts may change it; not
+# tried.
 #
 # ## Which layers are needed?
 #
@@ -345,14 +340,7 @@ print("yours, layers 1 to 4: the loss rises by", rise.round(3), "nats")
 table = sp.layer_ablation(model, some, sp.mean_outputs(model, task.selection)).mean(axis=1)
 print("with its mean output for each token id in its place:", table.round(3))
 print("layers 2 to 4 off together:", sp.layer_ablation(model, some, groups=[[1, 2, 3]]).mean().round(3))
-for kind, steps in (("moe", 500), ("moe", 1500), ("dense", 500), ("dense", 1500)):
-    off = np.mean([s["layers_off"] for s in study.of(results, kind, steps)], axis=(0, 2))  # (layers,)
-    print(f"five seeds, {steps} steps, {kind}: {off.round(3)}")
-for steps in study.LENGTHS:
-    again = study.reaching(results, steps)
-    tables = np.mean([s["by_token"] for s in again], axis=(0, 2))  # (layers,)
-    print(f"three seeds, {steps} steps: a table in its place {tables.round(3)}, layers 2 to 4 off together",
-          np.mean([s["off_together"] for s in again]).round(3))  # fmt: skip
+print(study.layers_off_table(results))
 assert rise.argmax() == table.argmax() == 0
 for steps in study.LENGTHS:
     again = study.reaching(results, steps)
@@ -372,22 +360,22 @@ for steps in study.LENGTHS:
         np.mean([s["layers_off"] for s in study.of(results, kind, steps)], axis=2) for kind in ("moe", "dense")
     )
     assert ours[:, 0].min() > 2 > 0.1 > ours[:, 1:].max()
-    assert dense[:, 0].min() > 2 > 0.15 > dense[:, 1:].max()
+    assert dense[:, 0].min() > 2
+    assert dense[:, 1:].max().round(2) == {500: 0.05, 1500: 0.14}[steps]
 
 # %% [markdown]
-# The first layer, by far: nats, where the others cost less than a tenth of one. In the dense model it is the same. But nearly
-# all of that is a *table*: with its mean output for each token id in its place the first layer costs a tenth as much or less.
-# And layers 2 to 4 stand in for each other: together they cost more than one by one.
-#
-# > **Myth: "where experts are sorted most neatly, the model keeps most of what it knows."** The costliest layer, off or as a
-# > table, is the one whose experts tell least about the domain.
+# The first layer, by far: nats, where the others cost less than a tenth of one. In the dense model, too, the first
+# costs most by far (others up to .14). But nearly all of that is a *table*: with its mean output for each token id in
+# its place the first layer costs a tenth as much or less. And layers 2 to 4 stand in for each other: together they cost
+# more than one by one. The costliest layer is the one whose experts tell least about the domain. (In deeper models it
+# may cost less.)
 #
 # ## Serving is not being needed
 #
 # Switch the experts of a layer off one by one. A **hit** is an expert without which the mean loss rises most in the domain
-# that it serves most. How many hits does chance give? "A quarter, by guessing" is the wrong null: an expert touches only
-# tokens that it serves (and, below the last layer, what attends to them), so the rise grows with the share even if no
-# expert is better at one domain than at another.
+# that it serves most. "A quarter, by guessing" is the wrong null: an expert touches only tokens that it serves (and, below
+# the last layer, what attends to them), so the rise grows with the share even if no expert is better at one domain than at
+# another.
 #
 # **Predict.** So let the damage per served token be dealt out *at random* among experts and domains, and multiply it by
 # the shares. How many hits among the eight experts of layer 4, on average?
@@ -410,18 +398,20 @@ assert {of for of, s in served.items() if np.mean(s.dealt_per_token >= s.per_tok
     (1500, 3),
 }
 assert all(round(s.dealt_per_token.mean()) == 10 for s in served.values())
+assert all(np.mean(s.dealt_per_token >= s.per_token.sum()) < 0.1 for s in served.values())
 assert 0.18 < np.median(np.abs(first)) < 0.23
 assert 0.001 < np.median(np.abs(rises)) < 0.002
 
 # %% [markdown]
 # Hits are of 40: eight experts, five seeds. *Dealt out*: among all experts and domains; *by domain*: among the experts of
-# each domain. p: the share of 2,000 such deals with as many hits. Of eight rows, call those clear whose two p left of the
-# bar are both below .05/8 = .006; per served token, the one right of it.
+# each domain. p: the share of 2,000 such deals with as many hits. Of eight rows, those are clear whose two p left of the
+# bar are below .05/8 = .006; per served token, the one right of it.
 #
 # After 1,500 steps every layer has clearly more hits than serving makes; after 500 the first alone. So belief 1 is
 # right here in part: experts are needed where they serve, but serving alone gives about two thirds of these hits. Per
-# served token, where chance gives 10, layer 1 is clear after 500 steps and layer 4 after 1,500. In layers 2 to 4 it is
-# about little: at the median .0015 nats after 1,500 steps, noise in part. In layer 1 it is .2.
+# served token, where chance gives 10, layer 1 is clear after 500 steps and layer 4 after 1,500; p is below .1 in all
+# eight rows, so more seeds may clear more. In layers 2 to 4 it is about little: at the median .0015 nats after 1,500
+# steps, noise in part. In layer 1 it is .2.
 #
 # ## Against models without a router
 #
@@ -455,27 +445,31 @@ assert 6 <= of_documents[domains.index("code")] <= 14
 
 # %% [markdown]
 # After 500 steps the blind hash is ahead of the learned router by a tenth of a nat, in every seed; after 1,500 at equal
-# rates in four of five seeds, and by .02 to .06 at the lowest of three rates, which was the best for each (three seeds).
-# Why? Not for want of a better learning rate at 500 steps, nor because balance loss and z-loss cost something:
-# without them the loss is the same within the seeds' spread. *Longer training* narrows the gap. What fits, untested: the hash sends a token to the
-# same experts from the first step on, while a learned router still changes its choices (*deeper*).
+# rates in four of five seeds, and by .02 to .06 at the lowest of three rates, which was the best for each (three
+# seeds). Why? Not the rate, at 500 steps, nor balance loss and z-loss: without them the loss is the same within the
+# seeds' spread. *Longer training* narrows the gap; still longer, or in a larger model, it may turn. What fits,
+# untested: the hash sends a token to the same experts from the first step on, while a learned router keeps changing
+# (*deeper*).
 #
-# Roller et al. also report hash layers level with learned routers or ahead, in larger models. Are more specialised
-# experts better? Specialised in what? Of the domain beyond the token the hash tells nothing; of the token it tells most.
+# Roller et al. also report hash layers level with learned routers or ahead, in larger models. And in the first three
+# sparse layers of DeepSeek-V4 a fixed table of the token id chooses; the gate only weighs. (So the code of transformers
+# 5.23; what it gains, it does not say.)
+#
+# Are more specialised experts better? Of the domain beyond the token the hash tells nothing; of the token it
+# tells most.
 #
 # ## Recap
 #
 # 1. Information compares the count table with one without a tie. A favourite expert alone is none.
 # 2. Chance gives bits as well; shuffle sequences, not tokens. Untrained routers and blind tables tell something, too.
-# 3. Given the token, a table of the token before still tells something: ask given both, against what is left to know. And
-#    change the text far back: does the choice?
+# 3. Given the token, a table of the token before still tells something: ask given both, against what is left to know.
+#    Change the text far back: does the choice?
 # 4. Serving is not being needed: switch experts and layers off, count per served token, and deal the damage out at random.
 # 5. Here a blind hash did as well or better, most of all after a short training. Of the beliefs: (1) in part; (2) no:
 #    blind tables tell it, too; (3) yes, a little.
 #
 # **What this lesson cannot tell you:** what large models do, or other texts. Ours has four layers, very unlike domains, and
-# fewer than a hundred documents to report on, about ten of them code. Nor *what* an expert computes: information says that
-# choice and class go together.
+# fewer than a hundred documents to report on, about ten of them code.
 #
 # ## Quiz
 #
@@ -484,13 +478,12 @@ assert 6 <= of_documents[domains.index("code")] <= 14
 #
 # <details><summary>Answer</summary>
 #
-# (b): if it serves 60 % of everything, it is none. (a) and (c) look at one row of the table only.
+# (b): if it serves 60 % of everything, it is none. (a) and (c) look at one row only.
 #
 # </details>
 #
 # **2. A router has I(domain; expert) = 0.5 bits and I(domain; expert | token) at its null. What do you conclude?**
-# (a) it knows the domain from the context (b) it may do no more than read the token (c) there is a bug: the second
-# must be larger
+# (a) it knows the domain from the context (b) it may only read the token (c) a bug: the second must be larger
 #
 # <details><summary>Answer</summary>
 #
@@ -512,6 +505,23 @@ assert 6 <= of_documents[domains.index("code")] <= 14
 # - [](lesson:11b): subjects, languages, grammar, in a text in which everything is known.
 # - Exercises: [](exercises:11). Then [mixed review](exercises:11r) and [closing project](exercises:11p).
 # - The code: [](module:experiments/specialisation), [](module:experiments/specialisation_study), [](module:metrics).
+
+# %% [markdown] name="deeper-domains" tags=["deeper"]
+# ## Deeper: which expert serves which domain
+#
+# **Question for the picture:** in which layers do single experts stand out, before training and after?
+
+# %% name="picture-domains" tags=["deeper"]
+Live(
+    lambda stage, layer: figures.domains_svg(
+        metrics.domain_specialisation(routes[stage].selected[layer - 1], labels["domain"], 8), domains, 2 / 8
+    ),
+    stage=choice("model", list(models), "after training"),
+    layer=slider("layer", 1, 1, 4, 1),
+)
+
+# %% [markdown] name="deeper-domains-seen" tags=["deeper"]
+# You should see that a random router has favourites too, often the same in several rows.
 
 # %% [markdown] name="deeper-counts" tags=["deeper"]
 # ## Deeper: other counts
@@ -537,7 +547,7 @@ Live(
 # %% name="deeper-same-cell" tags=["deeper"]
 for stage, found in routes.items():
     same = []
-    for c in found.selected:  # (S, L, k)
+    for c in found.selected:  # (sequences, L, k)
         share = metrics.vocabulary_specialisation(c[..., :1], labels["token"], 8)  # (tokens, N)
         often = np.bincount(labels["token"].ravel())[np.unique(labels["token"])]  # (tokens,)
         same.append(often @ (share**2).sum(axis=1) / often.sum())  # two draws of one token agree
@@ -556,8 +566,8 @@ for at, piece in enumerate(task.pieces(task.report.ids[shown["code"], :14])):
     print(f"{piece:<12}" + "".join(f"{name:<18}" for name in classes))
 
 # %% [markdown] name="deeper-depth" tags=["deeper"]
-# The picture shows what experts tell of each class, in excess; further down its list, the routers' mean entropy (at
-# most log₂ 8 = 3 bits), and how often a token's first choice is that of the token before it, less what uneven loads give.
+# The picture shows what experts tell of each class, in excess; further down, the routers' mean entropy (at most log₂ 8 = 3
+# bits), and how often a token's first choice is that of the token before, less what uneven loads give.
 #
 # **Question for the picture:** which of these do untrained routers show as well?
 
@@ -567,7 +577,6 @@ DEPTH |= {f"domain, given {given}": MEASURES[given] for given in list(MEASURES)[
 DEPTH |= {"entropy": lambda r: r["entropy_bits"], "MaxVio": lambda r: r["max_violation"],
           "repeated choice": lambda r: r["repetition"]["share"] - r["repetition"]["independent"]}  # fmt: skip
 UNITS = {"MaxVio": "times the mean, less 1", "repeated choice": "share of tokens"}
-LEARNED = [name for name in study.ROUTERS if "table" not in name]
 
 
 def depth(what):

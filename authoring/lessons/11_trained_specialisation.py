@@ -220,8 +220,8 @@ assert all(np.bincount(c[numbers, 0]).max() > numbers.sum() / 2 for c in routes[
 viewer
 
 # %% [markdown]
-# You should see digits keep together, as in the lines above: in every layer more than half of the numbers have the same
-# first choice. A router cannot say "unknown".
+# You should see digits keep together: in every layer more than half of them have the same first choice (lines above; so
+# in each of three seeds). A router cannot say "unknown".
 #
 # ## What do the experts know about the domain?
 #

@@ -332,7 +332,7 @@ assert abs(uniform_drop_rate(64 * 64, 64, 1.0) - 0.4 * 64**0.5 / 64) < 0.002
 # %% name="predict-dead" tags=["predict"]
 my_dead_with_capacity = ...  # from 0 to 7, a mean over five runs, such as 3.4
 
-# %% name="run-capacity" tags=["6 s"]
+# %% name="run-capacity" tags=["9 s"]
 methods, results = bias_study.METHODS, {}
 for name, c in tqdm((("none", 0.0), ("capacity", 1.0), ("capacity_in_training", 1.0)), desc="capacity"):
     results |= balancing_runs.run(name, coefficients=(c,), methods=methods)

@@ -321,7 +321,7 @@ assert loose == [1.69, 0.79, 1.96, 1.81]
 # three strengths: how does the slow one differ from the right one, and what is wrong with the last? Then tanh with the same
 # steps, and the quantile. (35 layers, some 9 seconds.)
 
-# %% name="run-bias" tags=["9 s"]
+# %% name="run-bias" tags=["13 s"]
 methods, results = bias_study.METHODS, {}
 for name, tried in tqdm(
     (("none", (0.0,)), ("bias", (0.001, 0.01, 0.1)), ("tanh", (0.01, 0.1)), ("quantile", (0.0,))), desc="bias"

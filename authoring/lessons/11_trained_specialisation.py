@@ -331,7 +331,7 @@ assert max(one["of the same domain"][3] - one["of another domain"][3] for one in
 my_costliest = ...  # 1, 2, 3 or 4
 my_factor = ...  # a number
 
-# %% name="layers-off" tags=["8 s"]
+# %% name="layers-off" tags=["13 s"]
 some = sp.some_of(task.report, 200)
 rise = sp.layer_ablation(model, some).mean(axis=1)  # (layers,), nats a token
 compare(my_costliest, int(rise.argmax()) + 1)

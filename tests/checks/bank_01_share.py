@@ -142,8 +142,31 @@ def fallen_back(x, probs, share, experts):
     return run(x, experts, on, probs[on] / probs[on].sum())
 
 
+def threshold(x, probs, share, experts):
+    on = np.flatnonzero(probs >= (1 - share) * probs.max())
+    return run(x, experts, on, probs[on] / probs[on].sum())
+
+
+def weights_by_index(x, probs, share, experts):
+    order, many = order_and_number(probs, share)
+    kept = probs[np.sort(order[:many])]
+    return run(x, experts, order[:many], kept / kept.sum())
+
+
+def chained(x, probs, share, experts):
+    order, many = order_and_number(probs, share)
+    y, out = 0, x
+    for i in order[:many]:
+        out = experts[i](out)
+        y = y + probs[i] / probs[order[:many]].sum() * out
+    return y
+
+
 WRONG = {
     "1.3": {
+        "threshold for the sum": threshold,
+        "wrong pairs (4)": weights_by_index,
+        "chained": chained,
         "all experts": lambda x, probs, share, experts: sum(p * e(x) for p, e in zip(probs, experts, strict=True)),
         "always two": lambda x, probs, share, experts: run(
             x, experts, np.argsort(-probs)[:2], np.sort(probs)[::-1][:2] / np.sort(probs)[-2:].sum()

@@ -32,11 +32,12 @@ def tells_orders_apart(probs: np.ndarray, share: float) -> bool:
 
 
 def tells_shares_apart(probs: np.ndarray, share: float) -> bool:
-    """Tell whether 1 − share takes two experts, `share` of the largest probability neither two nor three, and going
-    down by index another number than `share` of the experts."""
+    """Tell whether 1 − share takes two experts, `share` of the largest probability neither two nor three, 1 − share of
+    it not the three that are needed, and going down by index another number than `share` of the experts."""
     by_index, of_experts = len(needed(probs, share, np.arange(len(probs)))), share * len(probs)
     apart = by_index not in (int(of_experts), np.ceil(of_experts))
-    return apart and len(needed(probs, 1 - share)) == 2 and len(within_largest(probs, share)) not in (2, 3)
+    within, within_rest = (len(within_largest(probs, part)) for part in (share, 1 - share))
+    return apart and len(needed(probs, 1 - share)) == 2 and within not in (2, 3) and within_rest != 3
 
 
 def within_largest(probs: np.ndarray, share: float) -> np.ndarray:
@@ -138,6 +139,14 @@ def in_order_of_index(probs: np.ndarray, share: float) -> np.ndarray:
     return weights
 
 
+def weights_by_index(probs: np.ndarray, share: float) -> np.ndarray:
+    """Return the right weights in the order of their experts' indices, given to the experts by probability. (N,)."""
+    selected = needed(probs, share)
+    weights = np.zeros(len(probs))  # (N,)
+    weights[selected] = renormalised(probs, selected)[np.sort(selected)]
+    return weights
+
+
 def of_the_sorted(weigh: Callable) -> Callable:
     """Return what comes where those that run, the largest first, get the weights `weigh(their probabilities, share)`."""
 
@@ -169,6 +178,15 @@ def scaled_inputs(x: np.ndarray, probs: np.ndarray, share: float, matrices: np.n
     """Return the sum of experts that were given w·x instead of x. (d,)."""
     weights = renormalised(probs, needed(probs, share))  # (N,)
     return np.tanh(weights[:, None] * (matrices @ x)).sum(axis=0)
+
+
+def chained(x: np.ndarray, probs: np.ndarray, share: float, matrices: np.ndarray) -> np.ndarray:
+    """Return the weighted sum of outputs where each expert was given what the one before it made. (d,)."""
+    out, weights, y = x, renormalised(probs, needed(probs, share)), np.zeros(len(x))
+    for i in needed(probs, share):
+        out = np.tanh(matrices[i] @ out)  # (d,)
+        y = y + weights[i] * out
+    return y
 
 
 def as_vector(value: Any, x: np.ndarray, *_: Any) -> Any:
@@ -221,6 +239,8 @@ SHARE = FunctionQuestion(
         of_selection(lambda probs, share: needed(probs, 1 - share)),
         "share of the largest: You run all experts that have at least `share` of the largest probability. It is the sum of those that run that must reach the share.",
         of_selection(within_largest),
+        "threshold for the sum: You run all experts that have at least 1 − share of the largest probability. No threshold on single probabilities will do: it is the sum of those that run that must reach the share.",
+        of_selection(lambda probs, share: within_largest(probs, 1 - share)),
         "single probabilities: You compared each probability by itself with the share. It is their *sum*, from the largest down, that must reach it.",
         (*of_selection(lambda probs, share: probs >= share), of_outputs(lambda probs, share: probs * (probs >= share))),
         "smallest first: You began with the smallest probabilities. The most probable experts come first.",
@@ -265,7 +285,10 @@ SHARE = FunctionQuestion(
         "unweighted: You added the outputs without weights.",
         of_outputs(lambda probs, share: kept(np.ones(len(probs)), needed(probs, share))),
         "wrong pairs: The weights went to the wrong experts: sorting made you lose which expert a probability belongs to. `np.argsort` gives the indices.",
-        (of_outputs(in_wrong_places), of_outputs(in_order_of_index), of_the_sorted(lambda p, share: p[::-1] / p.sum())),
+        (
+            *map(of_outputs, (in_wrong_places, in_order_of_index, weights_by_index)),
+            of_the_sorted(lambda p, share: p[::-1] / p.sum()),
+        ),
         "first by index: The right number of experts, but the first ones by index. The most probable run.",
         of_selection(lambda probs, share: np.arange(len(needed(probs, share)))),
         "at least two: You always run two experts or more. One is enough where it holds the share.",
@@ -293,6 +316,8 @@ SHARE = FunctionQuestion(
         lambda x, probs, share, matrices: x + combined(x, probs, share, matrices),
         "scaled input: You multiplied the input by the weight. The weight multiplies the output: experts are not linear, so that is not the same.",
         scaled_inputs,
+        "chained: You gave each expert what the one before it made. All of them get x itself.",
+        chained,
     )
     + by_test(
         "not summed: These are the weighted outputs one by one. Add them up: y has the shape of x.",

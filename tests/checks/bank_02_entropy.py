@@ -82,8 +82,15 @@ def made(logits, x, scale=1.0):
 
 
 def on_one_entry(x, H, N):
+    W, i = np.zeros((len(x), N)), np.abs(x).argmax()
+    W[i] = logits_of(H, N) / x[i]
+    return W
+
+
+def on_the_first_entry(x, H, N):
     W = np.zeros((len(x), N))
-    W[0] = logits_of(H, N) / x[0]
+    with np.errstate(all="ignore"):
+        W[0] = logits_of(H, N) / x[0]
     return W
 
 
@@ -140,6 +147,7 @@ WRONG = {
         "over axis 1": lambda p: entr(p).sum(axis=1 if p.ndim > 1 else 0) / np.log(p.shape[-1]),
         "over the largest in the batch": lambda p: entr(p).sum(-1) / np.max(entr(p).sum(-1)),
         "floor (6)": lambda p: entr((p + 1e-6) / (p + 1e-6).sum(-1, keepdims=True)).sum(-1) / np.log(p.shape[-1]),
+        "small ones left out (2)": lambda p: -(p * np.log(np.where(p > 1e-6, p, 1))).sum(-1) / np.log(p.shape[-1]),
         "small ones left out": lambda p: entr(np.where(p > 1e-4, p, 0)).sum(-1) / np.log(p.shape[-1]),
         "base 10": lambda p: -(p * np.log10(np.where(p > 0, p, 1))).sum(-1),
         "mixed bases (2)": lambda p: entr(p).sum(-1) / np.log10(p.shape[-1]),
@@ -172,7 +180,9 @@ WRONG = {
         "turned round": lambda x, H, N: made(logits_of(np.log(N) - H, N), x),
         "not divided by x·x": lambda x, H, N: np.outer(x, logits_of(H, N)),
         "divided by |x| once": lambda x, H, N: np.outer(x, logits_of(H, N)) / np.linalg.norm(x),
-        "not divided by d": lambda x, H, N: logits_of(H, N) / x[:, None],
+        "divided by an entry of x": on_the_first_entry,
+        "divided by an entry of x (2)": np.errstate(all="ignore")(lambda x, H, N: logits_of(H, N) / x[:, None]),
+        "not divided by d": lambda x, H, N: np.linalg.pinv(x[None]) @ logits_of(H, N)[None] * len(x),
         "x left out": lambda x, H, N: np.tile(logits_of(H, N), (len(x), 1)),
         "x left out (2)": lambda x, H, N: np.vstack([logits_of(H, N), np.zeros((len(x) - 1, N))]),
         "a whole number of experts": lambda x, H, N: made(-90.0 * (np.arange(N) >= max(1, round(np.exp(H)))), x),

@@ -21,7 +21,8 @@ def entropy_cases(rng: np.random.Generator) -> list[tuple]:
         weights[..., 1] = 0
         cases.append(weights / weights.sum(axis=-1, keepdims=True))
     cases[1][0], cases[1][1] = np.eye(6)[2], 1 / 6
-    cases[1][3] = rng.permutation([1 - 2e-5, 1.2e-5, 8e-6, 0, 0, 0])  # 1.5 in ten thousand of ln 6
+    small = np.array([1.2e-5, 7e-6, 9e-7, 1e-7])  # (4,), each of which is seen in the digits of the share
+    cases[1][3] = rng.permutation([1 - small.sum(), *small, 0])  # 1.5 in ten thousand of ln 6
     return [(p,) for p in cases]
 
 
@@ -219,12 +220,14 @@ TOLERANCE = 0.01  # nats
 def router_cases(rng: np.random.Generator) -> list[tuple]:
     """Return tokens (d,), targets in nats from nearly 0 to nearly ln N, and numbers of experts; d and N differ.
 
-    Of many experts the entropy falls steeply with a gap, so that no coarse grid comes near all targets by chance.
+    Of many experts the entropy falls steeply with a gap, so that no coarse grid comes near all targets by chance. The
+    last token begins with a 0, by which nothing can be divided.
     """
     cases = []
     sizes = ((3, 4), (5, 2), (2, 8), (6, 5), (4, 64), (3, 48), (2, 96), (5, 128))
     for (d, N), part in zip(sizes, (0.6, 0.9, 0.1, 0.97, 0.5, 0.3, 0.7, 0.6), strict=True):
         x = rng.normal(size=d).round(1) + 0.05
+        x[0] *= N != sizes[-1][1]
         x *= rng.uniform(1.5, 3) / np.linalg.norm(x)  # never of length 1, which would hide a missing division
         cases.append((x, float(np.log(N) * (part + rng.uniform(-0.03, 0.02))), N))
     return cases
@@ -240,6 +243,8 @@ def router_form(x: np.ndarray, N: int) -> Numbers:
         lambda W: W.shape == (N, d),
         f"logits: These are logits, one for each expert. Asked is a matrix that makes them out of x.{came}",
         lambda W: W.shape == (N,),
+        f"divided by an entry of x: Some of the logits x W_g are no finite numbers, and an entry of this x is 0. Do you divide by that entry? x·x is never 0.{came}",
+        lambda W: W.shape == (d, N) and not x.all() and not np.isfinite(x @ W).all() and not np.isfinite(W[x == 0]).any(),
         f": Some of the logits x W_g are no finite numbers.{came}",
         lambda W: W.shape == (d, N) and not np.isfinite(x @ W).all(),
     )

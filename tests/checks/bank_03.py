@@ -144,6 +144,11 @@ def round_the_smallest_gap(h, target):
     return within(h, target, gap / 3, gap * 3)
 
 
+def round_the_gap_on_top(h, target):
+    gap = np.diff(np.sort(h)[-2:]).item()
+    return within(h, target, gap / 20, gap * 20)
+
+
 def by_newton_from_one(h, target):
     tau = 1.0
     for _ in range(100):
@@ -432,6 +437,7 @@ WRONG = {
         "end of the interval (2)": lambda h, target: within(h, target, 0.01, 100),
         "end of the interval (3)": round_the_smallest_gap,
         "end of the interval (4)": lambda h, target: within(h, target, np.ptp(h) / 10, np.ptp(h)),
+        "interval too short (2)": round_the_gap_on_top,
         "interval too short": lambda h, target: within(h, target, np.ptp(h) / 1e5, 0.9 * np.ptp(h)),
         "ran off": by_newton_from_one,
         "divided by ln N": lambda h, target: bisection(h, target / np.log(len(h))),

@@ -32,8 +32,9 @@ def temperature_for(h: np.ndarray, target: float) -> float:
 def entropy_cases(rng: np.random.Generator) -> list[tuple]:
     """Logits of ordinary, wide and narrow spread, each with an entropy between nearly none and nearly all of ln N.
 
-    Four cases are fixed. Two need a τ above 100 and one below 0.01: no search from 0.01 to 100 passes by chance. One
-    needs a τ of four times the spread of its logits, more than a guess from the spread alone would allow. In the last
+    Five cases are fixed. Two need a τ above 100 and one below 0.01: no search from 0.01 to 100 passes by chance. One
+    needs a τ of four times the spread of its logits, more than a guess from the spread alone would allow. In one
+    the two best are nearly alike, and all N have to share: the gap at the top tells nothing of the τ. In the last
     one, some p are 0 at the τ that is wanted: p ln p is NaN there for who computes it as it stands.
     """
     cases: list[tuple] = []
@@ -46,7 +47,9 @@ def entropy_cases(rng: np.random.Generator) -> list[tuple]:
         cases.append((h, round(float(rng.uniform(share - 0.1, share + 0.1) * np.log(N)), 3)))
     even = (np.array([1.2, -0.5, 0.3, 0.1]), 1.3816)  # ln 4 is 1.3863
     far = (np.array([-1.0, -290.0, 0.0, -300.0]), 0.225)  # τ is 0.36, and e^(−290 / 0.36) is 0
-    return [*cases, (np.array([-300.0, 0.0, 200.0, 100.0]), 1.2), (np.array([0.02, 0.0, 0.05, 0.01]), 0.2), even, far]
+    alike = (np.array([5.0, 5.02, -100.0, -300.0]), 1.0)  # ln 2, which two can have, is 0.69
+    wide, narrow = (np.array([-300.0, 0.0, 200.0, 100.0]), 1.2), (np.array([0.02, 0.0, 0.05, 0.01]), 0.2)
+    return [*cases, wide, narrow, even, alike, far]
 
 
 def temperature_found(value: Any, h: np.ndarray, target: float) -> dict[str, Any] | Fault:

@@ -120,6 +120,19 @@ E2 = GIVEN_PROTOTYPES[:, 1]
 MIRRORED = 2 * (E2 @ GIVEN_TOKEN) / (GIVEN_TOKEN @ GIVEN_TOKEN) * GIVEN_TOKEN - E2  # on the other side of the token
 
 
+def into_one_row(x, weight, bias):
+    row, rows = np.zeros(len(weight)), []
+    for token in np.atleast_2d(x):
+        row[:] = weight @ token + bias
+        rows.append(row)
+    return rows[0] if x.ndim == 1 else rows
+
+
+def above_the_smallest(weights, largest):
+    with np.errstate(all="ignore"):
+        return np.where(weights > weights.min(), largest + np.log(weights / weights.max()), np.nan)
+
+
 def scaled(**changes):
     right = {"factor": 9.987, "p3 / p2": 9, "selected for -x": [3, 0], "p3 / p2 for x/2": 1.116}
     names = {"factor": "factor", "ratio": "p3 / p2", "selected": "selected for -x", "half": "p3 / p2 for x/2"}
@@ -137,6 +150,7 @@ def scaled_computed():
 
 WRONG = {
     "1.1": {
+        "one row again and again": into_one_row,
         "probabilities": lambda x, weight, bias: softmax(x @ weight.T + bias),
         "not transposed": lambda x, weight, bias: where_it_runs(x, weight) + bias,
         "not transposed (2)": lambda x, weight, bias: where_it_runs(x, weight),
@@ -189,6 +203,9 @@ WRONG = {
         "distance": lambda x, weight, bias: bias - np.sqrt(((x[..., None, :] - weight) ** 2).sum(axis=-1)),
     },
     "1.2": {
+        "smallest lost": above_the_smallest,
+        "next for best": logged(lambda w, largest: largest + np.log([v / min(w[w > v], default=v) for v in w])),
+        "even share for best": logged(lambda w, largest: largest + np.log(w * len(w))),
         "no level": logged(lambda w, largest: np.log(w)),
         "no level (2)": lambda weights, largest: np.log(weights),
         "weight for probability": lambda weights, largest: np.log(weights) + largest,
@@ -239,6 +256,9 @@ WRONG = {
     },
     "1.4": {
         "length and angle": [3.0, 57.0],
+        "length and angle (3)": [2.9, 0.995],
+        "too long (9)": [0.35, 4.49],
+        "angle with the axis": [1.58, 2.43],
         "length and angle (2)": (60.0, 2.5),
         "as far as E2": (2.9 * MIRRORED / np.hypot(*MIRRORED)).tolist(),
         "zero vector": [0.0, 0.0],
@@ -262,6 +282,7 @@ WRONG = {
         "right angle, too short (2)": [0.1, 2.0],
     },
     "1.5": {
+        "excess halved": scaled(half=1.123),
         "ratio of 0.9": scaled(factor=-np.log(0.9) / 0.22),
         "weight of E2": scaled(factor=np.log(1 / 9) / 0.22),
         "gap": scaled(factor=2.197),

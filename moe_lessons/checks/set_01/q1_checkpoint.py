@@ -178,6 +178,12 @@ LOGITS = FunctionQuestion(
         of_batches(lambda h: h[0]),
         "last token only: Right for one token. Of a batch you return the last token's row alone: does a loop write over what came before? Return a row for each, (T, N).",
         of_batches(lambda h: h[-1]),
+        "one row again and again: Right for one token. In a batch every row is that of the last token: do you append one array again and again, and write into it? Append a copy.",
+        lambda x, weight, bias: (
+            np.broadcast_to(stored_logits(x[-1:], weight, bias), (len(x), len(weight)))
+            if x.ndim > 1
+            else stored_logits(x, weight, bias)
+        ),
         "distance: You measured how far the token is from each prototype. A logit is the dot product of the two, plus the bias.",
         (
             lambda x, weight, bias: distances(x, weight) + bias,

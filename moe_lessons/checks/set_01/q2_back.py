@@ -48,6 +48,19 @@ def with_cut(cut: float | Callable) -> Callable:
     return logits
 
 
+def without_smallest(weights: np.ndarray, largest: float) -> np.ndarray:
+    """Return the right logits of all whose weight is above the smallest. (N,)."""
+    return np.where(weights > weights.min(), with_cut(np.nan)(weights, largest), np.nan)
+
+
+def next_better(w: np.ndarray) -> np.ndarray:
+    """Return for each of w (k,) the next larger one; for the largest itself. (k,)."""
+    order = np.argsort(-w)  # (k,)
+    better = w.copy()
+    better[order[1:]] = w[order[:-1]]
+    return better
+
+
 def of_selected(formula: Callable) -> Callable:
     """Return a test: is an answer `formula` of the selected weights (k,) and the largest logit, whatever the cut get?"""
 
@@ -110,6 +123,8 @@ BACK = FunctionQuestion(
         with_cut(np.min),
         "largest for the cut: The selected are right. For the cut you returned the largest logit. Theirs are lower, and nothing tells by how much. Return `np.nan`.",
         with_cut(np.max),
+        "smallest lost: Right, but where all N were selected the one with the smallest weight is lost. Selected is whose weight is above 0, not above the smallest.",
+        without_smallest,
         "only the selected: The right logits, but only those of the selected. Return one for each of the N experts, `np.nan` for the others.",
         lambda weights, largest: back(weights[weights > 0], largest),
         "forward: This is the lesson's softmax, taken once more. That leads from logits to probabilities. Asked is the way back.",
@@ -144,6 +159,10 @@ BACK = FunctionQuestion(
         of_selected(lambda w, largest: largest - w.max() / w),
         "gap added: You added the gaps. The known logit is the largest one: all others lie below it.",
         of_selected(lambda w, largest: largest - np.log(w / w.max())),
+        "next for best: You took the gap of each to the next better one, and subtracted that from `largest`. Add the gaps up, or divide by the largest weight.",
+        of_selected(lambda w, largest: largest + np.log(w / next_better(w))),
+        "even share for best: You compared each weight with an even share, so all logits are too high by one number. `largest` belongs to the largest weight: compare with that.",
+        of_selected(lambda w, largest: largest + np.log(w * len(w))),
         "gap of the weights: You took the difference between two weights for the gap between two logits. The gap is the logarithm of their *ratio*.",
         of_selected(lambda w, largest: largest + w - w.max()),
         "weight added: You added the weight itself to `largest`. The gap to the best is the logarithm of a ratio of weights.",

@@ -33,7 +33,14 @@ TOO_FAR = float(np.degrees(np.arccos(OTHER_LOGITS.max() / (LONGEST * np.linalg.n
 
 def is_polar(low: float, high: float) -> bool:
     """Tell whether two numbers may be meant for a length and an angle in degrees, such as 3 and 57."""
-    return bool(low <= LONGEST and OTHER_ANGLES.min() < high <= 90)
+    return bool(0.5 <= low <= LONGEST and 10 < high <= 90)
+
+
+def is_polar_in_radians(length: float, angle: float) -> bool:
+    """Tell whether two numbers, as a length and an angle in radians, would be right, such as 2.9 and 0.995."""
+    found, least = GIVEN_TOKEN @ GIVEN_TOKEN, np.radians(OTHER_ANGLES.max())
+    wins = np.sqrt(found) * length * np.cos(angle) > OTHER_LOGITS.max()
+    return bool(length <= LONGEST and least < angle < np.pi / 2 and wins)
 
 
 def prototype_found(w: np.ndarray) -> dict[str, Any]:
@@ -52,7 +59,8 @@ def prototype_found(w: np.ndarray) -> dict[str, Any]:
         "least": angle > OTHER_ANGLES.max() + 1e-3,
         "length": length,
         "fits": length <= LONGEST * (1 + ROUNDING),
-        "polar": is_polar(*np.sort(np.abs(w))),
+        "polar": is_polar(*np.sort(np.abs(w))) or is_polar_in_radians(*w),
+        "from_axis": float(np.degrees(np.arctan2(w[1], w[0]))),
         "copied": bool((angles(turned, GIVEN_PROTOTYPES) < 0.1).any()),
     }
 
@@ -89,6 +97,8 @@ PROTOTYPE = VariableQuestion(
         lambda found: found.wins and found.aligned,
         "as far as E2: It wins, but its angle is the same as E2's, on the other side of x. It must be larger than both: turn it a little further.",
         lambda found: found.wins and found.level,
+        "angle with the axis: It wins, and E1 is better aligned. But E2's angle is larger than yours: turn it further. It is the angle with the *token* that counts, {angle:.1f}°, and not the one with the first axis, {from_axis:.1f}°.",
+        lambda found: found.wins and not found.least and OTHER_ANGLES.max() < found.from_axis < TOO_FAR,
         "second best aligned: It wins, and E1 is better aligned. But E2's angle is larger than yours, and you must have the largest of the three. Turn it further.",
         lambda found: found.wins and not found.least,
         f"too long: It wins from the largest angle, but it is {{length:.2f|{LONGEST}}} long, and {LONGEST:g} is the limit. Shorten it. If it then loses, turn it a little nearer to x.",
@@ -227,6 +237,8 @@ SCALED = ValuesQuestion(
             lambda: LESSON.selected[::-1],
         ),
         "p3 / p2 for x/2": by_value(
+            "excess halved: You halved how far the ratio lies above 1. That comes near. But the gap is halved, and it sits in the exponent: take the root of the ratio.",
+            lambda: 1 + (np.exp(GAP) - 1) / 2,
             "ratio halved: You halved the ratio. The gap is halved, and the gap sits in the exponent.",
             lambda: np.exp(GAP) / 2,
             "ratio unchanged: That is the ratio for x itself.",

@@ -120,7 +120,12 @@ MERGED = FunctionQuestion(
         "overflow: Right for ordinary logits. But you multiply by e^largest, and e^10000 is larger than any number the computer has, e^−10000 is 0. Measure from the largest logit of all.",
         lambda largest, total: np.log((total * np.exp(largest)).sum(axis=0)),
         "overflow: Right for ordinary logits. But you do not rescale to the largest of the largest logits, but to the smallest, the mean or the first machine's: then some factors are above 1 and may overflow, and a masked machine takes everything with it. Measure from the largest of all.",
-        (measured_from(np.min), measured_from(np.mean), measured_from(lambda largest, axis: largest[0])),
+        (
+            measured_from(np.min),
+            measured_from(lambda largest, axis: np.where(np.isinf(largest), np.inf, largest).min(axis)),
+            measured_from(np.mean),
+            measured_from(lambda largest, axis: largest[0]),
+        ),
         "maximum of the batch: You rescale to the largest logit of the whole batch. For a token far below it every factor is 0, and so is the sum. Take each token's own: `axis=0`.",
         lambda largest, total: largest.max() + np.log((total * np.exp(largest - largest.max())).sum(axis=0)),
         "nothing merged with nothing: Right, but for a token whose first two machines are both masked: −∞ − (−∞) is no number (nan), and it spreads to all that follow. A machine with total 0 must count nothing.",

@@ -97,6 +97,8 @@ GAPS = ValuesQuestion(
             lambda: 21.0,
             "not whole: That is e³. A number of experts is whole: which is the largest with which E1 still holds one half?",
             (lambda: np.exp(3), lambda: np.round(np.exp(3), 1)),
+            "three quarters: That is the room for three quarters. Asked is one half: E1 needs as much as the others have together, and no more.",
+            (lambda: 6.0, lambda: np.exp(3) / 3),
             "one too few: With 20 others E1 holds e³/(e³ + 20): is that less than one half? All 20 are others, so nothing is subtracted for E1.",
             (lambda: 19.0, lambda: np.exp(3) - 1),
             "twice as many: That is 2e³. To hold one half, E1 needs as much as the others have together, and each of them counts 1 where E1 counts e³.",

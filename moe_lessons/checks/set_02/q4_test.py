@@ -286,7 +286,7 @@ TEST = FunctionQuestion(
         both(few, missing(CROWDS, PLACES)),
         "not all alone: You find the faults that touch the whole batch, and miss some that touch single tokens only. You call `route` with some of your tokens alone, not with each of them. Compare *every* token in company with the same one alone. Does a loop return at the first that agrees?",
         both(some_alone, missing(SOME_ROWS)),
-        "some rows missed: You find the faults that touch the whole batch, and miss some that touch single tokens only. Do you compare *every* token, alone and in company? `any` is content with one of them: take `all`.",
+        "some rows missed: You find the faults that touch the whole batch, and miss some that touch single tokens only. Do you compare *every* token, alone and in company? Or does only one of them decide: with `any`, or in a loop that keeps its last result alone? Take `all`.",
         missing(SOME_ROWS),
         "some rows missed: You miss faults that touch single tokens only, or larger batches only. Take as many tokens as the text says, and compare *every* one, alone and in company.",
         both(few, missing(SOME_ROWS, CROWDS)),

@@ -182,17 +182,26 @@ ENTROPY = FunctionQuestion(
         "ln of the second axis: Right for one token and for a batch. With more axes in front, `p.shape[1]` is not N: it is the length of the last axis, `p.shape[-1]`.",
         lambda p: nats(p) / np.log(p.shape[second_axis(p)]),
         "over axis 1: Right for one token and for a batch. With more axes in front, axis 1 is not the experts': it is the last one, `axis=-1`.",
-        lambda p: nats(p, axis=second_axis(p)) / np.log(p.shape[-1]),
+        (
+            lambda p: nats(p, axis=second_axis(p)) / np.log(p.shape[-1]),
+            lambda p: nats(p, axis=second_axis(p)) / np.log(p.shape[second_axis(p)]),
+        ),
         "over the largest in the batch: You divided by the largest entropy that came. The largest that there can be is ln N.",
         lambda p: nats(p) / nats(p).max(),
         "over the tokens: You summed over the first axis, the tokens. Every token has an entropy of its own: sum over the last axis.",
         lambda p: nats(p, axis=0) / np.log(p.shape[-1]),
         "ln T: You divided by the logarithm of the *first* axis' length, the number of tokens. N is the length of the last.",
-        np.errstate(all="ignore")(lambda p: nats(p) / np.log(len(p))),
+        (
+            np.errstate(all="ignore")(lambda p: nats(p) / np.log(len(p))),
+            lambda p: nats(p) / np.log(max(len(p), 2)),
+        ),
         "one number for all: One number for the whole batch: you averaged over the tokens as well. Return one for each token.",
         lambda p: entropy_share(p).mean(),
         "no axis: You summed over the whole batch. Each token has an entropy of its own: keep the shape of p, and name the axis of the sum, `axis=-1`. (A mask in brackets, as in `p[p > 0]`, throws all rows together: `np.where` keeps the shape.)",
-        lambda p: nats(p, axis=None) / np.log(p.shape[-1]),
+        (
+            lambda p: nats(p, axis=None) / np.log(p.shape[-1]),
+            lambda p: np.full(p.shape[:-1], entropy_share(p).mean()),
+        ),
         "flat: `p[p > 0]` forgets which token an entry belongs to, and its length is not N. Keep the shape, and replace the zeros instead: `np.where(p > 0, p, 1)`.",
         lambda p: nats(p, axis=None) / np.log((p > 0).sum()),
         "flat, not normalised: Two things. Your sum runs over all tokens of a batch at once, as it does after `p[p > 0]`, which forgets which token an entry belongs to: keep the shape, and sum over the last axis. Then divide by the largest entropy, ln N.",
@@ -227,7 +236,7 @@ def router_cases(rng: np.random.Generator) -> list[tuple]:
     sizes = ((3, 4), (5, 2), (2, 8), (6, 5), (4, 64), (3, 48), (2, 96), (5, 128))
     for (d, N), part in zip(sizes, (0.6, 0.9, 0.1, 0.97, 0.5, 0.3, 0.7, 0.6), strict=True):
         x = rng.normal(size=d).round(1) + 0.05
-        x[0] *= N != sizes[-1][1]
+        x[0] = 0 if sizes[-1][1] == N else x[0]
         x *= rng.uniform(1.5, 3) / np.linalg.norm(x)  # never of length 1, which would hide a missing division
         cases.append((x, float(np.log(N) * (part + rng.uniform(-0.03, 0.02))), N))
     return cases
@@ -244,7 +253,9 @@ def router_form(x: np.ndarray, N: int) -> Numbers:
         f"logits: These are logits, one for each expert. Asked is a matrix that makes them out of x.{came}",
         lambda W: W.shape == (N,),
         f"divided by an entry of x: Some of the logits x W_g are no finite numbers, and an entry of this x is 0. Do you divide by that entry? x·x is never 0.{came}",
-        lambda W: W.shape == (d, N) and not x.all() and not np.isfinite(x @ W).all() and not np.isfinite(W[x == 0]).any(),
+        lambda W: (
+            W.shape == (d, N) and not x.all() and not np.isfinite(x @ W).all() and not np.isfinite(W[x == 0]).any()
+        ),
         f": Some of the logits x W_g are no finite numbers.{came}",
         lambda W: W.shape == (d, N) and not np.isfinite(x @ W).all(),
     )
@@ -325,7 +336,10 @@ ROUTER = PropertyQuestion(
         "bits: Your entropy meets the target in bits. H is given in nats: use the natural logarithm.",
         lambda found: near(found.entropy, found.H * np.log(2)),
         "share of the maximum: You took H as a share of ln N. It is the entropy itself, in nats.",
-        lambda found: near(found.entropy, min(found.H, 1) * found.most),
+        lambda found: (
+            near(found.entropy, min(found.H, 1) * found.most)
+            or (found.H >= 0.95 and found.entropy >= 0.95 * found.most)  # kept a little below all of it
+        ),
         "divided by ln N: Your entropy is H / ln N. H is the entropy itself, in nats: nothing has to be divided.",
         lambda found: near(found.entropy, min(found.H / found.most, found.most)),
         "nats to nats: Your entropy is H / ln 2. H is in nats, and so is `nats(h)`: nothing has to be converted.",
@@ -344,6 +358,13 @@ ROUTER = PropertyQuestion(
         lambda found: hits(found.x @ found.W * found.x.sum() / (found.x @ found.x), found),
         "divided twice: Your logits are right, divided by x·x once too often.",
         lambda found: hits(found.x @ found.W * (found.x @ found.x), found),
+        "signs of x: Your logits are right, times Σ|x| / x·x. The outer product is that of x itself and h, not of the signs of x.",
+        lambda found: hits(found.x @ found.W * (found.x @ found.x) / np.abs(found.x).sum(), found),
+        "one rival only: The lead of your one expert would do against a single rival. Here N − 1 others share the rest: search with all N logits.",
+        lambda found: (
+            np.isfinite(found.lead)
+            and near(routing_entropy(np.array([found.lead, 0])), min(found.H, np.log(2)), within=1e-3)
+        ),
         "x left out: The one row of your W_g that is not 0 would be right as the logits. But the logits are x W_g: it is multiplied by an entry of x. Divide by that entry.",
         lambda found: np.count_nonzero(found.W.any(axis=1)) == 1 and hits(found.W.sum(axis=0), found),
         "a whole number of experts: You let a whole number of experts share evenly, and cut the others. That gives 0, ln 2, ln 3 and nothing in between: let the gap decide.",

@@ -149,6 +149,15 @@ def round_the_gap_on_top(h, target):
     return within(h, target, gap / 20, gap * 20)
 
 
+def in_the_middle(h, target):
+    """Twenty halvings of a wide interval, on a linear scale."""
+    low, high = np.ptp(h) * 1e-5, np.ptp(h) * 1e5
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if entropy(softmax(h, middle)) < target else (low, middle)
+    return middle
+
+
 def by_newton_from_one(h, target):
     tau = 1.0
     for _ in range(100):
@@ -232,6 +241,43 @@ def gumbel(h, n, rng):
 
 def best_first(scores, k):
     return np.argsort(-scores, axis=1)[:, :k]
+
+
+def among_the_best(h, tau, k, n, rng):
+    best = np.argsort(-h)[:k]
+    return best[np.argsort(-(h[best] / tau + rng.gumbel(size=(n, k))), axis=1)]
+
+
+def step_by_step(chances):
+    """A sampler that draws place by place from chances(the probabilities of those left, their indices)."""
+
+    def sample(h, tau, k, n, rng):
+        p, out = softmax(h, tau), np.zeros((n, k), int)
+        for row in out:
+            left = np.arange(len(h))
+            for place in range(k):
+                row[place] = rng.choice(left, p=chances(p[left], left))
+                left = left[left != row[place]]
+        return out
+
+    return sample
+
+
+def colder_and_colder(h, tau, k, n, rng):
+    z, out = np.tile(h, (n, 1)), []
+    for _ in range(k):
+        z = z / tau
+        out.append((z + rng.gumbel(size=z.shape)).argmax(axis=1))
+        z[np.arange(n), out[-1]] = -np.inf
+    return np.stack(out, axis=1)
+
+
+def taken_to_zero(h, tau, k, n, rng):
+    z, out = h / tau + gumbel(h, n, rng), []
+    for _ in range(k):
+        out.append(z.argmax(axis=1))
+        z[np.arange(n), out[-1]] = 0
+    return np.stack(out, axis=1)
 
 
 def noisy(scores_and_noise, take=best_first):
@@ -362,6 +408,14 @@ def example(logits, tau):
 
 WRONG = {
     "3.1": {
+        "mean for sum": lambda h, tau: log_softmax(h, tau) + np.log(h.shape[-1]),
+        "not the largest subtracted (3)": quiet(
+            lambda h, tau: (z := (h - np.where(np.isinf(h), 0, h).mean(-1, keepdims=True)) / column(tau)) - log_sum(z)
+        ),
+        "floor (5)": lambda h, tau: np.where(np.isinf(h), -np.inf, (z := np.clip(gaps(h, tau), -700, 0)) - log_sum(z)),
+        "floor (6)": lambda h, tau: np.where(
+            np.isinf(h), -np.inf, log_of_softmax(h, tau, lambda p: p + np.finfo(p.dtype).tiny)
+        ),
         "log of the softmax, τ across": lessons_cell,
         "log of the softmax": log_of_softmax,
         "τ across": lambda h, tau: (z := (h - row_max(h)) / tau) - log_sum(z),
@@ -437,6 +491,8 @@ WRONG = {
         "end of the interval (2)": lambda h, target: within(h, target, 0.01, 100),
         "end of the interval (3)": round_the_smallest_gap,
         "end of the interval (4)": lambda h, target: within(h, target, np.ptp(h) / 10, np.ptp(h)),
+        "scaled back": lambda h, target: bisection(h / np.ptp(h), target),
+        "too coarse (9)": in_the_middle,
         "interval too short (2)": round_the_gap_on_top,
         "interval too short": lambda h, target: within(h, target, np.ptp(h) / 1e5, 0.9 * np.ptp(h)),
         "ran off": by_newton_from_one,
@@ -460,6 +516,14 @@ WRONG = {
         "whole report": report_of_the_solver,
     },
     "3.3": {
+        "Gaussian noise (2)": noisy(lambda h, tau, n, rng: h / tau + rng.normal(0, np.pi / 6**0.5, (n, len(h)))),
+        "only the k best": among_the_best,
+        "ranks for indices": noisy(
+            lambda h, tau, n, rng: h / tau + gumbel(h, n, rng), lambda z, k: (-z).argsort(1).argsort(1)[:, :k]
+        ),
+        "not divided again": step_by_step(lambda p, left: np.append(p[:-1], 1 - p[:-1].sum())),
+        "τ at each place": colder_and_colder,
+        "not taken away": taken_to_zero,
         "one expert each": lambda h, tau, k, n, rng: (h / tau + gumbel(h, n, rng)).argmax(axis=1),
         "with replacement": with_replacement,
         "with replacement (2)": lambda h, tau, k, n, rng: rng.choice(len(h), size=(n, k), p=softmax(h, tau)),
@@ -494,6 +558,8 @@ WRONG = {
         "one draw": lambda h, tau, k, n, rng: right_noise(h, tau, k, 1, rng)[0],
     },
     "3.4": {
+        "lesson's ratio (2)": lambda tau, end, left: max(tau / np.sqrt(2), end),
+        "in one direction (3)": lambda tau, end, left: tau * min(end / tau, tau / end) ** (1 / left),
         "one ratio too few": lambda tau, end, left: np.geomspace(tau, end, left)[1],
         "one ratio too few (2)": lambda tau, end, left: end if left == 1 else tau * (end / tau) ** (1 / (left - 1)),
         "one ratio too many": power(lambda left: 1 / (left + 1)),

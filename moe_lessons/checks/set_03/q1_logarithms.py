@@ -10,6 +10,7 @@ from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import agree, is_floats
 from moe_lessons.checks.verdicts import by_test, by_value
 
+DEEP = -1e4  # ln p below it does not come out where exponents are clipped, or a small number is added
 FINE = 1e-2  # ln p nearer to 0 than this is compared by its decimals, not by its digits
 
 
@@ -212,6 +213,19 @@ def has_floor(value: Any, h: np.ndarray, tau: Any) -> bool:
     return bool(np.any([np.isclose(came, way, rtol=1e-3, atol=1e-3) for way in ways], axis=0)[~lost].all())
 
 
+def has_floor_and_masks(value: Any, h: np.ndarray, tau: Any) -> bool:
+    """Tell whether scaled values have a floor, but for masked experts, which are −∞ as they should be."""
+    cut = np.isneginf(h)  # (..., N)
+    if not is_floats(value, h.shape) or not np.isneginf(value[cut]).all():
+        return False
+    came, right = values.from_digits(value, FINE), log_softmax(h, tau)  # (..., N) each
+    deep = ~cut & (right < DEEP)  # (..., N)
+    if np.isclose(came[deep], right[deep], rtol=1e-2).any():
+        return False
+    least = np.where(cut, np.inf, value).min(axis=-1, keepdims=True)  # (..., 1)
+    return has_floor(np.where(cut, least, value), h, tau)
+
+
 LOGARITHMS = FunctionQuestion(
     **about("3.1", "Log-probabilities at any temperature", "write it", "medium", points=2, minutes=11),
     hints=(
@@ -243,6 +257,8 @@ LOGARITHMS = FunctionQuestion(
         lambda h, tau: (g := gaps_to(top(h), h, tau)) + np.log(np.exp(g).sum(axis=-1, keepdims=True)),
         "times p: You multiplied each ln p by p, as an entropy does. Asked is ln p itself.",
         np.errstate(all="ignore")(lambda h, tau: (logp := log_softmax(h, tau)) * np.exp(logp)),
+        "mean for sum: You took the mean of the exponentials, so all are too high by ln N. Under the logarithm stands their *sum*.",
+        lambda h, tau: log_softmax(h, tau) + np.log(h.shape[-1]),
         "one more counted: You subtracted ln(1 + sum). The largest logit is in the sum already, with e⁰ = 1.",
         with_one_more,
         "divided twice: You divided by τ twice. Once is enough.",
@@ -263,8 +279,8 @@ LOGARITHMS = FunctionQuestion(
         lambda h, tau: logs(gaps_to(top(h), h, tau), axis=None),
         "wrong axis: Each column sums to 1 here: your softmax runs over the tokens. The experts are the last axis.",
         lambda h, tau: logs(gaps_to(top(h, axis=0), h, tau), axis=0),
-        "not the largest subtracted: You did not subtract the largest logit, but the mean or the smallest, say. That leaves positive exponents, which overflow, and where an expert is masked both are −∞. Subtract the maximum.",
-        with_mean,
+        "not the largest subtracted: You did not subtract the largest logit, but the mean or the smallest, say. That leaves positive exponents, which overflow, and −∞ less −∞ where an expert is masked. Subtract the maximum.",
+        (with_mean, lambda h, tau: logs(gaps_to(np.where(np.isneginf(h), 0, h).mean(axis=-1, keepdims=True), h, tau))),
         "rounded away: Right except where logits are nearly alike and τ is as small as their gaps: you divided before you subtracted. 0.9 / 0.000001 is 900000, which float32 stores in steps of 0.06; float64 only puts that off. Subtract first: the gap is exact.",
         divided_first(less_top, less_all, less_reduced),
         "rounded away, τ across: Two things. You divided by τ before you subtracted, and where logits are nearly alike that rounds the gaps away: subtract first. And where each token has its own τ, yours went to the experts, from left to right: make τ a column, (T, 1).",
@@ -299,6 +315,8 @@ LOGARITHMS = FunctionQuestion(
         nan_where_masked,
         "floor: You keep the logarithm from −∞ with a small number, so all that is far below comes out alike, and masked experts are not −∞. ln p of such an expert is its gap divided by τ, less the logarithm of the sum: a number like any other.",
         has_floor,
+        "floor: Right, but far below all comes out alike: you let exponents fall no lower than some number, or keep the logarithm from −∞ with a small one. ln p of such an expert is its gap divided by τ, less the logarithm of the sum: a number like any other.",
+        has_floor_and_masks,
         "τ kept up: Right for an ordinary τ. You add a small number to τ, or let it fall no lower than some value: a τ of 0.000001 or 10⁻¹¹ becomes another one. It is above 0 by itself.",
         has_least_tau,
     ),

@@ -229,6 +229,11 @@ WANTED_ENTROPY = TemperatureQuestion(
         is_about(lambda h, target: np.log(temperature_for(h, target))),
         "decimal logarithm: This is log₁₀ τ: you searched over the logarithm, which is wise. Return 10 to its power.",
         is_about(lambda h, target: np.log10(temperature_for(h, target))),
+        "scaled back: This is the right τ, divided by the spread of the logits or their standard deviation: you scaled the logits first. Scale τ back.",
+        lambda found: (
+            is_about(lambda h, t: temperature_for(h, t) / np.ptp(h))(found)
+            or is_about(lambda h, t: temperature_for(h, t) / np.std(h))(found)
+        ),
         "target returned: This is the target itself. It is an entropy; find the τ that gives it.",
         is_about(lambda h, target: target),
         "p ln p at 0: Right, except where a p is 0. In a hand-written entropy p ln p is NaN there, and a comparison with NaN is always false: the search runs the wrong way. `entropy`, which the first cell imports, knows that it is 0.",
@@ -263,6 +268,8 @@ WANTED_ENTROPY = TemperatureQuestion(
     + by_test(
         f"too coarse: Close, but not there: ask for {CLOSE:g} nats. A grid must be refined, halving must go on, and a root finder takes fewer steps. Or does your interval end a little too early?",
         lambda found: found.off < 0.05,
+        "too coarse: Your τ is within a tenth of the spread of the logits each time, and that is not near enough: a search by halving must go on, a grid must be finer. Over ln τ it takes fewer steps.",
+        lambda found: abs(found.tau - temperature_for(found.h, found.target)) < 0.1 * np.ptp(found.h),
         "steps in τ: Your τ is within 0.02 of the right one each time. Where the logits differ by hundredths, that is far off: stop when the *entropy* is right, or search over ln τ.",
         lambda found: abs(found.tau - temperature_for(found.h, found.target)) < 0.02,
     )

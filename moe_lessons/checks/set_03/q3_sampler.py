@@ -16,6 +16,7 @@ from moe_lessons.checks.values import describe, show, stacked
 from moe_lessons.checks.verdicts import Fault, Mistake, Verdict, by_value
 
 DRAWS, SHORT, SEEDS = 10_000, 20, 30
+SELDOM = 0.05  # independent draws of the places repeat an expert in far more of the rows than this
 FALSE_ALARM = 1e-9  # for the sum of the four statistics; tests/checks/test_set_03.py measures its tail
 
 # Where an answer uses `np.argpartition`: some processors sort a few experts all the same, and none so many. One of
@@ -114,6 +115,46 @@ def best_always_first(h: np.ndarray, tau: float, k: int) -> np.ndarray:
     return np.where(np.isinf(lone[ways[:, 0]]), (p / np.maximum(left, 1e-12)).prod(axis=1), 0)
 
 
+def place_by_place(chances: Callable) -> Callable:
+    """Return the shares (ways,) as a function of a case, each place drawn by chances(h, τ, who is left, place). (N,)."""
+
+    def shares(h: np.ndarray, tau: float, k: int) -> np.ndarray:
+        found = []
+        for way in ordered(len(h), k):
+            left, share = np.ones(len(h), dtype=bool), 1.0  # (N,)
+            for place, expert in enumerate(way):
+                share *= chances(h, tau, left, place)[expert]
+                left[expert] = False
+            found.append(share)
+        return np.array(found)
+
+    return shares
+
+
+def not_divided_again(h: np.ndarray, tau: float, left: np.ndarray, place: int) -> np.ndarray:
+    """Return the probabilities of those that are left as they were; the last of them gets what is missing. (N,)."""
+    p = np.where(left, routing.softmax(h, tau), 0)  # (N,)
+    p[np.flatnonzero(left)[-1]] += 1 - p.sum()
+    return p
+
+
+def tempered_again(h: np.ndarray, tau: float, left: np.ndarray, place: int) -> np.ndarray:
+    """Return the softmax over those that are left, of logits divided by τ once more at each place. (N,)."""
+    return routing.softmax(np.where(left, h / tau ** (place + 1), -np.inf))
+
+
+def among_the_best(h: np.ndarray, tau: float, k: int) -> np.ndarray:
+    """Return the shares where only the k largest logits are drawn from, one after the other. (ways,)."""
+    best = np.argsort(-h)[:k]
+    return one_by_one(np.where(np.isin(np.arange(len(h)), best), h / tau, -1e3), k)
+
+
+def ranks(h: np.ndarray, tau: float, k: int) -> np.ndarray:
+    """Return the shares where the ranks of the first k experts come in place of the k best. (ways,)."""
+    N = len(h)
+    return counted(np.argsort(ordered(N, N), axis=1)[:, :k], N, right_shares(h, tau, N))
+
+
 def misfit(counts: np.ndarray, probabilities: np.ndarray) -> float:
     """Return Pearson's statistic of counts (ways,) against probabilities (ways,); tiny expectations count as 1."""
     expected = counts.sum() * probabilities
@@ -173,6 +214,9 @@ def index_fault(drawn: np.ndarray, n: int, case: tuple) -> Fault | None:
     if low < 0 or high >= N:
         return Fault(None, f"Indices go from 0 to {N - 1}; yours go from {low} to {high}.")
     twice = float((np.diff(np.sort(drawn, axis=1), axis=1) == 0).any(axis=1).mean())
+    if 0 < twice < SELDOM:
+        why = f"In {max(twice, 1e-4):.2%} of {n} draws an expert comes twice. That is seldom: do you take a drawn expert away by a number, such as 0? Then it may still be the largest. Its noisy logit must become −∞."
+        return Fault("not taken away", why)
     if twice:
         why = f"In {max(twice, 1e-4):.2%} of {n} draws an expert comes twice. New noise for each place, or a draw of each place from all experts, lets that happen. One noise for each expert, and of the sums the k largest: those are k different experts."
         return Fault("with replacement", why)
@@ -317,7 +361,10 @@ SAMPLER = SamplerQuestion(
         "noise on probabilities: You added the noise to probabilities. It belongs on the logits h/τ (or on ln p).",
         lambda h, tau, k: one_by_one(routing.softmax(h, tau), k),
         "Gaussian noise: These are the frequencies of Gaussian noise. Only Gumbel noise, −ln(−ln U), gives the softmax's.",
-        lambda h, tau, k: race(h / tau, "norm", k),
+        (
+            lambda h, tau, k: race(h / tau, "norm", k),
+            lambda h, tau, k: race(h / tau * np.sqrt(6) / np.pi, "norm", k),  # noise as wide as Gumbel's
+        ),
         "wrong sign: Your Gumbel noise has the wrong sign. It is −ln(−ln U), and it is added.",
         lambda h, tau, k: race(h / tau, "gumbel_l", k),
         "one logarithm: Your noise is −ln U. Gumbel noise takes the logarithm twice: −ln(−ln U).",
@@ -338,6 +385,14 @@ SAMPLER = SamplerQuestion(
         only_first_drawn,
         "rest drawn evenly: Your first place is right, the others are drawn from those that are left with equal chances. Each place is drawn by the softmax over those that are left.",
         rest_drawn_evenly,
+        "not divided again: Your first place is right. After it the probabilities of those that are left no longer sum to 1, and what is missing falls to the last one. Divide them by their sum again before each draw.",
+        place_by_place(not_divided_again),
+        "τ at each place: Your first place is right. For the later ones the logits are divided by τ again and again. Divide them once.",
+        place_by_place(tempered_again),
+        "only the k best: Only the k experts with the largest logits ever come. All N can be drawn: the noise decides.",
+        among_the_best,
+        "ranks for indices: These are the places of the experts, and not the experts: there is one `argsort` too many.",
+        ranks,
         "best always first: The expert with the largest logit always comes first, and the others are drawn. It is only the most likely one: each place is drawn.",
         best_always_first,
         "thrown away: You draw all places independently and throw away draws in which an expert comes twice. That changes the frequencies: a draw that begins with a likely expert is thrown away more often. Draw the next place from those that are left instead.",

@@ -42,6 +42,11 @@ def falling_only(tau: float, end: float, left: int) -> float:
     return min(tau, following(tau, end, left))
 
 
+def turned_to_fall(tau: float, end: float, left: int) -> float:
+    """Return the next temperature, by a ratio that is turned upside down where it is above 1."""
+    return tau * min(end / tau, tau / end) ** (1 / left)
+
+
 def planned(offset: int, to_end: bool, tau: float, end: float, left: int) -> float:
     """Return what the nine values from 4 give for so many left: they fall to the end, or to the 0.25 above."""
     last = end if to_end else 0.25
@@ -175,9 +180,9 @@ RESTART = RestartQuestion(
         "half of the way: You go half of the way, the root of τ times the end, however many values are to come. That is right for two.",
         with_exponent(lambda left: 0.5),
         "in one direction: Right as long as τ falls. The end may also lie above τ: then the ratio is above 1, and nothing has to be limited.",
-        (lambda tau, end, left: end if end > tau else following(tau, end, left), falling_only),
+        (lambda tau, end, left: end if end > tau else following(tau, end, left), falling_only, turned_to_fall),
         "lesson's ratio: You multiply by the ratio of the schedule above, whatever the end and `left` are. What is left to go decides: end/τ in `left` steps.",
-        lambda tau, end, left: tau * (0.25 / 4.0) ** (1 / 8),
+        (lambda tau, end, left: tau * (0.25 / 4.0) ** (1 / 8), lambda tau, end, left: max(tau / np.sqrt(2), end)),
         "a fixed number of steps: You share the way out among eight ratios, however many values are to come: `left` says how many.",
         (with_exponent(lambda left: 1 / 8), with_exponent(lambda left: 1 / 9)),
         "begun at the end: You began at the end and not at the present value.",

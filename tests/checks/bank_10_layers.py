@@ -54,6 +54,8 @@ WRONG = {
         "same leaning": np.stack([leaning(0, 0), leaning(0, 0)]),
         "same leaning (2)": np.stack([collapsed(), leaning(0, 0, 2, 3)]),
         "layer 2 too much (2)": 10 * np.eye(8)[:2, None],  # two layers of the lesson
+        "sign": -HIDDEN,
+        "rest of layer 1 uneven": np.stack([np.tile(np.log([0.45, 0.43, 0.06, 0.06]), (4, 1)), HIDDEN[1]]),
         "winner too sure": np.stack([collapsed(0.7), HIDDEN[1]]),
         "layer 2 too much": np.stack([collapsed(), leaning(1, 1, 1, 1, high=20.0)]),
         "too faint (2)": np.stack([collapsed(0.3), leaning(1, 1, 2, 3, high=0.9)]),

@@ -1,5 +1,6 @@
 """Question 9.5: an unbalanced load without a dead expert, with a loss below 1."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,13 +68,17 @@ def will_do(found: Facts) -> bool:
     return found.loss <= MOST_LOSS and not is_even(found) and not has_dead(found)
 
 
-def are_columns(found: Facts) -> bool:
-    """Tell whether the batch would do with a column for each token."""
-    turned = BATCH.read(found.h.T)
-    if isinstance(turned, Fault):
-        return False
-    facts = Facts(**batch_found(turned))
-    return not facts.tied and will_do(facts)
+def would_do_as(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts], bool]:
+    """Return the test whether the batch would do if it were change(h)."""
+
+    def test(found: Facts) -> bool:
+        changed = BATCH.read(change(found.h))
+        if isinstance(changed, Fault):
+            return False
+        facts = Facts(**batch_found(changed))
+        return not facts.tied and will_do(facts)
+
+    return test
 
 
 def are_probabilities(found: Facts) -> bool:
@@ -98,7 +103,9 @@ BELOW_ONE = VariableQuestion(
     right=lambda found: not found.tied and will_do(found),
     mistakes=by_test(
         "tokens as columns: Tokens are rows, and experts are columns. Turned round (`.T`) yours would do.",
-        are_columns,
+        would_do_as(np.transpose),
+        "sign: With the other sign, `-my_batch`, yours would do. Logits that give p are `np.log(p)`, without a minus.",
+        would_do_as(np.negative),
         f"tie: {{tied}} of {{T}} tokens have no clear winner: their two largest logits are less than {LEAST_GAP} apart (the first is row {{row}}). Who is selected would hang on a rule for ties. Lift the winner by a little, 0.01 for instance.",
         lambda found: found.tied,
         "probabilities: As *probabilities* these would do, but they are taken for logits, and the softmax makes them nearly equal. Logits that give p are `np.log(p)` (with a small number in place of 0).",

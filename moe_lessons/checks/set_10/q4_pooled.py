@@ -49,22 +49,26 @@ def layers_found(layers: list[np.ndarray], otherwise: bool = True) -> dict[str, 
     return {**known, **pooled_found(*layers), **favourite, **first, **shown(found)}
 
 
-AS_IT_IS = {"probable": "", "exchanged": False, "turned": False}
+AS_IT_IS = {"probable": "", "exchanged": False, "turned": False, "negated": False}
 
 
 def would_do(layers: list[np.ndarray]) -> dict[str, Any]:
-    """Tell in which other way the layers would do: as probabilities (whose), exchanged, with tokens as columns."""
-    turned = [h.T for h in layers]
-    return {"probable": probable_layers(layers), "exchanged": will_do(layers[::-1]), "turned": will_do(turned)}
+    """Tell in which other way the layers would do: as probabilities (whose), exchanged, with tokens as columns, negated."""
+    ways = {"exchanged": layers[::-1], "turned": [h.T for h in layers], "negated": [-h for h in layers]}
+    return {"probable": probable_layers(layers), **{way: will_do(other) for way, other in ways.items()}}
 
 
 def pooled_found(one: np.ndarray, two: np.ndarray) -> dict[str, Any]:
     """Return the pooled loss of both layers, as a number and as it is shown, and whether it is too large.
 
-    modest: what it is with a modest winner; modest_is_too_much: whether this is too large as well.
+    modest: what it is with a modest winner; modest_is_seen: whether this is too large as well. evened, evened_is_seen:
+    the same with the winner as it is, and the rest of layer 1 even.
     """
-    pooled, modest = balance(np.concatenate([one, two]), 1), with_modest_winner(one, two)
+    pooled, modest = balance(np.concatenate([one, two]), 1), with_even_rest(one, two, LEAST_ALONE / one.shape[1])
+    evened = with_even_rest(one, two, float(mean_probability(one)[chosen_share(one, 1).argmax()]))
     return {
+        "evened": evened,
+        "evened_is_seen": evened > MOST_POOLED + ROUNDING,
         "pooled_shown": digits_apart(pooled, MOST_POOLED, 3),
         "seen": pooled > MOST_POOLED + ROUNDING,
         "modest": modest,
@@ -101,11 +105,11 @@ def will_do(layers: list[np.ndarray]) -> bool:
     return not any(mistake.seen(found) for mistake in POOLED.mistakes)
 
 
-def with_modest_winner(one: np.ndarray, two: np.ndarray) -> float:
-    """Return the pooled loss if the favourite of layer 1 had no more probability there than its loss must show."""
+def with_even_rest(one: np.ndarray, two: np.ndarray, held: float) -> float:
+    """Return the pooled loss if the favourite of layer 1 held this probability there, and the others an equal rest."""
     N, both = one.shape[1], np.concatenate([one, two])
-    p = np.full(N, (1 - LEAST_ALONE / N) / (N - 1))  # (N,)
-    p[chosen_share(one, 1).argmax()] = LEAST_ALONE / N
+    p = np.full(N, (1 - held) / (N - 1))  # (N,)
+    p[chosen_share(one, 1).argmax()] = held
     P = (len(one) * p + len(two) * mean_probability(two)) / len(both)  # (N,)
     return float(N * chosen_share(both, 1) @ P)
 
@@ -124,6 +128,8 @@ POOLED = VariableQuestion(
     mistakes=by_test(
         "exchanged: Layer 1 is the one in which every token goes to the same expert. Exchange your two layers, and they would do.",
         lambda found: found.exchanged,
+        "sign: With the other sign, `-layer`, both would do. Logits that give p are `np.log(p)`, without a minus.",
+        lambda found: found.negated,
         "tokens as columns: Tokens are rows, and experts are columns. With each layer turned round (`.T`) yours would do.",
         lambda found: found.turned,
         f"tie: Layer {{tied.number}} has no clear winner for {{tied.tied}} of its {{tied.T}} tokens: the two largest logits are less than {LEAST_GAP} apart (the first is row {{tied.row}}). Who is selected would hang on a rule for ties.",
@@ -138,6 +144,8 @@ POOLED = VariableQuestion(
         lambda found: is_even(found.layers[1]),
         "same leaning: Layer 2 sends {shared:.0%} of its tokens to {name} as well, to which layer 1 sends all. Let it prefer the others.",
         lambda found: found.seen and found.shared > 0,
+        "rest of layer 1 uneven: {name} is not too sure. But in layer 1 the others hold unequal parts of the rest, and one of them is preferred by layer 2 as well. With an equal rest for each the pooled loss would be {evened:.3f}.",
+        lambda found: found.seen and not found.evened_is_seen,
         "winner too sure: {name} has half of the pooled loads, and {held:.2f} of the pooled probability. Make it less sure: it can win every token of layer 1 with less, as long as nobody there has more.",
         lambda found: found.seen and not found.modest_is_seen,
         "layer 2 too much: If the winner of layer 1 were as unsure as it may be, the pooled loss would still be {modest:.3f}. So look at layer 2: it should give {name} next to no probability, let one other expert have twice the mean load, and spread the rest.",

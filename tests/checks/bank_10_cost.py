@@ -210,6 +210,14 @@ WRONG = {
                 sum(max(n - C, 0) for n in np.bincount(device, load)) if C else 0
             )
         ),
+        "places of a device (3)": costs_with(
+            empty=lambda rows, kept, load, device, C, block: (
+                sum(max(C - n, 0) for n in np.bincount(device, load)) if C else (rows - kept).sum()
+            )
+        ),
+        "places of a device (4)": costs_with(
+            busiest=lambda rows, kept, load, device, C, block: C or np.bincount(device, rows).max()
+        ),
         "places of a device (2)": costs_with(
             dropped=lambda rows, kept, load, device, C, block: sum(load) - C if C else 0
         ),

@@ -114,6 +114,11 @@ def limited_drops(dropped: Callable) -> Callable:
     return lambda load, device, C, block: 0 if C is None else dropped(load, device, C)
 
 
+def limited_else(part: int, wrong: Callable) -> Callable:
+    """Return wrong(load, device, C) where there is a capacity, else what is right of this part."""
+    return lambda load, device, C, block: costs(load, device, C, block)[part] if C is None else wrong(load, device, C)
+
+
 def blocks_of(number: np.ndarray | int, block: int) -> Any:
     """Return how many blocks it takes."""
     return -(-number // block)
@@ -152,6 +157,9 @@ def other_part(part: int) -> Callable:
     return lambda *case: costs(*case)[part]
 
 
+DEVICE_PLACES = (
+    "places of a device: You let each device compute `capacity` rows in all. Each *expert* on it computes that many."
+)
 OTHER_ORDER = (
     "another of the three: This is another of the three numbers. Return them in this order: empty, dropped, busiest."
 )
@@ -235,6 +243,8 @@ COST = FunctionQuestion(
                     lambda rows, kept, load, device: by_device(rows - kept, device)[by_device(rows, device).argmax()]
                 ),
             ),
+            DEVICE_PLACES,
+            limited_else(0, lambda load, device, C: np.maximum(C - by_device(load, device), 0).sum()),
             OTHER_ORDER,
             (other_part(1), other_part(2)),
             "no blocks: Without a capacity you have no empty rows, as in slices of any length, or rounded down. Here each slice is filled *up* to whole blocks.",
@@ -277,6 +287,8 @@ COST = FunctionQuestion(
             of_rows(lambda rows, kept, load, device: (load > kept).sum()),
         ),
         "busiest": by_value(
+            DEVICE_PLACES,
+            limited_else(2, lambda load, device, C: C),
             "an expert: This is the busiest *expert*, as in the lesson, where each had a device of its own. Here a device holds several: add up the rows of its experts.",
             of_rows(lambda rows, kept, load, device: rows.max()),
             "what was asked: You added up the loads of each device. It computes *rows*: whole blocks, or C for each of its experts, empty ones included.",

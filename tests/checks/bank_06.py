@@ -181,8 +181,28 @@ def claims(**changes):
     return {**SHARES, **changes}
 
 
+def counted_with(layers=lambda n, dense: n, elementwise=0, wide=False, twice=False, least=0):
+    def answer(L, d, vocab, N, k, d_ff, shared=0, dense=0, d_ff_dense=0, tied=False):
+        L = layers(L, dense)
+        sparse, table, expert = L - dense, vocab * d, 3 * d * d_ff
+        common = L * 4 * d * d + max(dense, least) * 3 * d * d_ff_dense + sparse * d * N
+        common += sparse * shared * 3 * d * (d_ff_dense if wide and dense else d_ff)
+        tables = table if tied else 2 * table
+        flops = 2 * (common + sparse * k * expert + table * (2 if twice and tied else 1))
+        flops += elementwise * (sparse * (k + shared) * d_ff + dense * d_ff_dense)
+        return common + sparse * N * expert + tables, common + sparse * k * expert + tables, flops
+
+    return answer
+
+
 WRONG = {
     "6.1": {
+        "dense layers on top": counted_with(layers=lambda n, dense: n + dense),
+        "elementwise product counted": counted_with(elementwise=2),
+        "elementwise product counted (2)": counted_with(elementwise=1),
+        "shared of dense width (2)": counted_with(wide=True),
+        "tied FLOPs twice": counted_with(twice=True),
+        "a dense FFN where none is": counted_with(least=1),
         "all layers alike": of_sizes(lambda s: other(s, shared=0, dense_layers=0, d_ff_dense=0, tied=False)),
         "sparse layers alone": total(lambda s: s.total - s.dense - s.dense_layers * 4 * s.d**2),
         "sparse layers alone (2)": of_sizes(lambda s: other(s, layers=s.sparse, shared=0, dense_layers=0, tied=False)),
@@ -301,6 +321,8 @@ WRONG = {
         "training": flops(lambda s: 3 * s.flops),
     },
     "6.2": {
+        "pairs taken off": lambda q, batch: np.sum(batch * q - batch * (batch - 1) / 2 * q**2),
+        "one mean chance": lambda q, batch: len(q) * (1 - np.prod(1 - q) ** (batch / len(q))),
         "even formula": lambda q, batch: len(q) * (1 - (1 - np.mean(q)) ** batch),
         "q in the place of k": lambda q, batch: touched(q / len(q), batch),
         "q in the place of k (2)": lambda q, batch: sum(len(q) * (1 - (1 - k / len(q)) ** batch) for k in q),

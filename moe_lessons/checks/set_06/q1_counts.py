@@ -94,6 +94,11 @@ def flops(s: Sizes) -> int:
     return flops_per_token(decoder(s))
 
 
+def hidden_widths(s: Sizes) -> int:
+    """Return how wide all FFNs that a token passes are together."""
+    return s.sparse * (s.k + s.shared) * s.d_ff + s.dense_layers * s.d_ff_dense
+
+
 def counts(*sizes: Any) -> tuple[int, int, int]:
     """Return total and active parameters without norms, and the forward FLOPs of one token."""
     s = Sizes(*sizes)
@@ -179,7 +184,14 @@ COUNTS = FunctionQuestion(
             "shared once: You counted the shared experts once for the whole model. Each sparse layer has its own.",
             lambda s: total(s) - (s.sparse - 1) * s.shared * s.expert,
             "shared of dense width: You gave the shared experts the width d_ff_dense. They have that of the routed ones, d_ff.",
-            lambda s: total(s) + 3 * s.sparse * s.shared * s.d * (s.d_ff_dense - s.d_ff),
+            (
+                lambda s: total(s) + 3 * s.sparse * s.shared * s.d * (s.d_ff_dense - s.d_ff),
+                lambda s: total(s) + 3 * s.sparse * s.shared * s.d * (s.d_ff_dense - s.d_ff) * (s.dense_layers > 0),
+            ),
+            "dense layers on top: You have layers + dense_layers layers in all. The dense ones are among the `layers`: sparse are layers − dense_layers.",
+            lambda s: total(s._replace(layers=s.layers + s.dense_layers)),
+            "a dense FFN where none is: With dense_layers = 0 you still count a SwiGLU of width d_ff_dense. Then there is none.",
+            lambda s: total(s) + (s.dense_layers == 0) * 3 * s.d * s.d_ff_dense,
             "one shared: You counted one shared expert. There are `shared` of them in each sparse layer.",
             lambda s: total(s._replace(shared=min(1, s.shared))),
             "shared in the dense layers: You gave shared experts to the dense layers too. These have their one SwiGLU, and nothing beside it.",
@@ -316,6 +328,10 @@ COUNTS = FunctionQuestion(
             (lambda s: 2 * active(s), lambda s: flops(s) + 2 * s.embedding),
             "tied head left out: Untied it is right. Where `tied` is True you left the one matrix out, as a lookup. But it is the output head too: a product with all its rows.",
             lambda s: 2 * (active(s) - s.embedding),
+            "elementwise product counted: You added the product of the two branches of a SwiGLU, entry by entry. Here only products with weights count: 2 for each weight.",
+            tuple(lambda s, cost=cost: flops(s) + cost * hidden_widths(s) for cost in (1, 2)),
+            "tied FLOPs twice: Where `tied` is True you counted the matrix twice. It is multiplied once, as the output head; the lookup of a token costs nothing.",
+            lambda s: flops(s) + 2 * s.tied * s.embedding,
             "one for each weight: This is 1 for each weight. A weight costs a multiplication and an addition: 2.",
             lambda s: flops(s) // 2,
             "active as FLOPs: This is the number of active parameters. A weight costs 2 FLOPs where it is multiplied, and a lookup none.",

@@ -594,8 +594,86 @@ def with_leaks(path):
     )
 
 
+def rows_to_0(scores):
+    w = scores / scores.sum()
+    J = (np.eye(len(w)) - w[:, None]) * scores * (1 - scores) / scores.sum()
+    np.fill_diagonal(J, 0)
+    np.fill_diagonal(J, -J.sum(axis=1))
+    return J
+
+
+def by_finite_rows(logits, mask):
+    return z_by_logaddexp(logits, np.isfinite(logits).all(axis=1))
+
+
+def over_finite_logits(logits, mask):
+    loss, gradient = z_by_logaddexp(logits, mask)
+    share = mask.sum() / np.isfinite(logits[mask]).sum()
+    return loss * share, gradient * share
+
+
+def packed(order):
+    """The right a in the first k columns."""
+
+    def answer(logits, g, k):
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p = p / p.sum(axis=1, keepdims=True)
+        best = np.argsort(-logits, axis=1, kind="stable")
+        kept, cut = order(best[:, :k]), best[:, [-1]]
+        found = np.full(g.shape, np.nan)
+        found[:, :k] = np.take_along_axis(g / p, kept, 1) - np.take_along_axis(g / p, cut, 1)
+        return found
+
+    return answer
+
+
+def over_the_kept(logits, g, k):
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p = p / p.sum(axis=1, keepdims=True)
+    best = np.argsort(-logits, axis=1, kind="stable")
+    found = np.full(g.shape, np.nan)
+    for t, row in enumerate(best):
+        kept = row[:k]
+        found[t, kept] = g[t, kept] / p[t, kept] - g[t, row[-1]] / p[t, row[-1]] / p[t, kept].sum()
+    return found
+
+
+def hears(other):
+    """An estimator with other(values, u, E, k, m) beside the weights of the k."""
+
+    def answer(logits, outputs, k, m):
+        values, index = torch.topk(logits, k + m)
+        w = torch.cat([torch.softmax(values[:k], 0), torch.zeros(m)])
+        return w.detach() @ outputs[index] + other(values, torch.softmax(values, 0), outputs[index], k, m)
+
+    return answer
+
+
+def the_m_apart(logits, outputs, k, m):
+    values, index = torch.topk(logits, k + m)
+    if m == 0:
+        return torch.softmax(values, 0) @ outputs[index]
+    u = torch.softmax(values[k:], 0)
+    return torch.softmax(values[:k], 0).detach() @ outputs[index[:k]] + (u - u.detach()) @ outputs[index[k:]]
+
+
+def up_to_minus_m(logits, outputs, k, m):
+    values, index = torch.topk(logits, k + m)
+    u, w = torch.softmax(values, 0), torch.zeros(k + m)
+    w[:-m] = torch.softmax(values[:-m], 0)
+    return (w.detach() + u - u.detach()) @ outputs[index]
+
+
+def with_the_worst(logits, outputs, k, m):
+    order = torch.argsort(logits, descending=True)
+    index = torch.cat([order[:k], order[len(order) - m :]])
+    u, w = torch.softmax(logits[index], 0), torch.cat([torch.softmax(logits[order[:k]], 0), torch.zeros(m)])
+    return (w.detach() + u - u.detach()) @ outputs[index]
+
+
 WRONG = {
     "7.1": {
+        "rows sum to 0": rows_to_0,
         "of the softmax": lambda scores: quotient(softmax, scores, 1e-6),  # the lesson's cell
         "of the softmax (2)": lambda scores: np.diag(p := softmax(logits_of(scores))) - np.outer(p, p),
         "a sigmoid of the scores": lambda scores: quotient(sigmoid_gate, scores),  # that cell with the gate of 7.1
@@ -654,6 +732,14 @@ WRONG = {
         "digits lost (5)": lambda scores: jacobian_by_matrices(np.maximum(scores, 1e-6)),
     },
     "7.2": {
+        "reshaped, x": lambda x, W_g, a, k: (
+            chain_at_once(x, W_g, a, k)[0],
+            lesson_cell(x, W_g, a, k) @ W_g.reshape(W_g.shape[::-1]),
+        ),
+        "reshaped": lambda x, W_g, a, k: (
+            x.reshape(x.shape[::-1]) @ lesson_cell(x, W_g, a, k),
+            chain_at_once(x, W_g, a, k)[1],
+        ),
         "only the logits": lesson_cell,
         "dense": carried(parts(lambda p, w, a, s: p * (a - (p * a).sum()))),
         "form B": carried(parts(lambda p, w, a, s: p * (s * a - (p * s * a).sum()))),
@@ -740,6 +826,9 @@ WRONG = {
         "turned round": lambda x, W_g, a, k: chain_at_once(x, W_g, a, k)[::-1],
     },
     "7.3": {
+        "first columns": packed(lambda kept: kept),
+        "first columns (2)": packed(lambda kept: np.sort(kept, axis=1)),
+        "s over the kept p": over_the_kept,
         "the formula the other way": gradient_again,
         "the formula the other way (2)": lambda logits, g, k: gradient_again(logits, g, k, cut=False),
         "form A, solved": of_ratio(lambda g, p, s, w: g / w),
@@ -837,6 +926,8 @@ WRONG = {
         if build != correct
     },
     "7.5": {
+        "finite rows": by_finite_rows,
+        "divided by the logits": over_finite_logits,
         "padding counted": deeper_cell,
         "padding counted (2)": with_all(lambda h, m: (lse(np.nan_to_num(h)) ** 2).mean()),
         "divided by T": with_all(lambda h, m: (lse(h[m]) ** 2).sum() / len(m)),
@@ -936,6 +1027,13 @@ WRONG = {
         "turned round": lambda logits, mask: z_by_logaddexp(logits, mask)[::-1],
     },
     "7.6": {
+        "the m apart": the_m_apart,
+        "m is 0": up_to_minus_m,
+        "outputs of the m alone": hears(lambda h, u, E, k, m: (u[k:] - u[k:].detach()) @ E[k:]),
+        "the m twice": hears(
+            lambda h, u, E, k, m: (u - u.detach()) @ E + u[k:] @ E[k:] - (u[k:] @ E[k:]).detach(),
+        ),
+        "the worst heard": with_the_worst,
         "more in the output": lambda logits, outputs, k, m: sparse(logits, k + m) @ outputs,
         "dense forward": lambda logits, outputs, k, m: dense(logits) @ outputs,
         "form B forward": lambda logits, outputs, k, m: kept_probabilities(logits, k) @ outputs,

@@ -138,6 +138,8 @@ JACOBIAN = FunctionQuestion(
         lambda s, w, delta: quotient_rule(delta, w) * w * s * (1 - s) / s.sum(),
         "the sum held fixed on the diagonal: Off the diagonal this is right. On it you have 1 where 1 − wᵢ is due: the sum moves with weight i's own score, too.",
         lambda s, w, delta: np.where(delta > 0, 1, -w[:, None]) * s * (1 - s) / s.sum(),
+        "rows sum to 0: Off the diagonal this is right. On it you have what makes the *rows* sum to 0, as in a softmax. Here the columns do: whatever logit moves, the weights still sum to 1.",
+        lambda s, w, delta: (off := -(1 - delta) * w[:, None] * s * (1 - s) / s.sum()) - np.diag(off.sum(axis=1)),
         "no weight off the diagonal: The diagonal is right. Off it the factor wᵢ is missing: when score j rises, weight i loses in proportion to itself.",
         lambda s, w, delta: (delta * (1 - w) - (1 - delta)) * s * (1 - s) / s.sum(),
         "softmax of the sigmoids: You took a softmax of the scores. The weights are the scores divided by their sum, without another exponential.",

@@ -243,6 +243,8 @@ CHAIN = FunctionQuestion(
             ),
             "added up first: You added up x and g over the tokens, and multiplied the sums. Multiply for each token, then add up: xᵀg.",
             lambda x, W_g, a, k: np.outer(x.sum(axis=0), gradient_a(x @ W_g, a, k).sum(axis=0)),
+            "reshaped: `reshape` keeps the order of the numbers and breaks the rows elsewhere. x has to be transposed, `x.T`.",
+            lambda x, W_g, a, k: x.reshape(x.shape[::-1]) @ gradient_a(x @ W_g, a, k),
             "transposed: ∂L/∂W_g has its rows and columns exchanged: it must have the shape of W_g, (d, N).",
             lambda x, W_g, a, k: to_router(gradient_a)(x, W_g, a, k).T,
             "one for each token: You kept the tokens apart. W_g is shared by all tokens: add up over them, (d, N).",
@@ -261,6 +263,8 @@ CHAIN = FunctionQuestion(
             lambda x, W_g, a, k: to_token(gradient_a)(x, W_g, a, k) / len(x),
             "transposed, x: ∂L/∂x has its rows and columns exchanged: it must have the shape of x, (T, d).",
             lambda x, W_g, a, k: to_token(gradient_a)(x, W_g, a, k).T,
+            "reshaped, x: `reshape` keeps the order of the numbers and breaks the rows elsewhere. W_g has to be transposed, `W_g.T`.",
+            lambda x, W_g, a, k: gradient_a(x @ W_g, a, k) @ W_g.reshape(W_g.shape[::-1]),
             "added up over the tokens: You added up over the tokens. Each token has a gradient of its own: (T, d).",
             (
                 lambda x, W_g, a, k: to_token(gradient_a)(x, W_g, a, k).sum(axis=0),

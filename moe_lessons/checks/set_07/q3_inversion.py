@@ -53,6 +53,17 @@ def own(p: np.ndarray, g: np.ndarray, s: np.ndarray, m: np.ndarray, w: np.ndarra
 usefulness_found = for_kept(own)
 
 
+def in_the_first_columns(order: Callable) -> Callable[..., Any]:
+    """Return the right a of the experts order(h, k) (T, k) in the first k columns, and NaN elsewhere. (T, N)."""
+
+    def of_case(h: np.ndarray, g: np.ndarray, k: int) -> np.ndarray:
+        found = np.full(h.shape, np.nan)  # (T, N)
+        found[:, :k] = np.take_along_axis(usefulness_found(h, g, k), order(h, k), axis=-1)
+        return found
+
+    return of_case
+
+
 def by_column(column: Callable) -> Callable[..., Any]:
     """Return the function of a case that reads s of every token in one column, which `column`(m (T, N)) finds."""
 
@@ -158,6 +169,11 @@ INVERSION = FunctionQuestion(
             lambda h, g, k: np.take_along_axis(usefulness_found(h, g, k), routing.top_k(h, k)[1], axis=-1),
             lambda h, g, k: usefulness_found(h, g, k)[selected_mask(h, k)],
         ),
+        "first columns: The numbers are right, but they stand in the first k columns. Put each in the column of its own expert, and `np.nan` elsewhere.",
+        (
+            in_the_first_columns(lambda h, k: routing.top_k(h, k)[1]),
+            in_the_first_columns(lambda h, k: np.sort(routing.top_k(h, k)[1], axis=-1)),
+        ),
         "s for the cut and the kept alike: You return s itself: the number that all cut columns share. It is needed, but each kept expert has its own aᵢ = gᵢ/pᵢ + s.",
         (
             with_sum(lambda p, g, s, m, w: s + 0 * p),
@@ -205,6 +221,8 @@ INVERSION = FunctionQuestion(
             lambda p, g, s, m, w: g / p + s * dot(1 - m, p) / dot(m, p),
             lambda p, g, s, m, w: g / p - s * dot(1 - m, p) / dot(m, p),
         ),
+        "s over the kept p: You divided s by the p that the kept hold. In form B s is the plain sum Σ pᵢaᵢ, and is not divided again.",
+        lambda p, g, s, m, w: g / p + s / dot(m, p),
         "times p: You multiplied by p where g has it as a factor already: divide by it.",
         (lambda p, g, s, m, w: g * p + s, lambda p, g, s, m, w: g * p),
         "p times s: gᵢ/pᵢ = aᵢ − s: once divided, s has no factor p any more.",

@@ -59,6 +59,16 @@ def slope(c: Facts) -> np.ndarray:
     return through_softmax(c.wide, c.a)
 
 
+def smallest(p: np.ndarray, many: int) -> np.ndarray:
+    """Mark the `many` smallest of p (N,)."""
+    return selected_mask(-p, many) if many else np.zeros(p.shape, dtype=bool)
+
+
+def per_sum(p: np.ndarray) -> np.ndarray:
+    """Return p (N,) divided by its sum."""
+    return p / p.sum()
+
+
 def value_and_slopes(*case: Any) -> tuple:
     """Return the output of form A with k (d,), the gradient of form A with k + m (N,), and that of the outputs (N, d)."""
     formulas: tuple[Callable[[Facts], Any], ...] = (lambda c: c.w @ c.o, slope, lambda c: np.outer(c.w, c.v))
@@ -113,6 +123,8 @@ ESTIMATOR = FunctionQuestion(
             lambda c: c.best(2) @ c.o,
             "outputs not gathered: The weights are sorted, best first, and the outputs are not: row 0 need not be that of the best expert. Take the rows that `topk` names, `outputs[indices]`.",
             lambda c: np.sort(c.w)[::-1] @ c.o,
+            "m is 0: Your output is right, but for m = 0, where it is 0. Do you slice up to −m? `[:-0]` is empty: write `[:k]`.",
+            lambda c: (c.m > 0) * (c.w @ c.o),
             "equal weights: Every selected expert has weight 1/k here. The weights are the softmax over the selected logits.",
             lambda c: c.s @ c.o / c.s.sum(),
             "the wide less the sparse: The output is a wider mixture minus the one of the k. It is the wider one's own value that has to cancel: subtract it, detached, and add the output of the k.",
@@ -154,6 +166,17 @@ ESTIMATOR = FunctionQuestion(
                 lambda c: through_softmax(c.best(c.k + c.m - 1), c.a),
                 lambda c: through_softmax(c.best(c.k + c.m - (c.m > 0)), c.a),
             ),
+            "the m apart: The m more are compared among themselves, and the k hear nothing. Take one softmax over all k + m.",
+            (
+                lambda c: through_softmax(c.more / c.more.sum(), c.a) if c.m else slope(c),
+                lambda c: through_softmax(c.more / max(c.more.sum(), 1e-300), c.a),
+            ),
+            "outputs of the m alone: Only the weights of the m more carry a gradient. All k + m weights of u have to stay attached.",
+            lambda c: through_softmax(c.wide, (c.heard - c.s) * c.a),
+            "the m twice: The m more are heard twice: beside `u − u.detach()` they have a second path. One is enough.",
+            lambda c: slope(c) + through_softmax(c.wide, (c.heard - c.s) * c.a),
+            "the worst heard: You let the m with the *smallest* logits be heard. The m more are the next after the k best.",
+            lambda c: through_softmax(per_sum(c.p * np.maximum(c.s, smallest(c.p, c.m))), c.a),
             "sum held fixed: The logits get uⱼaⱼ: the mean Σ uᵢaᵢ is not subtracted. Is the sum that the weights are divided by detached? It moves too.",
             lambda c: c.wide * c.a,
             "mean of the k: The mean in the bracket is that of the k selected. It is Σ uᵢaᵢ over all k + m.",

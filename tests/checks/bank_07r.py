@@ -99,6 +99,7 @@ def with_row(row, runs=None, hears=None):
 
 WRONG = {
     "7r.1": {
+        "k doubled": server(by_32=56.4),
         "shared out": server(k=TOUCHED / 16),
         "with replacement": server(k=math.log(1 - TOUCHED / 64) / math.log(63 / 64) / 16),
         "all touched": server(k=64 * (TOUCHED / 64) ** (1 / 16)),
@@ -132,6 +133,7 @@ WRONG = {
         "choices": server(by_32=128),
     },
     "7r.2": {
+        "kept: part of both": finding(kept=0.39),
         "key: routed_scaling_factor": finding("routed_scaling_factor"),
         "key: scoring_func": finding("scoring_func"),
         "key: num_experts_per_tok": finding("num_experts_per_tok"),
@@ -157,6 +159,7 @@ WRONG = {
         "kept: length (2)": finding(kept=2.34),
     },
     "7r.3": {
+        "a kept one in the mean": gaps(E4=-0.038),
         "as another cut one": gaps(E4=G[0]),
         "as another cut one (2)": gaps(E4=-0.026),
         "as another cut one (3)": gaps(E4=G[5]),
@@ -198,6 +201,11 @@ WRONG = {
         "E2 left to 1": gaps(E2=1.228),
     },
     "7r.4": {
+        "above the mean": lambda selected, N: (
+            np.maximum(loads(selected, N) - loads(selected, N).mean(), 0).sum() / selected.size
+        ),
+        "E1 left out": lambda selected, N: 1 - (n := loads(selected, N)[1:]).sum() / (N * n.max()),
+        "E1 left out (2)": lambda selected, N: 1 - (n := loads(selected, N)[1:]).mean() / n.max(),
         "real share": lambda selected, N: selected.size / (N * loads(selected, N).max()),
         "number of rows": lambda selected, N: N * loads(selected, N).max() - selected.size,
         "beside the real rows": lambda selected, N: loads(selected, N).max() / loads(selected, N).mean() - 1,
@@ -240,6 +248,8 @@ WRONG = {
         "below 0": lambda selected, N: 1 - selected.size / loads(selected, N).mean(),
     },
     "7r.5": {
+        "rounded up": sizes(tokens=0.13),
+        "every eighth step": sizes(way=0.354),
         "one choice": sizes(tokens=1 / 32),
         "the weight": sizes(tokens=0.25),
         "all tokens": sizes(tokens=1),

@@ -91,6 +91,8 @@ TOUCHED = ValuesQuestion(
             lambda: TWICE - STEP_LOG["touched"],
             "root of the touched share: You took the root of the touched share. What multiplies is the share that is missed.",
             lambda: N * SHARE**0.5,
+            "k doubled: So many would 16 texts touch with 2k choices each. The choices of one text are different experts; two texts may choose the same one.",
+            lambda: N * (1 - (1 - 2 * K / N) ** BATCH),
             "choices: This is how many choices 32 texts make. Several of them fall on the same expert, and it counts once.",
             lambda: 2 * BATCH * K,
         ),

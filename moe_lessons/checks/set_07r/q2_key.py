@@ -69,6 +69,8 @@ KEPT = by_value(
     lambda: 1 / share(),
     "upside down, another token: That is above 1, and no probability is. Divide the other way round, and take token 3, `runs.first[2]`.",
     tuple(lambda t=t: 1 / kept()[t] for t in range(TOKENS) if t != ASKED),
+    "part of both: You divided by the sum of both lengths. Divide one by the other.",
+    lambda: share() / (1 + share()),
     "cut: That is what the cut experts hold. Asked is what the kept ones hold.",
     lambda: 1 - share(),
     "percent: That is in percent. Give it as a number between 0 and 1.",

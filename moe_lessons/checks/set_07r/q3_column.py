@@ -28,6 +28,12 @@ def right() -> dict[str, float]:
     return {"E4": E4, "E4, ten times its output": E4, "E4 in form A": 0.0, "E2": float(g[KEPT])}
 
 
+def quotients(*experts: int) -> np.ndarray:
+    """Return the gradients of these experts, each divided by its p."""
+    p, g = gradient_column()
+    return g[list(experts)] / p[list(experts)]
+
+
 COLUMN = ValuesQuestion(
     **about("7r.3", "A gradient with two gaps", "read a log", "hard", points=1, minutes=3),
     hints=(
@@ -62,6 +68,8 @@ COLUMN = ValuesQuestion(
                 lambda: gradient_column()[0][CUT] * gradient_column()[1][OTHER_KEPT] / gradient_column()[0][OTHER_KEPT],
                 lambda: gradient_column()[0][CUT] * gradient_column()[1][KEPT] / gradient_column()[0][KEPT],
             ),
+            "a kept one in the mean: You averaged the quotients of cut and kept experts. E5 was kept, its own output enters its gradient: take the cut ones alone, which all show the same number.",
+            lambda: gradient_column()[0][CUT] * quotients(0, 2, OTHER_KEPT, 5).mean(),
             "without p: This is the number that all cut logits share. Each hears it times its own p.",
             lambda: gradient_column()[1][OTHER_CUT] / gradient_column()[0][OTHER_CUT],
             "p turned round: You multiplied by E1's p and divided by E4's. It is the other way round.",

@@ -65,6 +65,16 @@ def cut_to_the_mean(selected: np.ndarray, N: int) -> float:
     return np.maximum(rows - loads_of(selected, N), 0).sum() / (N * rows)
 
 
+def above(rows: float, selected: np.ndarray, N: int) -> float:
+    """Return how many rows are over when every expert may have so many."""
+    return np.maximum(loads_of(selected, N) - rows, 0).sum()
+
+
+def without_the_first(blocks: Callable[[int], int]) -> Callable:
+    """Return the share of padding when nobody counts expert 0, in blocks(N) blocks."""
+    return lambda selected, N: 1 - loads_of(selected, N)[1:].sum() / (blocks(N) * loads_of(selected, N)[1:].max())
+
+
 def by_columns(selected: np.ndarray, N: int) -> int:
     """Return how many rows are multiplied when each column of choices is padded by itself."""
     return sum(in_all(column, N) for column in selected.T)
@@ -133,6 +143,13 @@ PADDING = FunctionQuestion(
         lambda selected, N: 1 - loads_of(selected, N) / loads_of(selected, N).max(),
         "percent: This is in percent. Return a share from 0 to 1.",
         lambda selected, N: 100 * padding(selected, N),
+        "above the mean: These are the rows above the mean load, as a share of the real ones: what is dropped if every block has the mean load. Asked is what is filled up when every block is as long as the fullest.",
+        (
+            lambda selected, N: above(selected.size / N, selected, N) / selected.size,
+            lambda selected, N: above(mean_rows(selected, N), selected, N) / selected.size,
+        ),
+        "E1 left out: The rows of expert 0 are missing in yours. Experts are numbered from 0 to N − 1.",
+        (without_the_first(lambda N: N), without_the_first(lambda N: N - 1)),
         "blocks of the mean: Your blocks have the mean load, rounded up. The fullest expert has more rows, and none may be lost.",
         (cut_to_the_mean, share(in_blocks_of(mean_rows))),
         "each choice padded apart: You padded each column of `selected` by itself. An expert's rows from all k choices stand in one block.",

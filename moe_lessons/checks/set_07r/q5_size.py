@@ -42,6 +42,8 @@ SIZE = ValuesQuestion(
         "tokens": by_value(
             "one choice: You took one expert for each token. Each token goes to four.",
             lambda: 1 / N,
+            "rounded up: Near, but rounded too far: three decimals are asked, or write 4 / 32.",
+            lambda: 0.13,
             "the weight: This is the weight 1/k of a token, not the number of tokens.",
             lambda: 1 / K,
             "all tokens: Every token goes to four experts of 32, so an expert gets a part of them.",
@@ -96,6 +98,8 @@ SIZE = ValuesQuestion(
             lambda: gradient(K),
             "root of it: Adam divides by the root of the mean *square*. That is as large as the gradient itself, so the factor cancels.",
             lambda: gradient(K) ** 0.5,
+            "every eighth step: So it would be if the expert heard in one *step* of eight, as Adam divides by the root of the mean square. Here it hears at every step, only less.",
+            lambda: tokens(K) ** 0.5,
             "farther: Adam makes up for a small gradient, no more: the factor cancels.",
             (lambda: float(N), lambda: N / K),
             "steps added up: You counted the steps. The FFN makes 100 as well: compared with it, their number falls out.",

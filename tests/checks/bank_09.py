@@ -108,8 +108,14 @@ LESSON_SPLIT = np.log([[0.51, 0.49]] * 75 + [[1e-30, 1.0]] * 25)
 THREE = np.log([[0.36, 1e-6, 0.34]] * 20 + [[1e-6, 0.5, 0.49]] * 8 + [[1e-6, 1e-6, 0.9]] * 2)
 
 
+def by_rank(selected, N):
+    weights = np.broadcast_to(np.arange(selected.shape[1], 0, -1), selected.shape).ravel()
+    return np.bincount(selected.ravel(), weights=weights, minlength=N) / weights.sum()
+
+
 WRONG = {
     "9.1": {
+        "first choices weigh more": with_load(by_rank),
         "first choice only (2)": with_load(lambda s, N: np.bincount(s[:, -1], minlength=N) / len(s)),
         "counted once": with_load(added_by_index),
         "counted once (2)": with_load(lambda s, N: np.bincount(np.unique(s), minlength=N) / len(np.unique(s))),
@@ -178,6 +184,8 @@ WRONG = {
         "wrong shape": [0.01, -10, 0, 0],
         "not finite": [[0.01, -np.inf, 0, 0], [-np.inf, 0.01, 0, 0]],
         "tie": LESSON_DEAD,
+        "sign": -close_seconds([20, 16, 2, 2]),
+        "sign (2)": -np.log(softmax(close_seconds([20, 16, 2, 2], high=0.05), axis=1)),
         "dead, as in the lesson": dead_hold(4, 2),
         "load too even": close_seconds([9, 9, 1, 1]),
         "two experts": LESSON_SPLIT,

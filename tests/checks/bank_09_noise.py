@@ -211,8 +211,32 @@ def above_every_other(clean, noisy, noise_sd, k):
     return P
 
 
+def divided(x, W_g, W_noise, k, train, rng):
+    h = x @ W_g
+    if train:
+        h = h / softplus(x @ W_noise) + rng.standard_normal(h.shape)
+    values, best = top_k(h, k)
+    return placed(h, best, softmax(values))
+
+
+def with_both_noises(clean, noisy, noise_sd, k):
+    P = np.zeros(clean.shape)
+    for t, i in np.ndindex(clean.shape):
+        others = [j for j in np.argsort(-noisy[t]) if j != i]
+        j = others[k - 1]
+        P[t, i] = phi((clean[t, i] - noisy[t, j]) / np.hypot(noise_sd[t, i], noise_sd[t, j]))
+    return P
+
+
 WRONG = {
     "9.2": {
+        "masked with 0, then cut": afterwards(
+            lambda h, n, k: softmax(n * (m := placed(n, top_k(n, k)[1], np.ones((len(n), k))))) * m
+        ),
+        "noise on the probabilities": afterwards(
+            lambda h, n, k: placed(n, top_k(softmax(h) + n - h, k)[1], softmax(top_k(softmax(h) + n - h, k)[0]))
+        ),
+        "divided by the scale": divided,
         "sign in softplus": scaled(lambda z: softplus(-z)),
         "another function": scaled(lambda z: z * z),
         "another function (2)": scaled(np.tanh),
@@ -302,6 +326,8 @@ WRONG = {
         "not from rng": drawn(lambda rng, shape: GENERATOR.standard_normal(shape)),
     },
     "9.3": {
+        "noise of the threshold, too": with_both_noises,
+        "halfway": load_with(lambda clean, noisy, k: -np.sort(-noisy)[:, k - 1 : k + 1].mean(axis=1, keepdims=True)),
         "mean of the others": load_with(
             lambda clean, noisy, k: (noisy.sum(1, keepdims=True) - noisy) / (noisy.shape[1] - 1)
         ),
@@ -396,7 +422,7 @@ UNRECOGNISED = {
         lambda x, W_g, W_noise, k, train, rng: gate(x @ W_g + GENERATOR.normal(size=(len(x), W_g.shape[1])), k),
     ],
     "9.3": [
-        load_with(lambda clean, noisy, k: (nth(noisy, k) + nth(noisy, k + 1)) / 2),
+        load_with(lambda clean, noisy, k: 0.3 * nth(noisy, k) + 0.7 * nth(noisy, k + 1)),
         lambda clean, noisy, noise_sd, k: None,
         lambda clean, noisy, noise_sd, k: np.full(clean.shape, 0.5),
         smooth_by_counting,

@@ -70,6 +70,12 @@ def of_threshold(limit: Callable) -> Callable:
     )
 
 
+def weighted_load(selected: np.ndarray, N: int, weights: np.ndarray) -> np.ndarray:
+    """Return the shares (N,) when a token's j-th choice counts weights[j]. weights (k,)."""
+    each = np.broadcast_to(weights, selected.shape).ravel()  # (T·k,)
+    return np.bincount(selected.ravel(), weights=each, minlength=N) / each.sum()
+
+
 def below_the_threshold(selected: np.ndarray, N: int, below: float) -> np.ndarray:
     """Mark the dead experts. (N,)."""
     return metrics.expert_load(selected, N) < below / N
@@ -129,6 +135,12 @@ STATISTICS = FunctionQuestion(
             (
                 lambda s, N, below: np.bincount(s[:, 0], minlength=N) / len(s),
                 lambda s, N, below: np.bincount(s[:, -1], minlength=N) / len(s),
+            ),
+            "first choices weigh more: Your choices weigh differently, the first one most. Every assignment counts the same, first choice or last.",
+            (
+                lambda s, N, below: weighted_load(s, N, np.arange(s.shape[1], 0, -1)),
+                lambda s, N, below: weighted_load(s, N, 1 / np.arange(1, s.shape[1] + 1)),
+                lambda s, N, below: weighted_load(s, N, 0.5 ** np.arange(s.shape[1])),
             ),
             "counted once: Each expert counts once, however many tokens it has: `load[selected] += 1` adds 1 to an entry once, not for every time that its index comes. `np.bincount` or `np.add.at` count them all.",
             (

@@ -289,6 +289,13 @@ NOISY = FunctionQuestion(
             added_late(lambda h, noise, k: routing.gate_weights(h, k) + noise),
             added_late(lambda h, noise, k: per_token(np.where(marked(p := routing.softmax(h) + noise, k), p, 0))),
         ),
+        "noise on the probabilities: You took a softmax first, added the noise to the probabilities, and took another softmax. The noise is added to the logits, and there is one softmax, over the k largest of these.",
+        added_late(lambda h, noise, k: routing.gate_weights(routing.softmax(h) + noise, k)),
+        "divided by the scale: You divided by the noise scale. The noise, ε · softplus(x W_noise), is added to the logits, and nothing is divided.",
+        (
+            with_noisy_logits(lambda h, e, z: h / softplus(z) + e),
+            with_noisy_logits(lambda h, e, z: h + e / softplus(z)),
+        ),
         "floor of 0.01: You added 0.01 to the scale. Shazeer's published code does that; the formula asked for here does not.",
         with_noisy_logits(lambda h, e, z: h + e * (softplus(z) + 0.01)),
         "noise after top-k: You chose the experts by the clean logits and added the noise afterwards. Then it never brings in another expert. Add it first.",
@@ -297,6 +304,8 @@ NOISY = FunctionQuestion(
         with_gate(lambda h, noisy, k: softmax_where(selected_mask(noisy, k), h)),
         "masked with 0: Unselected experts still carry weight: you set their logits to 0, and e⁰ = 1. Mask with −∞.",
         with_gate(lambda h, noisy, k: softmax_where(selected_mask(noisy, k), noisy, 0)),
+        "masked with 0, then cut: You set the unselected logits to 0, and e⁰ = 1 takes its part of the sum: your weights do not sum to 1, although you cut afterwards. Mask with −∞ before the softmax.",
+        with_gate(lambda h, noisy, k: selected_mask(noisy, k) * softmax_where(selected_mask(noisy, k), noisy, 0)),
         "masked with a finite number: Unselected experts still carry weight: the number that you masked with is not small enough. Mask with −∞.",
         tuple(
             with_gate(lambda h, noisy, k, cut=cut: softmax_where(selected_mask(noisy, k), noisy, cut))

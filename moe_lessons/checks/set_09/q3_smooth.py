@@ -123,6 +123,8 @@ SMOOTH = FunctionQuestion(
         with_threshold(
             lambda clean, noisy, k: np.where(noisy >= best(noisy, k + 1), best(noisy, k + 1), best(noisy, k))
         ),
+        "halfway: You have one threshold for all, halfway between number k and number k + 1. For a selected expert it is number k + 1, for another number k.",
+        with_threshold(lambda clean, noisy, k: (best(noisy, k) + best(noisy, k + 1)) / 2),
         "k-th from below: You took the k-th *smallest* of the others: sorting goes upwards.",
         (
             with_threshold(lambda clean, noisy, k: -of_the_others(-noisy, k)),
@@ -191,6 +193,10 @@ SMOOTH = FunctionQuestion(
         (with_gap(lambda gap, sd: erf(gap / sd)), with_gap(lambda gap, sd: (1 + erf(gap / sd)) / 2)),
         "two noises: You divided by √2 · noise_sd, as if two noises were drawn. That of the others is drawn already: only expert i's own is fresh.",
         with_scale(lambda sd: math.sqrt(2) * sd),
+        "noise of the threshold, too: You count the noise of the expert at the threshold, too. The others keep theirs: divide by expert i's own scale alone.",
+        lambda clean, noisy, sd, k: normal_cdf(
+            (clean - of_the_others(noisy, k)) / np.hypot(sd, of_the_threshold(noisy, sd, k))
+        ),
         "one scale: You divided by one noise scale for several experts. Each token has a noise_sd for each expert.",
         (
             with_scale(np.mean),

@@ -181,8 +181,19 @@ def by_tokens_sum(turned):
     )
 
 
+def until_one_is_full(selected, weights, C, N, priority):
+    kept, free = np.zeros(selected.shape, dtype=bool), [C] * N
+    for who in sorted(np.ndindex(selected.shape), key=lambda a: -weights[a] if priority == "probability" else a[::-1]):
+        if not free[selected[who]]:
+            break
+        free[selected[who]] -= 1
+        kept[who] = True
+    return kept
+
+
 WRONG = {
     "10.1": {
+        "stops at the first": until_one_is_full,
         "token by token": served(orders(position=lambda t, j, w, best: (t, j))),
         "one too many": served(orders(), room=lambda C, N: C + 1),
         "one too few": served(orders(), room=lambda C, N: C - 1),

@@ -162,6 +162,13 @@ def walked(passes: Callable) -> Callable:
     return kept
 
 
+def until_one_is_full(selected: np.ndarray, weights: np.ndarray, *how: Any) -> np.ndarray:
+    """Return what is kept if the first assignment without a place ends the serving. (T, k)."""
+    order, kept = queue(weights, how[-1]), kept_reference(selected, weights, *how).ravel()  # (T·k,) each
+    kept[order] = np.logical_and.accumulate(kept[order])
+    return kept.reshape(selected.shape)
+
+
 def is_decision(value: Any, shape: tuple[int, ...]) -> bool:
     """Tell whether the value says yes or no to each assignment."""
     return isinstance(value, np.ndarray) and value.shape == shape and bool(np.isin(value, (0, 1)).all())
@@ -261,6 +268,8 @@ KEPT = FunctionQuestion(
         (first_choices, then(lambda kept, w: kept & (np.arange(w.shape[1]) == 0))),
         "gives up: Once a token has found an expert full, you do not ask for its other experts. Each assignment is decided on its own.",
         walked(lambda came: (came < 0).any()),
+        "stops at the first: The first who finds an expert full ends it: after that nobody is served in yours. Go on with the next (`continue`, not `break`).",
+        until_one_is_full,
         "one place a token: A token that has a place gets no second one in yours. Each assignment is decided on its own.",
         walked(lambda came: (came > 0).any()),
         "k times the capacity: Each of your experts has k times `capacity` places.",

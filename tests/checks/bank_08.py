@@ -205,8 +205,21 @@ def every_seed_its_own(choosing, fresh):
     return (found - found[0]).mean(axis=1), comparison()(choosing, fresh)[1]
 
 
+def rescaled(means, noise_std, T, rng):
+    domain = rng.integers(len(means), size=T)
+    x = means[domain] + noise_std * rng.normal(size=(T, means.shape[1]))
+    return x / np.linalg.norm(x, axis=1, keepdims=True) * np.linalg.norm(means[0]), domain
+
+
+def multiplied(means, noise_std, T, rng):
+    domain = rng.integers(len(means), size=T)
+    return means[domain] * (1 + noise_std * rng.normal(size=(T, means.shape[1]))), domain
+
+
 WRONG = {
     "8.1": {
+        "rescaled": rescaled,
+        "noise grows with the mean": multiplied,
         "in order (2)": tokens(normal, lambda rng, D, T: np.sort(rng.integers(D, size=T))[::-1]),
         "in order (3)": tokens(normal, lambda rng, D, T: -np.arange(T) % D),
         "dealt out (2)": tokens(normal, blocks_of_equal_size),
@@ -263,6 +276,9 @@ WRONG = {
         "counted from one": changed(lambda x, domain, D: (x, domain + 1)),
     },
     "8.3": {
+        "most wins": comparison(
+            lambda c, f: [np.bincount(row, minlength=c.shape[1]).argmax() for row in c.argmin(axis=1)]
+        ),
         "chosen on all seeds (2)": comparison(lambda c, f: (c.mean(axis=2) + f.mean(axis=2)).argmin(axis=1)),
         "reported on the choosing seeds (2)": comparison(of=lambda c, f: np.concatenate([c, f], axis=2)),
         "one rate for all (3)": comparison(lambda c, f: [-1] * len(c)),

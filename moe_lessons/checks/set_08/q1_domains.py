@@ -182,6 +182,18 @@ def is_not_normal(call: Facts) -> bool:
     return bool(abs((z**4).mean() - 3) > np.sqrt(24) * errors or abs((z**3).mean()) > np.sqrt(6) * errors)
 
 
+def have_one_length(call: Facts) -> bool:
+    """Tell whether all tokens have the same norm."""
+    lengths = np.linalg.norm(call.x, axis=1)  # (T,)
+    return bool(np.ptp(lengths) < 1e-5 * lengths.max())
+
+
+def goes_with_the_mean(call: Facts) -> bool:
+    """Tell whether the noise is σ times the mean's entry, in every domain and coordinate."""
+    spread = np.stack([call.noise[call.domain == i].std(axis=0) for i in range(len(call.means))])  # (D, d)
+    return bool(np.abs(spread / (call.sd * np.abs(call.means)) - 1).max() < 5 * CLOSE)
+
+
 def goes_together(call: Facts) -> bool:
     """Tell whether the coordinates of the noise are correlated, or spread by different amounts."""
     z = call.noise / call.noise.std()  # (T, d)
@@ -314,6 +326,8 @@ DOMAINS = DomainsQuestion(
         in_all(lambda call: is_moved(1, call)),
         "other means: The clusters have the right spread, but lie around other means than the ones passed in: look up `means[domain]`, and change nothing about them. (`gaussian_domains` of the course draws means of its own, and so does whatever wraps it.)",
         in_all(has_other_means),
+        "rescaled: All your tokens have the same length. Only the means do: the noise changes a token's length, so divide by nothing afterwards.",
+        in_all(have_one_length),
         ": The clusters do not lie around their means: on average a token is off by {many[0].off}.\nfor {many[0].case}",
         in_any(is_off_centre),
         f"square root of the std: The noise has the standard deviation √noise_std: you took noise_std for a variance. `rng.normal` wants the standard deviation, and so does a factor in front of standard normal noise.\n{SPREAD}",
@@ -326,6 +340,8 @@ DOMAINS = DomainsQuestion(
         is_sized(lambda sd, d: sd / np.sqrt(d)),
         f"uniform noise: The noise is spread evenly between two limits: it is uniform, not normal. Use `rng.normal`. (From −noise_std to noise_std, its standard deviation is noise_std/√3.)\n{SPREAD}",
         in_all(is_uniform),
+        "noise grows with the mean: Your noise is larger where the mean's entry is: it is multiplied by it. Add it to the mean, equally large in every coordinate.",
+        in_all(goes_with_the_mean),
         f"too large by √d: The noise is too large by √d. noise_std is the standard deviation of each coordinate: nothing to multiply by the width.\n{SPREAD}",
         is_sized(lambda sd, d: sd * np.sqrt(d)),
         f": The noise has the wrong size.\n{SPREAD}",

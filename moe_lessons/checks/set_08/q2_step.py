@@ -86,6 +86,11 @@ def even(size: float) -> Callable[[np.ndarray], np.ndarray]:
     return lambda g: g / (np.abs(g) / size + 1e-8)
 
 
+def largest(h: np.ndarray) -> np.ndarray:
+    """Mark each token's largest logit. h (T, N)."""
+    return h == h.max(axis=1, keepdims=True)
+
+
 def clipped(most: float) -> tuple[Step, Step]:
     """Return the steps with a gradient that is clipped to this length, and entry by entry."""
     by_length = moved_by(lambda g: g * min(1.0, most / (np.linalg.norm(g) + 1e-6)))
@@ -224,7 +229,7 @@ STEP = FunctionQuestion(
         "z-loss of the probabilities: You took the log-sum-exp of the probabilities. The z-loss is about the logits, before the softmax.",
         of_probabilities(z_slope),
         "largest logit: You square each token's largest logit. The z-loss squares its log-sum-exp, to which every logit adds.",
-        lambda h: 2 * h * (h == h.max(axis=1, keepdims=True)) / len(h),
+        lambda h: 2 * h * largest(h) / len(h),
         "mean of the exponentials: You averaged eʰ over the experts before the logarithm. The log-sum-exp takes their *sum*.",
         lambda h: 2 * (routing.log_sum_exp(h)[:, None] - np.log(h.shape[1])) * routing.softmax(h) / len(h),
         "squared logits: Your penalty is the mean over tokens of Σ h². The z-loss squares one number for each token, its log-sum-exp.",
@@ -233,6 +238,15 @@ STEP = FunctionQuestion(
         lambda h: 2 * h / h.size,
         "along the tokens: Your log-sum-exp runs over the tokens (dim=0). It runs over the experts of one token: the last dimension.",
         lambda h: z_slope(h.T).T,
+        "largest taken off: You took the log-sum-exp of logits from which each token's largest was taken off. That changes it: add it again, or use `torch.logsumexp`, which is stable by itself.",
+        lambda h: (
+            2
+            * routing.log_sum_exp(h - h.max(axis=1, keepdims=True))[:, None]
+            * (routing.softmax(h) - largest(h))
+            / len(h)
+        ),
+        "z-loss without p: Your z-loss pushes all logits of a token alike. The derivative of the log-sum-exp by a logit is its p: 2 · LSE · p.",
+        lambda h: 2 * routing.log_sum_exp(h)[:, None] * np.ones_like(h) / len(h),
         "half the z-loss: Half the z-loss: there is no ½ in it. Or you worked out the derivative of the square without its 2.",
         lambda h: z_slope(h) / 2,
     )

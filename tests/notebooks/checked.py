@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -19,15 +20,21 @@ from percent import TAGS, read_cells  # noqa: E402
 from promises import promised  # noqa: E402
 
 
+@cache
+def course() -> Course:
+    """Return the course as its sources have it: read once, for to read all lessons takes seconds."""
+    return Course(ROOT, questions)
+
+
 def checked(path: Path) -> nbformat.NotebookNode:
     """Return the notebook at `path` as its source has it, with the promises."""
     folder = "lessons" if path.parent.name == "notebooks" else "exercises"
     source = ROOT / "authoring" / folder / f"{path.stem}.py"
     text = source.read_text(encoding="utf-8")
-    course, number = Course(ROOT, questions), path.stem.partition("_")[0]
+    number = path.stem.partition("_")[0]
     if folder == "lessons":
-        return as_notebook(source, lesson_cells(text, course, number, checked=True))
-    return as_notebook(source, exercise_cells(text, course, number, checked=True)[path.parent.name == "solutions"])
+        return as_notebook(source, lesson_cells(text, course(), number, checked=True))
+    return as_notebook(source, exercise_cells(text, course(), number, checked=True)[path.parent.name == "solutions"])
 
 
 def as_notebook(source: Path, cells: list[Numbered]) -> nbformat.NotebookNode:

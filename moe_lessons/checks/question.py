@@ -248,8 +248,8 @@ class FunctionQuestion(CalledQuestion):
     def _not_yet(self, part: str, got: list, wanted: list, cases: list[tuple], reply: Reply) -> Verdict:
         """Explain a wrong part: a recognised mistake first, then the first case that differs."""
         mistake, words = self._recognised(part, got, cases, reply)
-        same_scale = all(map(self._is, map(plain, wanted), wanted, cases))  # reading leaves what is right as it is
-        mistake = mistake or (usual_slip(got, wanted) if same_scale else None)
+        if not mistake and all(map(self._is, map(plain, wanted), wanted, cases)):  # read on the same scale
+            mistake = usual_slip(got, wanted)
         i = next(i for i, (value, right) in enumerate(zip(got, wanted, strict=True)) if not agree(value, right))
         guess = mistake is None or mistake.wrong is None
         if not words and self.shown:
@@ -397,8 +397,10 @@ class ValuesQuestion(VariableQuestion):
         if unfit := no_numbers(value, expected):
             return Verdict(False, "\n".join(unfit))
         wrong = [part for part, right in expected.items() if not self._near(part, value[part], right)]
-        crossed = exchanged(value, expected, partial(self._near, wrong[0]), wrong) if wrong else ""
-        return replace(self._not_yet(wrong[0], value[wrong[0]]), remark=crossed) if wrong else Verdict(True)
+        if not wrong:
+            return Verdict(True)
+        first = self._not_yet(wrong[0], value[wrong[0]], expected[wrong[0]])
+        return replace(first, remark=exchanged(value, expected, partial(self._near, wrong[0]), wrong))
 
     def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
         """Tell which numbers are right; one that is missing or no number costs itself alone."""
@@ -407,10 +409,9 @@ class ValuesQuestion(VariableQuestion):
         near = {name for name in numbers if self._near(name, value[name], expected[name])}
         return tuple(Part(name, int(name in near)) for name in expected)
 
-    def _not_yet(self, part: str, got: Any) -> Verdict:
-        known = (*self.parts.get(part, ()), *(mistake for mistake in self.mistakes if mistake.part == part))
-        mistake = next((mistake for mistake in known if self._near(part, got, mistake.wrong())), None)
-        mistake = mistake or rounded_too_far(got, self.expected()[part], self._room(part))
+    def _not_yet(self, part: str, got: Any, right: Any) -> Verdict:
+        found = next((known for known in self.parts.get(part, ()) if self._near(part, got, known.wrong())), None)
+        mistake = found or rounded_too_far(got, right, self._room(part))
         why = mistake.why if mistake else self.advice[part]
         return Verdict(False, f"{part!r} is not {show(got)}.\n{why}", mistake.name if mistake else None)
 
@@ -441,8 +442,8 @@ class EntriesQuestion(VariableQuestion):
         wrong = [entry for entry, right in expected.items() if not self.same(named[entry], right)]
         if not wrong:
             return Verdict(True)
-        against = self.against(wrong[0], named[wrong[0]])
-        return replace(Verdict.of(against), remark=exchanged(named, expected, self.same, wrong))
+        first = Verdict.of(self.against(wrong[0], named[wrong[0]]))
+        return replace(first, remark=exchanged(named, expected, self.same, wrong))
 
     def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
         """Tell which entries are right."""

@@ -12,7 +12,7 @@ import numpy as np
 from moe_lessons.checks.values import agree, show, stacked
 from moe_lessons.checks.verdicts import Mistake
 
-Pairs = list[tuple[np.ndarray, np.ndarray]]  # of every case what came and what is right, of one shape
+Pairs = list[tuple[np.ndarray, np.ndarray]]  # of every case what came and what is right
 DECIMALS = range(2, 7)  # with fewer, a choice of one expert looks like a rounded probability
 NEAR, WHOLE_NEAR = 0.05, 0.01  # of a number: as far as rounding may lead from it; a whole one may be a guess
 EXACT = 1e-9
@@ -27,7 +27,8 @@ def usual_slip(came: list[Any], wanted: list[Any]) -> Mistake | None:
         return Mistake("transposed", "Right, but for rows and columns: they are exchanged.")
     if any(value.shape != right.shape for value, right in values):
         return None
-    return _rounded(values) or _scaled(values) or _shifted(values)
+    in_rows = [np.concatenate([array.ravel() for array in side]).astype(float) for side in zip(*values, strict=True)]
+    return _rounded(*in_rows) or _scaled(*in_rows) or _shifted(*in_rows)
 
 
 def _transposed(values: Pairs) -> bool:
@@ -37,9 +38,8 @@ def _transposed(values: Pairs) -> bool:
     return bool(tables) and all(agree(v.T, r) for v, r in tables) and all(agree(v, r) for v, r in rows)
 
 
-def _rounded(values: Pairs) -> Mistake | None:
+def _rounded(came: np.ndarray, right: np.ndarray) -> Mistake | None:
     """Tell of numbers that are the right ones with few decimals, if that leaves something of most of them."""
-    came, right = _joined(values)
     left = np.count_nonzero(came) >= np.count_nonzero(right) / 2
     decimals = (d for d in DECIMALS if _same(came, np.round(right, d)))
     found = next(decimals, None) if left else None
@@ -47,9 +47,8 @@ def _rounded(values: Pairs) -> Mistake | None:
     return None if found is None else Mistake("rounded", why)
 
 
-def _scaled(values: Pairs) -> Mistake | None:
+def _scaled(came: np.ndarray, right: np.ndarray) -> Mistake | None:
     """Tell of numbers that are all the same multiple of the right ones."""
-    came, right = _joined(values)
     some = right != 0
     if len(np.unique(right[some])) < 2 or not np.isfinite(right).all() or not (came[~some] == 0).all():
         return None
@@ -60,21 +59,14 @@ def _scaled(values: Pairs) -> Mistake | None:
     return Mistake(None, turned if abs(factor + 1) < EXACT else f"Every number is {factor:.4g} times what is right.")
 
 
-def _shifted(values: Pairs) -> Mistake | None:
+def _shifted(came: np.ndarray, right: np.ndarray) -> Mistake | None:
     """Tell of numbers that are all off by the same amount."""
-    came, right = _joined(values)
     if len(np.unique(right)) < 2 or not np.isfinite(right).all():
         return None
     off = float(came[0] - right[0])
     more = f"{abs(off):.4g} {'more' if off > 0 else 'less'}"
     seen = np.isfinite(off) and off and _same(came, right + off)
     return Mistake(None, f"Every number is {more} than what is right.") if seen else None
-
-
-def _joined(values: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of all cases in two rows: those that came, and those that are right."""
-    came, right = (np.concatenate([pair[side].ravel() for pair in values]).astype(float) for side in (0, 1))
-    return came, right
 
 
 def _same(came: np.ndarray, right: np.ndarray) -> bool:

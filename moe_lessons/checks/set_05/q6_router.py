@@ -206,8 +206,9 @@ def is_flat(found: Facts) -> bool:
 
 def is_of_another_k(found: Facts) -> bool:
     """Tell whether so many experts are selected for each token as are neither k nor all."""
-    shape, (*leading, k) = np.shape(found.came["selected"]), found.right["selected"].shape
-    return found.wrong == "selected" and shape[:-1] == tuple(leading) and shape[-1] not in (k, found.h.shape[-1])
+    chosen, right = found.came["selected"], found.right["selected"]
+    shaped = isinstance(chosen, np.ndarray) and chosen.ndim == right.ndim and chosen.shape[:-1] == right.shape[:-1]
+    return found.wrong == "selected" and shaped and chosen.shape[-1] not in (right.shape[-1], found.h.shape[-1])
 
 
 def is_reordered(found: Facts) -> bool:

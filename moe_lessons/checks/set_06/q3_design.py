@@ -70,8 +70,8 @@ ASIDES = {
 
 def said(demand: Mistake, found: Facts) -> str:
     """Return what is told of a demand that is not met, with what the design was perhaps measured by instead."""
-    aside = next((aside for aside in ASIDES.get(str(demand.name), ()) if aside.seen(found)), None)
-    return " ".join([filled(demand.why, found), aside.why] if aside else [filled(demand.why, found)])
+    aside = next((aside.why for aside in ASIDES.get(str(demand.name), ()) if aside.seen(found)), "")
+    return f"{filled(demand.why, found)} {aside}".rstrip()
 
 
 @dataclass(frozen=True, kw_only=True)

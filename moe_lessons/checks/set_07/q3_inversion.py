@@ -6,10 +6,16 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
-from moe_lessons.checks.gates import at_least_the_kth, dot, naive_softmax, selected_mask
+from moe_lessons.checks.gates import at_least_the_kth, dot, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_07.q1_jacobian import spread
-from moe_lessons.checks.set_07.slopes import gradient_b, last_of_the_tied, tied_logits
+from moe_lessons.checks.set_07.slopes import (
+    along_the_tokens,
+    gradient_b,
+    last_of_the_tied,
+    over_the_batch,
+    tied_logits,
+)
 from moe_lessons.checks.values import agree, is_floats
 from moe_lessons.checks.verdicts import by_formula, by_test, by_value
 
@@ -83,16 +89,6 @@ def with_softmax(softmax: Callable, s_of: Callable) -> Callable[..., Any]:
         return np.where(m, g / p + s_of(p, g, ~m, h), np.nan)
 
     return of_case
-
-
-def along_the_tokens(h: np.ndarray) -> np.ndarray:
-    """Return the softmax of each column of h (T, N)."""
-    return naive_softmax(h, h.max(axis=0), 0)
-
-
-def over_the_batch(h: np.ndarray) -> np.ndarray:
-    """Return one softmax of all of h (T, N)."""
-    return naive_softmax(h, h.max(), None)
 
 
 def read_at(order: np.ndarray, p: np.ndarray, g: np.ndarray, cut: np.ndarray) -> np.ndarray:
@@ -180,8 +176,6 @@ INVERSION = FunctionQuestion(
             for_kept(lambda p, g, s, m, w: s + 0 * p),
             with_sum(lambda p, g, s, m, w: s),
         ),
-    )
-    + by_value(
         "one column for all: You read s in one and the same column for every token. Where a token has kept that expert, the column shows aᵢ − s.",
         (
             by_column(lambda m: m[0].argmin()),
@@ -236,7 +230,7 @@ INVERSION = FunctionQuestion(
         "s added up: You added up s over the cut columns. Each of them shows the same s: one is enough, or their mean.",
         lambda p, g, s, m, w: g / p + s * dot(1 - m, 1 + 0 * p),
         "s from the kept: What you took for s comes from the kept columns too, which show aᵢ − s, each with its own aᵢ. Only a cut column shows −s alone.",
-        (lambda p, g, s, m, w: g / p - (g / p).mean(axis=-1, keepdims=True),),
+        lambda p, g, s, m, w: g / p - (g / p).mean(axis=-1, keepdims=True),
         "less the mean of the kept: What comes out is each kept a less the mean of the kept. Did you take s from the kept columns, or subtract that mean in the end? Only a cut column shows −s alone.",
         lambda p, g, s, m, w: g / p - dot(m, g / p) / dot(m, m),
         "k times s: You multiplied or divided s by k. Each cut column shows s itself.",

@@ -9,6 +9,7 @@ from moe_lessons import routing
 from moe_lessons.checks.gates import naive_softmax
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_07.q1_jacobian import spread
+from moe_lessons.checks.set_07.slopes import along_the_tokens, over_the_batch
 from moe_lessons.checks.values import agree, is_floats, stacked, unbracketed, unpack
 from moe_lessons.checks.verdicts import by_formula, by_test, by_trace, by_value
 
@@ -73,6 +74,11 @@ def with_z(formula: Callable) -> Callable[..., Any]:
     return lambda h, mask: on_all_rows(
         formula(lse(h[mask])[:, None], routing.softmax(h[mask]), mask.sum(), len(mask)), mask
     )
+
+
+def with_softmax(softmax: Callable) -> Callable[..., Any]:
+    """Return the function of a case that is the gradient with another `softmax`(h (n, N)), 0 in padded rows. (T, N)."""
+    return lambda h, mask: on_all_rows(2 * lse(h[mask])[:, None] * softmax(h[mask]) / mask.sum(), mask)
 
 
 @np.errstate(all="ignore")
@@ -326,17 +332,13 @@ Z_LOSS = FunctionQuestion(
                 lambda h, mask: on_all_rows(2 * lse(h[mask])[:, None] / mask.sum(), mask)[:, 0],
             ),
             "softmax over the batch: The softmax in your gradient runs over the whole batch. Each token has its own: the last axis.",
-            lambda h, mask: on_all_rows(
-                2 * lse(h[mask])[:, None] * naive_softmax(h[mask], h[mask].max(), None) / mask.sum(), mask
-            ),
+            with_softmax(over_the_batch),
             "along the tokens, gradient: The softmax in your gradient runs over the tokens (axis 0). It runs over the experts of one token: the last axis.",
-            lambda h, mask: on_all_rows(
-                2 * lse(h[mask])[:, None] * naive_softmax(h[mask], h[mask].max(axis=0), 0) / mask.sum(), mask
-            ),
+            with_softmax(along_the_tokens),
             "−∞ as a number, gradient: You put about −10000 in the place of −∞. Beside other logits around −10000 that counts. exp(−∞) is 0: leave it.",
             lambda h, mask: on_all_rows(z_slope(with_a_number(h[mask])), mask),
             "overflow in the softmax: The loss is right. In the gradient your softmax overflows: ∞/∞ around 10000, 0/0 around −10000. Use `softmax`, or subtract each row's largest logit before the exponential.",
-            lambda h, mask: on_all_rows(2 * lse(h[mask])[:, None] * naive_softmax(h[mask]) / mask.sum(), mask),
+            with_softmax(naive_softmax),
         )
         + by_test(
             "0 throughout: Your gradient is 0 in every row. Was it written into a copy? `g[mask] = ...` writes into g itself, `g[mask][...] = ...` does not.",

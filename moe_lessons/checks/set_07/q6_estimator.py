@@ -65,8 +65,8 @@ def smallest(p: np.ndarray, many: int) -> np.ndarray:
 
 
 def per_sum(p: np.ndarray) -> np.ndarray:
-    """Return p (N,) divided by its sum."""
-    return p / p.sum()
+    """Return p (N,) divided by its sum, which may be 0."""
+    return p / max(p.sum(), 1e-300)
 
 
 def value_and_slopes(*case: Any) -> tuple:
@@ -106,7 +106,7 @@ ESTIMATOR = FunctionQuestion(
             "both added: The output is the one of the k plus the one of the k + m. Add the second and subtract it again, detached: its value then cancels, its gradient stays.",
             (lambda c: (c.w + c.wide) @ c.o, lambda c: (c.w + c.p) @ c.o),
             "m added: The m more are in the output, beside the k. They are only heard: their part must cancel, as t − t.detach() does.",
-            (lambda c: (c.w + c.more) @ c.o, lambda c: (c.w + c.more / max(c.more.sum(), 1e-300)) @ c.o),
+            (lambda c: (c.w + c.more) @ c.o, lambda c: (c.w + per_sum(c.more)) @ c.o),
             "best alone: This is the output of the best expert alone, whatever k is.",
             lambda c: c.best(1) @ c.o,
             "value cancelled: The output is 0: you subtracted a detached copy and left out the output of the k that should remain.",
@@ -118,7 +118,7 @@ ESTIMATOR = FunctionQuestion(
             "divided by k: You divided the output by k. The weights sum to 1 already.",
             lambda c: c.w @ c.o / c.s.sum(),
             "more of them alone: The output is made of the m more alone. They are only heard; the k make the output.",
-            (lambda c: c.more @ c.o, lambda c: c.more @ c.o / max(c.more.sum(), 1e-300)),
+            (lambda c: c.more @ c.o, lambda c: per_sum(c.more) @ c.o),
             "k is 2: You take two experts for the output, whatever k is.",
             lambda c: c.best(2) @ c.o,
             "outputs not gathered: The weights are sorted, best first, and the outputs are not: row 0 need not be that of the best expert. Take the rows that `topk` names, `outputs[indices]`.",
@@ -168,8 +168,8 @@ ESTIMATOR = FunctionQuestion(
             ),
             "the m apart: The m more are compared among themselves, and the k hear nothing. Take one softmax over all k + m.",
             (
-                lambda c: through_softmax(c.more / c.more.sum(), c.a) if c.m else slope(c),
-                lambda c: through_softmax(c.more / max(c.more.sum(), 1e-300), c.a),
+                lambda c: through_softmax(per_sum(c.more), c.a) if c.m else slope(c),
+                lambda c: through_softmax(per_sum(c.more), c.a),
             ),
             "outputs of the m alone: Only the weights of the m more carry a gradient. All k + m weights of u have to stay attached.",
             lambda c: through_softmax(c.wide, (c.heard - c.s) * c.a),
@@ -189,7 +189,7 @@ ESTIMATOR = FunctionQuestion(
             lambda c: through_softmax(c.best(c.k + 2), c.a),
             "k and m apart: The logits get the gradient of the k, and beside it one of the m more. They are not compared with each other: take one softmax over the k + m.",
             (
-                lambda c: through_softmax(c.w, c.a) + through_softmax(c.more / max(c.more.sum(), 1e-300), c.a),
+                lambda c: through_softmax(c.w, c.a) + through_softmax(per_sum(c.more), c.a),
                 lambda c: through_softmax(c.w, c.a) + through_softmax(c.wide, (c.wide == c.more) * c.a),
             ),
             "both gradients: The logits get the gradient of the k + m plus that of the k. The weights of the k are still attached: detach them.",

@@ -1,4 +1,4 @@
-"""What the questions of set 07 share: ∂L/∂h of the gate forms, and of gates that select or mask as a mistake does."""
+"""What the questions of set 07 share: ∂L/∂h of right and mistaken gates, and softmaxes along a wrong axis."""
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import routing
-from moe_lessons.checks.gates import selected_mask, through_softmax
+from moe_lessons.checks.gates import naive_softmax, selected_mask, through_softmax
 
 Formula = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Any]  # of p, w (form A), a and the 0/1 mask s
 Gradient = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # of logits h, usefulness a (..., N) and k
@@ -50,6 +50,16 @@ def zero_throughout(h: np.ndarray, a: np.ndarray, k: int) -> np.ndarray:
 def zero_for_the_cut(h: np.ndarray, a: np.ndarray, k: int) -> np.ndarray:
     """Return ∂L/∂h when the cut logits are set to 0, a constant, in place of −∞. (..., N)."""
     return np.where(selected_mask(h, k), zero_throughout(h, a, k), 0)
+
+
+def along_the_tokens(h: np.ndarray) -> np.ndarray:
+    """Return the softmax of each column of h (T, N)."""
+    return naive_softmax(h, h.max(axis=0), 0)
+
+
+def over_the_batch(h: np.ndarray) -> np.ndarray:
+    """Return one softmax of all of h (T, N)."""
+    return naive_softmax(h, h.max(), None)
 
 
 def tied_logits(rng: np.random.Generator) -> np.ndarray:

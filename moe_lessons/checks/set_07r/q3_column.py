@@ -23,15 +23,14 @@ def gradient_column() -> tuple[np.ndarray, np.ndarray]:
 
 def right() -> dict[str, float]:
     """Return the entries that are asked for."""
-    p, g = gradient_column()
-    E4 = float(p[CUT] * g[OTHER_CUT] / p[OTHER_CUT])
-    return {"E4": E4, "E4, ten times its output": E4, "E4 in form A": 0.0, "E2": float(g[KEPT])}
+    E4, E2 = heard_as(OTHER_CUT), float(gradient_column()[1][KEPT])
+    return {"E4": E4, "E4, ten times its output": E4, "E4 in form A": 0.0, "E2": E2}
 
 
-def quotients(*experts: int) -> np.ndarray:
-    """Return the gradients of these experts, each divided by its p."""
+def heard_as(other: int, expert: int = CUT) -> float:
+    """Return what an expert hears if it hears the same number as another, each times its own p."""
     p, g = gradient_column()
-    return g[list(experts)] / p[list(experts)]
+    return float(p[expert] * g[other] / p[other])
 
 
 COLUMN = ValuesQuestion(
@@ -64,12 +63,9 @@ COLUMN = ValuesQuestion(
             "sign turned: The size is right. All cut logits of a token are moved the same way.",
             lambda: -right()["E4"],
             "from a kept one: You took the number from a kept expert. There its own output enters: take it from another cut one.",
-            (
-                lambda: gradient_column()[0][CUT] * gradient_column()[1][OTHER_KEPT] / gradient_column()[0][OTHER_KEPT],
-                lambda: gradient_column()[0][CUT] * gradient_column()[1][KEPT] / gradient_column()[0][KEPT],
-            ),
+            (lambda: heard_as(OTHER_KEPT), lambda: heard_as(KEPT)),
             "a kept one in the mean: You averaged the quotients of cut and kept experts. E5 was kept, its own output enters its gradient: take the cut ones alone, which all show the same number.",
-            lambda: gradient_column()[0][CUT] * quotients(0, 2, OTHER_KEPT, 5).mean(),
+            lambda: np.mean([heard_as(i) for i in (0, 2, OTHER_KEPT, 5)]),
             "without p: This is the number that all cut logits share. Each hears it times its own p.",
             lambda: gradient_column()[1][OTHER_CUT] / gradient_column()[0][OTHER_CUT],
             "p turned round: You multiplied by E1's p and divided by E4's. It is the other way round.",
@@ -83,10 +79,7 @@ COLUMN = ValuesQuestion(
             "both gaps: This is what closes the sum to 0 for E4 and E2 together. First find E4 from another cut expert.",
             lambda: right()["E2"] + right()["E4"],
             "p of a kept one: You multiplied the common number by the p of a kept expert. E4 hears it times its own p.",
-            tuple(
-                lambda i=i: gradient_column()[0][i] * gradient_column()[1][OTHER_CUT] / gradient_column()[0][OTHER_CUT]
-                for i in (KEPT, OTHER_KEPT)
-            ),
+            (lambda: heard_as(OTHER_CUT, KEPT), lambda: heard_as(OTHER_CUT, OTHER_KEPT)),
             "p alone: This is E4's p. It is multiplied by a number that all cut experts share: divide another one's gradient by its p.",
             (lambda: -gradient_column()[0][CUT], lambda: gradient_column()[0][CUT]),
         ),
@@ -120,9 +113,9 @@ COLUMN = ValuesQuestion(
             "sign turned: All six sum to 0: this is the sum of the other five, so the gap is minus that.",
             lambda: -right()["E2"],
             "like a cut one: E2 was kept: its own expert enters its gradient, and p times the common number is not all.",
-            lambda: gradient_column()[0][KEPT] * gradient_column()[1][OTHER_CUT] / gradient_column()[0][OTHER_CUT],
+            lambda: heard_as(OTHER_CUT, KEPT),
             "like E5: You took E5's gradient, in proportion to p. So it goes for the cut ones: of the kept, each hears its own output.",
-            lambda: gradient_column()[0][KEPT] * gradient_column()[1][OTHER_KEPT] / gradient_column()[0][OTHER_KEPT],
+            lambda: heard_as(OTHER_KEPT, KEPT),
             "E4's sign: In your sum E4 has the wrong sign. It is below 0, as for all cut experts here.",
             lambda: right()["E2"] + 2 * right()["E4"],
             "rounded: Near, but rounded too far: three decimals are asked.",

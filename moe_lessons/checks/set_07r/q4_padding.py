@@ -126,8 +126,6 @@ PADDING = FunctionQuestion(
         ),
         "one block: You compared with one block, the fullest expert's. There are N of them.",
         share(lambda selected, N: loads_of(selected, N).max()),
-        "rounded: Right, but rounded. Return the share as it is.",
-        tuple(lambda selected, N, places=places: round(padding(selected, N), places) for places in (2, 3, 4)),
         "last choices only: You counted last choices alone. All k choices of a token are rows.",
         (
             share(lambda selected, N: in_all(selected[:, -1], N), lambda selected, N: len(selected)),

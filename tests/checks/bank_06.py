@@ -55,6 +55,15 @@ def flops(wrong):
     return of_sizes(lambda s: (s.total, s.active, wrong(s)))
 
 
+def with_more(weights):
+    """More weights than there are, which every token passes."""
+    return of_sizes(lambda s: (s.total + weights(s), s.active + weights(s), s.flops + 2 * weights(s)))
+
+
+def hidden_widths(s):
+    return s.sparse * (s.k + s.shared) * s.d_ff + s.dense_layers * s.d_ff_dense
+
+
 def n_copies(s, routers):
     one = other(s, N=1, k=1)[0]
     return s.N * (one if routers else one - s.sparse * s.d)
@@ -181,28 +190,16 @@ def claims(**changes):
     return {**SHARES, **changes}
 
 
-def counted_with(layers=lambda n, dense: n, elementwise=0, wide=False, twice=False, least=0):
-    def answer(L, d, vocab, N, k, d_ff, shared=0, dense=0, d_ff_dense=0, tied=False):
-        L = layers(L, dense)
-        sparse, table, expert = L - dense, vocab * d, 3 * d * d_ff
-        common = L * 4 * d * d + max(dense, least) * 3 * d * d_ff_dense + sparse * d * N
-        common += sparse * shared * 3 * d * (d_ff_dense if wide and dense else d_ff)
-        tables = table if tied else 2 * table
-        flops = 2 * (common + sparse * k * expert + table * (2 if twice and tied else 1))
-        flops += elementwise * (sparse * (k + shared) * d_ff + dense * d_ff_dense)
-        return common + sparse * N * expert + tables, common + sparse * k * expert + tables, flops
-
-    return answer
-
-
 WRONG = {
     "6.1": {
-        "dense layers on top": counted_with(layers=lambda n, dense: n + dense),
-        "elementwise product counted": counted_with(elementwise=2),
-        "elementwise product counted (2)": counted_with(elementwise=1),
-        "shared of dense width (2)": counted_with(wide=True),
-        "tied FLOPs twice": counted_with(twice=True),
-        "a dense FFN where none is": counted_with(least=1),
+        "dense layers on top": of_sizes(lambda s: other(s, layers=s.layers + s.dense_layers)),
+        "elementwise product counted": flops(lambda s: s.flops + 2 * hidden_widths(s)),
+        "elementwise product counted (2)": flops(lambda s: s.flops + hidden_widths(s)),
+        "shared of dense width (2)": with_more(
+            lambda s: s.sparse * s.shared * 3 * s.d * (s.d_ff_dense - s.d_ff) if s.dense_layers else 0
+        ),
+        "tied FLOPs twice": flops(lambda s: s.flops + 2 * s.tied * s.head),
+        "a dense FFN where none is": with_more(lambda s: 0 if s.dense_layers else 3 * s.d * s.d_ff_dense),
         "all layers alike": of_sizes(lambda s: other(s, shared=0, dense_layers=0, d_ff_dense=0, tied=False)),
         "sparse layers alone": total(lambda s: s.total - s.dense - s.dense_layers * 4 * s.d**2),
         "sparse layers alone (2)": of_sizes(lambda s: other(s, layers=s.sparse, shared=0, dense_layers=0, tied=False)),

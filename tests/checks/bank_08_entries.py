@@ -252,8 +252,34 @@ def against_the_last(x, W_g):
     return counts
 
 
+def fixed_by_the_second(x, W_g):
+    counts = []
+    for token in x:
+        t = token[:, None] * W_g
+        ranked = t.sum(axis=0).argsort()
+        order = np.argsort(t[:, ranked[-2]] - t[:, ranked[-1]])
+        ahead = [m for m in range(1, len(token)) if t[order[m:]].sum(axis=0).argmax() != ranked[-1]]
+        counts.append(min(ahead, default=-1))
+    return counts
+
+
+def half_of_what_speaks_for_it(x, W_g):
+    counts = []
+    for token in x:
+        first, best = (token @ W_g).argmax(), len(token)
+        for j in set(range(W_g.shape[1])) - {first}:
+            lead = token * (W_g[:, first] - W_g[:, j])
+            gone = np.sort(lead[lead > 0])[::-1].cumsum()
+            best = min(best, int((gone > gone[-1] / 2).argmax()) + 1)
+        counts.append(best if best < len(token) else -1)
+    return counts
+
+
 WRONG = {
     "8.5": {
+        "step by step (3)": fixed_by_the_second,
+        "pairs at most": lambda x, W_g: [m if m <= 2 else -1 for m in counted(by_lead)(x, W_g).tolist()],
+        "positive terms alone": half_of_what_speaks_for_it,
         "largest entries of x (2)": counted(lambda x, t, first, other: np.argsort(-x)),
         "own terms (2)": counted(lambda x, t, first, other: np.argsort(-np.abs(t[:, first]))),
         "sizes of the terms (2)": counted(lambda x, t, first, other: np.argsort(-np.abs(t[:, first] - t[:, other]))),

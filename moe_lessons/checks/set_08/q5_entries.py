@@ -112,6 +112,19 @@ def step_by_step(choose: Callable[[np.ndarray, int], int]) -> Count:
     return count
 
 
+def ordered_by_the_second(x: np.ndarray, W_g: np.ndarray) -> int:
+    """Return after how many entries anybody is ahead, in the order of the terms of the lead over the second expert."""
+    t, first = terms(x, W_g)
+    order = np.argsort(-leads(x, W_g)[0])  # (d,)
+    return next((m for m in range(1, len(x)) if t[order[m:]].sum(axis=0).argmax() != first), IMPOSSIBLE)
+
+
+def half_of_the_positive(x: np.ndarray, W_g: np.ndarray) -> int:
+    """Return how many of the largest terms are more than half of the positive ones' sum, for the easiest rival."""
+    positive = [np.sort(lead[lead > 0])[::-1] for lead in leads(x, W_g)]
+    return fewest([int((np.cumsum(some) <= some.sum() / 2).sum()) + 1 for some in positive])
+
+
 def best_of_the_second(left: np.ndarray, first: int) -> int:
     """Return the entry that counts most against whoever is second now. left (d, N)."""
     h = left.sum(axis=0)  # (N,)
@@ -161,7 +174,7 @@ HELPED: tuple[Count, ...] = (
 
 MISTAKEN = {  # first those that are often right: cases that do not show them are soon passed over
     "minus one": each(over_rivals(min)),
-    "greedy": each(step_by_step(best_of_the_second), step_by_step(best_at_once)),
+    "greedy": each(step_by_step(best_of_the_second), step_by_step(best_at_once), ordered_by_the_second),
     "runner-up": each(SECOND, *(impossible_as(number, SECOND) for number in FOR_NEVER)),
     "size of x": each(*both(lambda x, own, lead: np.argsort(-np.abs(x))), *both(lambda x, own, lead: np.argsort(-x))),
     "own terms": each(
@@ -180,6 +193,8 @@ MISTAKEN = {  # first those that are often right: cases that do not show them ar
     "hardest": each(over_rivals(max), over_rivals(lambda counts: IMPOSSIBLE if IMPOSSIBLE in counts else max(counts))),
     "helped": each(*HELPED, *map(where_it_can_be, HELPED)),
     "weakest": each(weakest_rival),
+    "pairs": each(lambda x, W_g: count if (count := of_one(x, W_g)) <= 2 else IMPOSSIBLE),
+    "positive": each(half_of_the_positive, one_stays(half_of_the_positive)),
     "at once": each(lambda x, W_g: 1, where_it_can_be(lambda x, W_g: 1)),
     "few": each(where_possible(lambda count, d: count - 1)),
     "many": each(where_possible(lambda count, d: count + 1)),
@@ -264,7 +279,7 @@ ENTRIES = FunctionQuestion(
         MISTAKEN["below zero"],
         "rivals mixed: You made one rival of all (their mean, their sum, or the best term of any of them). The winner loses to one expert: count against each on its own.",
         MISTAKEN["mixed"],
-        "step by step: You chose each entry by who is second at that moment. The rival who comes first in the end may be another one: for each rival, take the largest terms of the lead over *it*, from the first to the last.",
+        "step by step: You chose each entry by who is second, at the start or at that moment. The rival who comes first in the end may be another one: for each rival, take the largest terms of the lead over *it*, from the first to the last.",
         MISTAKEN["greedy"],
         "hardest rival: You took the largest of the counts over the rivals. One rival that wins is enough: the smallest.",
         MISTAKEN["hardest"],
@@ -274,6 +289,10 @@ ENTRIES = FunctionQuestion(
         MISTAKEN["helped"],
         "weakest rival: You looked at the expert with the smallest logit alone. Any other expert may be the first to come ahead: try them all.",
         MISTAKEN["weakest"],
+        "pairs at most: Your answers end at 2. Some experts need more entries gone: go on, up to all but one.",
+        MISTAKEN["pairs"],
+        "positive terms alone: You left the negative terms out, and stop when more than half of the positive ones is gone. The lead is the sum of *all* terms: it must fall below 0.",
+        MISTAKEN["positive"],
         "at once: One entry is enough everywhere in yours. A lead is the winner's logit less the rival's: above 0 at first, and you count until it is *below* 0.",
         MISTAKEN["at once"],
         "one too few: Your counts are one too small: with so many entries gone the lead is still above 0. `np.flatnonzero` counts from 0.",

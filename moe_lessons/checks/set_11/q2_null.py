@@ -157,10 +157,15 @@ def unlikeness(values: np.ndarray, sample: np.ndarray) -> float:
     return float(D * np.sqrt(values.size * sample.size / at.size))
 
 
+def is_in_order(values: np.ndarray) -> bool:
+    """Tell whether values rise, or fall, from the first to the last."""
+    steps = np.diff(values)
+    return bool((steps >= 0).all() or (steps <= 0).all())
+
+
 def is_chained(values: np.ndarray) -> bool:
     """Tell whether neighbours are more alike than Z standard errors allow. Whoever sorts the values may do so."""
-    steps = np.diff(values)
-    if (steps >= 0).all() or (steps <= 0).all():
+    if is_in_order(values):
         return False
     centred = values - values.mean()
     return bool(centred[1:] @ centred[:-1] > Z / np.sqrt(values.size) * (centred @ centred))
@@ -178,16 +183,13 @@ def null_found(value: Any, domain: np.ndarray, expert: np.ndarray, draws: int, s
     counted = {"different": number_of_values(values), "fair": expected_number(known, draws)}
     placed = {"among": is_among(values, known), "distance": distance(values, known)}
     placed["chained"] = is_chained(values)
-    seen = observed(domain, expert)
-    written = {"yours": spread(values), "null": spread(known), "observed": seen, "kept": kept_at(values, seen)}
+    written = {"yours": spread(values), "null": spread(known), "observed": observed(domain, expert)}
     return {"values": values, **given, **counted, **placed, **written}
 
 
 def kept_at(values: np.ndarray, value: float) -> set[int]:
     """Return at which end, 0 or −1, a value stands in values that are in no order: put there, and not drawn."""
-    steps = np.diff(values)
-    in_order = (steps >= 0).all() or (steps <= 0).all()
-    return set() if in_order else {end for end in (0, -1) if abs(values[end] - value) <= SAME}
+    return set() if is_in_order(values) else {end for end in (0, -1) if abs(values[end] - value) <= SAME}
 
 
 def spread(values: np.ndarray) -> str:
@@ -263,8 +265,11 @@ class NullQuestion(PropertyQuestion):
 
     def _keeps(self, data: Data, reply: Reply) -> bool:
         """Tell whether all cases have what was observed at the same end, as fair draws have once in ten million checks."""
-        found = [self.measured(value, *case) for value, case in zip(reply["values"], data["cases"], strict=True)]
-        return bool(set.intersection(*(set() if isinstance(facts, Fault) else facts["kept"] for facts in found)))
+        ends = []
+        for value, (domain, expert, draws, _) in zip(reply["values"], data["cases"], strict=True):
+            values = form(draws).read(value)
+            ends.append(set() if isinstance(values, Fault) else kept_at(values, observed(domain, expert)))
+        return bool(set.intersection(*ends))
 
     def rights(self, data: Data, reply: Reply) -> tuple[Part, ...]:
         """Tell in how many cases the value will do: in none where each keeps what was observed."""

@@ -82,21 +82,19 @@ def run_together(order: str) -> Callable:
     return lambda domain, expert, token: conditional(entropies(domain, expert, token, order, digits_in_a_row))
 
 
+def sum_of(labels: list[np.ndarray]) -> np.ndarray:
+    """Return the sum of labels (T,), as one row (1, T): 0, 1 and 1, 0 are both 1."""
+    return np.sum(labels, axis=0, keepdims=True)
+
+
 def added_up(*factors: int) -> Callable:
     """Return the function of (domain, expert, token) that tells groups of labels apart by their sum, with factors."""
 
     def answer(*labels: np.ndarray) -> float:
-        parts = {name: factor * label for name, factor, label in zip("det", factors, labels, strict=True)}
-        h = {names: entropy_of(np.sum([parts[name] for name in names], axis=0)) for names in ("t", "dt", "et", "det")}
-        return h["dt"] + h["et"] - h["det"] - h["t"]
+        domain, expert, token = (factor * label for factor, label in zip(factors, labels, strict=True))
+        return conditional(entropies(domain, expert, token, grouped=sum_of))
 
     return answer
-
-
-def entropy_of(label: np.ndarray) -> float:
-    """Return the entropy of one label (T,) in bits."""
-    counts = np.unique(label, return_counts=True)[1]
-    return float(metrics.entropy(counts / label.size, base=2))
 
 
 def of_ids(ids: Callable[[np.ndarray], Iterable[int]]) -> Callable:

@@ -35,9 +35,14 @@ def each_checkpoint(wrong: Callable) -> Callable:
 saturations = each_checkpoint(metrics.saturation)  # of selected (C, T, k); the last is the final one
 
 
+def are_in(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return which choices of one selection the same token has in another. (…, T, k) each -> (…, T, k)."""
+    return (one[..., :, None] == other[..., None, :]).any(axis=-1)
+
+
 def common(now: np.ndarray, final: np.ndarray) -> np.ndarray:
     """Return how many experts two selections (T, k) share in each token, (T,)."""
-    return (now[:, :, None] == final[:, None, :]).any(axis=-1).sum(axis=-1)
+    return are_in(now, final).sum(axis=-1)
 
 
 def of_common(wrong: Callable) -> Callable:
@@ -58,18 +63,18 @@ def loads_in_common(now: np.ndarray, final: np.ndarray) -> float:
 
 def settled(selected: np.ndarray) -> np.ndarray:
     """Return which final choices are there from each checkpoint on, to the end. (C, T, k)."""
-    there = (selected[:, :, :, None] == selected[-1][None, :, None, :]).any(axis=2)  # (C, T, k), of the final choices
+    there = are_in(selected[-1], selected)  # (C, T, k), of the final choices
     return np.logical_and.accumulate(there[::-1])[::-1]
-
-
-def shares(selected: np.ndarray) -> np.ndarray:
-    """Return the share of each token's choices that are final, in each checkpoint. (C, T)."""
-    return np.stack([common(now, selected[-1]) / now.shape[1] for now in selected])
 
 
 def is_final(selected: np.ndarray) -> np.ndarray:
     """Return which choices are among the token's final ones. (C, T, k)."""
-    return (selected[:, :, :, None] == selected[-1][None, :, None, :]).any(axis=-1)
+    return are_in(selected, selected[-1])
+
+
+def shares(selected: np.ndarray) -> np.ndarray:
+    """Return the share of each token's choices that are final, in each checkpoint. (C, T)."""
+    return is_final(selected).mean(axis=-1)
 
 
 SATURATION = FunctionQuestion(
@@ -145,7 +150,7 @@ SATURATION = FunctionQuestion(
         "other tokens: The tokens got into another order: each was compared with another one's final choices.",
         each_checkpoint(lambda now, final: metrics.saturation(now, final[::-1])),
         "loads: You compared how often each expert is chosen, not who chooses it. Compare each token with itself.",
-        each_checkpoint(lambda now, final: loads_in_common(now, final)),
+        each_checkpoint(loads_in_common),
         "final left out: Right, but the final checkpoint is missing. Return C numbers; the last is 1.",
         lambda selected: saturations(selected)[:-1],
         "in percent: These are percentages. Return shares, from 0 to 1.",

@@ -1,6 +1,5 @@
 """Question 11.5: an expert is switched off."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from moe_lessons.checks.forms import Fields, Name
 from moe_lessons.checks.question import Data, EntriesQuestion, Reply, about
-from moe_lessons.checks.verdicts import Facts, Fault, Verdict, always, by_test, filled
+from moe_lessons.checks.verdicts import Facts, Fault, Mistake, Verdict, always, by_test, by_value, filled
 
 DOMAINS = ("prose", "code", "JSON")
 ENTRIES = (*DOMAINS, "used but not needed", "needed by all alike")
@@ -59,10 +58,15 @@ def effects() -> tuple[np.ndarray, np.ndarray]:
     return mean / served, error / served
 
 
+def errors_above() -> np.ndarray:
+    """Return by how many standard errors each rise is above 0, (8, 3)."""
+    mean, error = rises()
+    return mean / error
+
+
 def is_clear() -> np.ndarray:
     """Return which rises are more than CLEAR standard errors above 0, (8, 3)."""
-    mean, error = rises()
-    return mean > CLEAR * error
+    return errors_above() > CLEAR
 
 
 def found_by(size: np.ndarray) -> dict[str, int]:
@@ -111,7 +115,7 @@ def found_in_domain(i: int, c: int) -> dict[str, Any]:
     without = f"The effect of {EXPERTS[i]} per served token is: {written(i, c)}."
     texts = {"texts": rise.size, "most": rise.max(), "median": np.median(rise), "rise": written(i, c, rises())}
     led = {"unclear": not clear, "leads": mean[i, c] == mean[:, c].max(), "most_used": i == use[c].argmax()}
-    led |= {"surest": i == surest()[:, c].argmax(), "errors": surest()[i, c]}
+    led |= {"surest": i == errors_above()[:, c].argmax(), "errors": errors_above()[i, c]}
     led["also"] = f" It is the one that {DOMAINS[c]} uses most, too; but use is not effect." if led["most_used"] else ""
     served = {"use": use[c, i], "in_sum": i == in_sum()[DOMAINS[c]]}
     return {"domain": DOMAINS[c], "without": without, "other": other, **texts, **led, **served}
@@ -165,19 +169,17 @@ def against(part: str, expert: str) -> Fault:
     return Fault(name, f"{part!r} is not {expert!r}.", filled(mistake.why, found))
 
 
-def surest() -> np.ndarray:
-    """Return by how many standard errors each rise is above 0, (8, 3)."""
-    mean, error = rises()
-    return mean / error
-
-
-# Name, what is said, and the expert, from 0, that each domain is given by a wrong rule, (3,).
-OF_DOMAINS: tuple[tuple[str, str, Callable[[], np.ndarray]], ...] = (
-    ("most used", "Of each domain you named the expert that it *uses* most. Use is not effect: look at what its absence costs, in `losses`, per served token.", lambda: ablation()[0].argmax(axis=1)),
-    ("smallest", "Of each domain you named the expert whose absence costs least. Is it the loss with the expert off *less* the loss with all on? Then the largest is asked.", lambda: effects()[0].argmin(axis=0)),
-    ("least used", "Of each domain you named the expert that it uses least. Dividing by `use` makes small things large; the effect must be clear, too.", lambda: ablation()[0].argmin(axis=1)),
-    ("one row up", "Your experts of the domains are one number too high: row 0 of `losses` is with all on, so row i is with E*i* off.", lambda: right_of_domains() + 1),
-)  # fmt: skip
+# Wrong rules, by the expert, from 0, that each gives each domain, (3,).
+OF_DOMAINS = by_value(
+    "most used: Of each domain you named the expert that it *uses* most. Use is not effect: look at what its absence costs, in `losses`, per served token.",
+    lambda: ablation()[0].argmax(axis=1),
+    "smallest: Of each domain you named the expert whose absence costs least. Is it the loss with the expert off *less* the loss with all on? Then the largest is asked.",
+    lambda: effects()[0].argmin(axis=0),
+    "least used: Of each domain you named the expert that it uses least. Dividing by `use` makes small things large; the effect must be clear, too.",
+    lambda: ablation()[0].argmin(axis=1),
+    "one row up: Your experts of the domains are one number too high: row 0 of `losses` is with all on, so row i is with E*i* off.",
+    lambda: right_of_domains() + 1,
+)
 
 
 def right_of_domains() -> np.ndarray:
@@ -185,12 +187,12 @@ def right_of_domains() -> np.ndarray:
     return np.array([findings()[domain] for domain in DOMAINS])
 
 
-def of_domains(named: dict[str, str]) -> Fault | None:
+def of_domains(named: dict[str, str]) -> Mistake | None:
     """Return the wrong rule by which all experts of the three domains would be right, if more than one is wrong."""
     came = np.array([EXPERTS.index(named[domain]) for domain in DOMAINS])  # (3,)
     if (came != right_of_domains()).sum() < 2:
         return None
-    return next((Fault(name, why) for name, why, rule in OF_DOMAINS if (came == rule()).all()), None)
+    return next((rule for rule in OF_DOMAINS if (came == rule.wrong()).all()), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,8 +202,8 @@ class AblationQuestion(EntriesQuestion):
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the entries; where the domains follow a wrong rule, say which it is."""
         verdict, named = super().judge(data, reply), FORM.read(reply["value"])
-        fault = None if isinstance(named, Fault) else of_domains(named)
-        return replace(verdict, why=f"{fault.why}\n{verdict.why}", mistake=fault.name) if fault else verdict
+        rule = None if isinstance(named, Fault) else of_domains(named)
+        return replace(verdict, why=f"{rule.why}\n{verdict.why}", mistake=rule.name) if rule else verdict
 
 
 FORM = Fields(dict.fromkeys(ENTRIES, Name(EXPERTS)))

@@ -1,6 +1,5 @@
 """Question 11r.5: where a balance loss pushes two tokens, and where a bias pushes all."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from moe_lessons.checks.forms import Fields, Name
 from moe_lessons.checks.question import Data, EntriesQuestion, Reply, about
-from moe_lessons.checks.verdicts import Fault, Verdict
+from moe_lessons.checks.verdicts import Fault, Mistake, Verdict, by_value
 
 WAYS = ("up", "down")
 PUSHED = ("loss, token a", "loss, token b", "bias")
@@ -53,19 +52,27 @@ def favourites(f: np.ndarray, p: np.ndarray) -> np.ndarray:
     return p == p.max(axis=1, keepdims=True)
 
 
-Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
-# Name, what is said, and which logits of both tokens go down (2, N) by a wrong rule, of f (N,) and p (2, N).
-OF_TOKENS: tuple[tuple[str, str, Rule], ...] = (
-    ("tokens exchanged", "Your answers for token a are those of token b, and the other way round.", lambda f, p: down(f, p[::-1])),
-    ("beside 1/N", "You compared both tokens with one number, such as 1/N = 0.25, as the bias does. Each token has its own: the mean of f under *its* p, Σ f p.", lambda f, p: np.stack([f > f.mean()] * 2)),
-    ("along the gradient", "All ways of both tokens are turned round. Where a load is above the token's Σ f p, the gradient is positive, and a step goes *against* it.", lambda f, p: ~down(f, p)),
-    ("all down", "In a softmax not all logits of a token can go down: what one gains the others lose, and p_j (f_j − Σ f p) adds up to 0 over the experts. Which loads are above the mean of f under this token's p?", lambda f, p: np.ones_like(p, dtype=bool)),
-    ("all up", "In a softmax not all logits of a token can go up: what one gains the others lose, and p_j (f_j − Σ f p) adds up to 0 over the experts. Which loads are below the mean of f under this token's p?", lambda f, p: np.zeros_like(p, dtype=bool)),
-    ("away from the favourite", "In each token you lowered the expert that it prefers, and raised the rest. What it prefers says p, and how full an expert is says f: compare each f_j with the mean of f under this token's p, Σ f p.", favourites),
-    ("to the favourite", "You pushed each token to where it leans already. A balance loss pushes to experts with less load than the token's Σ f p.", lambda f, p: ~favourites(f, p)),
-    ("only the fullest", "You lowered the fullest expert alone, for both tokens. All go down that are above what they are compared with: for a token its Σ f p.", lambda f, p: np.stack([f == f.max()] * 2)),
-    ("only the emptiest", "You raised the emptiest expert alone, for both tokens. All go up that are below what they are compared with: for a token its Σ f p.", lambda f, p: np.stack([f > f.min()] * 2)),
-)  # fmt: skip
+# Wrong rules, by which logits of both tokens go down (2, N), of f (N,) and p (2, N).
+OF_TOKENS = by_value(
+    "tokens exchanged: Your answers for token a are those of token b, and the other way round.",
+    lambda f, p: down(f, p[::-1]),
+    "beside 1/N: You compared both tokens with one number, such as 1/N = 0.25, as the bias does. Each token has its own: the mean of f under *its* p, Σ f p.",
+    lambda f, p: np.stack([f > f.mean()] * 2),
+    "along the gradient: All ways of both tokens are turned round. Where a load is above the token's Σ f p, the gradient is positive, and a step goes *against* it.",
+    lambda f, p: ~down(f, p),
+    "all down: In a softmax not all logits of a token can go down: what one gains the others lose, and p_j (f_j − Σ f p) adds up to 0 over the experts. Which loads are above the mean of f under this token's p?",
+    lambda f, p: np.ones_like(p, dtype=bool),
+    "all up: In a softmax not all logits of a token can go up: what one gains the others lose, and p_j (f_j − Σ f p) adds up to 0 over the experts. Which loads are below the mean of f under this token's p?",
+    lambda f, p: np.zeros_like(p, dtype=bool),
+    "away from the favourite: In each token you lowered the expert that it prefers, and raised the rest. What it prefers says p, and how full an expert is says f: compare each f_j with the mean of f under this token's p, Σ f p.",
+    favourites,
+    "to the favourite: You pushed each token to where it leans already. A balance loss pushes to experts with less load than the token's Σ f p.",
+    lambda f, p: ~favourites(f, p),
+    "only the fullest: You lowered the fullest expert alone, for both tokens. All go down that are above what they are compared with: for a token its Σ f p.",
+    lambda f, p: np.stack([f == f.max()] * 2),
+    "only the emptiest: You raised the emptiest expert alone, for both tokens. All go up that are below what they are compared with: for a token its Σ f p.",
+    lambda f, p: np.stack([f > f.min()] * 2),
+)
 
 
 def given_down(named: dict[str, dict[str, str]]) -> np.ndarray:
@@ -73,13 +80,12 @@ def given_down(named: dict[str, dict[str, str]]) -> np.ndarray:
     return np.array([[row[part] == "down" for row in named.values()] for part in PUSHED[:2]])
 
 
-def of_both_tokens(named: dict[str, dict[str, str]]) -> Fault | None:
+def of_both_tokens(named: dict[str, dict[str, str]]) -> Mistake | None:
     """Return the wrong rule by which all ways of both tokens would be right, if there is one."""
     came, (f, p) = given_down(named), two_tokens()
     if (came == down(f, p)).all():
         return None
-    fits = (Fault(name, why) for name, why, rule in OF_TOKENS if (came == rule(f, p)).all())
-    return next(fits, None)
+    return next((rule for rule in OF_TOKENS if (came == rule.wrong(f, p)).all()), None)
 
 
 def against(expert: str, came: dict[str, str]) -> Fault:
@@ -104,8 +110,8 @@ class PushesQuestion(EntriesQuestion):
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the entries; where both tokens follow a wrong rule, say which it is."""
         verdict, named = super().judge(data, reply), PUSHES_FORM.read(reply["value"])
-        fault = None if isinstance(named, Fault) else of_both_tokens(named)
-        return Verdict.of(fault) if fault else verdict
+        rule = None if isinstance(named, Fault) else of_both_tokens(named)
+        return Verdict(False, rule.why, rule.name) if rule else verdict
 
 
 PUSHES_FORM = Fields({f"E{i + 1}": Fields(dict.fromkeys(PUSHED, Name(WAYS))) for i in range(4)})

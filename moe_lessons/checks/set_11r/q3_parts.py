@@ -57,8 +57,8 @@ PARTS = FunctionQuestion(
     read=lambda value, *_: unbracketed(value),
     mistakes=(
         *by_value(
-            "rounded: Right, but rounded. Return the number as it is; round only when you print.",
-            tuple(lambda counts, P, tokens, d=d: round(whole(counts, P, tokens), d) for d in (1, 2, 3)),
+            "rounded: Right, but rounded to one decimal. Return the number as it is; round only when you print.",
+            lambda counts, P, tokens: round(whole(counts, P, tokens), 1),
         ),
         *by_formula(
             with_shares,

@@ -5,8 +5,7 @@ import copy
 import numpy as np
 import torch
 
-from moe_lessons.checks.set_11p.measures import SIGNS, healthy, of_case, places
-from moe_lessons.checks.set_11p.q3_apart import apart
+from moe_lessons.checks.set_11p.measures import SIGNS, apart, healthy, of_case, places
 from moe_lessons.checks.set_11p.q6_repair import repairs
 from moe_lessons.checks.set_11p.wrong_rules import rules_of
 from moe_lessons.experiments.case_files import CASES, FAULTS, RECIPES, kind_of

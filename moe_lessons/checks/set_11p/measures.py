@@ -1,12 +1,12 @@
 """Seven measures of a log, the range of the healthy runs, and where a case lies: what the questions of 11p share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from moe_lessons.experiments.case_files import Kind, healthy_logs, open_log
+from moe_lessons.experiments.case_files import Kind, healthy_logs, kind_of, open_log
 from moe_lessons.metrics import max_violation
 
 LATE = 10  # frames at the end, over which a measure is taken
@@ -15,6 +15,7 @@ HARDLY = 0.1  # nats: a router that hears the task loses several times as much
 PLACES = ("lower", "as healthy", "higher")
 
 Log = dict[str, Any]
+Measured = dict[str, float]
 
 
 def max_vio(log: Log, late: int = LATE) -> float:
@@ -78,36 +79,56 @@ SIGNS = {
 }
 
 
-def measured(log: Log) -> dict[str, float]:
+def measured(log: Log) -> Measured:
     """Return all measures of a log."""
     return {name: measure(log) for name, measure in MEASURES.items()}
 
 
 @cache
-def of_case(case: int) -> dict[str, float]:
+def of_case(case: int) -> Measured:
     """Return the measures of a case."""
     return measured(open_log(case))
+
+
+def ranges(rows: Sequence[Measured]) -> dict[str, tuple[float, float]]:
+    """Return the lowest and the highest value of each measure among these rows."""
+    return {name: (min(row[name] for row in rows), max(row[name] for row in rows)) for name in MEASURES}
+
+
+@cache
+def healthy_rows(balanced_by: str) -> tuple[Measured, ...]:
+    """Return the measures of the healthy runs with this recipe."""
+    return tuple(map(measured, healthy_logs(balanced_by)))
 
 
 @cache
 def healthy(balanced_by: str) -> dict[str, tuple[float, float]]:
     """Return the lowest and the highest value of each measure among the healthy runs with this recipe."""
-    rows = [measured(log) for log in healthy_logs(balanced_by)]
-    return {name: (min(row[name] for row in rows), max(row[name] for row in rows)) for name in MEASURES}
+    return ranges(healthy_rows(balanced_by))
 
 
-def place(value: float, low: float, high: float) -> str:
-    """Say where a value lies: "higher" or "lower" only if it is outside by more than the range is wide, and than ROOM."""
-    room = max(high - low, ROOM)
-    return PLACES[1 + (value > high + room) - (value < low - room)]
+def usual_room(width: float) -> float:
+    """Return by how much a value must be outside of a range of this width: by more than that, and than ROOM."""
+    return max(width, ROOM)
 
 
-def places(found: dict[str, float], balanced_by: str) -> dict[str, str]:
+def place(value: float, low: float, high: float, room: Callable[[float], float] = usual_room) -> str:
+    """Say where a value lies: "higher" or "lower" only if it is outside by more than the room for this range."""
+    wide = room(high - low)
+    return PLACES[1 + (value > high + wide) - (value < low - wide)]
+
+
+def places(found: Measured, balanced_by: str) -> dict[str, str]:
     """Return where each measure of a run lies."""
     return {name: place(value, *healthy(balanced_by)[name]) for name, value in found.items()}
 
 
-def diagnosed(found: dict[str, float], balanced_by: str) -> str | None:
+def apart(case: int) -> dict[str, str]:
+    """Return where each measure of a case lies, beside the healthy runs with its recipe."""
+    return places(of_case(case), kind_of(case).balanced_by)
+
+
+def diagnosed(found: Measured, balanced_by: str) -> str | None:
     """Return the fault that the measures of a run show, or None.
 
     First the three that are exact: a count, a recomputed loss, a bias that goes no way. Then the two that are judged

@@ -6,7 +6,7 @@ from moe_lessons.checks.forms import Form, Name
 from moe_lessons.checks.question import Data, Reply, about
 from moe_lessons.checks.set_11p import wrong_rules
 from moe_lessons.checks.set_11p.case_question import CaseQuestion, with_case
-from moe_lessons.checks.set_11p.measures import MEASURES, PLACES, ROOM, healthy, of_case, places
+from moe_lessons.checks.set_11p.measures import MEASURES, PLACES, apart, healthy, of_case, usual_room
 from moe_lessons.checks.values import digits_apart
 from moe_lessons.checks.verdicts import Fault, Verdict
 from moe_lessons.experiments.case_files import kind_of
@@ -21,11 +21,6 @@ ORDER = {  # of what is less what
 }
 
 
-def apart(case: int) -> dict[str, str]:
-    """Return where each measure of a case lies, beside the healthy runs with its recipe."""
-    return places(of_case(case), kind_of(case).balanced_by)
-
-
 def digits(value: float) -> str:
     """Write three digits, and never −0."""
     return f"{round(value, 3) + 0.0:.3f}"
@@ -35,7 +30,7 @@ def beside(measure: str, case: int) -> str:
     """Write a measure of a case beside the range of the healthy runs."""
     recipe = kind_of(case).balanced_by
     low, high = healthy(recipe)[measure]
-    room, value = max(high - low, ROOM), of_case(case)[measure]
+    room, value = usual_room(high - low), of_case(case)[measure]
     nearest = min((low, high, low - room, high + room), key=lambda limit: abs(limit - value))
     written = digits_apart(round(value, 6) + 0.0, round(nearest, 6) + 0.0, 3)
     return f"In case {case} {measure} is {written}; in the healthy runs that are balanced by a {recipe} it goes from {digits(low)} to {digits(high)}"
@@ -44,7 +39,7 @@ def beside(measure: str, case: int) -> str:
 def against(measure: str, name: str, case: int) -> Fault:
     """Refute where somebody puts a measure, with its numbers."""
     low, high = healthy(kind_of(case).balanced_by)[measure]
-    value, right, room = of_case(case)[measure], apart(case)[measure], max(high - low, ROOM)
+    value, right, room = of_case(case)[measure], apart(case)[measure], usual_room(high - low)
     seen = f"{beside(measure, case)}, which makes the limits {digits(low - room)} and {digits(high + room)}."
     head = f"{measure!r} is not {name!r}."
     if right == "as healthy":

@@ -3,8 +3,8 @@
 from moe_lessons.checks.forms import Name
 from moe_lessons.checks.question import about
 from moe_lessons.checks.set_11p.case_question import CaseQuestion, with_case
-from moe_lessons.checks.set_11p.measures import MEASURES, SIGNS
-from moe_lessons.checks.set_11p.q3_apart import apart, beside
+from moe_lessons.checks.set_11p.measures import MEASURES, SIGNS, apart
+from moe_lessons.checks.set_11p.q3_apart import beside
 from moe_lessons.checks.verdicts import Fault
 from moe_lessons.experiments.case_files import FAULTS, kind_of
 
@@ -77,9 +77,11 @@ def against_fault(fault: str, case: int) -> Fault:
     head, (measure, way) = f"Case {case} is not {fault!r}.", SIGNS[fault]
     if (fault, balanced_by) in NO_SUCH_PART:
         return Fault(fault, f"{head} {NO_SUCH_PART[fault, balanced_by]}")
-    measure, why = BUT[fault, str(right)] if apart(case)[measure] == way else (measure, f"{WOULD[fault]}.")
-    looked = "" if apart(case)[SIGNS[fault][0]] == way else " Or did you look at another case?"
-    return Fault(fault, f"{head} {why}", f"{beside(measure, case)}.{looked}")
+    if apart(case)[measure] == way:
+        measure, why = BUT[fault, str(right)]
+        return Fault(fault, f"{head} {why}", f"{beside(measure, case)}.")
+    looked = "Or did you look at another case?"
+    return Fault(fault, f"{head} {WOULD[fault]}.", f"{beside(measure, case)}. {looked}")
 
 
 def against_clue(measure: str, case: int) -> Fault:

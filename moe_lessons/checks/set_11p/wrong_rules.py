@@ -1,17 +1,29 @@
 """Wrong ways to place a case beside the healthy runs: each gives a whole pattern of signs, which is looked for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from moe_lessons.checks.set_11p.drawn_logs import cut
-from moe_lessons.checks.set_11p.measures import LATE, MEASURES, PLACES, ROOM, Log, measured, places
+from moe_lessons.checks.set_11p.measures import (
+    LATE,
+    MEASURES,
+    PLACES,
+    ROOM,
+    Log,
+    Measured,
+    apart,
+    healthy_rows,
+    measured,
+    place,
+    ranges,
+    usual_room,
+)
 from moe_lessons.checks.set_11p.q2_rest import as_one_layer
 from moe_lessons.experiments.case_files import CASES, RECIPES, healthy_logs, kind_of, open_log
 
-Measured = dict[str, float]
 TURNED = dict(zip(PLACES, reversed(PLACES), strict=True))
 
 
@@ -24,35 +36,19 @@ class Rule(NamedTuple):
     places: Callable[[int], dict[str, str]]
 
 
-def usual(width: float) -> float:
-    """Return the room that is asked for beside a range of this width."""
-    return max(width, ROOM)
-
-
 def beside(
-    rows: Callable[[int], Iterable[Measured]] | None = None,
-    room: Callable[[float], float] = usual,
+    rows: Callable[[int], Sequence[Measured]] | None = None,
+    room: Callable[[float], float] = usual_room,
     of: Callable[[Log], Measured] = measured,
 ) -> Callable[[int], dict[str, str]]:
     """Return the function of a case that places it beside other rows, with another room, or by other measures."""
 
     def placed(case: int) -> dict[str, str]:
-        mine = of(open_log(case))
-        others = [*rows(case)] if rows else [of(log) for log in healthy_logs(kind_of(case).balanced_by)]
-        found = {}
-        for name, value in mine.items():
-            row = [other[name] for other in others]
-            wide = room(max(row) - min(row))
-            found[name] = PLACES[1 + (value > max(row) + wide) - (value < min(row) - wide)]
-        return found
+        others = rows(case) if rows else [of(log) for log in healthy_logs(kind_of(case).balanced_by)]
+        limits = ranges(others)
+        return {name: place(value, *limits[name], room) for name, value in of(open_log(case)).items()}
 
     return placed
-
-
-@cache
-def healthy_rows(recipe: str) -> tuple[Measured, ...]:
-    """Return the measures of the eight healthy runs with a recipe."""
-    return tuple(map(measured, healthy_logs(recipe)))
 
 
 def of_recipe(case: int) -> tuple[Measured, ...]:
@@ -91,15 +87,9 @@ def spread_of(rows: tuple[Measured, ...], times: float) -> list[Measured]:
     return [{name: float(a.mean() + sign * times * a.std()) for name, a in table.items()} for sign in (-1, 1)]
 
 
-@cache
-def right_places(case: int) -> dict[str, str]:
-    """Return where each measure of a case lies."""
-    return places(measured(open_log(case)), kind_of(case).balanced_by)
-
-
 def all_turned(case: int) -> dict[str, str]:
     """Return the places of a case with higher and lower exchanged."""
-    return {name: TURNED[place] for name, place in right_places(case).items()}
+    return {name: TURNED[place] for name, place in apart(case).items()}
 
 
 EIGHT = "Take the lowest and the highest of the eight healthy runs with the recipe of your case."
@@ -113,8 +103,8 @@ RULES = (
     Rule("standard deviations", "beyond two standard deviations of the eight", EIGHT, beside(lambda case: spread_of(of_recipe(case), 2.0), lambda width: 0.0)),
     Rule("no room", "without room", WIDE, beside(room=lambda width: 0.0)),
     Rule("small room", f"with a room of {ROOM} for every measure", WIDE, beside(room=lambda width: ROOM)),
-    Rule("half the room", "with half the range as room", WIDE, beside(room=lambda width: usual(width / 2))),
-    Rule("double room", "with twice the range as room", WIDE, beside(room=lambda width: 2 * usual(width))),
+    Rule("half the room", "with half the range as room", WIDE, beside(room=lambda width: usual_room(width / 2))),
+    Rule("double room", "with twice the range as room", WIDE, beside(room=lambda width: 2 * usual_room(width))),
     Rule("last frame", "from the last frame alone", FRAMES, beside(of=of_frames(1))),
     Rule("last frame", "from the last frame alone", FRAMES, beside(of=of_one_frame)),
     Rule("all frames", "from all frames", FRAMES, beside(of=of_frames(100))),
@@ -128,7 +118,7 @@ RULES = (
 def patterns(case: int) -> tuple[tuple[Rule, dict[str, str]], ...]:
     """Return each rule with what it gives in a case, where that is not what is right."""
     found = ((rule, rule.places(case)) for rule in RULES)
-    return tuple((rule, given) for rule, given in found if given != right_places(case))
+    return tuple((rule, given) for rule, given in found if given != apart(case))
 
 
 def rules_of(named: dict[str, str], case: int) -> list[Rule]:
@@ -144,5 +134,5 @@ def told(rules: list[Rule]) -> str:
 
 def is_of_another(named: dict[str, str], case: int) -> bool:
     """Tell whether these places, of which more than one is wrong, are right for another case."""
-    wrong = sum(named[name] != place for name, place in right_places(case).items())
-    return wrong > 1 and any(right_places(other) == named for other in range(1, CASES + 1))
+    wrong = sum(named[name] != place for name, place in apart(case).items())
+    return wrong > 1 and any(apart(other) == named for other in range(1, CASES + 1))

@@ -405,13 +405,12 @@ for steps in router_study.LENGTHS:
 
 # %% name="rates-of-k"
 for steps in router_study.LENGTHS:
-    for k in (1, 2, 4):
-        errors = router_study.by_rate(study["trials"], "active", f"k = {k}, B", steps)  # by rate
+    by_k = {k: router_study.by_rate(study["trials"], "active", f"k = {k}, B", steps) for k in (1, 2, 4)}
+    for k, errors in by_k.items():  # by rate
         above = {rate: round(error / min(errors.values()), 2) for rate, error in errors.items()}
         print(f"{steps:>5,} steps, k = {k}: error over that at the best rate, by rate: {above}")
         assert max(errors.values()) < 0.25
-    found = [router_study.by_rate(study["trials"], "active", f"k = {k}, B", steps) for k in (1, 2, 4)]
-    lowest, highest = ([e[end(e)] / min(e.values()) for e in found] for end in (min, max))
+    lowest, highest = ([e[end(e)] / min(e.values()) for e in by_k.values()] for end in (min, max))
     assert highest[0] > highest[1] > highest[2]
     assert lowest[0] < min(lowest[1:])
 
@@ -485,9 +484,9 @@ for steps, arms_of in best_arms.items():
     print(f"{steps:>5,} steps: `{arms_of[1]}` against `{arms_of[0]}`: gain {100 * (1 - schedule.mean() / held.mean()):+.1f} %, "
           f"error {(schedule - held).mean():+.4f}, 95 % from {low:+.4f} to {high:+.4f}")  # fmt: skip
     assert low < 0 < high if steps == 400 else low > 0
-    found = {arm: reported(study, "schedules", arm, steps).mean() for arm in router_study.QUESTIONS["schedules"]}
-    assert min(e for arm, e in found.items() if "to" in arm) > 0.99 * min(
-        e for arm, e in found.items() if "to" not in arm
+    by_arm = {arm: reported(study, "schedules", arm, steps).mean() for arm in router_study.QUESTIONS["schedules"]}
+    assert min(e for arm, e in by_arm.items() if "to" in arm) > 0.99 * min(
+        e for arm, e in by_arm.items() if "to" not in arm
     )
     one, quarter, cooling = (reported(study, "schedules", arm, steps) for arm in ("1", "1/4", "1 to 1/4"))  # (seeds,)
     for d in (quarter - one, cooling - one, cooling - quarter):

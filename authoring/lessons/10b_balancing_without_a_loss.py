@@ -205,12 +205,12 @@ for measure, name in (("error", "task error"), ("max_violation", "MaxVio")):
     print(bias_study.table(study, measure), end="\n\n")
 gap = {name: interval(error("fair", 300, name) - error("fair", 300, "none")) for name in bias_study.GRIDS}
 print("fair, 300 steps, error less no balancing, 95 %:", {of: np.round(d, 3).tolist() for of, d in gap.items()})
-ends = bias_study.at_ends(study)
-print(f"chosen at an end of what was tried: {len(ends)} of 16", *ends, sep="\n  ")
+at_end = bias_study.at_ends(study)
+print(f"chosen at an end of what was tried: {len(at_end)} of 16", *at_end, sep="\n  ")
 assert small == [3, 12]
 assert [name for name in gap if not gap[name][0] < 0 < gap[name][1]] == ["bias"]
-assert len(ends) == 7
-assert sum("memory 0.9" in end for end in ends) == 4
+assert len(at_end) == 7
+assert sum("memory 0.9" in end for end in at_end) == 4
 orders = [sorted(bias_study.GRIDS, key=lambda name: error("uneven", length, name).mean()) for length in (300, 1200)]
 assert orders[0] != orders[1]
 below = {(start, length, name): int((error(start, length, name) < error(start, length, "none")).sum())
@@ -319,7 +319,7 @@ assert loose == [1.69, 0.79, 1.96, 1.81]
 # %% [markdown]
 # **Question for the picture:** a short run of your own, from the uneven start. Choose `bias, sign` and go through its
 # three strengths: how does the slow one differ from the right one, and what is wrong with the last? Then tanh with the same
-# steps, and the quantile. (35 layers, some 9 seconds.)
+# steps, and the quantile. (35 layers, some 13 seconds.)
 
 # %% name="run-bias" tags=["13 s"]
 methods, results = bias_study.METHODS, {}

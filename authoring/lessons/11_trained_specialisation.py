@@ -20,7 +20,6 @@
 
 # %% name="setup" tags=["setup"]
 import numpy as np
-import torch
 
 from moe_lessons import metrics
 from moe_lessons.checks import compare, reveal
@@ -29,7 +28,6 @@ from moe_lessons.experiments import specialisation as sp
 from moe_lessons.experiments import specialisation_study as study
 from moe_lessons.figures import specialisation as figures
 from moe_lessons.support.progress import tqdm
-from moe_lessons.variants import HashRouter
 from moe_lessons.widgets.live import Live, choice, slider
 from moe_lessons.widgets.text_viewer import TextViewer, passage
 
@@ -143,8 +141,8 @@ my_before = ...  # "nothing", "less", "the same" or "more"
 
 # %%
 labels = sp.labels_of(task.report)  # name -> (sequences, L)
-blind = {"token": torch.from_numpy(labels["token"]), "before": torch.from_numpy(labels["previous"] + 1)}
-chosen = {name: HashRouter(V + 1, 8, 2)(ids).selected.numpy() for name, ids in blind.items()}  # (sequences, L, k) each
+blind = {"token": labels["token"], "before": labels["previous"] + 1}  # (sequences, L) each
+chosen = {name: sp.by_table(ids, V + 1, seed=0) for name, ids in blind.items()}  # (sequences, L, k) each
 excess = {name: {given: sp.information(c, labels, "domain", given, draws=20)["excess"] for given in (None, "token", "pair")}
           for name, c in chosen.items()}  # fmt: skip
 alone, given = (excess["before"][x] for x in (None, "token"))  # bits
@@ -174,7 +172,6 @@ assert given > 1.5 * alone
 SEED, STEPS = 0, sp.STEPS
 model, untrained = sp.build(V, seed=SEED), sp.build(V, seed=SEED)
 history = sp.train_language_model(model, task, STEPS, checkpoint=f"lesson 11, seed {SEED}, {STEPS} steps")
-as_ours = (SEED, STEPS, history.steps_done) == (0, sp.STEPS, sp.STEPS)
 print(f"{history.steps_done} of {STEPS} steps; training loss {history.losses['task'][0]:.2f} nats at step "
       f"{history.step[0]}, {history.losses['task'][-1]:.2f} at the end. All tokens alike: {np.log(V):.2f} nats")  # fmt: skip
 

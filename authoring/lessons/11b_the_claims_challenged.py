@@ -198,7 +198,7 @@ for kind in (SHORT, LONG):
 my_gate = ...  # two numbers from 0 to 1: [language, topic]
 
 # %%
-ONE, _, GATE, *_ = claims.WHO
+GATE = claims.WHO[2]
 compare(my_gate, [share(about, who=GATE).mean(axis=0)[3] for about in ("language", "topic")], within=0.07)
 for about in ("language", "topic"):
     for who in claims.WHO:
@@ -217,17 +217,17 @@ rooms = {who: [claims.room(c, within) for c in made] for who, made in (("router"
 print("room for bits in yours:", {who: np.round(bits, 2).tolist() for who, bits in rooms.items()})
 assert rooms["random gate"][0] > 1.2 * rooms["router"][0]
 others = [about for about in claims.ABOUT if about != "topic"]
-ratio = {kind: {about: share(about, kind, who=GATE).mean(axis=0) / share(about, kind).mean(axis=0)
+by_kind = {kind: {about: share(about, kind, who=GATE).mean(axis=0) / share(about, kind).mean(axis=0)
                 for about in claims.ABOUT} for kind in (SHORT, LONG)}  # fmt: skip
 assert all((share(about)[:, 1:] > share(about, who=GATE)[:, 1:]).all() for about in others)
 assert max(max(s["gate_max_violation"]) for s in studies if s["kind"] in (SHORT, LONG)) < 0.6
-assert min(ratio[LONG][about][1:].min() for about in others) > 0.48
-assert max(ratio[LONG][about][1:].max() for about in others) < 0.76
-assert min(ratio[SHORT][about][1:].min() for about in others) > 0.64
-assert max(ratio[SHORT][about][1:].max() for about in others) < 0.93
+assert min(by_kind[LONG][about][1:].min() for about in others) > 0.48
+assert max(by_kind[LONG][about][1:].max() for about in others) < 0.76
+assert min(by_kind[SHORT][about][1:].min() for about in others) > 0.64
+assert max(by_kind[SHORT][about][1:].max() for about in others) < 0.93
 assert all(share("topic", kind, who=GATE).mean(axis=0)[layer] > share("topic", kind).mean(axis=0)[layer]
            for kind in (SHORT, LONG) for layer in range(4))  # fmt: skip
-assert 1.3 < ratio[LONG]["topic"][1:].min() < ratio[LONG]["topic"][1:].max() < 1.9
+assert 1.3 < by_kind[LONG]["topic"][1:].min() < by_kind[LONG]["topic"][1:].max() < 1.9
 assert share("language", who="both experts").mean(axis=0)[3] > 0.9
 assert 0.24 < share("topic", who="both experts").mean(axis=0)[3] < 0.26
 assert 0.8 < share("topic", who="linear reader").mean(axis=0)[3] < 0.85
@@ -420,9 +420,11 @@ for where in ("", " in one role"):
     print("   as a function word fewer: seeds, layer by layer", (uses[1] < uses[0]).sum(axis=0))
     tokens = experts(USES[0] + where, "tokens")  # (seeds, layers)
     assert (tokens == 9).all()
-    gaps = [experts(USES[0] + where, "equal", kind) - experts(USES[1] + where, "equal", kind) for kind in (SHORT, LONG)]
-    assert not where or (np.abs(gaps[0].mean(axis=0)) < 0.1).all()
-    assert not where or 0.09 < gaps[1].mean(axis=0)[1:].min() < gaps[1].mean(axis=0)[1:].max() < 0.2
+    fewer = [
+        experts(USES[0] + where, "equal", kind) - experts(USES[1] + where, "equal", kind) for kind in (SHORT, LONG)
+    ]
+    assert not where or (np.abs(fewer[0].mean(axis=0)) < 0.1).all()
+    assert not where or 0.09 < fewer[1].mean(axis=0)[1:].min() < fewer[1].mean(axis=0)[1:].max() < 0.2
 assert np.abs((experts(frequent, "equal") / experts(rare, "equal")).mean(axis=0)[1:] - 1).max() < 0.1
 assert all((experts(name, "equal") < 0.6 * experts(name, "null")).all() for name in bands)
 assert all((experts(USES[1], "equal", kind) < experts(USES[0], "equal", kind))[:, 1:].all() for kind in (SHORT, LONG))

@@ -217,9 +217,14 @@ def table(
     lines = []
     for name in routers:
         values = by_layer(results, *ROUTERS[name], measure)[:, : 1 if "table" in name else None]  # (seeds, layers)
-        cells = (f"{v.mean():.{digits}f} ({v.min():.{digits}f} to {v.max():.{digits}f})" for v in values.T)
-        lines.append(f"  {name:<25}" + "".join(f"{cell:>23}" for cell in cells))
+        lines.append(f"  {name:<25}{_over_seeds(values, digits)}")
     return "\n".join(lines)
+
+
+def _over_seeds(values: np.ndarray, digits: int) -> str:
+    """Write values (seeds, layers), layer by layer: their mean, lowest and highest."""
+    cells = (f"{v.mean():.{digits}f} ({v.min():.{digits}f} to {v.max():.{digits}f})" for v in values.T)
+    return "".join(f"{cell:>23}" for cell in cells)
 
 
 class Served(NamedTuple):
@@ -317,8 +322,7 @@ def kept_table(results: dict[str, Any]) -> str:
         again = reaching(results, steps)
         for name in again[0]["kept"]:
             shares = np.array([s["kept"][name] for s in again])  # (seeds, layers)
-            cells = (f"{v.mean():.2f} ({v.min():.2f} to {v.max():.2f})" for v in shares.T)
-            lines.append(f"{steps:>5} steps, a document {name:<20}" + "".join(f"{cell:>22}" for cell in cells))
+            lines.append(f"{steps:>5} steps, a document {name:<20}{_over_seeds(shares, 2)}")
     return "\n".join(lines)
 
 

@@ -51,6 +51,14 @@ def sum_that_goes_on(x, weight, bias):
     return np.array(rows) if x.ndim == 2 else rows[0]
 
 
+def into_one_row(x, weight, bias):
+    row, rows = np.zeros(len(weight)), []
+    for token in np.atleast_2d(x):
+        row[:] = weight @ token + bias
+        rows.append(row)
+    return rows[0] if x.ndim == 1 else rows
+
+
 def logits_by_loop(x, weight, bias):
     rows = np.atleast_2d(x)
     h = [[bias[i] + sum(row[a] * weight[i, a] for a in range(len(row))) for i in range(len(weight))] for row in rows]
@@ -86,6 +94,11 @@ def in_the_first_places(weights, largest):
     return np.append(logits, np.full(len(weights) - len(logits), np.nan))
 
 
+def above_the_smallest(weights, largest):
+    with np.errstate(all="ignore"):
+        return np.where(weights > weights.min(), largest + np.log(weights / weights.max()), np.nan)
+
+
 def back_by_loop(weights, largest):
     best = max(weights)
     return [largest - math.log(best / w) if w else math.nan for w in weights]
@@ -118,19 +131,6 @@ def back_masked(weights, largest):
 
 E2 = GIVEN_PROTOTYPES[:, 1]
 MIRRORED = 2 * (E2 @ GIVEN_TOKEN) / (GIVEN_TOKEN @ GIVEN_TOKEN) * GIVEN_TOKEN - E2  # on the other side of the token
-
-
-def into_one_row(x, weight, bias):
-    row, rows = np.zeros(len(weight)), []
-    for token in np.atleast_2d(x):
-        row[:] = weight @ token + bias
-        rows.append(row)
-    return rows[0] if x.ndim == 1 else rows
-
-
-def above_the_smallest(weights, largest):
-    with np.errstate(all="ignore"):
-        return np.where(weights > weights.min(), largest + np.log(weights / weights.max()), np.nan)
 
 
 def scaled(**changes):

@@ -20,15 +20,29 @@ def order_and_number(probs, share):
     return order, int(np.sum(np.cumsum(probs[order]) < share)) + 1
 
 
-def shared(change_order=lambda order, probs, share: order, more=0, weigh=lambda p, share: p / p.sum()):
-    """A right answer in which the order, the number of experts, or their weights can be changed."""
+def shared(more=0, weigh=lambda p, share: p / p.sum()):
+    """A right answer in which the number of experts or their weights can be changed."""
 
     def combine(x, probs, share, experts):
         order, many = order_and_number(probs, share)
-        order = change_order(order, probs, share)[: max(many + more, 0)]
+        order = order[: max(many + more, 0)]
         return run(x, experts, order, weigh(probs[order], share))
 
     return combine
+
+
+def selected(select):
+    """An answer that runs whom `select(probs, share)` names, with their probabilities divided by their sum."""
+
+    def combine(x, probs, share, experts):
+        on = select(probs, share)
+        return run(x, experts, on, probs[on] / probs[on].sum())
+
+    return combine
+
+
+def best(probs, many):
+    return np.argsort(-probs)[:many]
 
 
 def down_the_list(x, probs, share, experts, order=None):
@@ -45,10 +59,6 @@ def by_size(probs, share):
     return order, probs[order] / probs[order][: max(1, many - 1)].sum()
 
 
-def at_least(x, probs, share, experts):
-    return run(x, experts, np.flatnonzero(probs >= share), probs[probs >= share] / probs[probs >= share].sum())
-
-
 def wrong_pairs(x, probs, share, experts):
     order, many = order_and_number(probs, share)
     kept = probs[order[:many]]
@@ -59,11 +69,6 @@ def in_order_of_index(x, probs, share, experts):
     order, many = order_and_number(probs, share)
     kept = probs[order[:many]]
     return run(x, experts, sorted(order[:many]), kept / kept.sum())
-
-
-def share_of_the_experts(x, probs, share, experts):
-    best = np.argsort(-probs)[: math.ceil(share * len(probs))]
-    return run(x, experts, best, probs[best] / probs[best].sum())
 
 
 def by_recursion(x, probs, share, experts):
@@ -113,38 +118,14 @@ def by_mask(x, probs, share, experts):
     return sum(w * experts[i](x) for i, w in enumerate(weights / weights.sum()) if w)
 
 
-def index_count(x, probs, share, experts):
+def as_many_by_index(probs, share):
     """As many as it takes in the order of the indices, but the most probable."""
-    many = int((np.cumsum(probs) < share).sum()) + 1
-    best = np.argsort(-probs)[:many]
-    return run(x, experts, best, probs[best] / probs[best].sum())
-
-
-def share_of_the_largest(x, probs, share, experts):
-    on = np.flatnonzero(probs >= share * probs.max())
-    return run(x, experts, on, probs[on] / probs[on].sum())
-
-
-def at_most_two(x, probs, share, experts):
-    order, many = order_and_number(probs, share)
-    best = order[: min(many, 2)]
-    return run(x, experts, best, probs[best] / probs[best].sum())
+    return best(probs, int((np.cumsum(probs) < share).sum()) + 1)
 
 
 def not_summed(x, probs, share, experts):
     order, many = order_and_number(probs, share)
     return [probs[i] / probs[order[:many]].sum() * experts[i](x) for i in order[:many]]
-
-
-def fallen_back(x, probs, share, experts):
-    """Single probabilities; where none reaches the share, the best."""
-    on = np.flatnonzero(probs >= share) if (probs >= share).any() else np.array([probs.argmax()])
-    return run(x, experts, on, probs[on] / probs[on].sum())
-
-
-def threshold(x, probs, share, experts):
-    on = np.flatnonzero(probs >= (1 - share) * probs.max())
-    return run(x, experts, on, probs[on] / probs[on].sum())
 
 
 def weights_by_index(x, probs, share, experts):
@@ -164,19 +145,17 @@ def chained(x, probs, share, experts):
 
 WRONG = {
     "1.3": {
-        "threshold for the sum": threshold,
+        "threshold for the sum": selected(lambda probs, share: np.flatnonzero(probs >= (1 - share) * probs.max())),
         "wrong pairs (4)": weights_by_index,
         "chained": chained,
         "all experts": lambda x, probs, share, experts: sum(p * e(x) for p, e in zip(probs, experts, strict=True)),
-        "always two": lambda x, probs, share, experts: run(
-            x, experts, np.argsort(-probs)[:2], np.sort(probs)[::-1][:2] / np.sort(probs)[-2:].sum()
-        ),
+        "always two": selected(lambda probs, share: best(probs, 2)),
         "stops too early": shared(more=-1),
         "stops too early (2)": lambda x, probs, share, experts: run(
             x, experts, *[a[: max(1, order_and_number(probs, share)[1] - 1)] for a in by_size(probs, share)]
         ),
         "one too many": shared(more=1),
-        "single probabilities": at_least,
+        "single probabilities": selected(lambda probs, share: np.flatnonzero(probs >= share)),
         "single probabilities (2)": lambda x, probs, share, experts: sum(
             (p * e(x) for p, e in zip(probs, experts, strict=True) if p >= share), 0 * x
         ),
@@ -189,17 +168,11 @@ WRONG = {
         "unweighted": shared(weigh=lambda p, share: np.ones(len(p))),
         "wrong pairs": wrong_pairs,
         "wrong pairs (2)": in_order_of_index,
-        "first by index": lambda x, probs, share, experts: (
-            lambda many: run(x, experts, range(many), probs[:many] / probs[:many].sum())
-        )(order_and_number(probs, share)[1]),
-        "at least two": lambda x, probs, share, experts: (
-            lambda best: run(x, experts, best, probs[best] / probs[best].sum())
-        )(np.argsort(-probs)[: max(2, order_and_number(probs, share)[1])]),
-        "never all": lambda x, probs, share, experts: (
-            lambda best: run(x, experts, best, probs[best] / probs[best].sum())
-        )(np.argsort(-probs)[:-1][: order_and_number(probs, share)[1]]),
+        "first by index": selected(lambda probs, share: np.arange(order_and_number(probs, share)[1])),
+        "at least two": selected(lambda probs, share: best(probs, max(2, order_and_number(probs, share)[1]))),
+        "never all": selected(lambda probs, share: best(probs, min(len(probs) - 1, order_and_number(probs, share)[1]))),
         "mean for sum": shared(weigh=lambda p, share: p / p.sum() / len(p)),
-        "share of the experts": share_of_the_experts,
+        "share of the experts": selected(lambda probs, share: best(probs, math.ceil(share * len(probs)))),
         "best only": lambda x, probs, share, experts: experts[probs.argmax()](x),
         "scaled input": scaled_input,
         "called too many": called_all,
@@ -208,8 +181,8 @@ WRONG = {
         "running sums": shared(weigh=lambda p, share: np.cumsum(p) / np.cumsum(p).sum()),
         "running sums (2)": shared(weigh=lambda p, share: np.cumsum(p)),
         "share turned round": lambda x, probs, share, experts: shared()(x, probs, 1 - share, experts),
-        "share of the largest": share_of_the_largest,
-        "index order (2)": index_count,
+        "share of the largest": selected(lambda probs, share: np.flatnonzero(probs >= share * probs.max())),
+        "index order (2)": selected(as_many_by_index),
         "divided by the largest": shared(weigh=lambda p, share: p / p.max()),
         "divided by all": lambda x, probs, share, experts: (
             shared(weigh=lambda p, share: p)(x, probs, share, experts) / len(experts)
@@ -218,10 +191,10 @@ WRONG = {
         "last one filled up": shared(weigh=lambda p, share: np.append(p[:-1], 1 - p[:-1].sum())),
         "last one filled up (2)": shared(weigh=lambda p, share: np.append(p[:-1], share - p[:-1].sum())),
         "squared": shared(weigh=lambda p, share: p**2 / (p**2).sum()),
-        "at most two": at_most_two,
+        "at most two": selected(lambda probs, share: best(probs, min(2, order_and_number(probs, share)[1]))),
         "mean for sum (2)": shared(weigh=lambda p, share: p / len(p)),
         "wrong pairs (3)": shared(weigh=lambda p, share: p[::-1] / p.sum()),
-        "best only (2)": fallen_back,
+        "best only (2)": selected(lambda probs, share: np.flatnonzero(probs >= min(share, probs.max()))),
         "input added": lambda x, probs, share, experts: x + shared()(x, probs, share, experts),
         "not summed": not_summed,
     },

@@ -395,22 +395,15 @@ def backward_by_inverse(outputs, order, weights, v):
     return np.einsum("tkd,td->tk", back, v), by_assignment[order]
 
 
-def backward_by_autograd(outputs, order, weights, v):
-    outputs, weights = (torch.tensor(a, requires_grad=True) for a in (outputs, weights))
-    order = torch.tensor(order)
-    rows = weights.flatten()[order, None] * outputs
-    y = torch.zeros(v.shape, dtype=rows.dtype).index_add(0, order // weights.shape[1], rows)
-    return torch.autograd.grad((y * torch.tensor(v)).sum(), (weights, outputs))
-
-
-def by_another_loss(loss):
-    """The slopes of a loss of y and v, by autograd."""
+def by_autograd(loss):
+    """The slopes of a loss of y and v."""
 
     def answer(outputs, order, weights, v):
-        leaves = [torch.tensor(a, requires_grad=True) for a in (weights, outputs)]
-        rows = leaves[0].flatten()[torch.tensor(order), None] * leaves[1]
-        y = torch.zeros(v.shape, dtype=rows.dtype).index_add(0, torch.tensor(order // weights.shape[1]), rows)
-        return torch.autograd.grad(loss(y, torch.tensor(v)), leaves)
+        outputs, weights = (torch.tensor(a, requires_grad=True) for a in (outputs, weights))
+        order = torch.tensor(order)
+        rows = weights.flatten()[order, None] * outputs
+        y = torch.zeros(v.shape, dtype=rows.dtype).index_add(0, order // weights.shape[1], rows)
+        return torch.autograd.grad(loss(y, torch.tensor(v)), (weights, outputs))
 
     return answer
 
@@ -648,12 +641,12 @@ WRONG = {
             lambda outputs, order, w, v: backward(outputs, order, in_sum_one(w), v)[1]
         ),
         "one for each token": with_outputs(lambda outputs, order, w, v: v),
-        "v as a target": by_another_loss(lambda y, v: (y - v).square().sum()),
-        "v as a target (2)": by_another_loss(lambda y, v: (y - v).square().sum() / 2),
-        "v as a target (3)": by_another_loss(functional.mse_loss),
-        "v as a target (4)": lambda *case: (backward(*case)[0], by_another_loss(functional.mse_loss)(*case)[1]),
-        "y for v": by_another_loss(lambda y, v: y.square().sum()),
-        "mean of y·v": by_another_loss(lambda y, v: (y * v).mean()),
+        "v as a target": by_autograd(lambda y, v: (y - v).square().sum()),
+        "v as a target (2)": by_autograd(lambda y, v: (y - v).square().sum() / 2),
+        "v as a target (3)": by_autograd(functional.mse_loss),
+        "v as a target (4)": lambda *case: (backward(*case)[0], by_autograd(functional.mse_loss)(*case)[1]),
+        "y for v": by_autograd(lambda y, v: y.square().sum()),
+        "mean of y·v": by_autograd(lambda y, v: (y * v).mean()),
         "mean of y·v (2)": with_outputs(lambda *case: backward(*case)[1] / case[3].size),
         "swapped parts": lambda *case: backward(*case)[::-1],
     },
@@ -721,7 +714,7 @@ RIGHT = {
     "5.5": [
         backward,
         backward_by_inverse,
-        backward_by_autograd,
+        by_autograd(lambda y, v: (y * v).sum()),
         backward_by_loop,
         backward_by_matrix,
         lambda *case: [np.float32(part) for part in backward(*case)],

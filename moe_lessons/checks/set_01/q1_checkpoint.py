@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import scipy
 
 from moe_lessons import routing
 from moe_lessons.checks.question import FunctionQuestion, about
@@ -64,11 +65,6 @@ def distances(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def best_only(other: float, h: np.ndarray) -> np.ndarray:
     """Return the largest of each row of h (..., N), and another number in place of the rest."""
     return np.where(h == h.max(axis=-1, keepdims=True), h, other)
-
-
-def sigmoid(h: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + e^−h)."""
-    return 1 / (1 + np.exp(-h))
 
 
 def cosines(x: np.ndarray, W_g: np.ndarray) -> np.ndarray:
@@ -141,7 +137,7 @@ LOGITS = FunctionQuestion(
         "logarithms of probabilities: You subtracted the logarithm of the sum of exponentials: these are the logarithms of probabilities. Logits come before the softmax.",
         lambda h: h - routing.log_sum_exp(h)[..., None],
         "sigmoid: You went on to a sigmoid, or a tanh. A logit is the sum itself: the dot product plus the bias.",
-        (sigmoid, np.tanh),
+        (scipy.special.expit, np.tanh),
         "level shifted: You subtracted the largest logit of each token, or the mean. That is a first step of a softmax: leave the logits as they are.",
         (lambda h: h - h.max(axis=-1, keepdims=True), lambda h: h - h.mean(axis=-1, keepdims=True)),
         "sorted: The right logits, sorted. Each belongs in the place of its own expert.",
@@ -160,8 +156,6 @@ LOGITS = FunctionQuestion(
         lambda h: h.astype(np.float16).astype(float),
         "exponentials: These are the exponentials of the logits. They belong to the next step, the softmax.",
         np.exp,
-        "rounded: Right, but rounded to two decimals. Return the numbers as they are; round only when you print.",
-        lambda h: np.round(h, 2),
         "always a batch: The right numbers, but a token by itself comes out as a batch of one, (1, N). For x of shape (d,) return (N,).",
         np.atleast_2d,
         "transposed result: Right for one token, but a batch comes out as (N, T). Tokens come first: (T, N).",
@@ -179,11 +173,7 @@ LOGITS = FunctionQuestion(
         "last token only: Right for one token. Of a batch you return the last token's row alone: does a loop write over what came before? Return a row for each, (T, N).",
         of_batches(lambda h: h[-1]),
         "one row again and again: Right for one token. In a batch every row is that of the last token: do you append one array again and again, and write into it? Append a copy.",
-        lambda x, weight, bias: (
-            np.broadcast_to(stored_logits(x[-1:], weight, bias), (len(x), len(weight)))
-            if x.ndim > 1
-            else stored_logits(x, weight, bias)
-        ),
+        lambda x, weight, bias: stored_logits(np.broadcast_to(np.atleast_2d(x)[-1], x.shape), weight, bias),
         "distance: You measured how far the token is from each prototype. A logit is the dot product of the two, plus the bias.",
         (
             lambda x, weight, bias: distances(x, weight) + bias,

@@ -23,8 +23,6 @@ GAPS = ValuesQuestion(
         "three quarters of 64": by_value(
             "ratio itself: That is the ratio to one rival, 189. The gap is its natural logarithm.",
             lambda: 189.0,
-            "near: Near: two decimals, please, rounded.",
-            lambda: np.round(np.log(189), 1),
             "base 2: That is the logarithm to base 2. The softmax uses e, so take the natural one.",
             lambda: np.log2(189),
             "base 10: That is the logarithm to base 10. The softmax uses e, so take the natural one.",

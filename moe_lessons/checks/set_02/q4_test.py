@@ -256,8 +256,6 @@ TEST = FunctionQuestion(
         given(lambda calls: not calls.differ),
         "huge tokens: The numbers in your tokens are very large. Then nearly all probabilities are 0 or 1, which hides faults, and rounding breaks good routers. Draw tokens with `np.random.normal(size=(8, d))`.",
         given(lambda calls: calls.largest > HUGE),
-    )
-    + by_test(
         "same company: You call every router good. All your calls hold the same tokens, so each is in the same company every time. Take the company away: what does a token get that is alone?",
         both(given(lambda calls: calls.reordered), missing(KINDS), lambda value, *_: same(value, True)),
         "tiny tokens: The numbers in your tokens are very small. Then all probabilities are nearly alike, which hides faults. Draw tokens with `np.random.normal(size=(8, d))`.",

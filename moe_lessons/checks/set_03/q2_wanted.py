@@ -53,7 +53,7 @@ def entropy_cases(rng: np.random.Generator) -> list[tuple]:
 
 
 def temperature_found(value: Any, h: np.ndarray, target: float) -> dict[str, Any] | Fault:
-    """Return τ, whether it can be one, and by how far the entropy it gives misses the target; a fault if it is none."""
+    """Return τ, the right one, and by how far the entropy that τ gives misses the target; a fault if it is no number."""
     if isinstance(value, dict) and {"root", "x"} & set(value):
         return Fault("whole report", "You return the solver's whole report. The number is in its `.root` (or `.x`).")
     number = Numbers("one number, the temperature", lambda array: array.size == 1).read(value)
@@ -63,8 +63,8 @@ def temperature_found(value: Any, h: np.ndarray, target: float) -> dict[str, Any
     possible = 0 < tau < np.inf
     entropy = tempered_entropy(h, tau) if possible else np.inf
     gives = f"gives an entropy of {entropy:.5f} nats" if possible else "is no temperature"
-    known = {"h": h, "target": target, "tau": tau, "possible": possible, "gives": gives}
-    return {**known, "entropy": entropy, "off": abs(entropy - target)}
+    known = {"h": h, "target": target, "tau": tau, "right": temperature_for(h, target)}
+    return {**known, "possible": possible, "gives": gives, "entropy": entropy, "off": abs(entropy - target)}
 
 
 def gives(wrong: Callable) -> Callable:
@@ -82,7 +82,7 @@ def lost_to_nan(found: Any) -> bool:
     if found.off <= CLOSE:
         return True
     spread = np.ptp(found.h)
-    p = routing.softmax(found.h, temperature_for(found.h, found.target))  # (N,)
+    p = routing.softmax(found.h, found.right)  # (N,)
     return bool(not p.all() and (found.tau < 1e-6 * spread or abs(found.tau * LOWEST / spread - 1) < 0.02))
 
 
@@ -92,15 +92,14 @@ def at_an_end(found: Any) -> bool:
 
 
 def is_about(wrong: Callable) -> Callable:
-    """Return the test that τ is wrong(h, target), as nearly as a search may find it."""
-    return lambda found: np.isclose(found.tau, wrong(found.h, found.target), rtol=2e-3, atol=0)
+    """Return the test that τ is wrong(found), as nearly as a search may find it."""
+    return lambda found: np.isclose(found.tau, wrong(found), rtol=2e-3, atol=0)
 
 
 def is_rounded(found: Any) -> bool:
     """Tell whether τ is the right one with a few decimals."""
-    right = temperature_for(found.h, found.target)
-    return any(np.isclose(found.tau, np.round(right, n), rtol=1e-9, atol=0) for n in range(1, 5)) or (
-        found.tau in (0.1, 0.01, 0.001) and right < found.tau
+    return any(np.isclose(found.tau, np.round(found.right, n), rtol=1e-9, atol=0) for n in range(1, 5)) or (
+        found.tau in (0.1, 0.01, 0.001) and found.right < found.tau
     )
 
 
@@ -126,14 +125,12 @@ SCALES: dict[str, Callable] = {
 }
 
 
-def measured_by(scale: Callable, found: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the temperatures that came and the right ones, measured by a scale of the logits. (cases,) each."""
-    scales = np.array([scale(f["h"]) for f in found])
-    right = np.array([temperature_for(f["h"], f["target"]) for f in found])
-    return np.array([f["tau"] for f in found]) / scales, right / scales
+def measured_by(scale: Callable, found: list[Facts]) -> np.ndarray:
+    """Return the temperatures that came and the right ones, measured by a scale of the logits. (2, cases)."""
+    return np.array([(f.tau / scale(f.h), f.right / scale(f.h)) for f in found]).T
 
 
-def fixed_share(found: list[dict[str, Any]]) -> str:
+def fixed_share(found: list[Facts]) -> str:
     """Say what τ always is, measured by one of the SCALES; nothing if it is not."""
     for words, scale in SCALES.items():
         tau, _ = measured_by(scale, found)
@@ -142,7 +139,7 @@ def fixed_share(found: list[dict[str, Any]]) -> str:
     return ""
 
 
-def end_of_interval(found: list[dict[str, Any]]) -> str:
+def end_of_interval(found: list[Facts]) -> str:
     """Say where a search ends that is right in between, measured by one of the SCALES; nothing if it does not."""
     for words, scale in SCALES.items():
         tau, right = measured_by(scale, found)
@@ -154,9 +151,9 @@ def end_of_interval(found: list[dict[str, Any]]) -> str:
     return ""
 
 
-def one_sided(found: list[dict[str, Any]]) -> str:
+def one_sided(found: list[Facts]) -> str:
     """Say whether τ is too low or too high wherever it misses, if it is right in half of the cases or more."""
-    missed = [f["tau"] < temperature_for(f["h"], f["target"]) for f in found if f["off"] > CLOSE]
+    missed = [f.tau < f.right for f in found if f.off > CLOSE]
     if len(set(missed)) != 1 or 2 * len(missed) > len(found):
         return ""
     return "low" if missed[0] else "high"
@@ -187,12 +184,12 @@ class TemperatureQuestion(PropertyQuestion):
         if verdict.correct or verdict.why:
             return verdict
         found = [temperature_found(value, *case) for value, case in zip(reply["values"], data["cases"], strict=True)]
-        known = [facts for facts in found if isinstance(facts, dict)]  # a fault in its form has been told
+        known = [Facts(**facts) for facts in found if isinstance(facts, dict)]  # a fault in its form has been told
         if share := fixed_share(known):
             return replace(verdict, why=SAME.format(share=share), mistake="always the same")
         if end := end_of_interval(known):
             return replace(verdict, why=STOPPED.format(end=end), mistake="end of the interval")
-        if all(facts["off"] <= CLOSE or at_an_end(Facts(**facts)) for facts in known):
+        if all(facts.off <= CLOSE or at_an_end(facts) for facts in known):
             return replace(verdict, why=RAN_OFF, mistake="ran off")
         if side := one_sided(known):
             return replace(verdict, why=TOO_SHORT.format(side=side), mistake="interval too short")
@@ -201,7 +198,6 @@ class TemperatureQuestion(PropertyQuestion):
 
 SAME = "Your τ is always {share}, whatever the target is. It must depend on the target. Or did a search stop at the end of its interval?"
 STOPPED = "Right in between, but your search ends at {end}, and some need a τ beyond. What is a low τ, and a high one, depends on the spread of the logits: measure the interval by that, and make it wide."
-
 TOO_SHORT = "Right for most. Where it misses, your τ is too {side}: does your search end before it is there? How far it must reach depends on the spread of the logits: take more than enough."
 RAN_OFF = "Right in some cases. In others your τ ran to where one expert has everything, or where all are alike: there the entropy no longer changes, and steps along its slope, as Newton's, lead nowhere. Halving an interval cannot run off."
 
@@ -222,20 +218,17 @@ WANTED_ENTROPY = TemperatureQuestion(
     right=lambda found: found.off <= CLOSE,
     mistakes=by_test(
         "bits: Your entropy is in bits (log2). The target is in nats: use the natural logarithm.",
-        is_about(lambda h, target: temperature_for(h, target * np.log(2))),
+        is_about(lambda found: temperature_for(found.h, found.target * np.log(2))),
         "inverse: This is 1/τ: you searched for the number that multiplies the logits. τ divides them.",
-        is_about(lambda h, target: 1 / temperature_for(h, target)),
+        is_about(lambda found: 1 / found.right),
         "natural logarithm: This is ln τ: you searched over the logarithm, which is wise. Return its exponential.",
-        is_about(lambda h, target: np.log(temperature_for(h, target))),
+        is_about(lambda found: np.log(found.right)),
         "decimal logarithm: This is log₁₀ τ: you searched over the logarithm, which is wise. Return 10 to its power.",
-        is_about(lambda h, target: np.log10(temperature_for(h, target))),
+        is_about(lambda found: np.log10(found.right)),
         "scaled back: This is the right τ, divided by the spread of the logits or their standard deviation: you scaled the logits first. Scale τ back.",
-        lambda found: (
-            is_about(lambda h, t: temperature_for(h, t) / np.ptp(h))(found)
-            or is_about(lambda h, t: temperature_for(h, t) / np.std(h))(found)
-        ),
+        (is_about(lambda found: found.right / np.ptp(found.h)), is_about(lambda found: found.right / np.std(found.h))),
         "target returned: This is the target itself. It is an entropy; find the τ that gives it.",
-        is_about(lambda h, target: target),
+        is_about(lambda found: found.target),
         "p ln p at 0: Right, except where a p is 0. In a hand-written entropy p ln p is NaN there, and a comparison with NaN is always false: the search runs the wrong way. `entropy`, which the first cell imports, knows that it is 0.",
         lost_to_nan,
         "share of ln N: You took the target for a share of ln N. It is the entropy itself, in nats.",
@@ -255,11 +248,11 @@ WANTED_ENTROPY = TemperatureQuestion(
         "wrong half: Your search ends where all experts are alike, or where one has everything. Does it keep the right half? The entropy grows with τ: where it is too small, τ must rise.",
         at_an_end,
         "straight line: This is target / ln N. The entropy is not proportional to τ, and how fast it grows depends on the gaps: search.",
-        is_about(lambda h, target: target / np.log(len(h))),
+        is_about(lambda found: found.target / np.log(len(found.h))),
         "in proportion: Your τ is in proportion to the target. The entropy does not grow in proportion to τ: slowly at first, then fast, and hardly at all near ln N. Search.",
         is_about_any(np.ptp, np.std, np.max, lambda h: np.abs(h).max(), lambda h: np.diff(np.sort(h)[-2:]).item()),
         "exponential: You took the exponential of τ once more. If you search over τ itself, return it as it is.",
-        is_about(lambda h, target: np.exp(temperature_for(h, target))),
+        is_about(lambda found: np.exp(found.right)),
     )
     + by_trace(
         "not a number: NaN: in a hand-written entropy p ln p is NaN at p = 0, where it should be 0. Use scipy.special.entr.",
@@ -269,9 +262,9 @@ WANTED_ENTROPY = TemperatureQuestion(
         f"too coarse: Close, but not there: ask for {CLOSE:g} nats. A grid must be refined, halving must go on, and a root finder takes fewer steps. Or does your interval end a little too early?",
         lambda found: found.off < 0.05,
         "too coarse: Your τ is within a tenth of the spread of the logits each time, and that is not near enough: a search by halving must go on, a grid must be finer. Over ln τ it takes fewer steps.",
-        lambda found: abs(found.tau - temperature_for(found.h, found.target)) < 0.1 * np.ptp(found.h),
+        lambda found: abs(found.tau - found.right) < 0.1 * np.ptp(found.h),
         "steps in τ: Your τ is within 0.02 of the right one each time. Where the logits differ by hundredths, that is far off: stop when the *entropy* is right, or search over ln τ.",
-        lambda found: abs(found.tau - temperature_for(found.h, found.target)) < 0.02,
+        lambda found: abs(found.tau - found.right) < 0.02,
     )
     + by_trace(
         "not a temperature: A temperature is finite and above 0. Searching over ln τ keeps it there.",

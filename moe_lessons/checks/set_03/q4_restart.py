@@ -157,16 +157,12 @@ RESTART = RestartQuestion(
         "equal steps of 1/τ: Here 1/τ grows by equal differences. Geometric means equal ratios.",
         lambda tau, end, left: 1 / (1 / tau + (1 / end - 1 / tau) / left),
         "two steps at once: This is the value after the next: you go two of the ratios at once.",
-        (
-            with_exponent(lambda left: 2 / left),
-            lambda tau, end, left: following(following(tau, end, left), end, left - 1),
-        ),
+        with_exponent(lambda left: 2 / left),
         "power for root: You raised end/τ to the power of `left`. Of `left` equal ratios that multiply to end/τ each is a *root*.",
         with_exponent(lambda left: left),
         "start built in: The start of the schedule above, 4, is in your rule. After a restart only the present τ counts, the end, and how many are still to come.",
         (
             *(partial(planned, offset, to_end) for offset in (-1, 0, 1) for to_end in (True, False)),
-            lambda tau, end, left: np.geomspace(4.0, end, left + 1)[1],
             lambda tau, end, left: 4.0 * (end / 4.0) ** (1 / left),
         ),
         "fixed ratio: You multiply by the same number every time. How fast τ must fall, or rise, depends on how far the end is and how many values are left.",

@@ -8,17 +8,13 @@ import numpy as np
 from moe_lessons import routing
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_04.selections import (
-    ANOTHER_OF_THE_TIED,
-    BATCH_OF_ONE,
     CUT_WRONGLY,
-    LAST_OF_THE_TIED,
     SELECTED_WRONGLY,
-    but_for_ties,
-    in_a_batch_of_one,
+    batch_of_one,
     kept,
     loosely,
+    others_of_the_tied,
     ranks,
-    turned,
 )
 from moe_lessons.checks.values import agree, is_floats, stacked
 from moe_lessons.checks.verdicts import by_formula, by_test, by_value
@@ -75,9 +71,9 @@ def only_kept(value: Any, h: np.ndarray, k: Any) -> bool:
     """Tell whether `value` has for each row of h (..., N) the kept logits alone, in any order."""
     wanted = [row[mask] for row, mask in zip(np.atleast_2d(h), np.atleast_2d(kept(h, k)), strict=True)]
     rows = [stacked(row) for row in rows_of(value, h)]
-    alike = [is_floats(row, right.shape) for row, right in zip(rows, wanted, strict=False)]
-    return sum(alike) == len(rows) == len(wanted) and all(
-        agree(np.sort(row), np.sort(right)) for row, right in zip(rows, wanted, strict=True)
+    return len(rows) == len(wanted) and all(
+        is_floats(row, right.shape) and agree(np.sort(row), np.sort(right))
+        for row, right in zip(rows, wanted, strict=True)
     )
 
 
@@ -102,6 +98,9 @@ def cutting(marked: Callable) -> Callable:
     return lambda h, k: cut(h, marked(h, k))
 
 
+ONLY_KEPT = (
+    "only the kept: You return the kept logits alone. The result has the shape of `logits`, with −∞ for the others."
+)
 OF_SEVERAL_K = by_value(
     "largest k: Right for one k. Where each token has its own, you keep the largest k of all for every token.",
     lambda h, k: kept_of_each(h, np.max(k)),
@@ -125,7 +124,7 @@ OF_THE_RESULT = by_value(
     lambda h, k: kept_of_each(routing.softmax(h), k),
     "softmax taken: These are weights: you went on to the softmax. Here the logits are kept as they are.",
     lambda h, k: routing.softmax(kept_of_each(h, k)),
-    "only the kept: You return the kept logits alone. The result has the shape of `logits`, with −∞ for the others.",
+    ONLY_KEPT,
     (
         lambda h, k: -np.sort(-h, axis=-1)[..., : np.max(k)],
         lambda h, k: sorted_down(h, k)[..., : np.max(k)],
@@ -142,9 +141,7 @@ OF_THE_RESULT = by_value(
     lambda h, k: np.argsort(-h, axis=-1, kind="stable"),
     "mask: This marks the kept experts. Return their logits, with −∞ for the others.",
     kept,
-    BATCH_OF_ONE,
-    in_a_batch_of_one(kept_of_each),
-)
+) + batch_of_one(kept_of_each)
 BY_VALUE = OF_SEVERAL_K + OF_THE_CUT + by_formula(cutting, *SELECTED_WRONGLY, *CUT_WRONGLY) + OF_THE_RESULT
 
 KEEP = FunctionQuestion(
@@ -162,11 +159,10 @@ KEEP = FunctionQuestion(
     cases=keep_cases,
     reference=kept_of_each,
     mistakes=BY_VALUE
-    + by_value(LAST_OF_THE_TIED, turned(kept_of_each))
-    + by_test(ANOTHER_OF_THE_TIED, but_for_ties(kept_of_each))
+    + others_of_the_tied(kept_of_each)
     + loosely(BY_VALUE, kept_of_each)
     + by_test(
-        "only the kept: You return the kept logits alone. The result has the shape of `logits`, with −∞ for the others.",
+        ONLY_KEPT,
         only_kept,
         "one k for all: Right for one k. Where each token has its own, you keep equally many for every token.",
         one_k_for_all,

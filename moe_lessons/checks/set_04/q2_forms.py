@@ -18,15 +18,12 @@ from moe_lessons.checks.gates import (
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_04.q1_keep import GATING
 from moe_lessons.checks.set_04.selections import (
-    ANOTHER_OF_THE_TIED,
-    BATCH_OF_ONE,
     CUT_WRONGLY,
-    LAST_OF_THE_TIED,
     SELECTED_WRONGLY,
+    batch_of_one,
     but_for_ties,
-    in_a_batch_of_one,
     loosely,
-    turned,
+    others_of_the_tied,
 )
 from moe_lessons.checks.verdicts import by_formula, by_test, by_trace, by_value
 
@@ -197,10 +194,7 @@ BY_VALUE = by_formula(keeping, *SELECTED_WRONGLY, *CUT_WRONGLY) + by_value(
     only_for("topk_softmax", lambda h, k: np.where(selected_mask(h, k), h, 0)),
     "sigmoid: You used the sigmoid of each logit. A softmax is e to the logit, divided by the sum of those.",
     lambda h, k, form: gate(h, selected_mask(h, k), form, scipy.special.expit),
-    BATCH_OF_ONE,
-    in_a_batch_of_one(routing.gate_weights),
-)
-
+) + batch_of_one(routing.gate_weights)
 
 FORMS = FunctionQuestion(
     **about("4.2", "Three gate forms", "write it", "medium", points=3, minutes=10),
@@ -217,8 +211,7 @@ FORMS = FunctionQuestion(
     cases=form_cases,
     reference=routing.gate_weights,
     mistakes=BY_VALUE
-    + by_value(LAST_OF_THE_TIED, turned(routing.gate_weights))
-    + by_test(ANOTHER_OF_THE_TIED, but_for_ties(routing.gate_weights))
+    + others_of_the_tied(routing.gate_weights)
     + by_test(
         "forms mixed up: Your weights are those of one of the forms, but not always of the one that `form` names.",
         of_another_form,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.checks.values import agree, stacked
-from moe_lessons.checks.verdicts import Mistake
+from moe_lessons.checks.verdicts import Mistake, by_test, by_value
 
 
 def column(k: Any) -> np.ndarray:
@@ -125,16 +125,20 @@ def loosely(mistakes: tuple[Mistake, ...], right: Callable) -> tuple[Mistake, ..
     return tuple(replace(mistake, wrong=None, seen=test(mistake.wrong)) for mistake in mistakes)
 
 
-def in_a_batch_of_one(right: Callable) -> Callable:
-    """Return the function that makes a batch of one, (1, N), of a single token."""
-    return lambda *case: np.atleast_2d(right(*case))
+def batch_of_one(right: Callable) -> tuple[Mistake, ...]:
+    """Return the mistake of who returns right(h, ...) of a single token as a batch of one, (1, N)."""
+    return by_value(
+        "batch of one: The numbers are right, but of a single token you made a batch of one, (1, N). It came as (N,), and so it goes back.",
+        lambda *case: np.atleast_2d(right(*case)),
+    )
 
 
-def turned(right: Callable) -> Callable:
-    """Return the function that takes of equal logits the last: right(h, ...) from the other end."""
-    return lambda h, *rest: right(h[..., ::-1], *rest)[..., ::-1]
-
-
-BATCH_OF_ONE = "batch of one: The numbers are right, but of a single token you made a batch of one, (1, N). It came as (N,), and so it goes back."
-LAST_OF_THE_TIED = "last of the tied: Right but for ties: of equal logits you select the later ones. That comes from sorting upwards and reading from the end. The lower index comes first."
-ANOTHER_OF_THE_TIED = 'another of the tied: Right but for ties: of equal logits the lower index comes first. `np.argsort` promises that with `kind="stable"` only, reversing its result turns it round, and `torch.topk` promises nothing.'
+def others_of_the_tied(right: Callable) -> tuple[Mistake, ...]:
+    """Return the mistakes of who is right but takes another of equal logits: the last, as from the other end, or any."""
+    return by_value(
+        "last of the tied: Right but for ties: of equal logits you select the later ones. That comes from sorting upwards and reading from the end. The lower index comes first.",
+        lambda h, *rest: right(h[..., ::-1], *rest)[..., ::-1],
+    ) + by_test(
+        'another of the tied: Right but for ties: of equal logits the lower index comes first. `np.argsort` promises that with `kind="stable"` only, reversing its result turns it round, and `torch.topk` promises nothing.',
+        but_for_ties(right),
+    )

@@ -32,14 +32,14 @@ def drawn_share(word: str = "blue") -> float:
     return 100 * drawn_log()[word] / DRAWS
 
 
-def gap_over(first: int, second: int, *pair: str) -> Callable[[], float]:
+def gap_over(first: int, second: int, more: str, less: str) -> Callable[[], float]:
     """Return what τ would be with the gap of two scores and the counts of a pair of words that they may not belong to."""
-    return lambda: (SCORES[first] - SCORES[second]) / np.log(drawn_log()[pair[0]] / drawn_log()[pair[1]])
+    return lambda: (SCORES[first] - SCORES[second]) / np.log(drawn_log()[more] / drawn_log()[less])
 
 
 def in_units(percent: Callable[[], float]) -> tuple[Callable[[], float], ...]:
     """Return how a percentage may be given: also rounded, as a share, or as so many of the thousand tokens."""
-    units = (lambda: percent(), lambda: percent() / 100, lambda: 10 * percent())
+    units = (percent, lambda: percent() / 100, lambda: 10 * percent())
     return (*units, lambda: round(percent()), lambda: round(10 * percent()))
 
 

@@ -21,7 +21,7 @@ def stored(pair: np.ndarray) -> dict[str, Any]:
         "gap": float(pair[1] - pair[0]),
         "in_bfloat16": short,
         "in_float16": half,
-        "beyond": ("none of them becomes", "one of them becomes", "both become")[beyond],
+        "beyond": "both become" if beyond == 2 else "one of them becomes",
         "fits": not beyond,
         "bfloat16_errs": bool(short[1] <= short[0]),
         "float16_errs": beyond > 0 or bool(half[1] <= half[0]),

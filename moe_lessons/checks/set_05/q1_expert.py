@@ -148,7 +148,7 @@ EXPERT = FunctionQuestion(
             lambda x, W13, W2: ((silu(x) @ W13[:, 0::2]) * (x @ W13[:, 1::2])) @ W2,
         ),
         "multiplied after W2: You brought both factors through W2 and multiplied what came. They are multiplied before, and W2 follows once.",
-        lambda x, W13, W2: np.multiply(*(part @ W2 for part in (silu(x @ W13[:, 0::2]), x @ W13[:, 1::2]))),
+        lambda x, W13, W2: (silu(x @ W13[:, 0::2]) @ W2) * (x @ W13[:, 1::2] @ W2),
         "no activation: You multiplied the two factors without silu.",
         with_hidden(lambda a, b: a * b),
         "both activated: You applied silu to both factors. Only the gate, the even columns, passes through silu.",

@@ -76,8 +76,8 @@ def with_weights(rule: Callable) -> Callable:
 
 @np.errstate(all="ignore")
 def of_their_sum(weights: np.ndarray) -> np.ndarray:
-    """Return the weights (T, k), each divided by its token's sum: NaN where that is 0."""
-    return weights / weights.sum(axis=1, keepdims=True)
+    """Return the weights (..., k), each divided by its token's sum: NaN where that is 0."""
+    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def of_rows(rule: Callable) -> Callable:

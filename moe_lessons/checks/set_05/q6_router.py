@@ -21,6 +21,7 @@ from moe_lessons.checks.gates import (
 from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import Data, PropertyQuestion, Reply, about
 from moe_lessons.checks.set_05.q1_expert import LAYER
+from moe_lessons.checks.set_05.q5_backwards import of_their_sum
 from moe_lessons.checks.set_05.q6_module import BFLOAT16, FLOAT32, PARTS, called_module, misfit
 from moe_lessons.checks.values import agree, describe, difference, stacked, unpack
 from moe_lessons.checks.verdicts import Facts, Fault, by_test, by_trace
@@ -151,11 +152,6 @@ def is_it(part: str, formula: Callable[[Facts], Any]) -> Callable[[Facts], bool]
 def chosen_of(values: np.ndarray, found: Facts) -> np.ndarray:
     """Return values (..., N) at the selected experts. (..., k)."""
     return np.take_along_axis(values, found.right["selected"], axis=-1)
-
-
-def of_their_sum(values: np.ndarray) -> np.ndarray:
-    """Return values (..., n) divided by the sum of their row."""
-    return values / values.sum(axis=-1, keepdims=True)
 
 
 def picked(formula: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts], bool]:

@@ -57,18 +57,6 @@ def costs_with(empty=None, dropped=None, busiest=None):
     return answer
 
 
-def cost_in_blocks(rows_of):
-    """rows_of(load, block) in the place of whole blocks, where nothing is dropped."""
-
-    def answer(load, device, capacity, block):
-        if capacity is not None:
-            return cost(load, device, capacity, block)
-        rows = rows_of(load, block)
-        return (rows - load).sum(), 0, np.bincount(device, weights=rows).max()
-
-    return answer
-
-
 def with_rows(rows_of, short=False):
     """rows_of(load, capacity, block) in the place of the right rows; short: what finds none is not kept."""
 
@@ -79,6 +67,11 @@ def with_rows(rows_of, short=False):
         return (rows - kept).sum(), (load - kept).sum(), np.bincount(device, weights=rows).max()
 
     return answer
+
+
+def cost_in_blocks(rows_of):
+    """rows_of(load, block) in the place of whole blocks, where nothing is dropped."""
+    return with_rows(lambda load, capacity, block: 0 * load + capacity if capacity else rows_of(load, block))
 
 
 def per_device(load, device, capacity, block):

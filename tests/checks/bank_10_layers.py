@@ -119,6 +119,7 @@ RIGHT = {
         np.stack([collapsed(0.3), HIDDEN[1]]),  # layer 1 alone: just 1.2
         np.stack([collapsed(0.3), HIDDEN[1]]).astype(np.float32),
         np.stack([np.tile([1.001, 1.0, -9.0, -9.0], (4, 1)), leaning(2, 2, 3, 1, high=20.0)]),  # a lead of just 0.001
+        np.log([[[0.31, 0.09, 0.3, 0.3]] * 4, [[0.09, 0.31, 0.3, 0.3]] * 4]),  # also right when they are exchanged
     ],
     "10.5": [
         MEASURES,

@@ -179,9 +179,7 @@ BIAS = VariableQuestion(
         f"half forgotten: {NAMED} But your bias is −|μ|²; it is half of that. Write out |x − μ|² and see what remains beside x·μ.",
         bias_is(lambda q: -q),
         f"a length: {NAMED} But your bias goes with lengths: with |μ|, or with how far the border is from the origin. Write out |x − μ|²: what remains beside x·μ is a *square*.",
-        lambda found: (
-            bias_is(lambda q: -np.sqrt(q))(found) or bias_is(lambda q: -np.sqrt(q) / 2)(found) or is_border(found)
-        ),
+        (bias_is(lambda q: -np.sqrt(q)), bias_is(lambda q: -np.sqrt(q) / 2), is_border),
         f"bias too strong: {NAMED} But your bias holds the long mean back too much. Where is a token as near to one mean as to the other? There both must have the same h.",
         lambda found: times_too_large(found) > 1,
         f"bias too weak: {NAMED} But your bias does not hold the long mean back enough. Where is a token as near to one mean as to the other? There both must have the same h.",

@@ -86,12 +86,6 @@ def of_one_lead(lead: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Count:
     return count
 
 
-def weakest_rival(x: np.ndarray, W_g: np.ndarray) -> int:
-    """Return the count over the expert with the smallest logit alone."""
-    lead = leads(x, W_g)[-1]  # (d,)
-    return first_below_zero(lead, np.argsort(-lead))
-
-
 def own_for_it(x: np.ndarray, W_g: np.ndarray) -> int:
     """Return how many terms of the first expert's own logit are above 0."""
     t, first = terms(x, W_g)
@@ -192,7 +186,7 @@ MISTAKEN = {  # first those that are often right: cases that do not show them ar
     ),
     "hardest": each(over_rivals(max), over_rivals(lambda counts: IMPOSSIBLE if IMPOSSIBLE in counts else max(counts))),
     "helped": each(*HELPED, *map(where_it_can_be, HELPED)),
-    "weakest": each(weakest_rival),
+    "weakest": each(over_rivals(lambda counts: counts[-1])),
     "pairs": each(lambda x, W_g: count if (count := of_one(x, W_g)) <= 2 else IMPOSSIBLE),
     "positive": each(half_of_the_positive, one_stays(half_of_the_positive)),
     "at once": each(lambda x, W_g: 1, where_it_can_be(lambda x, W_g: 1)),

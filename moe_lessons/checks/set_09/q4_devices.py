@@ -68,10 +68,14 @@ def of_device(values: np.ndarray, device: np.ndarray) -> np.ndarray:
     return values @ np.eye(device.max() + 1)[device]
 
 
+def loss_of(F: np.ndarray, h: np.ndarray, device: np.ndarray) -> float:
+    """Return D Σ F_g P_g, of these shares F (D,) and the probabilities of D devices. h (T, N), device (N,)."""
+    return float(len(F) * F @ of_device(mean_probability(h), device))
+
+
 def device_loss(h: np.ndarray, k: int, device: np.ndarray) -> float:
     """Return D Σ F_g P_g, of the shares and probabilities of D devices. h (T, N), device (N,)."""
-    F, P = of_device(chosen_share(h, k), device), of_device(mean_probability(h), device)  # (D,) each
-    return float(len(F) * F @ P)
+    return loss_of(of_device(chosen_share(h, k), device), h, device)
 
 
 def slope(h: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -113,22 +117,12 @@ def once_a_token(h: np.ndarray, k: int, device: np.ndarray) -> np.ndarray:
 
 def by_tokens(share: Callable) -> Callable:
     """Return the loss with share(marks (T, D), k) in the place of the shares."""
-
-    def wrong(h: np.ndarray, k: int, device: np.ndarray) -> float:
-        F = share(once_a_token(h, k, device), k)  # (D,)
-        return float(len(F) * F @ of_device(mean_probability(h), device))
-
-    return wrong
+    return lambda h, k, device: loss_of(share(once_a_token(h, k, device), k), h, device)
 
 
 def with_counts(share: Callable) -> Callable:
     """Return the loss with share(logits (T, N), k) (N,) in the place of the experts' shares."""
-
-    def wrong(h: np.ndarray, k: int, device: np.ndarray) -> float:
-        F = of_device(share(h, k), device)  # (D,)
-        return float(len(F) * F @ of_device(mean_probability(h), device))
-
-    return wrong
+    return lambda h, k, device: loss_of(of_device(share(h, k), device), h, device)
 
 
 def with_probabilities(probabilities: Callable) -> Callable:
@@ -164,12 +158,7 @@ def of_the_selected(divided: bool) -> Callable:
 
 def by_weights(weights: Callable) -> Callable:
     """Return the loss with weights(logits, k) (T, N) added up in the place of counts."""
-
-    def wrong(h: np.ndarray, k: int, device: np.ndarray) -> float:
-        F = of_device(weights(h.astype(float), k), device).mean(axis=0)  # (D,)
-        return float(len(F) * F @ of_device(mean_probability(h), device))
-
-    return wrong
+    return with_counts(lambda h, k: weights(h.astype(float), k).mean(axis=0))
 
 
 def token_by_token(h: np.ndarray, k: int, device: np.ndarray) -> float:
@@ -196,8 +185,7 @@ def likeliest_share(h: np.ndarray, device: np.ndarray) -> np.ndarray:
 
 def likeliest_device(h: np.ndarray, k: int, device: np.ndarray) -> float:
     """Return the loss where each token counts for the device that is likeliest in sum."""
-    F = likeliest_share(h, device)  # (D,)
-    return float(len(F) * F @ of_device(mean_probability(h), device))
+    return loss_of(likeliest_share(h, device), h, device)
 
 
 def loss_and_slope(h: np.ndarray, k: int, device: np.ndarray) -> tuple[Any, Any]:

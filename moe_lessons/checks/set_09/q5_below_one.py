@@ -64,8 +64,8 @@ def has_dead(found: Facts) -> bool:
 
 
 def will_do(found: Facts) -> bool:
-    """Tell whether loss and load are as asked."""
-    return found.loss <= MOST_LOSS and not is_even(found) and not has_dead(found)
+    """Tell whether loss and load are as asked, with a clear winner for each token."""
+    return not found.tied and found.loss <= MOST_LOSS and not is_even(found) and not has_dead(found)
 
 
 def would_do_as(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts], bool]:
@@ -73,20 +73,20 @@ def would_do_as(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts],
 
     def test(found: Facts) -> bool:
         changed = BATCH.read(change(found.h))
-        if isinstance(changed, Fault):
-            return False
-        facts = Facts(**batch_found(changed))
-        return not facts.tied and will_do(facts)
+        return not isinstance(changed, Fault) and will_do(Facts(**batch_found(changed)))
 
     return test
 
 
-def are_probabilities(found: Facts) -> bool:
-    """Tell whether these are probabilities that would do."""
-    if found.h.min() < 0 or not np.allclose(found.h.sum(axis=-1), 1, atol=1e-3):
-        return False
+def are_probabilities(h: np.ndarray) -> bool:
+    """Tell whether each row of h (T, N) is a distribution."""
+    return bool(h.min() >= 0 and np.allclose(h.sum(axis=-1), 1, atol=1e-3))
+
+
+def logits_of(p: np.ndarray) -> np.ndarray:
+    """Return ln p, with −50 in place of −∞. Same shape."""
     with np.errstate(divide="ignore"):
-        return will_do(Facts(**batch_found(np.maximum(np.log(found.h), -50))))
+        return np.maximum(np.log(p), -50)
 
 
 BELOW_ONE = VariableQuestion(
@@ -100,7 +100,7 @@ BELOW_ONE = VariableQuestion(
     answer="my_batch",
     form=BATCH,
     measured=batch_found,
-    right=lambda found: not found.tied and will_do(found),
+    right=will_do,
     mistakes=by_test(
         "tokens as columns: Tokens are rows, and experts are columns. Turned round (`.T`) yours would do.",
         would_do_as(np.transpose),
@@ -109,7 +109,7 @@ BELOW_ONE = VariableQuestion(
         f"tie: {{tied}} of {{T}} tokens have no clear winner: their two largest logits are less than {LEAST_GAP} apart (the first is row {{row}}). Who is selected would hang on a rule for ties. Lift the winner by a little, 0.01 for instance.",
         lambda found: found.tied,
         "probabilities: As *probabilities* these would do, but they are taken for logits, and the softmax makes them nearly equal. Logits that give p are `np.log(p)` (with a small number in place of 0).",
-        are_probabilities,
+        lambda found: are_probabilities(found.h) and would_do_as(logits_of)(found),
         "one expert has all: All tokens go to one expert. Then the loss is N times its mean probability, and whoever wins has at least 1/N in every token: the loss cannot be below 1. Let the others win too, some of them rarely.",
         lambda found: found.load.max() == 1,
         "dead, as in the lesson: The loss is low and the load uneven, but as in the lesson: an expert is dead, or nearly so (it has {least:.2f} times the mean load). Let those who hold the probability win a few tokens.",

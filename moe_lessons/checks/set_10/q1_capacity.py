@@ -57,10 +57,10 @@ def by_weight(weights: np.ndarray) -> np.ndarray:
     return np.argsort(-weights, axis=None, kind="stable")  # (T·k,)
 
 
-def tokens_by_weight(weights: np.ndarray, k: int | None = None) -> np.ndarray:
-    """Return the numbers t·k + j, (T, k), with the rows sorted by each token's largest weight. weights (T, any)."""
-    numbers = np.arange(len(weights) * (k or weights.shape[1])).reshape(len(weights), -1)  # (T, k)
-    return numbers[np.argsort(-weights.max(axis=1), kind="stable")]
+def tokens_by_weight(weights: np.ndarray, of_token: Callable = np.max) -> np.ndarray:
+    """Return the numbers t·k + j, (T, k), with the rows sorted by each token's largest weight, or by their sum."""
+    numbers = np.arange(weights.size).reshape(weights.shape)  # (T, k)
+    return numbers[np.argsort(-of_token(weights, axis=1), kind="stable")]
 
 
 def sorted_apart(weights: np.ndarray) -> np.ndarray:
@@ -242,12 +242,12 @@ KEPT = FunctionQuestion(
         "tokens sorted: By probability you sort the *tokens*, by their largest weight or by all of it, and still serve first choices first. (V-MoE does that.) Asked is: sort the assignments, each by its own weight.",
         (
             with_queues(probability=lambda w: tokens_by_weight(w).T.ravel()),
-            with_queues(probability=lambda w: tokens_by_weight(w.sum(axis=1, keepdims=True), w.shape[1]).T.ravel()),
+            with_queues(probability=lambda w: tokens_by_weight(w, np.sum).T.ravel()),
         ),
         "tokens sorted, all choices at once: By probability you sort the *tokens* by their largest weight or by all of it, and serve all choices of a token at once. Sort the assignments, each by its own weight.",
         (
             with_queues(probability=lambda w: tokens_by_weight(w).ravel()),
-            with_queues(probability=lambda w: tokens_by_weight(w.sum(axis=1, keepdims=True), w.shape[1]).ravel()),
+            with_queues(probability=lambda w: tokens_by_weight(w, np.sum).ravel()),
         ),
         "last served first: You go through the order of service from its end. The first C in the order have a place.",
         (

@@ -109,11 +109,6 @@ def busiest_of(rows: Callable) -> Callable:
     return lambda load, device, C, block: by_device(rows(load, C, block), device).max()
 
 
-def limited_drops(dropped: Callable) -> Callable:
-    """Return dropped(load, device, C) where there is a capacity, else 0."""
-    return lambda load, device, C, block: 0 if C is None else dropped(load, device, C)
-
-
 def limited_else(part: int, wrong: Callable) -> Callable:
     """Return wrong(load, device, C) where there is a capacity, else what is right of this part."""
     return lambda load, device, C, block: costs(load, device, C, block)[part] if C is None else wrong(load, device, C)
@@ -263,15 +258,15 @@ COST = FunctionQuestion(
         "dropped": by_value(
             "a common pool: You compared the sum of the loads with all N·C places. Each expert has C of its own, and a place at another expert helps nobody.",
             (
-                limited_drops(lambda load, device, C: max(load.sum() - len(load) * C, 0)),
+                limited_else(1, lambda load, device, C: max(load.sum() - len(load) * C, 0)),
                 of_rows(lambda rows, kept, load, device: load.sum() - rows.sum()),
             ),
             "common places on a device: You set a full expert off against an empty one on the same device. Each expert has C places of its own.",
             of_rows(lambda rows, kept, load, device: np.maximum(by_device(load - rows, device), 0).sum()),
             "places of a device: You let each device, or all of them together, keep `capacity` assignments. Each *expert* has that many places.",
             (
-                limited_drops(lambda load, device, C: np.maximum(by_device(load, device) - C, 0).sum()),
-                limited_drops(lambda load, device, C: max(load.sum() - C, 0)),
+                limited_else(1, lambda load, device, C: np.maximum(by_device(load, device) - C, 0).sum()),
+                limited_else(1, lambda load, device, C: max(load.sum() - C, 0)),
             ),
             OTHER_ORDER,
             (other_part(0), other_part(2)),

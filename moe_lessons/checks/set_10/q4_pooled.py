@@ -1,12 +1,21 @@
 """Question 10.4: what a pooled loss hides."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from moe_lessons.checks.question import VariableQuestion, about
 from moe_lessons.checks.set_09.q4_devices import balance, chosen_share, mean_probability
-from moe_lessons.checks.set_09.q5_below_one import BATCH, LEAST_GAP, LEAST_VIOLATION, batch_found, is_even
+from moe_lessons.checks.set_09.q5_below_one import (
+    BATCH,
+    LEAST_GAP,
+    LEAST_VIOLATION,
+    are_probabilities,
+    batch_found,
+    is_even,
+    logits_of,
+)
 from moe_lessons.checks.values import describe, digits_apart, stacked
 from moe_lessons.checks.verdicts import Facts, Fault, by_test
 
@@ -31,10 +40,10 @@ class TwoLayers:
         return next((h for h in layers if isinstance(h, Fault)), layers)
 
 
-def layers_found(layers: list[np.ndarray], otherwise: bool = True) -> dict[str, Any]:
+def layers_found(layers: list[np.ndarray]) -> dict[str, Any]:
     """Return what is found of each layer (T, N) and of both pooled; and the first layer that has a fault, by fault.
 
-    otherwise: whether to look if they would do in another way: as probabilities, exchanged, or turned round. name: of the expert that layer 1 prefers; shared: its load in layer 2; held: its pooled probability.
+    name: of the expert that layer 1 prefers; shared: its load in layer 2; held: its pooled probability.
     """
     found = [Facts(**batch_found(h), number=number) for number, h in enumerate(layers, 1)]
     faults = {
@@ -45,17 +54,8 @@ def layers_found(layers: list[np.ndarray], otherwise: bool = True) -> dict[str, 
     first = {fault: next(filter(shows, found), None) for fault, shows in faults.items()}
     both, top = np.concatenate(layers), int(found[0].load.argmax())
     favourite = {"name": f"E{top + 1}", "shared": float(found[1].load[top]), "held": float(mean_probability(both)[top])}
-    known = {"layers": found, "N": both.shape[1], **(would_do(layers) if otherwise else AS_IT_IS)}
+    known = {"layers": found, "N": both.shape[1]}
     return {**known, **pooled_found(*layers), **favourite, **first, **shown(found)}
-
-
-AS_IT_IS = {"probable": "", "exchanged": False, "turned": False, "negated": False}
-
-
-def would_do(layers: list[np.ndarray]) -> dict[str, Any]:
-    """Tell in which other way the layers would do: as probabilities (whose), exchanged, with tokens as columns, negated."""
-    ways = {"exchanged": layers[::-1], "turned": [h.T for h in layers], "negated": [-h for h in layers]}
-    return {"probable": probable_layers(layers), **{way: will_do(other) for way, other in ways.items()}}
 
 
 def pooled_found(one: np.ndarray, two: np.ndarray) -> dict[str, Any]:
@@ -84,25 +84,42 @@ def shown(layers: list[Facts]) -> dict[str, list[str]]:
     }
 
 
-def probable_layers(layers: list[np.ndarray]) -> str:
-    """Name the layers that are probabilities, if with their logarithms all would do, else ""."""
-    with np.errstate(all="ignore"):
-        logs = [np.maximum(np.log(h), -50) for h in layers]
-    are = [h.min() >= 0 and np.allclose(h.sum(axis=-1), 1, atol=1e-3) for h in layers]
-    for name, which in {"both layers": (1, 1), "layer 2": (0, 1), "layer 1": (1, 0)}.items():
-        taken = [log if this else h for h, log, this in zip(layers, logs, which, strict=True)]
-        if all(is_one or not this for is_one, this in zip(are, which, strict=True)) and will_do(taken):
-            return name
-    return ""
+def is_collapsed(found: Facts) -> bool:
+    """Tell whether every token of a layer goes to the same expert."""
+    return bool(found.load.max() >= 1)
 
 
-def will_do(layers: list[np.ndarray]) -> bool:
+def will_do(found: Facts) -> bool:
     """Tell whether these layers are what was asked for."""
-    read = TwoLayers().read(layers)
-    if isinstance(read, Fault):
-        return False
-    found = Facts(**layers_found(read, otherwise=False))
-    return not any(mistake.seen(found) for mistake in POOLED.mistakes)
+    one, two = found.layers
+    uneven = is_collapsed(one) and not is_even(two)
+    return uneven and found.N >= LEAST_EXPERTS and not (found.tied or found.seen or found.blind or found.faint)
+
+
+def would_do_as(change: Callable[[list[np.ndarray]], list[np.ndarray]]) -> Callable[[Facts], bool]:
+    """Return the test whether the layers would do if they were change(both of them)."""
+
+    def test(found: Facts) -> bool:
+        changed = TwoLayers().read(change([layer.h for layer in found.layers]))
+        return not isinstance(changed, Fault) and will_do(Facts(**layers_found(changed)))
+
+    return test
+
+
+def probabilities(which: str, *taken: bool) -> tuple[str, Callable[[Facts], bool]]:
+    """Return the mistake that the layers which are taken hold probabilities, of logits that would do; `which` they are."""
+
+    def logits(layers: list[np.ndarray]) -> list[np.ndarray]:
+        return [logits_of(h) if this else h for h, this in zip(layers, taken, strict=True)]
+
+    def test(found: Facts) -> bool:
+        are = all(are_probabilities(layer.h) for layer, this in zip(found.layers, taken, strict=True) if this)
+        return are and would_do_as(logits)(found)
+
+    return (
+        f"probabilities: With {which} as *probabilities* this would do, but they are taken for logits, and the softmax makes them nearly equal. Logits that give p are `np.log(p)` (with a small number in place of 0).",
+        test,
+    )
 
 
 def with_even_rest(one: np.ndarray, two: np.ndarray, held: float) -> float:
@@ -125,21 +142,23 @@ POOLED = VariableQuestion(
     answer="my_layers",
     form=TwoLayers(),
     measured=layers_found,
+    right=will_do,
     mistakes=by_test(
         "exchanged: Layer 1 is the one in which every token goes to the same expert. Exchange your two layers, and they would do.",
-        lambda found: found.exchanged,
+        would_do_as(lambda layers: layers[::-1]),
         "sign: With the other sign, `-layer`, both would do. Logits that give p are `np.log(p)`, without a minus.",
-        lambda found: found.negated,
+        would_do_as(lambda layers: [-h for h in layers]),
         "tokens as columns: Tokens are rows, and experts are columns. With each layer turned round (`.T`) yours would do.",
-        lambda found: found.turned,
+        would_do_as(lambda layers: [h.T for h in layers]),
         f"tie: Layer {{tied.number}} has no clear winner for {{tied.tied}} of its {{tied.T}} tokens: the two largest logits are less than {LEAST_GAP} apart (the first is row {{tied.row}}). Who is selected would hang on a rule for ties.",
         lambda found: found.tied,
-        "probabilities: With {probable} as *probabilities* this would do, but they are taken for logits, and the softmax makes them nearly equal. Logits that give p are `np.log(p)` (with a small number in place of 0).",
-        lambda found: found.probable,
+        *probabilities("both layers", True, True),
+        *probabilities("layer 2", False, True),
+        *probabilities("layer 1", True, False),
         f"few experts: Here are {{N}} experts. Take at least {LEAST_EXPERTS}: with two or three, pooled loads hide more by themselves.",
         lambda found: found.N < LEAST_EXPERTS,
         "not collapsed: Layer 1 uses several experts (loads {layers[0].load}). There every token must go to the same one.",
-        lambda found: found.layers[0].load.max() < 1,
+        lambda found: not is_collapsed(found.layers[0]),
         "layer 2 balanced: No expert of layer 2 has twice its mean load. It must be uneven, too.",
         lambda found: is_even(found.layers[1]),
         "same leaning: Layer 2 sends {shared:.0%} of its tokens to {name} as well, to which layer 1 sends all. Let it prefer the others.",

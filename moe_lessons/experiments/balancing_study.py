@@ -1,6 +1,6 @@
 """The table of lesson 09: every method from a fair start and from an uneven one, after 300 and after 1,200 steps.
 
-`python -m moe_lessons.experiments.balancing_study` trains them with 20 seeds and writes results/balancing.json: nine
+`python -m moe_lessons.experiments.balancing_study` trains them with 20 seeds and writes results/balancing.json: six
 minutes of computing, shared out among the cores. The lesson itself trains a few of them for a few seconds. Beside the
 table stand `CONTROLS`: other learning rates, a larger head start, and noise that is on when it is measured.
 

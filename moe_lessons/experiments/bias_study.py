@@ -2,7 +2,7 @@
 
 `python -m moe_lessons.experiments.bias_study` trains the layers of `balancing_runs` with every coefficient on the
 seeds that choose, then with the chosen ones on the seeds that are reported: from a fair and from an uneven start, read
-after 300 and after 1,200 steps. It writes results/bias.json: nine minutes of computing, shared out among the cores.
+after 300 and after 1,200 steps. It writes results/bias.json: seven minutes of computing, shared out among the cores.
 A coefficient is chosen for each method, start and length: the one with the lowest mean error.
 
 Three things beside that. "unequal": a fair start, in a task whose n-th cluster comes as often as 1/n, with the

@@ -1,7 +1,7 @@
 """Schedules, k, factors and frozen routers at their own best rates, at two lengths, on seeds that chose nothing.
 
 `python -m moe_lessons.experiments.router_study` trains the layers of `router_training.regression_runs` (8 experts, 16
-clusters, no labels) and writes results/router_study.json, which lesson 08 shows: twelve minutes of computing, shared
+clusters, no labels) and writes results/router_study.json, which lesson 08 shows: nine minutes of computing, shared
 out among the cores. Each arm is first trained at each rate on CHOOSING; the rate with the lowest mean error there is
 then trained on SEEDS, and that is reported. Frozen routers choose no rate: each is reported.
 """

@@ -137,7 +137,7 @@ LOGITS = FunctionQuestion(
         "logarithms of probabilities: You subtracted the logarithm of the sum of exponentials: these are the logarithms of probabilities. Logits come before the softmax.",
         lambda h: h - routing.log_sum_exp(h)[..., None],
         "sigmoid: You went on to a sigmoid, or a tanh. A logit is the sum itself: the dot product plus the bias.",
-        (scipy.special.expit, np.tanh),
+        (lambda h: scipy.special.expit(h), np.tanh),
         "level shifted: You subtracted the largest logit of each token, or the mean. That is a first step of a softmax: leave the logits as they are.",
         (lambda h: h - h.max(axis=-1, keepdims=True), lambda h: h - h.mean(axis=-1, keepdims=True)),
         "sorted: The right logits, sorted. Each belongs in the place of its own expert.",

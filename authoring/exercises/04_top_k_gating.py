@@ -55,7 +55,8 @@ check("4.1", my_keep_top_k)
 # - `"softmax_topk_renorm"` (form B′): as B, then divide by the sum.
 #
 # One token (N,) or a batch (T, N), as in 4.1. Here k is one whole number. Exactly k experts are selected, those with the
-# largest logits, of equal ones the lower index first. You may call your own `my_keep_top_k`.
+# largest logits, of equal ones the lower index first. Logits may lie hundreds away from 0. You may call your own
+# `my_keep_top_k`.
 #
 # {{hints 4.2}}
 

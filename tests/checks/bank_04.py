@@ -99,6 +99,11 @@ def keep_with_a_bonus_for_odd_places(logits, k):
     return cut(logits, mask(logits + 1e-9 * (np.arange(logits.shape[-1]) % 2), k))
 
 
+def keep_nudged(step):
+    """Of equal logits the lower index comes first, for all are lowered by their index."""
+    return lambda logits, k: cut(logits, mask(logits - step * np.arange(logits.shape[-1]), k))
+
+
 def keep_last_of_the_tied(logits, k):
     upwards = np.argsort(np.argsort(logits, axis=-1, kind="stable"), axis=-1)
     return cut(logits, logits.shape[-1] - 1 - upwards < column(k))
@@ -156,12 +161,18 @@ def broken_gate(**changes):
     return lambda logits, k, form: gate(logits, k, form, **changes)
 
 
-def softmax_by_sum(h, axis=-1):
+def softmax_by_sum(h, axis=-1, less=0.0):
+    """Without, or with another than each row's largest logit subtracted."""
     with np.errstate(all="ignore"):
-        return np.exp(h) / np.exp(h).sum(axis=axis, keepdims=True)
+        return np.exp(h - less) / np.exp(h - less).sum(axis=axis, keepdims=True)
 
 
-def gate_keeping(marked, take_softmax=softmax_by_sum):
+def unguarded_softmax(h, axis=-1):
+    with np.errstate(all="ignore"):
+        return softmax(h, axis)
+
+
+def gate_keeping(marked, take_softmax=unguarded_softmax):
     """A gate that keeps whatever is marked, and takes the softmax that is given."""
 
     def gate_of(logits, k, form):
@@ -192,6 +203,11 @@ def divided_by_columns(w):
         return w / w.sum(axis=0)
 
 
+def divided_by_rows(w):
+    with np.errstate(all="ignore"):
+        return w / w.sum(axis=-1, keepdims=True)
+
+
 def gate_in_torch(logits, k, form):
     h = torch.tensor(logits)
     kept = torch.zeros_like(h).scatter(-1, torch.sort(h, dim=-1, descending=True, stable=True).indices[..., :k], 1)
@@ -217,14 +233,15 @@ def gate_by_loop(logits, k, form):
     if logits.ndim > 1:
         return [gate_by_loop(row, k, form) for row in logits]
     best = sorted(range(len(logits)), key=lambda i: -logits[i])[:k]
-    e = [np.exp(value) for value in logits]
+    e = [np.exp(value - max(logits)) for value in logits]
     whole = sum(e) if form == "softmax_topk" else sum(e[i] for i in best)
     return [e[i] / whole if i in best else 0.0 for i in range(len(e))]
 
 
 def gate_that_renormalises_twice(logits, k, form):
-    e = np.exp(logits) * mask(logits, k)
-    total = np.exp(logits) if form == "softmax_topk" else e
+    every = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    e = every * mask(logits, k)
+    total = every if form == "softmax_topk" else e
     return np.einsum("...n,...->...n", e, 1 / total.sum(-1))
 
 
@@ -321,6 +338,10 @@ WRONG = {
         "first k": lambda logits, k: cut(logits, (np.arange(logits.shape[-1]) + 0 * logits) < column(k)),
         "kept 0 lost": lambda logits, k: np.where(logits * mask(logits, k), logits, -np.inf),
         "largest sizes": lambda logits, k: cut(logits, mask(np.abs(logits), k)),
+        "nudged": keep_nudged(1e-3),
+        "nudged (2)": keep_nudged(1e-6),
+        "another token's k": lambda logits, k: keep(logits, k[::-1] if np.ndim(k) else k),
+        "another token's k (2)": lambda logits, k: keep_by_index(logits, np.sort(k, axis=None) if np.ndim(k) else k),
         "NaN for the cut": lambda logits, k: np.where(mask(logits, k), logits, np.nan),
         "only the kept": lambda logits, k: -np.sort(-logits, axis=-1)[..., : np.max(k)],
         "whole numbers": lambda logits, k: np.where(mask(logits, k), logits.astype(int), -np.inf),
@@ -357,6 +378,13 @@ WRONG = {
     },
     "4.2": {
         "masked with 0": broken_gate(topk_softmax=lambda h, m, **_: softmax(h * m)),
+        "overflow": gate_keeping(mask, softmax_by_sum),
+        "overflow (2)": broken_gate(softmax_topk=lambda h, m, **_: softmax_by_sum(h) * m),
+        "overflow (3)": gate_keeping(mask, lambda h: softmax_by_sum(h, less=h.max())),
+        "overflow (4)": lambda logits, k, form: softmax_by_sum(logits) * mask(logits, k),
+        "nudged": gate_keeping(lambda h, k: np.isfinite(keep_nudged(1e-3)(h, k))),
+        "leak cut off": broken_gate(topk_softmax=lambda h, m, **_: softmax(h * m) * m),
+        "divided logits (2)": broken_gate(topk_softmax=lambda h, m, **_: h * m / (h * m).sum(-1, keepdims=True)),
         "second softmax": broken_gate(softmax_topk_renorm=lambda p, m, **_: softmax(np.where(m, p, -np.inf))),
         "second softmax over all": broken_gate(softmax_topk_renorm=lambda p, m, **_: softmax(p * m)),
         "always renormalised": lambda logits, k, form: gate(logits, k, "topk_softmax"),
@@ -398,11 +426,11 @@ WRONG = {
         "looked up by value": gate_keeping(lambda h, k: np.isfinite(keep_by_value(h, k))),
         "kept 0 lost": gate_keeping(lambda h, k: h * mask(h, k) != 0),
         "k is 2": gate_keeping(lambda h, k: mask(h, 2)),
-        "over the tokens": gate_keeping(mask, lambda h: softmax_by_sum(h, axis=0)),
-        "over the tokens (2)": broken_gate(softmax_topk=lambda h, m, **_: softmax_by_sum(h, axis=0) * m),
+        "over the tokens": gate_keeping(mask, lambda h: unguarded_softmax(h, axis=0)),
+        "over the tokens (2)": broken_gate(softmax_topk=lambda h, m, **_: softmax(h, axis=0) * m),
         "over the tokens (3)": broken_gate(
-            softmax_topk=lambda h, m, **_: softmax_by_sum(h, axis=0) * m,
-            softmax_topk_renorm=lambda h, m, **_: (p := softmax_by_sum(h, axis=0) * m) / p.sum(-1, keepdims=True),
+            softmax_topk=lambda h, m, **_: softmax(h, axis=0) * m,
+            softmax_topk_renorm=lambda h, m, **_: divided_by_rows(softmax(h, axis=0) * m),
         ),
         "sum over the tokens": broken_gate(softmax_topk_renorm=lambda p, m, **_: divided_by_columns(p * m)),
         "shared equally": broken_gate(
@@ -414,17 +442,22 @@ WRONG = {
         "multiplied by the sum": broken_gate(
             softmax_topk_renorm=lambda p, m, **_: p * m * (p * m).sum(-1, keepdims=True)
         ),
-        "not divided": broken_gate(topk_softmax=lambda h, m, **_: np.exp(h) * m),
+        "not divided": broken_gate(topk_softmax=lambda h, m, **_: np.exp(np.where(m, h, -np.inf))),
         "logits as weights": broken_gate(topk_softmax=lambda h, m, **_: h * m),
         "batch of one": lambda logits, k, form: gate(np.atleast_2d(logits), k, form),
-        "forms mixed up": broken_gate(topk_softmax=lambda p, m, **_: p * m),
+        "B for A": broken_gate(topk_softmax=lambda p, m, **_: p * m),
+        "forms mixed up": lambda logits, k, form: gate(
+            logits, k, "topk_softmax" if form == "softmax_topk" else "softmax_topk"
+        ),
         "nothing cut (2)": lambda logits, k, form: softmax(
             np.where(mask(logits, k) | (form != "topk_softmax"), logits, -np.inf)
         ),
         "nothing cut (3)": lambda logits, k, form: softmax(logits),
         "divided by k": broken_gate(softmax_topk_renorm=lambda p, m, k, **_: p * m / k),
         "sum over the batch": broken_gate(softmax_topk_renorm=lambda p, m, **_: p * m / (p * m).sum()),
-        "softmax over the batch": broken_gate(topk_softmax=lambda h, m, **_: np.exp(h) * m / (np.exp(h) * m).sum()),
+        "softmax over the batch": broken_gate(
+            topk_softmax=lambda h, m, **_: (e := np.exp(h - h.max()) * m) / e.sum(),
+        ),
         "more than k": gate_by_the_kth_probability,
         "−∞ left": broken_gate(softmax_topk=lambda p, m, **_: np.where(m, p, -np.inf)),
         "divided logits": broken_gate(softmax_topk_renorm=lambda h, m, **_: h * m / (h * m).sum(-1, keepdims=True)),
@@ -439,6 +472,7 @@ WRONG = {
         "probabilities (2)": [0.25, 0.25, 0.25, 0.25, 0.0, 0.0],
         "probabilities (3)": [0.24, 0.24, 0.24, 0.24, 0.02, 0.01],
         "per cent": [30, 25, 20, 20, 3, 2],
+        "signs turned": -np.log([0.24, 0.24, 0.24, 0.24, 0.02, 0.02]),
         "too little cut (2)": [-3.0, -3.0, -3.0, -3.0, 2.0, 2.0],
         "several tokens": [[0.0] * 6, [1.0, 1.0, 1.0, 1.0, -5.0, -5.0]],
         "shared out (2)": [1.0, 1.0, 1.0, -5.0, -5.0, -5.0],
@@ -505,6 +539,12 @@ WRONG = {
         "distance from form A": lambda logits, k, layer: np.abs(
             revealed(logits, layer) - gate(logits, k, "topk_softmax")
         ).sum(),
+        "distance from form A (2)": lambda logits, k, layer: (
+            np.abs(revealed(logits, layer) - gate(logits, k, "topk_softmax")).sum() / 2
+        ),
+        "nudged": lambda logits, k, layer: revealed(logits, layer)[
+            ~mask(logits - 1e-6 * np.arange(len(logits)), k)
+        ].sum(),
         "distance from form B": lambda logits, k, layer: np.abs(
             revealed(logits, layer) - gate(logits, k, "softmax_topk")
         ).sum(),
@@ -533,6 +573,9 @@ WRONG = {
         "too large": lone(np.exp),
         "too large (2)": lone(lambda h: 2 * sigmoid(h)),
         "backwards": lone(lambda h: 1 - sigmoid(h)),
+        "falls below 0": lone(lambda h: sigmoid(abs(h))),
+        "falls below 0 (2)": lone(lambda h: h**2 / (1 + h**2)),
+        "rounded": lone(lambda h: np.round(sigmoid(h), 1)),
     },
 }
 

@@ -13,6 +13,7 @@ from moe_lessons.checks.set_04.selections import (
     batch_of_one,
     kept,
     loosely,
+    nearly_tied,
     others_of_the_tied,
     ranks,
 )
@@ -24,7 +25,7 @@ GATING = tuple(f"routing.{name}" for name in ("top_k", "gate_weights", "route"))
 
 
 def keep_cases(rng: np.random.Generator) -> list[tuple]:
-    """One k: without ties, a tie at the border, k = 1, k = N, batches with ties. Then a k for each token, with ties.
+    """One k: without ties, a tie at the border, k = 1, k = N, batches with ties, nearly a tie. Then a k for each token.
 
     The long rows are long enough for sorting that is not stable to show: numpy sorts short rows stably in any case.
     """
@@ -33,7 +34,7 @@ def keep_cases(rng: np.random.Generator) -> list[tuple]:
     batch = np.stack([rng.permutation(np.linspace(-3, -1, 4).round(2)), [0.25] * 4, [2.0, -1.0, 2.0, 2.0]])  # (3, 4)
     many = rng.permuted(np.tile(np.repeat([2.0, 1.0, 0.0], [3, 18, 3]), (12, 1)), axis=1)  # (12, 24)
     each = rng.permuted(np.tile([-1.5, -0.5, 0.0, 0.0, 0.0, 2.0], (5, 1)), axis=1)  # (5, 6), 0 is a logit like any
-    one_k = [(plain_row, 3), (tied, 2), (plain_row, 1), (tied, 5), (batch, 2), (many, 10)]
+    one_k = [(plain_row, 3), (tied, 2), (plain_row, 1), (tied, 5), (batch, 2), (many, 10), nearly_tied(rng)]
     own_k = [(each, shuffled(rng, [1, 2, 3, 5, 6])), (many[:4], shuffled(rng, [5, 10, 17, 24]))]
     return [*one_k, *own_k, (plain_row[None], np.array([4]))]
 
@@ -81,6 +82,13 @@ def one_k_for_all(value: Any, h: np.ndarray, k: Any) -> bool:
     """Tell whether `value` is right, or it is a case of several k, and every token keeps equally many."""
     some = range(h.shape[-1] + 1) if np.ndim(k) else ()
     return agree(value, kept_of_each(h, k)) or any(agree(value, kept_of_each(h, one)) for one in some)
+
+
+def of_another_token(value: Any, h: np.ndarray, k: Any) -> bool:
+    """Tell whether `value` is right, or it is a case of several k, and each row is right for one of them."""
+    rows = zip(value, h, strict=True) if np.ndim(k) and np.shape(value) == h.shape else ()
+    each = [any(agree(row, kept_of_each(logits, one)) for one in k) for row, logits in rows]
+    return agree(value, kept_of_each(h, k)) or bool(each and all(each))
 
 
 def cut_to_a_number(value: Any, h: np.ndarray, k: Any) -> bool:
@@ -164,6 +172,8 @@ KEEP = FunctionQuestion(
     + by_test(
         ONLY_KEPT,
         only_kept,
+        "another token's k: Right for one k. Where each token has its own, every row is right for the k of *some* token, and not always for its own: row t belongs to k[t].",
+        of_another_token,
         "one k for all: Right for one k. Where each token has its own, you keep equally many for every token.",
         one_k_for_all,
         "finite cut: The right ones are kept, but what you cut has a finite logit: a softmax may still give it weight, and no test for −∞ finds it. Write `-np.inf`.",

@@ -23,15 +23,19 @@ from moe_lessons.checks.set_04.selections import (
     batch_of_one,
     but_for_ties,
     loosely,
+    nearly_tied,
     others_of_the_tied,
 )
 from moe_lessons.checks.verdicts import by_formula, by_test, by_trace, by_value
+
+FAR = 800  # from 0: e to it is ∞, and e to minus it 0, also in float64
 
 
 def form_cases(rng: np.random.Generator) -> list[tuple]:
     """Every form, on one token, a batch, a token with a tie, one that keeps a logit of 0; then with k = 1 and k = N.
 
-    Last a long row with ties, where sorting that is not stable shows.
+    Then a long row with ties, where sorting that is not stable shows, and one with nearly a tie. Last two tokens whose
+    logits are all far from 0: in quarters, which float32 holds exactly also there.
     """
     cases = []
     for form in routing.GATE_FORMS:
@@ -39,7 +43,9 @@ def form_cases(rng: np.random.Generator) -> list[tuple]:
         zero = rng.permutation([0.9, 0.0, -0.7, -1.3])  # (4,)
         cases += [(draw_logits(rng, 5), 2, form), (draw_logits(rng, 3, 6), 3, form), (tied, 3, form), (zero, 2, form)]
         cases += [(draw_logits(rng, 2, 3), 1, form), (draw_logits(rng, 4), 4, form), (draw_logits(rng, 1, 5), 3, form)]
-        cases += [(rng.permutation(np.repeat([2.0, 1.0, 0.0], [3, 18, 3])), 10, form)]  # (24,)
+        cases += [(rng.permutation(np.repeat([2.0, 1.0, 0.0], [3, 18, 3])), 10, form), (*nearly_tied(rng), form)]
+        near_0 = rng.permuted(np.tile([1.25, 0.5, -0.25, -1.0, -1.75], (2, 1)), axis=1)  # (2, 5)
+        cases += [(near_0 + np.array([[FAR], [-FAR]]), 2, form)]
     return cases
 
 
@@ -53,7 +59,12 @@ def gate(h: np.ndarray, mask: np.ndarray, form: str, softmax: Callable = routing
 
 def keeping(marked: Callable) -> Callable:
     """Return the function of (h, k, form) that keeps what marked(h, k) says. NaN where that is nobody."""
-    return np.errstate(all="ignore")(lambda h, k, form: gate(h, marked(h, k), form, naive_softmax))
+    return np.errstate(all="ignore")(lambda h, k, form: gate(h, marked(h, k), form, unguarded_softmax))
+
+
+def unguarded_softmax(h: np.ndarray) -> np.ndarray:
+    """Return the softmax of each row of h (..., N), NaN where all of it is −∞."""
+    return naive_softmax(h, h.max(axis=-1, keepdims=True))
 
 
 @np.errstate(all="ignore")
@@ -101,8 +112,7 @@ def over_the_batch(h: np.ndarray, k: int) -> np.ndarray:
 
 def softmax_over_the_batch(h: np.ndarray, k: int) -> np.ndarray:
     """Take one softmax over the kept logits of all tokens. (..., N)."""
-    e = np.exp(kept_logits(h, k))  # (..., N)
-    return e / e.sum()
+    return naive_softmax(kept_logits(h, k), h.max(), axis=None)
 
 
 @np.errstate(all="ignore")
@@ -123,6 +133,26 @@ def shared_equally(among: Callable) -> Callable:
     return weights
 
 
+def is_far(h: np.ndarray) -> bool:
+    """Tell whether these logits are so far from 0 that e to them is ∞ or 0."""
+    return bool(np.abs(h).max() > FAR / 2)
+
+
+def holds_nan(value: Any) -> bool:
+    """Tell whether NaN is among the numbers of a value."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool(np.isnan(value).any())
+
+
+def is_right_but_for_overflow(value: Any, h: np.ndarray, k: int, form: str) -> bool:
+    """Tell whether `value` is right, whoever of equal logits was taken, or NaN where logits are far from 0."""
+    return but_for_ties(routing.gate_weights)(value, h, k, form) or (is_far(h) and holds_nan(value))
+
+
+def overflows(value: Any, h: np.ndarray, *_: Any) -> bool:
+    """Tell whether NaN is among the numbers of a value if, and only if, logits are far from 0."""
+    return holds_nan(value) == is_far(h)
+
+
 def of_another_form(value: Any, h: np.ndarray, k: int, form: str) -> bool:
     """Tell whether `value` is right for one of the forms."""
     return any(but_for_ties(routing.gate_weights)(value, h, k, each) for each in routing.GATE_FORMS)
@@ -138,6 +168,10 @@ BY_VALUE = (
     + by_value(
         "masked with 0: In `topk_softmax` your unselected experts still carry weight: you set their logits to 0, and e⁰ = 1. Mask with −∞.",
         only_for("topk_softmax", masked_with_zero),
+        "leak cut off: In `topk_softmax` your weights do not sum to 1. The cut logits were 0 in your softmax, so that e⁰ = 1 is in its denominator, and you took them out only afterwards. Mask with −∞ before the softmax.",
+        only_for("topk_softmax", lambda h, k: np.where(selected_mask(h, k), masked_with_zero(h, k), 0)),
+        "B for A: In `topk_softmax` you return what belongs to `softmax_topk`: the kept probabilities of a softmax over all. First cut, then take the softmax over what is kept.",
+        only_for("topk_softmax", kept_probabilities),
         "second softmax: In `softmax_topk_renorm` you took a softmax of the kept probabilities. That is too flat. Divide them by their sum.",
         only_for("softmax_topk_renorm", second_softmax),
         "second softmax over all: In `softmax_topk_renorm` you took a softmax of the kept probabilities and the zeros: too flat, and each 0 becomes e⁰ = 1, so unselected experts carry weight. Divide by the sum.",
@@ -171,6 +205,8 @@ BY_VALUE = (
         only_for("topk_softmax", softmax_over_the_batch),
         "divided logits: In `softmax_topk_renorm` you divided the kept logits by their sum. They can be negative; divide the probabilities.",
         only_for("softmax_topk_renorm", divided_logits),
+        "divided logits: In `topk_softmax` you divided the kept logits by their sum. They can be negative; a softmax divides e to the logits by the sum of those.",
+        only_for("topk_softmax", divided_logits),
         "nothing cut: In `softmax_topk` every expert has a weight: you did not cut.",
         (
             only_for("softmax_topk", lambda h, k: routing.softmax(h)),
@@ -191,11 +227,11 @@ BY_VALUE = (
         "multiplied by the sum: In `softmax_topk_renorm` you multiplied by the sum of what was kept. Divide by it: then the weights sum to 1.",
         only_for("softmax_topk_renorm", lambda h, k: (p := kept_probabilities(h, k)) * p.sum(axis=-1, keepdims=True)),
         "not divided: In `topk_softmax` your weights are e to the kept logits. A softmax divides them by their sum.",
-        only_for("topk_softmax", lambda h, k: np.exp(kept_logits(h, k))),
+        only_for("topk_softmax", np.errstate(over="ignore")(lambda h, k: np.exp(kept_logits(h, k)))),
         "logits as weights: In `topk_softmax` your weights are the kept logits themselves. A softmax over them is missing.",
         only_for("topk_softmax", lambda h, k: np.where(selected_mask(h, k), h, 0)),
         "sigmoid: You used the sigmoid of each logit. A softmax is e to the logit, divided by the sum of those.",
-        lambda h, k, form: gate(h, selected_mask(h, k), form, scipy.special.expit),
+        np.errstate(all="ignore")(lambda h, k, form: gate(h, selected_mask(h, k), form, scipy.special.expit)),
     )
     + batch_of_one(routing.gate_weights)
 )
@@ -212,11 +248,14 @@ FORMS = FunctionQuestion(
     parameters=("logits", "k", "form"),
     stands_for=GATING,
     when_raised="A row has its own selection and its own sum: `axis=-1, keepdims=True` keeps the shapes together.",
+    quiet=True,
     cases=form_cases,
     reference=routing.gate_weights,
     mistakes=BY_VALUE
     + others_of_the_tied(routing.gate_weights)
     + by_test(
+        "overflow: Where logits are far from 0, your weights are no numbers: e^h is ∞ above 709, and 0 below −745. Take `softmax`, or subtract each token's own largest logit first: not the smallest, or the largest of the batch.",
+        (is_right_but_for_overflow, overflows),
         "forms mixed up: Your weights are those of one of the forms, but not always of the one that `form` names.",
         of_another_form,
     )

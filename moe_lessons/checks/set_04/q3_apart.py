@@ -22,6 +22,11 @@ def both_gates(h: np.ndarray, k: int) -> tuple[float, float, np.ndarray, np.ndar
     return float(np.abs(w_a - w_b).max()), float(w_b.sum()), w_a[kept], w_b[kept]
 
 
+def does(apart: float, apart_4: float) -> bool:
+    """Tell whether the forms are far enough apart with the small k, and near enough with the large one."""
+    return apart > MORE and apart_4 < LESS
+
+
 def apart_found(h: np.ndarray) -> dict[str, Any]:
     """Return what two gate forms make of logits h (N,), with a small and a large k; where N < k, all are kept."""
     apart, kept, in_a, in_b = both_gates(h, min(SMALL_K, h.size))
@@ -39,6 +44,8 @@ def apart_found(h: np.ndarray) -> dict[str, Any]:
         "apart_4": apart_4,
         "cut_4": 1 - kept_4,
         "lesson": lesson,
+        "turned": does(*(both_gates(-h, min(k, h.size))[0] for k in (SMALL_K, LARGE_K))),
+        "whole": np.exp(-h).sum(),
     }
 
 
@@ -67,7 +74,7 @@ APART = VariableQuestion(
         ),
     ),
     measured=apart_found,
-    right=lambda found: found.h.size >= FEWEST and found.apart > MORE and found.apart_4 < LESS,
+    right=lambda found: found.h.size >= FEWEST and does(found.apart, found.apart_4),
     mistakes=by_test(
         f"the lesson's row: This is the row of the lesson. It has five experts, where {FEWEST} are asked for. And with k = {LARGE_K} its forms still differ by {{apart_4:.3f|{LESS}}}, because {{cut_4:.2f}} is cut: what must the experts behind the fourth hold?",
         lambda found: found.lesson,
@@ -77,6 +84,8 @@ APART = VariableQuestion(
         sum_to(100),
         f"too few experts: At least {FEWEST} experts are asked for, and you give fewer. With four, k = {LARGE_K} cuts nothing at all.",
         lambda found: found.h.size < FEWEST,
+        "signs turned: With every sign turned round, these logits would do: they are −ln p of probabilities that sum to 1. The more probable an expert, the *larger* its logit: ln p.",
+        lambda found: found.turned and abs(found.whole - 1) < 0.02,
         f"all equal: With equal logits, k = {LARGE_K} cuts 1 − {LARGE_K}/N of the probability, {{cut_4:.2f}} here, and the forms differ by {{apart_4:.3f|{LESS}}}. Not all experts can be alike: which ones should hold next to nothing?",
         lambda found: np.ptp(found.h) < 1e-9,
         f"too little cut: Here k = {SMALL_K} keeps the logits {{best}} and cuts only {{cut:.3f|{MORE}}}, and no weight can change by more than what is cut. The third and the fourth must hold more.",

@@ -10,7 +10,7 @@ from moe_lessons.checks.calls import Lender
 from moe_lessons.checks.gates import draw_logits, kept_probabilities, masked_with_zero, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_04.q1_keep import GATING
-from moe_lessons.checks.set_04.selections import SELECTED_WRONGLY
+from moe_lessons.checks.set_04.selections import SELECTED_WRONGLY, nearly_tied
 from moe_lessons.checks.values import agree, plain, unbracketed, without_dust
 from moe_lessons.checks.verdicts import by_formula, by_test, by_trace, by_value
 
@@ -53,8 +53,8 @@ def leak_cases(rng: np.random.Generator) -> list[tuple]:
     """Logits (N,), k and the weights (N,) of a layer: of each of the four programs, and of a smaller one that leaks.
 
     There is a tie at the border once where nothing is cut, and then where those that are selected weigh more than those
-    that are not: once many tie, as sorting that is not stable shows in a long row only. Once k is 1, and once N, where
-    nothing can leak.
+    that are not: once many tie, as sorting that is not stable shows in a long row only, and once two nearly do. Once k
+    is 1, and once N, where nothing can leak.
     """
     cases: list[tuple] = []
     # Where all logits are below 0, experts that are cut to 0 weigh more than those that are kept.
@@ -65,7 +65,8 @@ def leak_cases(rng: np.random.Generator) -> list[tuple]:
     tied[fourth] = tied[third]
     one, all_four = masked_with_zero(single, 1), routing.softmax(single)  # (4,) each
     many = rng.permutation(np.repeat([2.0, 1.0, -1.0], [3, 18, 3]))  # (24,)
-    ties = [(tied, 3, routing.softmax(tied)), *((h, k, masked_with_zero(h, k)) for h, k in ((tied, 3), (many, 10)))]
+    masked = ((h, k, masked_with_zero(h, k)) for h, k in ((tied, 3), (many, 10), nearly_tied(rng)))
+    ties = [(tied, 3, routing.softmax(tied)), *masked]
     return [*cases, *ties, (single, 1, one), (single, 4, all_four)]
 
 
@@ -103,9 +104,17 @@ def another_of_equals(value: Any, noted: None, h: np.ndarray, k: int, weights: n
     return bool(tie or agree(without_dust(unbracketed(value), DUST), leaked(h, k, weights)))
 
 
-def far_from(form: str) -> Callable:
-    """Return the function of a case that adds up how far the weights are from those of a sound gate."""
-    return lambda h, k, weights: np.abs(weights - routing.gate_weights(h, k, form)).sum()
+def far_from(form: str) -> tuple[Callable, ...]:
+    """Return the functions of a case that tell how far the weights are from those of a sound gate, in three measures."""
+
+    def off(h: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
+        return np.abs(weights - routing.gate_weights(h, k, form))  # (N,)
+
+    return (
+        lambda *case: off(*case).sum(),
+        lambda *case: off(*case).sum() / 2,
+        lambda *case: off(*case).max(),
+    )
 
 
 WHETHER_IT_LEAKS = "truth value: You return whether it leaks. Asked is by how much, a number."
@@ -121,7 +130,7 @@ LEAK = FunctionQuestion(
     answer="my_leak",
     parameters=("logits", "k", "layer"),
     stands_for=GATING,
-    when_raised="`layer` takes an array of shape (N, d): one row for each of the `len(logits)` experts. It returns y of shape (d,).",
+    when_raised="`layer` takes an array of shape (N, d): one row for each of the `len(logits)` experts. It returns y of shape (d,). An index that is out of bounds belongs to no expert of this token: is it chosen from the `logits` that your function was given? Tokens have different numbers of experts.",
     cases=leak_cases,
     reference=leaked,
     helper=HiddenLayer,
@@ -187,7 +196,7 @@ LEAK = FunctionQuestion(
         lambda h, k, weights: leaked(h, k, routing.softmax(h)),
         "logits as outputs: You fed the layer the logits as the experts' outputs. Then y mixes all experts, and no weight can be told from another.",
         lambda h, k, weights: weights @ h,
-        "distance from form A: You compared with the weights of form A. A sound gate of form B differs from them, too, and a leak counts twice, with what the selected lack. Add up the weights of the unselected.",
+        "distance from form A: You compared with the weights of form A. A sound gate of form B differs from them, too, and what the selected lack or have too much is no leak. Add up the weights of the unselected.",
         far_from("topk_softmax"),
         "distance from form B: You compared with the weights of form B. A sound gate of form A differs from them, too. Add up the weights of the unselected.",
         far_from("softmax_topk"),

@@ -74,7 +74,14 @@ def token_found(h: np.ndarray, weights: list[Any]) -> dict[str, Any]:
         "moving": show(own[[0, 4, 5]], digits_between(own[[0, 4, 5]])),
         "largest": own.max(),
         "lifts": np.diff(own[:4]),
+        "few": np.unique(own[own > 0]),
     }
+
+
+def rises(h: np.ndarray, weights: list[Any]) -> bool:
+    """Tell whether the weight of the largest logit of h (N,) rises with it."""
+    readable = not any(isinstance(w, Fault) for w in weights)
+    return readable and bool((np.diff([w[h.argmax()] for w in weights[1:5]]) > RISES).all())
 
 
 def is_of_form_b(found: Facts) -> bool:
@@ -107,15 +114,21 @@ class LiveQuestion(CalledQuestion):
 
     def _of_tokens(self, data: Data, reply: Reply) -> Iterator[Verdict]:
         """Yield a verdict on each token."""
+        tokens = list(self._read(data, reply))
+        above = all(rises(h, weights) for h, weights in tokens if h.max() >= 0)
+        for h, weights in tokens:
+            if fault := next((found for found in weights if isinstance(found, Fault)), None):
+                yield Verdict.of(fault)
+            else:
+                yield weighed(Facts(**token_found(h, weights), rises_above=above), None, self.mistakes, REPORT)
+
+    def _read(self, data: Data, reply: Reply) -> Iterator[tuple[np.ndarray, list[Any]]]:
+        """Yield each token's logits (N,), and the weights (N,) at each of its points, or a fault in their place."""
         for start in range(0, len(data["cases"]), POINTS):
             ((h,), *_) = data["cases"][start : start + POINTS]
             asks = f"a weight for each of {h.size} experts: {h.size} finite numbers"
             form = row(asks, least=h.size, most=h.size, returned=True)
-            weights = [form.read(value) for value in reply["values"][start : start + POINTS]]
-            if fault := next((found for found in weights if isinstance(found, Fault)), None):
-                yield Verdict.of(fault)
-            else:
-                yield weighed(Facts(**token_found(h, weights)), None, self.mistakes, REPORT)
+            yield h, [form.read(value) for value in reply["values"][start : start + POINTS]]
 
 
 REPORT = "logits {h}: weights {now}"
@@ -139,6 +152,8 @@ LIVE = LiveQuestion(
         lambda found: not np.array_equal(found.now, found.again),
         "negative: A weight is negative, {lowest:.4f}. A logit may be negative; a negative gate weight turns the expert's output round.",
         lambda found: found.lowest < 0,
+        "rounded: Your weights come in steps of 0.1, and those below 0.05 become 0, so that no expert runs. Leave the weight as it is.",
+        lambda found: not found.counts.all() and len(found.few) > 1 and agree(found.few, found.few.round(1)),
         "nothing runs: No expert runs: every weight is 0, for this token or when a logit has moved a little.",
         lambda found: not found.counts.all(),
         "masked with 0: The weight moves, but the cut experts carry weight too: their logits were set to 0. Mask with −∞, or set their weights to 0.",
@@ -161,6 +176,8 @@ LIVE = LiveQuestion(
         lambda found: is_of_form_b(found) and hears_others(found),
         f"hears the others: The weight moves although its own logit stays: another number of this token's is in it (a sum, a mean, the lead over the second). Asked is a weight that moves with its own logit alone.\n{DEAF}",
         hears_others,
+        f"falls below 0: Where it is below 0, the weight *falls* when its own logit rises; above 0 it rises. Is the sign of the logit lost, as in |h| or h²?\n{RISING}",
+        lambda found: (found.lifts < -RISES).any() and found.rises_above,
         f"backwards: The weight *falls* when its own logit rises. Training would push the wrong way.\n{RISING}",
         lambda found: (found.lifts < -RISES).any(),
         f"constant: The weight does not rise with its own logit, or not everywhere from −5 to 5. A step, rounding, or a sigmoid that is too steep is flat in places.\n{RISING}",

@@ -9,6 +9,8 @@ import numpy as np
 from moe_lessons.checks.values import agree, stacked
 from moe_lessons.checks.verdicts import Mistake, by_test, by_value
 
+NEXT_TO = 1e-5  # two logits so near are not equal, also in float32
+
 
 def column(k: Any) -> np.ndarray:
     """Return k () or (T,) as it stands beside logits (..., N). (1,) or (T, 1)."""
@@ -49,6 +51,17 @@ def distinct_above(h: np.ndarray) -> np.ndarray:
     return (larger & new[..., None, :]).sum(axis=-1)
 
 
+def nearly_tied(rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """Return logits (12,) and a k whose last place goes to the last expert: the first is only NEXT_TO below it."""
+    others = rng.permutation(np.linspace(-2, 2, 10).round(2)) - 0.05  # (10,), of which four are larger
+    return np.concatenate([[0.4], others, [0.4 + NEXT_TO]]), 5
+
+
+def nudged(step: float) -> Callable:
+    """Return what marks the selected once every logit was lowered by so many steps as its index is."""
+    return lambda h, k: kept(h - step * np.arange(h.shape[-1]), k)
+
+
 # Pairs of a text and what marks the selected: a function of the logits h (..., N) and k.
 SELECTED_WRONGLY = (
     "smallest: You select the k smallest: argsort sorts upwards.",
@@ -82,6 +95,8 @@ SELECTED_WRONGLY = (
     lambda h, k: np.broadcast_to(np.arange(h.shape[-1]), h.shape) < column(k),
     "largest sizes: You select those that are largest without their signs. A logit far below 0 is a small one.",
     lambda h, k: kept(np.abs(h), k),
+    'nudged: You changed the logits by their index, so that none tie: then logits that are nearly equal change places. A stable sort leaves them as they are, and takes the lower index first where they tie: `np.argsort(-logits, axis=-1, kind="stable")`.',
+    tuple(map(nudged, 10.0 ** -np.arange(1, 7))),
 )
 
 # The same, where h may be a batch, and a logit 0.

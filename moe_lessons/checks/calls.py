@@ -64,11 +64,17 @@ class Lender:
 
 
 def lent(work: Callable[[int, Any], Any], many: int | None, as_given: bool) -> Any:
-    """Return a list of functions of one argument, or the only one, that do work(index, the argument as plain data)."""
+    """Return a list of functions of one argument, or the only one, that do work(index, the argument as plain data).
+
+    Where nothing comes of an array but itself, a function hands back that very array, as `lambda x: x` does.
+    """
 
     def function(index: int) -> Callable[[Any], Any]:
         def lent_function(x: Any) -> Any:
-            y = work(index, stacked(plain(x)))
+            given = stacked(plain(x))
+            y = work(index, given)
+            if isinstance(x, np.ndarray) and agree(y, given):
+                return x
             return x.new_tensor(y) if as_given and hasattr(x, "new_tensor") else y
 
         return lent_function

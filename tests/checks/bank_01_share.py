@@ -123,6 +123,26 @@ def as_many_by_index(probs, share):
     return best(probs, int((np.cumsum(probs) < share).sum()) + 1)
 
 
+def added_in_place(x, probs, share, experts):
+    order, many = order_and_number(probs, share)
+    first, *others = order[:many]
+    y = experts[first](x)
+    y *= probs[first]
+    for i in others:
+        y += probs[i] * experts[i](x)
+    return y / probs[order[:many]].sum()
+
+
+def weighted_in_place(x, probs, share, experts):
+    order, many = order_and_number(probs, share)
+    y = np.zeros(len(x))
+    for i in sorted(order[:many]):
+        out = experts[i](x)
+        out *= probs[i] / probs[order[:many]].sum()
+        y += out
+    return y
+
+
 def not_summed(x, probs, share, experts):
     order, many = order_and_number(probs, share)
     return [probs[i] / probs[order[:many]].sum() * experts[i](x) for i in order[:many]]
@@ -148,6 +168,8 @@ WRONG = {
         "threshold for the sum": selected(lambda probs, share: np.flatnonzero(probs >= (1 - share) * probs.max())),
         "wrong pairs (4)": weights_by_index,
         "chained": chained,
+        "written into": added_in_place,
+        "written into (2)": weighted_in_place,
         "all experts": lambda x, probs, share, experts: sum(p * e(x) for p, e in zip(probs, experts, strict=True)),
         "always two": selected(lambda probs, share: best(probs, 2)),
         "stops too early": shared(more=-1),

@@ -45,6 +45,8 @@ def within_largest(probs: np.ndarray, share: float) -> np.ndarray:
     return np.flatnonzero(probs >= share * probs.max())
 
 
+Calls = list[tuple[int, np.ndarray]]  # of each the expert's index and what it was given
+
 TELLING = {2: tells_orders_apart, 3: tells_shares_apart}  # by how many experts a token needs
 
 
@@ -60,19 +62,29 @@ def drawn_probabilities(rng: np.random.Generator, N: int, many: int, share: floa
 
 
 def share_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (x, probs, share, matrices): tokens that need one, two, three and all N experts."""
+    """Return (x, probs, share, matrices): tokens that need one, two, three and all N experts.
+
+    Of two or three the first hands back x itself: going down the list, and then by index.
+    """
     cases = []
     for d, N, many, share in SIZES:
-        probs = drawn_probabilities(rng, N, many, share)  # (N,)
-        cases.append((rng.normal(size=d).round(1) + 0.05, probs, share, rng.normal(size=(N, d, d))))
+        probs, x = (
+            drawn_probabilities(rng, N, many, share),
+            rng.uniform(-0.9, 0.8, size=d).round(1) + 0.05,
+        )  # (N,), (d,)
+        matrices = rng.normal(size=(N, d, d))
+        if many in (2, 3):
+            first = needed(probs, share)[0] if many == 2 else needed(probs, share).min()
+            matrices[first] = np.outer(np.arctanh(x), x) / (x @ x)
+        cases.append((x, probs, share, matrices))
     return cases
 
 
 class CountedExperts(Lender):
-    """Experts made from matrices (N, d, d): expert i is tanh(M_i x). Notes the index of each that is called."""
+    """Experts made from matrices (N, d, d): expert i is tanh(M_i x). Notes the index of each that is called, and what it is given."""
 
     def __init__(self, entry: np.ndarray) -> None:
-        self.matrices, self.calls = entry, list[int]()
+        self.matrices, self.calls = entry, list[tuple[int, np.ndarray]]()
         super().__init__(entry)
 
     @staticmethod
@@ -82,11 +94,12 @@ class CountedExperts(Lender):
 
     def work(self, index: int, given: Any) -> np.ndarray:
         """Return what an expert makes of x (d,)."""
-        self.calls.append(index)
-        return np.tanh(self.matrices[index] @ np.asarray(given, dtype=float))
+        x = np.asarray(given, dtype=float)
+        self.calls.append((index, x))
+        return np.tanh(self.matrices[index] @ x)
 
-    def noted(self) -> list[int]:
-        """Return the indices of the experts that were called, in order."""
+    def noted(self) -> list[tuple[int, np.ndarray]]:
+        """Return of each call the expert's index and what it was given, in order."""
         return self.calls
 
 
@@ -168,7 +181,16 @@ def to_the_last(p: np.ndarray, whole: float) -> np.ndarray:
     return np.append(p[:-1], whole - p[:-1].sum())
 
 
-def not_summed(value: Any, calls: list[int], x: np.ndarray, probs: np.ndarray, share: float, matrices: Any) -> bool:
+def writes_into_x(value: Any, calls: Calls, x: np.ndarray, probs: np.ndarray, share: float, matrices: Any) -> bool:
+    """Tell whether a value is right, or experts were given another x after one of them had handed back x itself."""
+    same = [agree(given, x) for _, given in calls]
+    if all(same):
+        return agree(value, combined(x, probs, share, matrices))
+    before = [index for index, _ in calls[: same.index(False)]]
+    return any(agree(np.tanh(matrices[index] @ x), x) for index in before)
+
+
+def not_summed(value: Any, calls: Calls, x: np.ndarray, probs: np.ndarray, share: float, matrices: Any) -> bool:
     """Tell whether an answer holds the weighted outputs one by one, which add up to what was asked."""
     rows = isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] == len(x)
     return rows and agree(value.sum(axis=0), combined(x, probs, share, matrices))
@@ -195,11 +217,11 @@ def as_vector(value: Any, x: np.ndarray, *_: Any) -> Any:
     return np.zeros(len(x)) if is_zero else value
 
 
-def needless_calls(y: Any, calls: list[int], x: Any, probs: np.ndarray, share: float, matrices: Any) -> Fault | None:
+def needless_calls(y: Any, calls: Calls, x: Any, probs: np.ndarray, share: float, matrices: Any) -> Fault | None:
     """Return a fault if others than the needed experts were called, or one of them twice."""
-    many = len(needed(probs, share))
-    if set(calls) - set(needed(probs, share)):
-        why = f"y is right, but you called {len(set(calls))} experts where {many} reach the share. Find out who is needed first, then call: an expert that adds nothing must not run."
+    many, called = len(needed(probs, share)), {index for index, _ in calls}
+    if called - set(needed(probs, share)):
+        why = f"y is right, but you called {len(called)} experts where {many} reach the share. Find out who is needed first, then call: an expert that adds nothing must not run."
         return Fault("called too many", why)
     if len(calls) > many:
         return Fault("called twice", f"y is right, but you made {len(calls)} calls for {many} experts: call each once.")
@@ -320,6 +342,8 @@ SHARE = FunctionQuestion(
         chained,
     )
     + by_test(
+        "written into: You write into what an expert returned (`*=`, `+=`), and that may be x itself, or a view of it as of the lesson's E2, `x[::-1]`: then the next expert is given another x. Make a new array, `y = w * experts[i](x)`.",
+        writes_into_x,
         "not summed: These are the weighted outputs one by one. Add them up: y has the shape of x.",
         not_summed,
     ),

@@ -138,6 +138,8 @@ WRONG = {
         ),
         "rounded": lambda p: (entr(p).sum(-1) / np.log(p.shape[-1])).round(4),
         "rounded (2)": lambda p: (entr(p).sum(-1) / np.log(p.shape[-1])).round(2),
+        "in float32": entropy_in_float32,
+        "in float32 (2)": lambda p: entr(np.float32(p)).sum(-1) / np.log(p.shape[-1]),
         "sum of squares": lambda p: 1 - (p**2).sum(-1),
         "sum of squares (2)": lambda p: (1 - (p * p).sum(-1)) * p.shape[-1] / (p.shape[-1] - 1),
         "exponential": lambda p: np.exp(entr(p).sum(-1)),
@@ -235,7 +237,6 @@ RIGHT = {
     "2.5": [
         entropy_by_loops,
         entropy_by_divergence,
-        entropy_in_float32,
         lambda p: entr(p).sum(-1) / np.log(p.shape[-1]),
         lambda p: -np.nansum(p * np.log2(p), axis=-1) / np.log2(p.shape[-1]),
         lambda p: -(p * np.log(p + 1e-9)).sum(-1) / np.log(p.shape[-1]),

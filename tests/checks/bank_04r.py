@@ -35,6 +35,8 @@ WRONG = {
         "ratio of the counts": readings(RED / BLUE),
         "ratio of the scores": readings(4.1 / 3.2),
         "scores divided": readings(0.86),
+        "ratio for the gap": readings(math.log(4.1 / 3.2) / math.log(RED / BLUE)),
+        "counts rounded": readings(0.65),
         "two pairs (2)": readings(1.8 / math.log(RED / BLUE)),
         "two pairs (3)": readings(0.9 / math.log(BLUE / GREEN)),
         "gap over the ratio (2)": readings(0.9 / math.log(RED / GREEN)),
@@ -131,7 +133,7 @@ WRONG = {
 
 UNRECOGNISED = {
     "4r.1": [
-        readings(tau=0.66),
+        readings(tau=0.74),
         readings(tau=7),
         readings(to_blue=50),
         {"tau": 0.6},

@@ -165,6 +165,21 @@ def sliced(begin, end, empty):
     return answer
 
 
+def sliced_short(order, offsets, k):
+    """Without a guard: before row 0 the slice 0:-1 holds all but the last."""
+    back = np.full(len(order), -1)
+    for i in range(len(offsets) - 1):
+        back[order[offsets[i] : offsets[i + 1] - 1]] = i
+    return back.reshape(-1, k)
+
+
+def by_place(order, offsets, k):
+    back = np.zeros((len(order) // k, k), dtype=int)
+    for r, expert in enumerate(experts_of_rows(offsets)):
+        back[r // k, order[r] % k] = expert
+    return back
+
+
 def selected_by_sorting(order, offsets, k):
     pairs = sorted(zip(order, experts_of_rows(offsets), strict=True))
     return [[int(expert) for _, expert in pairs[t : t + k]] for t in range(0, len(pairs), k)]
@@ -200,6 +215,17 @@ def sparse_with(rule):
 
 
 sparse = sparse_with(of_the_left)
+
+
+def sparse_of(select, rule=of_the_left):
+    """The same, of selections that are changed first."""
+
+    def layer(x, selected, weights, experts):
+        return sparse_with(lambda _, w: rule(selected, w))(x, select(selected, len(experts)), weights, experts)
+
+    return layer
+
+
 pasted = sparse_with(lambda selected, weights: weights)  # the lesson's by_expert
 
 
@@ -487,6 +513,9 @@ WRONG = {
         "tanh": expert_of(lambda a, b: np.tanh(a) * b),
         "softplus": expert_of(lambda a, b: functional.softplus(torch.tensor(a)).numpy() * b),
         "sigmoid of the other factor": expert_of(lambda a, b: a * sigmoid(b)),
+        "z of the other factor": expert_of(lambda a, b: sigmoid(a) * b * b),
+        "matrices multiplied": lambda x, W13, W2: silu(x @ np.multiply(*alternating(W13))) @ W2,
+        "matrices multiplied (2)": lambda x, W13, W2: x @ np.multiply(*alternating(W13)) @ W2,
         "activated input": lambda x, W13, W2: expert_of(np.multiply)(silu(x), W13, W2),
         "activated input (2)": lambda x, W13, W2: (silu(x) @ W13[:, ::2] * (x @ W13[:, 1::2])) @ W2,
         "multiplied after W2": lambda x, W13, W2: (silu(x @ W13[:, ::2]) @ W2) * (x @ W13[:, 1::2] @ W2),
@@ -518,6 +547,9 @@ WRONG = {
         ),
         "last rows left out": sliced(0, -1, 0),
         "last rows left out (2)": sliced(0, -1, -1),
+        "last rows left out (3)": sliced_short,
+        "token of the place": by_place,
+        "order itself (4)": lambda order, offsets, k: (order % (len(offsets) - 1)).reshape(-1, k),
         "first rows left out": sliced(1, 0, 0),
         "places": lambda order, offsets, k: np.argsort(order).reshape(-1, k),
         "choices turned round": lambda *case: selected_by_scatter(*case)[:, ::-1],
@@ -537,6 +569,26 @@ WRONG = {
         "x for the lost": x_for_the_lost,
         "−1 as the last expert": token_by_token(lambda selected, weights: weights),
         "−1 as the last expert (2)": token_by_token(lambda selected, weights: weights / weights.sum(1, keepdims=True)),
+        "−1 as the last expert (3)": sparse_of(
+            lambda selected, N: selected % N, lambda _, weights: weights / weights.sum(axis=1, keepdims=True)
+        ),
+        "dropped and written over": sparse_of(lambda selected, N: np.maximum(selected, 0)),
+        "dropped and written over (2)": sparse_of(lambda selected, N: selected % N),
+        "first column alone": sparse_with(
+            lambda selected, weights: weights / weights.sum(axis=1, keepdims=True) * (selected[:, :1] >= 0)
+        ),
+        "scaled to the old sum": sparse_with(
+            lambda selected, weights: of_the_left(selected, weights) * weights.sum(axis=1, keepdims=True)
+        ),
+        "weights of other choices": lambda x, selected, weights, experts: sparse(
+            x, np.sort(selected, axis=1), weights, experts
+        ),
+        "weights of other choices (2)": lambda x, selected, weights, experts: sparse(
+            x, selected, -np.sort(-weights, axis=1), experts
+        ),
+        "weights of other choices (3)": lambda x, selected, weights, experts: sparse(
+            x, selected, weights[:, ::-1], experts
+        ),
         "unweighted": sparse_with(lambda selected, weights: np.ones_like(weights)),
         "mean": sparse_with(lambda selected, weights: of_the_left(selected, np.ones_like(weights))),
         "divided by the number left": sparse_with(
@@ -609,6 +661,11 @@ WRONG = {
             np.repeat((w * backward(outputs, order, w, v)[0]).sum(axis=1, keepdims=True), w.shape[1], axis=1),
             outputs,
         ),
+        "summed over the tokens": lambda *case: (
+            np.ones(len(case[3]))[:, None] * backward(*case)[0].sum(axis=0),
+            backward(*case)[1],
+        ),
+        "summed over the tokens (2)": lambda *case: (backward(*case)[0].sum(axis=0), backward(*case)[1]),
         "v left out": lambda *case: (backward(*case[:3], np.ones_like(case[3]))[0], backward(*case)[1]),
         "v left out (2)": with_outputs(lambda *case: backward(*case[:3], np.ones_like(case[3]))[1]),
         "wrong way round": with_tokens(lambda order, T, k: np.argsort(order) // k),
@@ -676,7 +733,6 @@ UNRECOGNISED = {
         lambda x, selected, weights, experts: 2 * sparse(x, selected, weights, experts),
         lambda x, selected, weights, experts: sparse(x, selected, weights[:, ::-1], experts)[::-1],
         lambda x, selected, weights, experts: sparse(x, selected, weights, experts[::-1]),
-        lambda x, selected, weights, experts: sparse(x, selected, -np.sort(-weights, axis=1), experts),  # best first
         lambda x, selected, weights, experts: sparse(x, selected, np.minimum(weights, 1), experts),
         padded,
     ],

@@ -230,6 +230,30 @@ def given_back_in_the_tokens_format(self, x):
     return h.to(x.dtype), selected, weights.to(x.dtype)
 
 
+def of_rounded_parameters(*rounded):
+    """In float32, of parameters that were in the tokens' format."""
+
+    def forward(self, x):
+        W_g, b = (
+            p if p is None or name not in rounded else p.to(x.dtype).float()
+            for name, p in (("W_g", self.W_g), ("bias", self.bias))
+        )
+        h = x.float() @ W_g
+        return chosen(h if b is None else h + b, self.top_k)
+
+    return router(forward)
+
+
+def bias_after_the_softmax(self, x):
+    h, selected, _ = route(self, x)
+    return h, selected, (x.float() @ self.W_g).softmax(-1).gather(-1, selected)
+
+
+def in_sum_one(h, selected, weights):
+    """Divided by their sum where there are several."""
+    return h, selected, weights / weights.sum(-1, keepdim=True) if weights.shape[-1] > 1 else weights
+
+
 def softmax_in_the_tokens_format(self, x):
     h, selected, _ = route(self, x)
     return h, selected, h.to(x.dtype).softmax(-1).gather(-1, selected).float()
@@ -436,11 +460,20 @@ WRONG = {
         "a full gradient per expert (4)": layer_of(
             lambda W, N: (lambda V: [V[:, i] for i in range(N)])(W.view(len(W), N, -1)), sliced_rows
         ),
+        "width N": layer_of(lambda W, N: W.chunk(W.shape[1] // N, dim=1)[:N], lambda W, N: W.chunk(len(W) // N)[:N]),
+        "width N (2)": layer_of(lambda W, N: W.split(N, dim=1)[:N], lambda W, N: W.split(N)[:N]),
         "reshaped to (N, d, d_ff)": layer_of(lambda W, N: W.reshape(N, len(W), -1).unbind(), rows_of),
     },
     "5.6": {
         "form A": router(pasted_router),
         "form A (2)": after(lambda h, selected, weights: (h, selected, weights / weights.sum(-1, keepdim=True))),
+        "form A for k > 1": after(in_sum_one),
+        "rounded parameters": of_rounded_parameters("W_g"),
+        "rounded parameters (2)": of_rounded_parameters("W_g", "bias"),
+        "rounded parameters (3)": of_rounded_parameters("bias"),
+        "bias after the softmax": router(bias_after_the_softmax),
+        "off by token": after(lambda h, selected, weights: (h.log_softmax(-1), selected, weights)),
+        "off by token (2)": after(lambda h, selected, weights: (h - h.amax(-1, keepdim=True), selected, weights)),
         "formats mixed": router(mixed_formats),
         "computed in bfloat16": router(in_the_tokens_format),
         "given back in bfloat16": router(given_back_in_the_tokens_format),

@@ -12,6 +12,7 @@ from moe_lessons.checks.calls import (
     called_with_tensors,
     differentiated,
     each_called,
+    lent,
 )
 
 W, K = np.float32([[1.0, 2.0], [3.0, 4.0]]), 2
@@ -23,6 +24,15 @@ def test_a_helper_makes_the_last_argument_and_takes_notes():
     assert used.noted is True
     assert called_with_help(lambda n, rng: n, ("n", "rng"), (3, 7), SeededGenerator).noted is False
     assert SeededGenerator.written("rng", 7) == "rng = np.random.default_rng(7)"
+
+
+def test_a_lent_function_hands_back_the_very_array_that_it_does_not_change():
+    x = np.array([1.0, 2.0])
+    same, doubled = lent(lambda index, given: (1 + index) * given, 2, as_given=True)
+    assert same(x) is x
+    assert doubled(x) is not x
+    assert isinstance(same(torch.tensor(x)), torch.Tensor)
+    assert same([1.0, 2.0]).tolist() == [1.0, 2.0]
 
 
 def test_named_arguments_come_as_tensors_and_changes_are_seen():

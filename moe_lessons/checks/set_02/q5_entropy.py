@@ -21,8 +21,9 @@ def entropy_cases(rng: np.random.Generator) -> list[tuple]:
         weights[..., 1] = 0
         cases.append(weights / weights.sum(axis=-1, keepdims=True))
     cases[1][0], cases[1][1] = np.eye(6)[2], 1 / 6
-    small = np.array([1.2e-5, 7e-6, 9e-7, 1e-7])  # (4,), each of which is seen in the digits of the share
-    cases[1][3] = rng.permutation([1 - small.sum(), *small, 0])  # 1.5 in ten thousand of ln 6
+    # Each is seen in the digits of the share. What they leave of 1 is half a step away from any number of float32.
+    small = np.array([3.2e-6, 1.5e-6, 3e-7, 1e-7])  # (4,)
+    cases[1][3] = rng.permutation([1 - small.sum(), *small, 0])  # 4 in a hundred thousand of ln 6
     return [(p,) for p in cases]
 
 
@@ -49,6 +50,11 @@ def entropy_share(p: np.ndarray) -> Any:
 def rounded(decimals: int, p: np.ndarray) -> np.ndarray:
     """Return the right shares with so many decimals. (...)."""
     return np.round(entropy_share(p), decimals)
+
+
+def in_float32(p: np.ndarray) -> np.ndarray:
+    """Return the right shares of probabilities that were rounded to float32. (...)."""
+    return entropy_share(p.astype(np.float32).astype(float))
 
 
 def naive_nats(p: np.ndarray) -> np.ndarray:
@@ -154,6 +160,8 @@ ENTROPY = FunctionQuestion(
         (over_support, lambda p: over_support(p, 2), lambda p: np.nan_to_num(over_support(p))),
         "rounded: Right, but rounded. The small share of a nearly decided token has lost its digits: return the numbers as they are.",
         tuple(partial(rounded, decimals) for decimals in (2, 3, 4, 5, 6)),
+        "in float32: You went into float32, which has seven digits. Of a probability just below 1 they leave only two or three for how far below it is, and there is all the entropy of a nearly decided token. Stay in float64, in which p came.",
+        in_float32,
         "sum of squares: This is made of Σ p². It is another measure of how undecided a token is; the entropy is −Σ p ln p.",
         (
             lambda p: 1 - (p**2).sum(axis=-1),

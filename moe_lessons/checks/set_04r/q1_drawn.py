@@ -94,6 +94,10 @@ DRAWN = ValuesQuestion(
             lambda: -TAU,
             "gap over the ratio: Either you divided the gap by the ratio of the counts, which is e to the power gap/τ: divide by its logarithm. Or your gap and your counts belong to different pairs of words.",
             lambda: GAP / ratio(),
+            "ratio for the gap: You took the logarithm of one score divided by the other, where their gap belongs. Add 10 to all scores: this quotient changes, and no draw does.",
+            lambda: np.log(SCORES[0] / SCORES[1]) / np.log(ratio()),
+            "counts rounded: Near. Did you round the ratio of the counts to a whole number? Leave it as it is until the end.",
+            lambda: GAP / np.log(np.round(ratio())),
         ),
         "to blue": by_value(
             "as drawn: This is what the draws give. A router without noise does not draw: it keeps the largest logit, for every one of these tokens the same.",

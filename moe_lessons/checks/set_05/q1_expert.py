@@ -142,6 +142,14 @@ EXPERT = FunctionQuestion(
         with_hidden(lambda a, b: np.logaddexp(0, a) * b),
         "sigmoid of the other factor: The sigmoid looks at the wrong branch. In silu(z) = z · sigmoid(z) both z are the gate's, x W1.",
         with_hidden(lambda a, b: a * scipy.special.expit(b)),
+        "z of the other factor: In your silu the factor z is the other factor's. In silu(z) = z · sigmoid(z) both z are the gate's, x W1.",
+        with_hidden(lambda a, b: scipy.special.expit(a) * b * b),
+        "matrices multiplied: You multiplied the two matrices entry by entry. What is multiplied entry by entry are x W1 and x W3, after the products with x.",
+        (
+            lambda x, W13, W2: silu(x @ (W13[:, 0::2] * W13[:, 1::2])) @ W2,
+            lambda x, W13, W2: (x @ (W13[:, 0::2] * W13[:, 1::2])) @ W2,
+            lambda x, W13, W2: (x @ (silu(W13[:, 0::2]) * W13[:, 1::2])) @ W2,
+        ),
         "activated input: You applied silu to x, before W1. It belongs on the gate, x W1.",
         (
             lambda x, W13, W2: with_hidden(np.multiply)(silu(x), W13, W2),

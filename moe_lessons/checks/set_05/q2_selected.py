@@ -1,6 +1,7 @@
 """Question 5.2: who chose whom, from the sorted list."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,6 +84,30 @@ def without_rows(which: Callable, elsewhere: int) -> Callable:
     return with_experts(rule)
 
 
+def sliced_short(elsewhere: int) -> Callable:
+    """Return the function whose slices end one row early; before row 0 such a slice holds nearly all."""
+
+    def experts(order: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:
+        found = np.full(len(order), elsewhere)  # (T·k,)
+        for i, (start, end) in enumerate(pairwise(offsets.tolist())):
+            found[order[start : end - 1]] = i
+        return found.reshape(-1, k)
+
+    return experts
+
+
+def row_for_assignment(elsewhere: int) -> Callable:
+    """Return the function that takes r // k for the token of sorted row r, and order[r] % k for its choice."""
+
+    def experts(order: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:
+        found = np.full((len(order) // k, k), elsewhere)  # (T, k)
+        for r, expert in enumerate(of_row(offsets)):
+            found[r // k, order[r] % k] = expert
+        return found
+
+    return experts
+
+
 def marked(order: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:
     """Return 1 where a token selected an expert. (T, N)."""
     return (selections(order, offsets, k)[..., None] == np.arange(len(offsets) - 1)).any(axis=1).astype(int)
@@ -125,7 +150,10 @@ SELECTED = FunctionQuestion(
         'border to the left: The first row of every expert goes to the one before. Expert i\'s rows begin *at* offsets[i]: with `np.searchsorted`, take `side="right"`, and subtract 1.',
         (with_experts(left_of_the_border), with_experts(lambda offsets: left_of_the_border(offsets[1:]) + 1)),
         "last rows left out: The last row of every expert is missing. A slice ends *before* its second number: `order[offsets[i]:offsets[i + 1]]` has them all.",
-        tuple(without_rows(lambda offsets: offsets[1:] - 1, elsewhere) for elsewhere in (0, -1)),
+        (
+            *(without_rows(lambda offsets: offsets[1:] - 1, elsewhere) for elsewhere in (0, -1)),
+            *map(sliced_short, (0, -1)),
+        ),
         "first rows left out: The first row of every expert is missing. A slice begins *at* its first number: `order[offsets[i]:offsets[i + 1]]` has them all.",
         tuple(without_rows(lambda offsets: offsets[:-1], elsewhere) for elsewhere in (0, -1)),
         "places: These say at which place of the sorted list each assignment stands. Asked is whose that place is: offsets says it.",
@@ -137,11 +165,14 @@ SELECTED = FunctionQuestion(
         with_rows(lambda experts, order, k: sent_back(experts, order, k)[:, ::-1]),
         "a mask: This marks which experts each token selected, (T, N). Asked are their indices, choice by choice: (T, k).",
         (marked, lambda *case: marked(*case).astype(bool)),
-        "order itself: This is order, or what it says of tokens and choices, cut into rows of k. Asked are the experts, and they are in offsets: row r is that of expert i if offsets[i] <= r < offsets[i + 1].",
+        "token of the place: You took r // k for the token of sorted row r. Row r is assignment order[r]: it is choice order[r] % k of token order[r] // k.",
+        tuple(map(row_for_assignment, (0, -1))),
+        "order itself: This is made of order alone, or of a quotient or remainder of it, cut into rows of k. Asked are the experts, and they are in offsets: row r is that of expert i if offsets[i] <= r < offsets[i + 1].",
         (
             lambda order, offsets, k: order.reshape(-1, k),
             lambda order, offsets, k: (order // k).reshape(-1, k),
             lambda order, offsets, k: (order % k).reshape(-1, k),
+            lambda order, offsets, k: (order % (len(offsets) - 1)).reshape(-1, k),
         ),
         "not cut: The T·k numbers are right. Cut them into rows of k: selected is (T, k).",
         with_rows(lambda experts, order, k: experts[np.argsort(order)]),

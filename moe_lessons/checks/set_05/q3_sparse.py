@@ -1,6 +1,7 @@
 """Question 5.3: the sparse forward, with dropped assignments."""
 
 from collections.abc import Callable
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -42,17 +43,27 @@ def shows_choices(selected: np.ndarray) -> bool:
     return bool(np.isin(first, later).any() and np.bincount(first).max() > 1)
 
 
+def hides_the_dropped(selected: np.ndarray, expert: int) -> bool:
+    """Tell whether a token that chose this expert lost a later choice: who lets it run for that one writes over it."""
+    return bool(((selected == expert).cumsum(axis=1) * (selected < 0)).any())
+
+
+def shows_much(selected: np.ndarray, N: int) -> bool:
+    """Tell whether what is asked of the first case can be seen in these selections."""
+    return shows_choices(selected) and all(hides_the_dropped(selected, expert) for expert in (0, N - 1))
+
+
 def sparse_cases(rng: np.random.Generator) -> list[tuple]:
     """x, selected with −1 for what was dropped, weights, and matrices (N, d, d) that make the experts.
 
-    In the first case a layer that goes choice by choice shows. In the second experts stay empty, always the last, and
+    In the first case a layer that goes choice by choice shows, and one that writes over. In the second experts stay empty, always the last, and
     there are more of them than tokens; nobody loses all.
     """
     cases: list[tuple] = []
     for T, d, N, k, idle in ((8, 2, 4, 2, 0), (3, 4, 12, 3, 1), (9, 3, 5, 1, 0), (7, 2, 3, 3, 0)):
         x, matrices = rng.normal(size=(T, d)).round(1) + 0.05, rng.normal(size=(N, d, d))
         selected, weights = thinned(rng, T, N - idle, k)
-        while not cases and not shows_choices(selected):
+        while not cases and not shows_much(selected, N):
             selected, weights = thinned(rng, T, N - idle, k)
         cases.append((x, selected, weights, matrices))
     return cases
@@ -101,6 +112,35 @@ def sparse(x: np.ndarray, selected: np.ndarray, weights: np.ndarray, matrices: n
 def with_weights(rule: Callable) -> Callable:
     """Return the layer that uses rule(selected, weights), (T, k) of (T, k), for its weights."""
     return lambda x, s, w, M: summed(choices(x, s, M), rule(s, w))
+
+
+def last_of_each(selected: np.ndarray) -> np.ndarray:
+    """Mark the choices after which their token has none of the same expert. selected (T, k). Booleans (T, k)."""
+    same = selected[:, :, None] == selected[:, None, :]  # (T, k, k)
+    return ~np.triu(same, k=1).any(axis=2)
+
+
+def written_over(run: Callable, rule: Callable) -> Callable:
+    """Return the layer that runs run(selected, N), with rule(selected, weights), and of an expert that a token has twice
+    keeps only the last output, as `y[tokens] += ...` does."""
+    return lambda x, s, w, M: summed(choices(x, s, M), rule(s, w) * last_of_each(run(s, len(M))))
+
+
+def of_the_sum(selected: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weights of all choices, lost or not, divided by their sum. selected, weights (T, k). (T, k)."""
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def has_others_weights(
+    value: Any, calls: Any, x: np.ndarray, selected: np.ndarray, weights: np.ndarray, matrices: np.ndarray
+) -> bool:
+    """Tell whether each token's y is right for its weights in some order."""
+    orders = map(list, permutations(range(weights.shape[1])))
+    made = [sparse(x, selected, weights[:, order], matrices) for order in orders]  # (T, d) each
+    rows = zip(*made, strict=True)
+    return np.shape(value) == x.shape and all(
+        any(agree(y, one) for one in ys) for y, ys in zip(value, rows, strict=True)
+    )
 
 
 def with_rows(wrong: Callable) -> Callable:
@@ -202,13 +242,27 @@ SPARSE = FunctionQuestion(
         "weights as they came: You used the weights that are left as they are: that is the lesson's layer. Here they are divided by their sum, token by token, because something was dropped after they were made.",
         with_weights(left),
         "divided before the drop: You divided the weights by the sum of all k. The dropped ones count nothing: divide by the sum of those that are left.",
-        with_weights(lambda s, w: left(s, w) / w.sum(axis=1, keepdims=True)),
+        with_weights(lambda s, w: left(s, of_the_sum(s, w))),
         "0 / 0: y is right but for the tokens that lost all their choices: there the sum of the weights is 0, and 0 / 0 is no number. Their y is 0.",
         with_weights(unguarded),
         "x for the lost: A token that lost all its choices comes out as x. The layer returns 0 for it; that x is kept is the residual connection's work, outside this layer.",
         lambda x, s, w, M: np.where((s < 0).all(axis=1, keepdims=True), x, sparse(x, s, w, M)),
         AS_THE_LAST,
-        (with_weights(lambda s, w: w), lambda x, s, w, M: sparse(x, s % len(M), w, M)),
+        (
+            with_weights(lambda s, w: w),
+            with_weights(of_the_sum),
+            written_over(lambda s, N: s % N, lambda s, w: w),
+            written_over(lambda s, N: s % N, of_the_sum),
+        ),
+        "dropped and written over: For what was dropped an expert runs with weight 0: the first, or the last, which −1 is. Where a token has that expert already, it comes twice in one `y[tokens] += ...`, and only the last of the two counts: the 0. Leave out what is −1 before you gather rows.",
+        (
+            written_over(lambda s, N: np.maximum(s, 0), rescaled),
+            written_over(lambda s, N: s % N, rescaled),
+        ),
+        "first column alone: You look for −1 among the first choices alone: where that one is dropped the token gets 0, and a −1 in another column is not seen. Any choice may be dropped: `selected >= 0` is left.",
+        with_weights(lambda s, w: np.where(s[:, :1] < 0, 0, left(s, of_the_sum(s, w)))),
+        "scaled to the old sum: The weights that are left sum to what all k had before. Divided by their own sum they sum to 1, whatever was dropped.",
+        with_weights(lambda s, w: rescaled(s, w) * w.sum(axis=1, keepdims=True)),
         "unweighted: You added the outputs of the experts that are left without their weights.",
         with_weights(lambda s, w: left(s, np.ones_like(w))),
         "mean: You averaged the outputs of the experts that are left. Each counts with its own weight.",
@@ -251,5 +305,9 @@ SPARSE = FunctionQuestion(
         with_rows(lambda rows, s: rows.reshape(*s.shape, -1)),
         "still rows: These are the weighted rows, sorted by expert. Add each token's rows: y is (T, d), and row r belongs to token `order[r] // k`.",
         with_rows(lambda rows, s: rows[stable_order(s)][(s < 0).sum() :]),
+    )
+    + by_test(
+        "weights of other choices: Every token has the right experts, but its weights belong to other choices: weights[t, j] belongs to selected[t, j]. Is one of the two sorted or turned round, and the other not?",
+        has_others_weights,
     ),
 )

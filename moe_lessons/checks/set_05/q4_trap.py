@@ -197,6 +197,11 @@ def every_nth(W1: np.ndarray, W2: np.ndarray, N: int) -> tuple[np.ndarray, np.nd
     return W1.reshape(len(W1), -1, N).transpose(2, 0, 1), W2.reshape(-1, N, len(W1)).transpose(1, 0, 2)
 
 
+def of_width_n(W1: np.ndarray, W2: np.ndarray, N: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first N pieces of N columns of W1, (N, d, N), and of N rows of W2, (N, N, d)."""
+    return W1.reshape(len(W1), -1, N).transpose(1, 0, 2)[:N], W2.reshape(-1, N, len(W1))[:N]
+
+
 def mistaken(rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, W2: np.ndarray) -> dict:
     """Return what y would be by mistake. (R, d) each."""
     N = len(sizes)
@@ -207,6 +212,7 @@ def mistaken(rows: np.ndarray, sizes: np.ndarray, W1: np.ndarray, W2: np.ndarray
         "in_equal_parts": [relu_experts(rows, A, B, parts) for parts in equal_parts(len(rows), N)],
         "reshaped": relu_experts(rows, W1.reshape(A.shape), B, of_row),
         "alternating": [relu_experts(rows, *pair, of_row) for pair in ((C, D), (C, B), (A, D))],
+        "in_narrow_pieces": relu_experts(rows, *of_width_n(W1, W2, N), of_row),
         "shifted": relu_experts(rows, A, B, np.unique(of_row, return_inverse=True)[1]),
     }
 
@@ -304,6 +310,8 @@ TRAP = TrapQuestion(
         lambda found: any(agree(found.y, wrong) for wrong in found.alternating),
         "reshaped to (N, d, d_ff): You gave W1 the shape (N, d, d_ff) at once. A reshape goes row by row, and a row of W1 holds d_ff numbers of *every* expert: so they got each other's. First (d, N, d_ff), then move the axis of the experts to the front.",
         lambda found: agree(found.y, found.reshaped),
+        "width N: Your experts are N units wide, where d_ff belong to each. `chunk` takes the *number* of pieces, which is N; `split` takes their size, which is d_ff.",
+        lambda found: agree(found.y, found.in_narrow_pieces),
         "gradient lost: y is right, but no gradient reaches {lost}, so training would get nothing there. `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(...)` and numpy all cut the way back.",
         lambda found: found.lost,
         ": y is right, but the gradient to {wrong} is not.",
@@ -314,7 +322,7 @@ TRAP = TrapQuestion(
         lambda found: found.some,
         "one weight mended: One weight is mended; {slow[0]} still gets a full-size gradient from every expert. Take its experts apart in one step, too. (`tensor_split` is none: it takes slices inside.)",
         lambda found: len(found.slow) == 1 and not found.some,
-        f"a full gradient per expert: {RIGHT}, and the trap is still there. Whatever takes one expert out of the whole weight (`W1[:, a:b]`, `V[i]` of a view V, `narrow`, `index_select`, `split` anew for each expert, or `tensor_split`, which takes slices inside) makes, in the backward, a gradient of the *whole* weight's size that is 0 but for that expert. Take all experts apart once, in one step.",
+        f"a full gradient per expert: {RIGHT}, and the trap is still there. Whatever takes one expert out of the whole weight (`W1[:, a:b]`, `V[i]` of a view V, `narrow`, `index_select`, `split` anew for each expert, or `tensor_split`, which takes slices inside) makes, in the backward, a gradient of the *whole* weight's size that is 0 but for that expert. Take all experts apart once, in one step. (A list of slices that is made before the loop is a loop, too.)",
         lambda found: len(found.slow) == 2 and not found.some,
         f"a weight per row: {RIGHT}, and no expert makes a full-size gradient, but you copy a whole expert's matrix for every row.",
         lambda found: found.large and found.per_row,

@@ -170,6 +170,11 @@ BACKWARDS = FunctionQuestion(
             lambda outputs, order, w, v: w * to_weights(outputs, order, w, v),
             "product with y: You took the product of v with the token's y: then all its choices get the same. Each weight gets the product of v with its *own* row.",
             lambda outputs, order, w, v: np.broadcast_to(dots(combined(outputs, order, w), v)[:, None], w.shape),
+            "summed over the tokens: You added up the gradients of all tokens, one number for each choice. Each token has weights of its own, and so gradients of its own: (T, k).",
+            (
+                lambda *case: np.broadcast_to(to_weights(*case).sum(axis=0), case[2].shape),
+                lambda *case: to_weights(*case).sum(axis=0),
+            ),
             "v left out: You added up the rows' own entries: v is not in it. How much L rises with y is what v says.",
             lambda outputs, order, w, v: to_weights(outputs, order, w, np.ones_like(v)),
             INVERSE,

@@ -104,14 +104,15 @@ def half_found(ran: dict, right: dict) -> dict[str, Any]:
     came = parts_of(ran)
     if came is None:
         raised = str(ran.get("raised", ""))
-        return {"raised": raised, "half_wrong": "logits", "rough": False, "half_seen": "", "given_back": False}
+        lost = {"raised": raised, "half_wrong": "logits", "rough": False, "half_seen": "", "given_back": False}
+        return lost | {"half_logits": None}
     wrong = first_wrong(came, right)
     flipped = not agree(came["selected"], right["selected"])
     rough = near(came["logits"], right["logits"]) and (flipped or near(came["weights"], right["weights"]))
     seen = f"x in bfloat16: {said(wrong, came, right)}" if wrong else ""
     given_back = BFLOAT16 in ran["formats"] and all(is_or_rounds_to(came[part], right[part]) for part in PARTS)
     found = {"raised": "", "half_wrong": wrong, "rough": bool(wrong) and rough, "half_seen": seen}
-    return found | {"given_back": given_back}
+    return found | {"given_back": given_back, "half_logits": came["logits"]}
 
 
 def said(wrong: str, came: dict, right: dict) -> str:
@@ -141,7 +142,7 @@ def router_found(
     case = f"d_model = {d}, num_experts = {N}, top_k = {k}, bias = {bias}, x of shape {x.shape}"
     plainly = x @ W_g  # (..., N)
     found = {"came": came, "right": right, "wrong": wrong, "other": other, "seen": seen, "case": case}
-    return found | half | {"h": right["logits"], "plainly": plainly, "k": k, "d": d}
+    return found | half | {"h": right["logits"], "plainly": plainly, "k": k, "d": d, "x": x, "W_g": W_g, "b": b}
 
 
 def is_it(part: str, formula: Callable[[Facts], Any]) -> Callable[[Facts], bool]:
@@ -226,6 +227,30 @@ def is_rough_throughout(found: Facts) -> bool:
     return found.wrong == "logits" and near(came, right)
 
 
+def with_rounded(W_rounds: bool, b_rounds: bool) -> Callable[[Facts], bool]:
+    """Return the test whether the logits of x in bfloat16 are exact for a W_g, or a bias, that was rounded to it."""
+
+    def test(found: Facts) -> bool:
+        W_g, b = (to_bfloat16(a) if rounds else a for a, rounds in ((found.W_g, W_rounds), (found.b, b_rounds)))
+        return not found.wrong and agree(found.half_logits, found.x @ W_g + b)
+
+    return test
+
+
+def is_off_by_token(found: Facts) -> bool:
+    """Tell whether the logits are right but for a number of each token's own."""
+    came = found.came["logits"]
+    if found.wrong != "logits" or not isinstance(came, np.ndarray) or came.shape != found.h.shape:
+        return False
+    off = came - found.h  # (..., N)
+    return agree(found.h + off[..., :1], came)
+
+
+def sums_to_1_from_k_2(found: Facts) -> Any:
+    """Return the weights (..., k) of form A where k is above 1, of form B where it is 1."""
+    return routing.softmax(chosen_of(found.h, found)) if found.k > 1 else found.right["weights"]
+
+
 def is_cut_off(found: Facts) -> bool:
     """Tell whether the values are right and no gradient reaches W_g."""
     return found.wrong == "W_g" and (found.came["W_g"] is None or not np.any(found.came["W_g"]))
@@ -278,6 +303,8 @@ ROUTER = RouterQuestion(
         lambda found: not found.wrong and found.raised,
         "given back in bfloat16: In float32 all is right; with x in bfloat16 you turn what you computed into bfloat16 at the end, and lose digits. `logits` and `weights` go back as they are, in float32, whatever x is.",
         lambda found: not found.wrong and found.half_wrong and found.given_back,
+        "rounded parameters: In float32 all is right; with x in bfloat16 you round W_g or the bias to bfloat16, and only then compute in float32. What was rounded does not come back: the parameters stay as they are, and only x becomes float32, `x.float()`.",
+        (with_rounded(True, True), with_rounded(True, False), with_rounded(False, True)),
         "computed in bfloat16: In float32 all is right; with x in bfloat16 your numbers have two or three digits only: the scores or the softmax are computed in bfloat16. Make x float32 first, `x.float()`, and stay there.",
         lambda found: not found.wrong and found.rough,
         ": The numbers are right, but not their format: logits and weights come back as float32, whatever x is; yours are {other}.",
@@ -318,6 +345,10 @@ ROUTER = RouterQuestion(
         is_it("logits", lambda found: found.plainly),
         "probabilities as logits: Your first result is the softmax. Return the logits before it: balancing losses need them.",
         is_it("logits", lambda found: routing.softmax(found.h)),
+        "off by token: Your logits are right but for one number of each token's own, which is taken from all its N: that is what `log_softmax` does, or subtracting the largest. Asked is x W_g, plus the bias, as it is.",
+        is_off_by_token,
+        "bias after the softmax: Your weights are right for the logits *without* the bias. The softmax is over the logits that you return, x W_g plus the bias.",
+        is_it("weights", lambda found: chosen_of(routing.softmax(found.plainly), found)),
         "divided by √d: You divided the logits by √d, as attention does. A router's logits are x W_g.",
         (
             is_it("logits", lambda found: found.h / found.d**0.5),
@@ -338,6 +369,8 @@ ROUTER = RouterQuestion(
         ),
         "form A: The weights of each token sum to 1: a softmax over the k kept logits, form A, as in the lesson's Router; or divided by their sum, form B′, which is the same function. Asked is form B: a softmax over all N logits, of which k are kept as they are.",
         is_it("weights", lambda found: routing.softmax(chosen_of(found.h, found))),
+        "form A for k > 1: Where k is above 1 the weights of each token sum to 1: that is form A, or B′, which is the same function. Asked is form B whatever k is: a softmax over all N logits, of which k are kept as they are.",
+        is_it("weights", sums_to_1_from_k_2),
         "not cut: These are the probabilities of all N experts. Asked are those of the k selected: (…, k), in the order of `selected`.",
         is_it("weights", lambda found: routing.softmax(found.h)),
         "full width: The weights are right, but with a place for all N experts. Asked are those of the k selected: (…, k), in the order of `selected`.",

@@ -74,7 +74,6 @@ def token_found(h: np.ndarray, weights: list[Any]) -> dict[str, Any]:
         "moving": show(own[[0, 4, 5]], digits_between(own[[0, 4, 5]])),
         "largest": own.max(),
         "lifts": np.diff(own[:4]),
-        "few": np.unique(own[own > 0]),
     }
 
 
@@ -82,6 +81,12 @@ def rises(h: np.ndarray, weights: list[Any]) -> bool:
     """Tell whether the weight of the largest logit of h (N,) rises with it."""
     readable = not any(isinstance(w, Fault) for w in weights)
     return readable and bool((np.diff([w[h.argmax()] for w in weights[1:5]]) > RISES).all())
+
+
+def is_in_tenths(own: np.ndarray) -> bool:
+    """Tell whether weights are several tenths, beside zeros."""
+    several = np.unique(own[own > 0])
+    return len(several) > 1 and agree(several, several.round(1))
 
 
 def is_of_form_b(found: Facts) -> bool:
@@ -153,7 +158,7 @@ LIVE = LiveQuestion(
         "negative: A weight is negative, {lowest:.4f}. A logit may be negative; a negative gate weight turns the expert's output round.",
         lambda found: found.lowest < 0,
         "rounded: Your weights come in steps of 0.1, and those below 0.05 become 0, so that no expert runs. Leave the weight as it is.",
-        lambda found: not found.counts.all() and len(found.few) > 1 and agree(found.few, found.few.round(1)),
+        lambda found: not found.counts.all() and is_in_tenths(found.own),
         "nothing runs: No expert runs: every weight is 0, for this token or when a logit has moved a little.",
         lambda found: not found.counts.all(),
         "masked with 0: The weight moves, but the cut experts carry weight too: their logits were set to 0. Mask with −∞, or set their weights to 0.",

@@ -109,6 +109,10 @@ def hidden_by(shares):
     )
 
 
+def entropies_of_P(log):
+    return -(log["P"] * np.log(log["P"])).sum(-1)
+
+
 def late_pooled(log):
     f = log["counts"].sum(1) / log["counts"].sum((1, 2))[:, None]
     return (f.shape[-1] * (f * log["P"].mean(1)).sum(-1) - log["balance"])[-10:].mean()
@@ -141,6 +145,18 @@ WRONG = {
         "first frames": loads_of(lambda a: a[:10], 10),
         "eleven frames": lambda log: loads(log, late=11),
         "last frame left out": loads_of(lambda a: a[:-1], 9),
+        "last frame left out (2)": loads_of(lambda a: a[-11:-1], 10),
+        "mean of the real tokens": with_loads(
+            violation=lambda c, r: (c.max(-1) / (r[:, None] / c.shape[-1]) - 1).mean()
+        ),
+        "mean of the real tokens (2)": with_loads(
+            pooled=lambda c, r: (c.sum(1).max(-1) / (c.shape[1] * r / c.shape[-1]) - 1).mean()
+        ),
+        "either way": with_loads(
+            violation=lambda c, r: (abs(c - c.mean(-1, keepdims=True)).max(-1) / c.mean(-1)).mean()
+        ),
+        "no number": with_loads(violation=lambda c, r: (c.max(1) / c.mean(1) - 1).mean()),
+        "another order": lambda log: loads(log)[::-1],
         "fullest layer": with_loads(violation=lambda c, r: max_violation(c).max(1).mean()),
         "in tokens": with_loads(violation=lambda c, r: (c.max(-1) - c.mean(-1)).mean()),
         "in shares": with_loads(violation=lambda c, r: (c.max(-1) / c.sum(-1)).mean()),
@@ -183,6 +199,11 @@ WRONG = {
         "share": with_rest(lost=lambda log: 1 - log["entropy"][-10:].mean() / log["entropy"][0].mean()),
         "bits": with_rest(lost=lambda log: (log["entropy"][0].mean() - log["entropy"][-10:].mean()) / np.log(2)),
         "late frames alone": with_rest(lost=lambda log: (log["entropy"][-10] - log["entropy"][-1]).mean()),
+        "of the mean probabilities": with_rest(lost=lambda log: (H := entropies_of_P(log))[0].mean() - H[-10:].mean()),
+        "another order": lambda log: [rest(log)[i] for i in (0, 2, 1, 3)],
+        "last frame left out (2)": with_rest(
+            path=lambda log: np.abs(np.diff(log["bias"][-12:-1], axis=0)).sum(0).mean()
+        ),
         "late entropy": with_rest(lost=lambda log: log["entropy"][-10:].mean()),
         "layers added": with_rest(lost=lambda log: (log["entropy"][0] - log["entropy"][-10:].mean(0)).sum()),
         "one length only": with_rest(lost=lambda log: log["entropy"][0].mean() - log["entropy"][11:].mean()),

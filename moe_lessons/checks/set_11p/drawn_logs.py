@@ -1,11 +1,14 @@
 """Drawn logs for the functions of 11p.1 and 11p.2: numbers that no run need have made; and slips in the frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import permutations
+from typing import Any
 
 import numpy as np
 
 from moe_lessons.checks.set_11p.measures import LATE, Log, alone
-from moe_lessons.checks.verdicts import Mistake, by_value
+from moe_lessons.checks.values import agree, unpack
+from moe_lessons.checks.verdicts import Mistake, by_test, by_value
 
 
 def draw_log(rng: np.random.Generator, F: int, layers: int, N: int, way: int = 1) -> Log:
@@ -32,6 +35,7 @@ def draw_log(rng: np.random.Generator, F: int, layers: int, N: int, way: int = 1
 def draw_counts(rng: np.random.Generator, real: np.ndarray, layers: int, N: int) -> np.ndarray:
     """Return the loads of all frames (F, layers, N). One expert is idle."""
     lean = rng.dirichlet(np.full(N, 2.0), size=layers)  # (layers, N)
+    lean[0] += 1 / N  # so evenly that no expert is as far above the mean as the idle one is below it
     lean[:, rng.integers(N)] = 0
     lean /= lean.sum(axis=-1, keepdims=True)
     tokens = real[:, None] + rng.integers(5, 60, size=(real.size, layers))  # (F, layers)
@@ -84,4 +88,17 @@ def other_frames(measure: Callable[[Log, int], float]) -> tuple[Mistake, ...]:
         lambda log: measure(log, len(log["step"]) // 2),
         "last frame left out: You took the 9 frames before the last, as `[-10:-1]` does. The last 10 are `[-10:]`.",
         lambda log: measure(cut(log, slice(-1)), LATE - 1),
+        "last frame left out: Your 10 frames end one before the last, as `[-11:-1]` does. The last 10 are `[-10:]`.",
+        lambda log: measure(cut(log, slice(-1)), LATE),
     )
+
+
+def in_another_order(reference: Callable[[Log], tuple[float, ...]], names: Sequence[str]) -> tuple[Mistake, ...]:
+    """Return the slip that all numbers are right, and in another order than that of their names."""
+
+    def is_so(value: Any, log: Log) -> bool:
+        came, right = unpack(value, names), reference(log)
+        return bool(came) and any(all(map(agree, order, right)) for order in permutations(came))
+
+    asked = ", ".join(names)
+    return by_test(f"another order: Right numbers, in another order. Asked are, one after the other: {asked}.", is_so)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.set_11p.drawn_logs import log_cases, of_one_layer, other_frames, written
+from moe_lessons.checks.set_11p.drawn_logs import in_another_order, log_cases, of_one_layer, other_frames, written
 from moe_lessons.checks.set_11p.measures import LATE, Log, counted, max_vio, pooled_max_vio
-from moe_lessons.checks.verdicts import Mistake, by_formula
+from moe_lessons.checks.verdicts import Mistake, by_formula, by_test
 from moe_lessons.metrics import coefficient_of_variation, max_violation
 
 
@@ -37,12 +37,19 @@ def uneven(loads: Callable[[np.ndarray], np.ndarray]) -> tuple[Mistake, ...]:
         lambda load: (load.min(axis=-1) / load.mean(axis=-1) - 1).mean(),
         "largest: This is the largest of all MaxVio. Asked is the mean.",
         lambda load: max_violation(load).max(),
+        "either way: You took the largest distance from the mean, either way. MaxVio looks at the fullest expert only, not at the emptiest.",
+        lambda load: (np.abs(load / load.mean(axis=-1, keepdims=True) - 1).max(axis=-1)).mean(),
     )
 
 
 def in_a_row(counts: np.ndarray) -> np.ndarray:
     """Return the loads of all layers in one row, (late, layers · N)."""
     return counts.reshape(len(counts), -1)
+
+
+def loads_of(log: Log) -> tuple[float, float, float]:
+    """Return MaxVio, pooled MaxVio and what is counted for each real token."""
+    return max_vio(log), pooled_max_vio(log), counted(log)
 
 
 LOADS = FunctionQuestion(
@@ -57,7 +64,7 @@ LOADS = FunctionQuestion(
     parameters=("log",),
     cases=log_cases,
     written=written,
-    reference=lambda log: (max_vio(log), pooled_max_vio(log), counted(log)),
+    reference=loads_of,
     parts={
         "MaxVio": by_formula(
             of_counts,
@@ -74,10 +81,16 @@ LOADS = FunctionQuestion(
             lambda counts, real: max_violation(counts).sum(axis=-1).mean(),
             "fullest layer: You took the layer with the larger MaxVio in each frame. Asked is the mean over the layers.",
             lambda counts, real: max_violation(counts).max(axis=-1).mean(),
+            "mean of the real tokens: Your mean load is that of the real tokens. MaxVio is about the counts alone: the mean load is the mean of the *counts* of a layer, and here more are counted than are real.",
+            lambda counts, real: (counts.max(axis=-1) * counts.shape[-1] / real[:, None] - 1).mean(),
         )
         + uneven(lambda counts: counts)
         + of_one_layer(max_vio)
-        + other_frames(max_vio),
+        + other_frames(max_vio)
+        + by_test(
+            "no number: NaN: somewhere the mean load is 0. One expert has no token in any frame or layer, so a mean over these (axis 0 or 1) is 0 for it. The experts are the last axis: `axis=-1`.",
+            lambda value, log: np.isnan(value).any(),
+        ),
         "pooled MaxVio": by_formula(
             of_counts,
             "not pooled: This is MaxVio of each layer. Here add the loads of the layers first, expert by expert.",
@@ -90,6 +103,11 @@ LOADS = FunctionQuestion(
             lambda counts, real: max_violation(counts.sum(axis=0)).mean(),
             "layers in a row: You put the layers' loads in one long row. Add them up, expert by expert: E1 of one layer to E1 of the next.",
             lambda counts, real: max_violation(in_a_row(counts)).mean(),
+            "mean of the real tokens: Your mean load is that of the real tokens, of one layer or of all. MaxVio is about the counts alone: the mean load is the mean of the added *counts*.",
+            (
+                lambda counts, real: (counts.sum(axis=1).max(axis=-1) * counts.shape[-1] / real - 1).mean(),
+                lambda counts, real: (counts.mean(axis=1).max(axis=-1) * counts.shape[-1] / real - 1).mean(),
+            ),
         )
         + uneven(lambda counts: counts.sum(axis=1))
         + other_frames(pooled_max_vio),
@@ -121,4 +139,5 @@ LOADS = FunctionQuestion(
         + of_one_layer(counted)
         + other_frames(counted),
     },
+    mistakes=in_another_order(loads_of, ("MaxVio", "pooled MaxVio", "counted")),
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.set_11p.drawn_logs import log_cases, of_one_layer, other_frames, written
+from moe_lessons.checks.set_11p.drawn_logs import in_another_order, log_cases, of_one_layer, other_frames, written
 from moe_lessons.checks.set_11p.measures import LATE, Log, alone, bias_path, entropy_lost, gain, hidden_loss
 from moe_lessons.checks.verdicts import by_formula, by_value
 
@@ -59,6 +59,17 @@ def as_one_layer(log: Log) -> float:
     return float((counts.shape[-1] * (f * P).sum(axis=-1) - log["balance"][-LATE:]).mean())
 
 
+def lost_by_means(log: Log) -> float:
+    """Return what the entropy of the mean probabilities lost, mean over layers, in nats."""
+    entropy = -(log["P"] * np.log(log["P"])).sum(axis=-1)  # (F, layers)
+    return float(entropy[0].mean() - entropy[-LATE:].mean())
+
+
+def rest_of(log: Log) -> tuple[float, float, float, float]:
+    """Return entropy lost, bias path, gain and hidden loss."""
+    return entropy_lost(log), bias_path(log), gain(log), hidden_loss(log)
+
+
 REST = FunctionQuestion(
     **about("11p.2", "What else the log says", "write it", "hard", points=2, minutes=14),
     hints=(
@@ -71,7 +82,7 @@ REST = FunctionQuestion(
     parameters=("log",),
     cases=log_cases,
     written=written,
-    reference=lambda log: (entropy_lost(log), bias_path(log), gain(log), hidden_loss(log)),
+    reference=rest_of,
     parts={
         "entropy lost": other_frames(entropy_lost)
         + of_one_layer(entropy_lost)
@@ -96,6 +107,8 @@ REST = FunctionQuestion(
             lambda log: log["entropy"][0].mean() - log["entropy"][1:].mean(),
             "late entropy: This is the late entropy itself. Asked is how much of the first frame's was lost.",
             lambda log: log["entropy"][-LATE:].mean(),
+            "of the mean probabilities: This is lost by the entropy of the *mean* probabilities, `log['P']`. Asked is the mean of the tokens' entropies, which is logged: `log['entropy']`.",
+            lost_by_means,
             "layers added: You added up the layers. Take their mean.",
             lambda log: (log["entropy"][0] - log["entropy"][-LATE:].mean(axis=0)).sum(),
         ),
@@ -141,6 +154,8 @@ REST = FunctionQuestion(
                 lambda log: bias_path(log, LATE - 1),
                 "all frames: This is the way of the whole run. Take the last 10 steps.",
                 lambda log: bias_path(log, len(log["step"]) - 1),
+                "last frame left out: Your 11 frames end one before the last, as `[-12:-1]` does. The last 11 are `[-11:]`.",
+                of_bias(lambda b: path(b).mean(), slice(-LATE - 2, -1)),
                 "first frames: This is the way at the beginning of the run. The last 11 frames are `[-11:]`.",
                 (*(of_bias(lambda b: path(b).mean(), slice(n)) for n in (LATE, LATE + 1)),),
             ),
@@ -217,6 +232,7 @@ REST = FunctionQuestion(
             (lambda log: of_means(log), lambda log: of_all_tokens(log)),
         ),
     },
+    mistakes=in_another_order(rest_of, ("entropy lost", "bias path", "gain", "hidden loss")),
 )
 
 

@@ -68,6 +68,9 @@ class ApartQuestion(CaseQuestion):
         if wrong_rules.is_of_another(named, case):
             why = f"For another case all of this would be right. Is {case} the number of yours, and did you run the cells again after you typed it?"
             return replace(verdict, why=f"{why}\n{verdict.why}", mistake="another case")
+        if few := wrong_rules.overlooked(named, case):
+            why = f"Every sign that you give is right, but {few} more measures are outside by more than the room. Report each by its numbers, also what may only follow from the fault."
+            return replace(verdict, why=f"{why}\n{verdict.why}", mistake="signs overlooked")
         return verdict
 
 

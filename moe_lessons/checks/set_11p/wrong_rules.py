@@ -76,6 +76,18 @@ def of_first_frames(log: Log) -> Measured:
     return of_frames(LATE)(cut(log, slice(LATE + 1)))
 
 
+def as_distances(log: Log) -> Measured:
+    """Return all measures, the bias path as the distance between where it began and where it ended."""
+    b = log["bias"][-LATE - 1 :]  # (late + 1, layers, N)
+    return measured(log) | {"bias path": float(np.abs(b[-1] - b[0]).mean())}
+
+
+def exchanged(log: Log) -> Measured:
+    """Return all measures, MaxVio and pooled MaxVio each with the value of the other."""
+    found = measured(log)
+    return found | {"MaxVio": found["pooled MaxVio"], "pooled MaxVio": found["MaxVio"]}
+
+
 def hiding_nothing(log: Log) -> Measured:
     """Return all measures, the hidden loss from f and P of all layers together."""
     return measured(log) | {"hidden loss": as_one_layer(log)}
@@ -111,6 +123,8 @@ RULES = (
     Rule("first frames", "from the first ten frames", FRAMES, beside(of=of_first_frames)),
     Rule("all turned", "the other way round", "Say how *your* number is beside the healthy ones, not how they are beside yours.", all_turned),
     Rule("nothing hidden", "with a hidden loss of all layers together", "The hidden loss is about each layer's *own* loss: computed of all layers together, nothing is hidden.", beside(of=hiding_nothing)),
+    Rule("distance", "with a distance in the place of the bias path", "The path adds up the sizes of all steps, to and fro: it is no distance between first and last.", beside(of=as_distances)),
+    Rule("exchanged", "with MaxVio and pooled MaxVio exchanged", "MaxVio is taken in each layer; pooled is what comes of all layers' loads, added up.", beside(of=exchanged)),
 )  # fmt: skip
 
 
@@ -136,3 +150,12 @@ def is_of_another(named: dict[str, str], case: int) -> bool:
     """Tell whether these places, of which more than one is wrong, are right for another case."""
     wrong = sum(named[name] != place for name, place in apart(case).items())
     return wrong > 1 and any(apart(other) == named for other in range(1, CASES + 1))
+
+
+def overlooked(named: dict[str, str], case: int) -> int:
+    """Return how many measures are wrongly called as healthy, if that is all that is wrong, some sign is there, and it
+    is more than one."""
+    right, healthy = apart(case), PLACES[1]
+    wrong = [name for name, place in named.items() if place != right[name]]
+    some = any(place != healthy for place in named.values())
+    return len(wrong) if some and len(wrong) > 1 and all(named[name] == healthy for name in wrong) else 0

@@ -92,6 +92,26 @@ def same_noise_twice(run):
     return not torch.equal(*found)
 
 
+def pass_in_training_beside_evaluation(run):
+    """One of the two passes has noise in every run."""
+    first, again = run.model(run.x, run.mask).y, run.model.train()(run.x, run.mask).y
+    return torch.allclose(first, again, atol=1e-2)
+
+
+def chosen_by_the_logits(run):
+    """The layers' own losses without what was selected: under a bias that is another expert."""
+    found = run.model(run.x, torch.ones_like(run.mask))
+    own = torch.stack([load_balancing_loss(h, 1) for h in found.logits])
+    return not torch.isclose(own.mean(), found.balance, atol=1e-3)
+
+
+def beside_the_pooled_loss(run):
+    """True where the logged loss is not the pooled one: turned round."""
+    found = run.model(run.x, torch.ones_like(run.mask))
+    pooled = load_balancing_loss(found.logits, 1, found.selected[..., None])
+    return not torch.isclose(pooled, found.balance, atol=1e-3)
+
+
 def mean_violation(run):
     return max_violation(run.model(run.x, run.mask).counts.numpy()).mean()
 
@@ -238,6 +258,9 @@ WRONG = {
         "first frames": in_short(1, "00+00-0"),
         "beside the mean": in_short(7, "0-0-0-0"),
         "nothing hidden": in_short(8, "+00+000"),
+        "both recipes (3)": in_short(3, "++00000"),  # or the last frame alone, or a distance in the place of the path
+        "exchanged": in_short(8, "0+0+00+"),
+        "signs overlooked": in_short(1, "00+0000"),
         "another case": in_short(1, "000-0+0"),
         "turned round": signs(MASK, counted="lower"),
         "turned round (2)": signs(FROZEN, bias_path="higher"),
@@ -296,6 +319,10 @@ WRONG = {
         "nothing found (2)": says(MASK, counts_padding_without_any),
         "nothing found (3)": says(NOISE, same_noise_twice),
         "nothing found (4)": says(FROZEN, lambda run: run.model.balanced_by == "bias" and not run.model.bias.any()),
+        "nothing found (5)": says(NOISE, pass_in_training_beside_evaluation),
+        "chosen by the logits": says(POOLED, chosen_by_the_logits),
+        "turned round (2)": says(POOLED, beside_the_pooled_loss),
+        "healthy suspected (4)": says(MASK, lambda run: mean_violation(run) > 0.5),
         "healthy suspected (3)": says(FROZEN, lambda run: mean_violation(run) > 0.6),
     },
     "11p.6": {
@@ -331,6 +358,7 @@ RIGHT = {
         says(NOISE, tokens_alike),
         says(NOISE, lambda run: passes_differ(run, "balance")),
         says(NOISE, passes_differ_clearly),
+        says(NOISE, lambda run: not torch.allclose(*(run.model(run.x, run.mask).logits for _ in range(2)))),
         says(FROZEN, bias_of_a_copy_stays),
         says(POOLED, loss_by_hand),
         says(MASK, one_real_token),

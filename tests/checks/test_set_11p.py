@@ -144,6 +144,11 @@ def test_every_pattern_of_a_wrong_rule_is_told_by_all_rules_that_give_it(case):
         assert rule.asked in result.message
 
 
+def test_a_distance_in_the_place_of_the_path_is_among_the_ways_that_are_told():
+    frozen = {**apart(3), "bias path": "as healthy"}
+    assert "with a distance in the place of the bias path" in check("11p.3", {"case": 3, **frozen}, seed=0).message
+
+
 def test_a_rule_that_is_none_of_the_wrong_ones_gives_what_is_right():
     assert all(wrong_rules.beside()(case) == apart(case) for case in EVERY)
 
@@ -212,6 +217,27 @@ def test_noise_that_is_missed_where_routers_are_sure_is_no_trace_of_training():
     assert mistake_in([n and t for n, t in zip(noisy, trained, strict=True)], entries, case) == "trace in the weights"
     always_but = [not s or e["balanced by"] == "loss" for s, e in zip(sure, entries, strict=True)]
     assert mistake_in(always_but, entries, case) == "noise in training"
+
+
+def test_a_test_that_is_turned_round_is_told_so_though_a_run_or_two_come_out_right():
+    entries = [entry for (entry,) in proof_cases(np.random.default_rng(0))]
+    case, turned = case_with("pooled loss"), [fault_in(entry) != "pooled loss" for entry in entries]
+    but_two = [f and i not in np.flatnonzero(turned)[:2] for i, f in enumerate(turned)]
+    assert mistake_in(turned, entries, case) == mistake_in(but_two, entries, case) == "turned round"
+    assert (facts(turned, entries, case).but, facts(but_two, entries, case).but) == ("", ", in all but 2 runs")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_each_calm_sequence_one_token_is_real_and_noise_shows_in_the_loss(seed):
+    """More than rounding would hide: so a test of the loss is not told wrong by chance."""
+    for entry in (e for (e,) in proof_cases(np.random.default_rng(seed)) if fault_in(e) == "noise left on"):
+        if str(entry["weights"]) == "sure":
+            run = Opened(entry).argument
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                torch.manual_seed(seed)
+                losses = torch.stack([run.model(run.x, run.mask).balance for _ in range(8)])
+            assert run.mask.sum(dim=1).tolist() == [1] * 16
+            assert losses.std() > 5e-4
 
 
 def test_a_run_has_no_word_that_names_its_fault():

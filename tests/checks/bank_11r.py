@@ -99,6 +99,8 @@ WRONG = {
         "a count": room(dropped=160),
         "nearly nothing": room(dropped=0),
         "nearly nothing (2)": room(dropped=0.0195),
+        "the most": room(dropped=31.3),
+        "the most (2)": room(dropped=100 * 19 * 160 / 8192),
         "all of the fullest": room(dropped=5.08),
         "k twice": room(fullest=832),
         "added to the mean": room(fullest=256.625),
@@ -140,6 +142,8 @@ WRONG = {
         "N forgotten": agreement(cv=0.371),
         "1 taken off after the root": agreement(cv=0.789),
         "times the CV": agreement(cv=2.47),
+        "near": agreement(chance=0.09, times=2.22),
+        "the 1 scaled, too": agreement(cv=0.92),
         "in proportion": agreement(cv=0.6 * 0.2 / 0.085),
     },
     "11r.3": {
@@ -172,6 +176,15 @@ WRONG = {
         ),
         "N twice": lambda counts, P, tokens: P.shape[1] ** 2 * total(counts) @ np.average(P, axis=0, weights=tokens),
         "P twice": lambda counts, P, tokens: P.shape[1] * (np.average(P, axis=0, weights=tokens) ** 2).sum(),
+        "weights that do not sum to 1": lambda counts, P, tokens: (
+            P.shape[1] * total(counts) @ (tokens / tokens.max() @ P / len(tokens))
+        ),
+        "weights that do not sum to 1 (2)": lambda counts, P, tokens: (
+            P.shape[1] * total(counts) @ ((tokens / tokens.sum())[:, None] * P).mean(axis=0)
+        ),
+        "each expert over the parts": lambda counts, P, tokens: (
+            P.shape[1] * (counts / counts.sum(axis=0)).mean(axis=0) @ np.average(P, axis=0, weights=tokens)
+        ),
         "divided by the parts": lambda counts, P, tokens: (
             P.shape[1] * total(counts) @ (tokens[:, None] * P).mean(axis=0)
         ),
@@ -238,6 +251,11 @@ WRONG = {
         "one bit (3)": most(hashed=1),
         "base 10": most(even=0.602),
         "base 10 (2)": most(leaning=0.244),
+        "share of the domains": most(even=1, leaning=0.41, rare=1),
+        "share of the domains (2)": most(leaning=0.41),
+        "difference": most(leaning=1.19, rare=3.85),
+        "difference (2)": most(rare=3.85),
+        "of the domains (2)": most(leaning=2, rare=3.32),
         "number of experts": most(even=16),
         "share": most(even=0.5),
         "what is missing": most(leaning=0.189),

@@ -65,7 +65,7 @@ FULL = ValuesQuestion(
             lambda: 1.0,
         ),
         "dropped at least": by_value(
-            "share of the expert: This is the share of the *fullest expert's* assignments that find no place. Asked is the share of all assignments.",
+            "share of the expert: This is the share of the *fullest expert's* assignments that find no place (and of all, if as many experts as can be were as full). Asked is the share of all assignments, at the least.",
             lambda: 100 * VIOLATION / (1 + VIOLATION),
             "MaxVio in percent: This is what the fullest has above the mean, in mean loads. All experts together have N mean loads.",
             lambda: 100 * VIOLATION,
@@ -77,6 +77,11 @@ FULL = ValuesQuestion(
             lambda: 100 * (FULLEST - MEAN) / TOKENS,
             "nearly nothing: The fullest expert loses what it has above the mean, which is more. Or is this a share? Asked is percent.",
             (lambda: 0.0, lambda: LEAST_DROPPED),
+            "the most: That would be if many experts, a half of them or as many as can be, were as full as the fullest. At the *least* only the fullest is above the mean.",
+            (
+                lambda: 100 * VIOLATION / 2,
+                lambda: 100 * LEAST_DROPPED * (ASSIGNMENTS // FULLEST),
+            ),
             "k twice: All assignments are k·T: k is in the number of the fullest one's, too.",
             lambda: 100 * LEAST_DROPPED / K,
             "by the others: You divided by N − 1. Of all N experts one loses what it has above the mean.",

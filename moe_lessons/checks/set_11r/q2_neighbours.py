@@ -49,6 +49,8 @@ NEIGHBOURS = ValuesQuestion(
             lambda: (1 - CV**2) / N,
             "one expert: This is one expert's part. Add up all N.",
             lambda: (1 + CV**2) / N**2,
+            "near: Right, but rounded too far. Give three decimals, please.",
+            (lambda: 0.09, lambda: 0.08),
             "percent: This is percent. Asked is a share from 0 to 1.",
             lambda: 100 * BY_LOADS,
         ),
@@ -85,6 +87,8 @@ NEIGHBOURS = ValuesQuestion(
             lambda: NEEDED / CV,
             "in proportion: Twice the agreement does not need twice the CV: CV enters squared, beside a 1.",
             lambda: CV * SHARE / BY_LOADS,
+            "the 1 scaled, too: You scaled CV² as the agreement grows. But 1 + CV² grows with it, and the 1 stays as it is.",
+            lambda: CV * (SHARE / BY_LOADS) ** 0.5,
         ),
     },
 )

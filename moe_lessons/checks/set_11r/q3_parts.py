@@ -15,7 +15,7 @@ def part_cases(rng: np.random.Generator) -> list[tuple]:
 
 
 def draw_parts(rng: np.random.Generator, parts: int, N: int, k: int) -> tuple[np.ndarray, ...]:
-    """Draw parts that lean to different experts; one expert is idle in the first."""
+    """Draw parts that lean to different experts; one expert is idle in the first, none in all."""
     tokens = rng.permutation(np.array([12, 31, 55, 90])[:parts])  # (parts,)
     counts = np.zeros((parts, N), dtype=int)
     lean = rng.normal(size=(parts, N))  # (parts, N)
@@ -23,6 +23,8 @@ def draw_parts(rng: np.random.Generator, parts: int, N: int, k: int) -> tuple[np
     for part, T in enumerate(tokens):
         chosen = np.argsort(-(lean[part] + rng.gumbel(size=(T, N))), axis=1)[:, :k]  # (T, k)
         counts[part] = np.bincount(chosen.ravel(), minlength=N)
+    if not counts.any(axis=0).all():
+        return draw_parts(rng, parts, N, k)
     return counts, rng.dirichlet(np.full(N, 2.0), size=parts), tokens
 
 
@@ -104,6 +106,15 @@ PARTS = FunctionQuestion(
             lambda f, P, tokens: len(f) * np.square(tokens @ P / tokens.sum()).sum(),
             "divided by the parts: P weighed by tokens is divided by the number of parts. Divide by all tokens.",
             lambda f, P, tokens: len(f) * f @ (tokens @ P) / len(tokens),
+            "weights that do not sum to 1: The weights of P do not sum to 1. Divide the tokens by their *sum*, `tokens.sum()`, and add up.",
+            (
+                lambda f, P, tokens: len(f) * f @ (tokens @ P) / tokens.max(),
+                lambda f, P, tokens: len(f) * f @ (tokens @ P) / tokens.max() / len(tokens),
+                lambda f, P, tokens: len(f) * f @ (tokens @ P) / tokens.mean(),
+                lambda f, P, tokens: len(f) * f @ (tokens @ P) / tokens.sum() / len(tokens),
+            ),
+            "each expert over the parts: You divided each expert's counts by its own sum over the parts, so every expert has the same f. f is the expert's share of *all* assignments: add up the parts first, then divide by `counts.sum()`.",
+            (lambda f, P, tokens: len(f) / len(P), lambda f, P, tokens: len(f)),
             "less 1: This is the loss less 1, what it has at balance. Asked is the loss.",
             lambda f, P, tokens: len(f) * f @ (tokens @ P) / tokens.sum() - 1,
         ),

@@ -68,7 +68,7 @@ OF_TOKENS = by_value(
     favourites,
     "to the favourite: You pushed each token to where it leans already. A balance loss pushes to experts with less load than the token's Σ f p.",
     lambda f, p: ~favourites(f, p),
-    "only the fullest: You lowered the fullest expert alone, for both tokens. All go down that are above what they are compared with: for a token its Σ f p.",
+    "only the fullest: You lowered the fullest expert alone, for both tokens (so it is beside Σ f², too). All go down that are above what they are compared with: for a token its Σ f p.",
     lambda f, p: np.stack([f == f.max()] * 2),
     "only the emptiest: You raised the emptiest expert alone, for both tokens. All go up that are below what they are compared with: for a token its Σ f p.",
     lambda f, p: np.stack([f > f.min()] * 2),
@@ -103,6 +103,9 @@ def against(expert: str, came: dict[str, str]) -> Fault:
     return Fault(f"{expert}: {part} {came[part]}", f"{expert!r}, {part}: not {came[part]!r}. {why}")
 
 
+BIAS_TURNED = "And the bias is turned round, too: it goes up where the load is below the mean load."
+
+
 @dataclass(frozen=True, kw_only=True)
 class PushesQuestion(EntriesQuestion):
     """Ways of both tokens that all follow from one wrong rule are told so."""
@@ -111,7 +114,12 @@ class PushesQuestion(EntriesQuestion):
         """Judge the entries; where both tokens follow a wrong rule, say which it is."""
         verdict, named = super().judge(data, reply), PUSHES_FORM.read(reply["value"])
         rule = None if isinstance(named, Fault) else of_both_tokens(named)
-        return Verdict(False, rule.why, rule.name) if rule else verdict
+        if rule is None:
+            return verdict
+        bias_too = all(
+            row["bias"] != right["bias"] for row, right in zip(named.values(), expected().values(), strict=True)
+        )
+        return Verdict(False, rule.why, rule.name, BIAS_TURNED if bias_too else "")
 
 
 PUSHES_FORM = Fields({f"E{i + 1}": Fields(dict.fromkeys(PUSHED, Name(WAYS))) for i in range(4)})

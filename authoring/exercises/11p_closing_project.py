@@ -240,7 +240,8 @@ print("   run.model.bias:", tuple(run.model.bias.shape), f"  run.model.balanced_
 # Your function must say `True` for all runs with your fault, whatever the weights, and `False` for *all* others, the other
 # faults included. So uneven loads or an unsure router will not do: they are in the weights, and the fault is in the program.
 # What *must* be equal, or zero, in one case and not in the other? (Zero up to rounding: in floating point a gradient that
-# should be 0 may come out as 1e-5.)
+# should be 0 may come out as 1e-5. And one number of a whole batch, such as a loss, may by chance come out the same in two
+# passes, up to rounding: look at tensors, such as y.)
 #
 # {{hints 11p.5}}
 

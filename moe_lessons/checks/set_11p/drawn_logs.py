@@ -98,7 +98,7 @@ def in_another_order(reference: Callable[[Log], tuple[float, ...]], names: Seque
 
     def is_so(value: Any, log: Log) -> bool:
         came, right = unpack(value, names), reference(log)
-        return bool(came) and any(all(map(agree, order, right)) for order in permutations(came))
+        return came is not None and any(all(map(agree, order, right)) for order in permutations(came))
 
     asked = ", ".join(names)
     return by_test(f"another order: Right numbers, in another order. Asked are, one after the other: {asked}.", is_so)

@@ -180,7 +180,7 @@ NEVER = {  # what a test that says False for every run may have overlooked
 LOOK = {  # at what a proof looks, whatever the weights
     "renormalised k = 1": "How sure a router is was trained, or drawn: every program comes with unsure ones and with sure ones. What does the router hear of y? The gradient of a *mean* of y is small in sound runs, too: take the sum of the squares, with 1e-4 as the limit.",
     "pooled loss": "The logged loss is the mean over *both* layers. What have they alone, on the same tokens, and what is logged?",
-    "noise left on": "What do two passes over the same tokens have in common?",
+    "noise left on": "What do two passes over the same tokens, both in evaluation, have in common? A pass in training has noise in every run.",
     "frozen bias": "Loads and the size of a bias are left by training. What does one more pass in training do to a bias?",
     "mask lost": "Loads are left by training, and fresh weights lean, too. What do the counts *add up to*?",
 }

@@ -69,6 +69,14 @@ def table_of_misplaced_labels(selected, domain, N):
     return table / np.bincount(domain)[:, None]
 
 
+def table_by_rank(selected, domain, N):
+    """The second choice counts a half, the third a third."""
+    counts = np.zeros((domain.max() + 1, N))
+    for j in range(selected.shape[1]):
+        np.add.at(counts, (domain, selected[:, j]), 1 / (j + 1))
+    return counts / np.bincount(domain)[:, None]
+
+
 def table_of_blocks(selected, domain, N):
     """The domains taken one after another, as if the tokens were in their order."""
     blocks = np.split(selected, np.cumsum(np.bincount(domain))[:-1])
@@ -135,6 +143,11 @@ WRONG = {
         "of the expert's tokens": table_of_columns,
         "first choice only": lambda s, d, N: table(s[:, :1], d, N),
         "last choice only": lambda s, d, N: table(s[:, -1:], d, N),
+        "two choices only": lambda s, d, N: table(s[:, :2], d, N),
+        "weighed by rank": table_by_rank,
+        "all for any": lambda s, d, N: [[(s[d == c] == i).all(1).mean() for i in range(N)] for c in np.unique(d)],
+        "rows of other domains": lambda s, d, N: table(s, d, N)[list(dict.fromkeys(d.tolist()))],
+        "rows of other domains (2)": lambda s, d, N: table(s, d, N)[::-1],
         "counts": lambda s, d, N: table(s, d, N) * np.bincount(d)[:, None],
         "added once": table_added_once,
         "of all tokens": lambda s, d, N: table(s, d, N) * np.bincount(d)[:, None] / len(d),
@@ -150,6 +163,7 @@ WRONG = {
         "numbered from 1": lambda s, d, N: table(s - 1, d, N) + np.eye(N)[-1] * table(s, d, N)[:, :1],
         "numbered from 1 (2)": lambda s, d, N: table(s, d, N + 1)[:, 1:],
         "E1 left out": lambda s, d, N: table(np.where(s > 0, s, -1), d, N),
+        "last left out": lambda s, d, N: np.pad(table(s, d, N - 1), ((0, 0), (0, 1))),
         "tiled": table_of_misplaced_labels,
         "labels out of order": table_of_blocks,
         "idle experts left out": lambda s, d, N: table(s, d, s.max() + 1),
@@ -180,6 +194,8 @@ WRONG = {
         "one for each place (2)": lambda s: (s[..., None] == s[-1][:, None, :]).any(-1).mean(axis=1),
         "stays to the end": saturation_that_stays,
         "last but one": lambda s: [saturation(np.stack([now, s[-2]]))[0] for now in s],
+        "above chance": lambda s: saturation(s) - s.shape[2] / (s.max() + 1),
+        "above chance (2)": lambda s: (saturation(s) - (c := s.shape[2] / (s.max() + 1))) / (1 - c),
         "other tokens": lambda s: [saturation(np.stack([now, s[-1][::-1]]))[0] for now in s],
         "loads": saturation_of_loads,
         "final left out": lambda s: saturation(s)[:-1],
@@ -189,10 +205,13 @@ WRONG = {
 FOUND = {"prose": "E2", "code": "E1", "JSON": "E4", "used but not needed": "E3", "needed by all alike": "E5"}
 WRONG["11.5"] = {
     "most used": {**FOUND, "prose": "E1", "code": "E4", "JSON": "E3"},
+    "smallest (2)": {**FOUND, "prose": "E7", "code": "E4", "JSON": "E1"},
     "smallest": {**FOUND, "prose": "E3", "code": "E6", "JSON": "E3"},
     "least used": {**FOUND, "prose": "E6", "code": "E6", "JSON": "E6"},
     "one row up": {**FOUND, "prose": "E3", "code": "E2", "JSON": "E5"},
     "JSON: surest": {**FOUND, "JSON": "E5"},
+    "numbered from 0": dict(zip(FOUND, ("E1", "E0", "E3", "E2", "E4"), strict=True)),
+    "no clear effect": {**FOUND, "JSON": "none"},
     "prose: not divided": {**FOUND, "prose": "E1"},
     "prose: not divided (2)": {**FOUND, "prose": "E1", "needed by all alike": "E8"},
     "prose: another domain": {**FOUND, "prose": "E4"},
@@ -220,7 +239,6 @@ UNRECOGNISED = {
     "11.1": [
         lambda s, d, N: None,
         lambda s, d, N: table(s, d, N) ** 2,
-        lambda s, d, N: table(s, d, N)[::-1],
         lambda s, d, N: table(s, d, N).astype(int),
         lambda s, d, N: np.full((d.max() + 1, N), s.shape[1] / N),
     ],

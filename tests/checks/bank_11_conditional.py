@@ -108,6 +108,13 @@ def conditional_by_sums(*factors):
     return answer
 
 
+def conditional_by_numbers(domain, expert, token):
+    """One number for a group of labels, with the largest label as the base."""
+    D, N = domain.max(), expert.max()
+    td, te = token * D + domain, token * N + expert
+    return H_of(td) + H_of(te) - H_of(td * N + expert) - H_of(token)
+
+
 def conditional_by_counter(domain, expert, token):
     triples = Counter(zip(domain.tolist(), expert.tolist(), token.tolist(), strict=True))
     dt, et, t = Counter(), Counter(), Counter()
@@ -140,6 +147,7 @@ WRONG = {
         "ids without gaps": lambda d, e, t: conditional_over(range(len(set(t.tolist()))))(d, e, t),
         "first or last id left out": lambda d, e, t: conditional_over(np.unique(t)[1:])(d, e, t),
         "first or last id left out (2)": lambda d, e, t: conditional_over(range(t.max()))(d, e, t),
+        "too small a base": conditional_by_numbers,
         "added up": conditional_by_sums(1, 1, 1000),
         "added up (2)": conditional_by_sums(10, 1, 1000),
         "added up (3)": conditional_by_sums(1, 1, 1),

@@ -1,21 +1,29 @@
 """Question 11.1: the domain table."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from moe_lessons import metrics
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.values import agree, is_floats
+from moe_lessons.checks.verdicts import by_test, by_value
 
 
 def table_cases(rng: np.random.Generator) -> list[tuple]:
-    """Domains of unequal size, in mixed order; experts that nobody has, the last among them. (selected, domain, N)."""
+    """Domains of unequal size, in mixed order; experts that nobody has, twice the last among them. (selected, domain, N).
+
+    Where everybody is used, domain 0 likes the last one: who leaves it out has another number. The first token is never
+    of domain 0: who takes the domains as they come has another order.
+    """
     cases = []
     for sizes, k, N in (((6, 3, 4), 2, 6), ((5, 2), 3, 7), ((3, 4, 2, 5), 2, 5)):
         domain = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))  # (T,)
-        used = np.delete(np.arange(N - 1), 1) if N > 5 else np.arange(N - 1)  # E2 and the last are idle
+        domain = np.roll(domain, -int((domain > 0).argmax()))
+        used = np.delete(np.arange(N - 1), 1) if N > 5 else np.arange(N)  # E2 and the last are idle, or none
         wish = rng.random((len(sizes), used.size)) + np.eye(len(sizes), used.size)  # (D, used)
+        wish[0, -1] += 1
         noisy = wish[domain] + 0.4 * rng.gumbel(size=(domain.size, used.size))  # (T, used)
         cases.append((used[np.argsort(-noisy, axis=1)[:, :k]], domain, N))
     return cases
@@ -28,6 +36,28 @@ def of_table(wrong: Callable) -> Callable:
         n = np.bincount(domain)[:, None]  # (D, 1)
         with np.errstate(all="ignore"):
             return wrong(n * metrics.domain_specialisation(selected, domain, N), n, selected.shape[1])
+
+    return answer
+
+
+def in_order_of_size(table: np.ndarray) -> np.ndarray:
+    """Return the rows of a table (D, N) in an order that does not depend on the one they are in."""
+    return table[np.lexsort(np.round(table, 4).T)]
+
+
+def in_other_rows(value: Any, selected: np.ndarray, domain: np.ndarray, N: int) -> bool:
+    """Tell whether a table has the right rows, in whatever order."""
+    right = metrics.domain_specialisation(selected, domain, N)  # (D, N)
+    return is_floats(value, right.shape) and agree(in_order_of_size(value), in_order_of_size(right))
+
+
+def by_rank(weight: Callable[[int, int], float]) -> Callable:
+    """Return the function of (selected, domain, N) in which choice j of k counts weight(j, k)."""
+
+    def answer(selected: np.ndarray, domain: np.ndarray, N: int) -> np.ndarray:
+        k = selected.shape[1]
+        of_choices = [weight(j, k) * metrics.domain_specialisation(selected[:, [j]], domain, N) for j in range(k)]
+        return np.sum(of_choices, axis=0)
 
     return answer
 
@@ -65,6 +95,15 @@ TABLE = FunctionQuestion(
         lambda s, domain, N: metrics.domain_specialisation(s[:, :1], domain, N),
         "last choice only: You looked at the last choice alone. An expert counts wherever it stands among the k of a token.",
         lambda s, domain, N: metrics.domain_specialisation(s[:, -1:], domain, N),
+        "two choices only: You looked at the first two choices of each token. Here k is 3 in a case: `selected.shape[1]`. An expert counts wherever it stands among the k.",
+        lambda s, domain, N: metrics.domain_specialisation(s[:, :2], domain, N),
+        "weighed by rank: Later choices count less with you. Every one of a token's k experts counts 1, the last choice as much as the first.",
+        (
+            by_rank(lambda j, k: 1 / (j + 1)),
+            by_rank(lambda j, k: (k - j) / k),
+            by_rank(lambda j, k: k - j),
+            by_rank(lambda j, k: 0.5**j),
+        ),
         "counts: These are counts. Divide each row by the number of that domain's tokens: else the domain with the most text looks the most specialised.",
         of_table(lambda c, n, k: c),
         "added once: Every token of a domain that has the expert counts, but here they add 1 all together: `table[rows, columns] += 1` writes a repeated place once. `np.add.at(table, (rows, columns), 1)` adds every time.",
@@ -100,6 +139,8 @@ TABLE = FunctionQuestion(
         ),
         "E1 left out: Your first column is 0. Experts are numbered from 0, so `range(num_experts)` goes over all of them.",
         of_table(lambda c, n, k: np.where(np.arange(c.shape[1]) > 0, c / n, 0)),
+        "last left out: Your last column is 0. Experts are numbered from 0 to N − 1: `range(num_experts)` goes over all of them.",
+        of_table(lambda c, n, k: np.where(np.arange(c.shape[1]) < c.shape[1] - 1, c / n, 0)),
         "tiled: The labels went to the wrong tokens. `selected.ravel()` has the k choices of a token in a row, so its label must come k times in a row: `np.repeat(domain, k)`, not `np.tile`.",
         lambda s, domain, N: (
             metrics.domain_specialisation(s.reshape(-1, 1), np.tile(domain, s.shape[1]), N) * s.shape[1]
@@ -108,5 +149,11 @@ TABLE = FunctionQuestion(
         lambda s, domain, N: metrics.domain_specialisation(s, np.sort(domain), N),
         "transposed: The numbers are right, but your table is (N, D). Domains are rows, experts columns: (D, N).",
         of_table(lambda c, n, k: (c / n).T),
+    )
+    + by_test(
+        "rows of other domains: The right rows, in another order. Row c must be that of domain c, from 0 to D − 1, whatever comes first in `domain`.",
+        in_other_rows,
+        "all for any: Your table is 0 everywhere. A token has an expert if *any* of its k choices is that one; `all` asks that all k are.",
+        lambda value, selected, domain, N: is_floats(value, (domain.max() + 1, N)) and not value.any(),
     ),
 )

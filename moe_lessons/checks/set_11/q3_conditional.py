@@ -87,6 +87,19 @@ def sum_of(labels: list[np.ndarray]) -> np.ndarray:
     return np.sum(labels, axis=0, keepdims=True)
 
 
+def too_small_a_base(labels: list[np.ndarray]) -> np.ndarray:
+    """Return labels (T,) as one number each, (1, T), with the largest label as the base in the place of one more."""
+    code = labels[0]
+    for label in labels[1:]:
+        code = code * label.max() + label
+    return code[None]
+
+
+def with_small_bases(order: str) -> Callable:
+    """Return the function of (domain, expert, token) that numbers groups of labels in this order, in too small a base."""
+    return lambda domain, expert, token: conditional(entropies(domain, expert, token, order, too_small_a_base))
+
+
 def added_up(*factors: int) -> Callable:
     """Return the function of (domain, expert, token) that tells groups of labels apart by their sum, with factors."""
 
@@ -199,6 +212,10 @@ CONDITIONAL = FunctionQuestion(
         of_entropies(lambda h: h["d"] + h["e"] + h["t"] - h["det"]),
         "run together: Labels that are written in a row without anything between them run together: expert 11 and token 7 look like expert 1 and token 17. Count tuples, or columns of `np.stack((expert, token))` by `np.unique(..., axis=1)`.",
         tuple(run_together("".join(order)) for order in permutations("det")),
+        "too small a base: One number for several labels needs the *number* of labels as its base: D = domain.max() + 1, N = expert.max() + 1. With the largest label as the base, two different pairs get the same number.",
+        tuple(
+            map(with_small_bases, ("tde", "ted", "det", "edt"))
+        ),  # between domain and expert it is too small for sure
         "added up: Labels that are only added up are confused: domain 0 with expert 1 is then the same as domain 1 with expert 0. Keep them apart: tuples, columns of `np.stack`, or factors that are larger than every number that is added.",
         tuple(
             added_up(*factors)

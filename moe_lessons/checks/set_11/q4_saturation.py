@@ -55,6 +55,11 @@ def neighbours(before: tuple[float, ...] = (), after: tuple[float, ...] = ()) ->
     return lambda selected: np.array([*before, *map(metrics.saturation, selected[1:], selected[:-1]), *after])
 
 
+def by_chance(selected: np.ndarray) -> float:
+    """Return the share k/N that two routers have in common by chance, of as many experts as are seen."""
+    return selected.shape[-1] / (selected.max() + 1)
+
+
 def loads_in_common(now: np.ndarray, final: np.ndarray) -> float:
     """Return the share of choices that two selections (T, k) have in common if tokens are mixed up."""
     N = max(now.max(), final.max()) + 1
@@ -144,8 +149,9 @@ SATURATION = FunctionQuestion(
         "last but one: You compared with the last checkpoint but one. The final one is `selected[-1]`.",
         lambda selected: np.array([metrics.saturation(now, selected[-2]) for now in selected]),
         "above chance: You took off what two routers have in common by chance, k/N. That is a good next step, but asked is the share itself.",
-        each_checkpoint(
-            lambda now, final: metrics.saturation(now, final) - now.shape[1] / (max(now.max(), final.max()) + 1)
+        (
+            lambda selected: saturations(selected) - by_chance(selected),
+            lambda selected: (saturations(selected) - by_chance(selected)) / (1 - by_chance(selected)),
         ),
         "other tokens: The tokens got into another order: each was compared with another one's final choices.",
         each_checkpoint(lambda now, final: metrics.saturation(now, final[::-1])),

@@ -150,7 +150,7 @@ AGAINST_ALIKE = by_test(
     lambda found: not found.clear.all() and found.largest > 0.1,
     "not needed: Not every domain clearly needs {expert}. Per served token: {effects}.",
     lambda found: not found.clear.all(),
-    "not divided: Without {expert} the losses rise alike in sum ({rises}), but it does not serve the domains alike. Divided by `use`, per served token: {effects}.",
+    "not divided: Without {expert} the losses rise alike in sum ({rises}), but it does not serve the domains alike. Divided by its `use` in each domain, per served token: {effects}.",
     lambda found: found.alike_in_sum,
     "needed most by one: All three effects are clear, but not alike. Per served token: {effects}.{even}",
     lambda found: found.needed,
@@ -174,12 +174,27 @@ OF_DOMAINS = by_value(
     "most used: Of each domain you named the expert that it *uses* most. Use is not effect: look at what its absence costs, in `losses`, per served token.",
     lambda: ablation()[0].argmax(axis=1),
     "smallest: Of each domain you named the expert whose absence costs least. Is it the loss with the expert off *less* the loss with all on? Then the largest is asked.",
-    lambda: effects()[0].argmin(axis=0),
+    (lambda: effects()[0].argmin(axis=0), lambda: np.where(is_clear(), effects()[0], np.inf).argmin(axis=0)),
     "least used: Of each domain you named the expert that it uses least. Dividing by `use` makes small things large; the effect must be clear, too.",
     lambda: ablation()[0].argmin(axis=1),
     "one row up: Your experts of the domains are one number too high: row 0 of `losses` is with all on, so row i is with E*i* off.",
     lambda: right_of_domains() + 1,
 )
+
+
+# What the experts that are given say, where they cannot be read.
+UNREAD = by_test(
+    "numbered from 0: Experts are numbered from 1: index 0 is E1.",
+    lambda names: "E0" in names.values(),
+    "no clear effect: In every domain some expert's effect is clear, if you subtract text by text, `losses[1:] - losses[0]`, *before* you take mean and spread. Texts differ much more from each other than an expert changes them.",
+    lambda names: any(not any(map(str.isdigit, names.get(domain, "0"))) for domain in DOMAINS),
+)
+
+
+def unread(value: Any) -> Mistake | None:
+    """Return what is behind names that are no experts, if it shows."""
+    names = {part: str(name).strip().upper() for part, name in value.items()} if isinstance(value, dict) else {}
+    return next((mistake for mistake in UNREAD if names and mistake.seen(names)), None)
 
 
 def right_of_domains() -> np.ndarray:
@@ -197,12 +212,12 @@ def of_domains(named: dict[str, str]) -> Mistake | None:
 
 @dataclass(frozen=True, kw_only=True)
 class AblationQuestion(EntriesQuestion):
-    """Experts of the domains that all follow from one wrong rule are told so."""
+    """Experts of the domains that all follow from one wrong rule are told so, and so are names of no experts."""
 
     def judge(self, data: Data, reply: Reply) -> Verdict:
-        """Judge the entries; where the domains follow a wrong rule, say which it is."""
+        """Judge the entries; where the domains, or names that are none, follow a wrong rule, say which it is."""
         verdict, named = super().judge(data, reply), FORM.read(reply["value"])
-        rule = None if isinstance(named, Fault) else of_domains(named)
+        rule = unread(reply["value"]) if isinstance(named, Fault) else of_domains(named)
         return replace(verdict, why=f"{rule.why}\n{verdict.why}", mistake=rule.name) if rule else verdict
 
 

@@ -36,7 +36,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of trying an answer: the reply of `probe`, or else the status and the message that say why not."""
+    """What came of trying an answer: the reply of `probe`, or else the status and the message that say why not.
+
+    Of an answer that raised, the reply holds what came before.
+    """
 
     reply: Reply | None = None
     status: Status = Status.NOT_YET
@@ -152,7 +155,8 @@ def _stopped(question: Question, error: BaseException, seconds: float) -> Attemp
     ]
     if inputs and isinstance(cause, (ValueError, TypeError, IndexError, RuntimeError)):
         lines.append(question.when_raised)
-    return Attempt(status=Status.RAISED, message="\n".join(line for line in lines if line))
+    message = "\n".join(line for line in lines if line)
+    return Attempt(error.reply if isinstance(error, AnswerRaised) else None, Status.RAISED, message)
 
 
 def _is_stub(error: BaseException | None) -> bool:

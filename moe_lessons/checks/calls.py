@@ -13,7 +13,13 @@ from moe_lessons.checks.values import agree, describe, plain, show, stacked
 
 
 class AnswerRaised(Exception):
-    """The learner's function raised; the message says what it was called with, the cause is the error."""
+    """The learner's function raised; the message says what it was called with, the cause is the error.
+
+    before: what came in the cases before; reply: the same, as `probe` returns it.
+    """
+
+    before: list["Called"]
+    reply: dict[str, Any] | None = None
 
 
 class Helper(Protocol):
@@ -187,16 +193,36 @@ def _differentiated(y: Any, leaves: list, v: Any) -> Called:
 
 
 def each_called(call: Callable[[tuple], Called], cases: list[tuple], quiet: bool = False) -> list[Called]:
-    """Call a learner's function on every case; when it raises after it went well before, say so."""
+    """Call a learner's function on every case; when it raises after others, say so. What came there may be wrong."""
     results: list[Called] = []
     for case in cases:
         try:
             with np.errstate(all="ignore") if quiet else contextlib.nullcontext():
                 results.append(call(case))
         except AnswerRaised as raised:
-            before = f" ({len(results)} before went well)" if results else ""
-            raise AnswerRaised(f"{raised}{before}") from raised.__cause__
+            before = f" ({len(results)} before raised nothing)" if results else ""
+            later = AnswerRaised(f"{raised}{before}")
+            later.before = results
+            raise later from raised.__cause__
     return results
+
+
+def replied(call: Callable[[tuple], Called], cases: list[tuple], quiet: bool, noted: bool) -> dict[str, Any]:
+    """Call a learner's function on every case; return what came as plain data, with the notes if there are any.
+
+    What it raises in a later case carries the reply of those before.
+    """
+    try:
+        return _as_reply(each_called(call, cases, quiet), noted)
+    except AnswerRaised as raised:
+        raised.reply = _as_reply(raised.before, noted)
+        raise
+
+
+def _as_reply(calls: list[Called], noted: bool) -> dict[str, Any]:
+    changed = sorted({name for call in calls for name in call.changed})
+    notes = {"noted": [call.noted for call in calls]} if noted else {}
+    return {"values": [call.value for call in calls], "changed": changed, **notes}
 
 
 def asked_with(names: Iterable[str], arguments: Iterable[Any]) -> str:

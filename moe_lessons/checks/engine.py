@@ -15,7 +15,7 @@ from moe_lessons.checks import records
 from moe_lessons.checks.attempt import Attempt, Status, attempted, described
 from moe_lessons.checks.deadline import OutOfTime
 from moe_lessons.checks.parts import Part
-from moe_lessons.checks.question import Data, Question
+from moe_lessons.checks.question import Data, Question, Reply
 from moe_lessons.checks.registry import questions
 from moe_lessons.checks.saying import say
 
@@ -110,10 +110,23 @@ def judged(question: Question, data: Data, attempt: Attempt, seed: int | None = 
         return Result(question.id, attempt.status, attempt.message, seed=seed)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what the judge computes on is the learner's, the warning would be ours
+        if attempt.status == Status.RAISED:
+            found = (attempt.message, _wrong_before(question, data, attempt.reply))
+            return Result(question.id, attempt.status, "\n".join(filter(None, found)), seed=seed)
         verdict = question.verdict(data, attempt.reply)
     if verdict.correct:
         return Result(question.id, Status.CORRECT, verdict.message, points=question.points, seed=seed)
     return Result(question.id, Status.NOT_YET, verdict.message, verdict.mistake, seed=seed, parts=verdict.parts)
+
+
+def _wrong_before(question: Question, data: Data, reply: Reply) -> str:
+    """Show the first wrong case of those before the one that raised. Which mistake it is, only all cases tell."""
+    with contextlib.suppress(Exception):  # the reply may be forged, and not every question judges some of its cases
+        cases = data["cases"][: len(reply["values"])]
+        verdict = question.judge({**data, "cases": cases}, reply)
+        if not verdict.correct and verdict.seen and verdict.case:
+            return f"Before it raised, what came was wrong already:\n{verdict.seen}\n{verdict.case}"
+    return ""
 
 
 def _nearest(question_id: str) -> str:

@@ -21,9 +21,9 @@ from moe_lessons.checks.calls import (
     called_with_help,
     called_with_tensors,
     differentiated,
-    each_called,
     load_torch,
     remark_on_changes,
+    replied,
 )
 from moe_lessons.checks.forms import Fields, Form, no_numbers
 from moe_lessons.checks.parts import Part
@@ -148,10 +148,8 @@ class CalledQuestion(Question):
 
     def probe(self, answer: Any, data: Data) -> Reply:
         """Call the answer once for each case, on copies."""
-        calls = each_called(lambda case: self._called(answer, case), data["cases"], self.quiet)
-        changed = sorted({name for call in calls for name in call.changed})
-        noted = {"noted": [call.noted for call in calls]} if self.helper or self.slopes else {}
-        return {"values": [call.value for call in calls], "changed": changed, **noted}
+        noted = bool(self.helper or self.slopes)
+        return replied(lambda case: self._called(answer, case), data["cases"], self.quiet, noted)
 
     def _called(self, answer: Any, case: tuple) -> Called:
         """Call the answer as this question calls it."""

@@ -226,6 +226,8 @@ class Worker:
             unfit = "it is more than fits into a reply"
         except (wire.Malformed, MemoryError, RecursionError) as error:
             unfit = str(error) or "it is too large, or nested too deeply"
+        if attempt.status == Status.RAISED:
+            return said | {"reply": None}  # what came before it raised is not needed
         return {"status": str(Status.NOT_YET), "message": f"What your code gave back is no answer: {unfit}."}
 
     def tidy(self) -> None:

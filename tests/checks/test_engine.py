@@ -189,7 +189,7 @@ def test_what_the_answer_raises_is_shown_with_its_own_line(capsys):
     assert "in answer: scores = x @ weight" in printed
     assert "ValueError: matmul" in printed
     assert "x: an array of shape (2,), float64" in printed
-    assert "before went well" not in printed
+    assert "before raised nothing" not in printed
     assert "a row for each expert" in printed
 
 
@@ -376,7 +376,22 @@ def test_an_answer_for_single_tokens_only_is_told_that_those_went_well(capsys):
     assert result.status == Status.RAISED
     result, printed = output(capsys, "1.1", lambda x, weight, bias: weight @ x + bias)
     assert result.status == Status.RAISED
-    assert "(2 before went well)" in printed
+    assert "(2 before raised nothing)" in printed
+    assert "wrong already" not in printed
+
+
+def test_what_was_wrong_before_an_answer_raised_is_shown(capsys):
+    def padding_for_tokens(logits, mask):
+        if mask.all():
+            return 0.0, np.zeros_like(logits)
+        z = routing.log_sum_exp(logits[~mask])
+        return (z**2).mean(), np.zeros_like(logits)
+
+    result, printed = output(capsys, "7.5", padding_for_tokens)
+    assert (result.status, result.points) == (Status.RAISED, 0)
+    assert "(2 before raised nothing)" in printed
+    assert "Before it raised, what came was wrong already:" in printed
+    assert "came 0" in printed
 
 
 def test_a_missing_key_and_text_for_numbers_are_named(capsys):

@@ -105,6 +105,8 @@ WRONG = {
         "k twice": room(fullest=832),
         "added to the mean": room(fullest=256.625),
         "by the others": room(fullest=1.625 * 8192 / 31),
+        "of the fullest": room(fullest=683, factor=2.67),
+        "of the fullest (2)": room(factor=2.67),
         "below the mean": room(fullest=96),
         "rounded down": room(factor=1.6),
         "too much": room(factor=2),

@@ -6,11 +6,12 @@ import torch
 
 from moe_lessons import metrics
 from moe_lessons.balancing import expert_capacity
+from moe_lessons.checks import check
 from moe_lessons.checks.set_11r import LOAD_LINE, PAIR_LOG, two_tokens
 from moe_lessons.checks.set_11r.q1_full import FULLEST, LEAST_DROPPED
 from moe_lessons.checks.set_11r.q2_neighbours import BY_LOADS, NEEDED
 from moe_lessons.checks.set_11r.q3_parts import whole
-from moe_lessons.checks.set_11r.q5_pushes import OF_TOKENS, PUSHED, WAYS, against, down, expected
+from moe_lessons.checks.set_11r.q5_pushes import BIAS_TURNED, OF_TOKENS, PUSHED, WAYS, against, down, expected
 from moe_lessons.checks.set_11r.q6_bits import LEANING, MANY, MOST, UNEVEN
 from moe_lessons.losses import load_balancing_loss, stable_top_k
 
@@ -72,6 +73,16 @@ def test_what_is_said_of_1_over_N_is_said_only_where_the_mean_load_would_lead_th
 def test_no_wrong_rule_for_the_pushes_gives_what_is_right_or_what_another_gives():
     made = [tuple(map(tuple, rule.wrong(*two_tokens()))) for rule in OF_TOKENS]
     assert len({*made, tuple(map(tuple, down(*two_tokens())))}) == len(OF_TOKENS) + 1
+
+
+def test_a_bias_that_is_turned_round_is_told_beside_tokens_that_follow_a_wrong_rule():
+    turned = {
+        expert: {part: WAYS[1 - WAYS.index(way)] for part, way in row.items()} for expert, row in expected().items()
+    }
+    result = check("11r.5", turned)
+    assert (result.mistake, BIAS_TURNED in result.message) == ("along the gradient", True)
+    of_tokens_alone = {expert: row | {"bias": expected()[expert]["bias"]} for expert, row in turned.items()}
+    assert BIAS_TURNED not in check("11r.5", of_tokens_alone).message
 
 
 def test_no_choice_tells_more_than_the_smaller_entropy_and_those_of_the_question_can_tell_it_all():

@@ -113,12 +113,9 @@ class PushesQuestion(EntriesQuestion):
     def judge(self, data: Data, reply: Reply) -> Verdict:
         """Judge the entries; where both tokens follow a wrong rule, say which it is."""
         verdict, named = super().judge(data, reply), PUSHES_FORM.read(reply["value"])
-        rule = None if isinstance(named, Fault) else of_both_tokens(named)
-        if rule is None:
+        if isinstance(named, Fault) or not (rule := of_both_tokens(named)):
             return verdict
-        bias_too = all(
-            row["bias"] != right["bias"] for row, right in zip(named.values(), expected().values(), strict=True)
-        )
+        bias_too = all(named[expert]["bias"] != right["bias"] for expert, right in expected().items())
         return Verdict(False, rule.why, rule.name, BIAS_TURNED if bias_too else "")
 
 

@@ -380,20 +380,6 @@ def test_an_answer_for_single_tokens_only_is_told_that_those_went_well(capsys):
     assert "wrong already" not in printed
 
 
-def test_what_was_wrong_before_an_answer_raised_is_shown(capsys):
-    def padding_for_tokens(logits, mask):
-        if mask.all():
-            return 0.0, np.zeros_like(logits)
-        z = routing.log_sum_exp(logits[~mask])
-        return (z**2).mean(), np.zeros_like(logits)
-
-    result, printed = output(capsys, "7.5", padding_for_tokens)
-    assert (result.status, result.points) == (Status.RAISED, 0)
-    assert "(2 before raised nothing)" in printed
-    assert "Before it raised, what came was wrong already:" in printed
-    assert "came 0" in printed
-
-
 def test_a_missing_key_and_text_for_numbers_are_named(capsys):
     printed = output(capsys, "1.5", {"fact": 1, "p3 / p2": 9, "selected for -x": [3, 1], "p3 / p2 for x/2": 1})[1]
     assert "The key 'factor' is missing; yours are 'fact', " in printed

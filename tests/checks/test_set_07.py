@@ -262,3 +262,16 @@ def test_what_the_courses_functions_say_of_padding_comes_with_advice():
     result = check("7.5", lambda logits, mask: ((routing.log_sum_exp(logits) ** 2).mean(), logits))
     assert result.status == Status.RAISED
     assert "padded rows may hold anything" in result.message
+
+
+def test_what_was_wrong_before_an_answer_raised_is_shown():
+    def padding_for_tokens(logits, mask):
+        if mask.all():
+            return 0.0, np.zeros_like(logits)
+        return (routing.log_sum_exp(logits[~mask]) ** 2).mean(), np.zeros_like(logits)
+
+    result = check("7.5", padding_for_tokens)
+    assert (result.status, result.points) == (Status.RAISED, 0)
+    assert "(2 before raised nothing)" in result.message
+    assert "Before it raised, what came was wrong already:" in result.message
+    assert "came 0" in result.message

@@ -157,8 +157,12 @@ class Router(nn.Module):
             logits = self.logits(x.to(torch.promote_types(x.dtype, torch.float32)))  # (..., N)
             if not torch.isfinite(logits).all():
                 raise _not_finite(x, self, logits)
-            selected = _first_largest(logits, self.top_k)  # (..., k)
-            return Routing(logits, selected, gate_selected(logits, selected, self.gate))
+            return self.decide(logits)
+
+    def decide(self, logits: Tensor) -> Routing:
+        """Select k experts by finite logits (..., N) and weigh them: the step that `variants` take in other ways."""
+        selected = _first_largest(logits, self.top_k)  # (..., k)
+        return Routing(logits, selected, gate_selected(logits, selected, self.gate))
 
     def logits(self, x: Tensor) -> Tensor:
         """Return h = x W_g (+ bias, + noise in training), (..., N), for x (..., d)."""
@@ -270,6 +274,8 @@ class MoELayer(nn.Module):
 
     d_model: width d. d_ff: width of an expert. top_k: k, from 1 to num_experts. gate: a key of `routing.GATE_FORMS`.
     activation: "relu", "gelu" or "swiglu". bias, jitter, noise: the router's. storage: see `Experts`.
+    router: one of your own, or of `variants`: a module that takes tokens (..., d) and returns a `Routing`. Then top_k
+        is not read, and gate, bias, jitter and noise must be left as they are: all that is the router's own affair.
     Raises ValueError for sizes that do not fit; in the call for integer tokens, another width, device or number format,
     and for logits that are not finite (unlike `routing`, the layer takes no −∞ as a mask).
     Warns for k = 1 with a renormalised gate: its weight is always 1, and the router learns nothing from the task.
@@ -278,12 +284,15 @@ class MoELayer(nn.Module):
     def __init__(
         self, d_model: int, d_ff: int, num_experts: int, top_k: int, gate: str = "topk_softmax",
         activation: str = "relu", bias: bool = False, jitter: float = 0.0, noise: bool = False,
-        storage: str | None = None,
+        storage: str | None = None, router: nn.Module | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.router = Router(d_model, num_experts, top_k, gate, bias, jitter, noise)
+        if router is not None and (gate, bias, jitter, noise) != ("topk_softmax", False, 0.0, False):
+            raise refuse("gate, bias, jitter, noise", (gate, bias, jitter, noise), "none of them beside a router")
+        own = d_model, num_experts, top_k, gate, bias, jitter, noise
+        self.router: Any = Router(*own) if router is None else router
         self.experts = Experts(d_model, d_ff, num_experts, activation, storage)
-        if top_k == 1 < num_experts and gate != "softmax_topk":
+        if router is None and top_k == 1 < num_experts and gate != "softmax_topk":
             warnings.warn(_NO_GRADIENT.format(gate), stacklevel=2)
 
     def forward(self, x: Tensor, return_routing: bool = False, routing: Routing | None = None) -> Any:
@@ -294,7 +303,7 @@ class MoELayer(nn.Module):
         """
         tokens = self._tokens(x)  # (T, d)
         if routing is None:
-            routing = self.router(tokens)
+            routing = self.router(x)
         decided = _in_rows(routing, x.shape[:-1])
         y = self.experts(tokens, decided.selected, decided.weights).reshape(x.shape)  # (..., d)
         if not return_routing:
@@ -303,15 +312,15 @@ class MoELayer(nn.Module):
 
     def _tokens(self, x: Tensor) -> Tensor:
         """Return x as (T, d), or say what is wrong with it."""
-        W_g = self.router.W_g
+        weight = next(self.experts.parameters())
         if not isinstance(x, Tensor) or not x.is_floating_point():
             raise refuse("x", getattr(x, "dtype", type(x)), "a torch tensor of floating-point numbers")
-        if x.ndim == 0 or x.shape[-1] != W_g.shape[0]:
-            raise refuse("x.shape", tuple(x.shape), f"a last axis of {W_g.shape[0]}, the layer's width d_model")
-        if x.device != W_g.device:
-            raise refuse("x.device", str(x.device), f"{W_g.device}, where the layer is: move one of them with .to()")
-        if x.dtype != W_g.dtype and not torch.is_autocast_enabled(x.device.type):
-            raise refuse("x.dtype", x.dtype, f"{W_g.dtype}, as the layer's: convert one of them with .to()")
+        if x.ndim == 0 or x.shape[-1] != self.experts.d_model:
+            raise refuse("x.shape", tuple(x.shape), f"a last axis of {self.experts.d_model}, the layer's width d_model")
+        if x.device != weight.device:
+            raise refuse("x.device", str(x.device), f"{weight.device}, where the layer is: move one of them with .to()")
+        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise refuse("x.dtype", x.dtype, f"{weight.dtype}, as the layer's: convert one of them with .to()")
         return x.reshape(-1, x.shape[-1])
 
 

@@ -633,6 +633,35 @@ def test_an_expert_that_is_not_there():
         layer_of().experts.one(5, torch.zeros(1, 8))
 
 
+# a router of your own
+
+
+class First(torch.nn.Module):
+    """Sends every token to the first expert, and remembers what it was asked."""
+
+    def forward(self, x):
+        self.asked = x
+        return Routing(x[..., :3], torch.zeros(*x.shape[:-1], 1, dtype=torch.int64), torch.ones(*x.shape[:-1], 1))
+
+
+@pytest.mark.parametrize("shape", [(8,), (4, 8), (2, 3, 8)])
+def test_a_router_of_your_own_decides_and_sees_the_tokens_in_their_shape(shape):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # k = 1 is its own affair
+        layer = MoELayer(8, 16, 3, 1, router=First())
+    x = torch.randn(shape)
+    y, decided = layer(x, return_routing=True)
+    torch.testing.assert_close(y, layer.experts.one(0, x.reshape(-1, 8)).reshape(shape))
+    assert torch.equal(layer.router.asked, x)
+    assert decided.selected.shape == (*shape[:-1], 1)
+
+
+@pytest.mark.parametrize("option", [{"gate": "softmax_topk"}, {"bias": True}, {"jitter": 0.1}, {"noise": True}])
+def test_options_of_the_usual_router_are_not_passed_over_beside_another(option):
+    with pytest.raises(ValueError, match="expected none of them beside a router"):
+        MoELayer(8, 16, 3, 1, router=First(), **option)
+
+
 def test_feed_forward_leaves_its_input_alone():
     x = torch.randn(4, 3)
     before = x.clone()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from moe_lessons.layer import MoELayer, Routing, feed_forward
 from moe_lessons.support.validation import one_of, refuse, whole_number
-from moe_lessons.variants import HashRouter
+from moe_lessons.variants import VARIANTS
 
 FEED_FORWARDS = {
     "moe": "a sparse layer with a learned router",
@@ -25,7 +25,8 @@ FEED_FORWARDS = {
 
 @dataclass(frozen=True)
 class Config:
-    """The sizes of a `LanguageModel`. feed_forward: a key of FEED_FORWARDS. seed: of the hash, if there is one."""
+    """The sizes of a `LanguageModel`. feed_forward: a key of FEED_FORWARDS or of `variants.VARIANTS`, which go without
+    gate. seed: of the hash, if there is one."""
 
     vocabulary: int
     context: int = 128
@@ -44,7 +45,7 @@ class Config:
         """Refuse sizes that make no model; the layers check their own."""
         for name in ("vocabulary", "context", "layers", "d_model", "heads", "d_ff"):
             whole_number(name, getattr(self, name), least=1, most=2**31)
-        one_of("feed_forward", self.feed_forward, FEED_FORWARDS)
+        one_of("feed_forward", self.feed_forward, FEED_FORWARDS | VARIANTS)
         if self.d_model % self.heads:
             raise refuse("heads", self.heads, f"a divisor of d_model = {self.d_model}")
 
@@ -91,8 +92,12 @@ def sparse_layer(config: Config) -> nn.Module:
     """Return the feed-forward layer that a configuration asks for."""
     if config.feed_forward == "dense":
         return DenseLayer(config)
-    layer = MoELayer(config.d_model, config.d_ff, config.num_experts, config.top_k, config.gate, config.activation)
-    if config.feed_forward == "hash":
+    sizes = config.d_model, config.d_ff, config.num_experts, config.top_k
+    variant = VARIANTS.get(config.feed_forward)
+    if variant and variant.layer:
+        return variant.layer(*sizes, activation=config.activation)
+    layer = MoELayer(*sizes, config.gate, config.activation)
+    if variant:
         layer.router.requires_grad_(False)  # it is never asked
     return layer
 
@@ -128,7 +133,8 @@ class LanguageModel(nn.Module):
         for embedding in (self.tokens, self.positions):
             nn.init.normal_(embedding.weight, std=config.d_model**-0.5)
         sizes = config.vocabulary, config.num_experts, config.top_k, config.seed
-        self.hash = HashRouter(*sizes) if config.feed_forward == "hash" else None
+        by_ids = VARIANTS[config.feed_forward].by_ids if config.feed_forward in VARIANTS else None
+        self.hash = by_ids(*sizes) if by_ids else None
 
     def forward(self, ids: Tensor, return_routing: bool = False) -> Any:
         """Return the next token's logits (B, L, V) for ids (B, L); with `return_routing`, also a Routing per layer."""

@@ -9,7 +9,7 @@ from torch import nn
 from moe_lessons.balancing import BiasBalancer
 from moe_lessons.estimators import DefaultVector
 from moe_lessons.support.state import WideState
-from moe_lessons.variants import HashRouter
+from moe_lessons.variants import BigramHashRouter, HashRouter, ThresholdRouter
 
 N, D = 4, 3
 THIRD = 1 / 3  # no number of 16 bits
@@ -31,6 +31,8 @@ holders = pytest.mark.parametrize(
         (lambda: BiasBalancer(N), "bias"),
         (lambda: DefaultVector(N, D), "average"),
         (lambda: HashRouter(20, N, 2), "table"),
+        (lambda: BigramHashRouter(20, N, 2), "before"),
+        (lambda: ThresholdRouter(D, N, 2), "threshold"),
     ],
 )
 

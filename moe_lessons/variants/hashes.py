@@ -1,6 +1,7 @@
-"""Other ways to choose experts. For now the one that every measurement of specialisation needs beside it: a hash."""
+"""Fixed choices: a hash of the token, or of the token and the one before it. Nothing is learned."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from moe_lessons.layer import Routing
@@ -35,6 +36,34 @@ class HashRouter(WideState):
         low, high = map(int, ids.aminmax()) if ids.numel() else (0, 0)
         if low < 0 or high >= len(self.table):
             raise refuse("ids", ids, f"token ids from 0 to {len(self.table) - 1}")
-        numbers = self.table[ids]  # (..., N), no logits: they only order the experts
+        numbers = self.numbers(ids)  # (..., N), no logits: they only order the experts
         selected = numbers.topk(self.top_k, dim=-1).indices  # (..., k)
         return Routing(numbers, selected, torch.full_like(numbers[..., : self.top_k], 1 / self.top_k))
+
+    def numbers(self, ids: Tensor) -> Tensor:
+        """Return the numbers from 0 to 1 that order the experts, (..., N), for ids (...)."""
+        return self.table[ids]
+
+
+class BigramHashRouter(HashRouter):
+    """Sends each pair of neighbours, the token before and the token itself, to k fixed experts.
+
+    (u + v) mod 1, with u the row of the token and v that of its predecessor, is as evenly spread as u and tells nothing
+    of u alone: every pair has a draw of its own, without a table of V² rows. The first token has a predecessor of its
+    own kind. A pair is made of what is written already, so this choice is causal; theirs by the token that follows is
+    not ("Oracle Future": it shows how much could be gained by knowing it).
+    Source: Roller et al. 2021 (arXiv:2106.04426), Section 3, "Bigram Hash".
+    """
+
+    def __init__(self, vocabulary: int, num_experts: int, top_k: int, seed: int = 0) -> None:
+        super().__init__(vocabulary, num_experts, top_k, seed)
+        generator = torch.Generator().manual_seed(seed + 1)
+        self.register_buffer("before", torch.rand(vocabulary + 1, num_experts, generator=generator))  # (V + 1, N)
+        self.before: Tensor
+
+    def numbers(self, ids: Tensor) -> Tensor:
+        """Return the numbers from 0 to 1 that order the experts, (..., L, N), for ids (..., L) in the order of text."""
+        if ids.ndim == 0:
+            raise refuse("ids.shape", (), "(..., L): ids in the order of the text")
+        previous = F.pad(ids[..., :-1], (1, 0), value=len(self.table))  # (..., L)
+        return (self.table[ids] + self.before[previous]) % 1

@@ -219,16 +219,7 @@ class Worker:
             )
         except BaseException as error:  # an interrupt, or an object that raises as soon as it is looked at
             attempt = Attempt(status=Status.RAISED, message=type(error).__name__)
-        said = {"status": str(attempt.status), "message": attempt.message[:MOST_MESSAGE], "reply": attempt.reply}
-        try:
-            if len(wire.dumps(said)) <= wire.MOST_BYTES - 1000:
-                return said
-            unfit = "it is more than fits into a reply"
-        except (wire.Malformed, MemoryError, RecursionError) as error:
-            unfit = str(error) or "it is too large, or nested too deeply"
-        if attempt.status == Status.RAISED:
-            return said | {"reply": None}  # what came before it raised is not needed
-        return {"status": str(Status.NOT_YET), "message": f"What your code gave back is no answer: {unfit}."}
+        return _fitting(attempt)
 
     def tidy(self) -> None:
         """Put back what learner's code may have set and this process relies on."""
@@ -254,6 +245,20 @@ class Worker:
                 with contextlib.suppress(OSError):
                     os.kill(other, signal.SIGKILL)
             time.sleep(0.005)
+
+
+def _fitting(attempt: Attempt) -> dict:
+    """Return an attempt as plain data that fits into a reply."""
+    said = {"status": str(attempt.status), "message": attempt.message[:MOST_MESSAGE], "reply": attempt.reply}
+    try:
+        if len(wire.dumps(said)) <= wire.MOST_BYTES - 1000:
+            return said
+        unfit = "it is more than fits into a reply"
+    except (wire.Malformed, MemoryError, RecursionError) as error:
+        unfit = str(error) or "it is too large, or nested too deeply"
+    if attempt.status == Status.RAISED:
+        return said | {"reply": None}  # what came before it raised is not needed
+    return {"status": str(Status.NOT_YET), "message": f"What your code gave back is no answer: {unfit}."}
 
 
 def bare_question(description: dict) -> Question:

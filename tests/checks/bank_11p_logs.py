@@ -155,7 +155,7 @@ WRONG = {
         "either way": with_loads(
             violation=lambda c, r: (abs(c - c.mean(-1, keepdims=True)).max(-1) / c.mean(-1)).mean()
         ),
-        "no number": with_loads(violation=lambda c, r: (c.max(1) / c.mean(1) - 1).mean()),
+        "no number": with_loads(violation=np.errstate(all="ignore")(lambda c, r: (c.max(1) / c.mean(1) - 1).mean())),
         "another order": lambda log: loads(log)[::-1],
         "fullest layer": with_loads(violation=lambda c, r: max_violation(c).max(1).mean()),
         "in tokens": with_loads(violation=lambda c, r: (c.max(-1) - c.mean(-1)).mean()),

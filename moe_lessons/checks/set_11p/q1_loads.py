@@ -16,30 +16,33 @@ def of_counts(formula: Callable[[np.ndarray, np.ndarray], object]) -> Callable[[
     return lambda log: formula(log["counts"][-LATE:], log["real"][-LATE:])
 
 
+# Slips in MaxVio itself, of loads (late, …, N).
+UNEVEN = (
+    "without minus 1: This is the largest load in units of the mean, as from an idle expert to the fullest. MaxVio is by how much the largest is *above* the mean: 1 less.",
+    lambda load: max_violation(load).mean() + 1,
+    "in tokens: This is by how many tokens the largest load is above the mean. MaxVio is in units of the mean: divide by it.",
+    lambda load: (load.max(axis=-1) - load.mean(axis=-1)).mean(),
+    "in shares: This is about the largest *share* of the tokens. MaxVio compares the largest load with the mean load: (largest − mean) / mean.",
+    (
+        lambda load: (load.max(axis=-1) / load.sum(axis=-1)).mean(),
+        lambda load: (load.max(axis=-1) / load.sum(axis=-1)).mean() - 1 / load.shape[-1],
+    ),
+    "CV: This is the coefficient of variation, which is about all experts. MaxVio is about the fullest.",
+    lambda load: coefficient_of_variation(load).mean(),
+    "number of experts fixed: You took 6 experts for granted, in the mean load. Other logs have other numbers: take the mean over the last axis.",
+    lambda load: (load.max(axis=-1) * 6 / load.sum(axis=-1) - 1).mean(),
+    "emptiest: This is about the emptiest expert. MaxVio is about the fullest: (largest − mean) / mean.",
+    lambda load: (load.min(axis=-1) / load.mean(axis=-1) - 1).mean(),
+    "largest: This is the largest of all MaxVio. Asked is the mean.",
+    lambda load: max_violation(load).max(),
+    "either way: You took the largest distance from the mean, either way. MaxVio looks at the fullest expert only, not at the emptiest.",
+    lambda load: (np.abs(load / load.mean(axis=-1, keepdims=True) - 1).max(axis=-1)).mean(),
+)
+
+
 def uneven(loads: Callable[[np.ndarray], np.ndarray]) -> tuple[Mistake, ...]:
-    """Return slips in MaxVio itself, of the loads (late, …, N) that are made of the late counts."""
-    return by_formula(
-        lambda formula: of_counts(lambda counts, real: formula(loads(counts))),
-        "without minus 1: This is the largest load in units of the mean, as from an idle expert to the fullest. MaxVio is by how much the largest is *above* the mean: 1 less.",
-        lambda load: max_violation(load).mean() + 1,
-        "in tokens: This is by how many tokens the largest load is above the mean. MaxVio is in units of the mean: divide by it.",
-        lambda load: (load.max(axis=-1) - load.mean(axis=-1)).mean(),
-        "in shares: This is about the largest *share* of the tokens. MaxVio compares the largest load with the mean load: (largest − mean) / mean.",
-        (
-            lambda load: (load.max(axis=-1) / load.sum(axis=-1)).mean(),
-            lambda load: (load.max(axis=-1) / load.sum(axis=-1)).mean() - 1 / load.shape[-1],
-        ),
-        "CV: This is the coefficient of variation, which is about all experts. MaxVio is about the fullest.",
-        lambda load: coefficient_of_variation(load).mean(),
-        "number of experts fixed: You took 6 experts for granted, in the mean load. Other logs have other numbers: take the mean over the last axis.",
-        lambda load: (load.max(axis=-1) * 6 / load.sum(axis=-1) - 1).mean(),
-        "emptiest: This is about the emptiest expert. MaxVio is about the fullest: (largest − mean) / mean.",
-        lambda load: (load.min(axis=-1) / load.mean(axis=-1) - 1).mean(),
-        "largest: This is the largest of all MaxVio. Asked is the mean.",
-        lambda load: max_violation(load).max(),
-        "either way: You took the largest distance from the mean, either way. MaxVio looks at the fullest expert only, not at the emptiest.",
-        lambda load: (np.abs(load / load.mean(axis=-1, keepdims=True) - 1).max(axis=-1)).mean(),
-    )
+    """Return the slips in MaxVio, of the loads (late, …, N) that are made of the late counts."""
+    return by_formula(lambda formula: of_counts(lambda counts, real: formula(loads(counts))), *UNEVEN)
 
 
 def in_a_row(counts: np.ndarray) -> np.ndarray:

@@ -110,21 +110,20 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     """Return what a test did on all runs, beside what it should do for a case."""
     fault = str(kind_of(case).fault)
     has = [fault_in(entry) == fault for entry in entries]
-    alarms = [entry for entry, f, h in zip(entries, found, has, strict=True) if f and not h]
-    missed = [entry for entry, f, h in zip(entries, found, has, strict=True) if h and not f]
+    alarms, missed, caught = (
+        [entry for entry, *both in zip(entries, found, has, strict=True) if both == kind]
+        for kind in ([True, False], [False, True], [True, True])
+    )
     known = {"case": case, "fault": fault, "right": found == has, "found": found}
     turned = sum(f != h for f, h in zip(found, has, strict=True))
-    known |= {
-        "turned": turned >= len(found) - FEW,
-        "but": f", in all but {len(found) - turned} runs" * (turned < len(found)),
-    }
+    known["turned"] = turned >= len(found) - FEW
+    known["but"] = f", in all but {len(found) - turned} runs" * (turned < len(found))
     known["asleep"] = fault == "frozen bias" and says_so(found, entries, lambda entry: entry["balanced by"] == "bias")
     known["in_training"] = fault == "noise left on" and says_so(found, entries, lambda entry: not is_sure(entry))
     known["by_chance"] = fault == "noise left on" and not alarms and all(map(is_sure, missed))
     known["at_the_end"] = not any(map(is_trained, [*alarms, *missed])) and any(found)
     proves = next((g for g in FAULTS if found == [fault_in(entry) == g for entry in entries]), None)
     told_of = {"alarms": some(alarms), "missed": some(missed), "wrong": some([*alarms, *missed])}
-    caught = [entry for entry, f, h in zip(entries, found, has, strict=True) if f and h]
     told_of |= {"caught": some(caught), "always": ALWAYS[fault], "never": NEVER[fault], "look": LOOK[fault]}
     told_of["and_not"] = f" And False for some that have it: {some(missed)}." if missed else ""
     known["by_recipe"] = parted(caught, missed)

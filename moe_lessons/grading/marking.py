@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from moe_lessons.checks.question import SET_NUMBER, set_name
-from moe_lessons.grading.declared import Place, opened
 from moe_lessons.grading.downloads import tidy
 from moe_lessons.grading.questions import Questions
+from moe_lessons.support.declared import Place, opened
 
 FILE = "marking.toml"  # beside the folder of submissions: in it, it might be a learner's
 PARTIAL = ("parts", "cases", "none")

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from moe_lessons.checks import questions
-from moe_lessons.grading.declared import line_of
 from moe_lessons.grading.marking import Comment, Late, Marking, Override, named, read_marking
+from moe_lessons.support.declared import line_of
 
 WHOLE = """\
 partial = "cases"   # of a wrong answer

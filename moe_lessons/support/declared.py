@@ -1,4 +1,4 @@
-"""Reads a file that a teacher wrote, in TOML: what is wrong is told with its line, its name, and what fits there."""
+"""Reads a file in TOML that a person wrote: what is wrong is told with its line, its name, and what fits there."""
 
 import difflib
 import re
@@ -45,10 +45,10 @@ class Place:
                 raise self.wrong(f"{key} = …, too")
         return inside
 
-    def rows(self) -> list["Place"]:
-        """Return the tables of a list, such as [[override]]. Raises ValueError."""
+    def rows(self, expected: str = "") -> list["Place"]:
+        """Return the entries of a list, such as the tables [[override]]. Raises ValueError."""
         if not isinstance(self.value, list):
-            raise self.wrong(f"[[{self.keys[-1]}]] before each, with two brackets")
+            raise self.wrong(expected or f"[[{self.keys[-1]}]] before each, with two brackets")
         return [Place(self.file, self.text, row, (*self.keys, i)) for i, row in enumerate(self.value)]
 
     def words(self, expected: str = "words in quotation marks") -> str:

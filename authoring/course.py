@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 from minutes import Minutes, minutes
 from percent import TAGS, SourceError, read_cells
+from quizzes import with_quiz
+
+from moe_lessons.support.glossary import Glossary, read
 
 Questions = Callable[[], Mapping[str, Any]]
 
@@ -63,6 +66,12 @@ class Course:
         return self.load()
 
     @cached_property
+    def glossary(self) -> Glossary:
+        """The words of the field; none where the course has no such file."""
+        path = self.root / "moe_lessons/glossary.toml"
+        return read(path) if path.exists() else Glossary({})
+
+    @cached_property
     def has_map(self) -> bool:
         """Whether the README has a place for the map; then every lesson must say what its row holds."""
         readme = self.root / "README.md"
@@ -77,6 +86,11 @@ class Course:
                 lesson = read_lesson(path)
                 lessons[lesson.number] = lesson
         return lessons
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The file of each lesson by its number, as other lessons link to it."""
+        return {number: f"{lesson.stem}.ipynb" for number, lesson in self.lessons.items()}
 
     @cached_property
     def standalone(self) -> dict[str, Standalone]:
@@ -154,7 +168,7 @@ def read_lesson(path: Path) -> Lesson:
     if not found:
         begin = f"`# # {number} · Title`, `**its question?**` and `{_TIME}`"
         raise SourceError(1, f"a lesson begins with {begin}")
-    return Lesson(path.stem, number, *found, minutes(read_cells(text, TAGS)))
+    return Lesson(path.stem, number, *found, minutes(with_quiz(read_cells(text, TAGS), path.parents[2], number)))
 
 
 def kind_of(path: Path) -> str | None:

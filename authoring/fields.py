@@ -3,6 +3,7 @@
 [](lesson:05), [the layer](module:layer), [](exercises:05), [](solutions:05)     addresses, and a text if there is none
 {{questions}}       "five questions, about 35 minutes", for the set of the source; with a capital where it begins a line
 {{minutes}}         "about 40 minutes, and 10 more for the *deeper* parts", for the lesson of the source
+{{quiz}}            questions of the lesson's quiz with folded answers, alone on a line
 {{map}}             the table of all lessons, alone on a line
 """
 
@@ -11,9 +12,10 @@ from collections.abc import Iterable
 
 from course import FOLDERS, README_MAP, Course
 from percent import SourceError
+from quizzes import printed
 
 _LINK = re.compile(rf"\[([^\]]*)\]\(({'|'.join(FOLDERS)}|module):([^)]*)\)")
-_FIELD = re.compile(r"(^\s*)?\{\{(questions|minutes|map)\}\}")
+_FIELD = re.compile(r"(^\s*)?\{\{(questions|minutes|map|quiz)\}\}")
 _ALMOST = re.compile(
     r"(?<![\\\w^}])\{\{\s*(?!about|hint)[A-Za-z]|\]\((lessons?|exercises?|solutions?|modules?)\s*:|\]\(\)|\[\]\("
 )
@@ -43,6 +45,8 @@ def _value(field: re.Match[str], course: Course, number: str) -> str:
     """Return the text for a field; `field[1]` is the space before it where it begins a line."""
     if field[2] == "map":
         return course.map("", "../exercises/", here=number)
+    if field[2] == "quiz":
+        return printed(course.root, number)
     amount = course.minutes(number) if field[2] == "minutes" else course.amount(number)
     return amount if field[1] is None else f"{field[1]}{amount[:1].upper()}{amount[1:]}"
 

@@ -12,6 +12,7 @@ from leaks import refuse_given_answers, refuse_kept_lines
 from markers import MARKER_TEXT, Versions, find_markers, refuse_marker_text, split_code
 from percent import RUNNING, TAGS, TEACHES_TAG, Cell, SourceError, read_cells, refuse_long_code
 from promises import promised, published
+from words import explained
 
 SOLUTION_TAG = "solution"  # on cells that learners do not get
 
@@ -34,7 +35,8 @@ def refuse_file_name(name: str) -> None:
 
 def lesson_notebook(text: str, course: Course, number: str) -> str:
     """Return the notebook of lesson `number` as text. Raises SourceError."""
-    return _notebook([(cell, _text(lines)) for cell, lines in lesson_cells(text, course, number)])
+    texts = [(cell, _text(lines)) for cell, lines in lesson_cells(text, course, number)]
+    return _notebook(explained(texts, course.glossary, course.addresses, number))
 
 
 def lesson_cells(text: str, course: Course, number: str, checked: bool = False) -> list[Numbered]:

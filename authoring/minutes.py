@@ -18,8 +18,9 @@ STEP = 5  # said no finer than this
 
 
 def words(text: str) -> int:
-    """Count the words of prose: code, formulas and addresses are one each."""
-    prose = re.sub(r"\$[^$]*\$|<[^>]*>|https?://\S+|`[^`]*`", " x ", text)
+    """Count the words of prose: code, formulas and addresses are one each; a word that is explained is still one."""
+    plain = re.sub(r"</?abbr[^>]*>", "", text)
+    prose = re.sub(r"\$[^$]*\$|<[^>]*>|https?://\S+|`[^`]*`", " x ", plain)
     return len(re.findall(r"[A-Za-zÀ-ÿ][\w'’-]*", prose))
 
 

@@ -250,7 +250,7 @@ Live(toolbox.chain_rule, w=slider("w", 3.0, -1.0, 4.0, 0.25))
 # torch multiplies the slopes for you, once a number is marked with `requires_grad` and you call `backward`. A **finite
 # difference** checks it without calculus: move w a little up and a little down, and divide the change of L by that of w.
 #
-# > **Note** The next cell loads torch: a few seconds. No other cell of lessons 00 to 04 does.
+# > **Note** The next cell imports torch: a few seconds. No other cell of lessons 00 to 04 does.
 
 # %%
 import torch

@@ -460,51 +460,7 @@ for name, (d, N, top_k, width) in models.items():
 #
 # ## Quiz
 #
-# **1. Two experts have logits 5.0 and 4.0. Another router gives 1.0 and 0.0. Which gives its first expert the larger
-# share of the two?**
-#
-# - (a) the first router
-# - (b) the second
-# - (c) both the same
-#
-# <details><summary>Answer</summary>
-#
-# (c). Both gaps are 1, so both ratios are e. (a) looks at the size of the logits, which cancels. (b) looks at their
-# ratio, which changes when a constant is added to all.
-#
-# </details>
-#
-# <br>
-#
-# **2. A layer has 8 experts and k = 2. "It saves 75 % of the work." True?**
-#
-# - (a) yes
-# - (b) of the expert work, against running all 8 experts
-# - (c) against one dense network of expert size
-#
-# <details><summary>Answer</summary>
-#
-# (b): 2 of 8 experts run. (a) leaves out the baseline. (c) is wrong: against one network of expert size it does twice
-# the work.
-#
-# </details>
-#
-# <br>
-#
-# **3. All columns of W_g are given the same length. Which of these holds?**
-#
-# - (a) the best aligned expert wins
-# - (b) all experts are chosen equally often
-# - (c) the probabilities are equal
-#
-# <details><summary>Answer</summary>
-#
-# (a): then only the angle is left to decide. (b) does not follow, since tokens may crowd in one direction. (c) holds
-# only for tokens at equal angles to all columns.
-#
-# </details>
-#
-# <br>
+# {{quiz}}
 #
 # ## Next
 #

@@ -465,35 +465,7 @@ assert entropy(30 * h_fresh).mean() < 0.1 * np.log(8)
 #
 # ## Quiz
 #
-# **1. Every logit of a router is multiplied by 2. What happens to the ratio of two probabilities?** (a) nothing (b) it
-# doubles (c) it is squared
-#
-# <details><summary>Answer</summary>
-#
-# (c). The gap doubles, and $e^{2g} = (e^g)^2$. (a) is true of *adding* 2. (b) would be true if the gap itself were the
-# ratio.
-#
-# </details>
-#
-# **2. A float32 softmax of logits around 100 gives `nan`. What helps?** (a) subtract the largest logit (b) clip the
-# logits to 80 (c) replace `nan` by 0
-#
-# <details><summary>Answer</summary>
-#
-# (a): it is exact. (b) makes all logits above 80 equal, so it changes the probabilities. (c) leaves a token whose
-# shares sum to 0.
-#
-# </details>
-#
-# **3. Router A has a mean entropy of 0.3 nats, router B of 1.9, both with N = 8. What follows?** (a) A is trained
-# better (b) A is right more often (c) A gives its first choices larger shares
-#
-# <details><summary>Answer</summary>
-#
-# (c). (a): A may be an untrained router with a large scale. (b): scaling by a factor above 0 changes the entropy, and
-# no choice.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

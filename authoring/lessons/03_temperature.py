@@ -449,34 +449,7 @@ else:
 #
 # ## Quiz
 #
-# **1. A router with k = 2, without noise and bias, gets one x at τ = 1 and at τ = 3. What differs?** (a) which experts
-# run (b) their weights (c) both
-#
-# <details><summary>Answer</summary>
-#
-# (b). Dividing by τ keeps the order, so (a) and (c) fail: top-k sees nothing but the order. (In a model the
-# *next* layer then sees another x.)
-#
-# </details>
-#
-# **2. You want the top-2 choice to vary more. What helps?** (a) τ = 5 after the noisy logits (b) larger noise on the
-# logits (c) a softmax before the top-k
-#
-# <details><summary>Answer</summary>
-#
-# (b): noise matters compared with the gaps. (a) divides noise and gaps alike. (c) keeps the order.
-#
-# </details>
-#
-# **3. A router selects the best eight of sigmoid(h) + b. Someone doubles `W_g` and leaves b as it is. What changes?**
-# (a) nothing (b) the weights only (c) the weights and, for some tokens, the experts
-#
-# <details><summary>Answer</summary>
-#
-# (c). Doubling `W_g` is τ = 1/2, and b is added after it. (b) is right of a router without b. (a) of none: the sigmoids
-# are other numbers.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

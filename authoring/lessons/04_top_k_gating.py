@@ -399,34 +399,7 @@ visualizer
 #
 # ## Quiz
 #
-# **1. A gate's weights are positive and sum to 1 for every token. Does it leak?** (a) no (b) it may (c) only if k = 1
-#
-# <details><summary>Answer</summary>
-#
-# (b). A softmax over logits masked with 0 sums to 1 as well, with weight on cut experts. (a) trusts the sum, which
-# tells nothing. (c): the leak occurs for every k below N.
-#
-# </details>
-#
-# **2. You load OLMoE, trained with form B, into code that renormalises. What happens in its first sparse layer?** (a)
-# nothing, the ratio between experts is the same (b) the layer's outputs become too large, by a factor that varies from
-# token to token (c) other experts are selected
-#
-# <details><summary>Answer</summary>
-#
-# (b). Dividing by the kept mass, which is below 1, makes every output larger. (a) is right about the ratio, but the
-# size counts too. (c): for the same x all forms select the same experts. (Later layers get another x.)
-#
-# </details>
-#
-# **3. Which gate gives a router with k = 1 something to learn from?** (a) A (b) B (c) B′ (d) A with a lower temperature
-#
-# <details><summary>Answer</summary>
-#
-# (b): the weight is p, which moves with the logit. (a) and (c) always give 1. (d) as well: the temperature acts
-# before the division, which removes it.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

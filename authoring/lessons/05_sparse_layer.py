@@ -524,34 +524,7 @@ assert (c.d_model, c.d_ff, c.num_experts, c.top_k) == (7168, 2048, 256, 8)
 #
 # ## Quiz
 #
-# **1. Two layers give equal outputs and equal gradients, and their forward times agree. Which may still be ten times
-# slower to train?** (a) neither (b) the one that indexes `w[e]` in its loop (c) the one that sorts
-#
-# <details><summary>Answer</summary>
-#
-# (b). Its backward pass makes a gradient of full size for every expert; forward time (a) does not include that. (c):
-# sorting T·k small whole numbers is a small part.
-#
-# </details>
-#
-# **2. 16 experts, k = 4. Against which layer does yours do a quarter of the expert work?** (a) a dense FFN of one
-# expert's width (b) all 16 experts run for every token (c) the same layer with k = 1
-#
-# <details><summary>Answer</summary>
-#
-# (b): 4/16. Against (a) and (c) it is four times the work.
-#
-# </details>
-#
-# **3. An expert got no token in this batch. What happens?** (a) the layer must skip it, or it fails (b) its slice is
-# empty, its gradient zero, and so it stays as it is (c) its slice is empty and its gradient zero, but it may move
-#
-# <details><summary>Answer</summary>
-#
-# (c). A product of (0, d) with (d, d_ff) is (0, d_ff): no special case (a). Plain gradient descent would leave it (b);
-# Adam goes on with the momentum of earlier steps, and weight decay shrinks it.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

@@ -524,36 +524,7 @@ assert round(3 * tokens_a_second["OLMoE"] / tokens_a_second["dense"]) == 2
 #
 # ## Quiz
 #
-# **1. "Our MoE matches a dense model with 3 times its active parameters." What is still missing?** (a) nothing (b) its
-# total parameters, and the time (c) the number of experts
-#
-# <details><summary>Answer</summary>
-#
-# (b). Memory follows the total, and waiting follows the time; active parameters tell neither. (a) takes one coin for
-# all. (c): N alone is no cost, without the size of an expert.
-#
-# </details>
-#
-# **2. A server runs a model with N = 128, k = 8 on batches of 100 tokens. Which bytes does a step read?** (a) a
-# sixteenth of the experts (b) nearly all experts (c) all, always
-#
-# <details><summary>Answer</summary>
-#
-# (b). With uniform choices $1 - (15/16)^{100}$, over 99 %. (a) is one token's share. (c): a token alone, or a very
-# uneven router, reads fewer.
-#
-# </details>
-#
-# **3. A paper compares its MoE with a dense model of equal *total* parameters and finds it a little worse at a quarter
-# of the FLOPs. Fair?** (a) no, only equal active FLOPs are fair (b) yes, if it names the baseline (c) no, totals never
-# compare
-#
-# <details><summary>Answer</summary>
-#
-# (b). It answers "what do I lose if I have this much memory?" Equal FLOPs answer another question. (a) and (c) allow
-# one question only.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

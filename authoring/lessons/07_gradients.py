@@ -505,32 +505,7 @@ assert [(t["method"], t["coefficient"]) for t in kept] == [("balance", 1)]
 #
 # ## Quiz
 #
-# **1. Form B, k = 2. $E_5$ is cut, and becomes better. What changes in its logit's gradient for this token?** (a) it
-# becomes negative (b) nothing (c) it becomes 0
-#
-# <details><summary>Answer</summary>
-#
-# (b). The formula holds the kept experts only. (a) would need $a_5$, (c) is A and B′.
-#
-# </details>
-#
-# **2. A remedy brings the hidden expert back in 32 of 32 runs. Which run tells whether it knew that the expert is
-# good?** (a) the same with more seeds (b) the same with a harmful expert in its place (c) the same with more steps
-#
-# <details><summary>Answer</summary>
-#
-# (b). If it lifts the harmful one just as fast, it is blind. (a) and (c) show no reason.
-#
-# </details>
-#
-# **3. From −4 form B finds E8 under Adam, not under SGD at rate 1. Why?** (a) SGD sees other tokens (b) what a cut
-# logit hears is multiplied by its own small probability (c) its gradient is another one
-#
-# <details><summary>Answer</summary>
-#
-# (b). Under Adam the factor cancels. Tokens (a) are the same, and at the start the gradient (c).
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

@@ -533,32 +533,7 @@ for steps in router_study.LENGTHS:
 #
 # ## Quiz
 #
-# **1. A blog trains a router on labelled clusters and reports 100 % accuracy. What has it shown?** (a) experts specialise
-# (b) the clusters are linearly separable (c) the router needs no balance loss
-#
-# <details><summary>Answer</summary>
-#
-# (b). (a): there are no experts. (c): the labels decide the loads.
-#
-# </details>
-#
-# **2. The information between cluster and expert is far above the permutation null. Has the router learned?** (a) yes
-# (b) no (c) compare it with an untrained router first
-#
-# <details><summary>Answer</summary>
-#
-# (c). A random linear router is above the null too, since near tokens share a cone.
-#
-# </details>
-#
-# **3. A schedule beats τ = 1 in five of five seeds, at the learning rate of an earlier paper. What next?** (a) adopt the
-# schedule (b) ten more seeds (c) other constants and other rates for both, then fresh seeds
-#
-# <details><summary>Answer</summary>
-#
-# (c). The schedule may only make up for a rate that does not fit τ = 1. (b) makes the comparison more exact, not more fair.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

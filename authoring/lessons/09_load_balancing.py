@@ -533,33 +533,7 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 #
 # ## Quiz
 #
-# **1. Your balance loss has fallen from 1.00 to 0.70. What do you know?** (a) the load is better than balanced (b)
-# the load got worse (c) the load is uneven, no more
-#
-# <details><summary>Answer</summary>
-#
-# (c). At even load every $f_i$ is 1/N and the value is exactly 1, so 0.70 is uneven. (a) Nothing is better than
-# balanced. (b) 1.00 may have been total collapse.
-#
-# </details>
-#
-# **2. An expert has no tokens at all. Which loss can raise its logits: (a) the task loss in form A, (b) the importance
-# loss without noise in form A, or (c) the Switch loss?**
-#
-# <details><summary>Answer</summary>
-#
-# (c). P contains its probability for every token. (a) and (b) reach selected experts only.
-#
-# </details>
-#
-# **3. Why did Shazeer et al. add noise to the logits?** (a) to explore (b) so that a count of tokens gets a gradient
-# (c) against overfitting
-#
-# <details><summary>Answer</summary>
-#
-# (b), and for even loads at first. (a) is how later papers speak. (c) is not what they state.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

@@ -458,32 +458,7 @@ assert (fewer, more) == ([7, 1], [2, 6])
 #
 # ## Quiz
 #
-# **1. A layer drops 4 % of its tokens at factor 1, with 64 tokens per expert. What follows?** (a) the router is
-# badly balanced (b) nothing yet: dice drop that much (c) the weights are not normalised
-#
-# <details><summary>Answer</summary>
-#
-# (b). The null is between 4 and 5 % there. (a) would need far more. (c): weights decide at most *who* is dropped.
-#
-# </details>
-#
-# **2. A dropless model gives a sentence another answer in a full batch than alone. What may be the cause?** (a) others
-# took its places (b) rounding, which can turn a close decision (c) the router saw the others' tokens
-#
-# <details><summary>Answer</summary>
-#
-# (b). (a) needs a capacity. (c): a router looks at one token at a time.
-#
-# </details>
-#
-# **3. Eight devices with an expert each; the busiest gets twice the mean load. A dropless layer then takes, beside
-# balance,** (a) as long (b) twice as long (c) eight times as long
-#
-# <details><summary>Answer</summary>
-#
-# (b). All wait for the busiest. (a) holds for a capacity with $c = 1$, which drops instead. (c) would be a collapse.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

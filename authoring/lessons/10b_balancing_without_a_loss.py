@@ -514,33 +514,7 @@ for found in (scopes, later):
 #
 # ## Quiz
 #
-# **1. Under the sign update MaxVio stays large, and each expert's load jumps between much and little. What do you try
-# first?** (a) a smaller u (b) a larger u (c) a larger capacity factor
-#
-# <details><summary>Answer</summary>
-#
-# (a). It overshoots. (b) makes the jumps larger. (c) drops fewer tokens, but MaxVio counts what is asked for, and no bias hears of drops:
-# the swing stays.
-#
-# </details>
-#
-# **2. Someone adds 0.3 to the biases of all experts. What changes?** (a) all weights (b) the selection (c) nothing
-#
-# <details><summary>Answer</summary>
-#
-# (c). The order of $s + b$ is the same, so (b) is not. The weights are made of the scores of the same experts, so (a) is not.
-#
-# </details>
-#
-# **3. The logged balance loss is 1.00, pooled over 24 layers. Are the layers balanced?** (a) yes (b) no (c) it does not
-# say
-#
-# <details><summary>Answer</summary>
-#
-# (c). Opposite leanings cancel, and even for one layer the value is no measure (lesson 09). So neither
-# (a) nor (b) follows: log MaxVio and dead experts for each layer.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

@@ -470,32 +470,7 @@ assert 6 <= of_documents[domains.index("code")] <= 14
 #
 # ## Quiz
 #
-# **1. E3 serves 60 % of all code tokens. How much information about the domain is that?** (a) 0.6 bits (b) it depends
-# on what E3 serves of the other domains (c) 60 % of the domain's entropy
-#
-# <details><summary>Answer</summary>
-#
-# (b): if it serves 60 % of everything, it is none. (a) and (c) look at one row only.
-#
-# </details>
-#
-# **2. A router has I(domain; expert) = 0.5 bits and I(domain; expert | token) at its null. What do you conclude?**
-# (a) it knows the domain from the context (b) it may only read the token (c) a bug: the second must be larger
-#
-# <details><summary>Answer</summary>
-#
-# (b): so does a hash router. (a) would show in the second number. (c): conditioning can raise or lower information.
-#
-# </details>
-#
-# **3. You test ten classes in four layers and find one value above the 95 % of its null. What now?** (a) publish that
-# layer (b) shuffle tokens to get a narrower null (c) fix layer and class on other text or seeds, and test that one
-#
-# <details><summary>Answer</summary>
-#
-# (c): of 40 tests two beat a 95 % line by chance. (a) reports the luckiest. (b) makes false alarms.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

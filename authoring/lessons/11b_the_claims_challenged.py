@@ -473,32 +473,7 @@ assert ratios[0] > 1.2
 #
 # ## Quiz
 #
-# **1. Of all tokens that begin a sentence, E4 serves 90 %. Does the router know where sentences begin?**
-# (a) yes, 90 % is far above k/N (b) perhaps: sentences may begin with a few tokens that E4 serves everywhere (c) no
-#
-# <details><summary>Answer</summary>
-#
-# (b): ask within each token, beside a hash of the token before. (a) and (c) do not ask.
-#
-# </details>
-#
-# **2. The experts of model A tell 0.15 bits of the topic beyond the token, those of B, on another text, 0.05. Which
-# know more of topics?** (a) A (b) B (c) it depends on how much could be known in each text
-#
-# <details><summary>Answer</summary>
-#
-# (c): 0.15 of 1.9 bits are 8 %; 0.05 of 0.06 would be nearly all. (a) and (b) compare different texts.
-#
-# </details>
-#
-# **3. "the" meets five experts, "okapi" two. What do you conclude?** (a) function words are spread over experts (b)
-# rare words have experts of their own (c) nothing yet: "the" occurred 900 times, "okapi" twice
-#
-# <details><summary>Answer</summary>
-#
-# (c): two occurrences meet two first choices at most. Draw two of "the", often, and compare.
-#
-# </details>
+# {{quiz}}
 #
 # ## Next
 #

@@ -51,6 +51,17 @@ def test_the_lesson_runs_and_shows_its_numbers(lesson):
     assert lesson.page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
 
+def test_words_are_explained_where_they_come_first_and_listed_at_the_end(lesson):
+    source = (lab.ROOT / "notebooks/01_worked_example.ipynb").read_text(encoding="utf-8")
+    marked = lesson.page.locator(".jp-RenderedMarkdown abbr[title]")
+    assert marked.count() == source.count("<abbr title=") > 10
+    folds = lesson.page.locator(".jp-MarkdownCell").last.locator("details")
+    assert folds.count() == 2
+    assert not folds.first.get_by_text("any number, positive or negative").is_visible()
+    folds.first.locator("summary").click()
+    folds.first.get_by_text("any number, positive or negative").wait_for(timeout=10_000)
+
+
 def test_the_trace_answers_keyboard_and_mouse(lesson):
     cell = lesson.cell("lambda step, k, x1")
     handles = cell.locator(".moe-slider input[type=range]")

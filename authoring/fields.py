@@ -3,7 +3,7 @@
 [](lesson:05), [the layer](module:layer), [](exercises:05), [](solutions:05)     addresses, and a text if there is none
 {{questions}}       "five questions, about 35 minutes", for the set of the source; with a capital where it begins a line
 {{minutes}}         "about 40 minutes, and 10 more for the *deeper* parts", for the lesson of the source
-{{quiz}}            questions of the lesson's quiz with folded answers, alone on a line
+{{quiz}}, {{quiz 5}}    the first three, or so many, questions of a lesson's quiz with folded answers, alone on a line
 {{map}}             the table of all lessons, alone on a line
 """
 
@@ -15,7 +15,7 @@ from percent import SourceError
 from quizzes import printed
 
 _LINK = re.compile(rf"\[([^\]]*)\]\(({'|'.join(FOLDERS)}|module):([^)]*)\)")
-_FIELD = re.compile(r"(^\s*)?\{\{(questions|minutes|map|quiz)\}\}")
+_FIELD = re.compile(r"(^\s*)?\{\{(questions|minutes|map|quiz(?: [1-9])?)\}\}")
 _ALMOST = re.compile(
     r"(?<![\\\w^}])\{\{\s*(?!about|hint)[A-Za-z]|\]\((lessons?|exercises?|solutions?|modules?)\s*:|\]\(\)|\[\]\("
 )
@@ -45,8 +45,8 @@ def _value(field: re.Match[str], course: Course, number: str) -> str:
     """Return the text for a field; `field[1]` is the space before it where it begins a line."""
     if field[2] == "map":
         return course.map("", "../exercises/", here=number)
-    if field[2] == "quiz":
-        return printed(course.root, number)
+    if field[2].startswith("quiz"):
+        return printed(course.root, number, field[2].removeprefix("quiz"))
     amount = course.minutes(number) if field[2] == "minutes" else course.amount(number)
     return amount if field[1] is None else f"{field[1]}{amount[:1].upper()}{amount[1:]}"
 

@@ -1,5 +1,6 @@
 """Prints the quiz of a lesson as Markdown, with folded answers: it stands once, in `moe_lessons/checks/quizzes/`."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,13 +9,13 @@ from percent import Cell, SourceError
 from moe_lessons.checks.quiz import Question, quiz
 
 FOLDER = "moe_lessons/checks/quizzes"
-FIELD = "{{quiz}}"
-PRINTED = 3  # ideas
+FIELD = re.compile(r"\{\{quiz(?: ([1-9]))?\}\}")
+PRINTED = 3  # ideas, where the field names no number
 
 
-def printed(root: Path, lesson: str) -> str:
+def printed(root: Path, lesson: str, count: str | None = None) -> str:
     """Return the first question of its first ideas. Raises ValueError where there is no quiz, or a broken one."""
-    ideas = quiz(lesson, root / FOLDER).ideas[:PRINTED]
+    ideas = quiz(lesson, root / FOLDER).ideas[: int(count or PRINTED)]
     return "\n\n".join(_question(number, idea.questions[0]) for number, idea in enumerate(ideas, 1))
 
 
@@ -34,12 +35,12 @@ def _letter(letter: str, is_right: bool) -> str:
 
 def with_quiz(cells: list[Cell], root: Path, lesson: str) -> list[Cell]:
     """Return cells with the quiz in the place of its field, for whoever counts what there is to read."""
-    return [replace(cell, source=_filled(cell, root, lesson)) if FIELD in cell.source else cell for cell in cells]
+    return [replace(cell, source=_filled(cell, root, lesson)) if FIELD.search(cell.source) else cell for cell in cells]
 
 
 def _filled(cell: Cell, root: Path, lesson: str) -> str:
     try:
-        return cell.source.replace(FIELD, printed(root, lesson))
+        return FIELD.sub(lambda field: printed(root, lesson, field[1]), cell.source)
     except ValueError as error:
-        line = next(number for number, text in cell.lines if FIELD in text)
+        line = next(number for number, text in cell.lines if FIELD.search(text))
         raise SourceError(line, str(error)) from None

@@ -29,59 +29,7 @@ from moe_lessons.widgets.live import Live, choice, slider
 #
 # Choose first, then unfold. All five right? Go on to [](lesson:01).
 #
-# **Question 1.** Which arrow has the larger dot product with x = (1, 0)?
-# (a) u = (1, 0). (b) v = (2, 2). (c) They tie.
-#
-# <details><summary>Answer</summary>
-#
-# - (a) No. u is aligned perfectly, but x · u = 1.
-# - **(b) Yes.** v is 45° off, but longer: x · v = 2.
-# - (c) No. Angle and length decide together. → section 1
-#
-# </details>
-#
-# **Question 2.** `x` is (5, 8): five tokens of width 8. `W_g` is (8, 4): four experts. Along which axis of
-# `x @ W_g` does the softmax over experts run? (a) 0. (b) −1. (c) Either.
-#
-# <details><summary>Answer</summary>
-#
-# - (a) No. Axis 0 counts tokens; they would compete for an expert.
-# - **(b) Yes.** The result is (5, 4); the last axis counts experts.
-# - (c) No. Same shape, other numbers. → section 2
-#
-# </details>
-#
-# **Question 3.** A softmax makes E1 eight times as likely as E2. How far apart are their logits?
-# (a) 8. (b) 3. (c) 2.08.
-#
-# <details><summary>Answer</summary>
-#
-# - (a) No. A gap of 8 is a ratio of 2981. → section 3
-# - (b) No. 3 is log₂ 8; softmax uses e, so the gap is in nats. → section 7
-# - **(c) Yes.** ln 8 = 2.08.
-#
-# </details>
-#
-# **Question 4.** h = 2w, r = max(h, 0), L = (r − 4)². What is dL/dw at w = −1? (a) −16. (b) 0. (c) −8.
-#
-# <details><summary>Answer</summary>
-#
-# - (a) No. −8 × 2 forgets the slope of max.
-# - **(b) Yes.** At h = −2 the slope of max is 0, and so is the product.
-# - (c) No. That is dL/dr, the last link only. → section 4
-#
-# </details>
-#
-# **Question 5.** A block computes y = x + f(norm(x)); f is two matrices with a ReLU between them. What is true?
-# (a) Without the ReLU, two matrices can do more than one. (b) If f returns zeros, y = x. (c) f sees how long x is.
-#
-# <details><summary>Answer</summary>
-#
-# - (a) No. Two matrices in a row are one matrix. → section 5
-# - **(b) Yes.** The block adds to x.
-# - (c) No. norm fixes the length first. → section 6
-#
-# </details>
+# {{quiz 5}}
 
 # %% [markdown]
 # ## 1. Dot product: angle and length

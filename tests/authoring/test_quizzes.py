@@ -57,6 +57,12 @@ def test_the_first_question_of_the_first_ideas_is_printed(quizzed):
     assert text.count("<summary>Answer</summary>") == PRINTED == text.count("Which is ")
 
 
+def test_a_field_may_say_how_many(quizzed):
+    quizzed.write("authoring/lessons/01_a.py", LESSON.replace("{{quiz}}", "{{quiz 4}}"))
+    assert quizzed.build() == 0
+    assert quizzed.notebook("notebooks/01_a.ipynb").cells[1].source.count("Which is ") == 4
+
+
 def test_its_words_count_as_reading(quizzed):
     with_it = read_lesson(quizzed.root / "authoring/lessons/01_a.py").minutes.core
     quizzed.write("authoring/lessons/01_a.py", LESSON.replace("{{quiz}}", "x"))
@@ -69,6 +75,7 @@ def test_its_words_count_as_reading(quizzed):
         ("moe_lessons/checks/quizzes/01.toml", "[[idea]]\n", "01_a.py:9: 01.toml, line 1: idea = {}: expected name"),
         ("moe_lessons/checks/quizzes/01.toml", None, "01_a.py:9: lesson = '01': expected one of"),
         ("authoring/lessons/01_a.py", LESSON.replace("{{quiz}}", "{{quizz}}"), "no field and no link"),
+        ("authoring/lessons/01_a.py", LESSON.replace("{{quiz}}", "{{quiz 12}}"), "no field and no link"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(quizzed, capsys, path, text, message):
@@ -84,4 +91,5 @@ def test_what_is_wrong_is_told_with_its_line(quizzed, capsys, path, text, messag
 def test_a_lesson_with_a_quiz_section_prints_its_quiz(path):
     text, number = path.read_text(encoding="utf-8"), path.stem.partition("_")[0]
     assert ("# ## Quiz\n" in text) == ("# {{quiz}}\n" in text)
+    assert text.count("<summary>Answer</summary>") == 0, "a quiz is written in its own file"
     assert all(idea.questions[0].asks in printed(ROOT, number) for idea in quiz(number).ideas[:PRINTED])

@@ -5,6 +5,7 @@ x (T, d) tokens, W_g (d, N) router matrix, h (T, N) logits, p (T, N) probabiliti
 Experts are counted from 0 here, as Python does; the lessons call index 0 expert 1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +106,144 @@ def _selection_mask(h: np.ndarray, k: int) -> np.ndarray:
     mask = np.zeros(h.shape, dtype=bool)  # (..., N)
     np.put_along_axis(mask, top_k(h, k)[1], True, axis=-1)
     return mask
+
+
+# --- any gate -----------------------------------------------------------------------------------------------------
+
+
+def sigmoid(h: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + e^−h), from 0 to 1: a score that depends on its own logit alone. Any shape."""
+    with np.errstate(over="ignore"):  # e^−h too large to store is a score of 0
+        return 1 / (1 + np.exp(-h))
+
+
+def sqrt_softplus(h: np.ndarray) -> np.ndarray:
+    """Return √ln(1 + e^h), above 0 and without a largest value. Any shape."""
+    return np.sqrt(np.logaddexp(0, h))
+
+
+SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "sqrtsoftplus": sqrt_softplus,
+}
+GROUP_SCORES = {"max": 1, "top2": 2}  # how many of its experts speak for a group
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate of published models, by what it does with the logits h of one token.
+
+        s_i = score(h_i)                           softmax: over all experts; the others: each logit for itself
+        S   = the k experts with the largest s_i + b_i
+        w_i = scale · s_i / Σ_{j ∈ S} s_j          for i in S, and 0 for the others
+
+    The bias b moves who is selected, never a weight. Without it the logits decide, as in `gate_weights`.
+    score: a key of SCORES. normalise: False leaves out the division by the sum. scale: above 0.
+    after_selection: select by h_i + b_i, then score the kept logits alone (form A, whose softmax sums to 1 by itself).
+    groups, kept_groups: the experts, in their order, form groups of equal size; all but the best kept_groups are out.
+    group_score: a group is as good as its best expert ("max") or as its best two together ("top2"), bias included.
+    Raises ValueError for settings outside these.
+    Sources: DeepSeek-V3 2024 (arXiv:2412.19437), Eq. 12-16; DeepSeek-V2 2024 (arXiv:2405.04434), Section 2.2.2.
+    """
+
+    score: str = "softmax"
+    after_selection: bool = False
+    normalise: bool = True
+    scale: float = 1.0
+    groups: int = 1
+    kept_groups: int = 1
+    group_score: str = "max"
+
+    def __post_init__(self) -> None:
+        one_of("score", self.score, SCORES)
+        one_of("group_score", self.group_score, GROUP_SCORES)
+        for name in ("after_selection", "normalise"):
+            if not isinstance(getattr(self, name), bool):
+                raise refuse(name, getattr(self, name), "True or False")
+        positive_number("scale", self.scale)
+        groups = whole_number("groups", self.groups, least=1, most=2**31)
+        whole_number("kept_groups", self.kept_groups, least=1, most=groups)
+
+    @property
+    def constant_sum(self) -> bool:
+        """Tell whether the weights of every token sum to `scale`. Then k = 1 leaves the router without a gradient."""
+        return self.normalise or self._softmax_of_kept
+
+    @property
+    def _softmax_of_kept(self) -> bool:
+        """Tell whether the scores sum to 1 by themselves: to divide once more would only round once more."""
+        return self.after_selection and self.score == "softmax"
+
+    def weights(self, logits: Any, k: int, bias: Any = None) -> np.ndarray:
+        """Return the weight of every expert, 0 unless it is selected. logits: (..., N). Returns (..., N), their dtype.
+
+        bias: None, or (N,) finite numbers in units of the scores (of the logits, with after_selection).
+        Where every selected score underflows to 0, so do the weights: there is no sum to divide by.
+        Raises ValueError for logits that `softmax` refuses, a bias of another length, a number of experts that the
+        groups do not divide, and a k above the number of experts in the kept groups.
+        """
+        h = score_array("logits", logits)  # (..., N)
+        kept = self.selected(h, k, bias)  # (..., N)
+        if self.after_selection:
+            h = np.where(kept, h, -np.inf)  # (..., N)
+        s = np.where(kept, SCORES[self.score](h), 0)  # (..., N)
+        if self.normalise and not self._softmax_of_kept:
+            total = s.sum(axis=-1, keepdims=True)  # (..., 1)
+            s = s / np.where(total > 0, total, 1)  # (..., N)
+        return self.scale * s
+
+    def selected(self, logits: Any, k: int, bias: Any = None) -> np.ndarray:
+        """Mark the k experts of each token, of equal ones the lower index. Booleans (..., N). See `weights`."""
+        h = score_array("logits", logits)  # (..., N)
+        whole_number("k", k, least=1, most=self._experts_in_reach(h.shape[-1]))
+        # Scores order the experts as the logits do, but float scores can tie where the logits do not.
+        plain = self.after_selection or (bias is None and self.groups == 1)
+        seen = h if plain else np.where(np.isneginf(h), h, SCORES[self.score](h))  # (..., N); −∞ stays a mask
+        if bias is not None:
+            seen = seen + _bias_array(bias, h.shape[-1])  # (..., N)
+        if self.groups > 1:
+            seen = np.where(self._in_kept_groups(seen), seen, -np.inf)  # (..., N)
+        return _selection_mask(seen, k)
+
+    def _in_kept_groups(self, seen: np.ndarray) -> np.ndarray:
+        """Mark the experts of the best groups. seen: (..., N), what the selection sees. Booleans (..., N)."""
+        size = seen.shape[-1] // self.groups
+        ascending = np.sort(seen.reshape(*seen.shape[:-1], self.groups, size), axis=-1)  # (..., groups, size)
+        group_scores = ascending[..., -GROUP_SCORES[self.group_score] :].sum(axis=-1)  # (..., groups)
+        return np.repeat(_selection_mask(group_scores, self.kept_groups), size, axis=-1)
+
+    def _experts_in_reach(self, N: int) -> int:
+        """Return how many of N experts a token can select from. Raises ValueError for groups that do not fit."""
+        if N % self.groups:
+            raise refuse("groups", self.groups, f"a divisor of the number of experts, {N}")
+        size = N // self.groups
+        if self.groups > 1 and size < GROUP_SCORES[self.group_score]:
+            raise refuse("group_score", self.group_score, f"'max': a group of {size} has no two experts")
+        return self.kept_groups * size
+
+
+GATES = {
+    "topk_softmax": Gate(after_selection=True),
+    "softmax_topk": Gate(normalise=False),
+    "softmax_topk_renorm": Gate(),
+}  # the forms of `gate_weights`, which computes the same to the last bit
+
+
+def as_gate(gate: Any) -> Gate:
+    """Return a Gate as it is, and the Gate of a name in GATE_FORMS. Raises ValueError for anything else."""
+    return gate if isinstance(gate, Gate) else GATES[one_of("gate", gate, GATE_FORMS)]
+
+
+def _bias_array(bias: Any, N: int) -> np.ndarray:
+    """Return a selection bias as finite numbers (N,)."""
+    b = float_array("bias", bias)
+    if b.shape != (N,):
+        raise refuse("bias.shape", b.shape, f"({N},): one number for each expert")
+    return b
+
+
+# --- noise, and a record of every step ----------------------------------------------------------------------------
 
 
 def noisy_logits(x: Any, W_g: Any, W_noise: Any, rng: np.random.Generator) -> np.ndarray:

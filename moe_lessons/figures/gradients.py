@@ -1,12 +1,13 @@
 """The picture of lesson 07: what each expert's logit hears from the loss, by gate form."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from moe_lessons.figures.palette import FAINT_INK, RULE, chosen
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.routing import GATE_FORMS, gate_weights, softmax, top_k
+from moe_lessons.routing import GATE_FORMS, SCORES, Gate, gate_weights, sigmoid, softmax, top_k
 from moe_lessons.support.validation import float_array, one_of, refuse, score_array
 
 WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 wide
@@ -30,6 +31,39 @@ def logit_gradient(logits: Any, usefulness: Any, k: int, source: str = "topk_sof
         return p * (is_kept * a - p @ (is_kept * a))  # (N,)
     w = gate_weights(h, k, source)  # (N,)
     return w * (a - w @ a)  # (N,)
+
+
+def gate_gradient(gate: Gate, logits: Any, usefulness: Any, k: int, bias: Any = None) -> np.ndarray:
+    """Return ∂L/∂h of any gate, by formula: first ∂L/∂s, along the scores, then through each score to its logit.
+
+    w_i = c s_i / Z with Z = Σ_{j ∈ S} s_j:  ∂L/∂s_j = (c a_j − Σ_i w_i a_i) / Z for j in S, 0 outside.
+    w_i = c s_i:                             ∂L/∂s_j = c a_j for j in S, 0 outside.
+    Softmax passes on s_j (g_j − Σ_i s_i g_i), g = ∂L/∂s: over all experts this sums to 0. Other scores pass on
+    s'_j g_j, each to its own logit alone: the sum is free, all kept logits may rise at once. The bias gets no gradient.
+    gate: a `routing.Gate`. logits, usefulness: (..., N), as in `logit_gradient`. bias: (N,), in the selection only.
+    Returns (..., N). Raises ValueError for shapes that do not match, and for what `Gate.weights` refuses.
+    """
+    h, a = score_array("logits", logits), float_array("usefulness", usefulness)  # (..., N) each
+    if a.shape != h.shape:
+        raise refuse("usefulness.shape", a.shape, f"the shape of the logits, {h.shape}")
+    kept, w = gate.selected(h, k, bias), gate.weights(h, k, bias)  # (..., N) each
+    if gate.after_selection:
+        h = np.where(kept, h, -np.inf)  # (..., N)
+    s = SCORES[gate.score](h)  # (..., N)
+    along_s = np.where(kept, gate.scale * a, 0)  # (..., N)
+    if gate.normalise:
+        Z = np.where(kept, s, 0).sum(axis=-1, keepdims=True)  # (..., 1)
+        along_s = np.where(kept, along_s - (w * a).sum(axis=-1, keepdims=True), 0) / np.where(Z > 0, Z, np.inf)
+    if gate.score == "softmax":
+        return s * (along_s - (s * along_s).sum(axis=-1, keepdims=True))  # (..., N)
+    return _SLOPES[gate.score](h, s) * along_s  # (..., N)
+
+
+# The slope of a score s at its logit h; √softplus has the slope sigmoid(h) / (2 s), which ends as e^(h/2) / 2.
+_SLOPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "sigmoid": lambda _, s: s * (1 - s),
+    "sqrtsoftplus": lambda h, s: sigmoid(h) / np.where(s > 0, 2 * s, 1),
+}
 
 
 def _one_token(logits: Any, usefulness: Any, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:

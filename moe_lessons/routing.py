@@ -168,10 +168,10 @@ class Gate:
     @property
     def constant_sum(self) -> bool:
         """Tell whether the weights of every token sum to `scale`. Then k = 1 leaves the router without a gradient."""
-        return self.normalise or self._softmax_of_kept
+        return self.normalise or self.softmax_of_kept
 
     @property
-    def _softmax_of_kept(self) -> bool:
+    def softmax_of_kept(self) -> bool:
         """Tell whether the scores sum to 1 by themselves: to divide once more would only round once more."""
         return self.after_selection and self.score == "softmax"
 
@@ -188,7 +188,7 @@ class Gate:
         if self.after_selection:
             h = np.where(kept, h, -np.inf)  # (..., N)
         s = np.where(kept, SCORES[self.score](h), 0)  # (..., N)
-        if self.normalise and not self._softmax_of_kept:
+        if self.normalise and not self.softmax_of_kept:
             total = s.sum(axis=-1, keepdims=True)  # (..., 1)
             s = s / np.where(total > 0, total, 1)  # (..., N)
         return self.scale * s
@@ -196,7 +196,7 @@ class Gate:
     def selected(self, logits: Any, k: int, bias: Any = None) -> np.ndarray:
         """Mark the k experts of each token, of equal ones the lower index. Booleans (..., N). See `weights`."""
         h = score_array("logits", logits)  # (..., N)
-        whole_number("k", k, least=1, most=self._experts_in_reach(h.shape[-1]))
+        whole_number("k", k, least=1, most=self.experts_in_reach(h.shape[-1]))
         # Scores order the experts as the logits do, but float scores can tie where the logits do not.
         plain = self.after_selection or (bias is None and self.groups == 1)
         seen = h if plain else np.where(np.isneginf(h), h, SCORES[self.score](h))  # (..., N); −∞ stays a mask
@@ -213,8 +213,8 @@ class Gate:
         group_scores = ascending[..., -GROUP_SCORES[self.group_score] :].sum(axis=-1)  # (..., groups)
         return np.repeat(_selection_mask(group_scores, self.kept_groups), size, axis=-1)
 
-    def _experts_in_reach(self, N: int) -> int:
-        """Return how many of N experts a token can select from. Raises ValueError for groups that do not fit."""
+    def experts_in_reach(self, N: int) -> int:
+        """Return how many of N experts a token can select from. Raises ValueError for groups that do not fit N."""
         if N % self.groups:
             raise refuse("groups", self.groups, f"a divisor of the number of experts, {N}")
         size = N // self.groups

@@ -309,6 +309,11 @@ def _parts(config: Mapping[str, Any], name: Any) -> Iterator[tuple[Any, Mapping[
 
 def _said(part: Mapping[str, Any]) -> Said:
     """Return what the keys say, checked one by one. Raises ValueError where two names of a setting differ."""
+    for layer, apart in (part.get("per_layer_config") or {}).items():
+        if any(key in apart for names in KEYS.values() for key in names):
+            raise refuse(
+                f"per_layer_config[{layer}]", apart, "one router for all layers, or the part of one layer alone"
+            )
     said: Said = {}
     for setting, names in KEYS.items():
         for key in names:

@@ -16,8 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from moe_lessons.balancing import BiasBalancer
+from moe_lessons.gate import selected_weights, selection_scores
 from moe_lessons.losses import check_selected, stable_top_k
-from moe_lessons.routing import GATE_FORMS
+from moe_lessons.routing import Gate, as_gate
 from moe_lessons.support.validation import one_of, refuse, whole_number
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -53,7 +55,7 @@ def per_token(experts: "Experts", x: Tensor, selected: Tensor, weights: Tensor) 
     x: (T, d). selected, weights: (T, k). Returns (T, d). Raises ValueError as `Experts.forward` does.
     Source: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 1.
     """
-    check_assignments(x, selected, weights, experts.num_experts)
+    check_assignments(x, selected, weights, experts.choices)
     E = experts.functions()
     y = [sum(w * E[i](x_t) for i, w in zip(chosen, w_t, strict=True))
          for x_t, chosen, w_t in zip(x, selected.tolist(), weights, strict=True)]  # fmt: skip
@@ -65,7 +67,7 @@ def per_expert(experts: "Experts", x: Tensor, selected: Tensor, weights: Tensor)
 
     x: (T, d). selected, weights: (T, k). Returns (T, d). Raises ValueError as `Experts.forward` does.
     """
-    check_assignments(x, selected, weights, experts.num_experts)
+    check_assignments(x, selected, weights, experts.choices)
     y = torch.zeros_like(x)  # (T, d)
     for i, E_i in enumerate(experts.functions()):
         token, place = torch.where(selected == i)  # (rows,) each
@@ -114,37 +116,38 @@ def _first_largest(logits: Tensor, k: int) -> Tensor:
     return torch.cat(chosen, dim=-1)
 
 
-def gate_selected(logits: Tensor, selected: Tensor, form: str) -> Tensor:
-    """Return the weights (..., k) of the selected experts. logits: (..., N). selected: (..., k). form: of GATE_FORMS.
+def gate_selected(logits: Tensor, selected: Tensor, form: str | Gate) -> Tensor:
+    """Return the weights (..., k) of the selected experts. logits: (..., N). selected: (..., k).
 
-    The torch twin of `routing.gate_weights`, for the selected experts only. Raises ValueError for an unknown form, and
-    for a selection of other tokens or with an index outside 0..N − 1.
+    form: a key of `routing.GATE_FORMS`, or a Gate. The torch twin of `routing.gate_weights` and `Gate.weights`, for the
+    selected experts only. Raises ValueError for an unknown form, and for a selection of other tokens or with an index
+    outside 0..N − 1.
     """
-    one_of("form", form, GATE_FORMS)
+    gate = as_gate(form, "form")
     selected = check_selected(selected, logits.shape[:-1], logits.shape[-1])  # (..., k)
-    if form == "topk_softmax":
-        return logits.gather(-1, selected).softmax(dim=-1)  # (..., k)
-    kept = logits.softmax(dim=-1).gather(-1, selected)  # (..., k)
-    return kept if form == "softmax_topk" else kept / kept.sum(dim=-1, keepdim=True)
+    return selected_weights(logits, selected, gate)
 
 
 class Router(nn.Module):
     """Scores every expert for every token, selects k, weighs them; in float32 at least, whatever the tokens are.
 
     noise: Shazeer's, with a learned size per token and expert. jitter: ε of Switch, x times U(1 − ε, 1 + ε).
-    Both act in training only. Sources: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 3-5; Fedus et al. 2021
-    (arXiv:2101.03961), Section 2.4 (float32 router) and Appendix C (jitter).
+    Both act in training only. balancer: its bias acts in the selection; whoever trains calls its `update`.
+    Sources: Shazeer et al. 2017 (arXiv:1701.06538), Eq. 3-5; Fedus et al. 2021 (arXiv:2101.03961), Section 2.4
+    (float32 router) and Appendix C (jitter).
     Raises ValueError for sizes that do not fit, an unknown gate, and a jitter outside 0 to 1.
     """
 
     def __init__(
-        self, d_model: int, num_experts: int, top_k: int, gate: str = "topk_softmax",
-        bias: bool = False, jitter: float = 0.0, noise: bool = False,
+        self, d_model: int, num_experts: int, top_k: int, gate: str | Gate = "topk_softmax",
+        bias: bool = False, jitter: float = 0.0, noise: bool = False, balancer: BiasBalancer | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         _sizes(d_model=d_model, num_experts=num_experts)
-        self.top_k = whole_number("top_k", top_k, least=1, most=num_experts)
-        self.gate, self.jitter = one_of("gate", gate, GATE_FORMS), jitter
+        self.gate, self.jitter, self.balancer = gate, jitter, balancer
+        self.top_k = whole_number("top_k", top_k, least=1, most=as_gate(gate).experts_in_reach(num_experts))
+        if balancer is not None and len(balancer.bias) != num_experts:
+            raise refuse("balancer", balancer, f"a BiasBalancer({num_experts}), one bias for each expert")
         if not isinstance(jitter, (int, float, np.floating)) or not 0 <= jitter < 1:
             raise refuse("jitter", jitter, "a number from 0 up to, but not including, 1")
         self.W_g = nn.Parameter(_uniform(d_model, num_experts))  # (d, N)
@@ -161,7 +164,8 @@ class Router(nn.Module):
 
     def decide(self, logits: Tensor) -> Routing:
         """Select k experts by finite logits (..., N) and weigh them: the step that `variants` take in other ways."""
-        selected = _first_largest(logits, self.top_k)  # (..., k)
+        bias = None if self.balancer is None else self.balancer.bias
+        selected = _first_largest(selection_scores(logits, as_gate(self.gate), bias), self.top_k)  # (..., k)
         return Routing(logits, selected, gate_selected(logits, selected, self.gate))
 
     def logits(self, x: Tensor) -> Tensor:
@@ -205,13 +209,17 @@ class Experts(nn.Module):
     the same, and so is what `state_dict` holds (W1 (N, d, d_ff), W2 (N, d_ff, d), W3 (N, d, d_ff); of separate matrices
     it is a copy). By default, small experts are stacked: there N calls cost more than one. Large ones are separate: a
     stack's gradient is one huge fresh buffer at every step.
+    zero_experts: so many more choices, with indices from N on, that compute nothing: E_i(x) = x (LongCat-Flash 2025,
+    arXiv:2509.01322, Eq. 1).
     """
 
     def __init__(
-        self, d_model: int, d_ff: int, num_experts: int, activation: str = "relu", storage: str | None = None
-    ) -> None:
+        self, d_model: int, d_ff: int, num_experts: int, activation: str = "relu", storage: str | None = None,
+        zero_experts: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.d_model, self.d_ff, self.num_experts = _sizes(d_model=d_model, d_ff=d_ff, num_experts=num_experts)
+        self.choices = self.num_experts + whole_number("zero_experts", zero_experts, least=0, most=MOST)
         self.activation = one_of("activation", activation, ACTIVATIONS)
         small = d_model * d_ff <= SMALL_MATRIX
         self.storage = one_of("storage", STORAGES[small] if storage is None else storage, STORAGES)
@@ -230,10 +238,10 @@ class Experts(nn.Module):
 
         Raises ValueError for dense weights (T, N), other shapes, and an expert that is not there.
         """
-        check_assignments(x, selected, weights, self.num_experts)
+        check_assignments(x, selected, weights, self.choices)
         order = selected.flatten().argsort(stable=True)  # (T·k,): the assignments, sorted by expert
         token = order // selected.shape[1]  # (T·k,): whose they are
-        load = torch.bincount(selected.flatten(), minlength=self.num_experts)  # (N,)
+        load = torch.bincount(selected.flatten(), minlength=self.choices)  # (N,)
         out = self.sorted_rows(x.index_select(0, token), load)  # (T·k, d)
         # Weights in the experts' format, as in Switch (Section 2.4): a product of two formats takes passes of its own.
         w = weights.to(out.dtype).flatten().index_select(0, order)  # (T·k,)
@@ -245,20 +253,28 @@ class Experts(nn.Module):
         load: (N,) whole numbers. Raises ValueError for loads of another number of experts or rows.
         """
         counts = load.tolist()  # N numbers
-        if len(counts) != self.num_experts or min(counts) < 0 or sum(counts) != len(rows):
-            raise refuse("load", load, f"{self.num_experts} counts, one an expert, that sum to {len(rows)} rows")
+        if len(counts) != self.choices or min(counts) < 0 or sum(counts) != len(rows):
+            raise refuse("load", load, f"{self.choices} counts, one an expert, that sum to {len(rows)} rows")
+        if self.choices > self.num_experts:  # the rows of those that compute nothing come last, and stay as they are
+            rows, same = rows.split([sum(counts[: self.num_experts]), sum(counts[self.num_experts :])])
+            return torch.cat([self._computed(rows, load[: self.num_experts], counts[: self.num_experts]), same])
+        return self._computed(rows, load, counts)
+
+    def _computed(self, rows: Tensor, load: Tensor, counts: list[int]) -> Tensor:
+        """Run the N experts that compute, each on its slice. load (N,) and counts are the same. Returns (rows, d)."""
         if self.storage == "stacked" and _grouped_fits(rows, self.d_model, self.d_ff):
             product = partial(F.grouped_mm, offs=load.cumsum(0).to(torch.int32))
             return feed_forward(rows, self.activation, [getattr(self, name) for name in self.names], product)
-        slices = rows.split(counts)  # N times (rows of one expert, d)
-        return torch.cat([E_i(x_i) for E_i, x_i in zip(self.functions(), slices, strict=True)])
+        E, slices = self.functions()[: self.num_experts], rows.split(counts)  # N times (rows of one expert, d)
+        return torch.cat([E_i(x_i) for E_i, x_i in zip(E, slices, strict=True)])
 
     def functions(self) -> list[Callable[[Tensor], Tensor]]:
-        """Return E_0 … E_{N−1}, each (rows, d) -> (rows, d)."""
+        """Return E_0 … E_{N−1}, each (rows, d) -> (rows, d), then those that compute nothing."""
         # unbind, not W[i]: each W[i] in a loop makes a gradient as large as the whole stack (lesson 05).
         stacks = [getattr(self, name) for name in self.names]
         by_expert = zip(*(s.unbind(0) if isinstance(s, Tensor) else s for s in stacks), strict=True)
-        return [partial(feed_forward, activation=self.activation, matrices=matrices) for matrices in by_expert]
+        E = [partial(feed_forward, activation=self.activation, matrices=matrices) for matrices in by_expert]
+        return [*E, *[lambda x: x] * (self.choices - self.num_experts)]
 
     def one(self, i: int, x: Tensor) -> Tensor:
         """Return E_i(x) for rows x (rows, d)."""
@@ -272,27 +288,35 @@ class Experts(nn.Module):
 class MoELayer(nn.Module):
     """A router and N experts: y = Σ_{i ∈ S} w_i E_i(x), for each token on its own.
 
-    d_model: width d. d_ff: width of an expert. top_k: k, from 1 to num_experts. gate: a key of `routing.GATE_FORMS`.
-    activation: "relu", "gelu" or "swiglu". bias, jitter, noise: the router's. storage: see `Experts`.
+    d_model: width d. d_ff: width of an expert. top_k: k, from 1 to num_experts. gate: a key of `routing.GATE_FORMS`, or
+    a `routing.Gate`. activation: "relu", "gelu" or "swiglu". bias, jitter, noise, balancer: the router's.
     router: one of your own, or of `variants`: a module that takes tokens (..., d) and returns a `Routing`. Then top_k
-        is not read, and gate, bias, jitter and noise must be left as they are: all that is the router's own affair.
+        is not read, and gate, bias, jitter, noise, balancer must be left as they are: they are the router's own affair.
+    shared_experts: how many more run for every token (as one, so many times as wide: their sum is the same function);
+    shared_gate: they are multiplied by sigmoid(x·w), learned. zero_experts, storage: see `Experts`.
+    y = Σ_{i ∈ S} w_i E_i(x) + g(x) Σ_j F_j(x) then, with F_j the shared experts and g(x) = 1 or the shared gate.
+    Sources: Dai et al. 2024 (arXiv:2401.06066), Eq. 9, for shared experts; the gate on them as in Qwen1.5-MoE.
     Raises ValueError for sizes that do not fit; in the call for integer tokens, another width, device or number format,
     and for logits that are not finite (unlike `routing`, the layer takes no −∞ as a mask).
     Warns for k = 1 with a renormalised gate: its weight is always 1, and the router learns nothing from the task.
     """
 
     def __init__(
-        self, d_model: int, d_ff: int, num_experts: int, top_k: int, gate: str = "topk_softmax",
+        self, d_model: int, d_ff: int, num_experts: int, top_k: int, gate: str | Gate = "topk_softmax",
         activation: str = "relu", bias: bool = False, jitter: float = 0.0, noise: bool = False,
-        storage: str | None = None, router: nn.Module | None = None,
+        storage: str | None = None, router: nn.Module | None = None, balancer: BiasBalancer | None = None,
+        shared_experts: int = 0, shared_gate: bool = False, zero_experts: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        if router is not None and (gate, bias, jitter, noise) != ("topk_softmax", False, 0.0, False):
-            raise refuse("gate, bias, jitter, noise", (gate, bias, jitter, noise), "none of them beside a router")
-        own = d_model, num_experts, top_k, gate, bias, jitter, noise
-        self.router: Any = Router(*own) if router is None else router
-        self.experts = Experts(d_model, d_ff, num_experts, activation, storage)
-        if router is None and top_k == 1 < num_experts and gate != "softmax_topk":
+        choices = _choices(d_model, num_experts, shared_experts, shared_gate, zero_experts)
+        own = gate, bias, jitter, noise, balancer
+        if router is not None and own != ("topk_softmax", False, 0.0, False, None):
+            raise refuse("gate, bias, jitter, noise, balancer", own, "none of them beside a router")
+        self.router: Any = Router(d_model, choices, top_k, *own) if router is None else router
+        self.experts = Experts(d_model, d_ff, num_experts, activation, storage, zero_experts)
+        self.shared = Experts(d_model, d_ff * shared_experts, 1, activation) if shared_experts else None
+        self.W_shared = nn.Parameter(_uniform(d_model, 1)) if shared_gate else None  # (d, 1)
+        if router is None and top_k == 1 < num_experts and as_gate(gate).constant_sum:
             warnings.warn(_NO_GRADIENT.format(gate), stacklevel=2)
 
     def forward(self, x: Tensor, return_routing: bool = False, routing: Routing | None = None) -> Any:
@@ -305,7 +329,11 @@ class MoELayer(nn.Module):
         if routing is None:
             routing = self.router(x)
         decided = _in_rows(routing, x.shape[:-1])
-        y = self.experts(tokens, decided.selected, decided.weights).reshape(x.shape)  # (..., d)
+        y = self.experts(tokens, decided.selected, decided.weights)  # (T, d)
+        if self.shared is not None:
+            g = 1.0 if self.W_shared is None else torch.sigmoid(tokens @ self.W_shared)  # (T, 1)
+            y = y + g * self.shared.one(0, tokens)  # (T, d)
+        y = y.reshape(x.shape)  # (..., d)
         if not return_routing:
             return y
         return y, Routing(*(part.reshape(*x.shape[:-1], part.shape[-1]) for part in decided))
@@ -335,6 +363,13 @@ _NO_GRADIENT = (
 def _uniform(rows: int, columns: int) -> Tensor:
     """Draw a matrix (rows, columns) as `nn.Linear` does: U(−1/√rows, 1/√rows)."""
     return torch.empty(rows, columns).uniform_(-(rows**-0.5), rows**-0.5)
+
+
+def _choices(d_model: Any, num_experts: Any, shared_experts: Any, shared_gate: bool, zero_experts: Any) -> int:
+    """Return among how many experts a layer's router chooses, once all these sizes fit."""
+    _sizes(d_model=d_model, num_experts=num_experts)
+    whole_number("shared_experts", shared_experts, least=int(shared_gate), most=MOST)
+    return num_experts + whole_number("zero_experts", zero_experts, least=0, most=MOST)
 
 
 def _sizes(**sizes: Any) -> list[int]:

@@ -230,9 +230,9 @@ GATES = {
 }  # the forms of `gate_weights`, which computes the same to the last bit
 
 
-def as_gate(gate: Any) -> Gate:
-    """Return a Gate as it is, and the Gate of a name in GATE_FORMS. Raises ValueError for anything else."""
-    return gate if isinstance(gate, Gate) else GATES[one_of("gate", gate, GATE_FORMS)]
+def as_gate(gate: Any, name: str = "gate") -> Gate:
+    """Return a Gate as it is, and that of a key of GATE_FORMS. Raises ValueError, with `name`, for anything else."""
+    return gate if isinstance(gate, Gate) else GATES[one_of(name, gate, GATE_FORMS)]
 
 
 def _bias_array(bias: Any, N: int) -> np.ndarray:

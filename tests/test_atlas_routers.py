@@ -334,7 +334,9 @@ def test_where_a_key_is_missing_the_atlas_assumes_what_the_code_assumes(name):
 
 # The sizes of the published model where the code's defaults are those of another, or none.
 OTHER_SIZES = {
-    "afmoe", "aria_text", "dbrx", "deepseek_v2", "dots1", "dots3_note_vision_encoder",
+    "afmoe", "aria_text", "dbrx", "deepseek_ocr2_text", "deepseek_v2", "dots1", "dots3_note_vision_encoder",
+    "exaone_moe", "glm4_moe", "granitemoe", "granitemoehybrid", "hunyuan_v1_moe", "minimax", "nemotron_h",
+    "qwen3_vl_moe_text",
 }  # fmt: skip
 
 
@@ -353,3 +355,90 @@ def test_sizes_are_those_of_the_codes_defaults_or_listed():
 
 
 # --- those that no gate expresses ---------------------------------------------------------------------------------
+
+
+def made(name, *more, **settings):
+    """Return a router that no gate expresses, with random numbers in it, and tokens (T, D)."""
+    folder, short = name.split(".")
+    known = [c for c in vars(module(folder, "configuration")).values() if getattr(c, "model_type", "") in OWN_CONFIG]
+    config = small(known[0])
+    for key, value in settings.items():
+        setattr(config, key, value)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        router = getattr(module(folder), short)(config, *more)
+        for tensor in [*router.parameters(), *(b for b in router.buffers() if b.is_floating_point())]:
+            tensor.data.normal_()
+        return router.eval().requires_grad_(False), torch.randn(T, D) / 2
+
+
+OWN_CONFIG = {*BEYOND, "deepseek_v4"}
+
+
+def dense(weights, selected, width=N):
+    return torch.zeros(T, width).scatter(1, selected, weights).numpy()
+
+
+@pytest.mark.parametrize("name", ["gemma4.Gemma4TextRouter", "diffusion_gemma.DiffusionGemmaTextRouter"])
+def test_gemma_multiplies_each_weight_by_a_number_of_its_expert(name):
+    router, x = made(name)
+    _, weights, selected = router(x)
+    h = router.proj(router.norm(x) * router.scale * D**-0.5).numpy()
+    by_expert = router.per_expert_scale.numpy()
+    np.testing.assert_allclose(dense(weights, selected), Gate().weights(h, K) * by_expert, atol=1e-5)
+
+
+def test_the_first_layers_of_deepseek_v4_select_by_token_id():
+    router, x = made("deepseek_v4.DeepseekV4HashRouter", vocab_size=50)
+    ids = torch.arange(T) % 50
+    router.tid2eid.copy_(torch.rand(50, N).argsort(-1)[:, :K])
+    h, weights, selected = router(x, ids)
+    assert torch.equal(selected, router.tid2eid[ids])
+    s = torch.log1p(h.double().exp()).sqrt().gather(1, selected)
+    np.testing.assert_allclose(weights, router.routed_scaling_factor * s / s.sum(-1, keepdim=True), atol=1e-5)
+    assert not (dense(weights, selected) == 0)[Gate("sqrtsoftplus").selected(h.numpy(), K)].all()
+
+
+def test_inkling_divides_by_a_sum_over_the_shared_experts_too():
+    router, x = made("inkling.InklingTopkRouter")
+    h, weights, selected, shared = router(x)
+    s = (x @ router.weight.T).sigmoid()  # (T, N + shared)
+    total = s[:, :N].gather(1, selected).sum(-1) + s[:, N:].sum(-1)
+    scale = router.route_scale * router.global_scale
+    np.testing.assert_allclose(weights, scale * s.gather(1, selected) / total[:, None], atol=1e-5)
+    np.testing.assert_allclose(shared, scale * s[:, N:] / total[:, None], atol=1e-5)
+    bias = router.e_score_correction_bias.numpy()
+    assert (Gate("sigmoid").selected(h.numpy(), K, bias) == (dense(weights, selected) != 0)).all()
+
+
+def test_phimoe_takes_a_softmax_for_each_of_its_two_over_the_logits_near_the_largest():
+    router, x = made("phimoe.PhimoeTopKRouter", num_experts_per_tok=2)
+    router.top_k, router.router_jitter_noise = 2, 0.2
+    h, weights, selected = router(x)
+    left = h.double().clone()
+    for place in range(2):
+        most, index = left.max(-1)
+        near = (most[:, None] - h) / h.abs().clamp(min=most[:, None]) <= 2 * router.router_jitter_noise
+        p = left.masked_fill(~near, -torch.inf).softmax(-1).gather(1, index[:, None])[:, 0]
+        assert torch.equal(selected[:, place], index)
+        np.testing.assert_allclose(weights[:, place], p, atol=1e-5)
+        left.scatter_(1, index[:, None], -torch.inf)
+    assert weights.sum(-1).max() > 1.5  # as near to 1 each as nothing else is near
+
+
+def test_zaya_has_logits_that_are_no_product_of_token_and_matrix_and_one_that_means_to_skip():
+    router, x = made("zaya.ZayaRouter", 0, num_experts_per_tok=1)
+    router.top_k = 1
+    h, weights, *_ = router(x[None])
+    doubled, *_ = router(2 * x[None])
+    assert h.shape == (T, N + 1)
+    assert not torch.allclose(doubled, 2 * h, atol=0.1)
+    ours = Gate(normalise=False).weights(h.numpy(), 1, router.balancing_biases.numpy())
+    skips = ours[:, N] > 0
+    np.testing.assert_allclose(weights[~skips, 0], ours[~skips].max(-1), atol=1e-6)
+    assert (weights[skips] == 0).all()
+
+
+def test_doge_scores_fewer_keys_than_it_has_experts():
+    config = small(module("doge", "configuration").DogeConfig)
+    assert module("doge").DogeCDMoE(config).router_gate.out_features == 2 * N**0.5

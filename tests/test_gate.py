@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_lessons import routing
+from moe_lessons.balancing import BiasBalancer
 from moe_lessons.figures.gradients import gate_gradient, logit_gradient
+from moe_lessons.layer import MoELayer, feed_forward, per_expert, per_token
 from moe_lessons.routing import GATE_FORMS, GATES, Gate
 
 DEEPSEEK_V3 = Gate("sigmoid", scale=2.5, groups=4, kept_groups=2, group_score="top2")
@@ -278,3 +280,127 @@ def test_the_gradient_takes_any_leading_shape_and_is_finite_where_scores_underfl
 def test_the_gradient_refuses_another_shape():
     with pytest.raises(ValueError, match=r"usefulness.shape = \(2,\): expected the shape of the logits, \(3,\)"):
         gate_gradient(Gate(), np.zeros(3), np.zeros(2), 1)
+
+
+# --- in the layer -------------------------------------------------------------------------------------------------
+
+
+def spread(routing_, N):
+    """The weights of a decision of the layer, dense: (T, N)."""
+    zeros = torch.zeros(*routing_.weights.shape[:-1], N, dtype=routing_.weights.dtype)
+    return zeros.scatter(-1, routing_.selected, routing_.weights).detach().numpy()
+
+
+@pytest.mark.parametrize("gate", [*EVERY, *GATES], ids=str)
+def test_the_layer_selects_and_weighs_as_the_gate_does(gate):
+    torch.manual_seed(0)
+    balancer = BiasBalancer(8)
+    for shift in (0.0, -10.0):
+        balancer.bias.copy_(torch.randn(8) + shift)
+        layer = MoELayer(6, 5, 8, 3, gate=gate, balancer=balancer)
+        _, decided = layer(torch.randn(4, 7, 6), return_routing=True)
+        ours = routing.as_gate(gate).weights(decided.logits.detach().numpy(), 3, balancer.bias.numpy())
+        np.testing.assert_allclose(spread(decided, 8), ours, atol=1e-6)
+    plain = MoELayer(6, 5, 8, 3, gate=gate)
+    _, decided = plain(torch.randn(40, 6), return_routing=True)
+    ours = routing.as_gate(gate).weights(decided.logits.detach().numpy(), 3)
+    np.testing.assert_allclose(spread(decided, 8), ours, atol=1e-6)
+
+
+@pytest.mark.parametrize("gate", [DEEPSEEK_V3, Gate("sqrtsoftplus", normalise=False), Gate("sigmoid", True, False)])
+def test_the_layers_gradient_is_that_of_the_formula_and_the_bias_has_none(gate):
+    torch.manual_seed(1)
+    layer = MoELayer(6, 5, 8, 3, gate=gate, balancer=BiasBalancer(8)).double()
+    layer.router.balancer.bias.copy_(torch.randn(8))
+    x, v = torch.randn(2, 6, dtype=torch.float64).unbind(0)
+    y, decided = layer(x, return_routing=True)
+    (y @ v).backward()
+    a = np.array([(E(x[None])[0] @ v).item() for E in layer.experts.functions()])
+    along_h = gate_gradient(gate, decided.logits.detach().numpy(), a, 3, layer.router.balancer.bias.numpy())
+    np.testing.assert_allclose(layer.router.W_g.grad, np.outer(x, along_h), atol=1e-12)
+
+
+def test_a_balancer_brings_a_sigmoid_router_to_balance_and_never_touches_a_weight():
+    torch.manual_seed(2)
+    layer = MoELayer(8, 4, 8, 2, gate=Gate("sigmoid"), balancer=BiasBalancer(8, u=0.02))
+    x = torch.randn(2000, 8) + 1  # tokens with a mean: some experts are liked by all
+    loads = []
+    for _ in range(200):
+        _, decided = layer(x, return_routing=True)
+        loads.append(torch.bincount(decided.selected.flatten(), minlength=8))
+        layer.router.balancer.update(loads[-1])
+    assert loads[-1].max() < 0.6 * loads[0].max()
+    assert loads[-1].max() < 1.2 * loads[-1].double().mean()
+    s = torch.sigmoid(decided.logits).gather(-1, decided.selected)
+    torch.testing.assert_close(decided.weights, s / s.sum(-1, keepdim=True))
+    assert "router.balancer.bias" in layer.state_dict()
+
+
+def test_only_a_gate_that_leaves_the_router_without_a_gradient_warns():
+    for gate in (Gate("sigmoid"), Gate(), Gate(after_selection=True, normalise=False), "topk_softmax"):
+        with pytest.warns(UserWarning, match="the router gets no gradient"):
+            MoELayer(4, 4, 3, 1, gate=gate)
+    for gate in (Gate("sigmoid", normalise=False), Gate("sigmoid", True, False), "softmax_topk"):
+        MoELayer(4, 4, 3, 1, gate=gate)
+
+
+def test_shared_experts_run_for_every_token_with_and_without_a_gate_of_their_own():
+    torch.manual_seed(3)
+    x = torch.randn(2, 5, 4)
+    for activation in ("relu", "swiglu"):
+        layer = MoELayer(4, 6, 3, 2, activation=activation, shared_experts=2, shared_gate=True)
+        y = layer(x)
+        alone = MoELayer(4, 6, 3, 2, activation=activation)
+        alone.load_state_dict({k: v for k, v in layer.state_dict().items() if "shared" not in k})
+        added = (y - alone(x)).reshape(-1, 4)
+        W = [layer.shared.state_dict()[name] for name in layer.shared.names]  # (1, 4, 12), (1, 12, 4), (1, 4, 12)
+        halves = [
+            [w[0, :, cut] if name != "W2" else w[0, cut] for name, w in zip(layer.shared.names, W, strict=True)]
+            for cut in (slice(6), slice(6, 12))
+        ]
+        tokens = x.reshape(-1, 4)
+        two = sum(feed_forward(tokens, activation, matrices) for matrices in halves)
+        torch.testing.assert_close(added, torch.sigmoid(tokens @ layer.W_shared) * two)
+        layer.W_shared = None
+        torch.testing.assert_close((layer(x) - alone(x)).reshape(-1, 4), two)
+
+
+@pytest.mark.parametrize("storage", ["separate", "stacked"])
+@pytest.mark.parametrize("width", [4, 6])  # with 6 the rows are no whole 16 bytes: another way to multiply
+def test_experts_without_computation_return_the_token(storage, width):
+    torch.manual_seed(4)
+    layer = MoELayer(width, 8, 3, 2, gate=Gate(normalise=False, scale=6.0), storage=storage, zero_experts=2)
+    x = torch.randn(50, width, requires_grad=True)
+    y, decided = layer(x, return_routing=True)
+    assert decided.logits.shape == (50, 5)
+    w, E = torch.tensor(spread(decided, 5)), layer.experts
+    by_hand = sum(w[:, i, None] * E.one(i, x) for i in range(3)) + w[:, 3:].sum(-1, keepdim=True) * x
+    torch.testing.assert_close(y, by_hand)
+    for way in (per_token, per_expert):
+        torch.testing.assert_close(y, way(E, x, decided.selected, decided.weights))
+    assert (decided.selected > 2).any()
+    all_zero = torch.full((50, 1), 4), torch.ones(50, 1)
+    torch.testing.assert_close(E(x, *all_zero), x)
+    y.sum().backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "start"),
+    [
+        (lambda: MoELayer(4, 4, 8, 2, gate="sigmoid"), "gate = 'sigmoid': expected one of 'topk_softmax'"),
+        (lambda: MoELayer(4, 4, 8, 5, gate=DEEPSEEK_V3), "top_k = 5: expected a whole number from 1 to 4"),
+        (lambda: MoELayer(4, 4, 6, 2, gate=DEEPSEEK_V3), "groups = 4: expected a divisor of the number of experts, 6"),
+        (
+            lambda: MoELayer(4, 4, 8, 2, balancer=BiasBalancer(7)),
+            "balancer = BiasBalancer(): expected a BiasBalancer(8)",
+        ),
+        (lambda: MoELayer(4, 4, 8, 2, shared_experts=-1), "shared_experts = -1: expected a whole number from 0"),
+        (lambda: MoELayer(4, 4, 8, 2, shared_gate=True), "shared_experts = 0: expected a whole number from 1"),
+        (lambda: MoELayer(4, 4, 8, 2, zero_experts=-1), "zero_experts = -1: expected a whole number from 0"),
+    ],
+)
+def test_bad_layers(call, start):
+    with pytest.raises(ValueError, match="expected") as error:
+        call()
+    assert str(error.value).startswith(start)

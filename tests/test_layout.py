@@ -8,7 +8,9 @@ import pytest
 import moe_lessons
 
 PACKAGE = Path(moe_lessons.__file__).parent
-REFERENCE = "routing layer losses balancing estimators metrics accounting precision data model training causality"
+REFERENCE = (
+    "routing gate layer losses balancing estimators metrics accounting precision data model training causality atlas"
+)
 # Whoever stands on a later line may import from the lines before it, and from its own folder.
 ORDER = (("support",), ("reference", "corpus"), ("experiments",), ("figures", "checks"), ("widgets", "grading"))
 LEVEL = {folder: level for level, folders in enumerate(ORDER) for folder in folders}
@@ -56,7 +58,7 @@ def test_the_top_holds_the_reference_code_and_eight_folders():
 
 
 def test_the_reference_code_can_be_read():
-    assert sum(len(path.read_text("utf-8").splitlines()) for path in PACKAGE.glob("*.py")) < 3200
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in PACKAGE.glob("*.py")) < 3700
 
 
 def in_modules(find):

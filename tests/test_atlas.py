@@ -82,6 +82,17 @@ def test_a_setting_without_a_key_is_told_too():
     assert told.startswith("No norm_topk_prob: then the scores of the selected experts are the weights")
 
 
+def test_a_bias_is_told_where_the_checkpoint_holds_one():
+    for config, holds in ((DEEPSEEK_V3, True), (MIXTRAL, False), (DEEPSEEK_V2, False), (LONGCAT, True)):
+        assert any("holds a bias" in remark for remark in gate_of(config).remarks) == holds
+
+
+def test_a_factor_of_the_logits_is_one_where_the_router_reads_it():
+    sizes = {"num_local_experts": 8, "num_experts_per_tok": 2, "output_multiplier": 0.25}
+    assert gate_of({"model_type": "muse_spark_text"} | sizes).logit_scale == 0.25
+    assert gate_of({"model_type": "mixtral"} | sizes).logit_scale == 1  # there it is about the words, not the experts
+
+
 def test_the_zero_experts_of_a_reading_are_its_last():
     reading = gate_of(LONGCAT)
     assert (reading.zero_experts, reading.num_experts) == (256, 512 + 256)
@@ -103,6 +114,7 @@ def test_the_zero_experts_of_a_reading_are_its_last():
         (MIXTRAL | {"num_experts": 16}, "num_local_experts = 8: expected 16, as num_experts says"),
         (OLMOE | {"moe_renormalize": True}, "moe_renormalize = True: expected False, as norm_topk_prob says"),
         (DEEPSEEK_V2 | {"topk_method": "greedy"}, "n_group = 8: expected 1, for topk_method = greedy"),
+        (DEEPSEEK_V2 | {"topk_method": "greedy", "n_group": 2, "topk_group": 1}, "n_group = 2: expected 1, for"),
         ({key: DEEPSEEK_V3[key] for key in DEEPSEEK_V3 if key != "topk_group"}, "topk_group = None: expected a number"),
         ({key: DEEPSEEK_V3[key] for key in DEEPSEEK_V3 if key != "n_group"}, "n_group = None: expected a number"),
         (DEEPSEEK_V3 | {"topk_group": 9}, "topk_group = 9: expected at most n_group = 8"),

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from moe_lessons import routing
 from moe_lessons.balancing import BiasBalancer
 from moe_lessons.figures.gradients import gate_gradient, logit_gradient
-from moe_lessons.layer import MoELayer, feed_forward, per_expert, per_token
+from moe_lessons.gate import SCORES as SCORES_OF_TENSORS
+from moe_lessons.gate import selection_scores
+from moe_lessons.layer import MoELayer, feed_forward, gate_selected, per_expert, per_token
 from moe_lessons.routing import GATE_FORMS, GATES, Gate
 
 DEEPSEEK_V3 = Gate("sigmoid", scale=2.5, groups=4, kept_groups=2, group_score="top2")
@@ -150,7 +152,7 @@ def test_a_mask_stays_a_mask_under_a_large_bias():
         Gate("sigmoid", groups=2, kept_groups=2),
     ):
         w = gate.weights(h, 2, [0.0, 9.0, 0.0, 0.0])
-        assert w[1] == 0
+        assert np.flatnonzero(w).tolist() == [0, 2]
         assert np.isfinite(w).all()
     assert Gate("sigmoid").weights(h, 4)[1] == 0  # selected for want of others, and still without weight
 
@@ -305,6 +307,29 @@ def test_the_layer_selects_and_weighs_as_the_gate_does(gate):
     _, decided = plain(torch.randn(40, 6), return_routing=True)
     ours = routing.as_gate(gate).weights(decided.logits.detach().numpy(), 3)
     np.testing.assert_allclose(spread(decided, 8), ours, atol=1e-6)
+
+
+def test_the_forms_weigh_to_the_last_bit_as_written_out_in_torch():
+    h = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
+    selected = h.argsort(descending=True)[:, :3]
+    kept = h.softmax(-1).gather(-1, selected)
+    assert torch.equal(gate_selected(h, selected, "topk_softmax"), h.gather(-1, selected).softmax(-1))
+    assert torch.equal(gate_selected(h, selected, "softmax_topk"), kept)
+    assert torch.equal(gate_selected(h, selected, "softmax_topk_renorm"), kept / kept.sum(-1, keepdim=True))
+
+
+def test_without_a_bias_the_layer_selects_on_the_logits_where_scores_tie():
+    h = torch.tensor([[50.0, 60.0, 0.0]])
+    assert torch.equal(selection_scores(h, Gate("sigmoid")), h)
+    assert selection_scores(h, Gate("sigmoid"), torch.zeros(3))[0, :2].tolist() == [1, 1]
+
+
+def test_scores_that_underflow_have_a_finite_slope():
+    for score in SCORES_OF_TENSORS.values():
+        h = torch.tensor([[-200.0, -300.0, 0.0], [-400.0, -500.0, -600.0]], requires_grad=True)
+        s = score(h)
+        (s / s.sum(-1, keepdim=True).clamp(min=1e-30)).square().sum().backward()
+        assert torch.isfinite(h.grad).all()
 
 
 @pytest.mark.parametrize("gate", [DEEPSEEK_V3, Gate("sqrtsoftplus", normalise=False), Gate("sigmoid", True, False)])

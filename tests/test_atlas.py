@@ -185,6 +185,19 @@ def test_every_row_is_complete_and_possible():
         )
 
 
+def test_families_that_weigh_alike_are_found_by_weighing():
+    groups = {tuple(group) for group in atlas.functions()}
+    assert sorted(name for group in groups for name in group) == sorted(FAMILIES)
+    together = {name: group for group in groups for name in group}
+    assert together["mixtral"] == together["gpt_oss"] == together["qwen3_moe"] != together["jamba"]
+    assert together["deepseek_v3"] == together["kimi_linear"] != together["minimax_m2"]
+    for seed in (1, 2):  # no chance of these logits
+        assert {tuple(group) for group in atlas.functions(seed=seed)} == groups
+    plain = {name: group for group in map(tuple, atlas.functions(with_bias=False)) for name in group}
+    assert plain["ernie4_5_moe"] == plain["mixtral"]  # what tells them apart is the bias
+    assert len(set(plain.values())) < len(groups)
+
+
 def test_names_of_a_setting_belong_to_it_alone_and_each_has_a_sentence():
     names = [key for keys in atlas.KEYS.values() for key in keys]
     assert len(names) == len(set(names))

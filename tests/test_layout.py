@@ -9,7 +9,8 @@ import moe_lessons
 
 PACKAGE = Path(moe_lessons.__file__).parent
 REFERENCE = (
-    "routing gate layer losses balancing estimators metrics accounting precision data model training causality atlas"
+    "routing gate layer losses balancing estimators metrics accounting precision data model training causality atlas "
+    "families"
 )
 # Whoever stands on a later line may import from the lines before it, and from its own folder.
 ORDER = (("support",), ("reference", "corpus"), ("experiments",), ("figures", "checks"), ("widgets", "grading"))
@@ -58,7 +59,7 @@ def test_the_top_holds_the_reference_code_and_eight_folders():
 
 
 def test_the_reference_code_can_be_read():
-    assert sum(len(path.read_text("utf-8").splitlines()) for path in PACKAGE.glob("*.py")) < 3700
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in PACKAGE.glob("*.py")) < 4000
 
 
 def in_modules(find):

@@ -20,8 +20,8 @@ from moe_lessons.support.validation import one_of, positive_number, refuse, whol
 KEYS = {
     "num_experts": ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
     "k": ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "moe_k", "top_k_experts"),
-    "score": ("scoring_func", "expert_selection_fn"),
-    "normalise": ("norm_topk_prob", "moe_renormalize", "moe_normalize_expert_weights"),
+    "score": ("scoring_func", "score_func", "moe_router_activation_func", "expert_selection_fn"),
+    "normalise": ("norm_topk_prob", "route_norm", "moe_renormalize", "moe_normalize_expert_weights"),
     "scale": (
         "routed_scaling_factor", "route_scale", "router_scaling_factor", "moe_routed_scaling_factor",
         "moe_router_scaling_factor",

@@ -14,8 +14,8 @@ from moe_lessons.routing import Gate
 class Kind:
     """What the code of many families has in common: a gate, the settings that it takes from the configuration, a bias.
 
-    reads: settings of KEYS; what is not among them the code decides, whatever a key says. bias: whether the checkpoint
-    holds a bias per expert that acts in the selection only.
+    reads: settings of `atlas.KEYS`; what is not among them the code decides, whatever a key says. bias: whether the
+    checkpoint holds a bias per expert that acts in the selection only.
     """
 
     gate: Gate
@@ -41,9 +41,9 @@ ERNIE = Kind(Gate(), (), bias=True)
 class Family:
     """A model family: one published member, and the kind of its router with the settings that its code defaults to.
 
-    model, year, experts, k: the published member and its sizes; k is None where layers differ. source: an arXiv number,
-    or the repository on huggingface.co whose configuration the code names. fixed_k: of a router without a key for it.
-    note: what the weights alone do not say.
+    model, year, experts, k: the published member and its sizes; where none were at hand, those of the code's defaults.
+    source: an arXiv number, or the repository on huggingface.co whose configuration the code names.
+    fixed_k: of a router without a key for it. note: what the weights alone do not say.
     """
 
     model: str

@@ -321,6 +321,11 @@ def test_broken_control_the_neighbours_gates_are_noticed():
         np.testing.assert_allclose(right, weights, atol=1e-6, rtol=1e-6)
 
 
+def test_broken_control_a_router_of_no_family_fails_by_its_name():
+    with pytest.raises(AssertionError, match=r"llama\.LlamaTopKRouter of the installed transformers is in no family"):
+        configuration("llama.LlamaTopKRouter")
+
+
 # --- what a configuration leaves out ------------------------------------------------------------------------------
 
 

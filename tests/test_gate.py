@@ -13,7 +13,7 @@ from moe_lessons.balancing import BiasBalancer
 from moe_lessons.figures.gradients import gate_gradient, logit_gradient
 from moe_lessons.gate import SCORES as SCORES_OF_TENSORS
 from moe_lessons.gate import selection_scores
-from moe_lessons.layer import MoELayer, feed_forward, gate_selected, per_expert, per_token
+from moe_lessons.layer import MoELayer, Router, feed_forward, gate_selected, per_expert, per_token
 from moe_lessons.routing import GATE_FORMS, GATES, Gate
 
 DEEPSEEK_V3 = Gate("sigmoid", scale=2.5, groups=4, kept_groups=2, group_score="top2")
@@ -419,6 +419,10 @@ def test_experts_without_computation_return_the_token(storage, width):
         (
             lambda: MoELayer(4, 4, 8, 2, balancer=BiasBalancer(7)),
             "balancer = BiasBalancer(): expected a BiasBalancer(8)",
+        ),
+        (
+            lambda: MoELayer(4, 4, 8, 2, router=Router(4, 8, 2), balancer=BiasBalancer(8)),
+            "gate, bias, jitter, noise, bal",
         ),
         (lambda: MoELayer(4, 4, 8, 2, shared_experts=-1), "shared_experts = -1: expected a whole number from 0"),
         (lambda: MoELayer(4, 4, 8, 2, shared_gate=True), "shared_experts = 0: expected a whole number from 1"),

@@ -48,11 +48,14 @@ def _about(question: Any) -> str:
 
 
 def _hints(question: Any) -> str:
-    """Return three folded blocks. The blank lines inside let Markdown and formulas render everywhere."""
-    folded = [*((f"Hint {n}", hint) for n, hint in enumerate(question.hints, 1)), ("The idea", question.idea)]
-    return "\n\n".join(
-        f"<details><summary>{title}</summary>\n\n{inspect.cleandoc(text)}\n\n</details>" for title, text in folded
-    )
+    """Return three folded blocks, the first with the anchor that verdicts link to.
+
+    The blank lines inside let Markdown and formulas render everywhere.
+    """
+    titles = [f'<summary id="hint-{question.id}">Hint 1', "<summary>Hint 2", "<summary>The idea"]
+    texts = map(inspect.cleandoc, (*question.hints, question.idea))
+    pairs = zip(titles, texts, strict=True)
+    return "\n\n".join(f"<details>{title}</summary>\n\n{text}\n\n</details>" for title, text in pairs)
 
 
 def _count(number: float, unit: str) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 import nbformat
 from course import Course
 from fields import fill
+from folds import folded
 from hints import expand, refuse_directive
 from leaks import refuse_given_answers, refuse_kept_lines
-from markers import MARKER_TEXT, Versions, find_markers, refuse_marker_text, split_code
-from percent import RUNNING, TAGS, TEACHES_TAG, Cell, SourceError, read_cells, refuse_long_code
+from markers import MARKER_TEXT, PEN, Versions, find_markers, refuse_marker_text, split_code
+from percent import PREDICT_TAG, RUNNING, TAGS, TEACHES_TAG, Cell, SourceError, read_cells, refuse_long_code
 from promises import promised, published
 from words import explained
 
@@ -49,8 +50,14 @@ def lesson_cells(text: str, course: Course, number: str, checked: bool = False) 
             if found := MARKER_TEXT.search(content):
                 raise SourceError(line, f"`{found[0]}` in a lesson: markers belong in exercise sources")
             refuse_directive(line, content)
-        versions.append((cell, lines))
+        versions.append((cell, folded(lines) if cell.kind == "markdown" else _pencilled(cell)))
     return _without_promises(versions, _promised_lines(cells), checked)
+
+
+def _pencilled(cell: Cell) -> list[tuple[int, str]]:
+    """Return the lines of a code cell, those of a prediction under the sign of what learners fill in."""
+    label = [(cell.first_line, f"{PEN} Your prediction")] if PREDICT_TAG in cell.tags else []
+    return [*label, *cell.lines]
 
 
 def exercise_notebooks(text: str, course: Course, number: str) -> tuple[str, str]:

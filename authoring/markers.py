@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from percent import Cell, SourceError, refuse_bad_syntax
 
+PEN = "# ✎"  # begins the cells that learners fill in
 BEGIN, END, ANSWER = "# BEGIN SOLUTION", "# END SOLUTION", "# SOLUTION"
 MARKER_TEXT = re.compile(r"(BEGIN|END) SOLUTION|# SOLUTION")
 
@@ -55,6 +56,8 @@ def split_code(cell: Cell) -> Versions:
     blocks = dict(_blocks(cell, tree, markers))
     answers = {m.line: (m.column, _answer_name(cell, tree, m)) for m in markers if m.comment == ANSWER}
     versions = Versions(cell, marked=[m.line for m in markers])
+    if markers:
+        versions.stub.append((cell.first_line, f"{PEN} Your answer"))
     _distribute(versions, blocks, answers)
     refuse_bad_syntax(versions.stub, "syntax error in what learners get")
     return versions

@@ -16,7 +16,8 @@ import nbformat
 
 LONGEST_CODE = 25  # non-blank lines
 TEACHES_TAG = "teaches"  # on cells that keep their asserts
-TAGS = ("predict", "deeper", "setup", TEACHES_TAG)
+PREDICT_TAG = "predict"  # on cells in which learners commit themselves before they see
+TAGS = (PREDICT_TAG, "deeper", "setup", TEACHES_TAG)
 
 _FORMAT = {"extension": ".py", "format_name": "percent", "comment_magics": False}
 _HEADER = re.compile(r"# %%( .*)?$")

@@ -60,18 +60,19 @@ GatingVisualizer()
 
 # %% [markdown]
 # You should see that the temperature changes the probabilities and the weights, from nearly all on one expert to nearly
-# equal shares. And the active experts: could they change, for other numbers than these? Note your bet: lesson 03
-# settles it.
+# equal shares.
+#
+# And the active experts: could they change, for other numbers than these? Note your bet: lesson 03 settles it.
 #
 # > **Note** If you see numbers here but no sliders above, the notebook is being shown without a running kernel (on a
 # > web page, say), or the kernel was restarted: run the cells again.
 #
 # ## The parts of a lesson
 #
-# - **Predict** cells ask you to commit before you see. Type your answer in place of the dots, run the cell, then the
-#   next one. A wrong guess costs nothing and teaches most. If you leave the dots, all goes on, but the answer is kept
-#   back until you type one; `reveal()`, in a cell of its own, shows it.
-# - **Pictures** come with a question. Move the controls until you can answer it.
+# - **Predict** cells ask you to commit before you see; a pen, ✎, marks what you fill in. Type your answer in place of
+#   the dots, run the cell, then the next one. A wrong guess costs nothing and teaches most. If you leave the dots, all
+#   goes on, but the answer is kept back until you type one; `reveal()`, in a cell of its own, shows it.
+# - **Pictures** come with a question. Move the controls until you can answer it; then open *What you should see*.
 # - **Myth** boxes take a popular claim that is wrong, and break it with two lines of code.
 # - Cells marked ***deeper*** stand at the end. The lesson makes sense without them.
 # - A **quiz** closes the lesson. Answers are folded: click the triangle.

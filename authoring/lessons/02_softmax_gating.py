@@ -386,8 +386,9 @@ Live(lambda scale: entropy_svg(h_fresh, scale), scale=slider("scale of W_g", 1.0
 
 # %% [markdown]
 # You should see the heap leave the right edge, spread over the whole axis, then pile up at 0. The mean is one half of
-# ln 8 near a scale of 4.3, and not one first choice changes. At 0 all logits tie. Is that one lucky router? Five of
-# them:
+# ln 8 near a scale of 4.3, and not one first choice changes. At 0 all logits tie.
+#
+# Is that one lucky router? Five of them:
 
 
 # %%

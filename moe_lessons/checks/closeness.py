@@ -69,7 +69,13 @@ def _bare(words: Any) -> str:
 
 
 def _entries_judged(guess: np.ndarray, answer: np.ndarray, within: Any) -> str:
-    return _counted([_near(g, a, within, 1) for g, a in zip(guess.ravel(), answer.ravel(), strict=True)])
+    return _counted(near(guess, answer, within).ravel().tolist())
+
+
+def near(guess: np.ndarray, answer: np.ndarray, within: Any) -> np.ndarray:
+    """Tell of each entry of two equal-shaped arrays whether it counts as right."""
+    pairs = zip(guess.ravel(), answer.ravel(), strict=True)
+    return np.array([bool(_near(g, a, within, 1)) for g, a in pairs]).reshape(answer.shape)
 
 
 def _counted(right: list[bool]) -> str:

@@ -6,18 +6,19 @@ import io
 import secrets
 import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from moe_lessons.checks import records
+from moe_lessons.checks import cards, records
 from moe_lessons.checks.attempt import Attempt, Status, attempted, described
 from moe_lessons.checks.deadline import OutOfTime
 from moe_lessons.checks.parts import Part
 from moe_lessons.checks.question import Data, Question, Reply
 from moe_lessons.checks.registry import questions
-from moe_lessons.checks.saying import say
+from moe_lessons.checks.saying import one_output, say, say_at_once
+from moe_lessons.checks.verdicts import Verdict
 
 PRINTED_LINES, PRINTED_CHARACTERS = 10, 2_000
 
@@ -26,7 +27,7 @@ PRINTED_LINES, PRINTED_CHARACTERS = 10, 2_000
 class Result:
     """What `check` returns: the status, the message that was printed, and the mistake that was recognised.
 
-    parts: of an answer that is not right, what of it is.
+    parts: of an answer that is not right, what of it is. verdict: what the message was made of, if it was judged.
     """
 
     question: str
@@ -36,6 +37,7 @@ class Result:
     points: int = 0
     seed: int | None = None
     parts: tuple[Part, ...] = ()
+    verdict: Verdict | None = field(default=None, repr=False)
 
     def _ipython_display_(self) -> None:
         """Show nothing: `check` has printed its verdict already."""
@@ -58,7 +60,10 @@ class Printed(io.StringIO):
 
 
 def check(question_id: Any, answer: Any = ..., *, seed: int | None = None) -> Result:
-    """Check an answer, print the verdict, count the attempt. `seed` repeats a check with the very same inputs."""
+    """Check an answer, print the verdict, count the attempt. `seed` repeats a check with the very same inputs.
+
+    A notebook shows the verdict as a card, over the same lines as plain text.
+    """
     seed = secrets.randbits(32) if seed is None else seed
     name, printed = _name(question_id), Printed()
     counted: Question | None = None
@@ -69,10 +74,11 @@ def check(question_id: Any, answer: Any = ..., *, seed: int | None = None) -> Re
     except BaseException as fault:
         message = f"A fault of the course, not yours. Please report it with seed {seed}: {described(fault)}"
         result = Result(name, Status.FAULT, message, seed=seed)
-    _say(result)
-    if counted is not None:
-        _say_counted(counted, result)
-    _say_printed(printed)
+    with one_output() as output:
+        _say(result)
+        count = _say_counted(counted, result) if counted is not None else ""
+        lines = _say_printed(printed)
+        output.html = lambda: cards.verdict_card(result, questions().get(result.question), count, lines)
     return result
 
 
@@ -115,8 +121,9 @@ def judged(question: Question, data: Data, attempt: Attempt, seed: int | None = 
             return Result(question.id, attempt.status, "\n".join(filter(None, found)), seed=seed)
         verdict = question.verdict(data, attempt.reply)
     if verdict.correct:
-        return Result(question.id, Status.CORRECT, verdict.message, points=question.points, seed=seed)
-    return Result(question.id, Status.NOT_YET, verdict.message, verdict.mistake, seed=seed, parts=verdict.parts)
+        return Result(question.id, Status.CORRECT, verdict.message, points=question.points, seed=seed, verdict=verdict)
+    message, name, parts = verdict.message, verdict.mistake, verdict.parts
+    return Result(question.id, Status.NOT_YET, message, name, seed=seed, parts=parts, verdict=verdict)
 
 
 def _wrong_before(question: Question, data: Data, reply: Reply) -> str:
@@ -134,22 +141,25 @@ def _nearest(question_id: str) -> str:
     return f"Questions are named by set and number. Near yours: {', '.join(sorted(near))}."
 
 
-def _say_counted(question: Question, result: Result) -> None:
-    """Keep the attempt and say so; the verdict is printed already, for keeping it may take a minute."""
+def _say_counted(question: Question, result: Result) -> str:
+    """Keep the attempt and say so; return what is said of the count. A verdict does not wait until it is kept."""
     if result.status == Status.NOT_ATTEMPTED:
-        return
+        return ""
     if result.status == Status.CORRECT and question.takeaway:
         _say_line(f"Worth keeping: {question.takeaway}")
     try:
-        attempts = records.record(question.id, result.status == Status.CORRECT, _say_line)["attempts"]
+        attempts = records.record(question.id, result.status == Status.CORRECT, _say_line_at_once)["attempts"]
     except Exception as error:
-        _say_line(f"(Your progress could not be saved: {described(error)}; {records.place()})")
-        return
+        count = f"(Your progress could not be saved: {described(error)}; {records.place()})"
+        _say_line(count)
+        return count
     if result.status == Status.CORRECT:
-        _say_line(f"{result.points} of {question.points} points. Attempts: {attempts}.")
-        return
+        count = f"{result.points} of {question.points} points. Attempts: {attempts}."
+        _say_line(count)
+        return count
     again = f" (Same inputs again: check(..., seed={result.seed}))" if question.random_inputs else ""
     _say_line(f"Attempt {attempts}. Hints are folded above.{again}")
+    return f"Attempt {attempts}.{again}"
 
 
 def _say(result: Result) -> None:
@@ -164,12 +174,17 @@ def _say_line(line: str) -> None:
     say(f"  {line}")
 
 
-def _say_printed(printed: Printed) -> None:
-    """Print the beginning of what the learner's code printed."""
+def _say_line_at_once(line: str) -> None:
+    say_at_once(f"  {line}")
+
+
+def _say_printed(printed: Printed) -> list[str]:
+    """Print the beginning of what the learner's code printed; return these lines."""
     if not printed.getvalue().strip():
-        return
+        return []
     lines = printed.getvalue().splitlines()
-    for line in ["Your code printed:", *(f"| {line}" for line in lines[:PRINTED_LINES])]:
+    more = ["... and more"] if len(lines) > PRINTED_LINES or printed.dropped else []
+    shown = [*lines[:PRINTED_LINES], *more]
+    for line in ["Your code printed:", *(f"| {line}" for line in shown)]:
         _say_line(line)
-    if len(lines) > PRINTED_LINES or printed.dropped:
-        _say_line("| ... and more")
+    return shown

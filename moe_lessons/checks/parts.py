@@ -28,15 +28,30 @@ def written(parts: tuple[Part, ...]) -> str:
     Nothing where all are right, or where there is one part and one case: the verdict has said it. By how much the first
     wrong part is off, the verdict says too.
     """
-    told = _counted(parts)
-    wrong = [part for part in told if part.right < part.of]
-    if not wrong or (len(told) == 1 and told[0].of == 1):
+    told = as_told(parts)
+    if not told:
         return ""
     if len(told) == 1:
-        return f"Right: {_share(told[0])}."
+        return f"Right: {share(told[0])}."
     right = [part.name for part in told if part.right == part.of]
-    not_yet = f"Not yet: {'; '.join(map(_with_details, [replace(wrong[0], seen=''), *wrong[1:]]))}."
+    wrong = [f"{part.name} ({details(part)})" if details(part) else part.name for part in told if part.right < part.of]
+    not_yet = f"Not yet: {'; '.join(wrong)}."
     return f"Right: {'; '.join(right)}. {not_yet}" if right else not_yet
+
+
+def as_told(parts: tuple[Part, ...]) -> list[Part]:
+    """Return parts as they are told, as `written` says, or none."""
+    told = _counted(parts)
+    first = next((i for i, part in enumerate(told) if part.right < part.of), None)
+    if first is None or (len(told) == 1 and told[0].of == 1):
+        return []
+    return [*told[:first], replace(told[first], seen=""), *told[first + 1 :]]
+
+
+def is_close(parts: tuple[Part, ...]) -> bool:
+    """Tell whether more than half of an answer is right that is not right, choices among few left aside."""
+    earned = [part.right / part.of for part in parts if not part.chance]
+    return sum(earned) > len(earned) / 2
 
 
 def _counted(parts: tuple[Part, ...]) -> list[Part]:
@@ -63,12 +78,12 @@ def _together(row: str, cells: list[Part]) -> Part:
     return Part(name, sum(part.right for part in cells), sum(part.of for part in cells), COIN)
 
 
-def _share(part: Part) -> str:
+def share(part: Part) -> str:
+    """Say in how many cases, or of choices in how many entries, a part is right."""
     return f"{part.right} of {part.of} {'entries' if part.chance else 'cases'}"
 
 
-def _with_details(part: Part) -> str:
-    """Write a part that is not right, with what is known of how far it is off."""
-    some = f"{_share(part)} right" if part.right else ""
-    details = "; ".join(filter(None, (some, part.seen)))
-    return f"{part.name} ({details})" if details else part.name
+def details(part: Part) -> str:
+    """Say what is known of how far a part that is not right is off, or nothing."""
+    some = f"{share(part)} right" if part.right else ""
+    return "; ".join(filter(None, (some, part.seen)))

@@ -1,12 +1,14 @@
 """Predict cells: the learner commits to an answer, the next cell shows the computed one beside it."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from moe_lessons.checks.closeness import RIGHT, as_typed, judged, tolerance
-from moe_lessons.checks.saying import say
-from moe_lessons.checks.values import Opaque, plain, show, shown_apart, stacked
+from moe_lessons.checks.cards import predicted_card, request_card
+from moe_lessons.checks.closeness import RIGHT, as_typed, judged, near, tolerance
+from moe_lessons.checks.saying import one_output, say
+from moe_lessons.checks.values import MOST_SHOWN, Entry, Opaque, plain, show, shown_apart, side_by_side, stacked
 from moe_lessons.checks.withheld import withhold
 
 NONE_YET = "No prediction yet."
@@ -14,6 +16,15 @@ REQUEST = (
     f"{NONE_YET} Type one in the cell above, then run both cells again. "
     "To see the answer without one, run reveal() in a cell of its own."
 )
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is said of a prediction: all of it in a sentence, and apart how near it is, and number by number."""
+
+    sentence: str
+    judgement: str = ""
+    entries: tuple[Entry, ...] = ()
 
 
 def compare(prediction: Any, actual: Any, unit: str = "", *, within: Any = None) -> None:
@@ -26,16 +37,29 @@ def compare(prediction: Any, actual: Any, unit: str = "", *, within: Any = None)
     """
     tolerance(within)
     try:
-        guess, answer = stacked(plain(prediction)), stacked(plain(actual))
-        if not _is_missing(guess):
-            words = _compared(guess, answer, unit, within)
-        else:
-            words = f"{'' if withhold(REQUEST) else f'{NONE_YET} '}{_computed(show(answer), unit)}"
+        found = _found(stacked(plain(prediction)), stacked(plain(actual)), unit, within)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of an object that does not let itself be looked at
-        words = f"These could not be compared ({type(error).__name__})."
-    say(words)
+        found = Compared(f"These could not be compared ({type(error).__name__}).")
+    with one_output() as output:
+        say(found.sentence)
+        output.html = (lambda: predicted_card(found.judgement, found.entries)) if found.entries else None
+
+
+def _found(guess: Any, answer: Any, unit: str, within: Any) -> Compared:
+    """Compare, or keep back what the cell shows if there is nothing to compare."""
+    if _is_missing(guess):
+        begin = "" if withhold(REQUEST, lambda: request_card(REQUEST)) else f"{NONE_YET} "
+        return Compared(f"{begin}{_computed(show(answer), unit)}")
+    guess = as_typed(guess, answer, unit)
+    words = judged(guess, answer, within)
+    predicted, computed = _apart(guess, answer) if words != RIGHT else (show(guess), show(answer))
+    entries: tuple[Entry, ...] = (Entry("", _in(unit, computed), _in(unit, predicted), words != RIGHT),)
+    if _are_numbers(guess, answer) and guess.ndim and guess.size <= MOST_SHOWN:
+        numbered = enumerate(side_by_side(guess, answer, ~near(guess, answer, within)), 1)  # as `judged` counts them
+        entries = tuple(replace(entry, place=str(number)) for number, entry in numbered)
+    return Compared(f"You predicted {_in(unit, predicted)}. {_computed(computed, unit)} {words}", words, entries)
 
 
 def _is_missing(guess: Any) -> bool:
@@ -43,19 +67,19 @@ def _is_missing(guess: Any) -> bool:
     return guess is None or isinstance(guess, Opaque) or (isinstance(guess, list) and any(map(_is_missing, guess)))
 
 
+def _in(unit: str, number: str) -> str:
+    return f"{number} {unit}".rstrip()
+
+
 def _computed(answer: str, unit: str) -> str:
-    return f"Computed: {answer} {unit}".rstrip() + "."
-
-
-def _compared(guess: Any, answer: Any, unit: str, within: Any) -> str:
-    """Return the sentence that sets a prediction beside the computed answer."""
-    guess = as_typed(guess, answer, unit)
-    words = judged(guess, answer, within)
-    predicted, computed = _apart(guess, answer) if words != RIGHT else (show(guess), show(answer))
-    return f"You predicted {f'{predicted} {unit}'.rstrip()}. {_computed(computed, unit)} {words}"
+    return f"Computed: {_in(unit, answer)}."
 
 
 def _apart(guess: Any, answer: Any) -> tuple[str, str]:
     """Write both so that what differs looks different."""
-    numbers = all(isinstance(value, np.ndarray) for value in (guess, answer)) and guess.shape == answer.shape
-    return shown_apart(guess, answer, guess != answer) if numbers else (show(guess), show(answer))
+    return shown_apart(guess, answer, guess != answer) if _are_numbers(guess, answer) else (show(guess), show(answer))
+
+
+def _are_numbers(guess: Any, answer: Any) -> bool:
+    """Tell whether both are numbers, and as many."""
+    return isinstance(guess, np.ndarray) and isinstance(answer, np.ndarray) and guess.shape == answer.shape

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moe_lessons.checks.question import Question
 from moe_lessons.checks.registry import questions
+from moe_lessons.checks.tiles import points, tile_map
 from moe_lessons.support.storage import home, write_atomically
 
 if TYPE_CHECKING:
@@ -78,19 +80,24 @@ def _known(path: Path) -> dict[str, Any]:
 
 
 class Table:
-    """The progress as text; a notebook shows it once, as the value of its cell."""
+    """The progress as text; a notebook shows it once, as the value of its cell, and as a map of tiles."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, html: str = "") -> None:
+        self.text, self.html = text, html
 
     def __repr__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str | None:
+        return self.html or None
 
 
 def progress() -> Table:
     """Return a table over all exercise sets: questions solved, points, attempts, and where it is kept. Never raises."""
     try:
-        return Table(_table())
+        sets = _sets()
+        known = {question.id: load(question.id) for of_set in sets.values() for question in of_set}
+        return Table(_table(sets, known), tile_map(sets, known, place()))
     except Exception as error:
         return Table(f"Your progress cannot be shown: {type(error).__name__}: {error}")
 
@@ -103,11 +110,15 @@ def place() -> str:
         return f"kept nowhere: {error}"
 
 
-def _table() -> str:
-    by_set: dict[str, list] = {}
+def _sets() -> dict[str, list[Question]]:
+    sets: dict[str, list[Question]] = {}
     for question in questions().values():
-        by_set.setdefault(question.set, []).append((question, load(question.id)))
-    lines = [_set_line(name, known) for name, known in by_set.items()]
+        sets.setdefault(question.set, []).append(question)
+    return sets
+
+
+def _table(sets: dict[str, list[Question]], known: dict[str, dict[str, Any]]) -> str:
+    lines = [_set_line(name, [(question, known[question.id]) for question in of_set]) for name, of_set in sets.items()]
     head = f"{'set':<4}{'solved':>6}{'points':>8}   questions"
     legend = "✓ correct, ✗ not yet, · not attempted; in brackets the attempts"
     return "\n".join([head, *lines, legend, place()])
@@ -116,10 +127,10 @@ def _table() -> str:
 def _set_line(name: str, known: list) -> str:
     """Write the line of one exercise set from its questions and what is known of them."""
     solved = sum(state["correct"] for _, state in known)
-    points = sum(question.points for question, state in known if state["correct"])
+    got = points([question for question, state in known if state["correct"]])
     marks = [f"{q.id} {'✓' if s['correct'] else '✗' if s['attempts'] else '·'} ({s['attempts']})" for q, s in known]
-    total = sum(question.points for question, _ in known)
-    return f"{name:<4}{f'{solved}/{len(known)}':>6}{f'{points}/{total}':>8}   {'  '.join(marks)}"
+    total = points([question for question, _ in known])
+    return f"{name:<4}{f'{solved}/{len(known)}':>6}{f'{got}/{total}':>8}   {'  '.join(marks)}"
 
 
 def _file(question_id: str) -> Path:

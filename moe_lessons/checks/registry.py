@@ -20,3 +20,10 @@ def questions() -> dict[str, Question]:
     """Return every question of the course by its id, in order: "1.1", "1.2", ..."""
     found = [question for name in modules() for question in importlib.import_module(name).QUESTIONS]
     return {question.id: question for question in found}
+
+
+def following(question: Question) -> Question | None:
+    """Return the next question of the same set, or None after its last."""
+    of_set = [other for other in questions().values() if other.set == question.set]
+    after = [other.id for other in of_set].index(question.id) + 1
+    return of_set[after] if after < len(of_set) else None

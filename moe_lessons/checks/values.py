@@ -1,6 +1,7 @@
 """What a learner's code returned, as plain data: turn it into arrays, describe it, compare it."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -123,13 +124,61 @@ def shown_apart(value: np.ndarray, expected: np.ndarray, off: np.ndarray | None 
     off: which differ, of the same shape; without it, those that do not agree.
     """
     value, expected = np.asarray(value), np.asarray(expected)
-    off = _off(value, expected) if off is None else np.asarray(off)
+    decimals = _decimals_apart(value, expected, _off(value, expected) if off is None else np.asarray(off))
+    return show(value, decimals), show(expected, decimals)
+
+
+def _decimals_apart(value: np.ndarray, expected: np.ndarray, off: np.ndarray) -> int:
     if not off.any():  # equal as far as this check goes: then whatever differs
         off = np.asarray(~np.isclose(value, expected, rtol=0, atol=0, equal_nan=True))
     pairs = list(zip(value[off], expected[off], strict=True))
     enough = (d for d in range(DECIMALS, ALL_DECIMALS) if all(_written(a, d) != _written(b, d) for a, b in pairs))
-    decimals = next(enough, DECIMALS)
-    return show(value, decimals), show(expected, decimals)
+    return next(enough, DECIMALS)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of an answer beside what was expected, as both are written. place: "[2, 0]"; numbers: these two."""
+
+    place: str
+    expected: str
+    came: str
+    off: bool = True
+    numbers: tuple[float, float] | None = None
+
+
+class Difference(str):
+    """What was expected and what came, in words; and apart: of which part, entry by entry, and what else was seen."""
+
+    part: str
+    entries: tuple[Entry, ...]
+    note: str
+
+    def __new__(cls, words: str, part: str, entries: tuple[Entry, ...], note: str = "") -> "Difference":
+        """Return the words, with what they were made of."""
+        made = super().__new__(cls, words)
+        made.part, made.entries, made.note = part, entries, note
+        return made
+
+    def __getnewargs__(self) -> tuple:
+        return (str(self), self.part, self.entries, self.note)
+
+
+def side_by_side(
+    value: np.ndarray, expected: np.ndarray, off: np.ndarray, row: tuple[int, ...] = ()
+) -> tuple[Entry, ...]:
+    """Return every number of two equal-shaped arrays beside the other, written apart. row: where they stand."""
+    decimals = _decimals_apart(value, expected, off)
+    return tuple(
+        Entry(
+            str([*row, *place]) if row or place else "",
+            _written(expected[place], decimals),
+            _written(value[place], decimals),
+            bool(off[place]),
+            (float(expected[place]), float(value[place])),
+        )
+        for place in np.ndindex(value.shape)
+    )
 
 
 def digits_apart(number: float, limit: float, digits: int, kind: str = "f") -> str:
@@ -218,27 +267,37 @@ def partly(value: Any, named: Iterable[str]) -> list:
     return unpack(value, parts) or [value.get(part) if isinstance(value, dict) else None for part in parts]
 
 
-def difference(value: Any, expected: Any, part: str = "", guess: bool = True) -> str:
+def difference(value: Any, expected: Any, part: str = "", guess: bool = True) -> Difference:
     """Say what was expected and what came, with shape when that is what differs; `guess` at rounding if it seems so."""
-    what = f"{part}: " if part else ""
     value = stacked(value)
     if isinstance(value, np.ndarray) and value.shape == np.shape(expected) and not isinstance(expected, str):
         expected = np.asarray(expected)
         whole = guess and value.dtype.kind in "iu" and expected.dtype.kind == "f"
-        remark = f" ({value.dtype}: was something rounded, or stored in an array of whole numbers?)" if whole else ""
-        return f"{what}{_first_off(value, expected, _off(value, expected), remark)}"
-    return f"{what}expected {describe(plain(expected))}, came {describe(value)}{MISSING if value is None else ''}"
+        remark = f"{value.dtype}: was something rounded, or stored in an array of whole numbers?" if whole else ""
+        return _first_off(value, expected, _off(value, expected), part, remark)
+    entry = Entry("", describe(plain(expected)), f"{describe(value)}{MISSING if value is None else ''}")
+    return Difference(f"{_of(part)}expected {entry.expected}, came {entry.came}", part, (entry,))
 
 
-def _first_off(value: np.ndarray, expected: np.ndarray, off: np.ndarray, remark: str = "") -> str:
+def _of(part: str) -> str:
+    return f"{part}: " if part else ""
+
+
+def _first_off(
+    value: np.ndarray, expected: np.ndarray, off: np.ndarray, part: str = "", remark: str = ""
+) -> Difference:
     """Say what was expected and what came where they differ first, in so much as can be shown; and how many are off."""
-    name, count = "", _counted(off)
+    row: tuple[int, ...] = ()
+    count = _counted(off)
     while value.ndim and value.size > MOST_SHOWN:
         i = int(off.reshape(len(off), -1).any(axis=1).argmax())
-        name, value, expected, off = f"{name}[{i}]", value[i], expected[i], off[i]
+        row, value, expected, off = (*row, i), value[i], expected[i], off[i]
     came, right = shown_apart(value, expected, off)
-    where, many = f"in {name} " if name else "", f"; {count}" if count else ""
-    return f"{where}expected {right}, came {came}{remark}{many}"
+    where = f"in {''.join(f'[{i}]' for i in row)} " if row else ""
+    guess, many = f" ({remark})" if remark else "", f"; {count}" if count else ""
+    words = f"{_of(part)}{where}expected {right}, came {came}{guess}{many}"
+    note = "; ".join(filter(None, (count, remark)))
+    return Difference(words, part, side_by_side(value, expected, off, row), note)
 
 
 def by_digits(value: Any, fine: float) -> Any:
@@ -265,7 +324,7 @@ def from_digits(scaled: Any, fine: float) -> Any:
     return np.asarray(np.sign(scaled) * np.where(np.isinf(size), size, finite))
 
 
-def difference_by_digits(scaled: Any, expected: np.ndarray, fine: float) -> str:
+def difference_by_digits(scaled: Any, expected: np.ndarray, fine: float) -> Difference:
     """Say what was expected and what came of numbers on `by_digits`' scale: the first row that differs there."""
     if not isinstance(scaled, np.ndarray) or scaled.shape != expected.shape:
         return difference(from_digits(scaled, fine), from_digits(expected, fine))

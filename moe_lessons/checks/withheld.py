@@ -5,10 +5,11 @@ The notebook's file keeps it in a closed fold, which pages show and a notebook t
 
 import sys
 from base64 import b64encode
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from moe_lessons.checks.saying import say
+from moe_lessons.checks.saying import one_output, say
 
 _kept_back: list[Any] = []  # IPython's CapturedIO of the latest cell alone
 STYLE = (
@@ -17,12 +18,17 @@ STYLE = (
 )
 
 
-def withhold(request: str) -> bool:
-    """Print a request, and keep back what the running cell shows after it. Return False where there is no cell."""
+def withhold(request: str, html: Callable[[], str] | None = None) -> bool:
+    """Print a request, and keep back what the running cell shows after it. Return False where there is no cell.
+
+    html: makes what decorates the request.
+    """
     ipython = sys.modules.get("IPython")  # not loaded here: the grader's worker does without
     shell = ipython.get_ipython() if ipython else None
     if shell is not None and _Cell.running is None:
-        say(request)
+        with one_output() as output:
+            say(request)
+            output.html = html
         _Cell.running = _Cell(shell)
     return shell is not None
 

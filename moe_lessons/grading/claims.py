@@ -17,9 +17,14 @@ def claimed(content: bytes) -> frozenset[str]:
     text, _ = submission._text(content)
     cells = [cell for cell in submission._cells(json.loads(text)) if isinstance(cell, dict)]
     outputs = [output for cell in cells for output in _list(cell.get("outputs")) if isinstance(output, dict)]
-    texts = [output.get("text") for output in outputs]
+    texts = [output.get("text") or _plain(output.get("data")) for output in outputs]
     said = "\n".join("".join(map(str, _list(text) or [text])) for text in texts if text)
     return frozenset(id for id, correct in dict(VERDICT.findall(said)).items() if correct)
+
+
+def _plain(data: Any) -> Any:
+    """Return the plain text of an output that is shown in several ways."""
+    return data.get("text/plain") if isinstance(data, dict) else None
 
 
 def _list(value: Any) -> list:

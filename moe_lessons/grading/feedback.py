@@ -4,10 +4,11 @@ from html import escape
 
 from moe_lessons.checks.attempt import Status
 from moe_lessons.checks.question import Question
-from moe_lessons.grading.page import document, prose, tag
+from moe_lessons.grading.page import document
 from moe_lessons.grading.questions import Questions
 from moe_lessons.grading.records import Ended, Mark, Record
 from moe_lessons.grading.report import doubtful, failed, in_part
+from moe_lessons.support.markup import prose, tag
 
 SIGN = {Status.CORRECT: "✓", Status.NOT_ATTEMPTED: "·"}
 

@@ -9,9 +9,10 @@ from moe_lessons.checks.question import Question
 from moe_lessons.figures.chart import Axes
 from moe_lessons.figures.palette import AMOUNT, EXPERTS
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.grading.page import document, table, tag
+from moe_lessons.grading.page import document, table
 from moe_lessons.grading.records import Ended, Mark
 from moe_lessons.grading.report import Results, doubts, reasons
+from moe_lessons.support.markup import tag
 
 # In the order of a bar: how it is called here, and its colour.
 OUTCOMES = {

@@ -1,8 +1,9 @@
 """The frame of every page that the grader writes: one file, nothing loaded, no script, light and dark."""
 
-import re
 from collections.abc import Iterable
 from html import escape
+
+from moe_lessons.support.markup import tag
 
 # The variables are those that the course's pictures ask for (figures/palette.py): they follow the page.
 STYLE = """
@@ -44,18 +45,6 @@ def document(title: str, *body: str) -> bytes:
         + "\n</body></html>\n"
     )
     return text.encode("utf-8", "backslashreplace")
-
-
-def tag(name: str, content: str, **attributes: str) -> str:
-    """Return an element around text, which is escaped; `class_` is written as class."""
-    written = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items())
-    return f"<{name}{written}>{escape(content)}</{name}>"
-
-
-def prose(text: str) -> str:
-    """Return a sentence of the course as HTML: `code` between backticks becomes code, all else is text."""
-    pieces = re.split(r"`([^`]+)`", text)
-    return "".join(tag("code", piece) if i % 2 else escape(piece) for i, piece in enumerate(pieces))
 
 
 def table(head: list[str], rows: Iterable[list[str | int]]) -> str:

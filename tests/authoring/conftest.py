@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "authoring"))
 
 QUESTIONS = {
     "1.1": SimpleNamespace(
+        id="1.1",
         set="01",
         kind="write it",
         difficulty="easy",
@@ -20,6 +21,7 @@ QUESTIONS = {
         idea="Just add.",
     ),
     "1.2": SimpleNamespace(
+        id="1.2",
         set="01",
         kind="predict",
         difficulty="medium",

@@ -166,8 +166,9 @@ def run(notebook):
 def test_exercises_hold_stubs_and_run_to_the_end(course):
     course.build()
     text = course.sources("exercises/01_demo.ipynb")
-    assert '"""Return the sum."""\n    a = float(a)\n    raise NotImplementedError' in text
-    assert "ratio = ...\nuntouched = 7" in text
+    assert '# ✎ Your answer\ndef my_sum(a, b):\n    """Return the sum."""\n    a = float(a)\n    raise NotImpl' in text
+    assert "# ✎ Your answer\nratio = ...\nuntouched = 7" in text
+    assert text.count("✎") == 2
     for hidden in ("total", "2.0", "SOLUTION", "another_way", "Why this works"):
         assert hidden not in text
     names = run(course.notebook("exercises/01_demo.ipynb"))
@@ -181,6 +182,7 @@ def test_solutions_hold_the_solution_without_markers(course):
     assert "    a = float(a)\n    total = a + float(b)\n    return total\n\n" in text
     assert "ratio = 2.0 / 3.0\nuntouched = 7" in text
     assert "SOLUTION" not in text
+    assert "✎" not in text
     names = run(course.notebook("solutions/01_demo.ipynb"))
     assert names["my_sum"](1, 2) == names["another_way"] == 3
     tags = [cell.metadata.get("tags") for cell in course.notebook("solutions/01_demo.ipynb").cells]
@@ -200,7 +202,7 @@ def test_question_records_are_filled_in(course):
     text = course.notebook("exercises/01_demo.ipynb").cells[0].source
     assert text == (
         "# Exercises\n\n*Write it · easy · 2 points · about 5 minutes*\n\nAfter it.\n\n"
-        "<details><summary>Hint 1</summary>\n\nUse $W$.\n\n</details>\n\n"
+        '<details><summary id="hint-1.1">Hint 1</summary>\n\nUse $W$.\n\n</details>\n\n'
         "<details><summary>Hint 2</summary>\n\nRow by row.\n\n</details>\n\n"
         "<details><summary>The idea</summary>\n\nJust add.\n\n</details>"
     )

@@ -231,7 +231,7 @@ def silent_page(address: str) -> Iterator[Lab]:
     with page_of(address) as opened:
         yield opened
         assert opened.strangers() == []
-        assert opened.console == []
+        assert opened.console == [], opened.console
 
 
 @contextmanager

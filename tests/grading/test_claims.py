@@ -31,6 +31,15 @@ def test_outputs_in_lines_and_in_the_old_format():
     assert claims.claimed(json.dumps(old).encode()) == {"4.1"}
 
 
+def test_the_plain_text_beneath_a_card_counts():
+    shown = {
+        "output_type": "display_data",
+        "data": {"text/plain": "✓ 4.1: correct", "text/html": "<b>✓ 4.2: correct</b>"},
+    }
+    lines = {"output_type": "display_data", "data": {"text/plain": ["✓ 4.3: correct\n", "  3 of 3 points."]}}
+    assert claimed({"cell_type": "code", "source": "x", "outputs": [shown, lines]}) == {"4.1", "4.3"}
+
+
 @pytest.mark.parametrize(
     "text", ["4.1: correct", "the ✓ 4.1: correct", "✓ 4.1: corrected", "✓ : correct", "✓ 4.1: not yet"]
 )
@@ -38,6 +47,8 @@ def test_what_is_no_verdict(text):
     assert claimed(cell(text)) == set()
 
 
-@pytest.mark.parametrize("outputs", [None, 3, "✓ 4.1: correct", [None, 3, {"text": 3}, {"text": [1, None]}], {}])
+@pytest.mark.parametrize(
+    "outputs", [None, 3, "✓ 4.1: correct", [None, 3, {"text": 3}, {"text": [1, None]}, {"data": 3}], {}]
+)
 def test_outputs_of_any_shape_can_be_read(outputs):
     assert claimed({"cell_type": "code", "source": "x = 1", "outputs": outputs}) == set()

@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(ROOT / "authoring"))
 
 from course import Course  # noqa: E402
+from folds import unfolded as unfolded  # noqa: E402
 from ipynb import SOLUTION_TAG, Numbered, exercise_cells, lesson_cells  # noqa: E402
 from minutes import words as words  # noqa: E402
 from percent import TAGS, read_cells  # noqa: E402

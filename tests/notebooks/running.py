@@ -149,7 +149,13 @@ def _renamed(cell: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
 def printed(notebook: nbformat.NotebookNode) -> str:
     """Return everything a notebook printed, what was kept back included."""
     outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
-    return "".join(o.text if o.output_type == "stream" else kept_back(o) for o in outputs)
+    return "".join(o.text if o.output_type == "stream" else on_a_card(o) or kept_back(o) for o in outputs)
+
+
+def on_a_card(output: nbformat.NotebookNode) -> str:
+    """Return the lines beneath a verdict's card, or nothing."""
+    data = output.get("data", {}) if output.output_type == "display_data" else {}
+    return f"{data['text/plain']}\n" if "moe-card" in data.get("text/html", "") else ""
 
 
 def kept_back(output: nbformat.NotebookNode) -> str:

@@ -5,7 +5,7 @@ import re
 import nbformat
 import pytest
 from checked import Course, as_notebook, lesson_cells
-from running import ROOT, errors, executed, executed_once, kept_back, printed, run
+from running import ROOT, errors, executed, executed_once, kept_back, on_a_card, printed, run
 
 from moe_lessons.checks import questions
 from moe_lessons.checks.predictions import REQUEST
@@ -62,7 +62,7 @@ def answered_before_asked(notebook):
     """Name the cells with a `compare` that show more than the request while their prediction is open."""
     found = []
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code" and "compare(" in cell.source):
-        shown = [output.get("text") or kept_back(output)[:1] or str(output) for output in cell.outputs]
+        shown = [o.get("text") or on_a_card(o) or kept_back(o)[:1] or str(o) for o in cell.outputs]
         if BAR.sub("", "".join(shown)).lstrip("\r") != f"{REQUEST}\n<":
             found.append(cell.id)
     return found

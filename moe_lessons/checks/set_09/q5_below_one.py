@@ -90,7 +90,9 @@ def logits_of(p: np.ndarray) -> np.ndarray:
 
 
 BELOW_ONE = VariableQuestion(
-    **about("9.5", "Unbalanced, nobody dead, a loss below 1", "build a counterexample", "medium", points=2, minutes=9),
+    **about(
+        "9.5", "Unbalanced, nobody dead, and a loss below 1", "build a counterexample", "medium", points=2, minutes=9
+    ),
     hints=(
         "The loss is N Σ fᵢPᵢ. Probability costs little where f is small. Who may hold much of it, and yet win only now and then?",
         "Take four experts. E1 and E2 win nearly all tokens, each time with hardly more probability than E3 and E4 have, and next to nothing for the other one. E3 and E4 win just enough tokens to count as alive, and E1 wins half of all. From probabilities to logits: `np.log(p)`.",

@@ -190,14 +190,14 @@ def with_its_queue(
     value, differs = stacked(value), difference(value, right)
     if not is_decision(value, right.shape):
         return differs
-    differs = re.sub(r"\bin \[(\d+)\] ", lambda row: f"for t{int(row[1]) + 1} ", differs)
+    by_token = re.sub(r"\bin \[(\d+)\] ", lambda row: f"for t{int(row[1]) + 1} ", differs)
     t, j = np.argwhere(value != right)[0]
     i, k = selected[t, j], selected.shape[1]
     asks = [divmod(int(a), k) for a in queue(weights, priority) if selected.ravel()[a] == i]
     named = [f"t{s + 1} ({ORDINALS[c]} choice, {weights[s, c]:.2f})" for s, c in asks[:LONGEST_QUEUE]]
     more = f" and {len(asks) - LONGEST_QUEUE} more" if len(asks) > LONGEST_QUEUE else ""
     verb = "has a place" if right[t, j] else "has none"
-    return f"{differs}\nThere, E{i + 1} has {C} places. Who asks, in the order of service: {', '.join(named)}{more}. So t{t + 1}, number {asks.index((t, j)) + 1} in this queue, {verb}."
+    return f"{by_token}\nThere, E{i + 1} has {C} places. Who asks, in the order of service: {', '.join(named)}{more}. So t{t + 1}, number {asks.index((t, j)) + 1} in this queue, {verb}."
 
 
 KEPT = FunctionQuestion(

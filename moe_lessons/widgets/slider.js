@@ -86,7 +86,7 @@ const LOOK = ["description", "expert", "idle", "label_width"];
 
 function build() {
   const id = `moe-slider-${Math.random().toString(36).slice(2)}`;
-  const range = html("input", { type: "range", step: "any", id, ...OWN_KEYS });
+  const range = html("input", { type: "range", class: "moe-range", step: "any", id, ...OWN_KEYS });
   const typed = html("input", { type: "text", autocomplete: "off", "aria-describedby": `${id}-note`, ...OWN_KEYS });
   const name = html("label", { class: "name", for: id });
   const unit = html("span", { class: "unit", "aria-hidden": "true" });

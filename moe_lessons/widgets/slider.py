@@ -28,7 +28,7 @@ class Slider(Lasting, anywidget.AnyWidget):
     """
 
     _esm = source("dom.js", "slider.js")
-    _css = source("dom.css", "slider.css")
+    _css = source("dom.css", "range.css", "slider.css")
 
     description = traitlets.Unicode().tag(sync=True)
     value = traitlets.Any().tag(sync=True)

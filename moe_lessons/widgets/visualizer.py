@@ -1,6 +1,6 @@
 """The Gating Network Visualizer: one token's way through a router, every number computed.
 
-The picture is drawn in the browser (visualizer.js, with the arithmetic of routing.js); Python holds the state.
+The picture is drawn in the browser (visualizer*.js, with the arithmetic of routing.js); Python holds the state.
 """
 
 from typing import Any
@@ -24,6 +24,7 @@ REACH = 3.0  # entries of x lie within ±REACH
 LARGEST_NOISE = 2.0
 LARGEST_SAMPLE = 10.0
 TEMPERATURES = (1e-3, 1e3)
+PARTS = ("_reading", "_help", "_controls", "_picture", "_router", "")  # of the module, in the order they are joined
 DRAWS = 100  # noise samples that the browser goes through, even while the kernel is busy
 
 
@@ -37,8 +38,8 @@ class GatingVisualizer(Lasting, anywidget.AnyWidget):
     Raises ValueError for anything else. Vectors and router are planted (moe_lessons.data).
     """
 
-    _esm = source("routing.js", "dom.js", "help.js", "visualizer.js")
-    _css = source("dom.css", "visualizer.css")
+    _esm = source("routing.js", "dom.js", "help.js", "roving.js", *(f"visualizer{part}.js" for part in PARTS))
+    _css = source("dom.css", "range.css", "visualizer.css")
 
     token = Checked(choice_of(KINDS)).tag(sync=True)
     x = Checked(vector(WIDTH, REACH)).tag(sync=True)

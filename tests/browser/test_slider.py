@@ -1,52 +1,13 @@
 """The course's slider on a plain page: what a screen reader is told, keys, fingers, typing, and no room to spare."""
 
-import json
-
 import lab
 import pytest
+from plain_page import DARK, html, shot
 from playwright.sync_api import expect, sync_playwright
 
 from moe_lessons.widgets.slider import Slider
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
-# Stands in for the model that anywidget gives, with what was sent to the kernel.
-SHIM = """
-function modelOf(state) {
-  const heard = {}, sent = [];
-  return {
-    sent,
-    get: (key) => state[key],
-    set: (key, value) => {
-      if (state[key] === value) return;
-      state[key] = value;
-      for (const call of heard[`change:${key}`] ?? []) call();
-    },
-    on: (event, call) => (heard[event] ??= []).push(call),
-    off: () => {},
-    save_changes: () => sent.push(state.value),
-  };
-}
-"""
-DARK = """:root { --jp-content-font-color1: rgb(255 255 255 / 87%); --jp-content-font-color2: rgb(255 255 255 / 70%);
-  --jp-layout-color0: #111; } body { background: #111 }"""
-
-
-def html(sliders, style=""):
-    """Return a page on which these sliders live without a kernel."""
-    module = Slider._esm.replace("export default", "const widget =").replace("export function", "function")
-    states = json.dumps([slider.get_state(key=("colours", *PARTS)) for slider in sliders])
-    start = f"""window.models = {states}.map(modelOf);
-      for (const model of window.models) {{
-        const el = document.body.appendChild(document.createElement("div"));
-        widget.render({{ model, el }});
-      }}"""
-    return (
-        f"<!doctype html><style>{Slider._css}{style}</style><body><script type='module'>{SHIM}{module}{start}</script>"
-    )
-
-
-PARTS = ("description", "value", "min", "max", "step", "unit", "expert", "log", "idle", "label_width")
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +159,3 @@ def test_it_has_the_expert_s_colour_or_ink(show):
     assert second.startswith("var(--jp-content-font-color1") or second == "#1f2328"
     forced = show(angle(), width=400, forced_colors="active")
     forced.screenshot(path=shot("slider_forced_colours"))
-
-
-def shot(name):
-    lab.SCREENSHOTS.mkdir(exist_ok=True)
-    return lab.SCREENSHOTS / f"{name}.png"

@@ -28,10 +28,9 @@ SHOWN = """(root) => {
   return {
     state: JSON.parse(root.dataset.state),
     table: texts('.readout tbody .number'), marks: texts('.readout tbody .mark'),
-    sums: texts('.readout tfoot td'), entries: texts('.entry .number'), gate: texts('.step td'),
-    cards: texts('.card .status'), loads: texts('.card .load'),
-    formula: texts('.formula'), active: texts('.active-experts'), total: texts('.total'),
-    everything: root.textContent,
+    entries: texts('.entry .number'), gate: texts('.step td'), cards: texts('.card .status'),
+    formula: texts('.formula'), told: texts('.story dd'), total: texts('.total'),
+    everything: root.textContent, height: root.offsetHeight,
     dashed: [...root.querySelectorAll('.card')].map((card) => getComputedStyle(card).borderTopStyle === 'dashed'),
   };
 }"""
@@ -129,10 +128,8 @@ def assert_same_numbers(shown):
     rows = zip(logits, [f"{p:.3f}" for p in state["probs"]], weights, strict=True)
     total = f"{sum(state['weights']):.3f}"
     assert [text.rstrip(" «»") for text in shown["table"]] == list(itertools.chain(*rows))
-    assert shown["gate"][15:20] == logits
-    assert shown["gate"][25:] == weights
+    assert shown["gate"][15:] == logits
     assert shown["entries"] == [number(value) for value in state["x"]]
-    assert shown["sums"] == ["", "1.000", total]
     assert shown["total"] == [f"Sum of the weights: {total}"]
     terms = [f"{awake(w)}·E{i + 1}(x)" for i, w in enumerate(state["weights"]) if active[i]]
     assert shown["formula"] == ["y = " + " + ".join(terms)]
@@ -142,14 +139,13 @@ def assert_same_selection(shown, active):
     """Words, ranks and dashes tell the experts that run from those that sleep."""
     asleep = [not on for on in active]
     assert [text.endswith("active") for text in shown["cards"]] == active
-    assert [text == "asleep" for text in shown["marks"]] == asleep
-    assert [text == "not run" for text in shown["loads"]] == asleep
+    assert [not text.startswith("✓") for text in shown["marks"]] == asleep
     assert shown["dashed"] == asleep
     state = shown["state"]
-    ranks = [re.sub(r"\D", "", text) for text in shown["gate"][20:25]]
+    ranks = [text[2:3] if text.startswith("✓") else "" for text in shown["marks"]]
     assert [ranks.index(str(place)) for place in range(1, state["k"] + 1)] == state["selected"]
     names = ", ".join(f"E{i + 1} {EXPERT_NAMES[i]}" for i in state["selected"])
-    assert shown["active"] == [f"Active: {names} ({state['k']} of 5)"]
+    assert names in shown["told"][0] or state["k"] == 5
 
 
 def state_in_python(lab_page):
@@ -228,7 +224,7 @@ def test_editing_the_vector(widget):
     press_button(widget, "Edit x")
     entry.fill("-1.25")
     assert state_of(widget)["x"][1] == -1.25
-    press_button(widget, "Back to preset")
+    press_button(widget, "Reset x")
     assert state_of(widget)["x"] == token_kinds()["code"].x.tolist()
 
 
@@ -294,20 +290,47 @@ def test_a_busy_kernel_hears_of_everything_later(lab_page, widget):
     assert_python_knows(lab_page, look(widget))
 
 
-FOCUSED = "() => document.activeElement.dataset.field ?? document.activeElement.textContent"
+FOCUSED = """() => document.activeElement.dataset.field
+  ?? document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"""
 OUTLINED = """() => [document.activeElement, document.activeElement.closest('.chip')]
   .some((node) => node && getComputedStyle(node).outlineStyle !== 'none')"""
+STOPS = ["token-code", "k-2", "form-topk_softmax", "temperature-slider", "temperature", "noise-slider", "noise",
+         "New noise", "E1 Code", "Picture: help", "Edit x"]  # fmt: skip
 
 
-def test_tab_reaches_everything_and_shows_where_it_is(lab_page, widget):
-    widget.locator("button, input").first.focus()
+def tab_stops(lab_page, widget):
+    """Return what the Tab key reaches inside the widget, from its first control on."""
+    field(widget, "token-code").focus()
     stops = []
-    while "5 Output?" not in stops and len(stops) < 60:
+    while widget.evaluate("root => root.contains(document.activeElement)") and len(stops) < 60:
         stops.append(lab_page.page.evaluate(FOCUSED))
         assert lab_page.page.evaluate(OUTLINED) or len(stops) == 1, f"no visible focus on {stops[-1]}"
         lab_page.page.keyboard.press("Tab")
-    assert {"token-code", "k-2", "noise-slider", "noise", "temperature-slider", "temperature"} <= set(stops)
-    assert {"form-topk_softmax", "Edit x", "New noise", "Reset", "2 Gate: h = x·W_g?", "E5?", "5 Output?"} <= set(stops)
+    return stops
+
+
+def test_tab_reaches_everything_in_few_stops_and_shows_where_it_is(lab_page, widget):
+    assert tab_stops(lab_page, widget) == STOPS
+    assert len(STOPS) <= 12
+
+
+@pytest.mark.parametrize(
+    ("first", "following"),
+    [
+        ("New noise", ["Reset", "Controls: help", "New noise"]),
+        ("Edit x", ["Where the logits come from: help", "Edit x"]),  # there is nothing to go back to
+        ("E1 Code", ["E2 Math", "E3 Language", "E4 Logic", "E5 Factual", "E1 Code"]),
+    ],
+)
+def test_arrow_keys_go_through_what_is_one_tab_stop(lab_page, widget, first, following):
+    widget.get_by_role("button", name=first, exact=True).focus()
+    reached = []
+    for _ in following:
+        lab_page.page.keyboard.press("ArrowDown")
+        reached.append(lab_page.page.evaluate(FOCUSED))
+    assert reached == following
+    lab_page.page.keyboard.press("ArrowLeft")
+    assert lab_page.page.evaluate(FOCUSED) == following[-2]
 
 
 @pytest.mark.parametrize(
@@ -349,56 +372,106 @@ def test_buttons_and_entries_by_keyboard(lab_page, widget):
     before = state_of(widget)["x"][0]
     press("ArrowUp")
     assert state_of(widget)["x"][0] == pytest.approx(before + 0.1)
-    widget.get_by_role("button", name="Back to preset").focus()
+    widget.get_by_role("button", name="Reset x").focus()
     press("Space")
     assert state_of(widget)["x"][0] == before
     assert_python_knows(lab_page, look(widget))
 
 
-def test_every_part_has_an_explanation_that_stays_inside(widget):
+def test_help_opens_when_asked_for_and_stays_inside(lab_page, widget):
     helps, tips = widget.locator("button.help"), widget.locator(".tip:visible")
-    assert helps.count() == widget.locator(".tip").count() >= 20
+    assert helps.count() == 3
     outer = widget.bounding_box()
     for button in helps.all():
         button.focus()
-        assert len(tips.inner_text()) > 40
-        assert button.get_attribute("aria-describedby") == tips.get_attribute("id")
+        assert tips.count() == 0
+        lab_page.page.keyboard.press("Enter")
+        assert tips.count() == 1
+        assert button.get_attribute("aria-expanded") == "true"
+        assert button.get_attribute("aria-controls") == tips.get_attribute("id")
+        assert len(tips.inner_text()) > 400
         box = tips.bounding_box()
         assert outer["x"] <= box["x"] <= box["x"] + box["width"] <= outer["x"] + outer["width"]
         assert outer["y"] <= box["y"] <= box["y"] + box["height"] <= outer["y"] + outer["height"] + 1
+    lab_page.screenshot("visualizer_help", widget)
 
 
-def test_an_explanation_opens_by_hover_focus_and_tap(lab_page, widget):
-    tips, gate = widget.locator(".tip:visible"), widget.get_by_role("button", name="2 Gate")
-    gate.hover()
-    tips.wait_for()
-    assert "one column for each expert" in tips.inner_text()
-    lab_page.page.mouse.move(5, 5)
-    tips.wait_for(state="detached")
-    widget.get_by_role("button", name="= logit h").focus()
-    assert "Only the differences" in tips.inner_text()
-    gate.dispatch_event("click")  # a tap, where tapping does not move the focus
-    assert "one column for each expert" in tips.inner_text()
-    lab_page.screenshot("visualizer_explanation", widget)
-    widget.locator(".formula").dispatch_event("pointerdown")
-    assert tips.count() == 0
+def test_help_closes_by_itself(lab_page, widget):
+    tips, help_button = widget.locator(".tip:visible"), widget.get_by_role("button", name="Picture: help")
+    leave = (
+        lambda: help_button.click(),
+        lambda: widget.locator(".formula").dispatch_event("pointerdown"),
+        lambda: field(widget, "k-2").focus(),
+    )
+    for leaving in leave:
+        help_button.click()
+        assert tips.count() == 1
+        leaving()
+        assert tips.count() == 0
 
 
-def test_escape_closes_an_explanation_and_keeps_the_focus(lab_page, widget):
-    tips, logit = widget.locator(".tip:visible"), widget.get_by_role("button", name="= logit h")
-    widget.get_by_role("button", name="2 Gate").hover()
-    tips.wait_for()
-    lab_page.page.keyboard.press("Escape")
-    assert tips.count() == 0
-    logit.focus()
-    lab_page.page.keyboard.press("Escape")
-    assert tips.count() == 0
-    assert logit.evaluate("node => node === document.activeElement")  # JupyterLab did not take the key
+def test_escape_closes_help_and_keeps_the_focus(lab_page, widget):
+    help_button = widget.get_by_role("button", name="Picture: help")
+    for keys in (["Enter"], ["Enter", "Tab"]):
+        help_button.focus()
+        for key in [*keys, "Escape"]:
+            lab_page.page.keyboard.press(key)
+        assert widget.locator(".tip:visible").count() == 0
+        assert help_button.evaluate("node => node === document.activeElement")  # JupyterLab did not take the key
 
 
-def test_an_experts_explanation_writes_the_product_out(widget):
-    widget.locator("th .help", has_text="E1").focus()
-    assert "E1 Code: x·w = (−2.1)·(−1) + 1.8·(−1)" in widget.locator(".tip:visible").inner_text()
+LIT = """(root) => [...root.querySelectorAll('.lit')].map((node) =>
+  [node.dataset.expert, node.closest('.gate, .readout, .fan, .mix, .formula, .words').getAttribute('class')])"""
+VIEWS = {"gate", "readout", "fan into", "fan out", "mix", "formula", "words"}  # column, row, wires, sum, term, sentence
+
+
+def lit(widget):
+    """Return the experts that are marked, and the views in which one is."""
+    marked = widget.evaluate(LIT)
+    return {expert for expert, _ in marked}, {view for _, view in marked}
+
+
+PLACES = (".gate thead th:nth-child(5)", ".readout tr:nth-child(4) .card", ".term:nth-child(4)")  # of E4
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_pointing_at_an_expert_marks_it_in_every_view(lab_page, widget, place):
+    assert lit(widget) == (set(), set())
+    widget.locator(place).hover()
+    assert lit(widget) == ({"3"}, VIEWS)
+    assert widget.locator(".pointed").inner_text().startswith("E4 Logic: x·w = (−2.1)·(−0.5) + 1.8·1")
+    field(widget, "k-3").click()  # what is written anew is marked anew
+    widget.locator(place).hover()
+    assert lit(widget) == ({"3"}, VIEWS)
+    lab_page.page.mouse.move(2, 2)
+    assert lit(widget) == (set(), set())
+
+
+def test_focus_marks_an_expert_and_a_press_keeps_it_marked(lab_page, widget):
+    press, button = lab_page.page.keyboard.press, widget.get_by_role("button", name="E1 Code", exact=True)
+    lab_page.page.mouse.move(2, 2)
+    button.focus()
+    assert lit(widget)[0] == {"0"}
+    press("ArrowDown")
+    assert lit(widget)[0] == {"1"}
+    press("Enter")
+    field(widget, "k-2").focus()
+    assert lit(widget)[0] == {"1"}
+    widget.get_by_role("button", name="E2 Math", exact=True).press("Enter")
+    field(widget, "k-2").focus()
+    assert lit(widget)[0] == set()
+
+
+def test_what_changes_is_spoken_once_it_is_at_rest(lab_page, widget):
+    voice = widget.locator("[aria-live]")
+    assert voice.count() == 1
+    field(widget, "k-1").click()
+    lab_page.page.wait_for_timeout(600)
+    assert voice.inner_text().startswith("1 of 5 experts runs: E1 Code.")
+    assert voice.inner_text().endswith("Active: E1 Code 1.000. Asleep: E2, E3, E4, E5. Sum of the weights: 1.000.")
+    widget.get_by_role("button", name="E1 Code", exact=True).focus()
+    lab_page.page.wait_for_timeout(600)
+    assert voice.inner_text().startswith("E1 Code: x·w = ")
 
 
 def sweep_of_extremes():
@@ -422,4 +495,5 @@ def test_no_combination_of_extremes_breaks_the_page(lab_page, widget):
         assert_true(one)
     distinct = {json.dumps(one["state"]) for one in shown}
     assert len(distinct) == len(combinations)
+    assert len({one["height"] for one in shown}) == 1
     lab_page.screenshot("visualizer_extreme", widget)

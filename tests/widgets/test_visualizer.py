@@ -11,12 +11,14 @@ import traitlets
 from moe_lessons.accounting import PUBLISHED
 from moe_lessons.data import EXPERT_NAMES, planted_router, token_kinds
 from moe_lessons.routing import GATE_FORMS, gate_weights, route, top_k
-from moe_lessons.widgets.javascript import source
 from moe_lessons.widgets.visualizer import GatingVisualizer
 
-VISUALIZER = source("routing.js", "dom.js", "help.js", "visualizer.js")
+VISUALIZER = GatingVisualizer._esm
 FUNCTIONS = (
-    "reading, product, nextSample, temperatureAt, numberFrom, "
+    "reading, product, nextSample, temperatureAt, numberFrom, middles, "
+    "marks: (state, W) => W[0].map((_, i) => place(i, state.form, reading(state, W))), "
+    "follows: (state, W, experts) => experts.map((_, i) => followed(i, state, reading(state, W), W, experts)), "
+    "words: (state, W, experts) => described(reading(state, W), experts), "
     "terms: (state, W) => W[0].map((_, i) => term(i, reading(state, W))), "
     "told: (state, W, experts) => story(state, reading(state, W), experts)"
 )
@@ -176,6 +178,44 @@ def test_an_expert_that_runs_with_a_tiny_weight_is_not_written_as_zero(load_modu
     state = {**GatingVisualizer(temperature=0.001).initial}
     (terms,) = load_module(VISUALIZER, FUNCTIONS).map("terms", [[state, W_G.tolist()]])
     assert terms == ["1.000·E1(x)", "", "", " + <0.001·E4(x)", ""]
+
+
+def on_states(module, function, states):
+    return module.map(function, [[state, W_G.tolist(), list(EXPERT_NAMES)] for state in states])
+
+
+def test_the_sentence_about_an_expert_is_true(load_module):
+    states = [state for state in random_states(200, seed=2) if clear(trace_of(state).logits)]
+    for state, says in zip(states, on_states(load_module(VISUALIZER, FUNCTIONS), "follows", states), strict=True):
+        trace = trace_of(state)
+        for i, text in enumerate(says):
+            rank = np.flatnonzero(trace.selected == i)
+            assert text.startswith(f"E{i + 1} {EXPERT_NAMES[i]}: x·w = ")
+            said = re.search("h =\u00a0(−?\\d+\\.\\d\\d)", text)
+            assert (said is None) == (state["noise"] == 0)
+            assert said is None or float(said[1].replace("−", "-")) == pytest.approx(trace.logits[i], abs=0.00501)
+            assert ("asleep" in text) == (rank.size == 0)
+            assert rank.size == 0 or re.search(rf"It runs, {rank[0] + 1}\w\w of {state['k']}, weight", text)
+
+
+def test_the_description_names_who_runs_and_who_sleeps(load_module):
+    module, initial = load_module(VISUALIZER, FUNCTIONS), GatingVisualizer().initial
+    said = on_states(module, "words", [initial, {**initial, "k": 5, "form": "softmax_topk"}])
+    assert said[0] == "Active: E1 Code 0.881, E4 Logic 0.119. Asleep: E2, E3, E5. Sum of the weights: 1.000."
+    assert "Asleep" not in said[1]
+    assert said[1].endswith("Sum of the weights: 1.000.")
+
+
+def test_what_is_cut_is_named_as_the_form_has_it(load_module):
+    states = [{**GatingVisualizer().initial, "form": form} for form in GATE_FORMS]
+    marks = load_module(VISUALIZER, FUNCTIONS).map("marks", [[state, W_G.tolist()] for state in states])
+    assert marks[0] == ["✓ 1st", "h → −∞", "h → −∞", "✓ 2nd", "h → −∞"]
+    assert marks[1] == marks[2] == ["✓ 1st", "w → 0", "w → 0", "✓ 2nd", "w → 0"]
+
+
+def test_stacked_weights_have_their_middles_one_behind_another(load_module):
+    module = load_module(VISUALIZER, FUNCTIONS)
+    assert module.map("middles", [[[0.5, 0, 0.25, 0.25]]]) == [[0.25, 0.5, 0.625, 0.875]]
 
 
 def test_new_noise_goes_through_all_samples_and_starts_over(load_module):

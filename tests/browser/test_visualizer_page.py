@@ -1,0 +1,156 @@
+"""The visualizer on a plain page: every width, dark, forced colours, still for who wants no motion; it never jumps."""
+
+import lab
+import pytest
+from plain_page import DARK, html, shot
+from playwright.sync_api import sync_playwright
+
+from moe_lessons.widgets.visualizer import GatingVisualizer
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+LIGHT = """:root { --jp-content-font-color1: rgb(0 0 0 / 87%); --jp-content-font-color2: rgb(0 0 0 / 54%);
+  --jp-layout-color0: white; }"""  # JupyterLab's
+WIDTHS = (260, 400, 700, 850, 1100)
+
+
+@pytest.fixture(scope="module")
+def browser(address):
+    """A browser; `address` skips the tests where there is none."""
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=lab.chromium(), args=lab.CHROMIUM_FLAGS)
+
+
+@pytest.fixture
+def show(browser):
+    """Return a function that puts a visualizer on a page; nothing may be written to its console."""
+    pages, errors = [], []
+
+    def open_page(visualizer, width=850, style=LIGHT, **media):
+        page = browser.new_page(viewport={"width": width, "height": 720})
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.emulate_media(reduced_motion=media.pop("reduced_motion", "reduce"), **media)
+        page.set_content(html([visualizer], f"body {{ margin: 0 }} {style}"))
+        pages.append(page)
+        page.locator(".moe-visualizer[data-state]").wait_for()
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert errors == []
+
+
+def busy():
+    """A state with long words: everything runs or changes, and x is none of the presets."""
+    visualizer = GatingVisualizer("language", k=4, noise=2.0, temperature=0.123, form="softmax_topk")
+    visualizer.x = [-2.345, -1.234, 2.345, -0.123, 1.234, -2.999]
+    return visualizer
+
+
+# What sticks out of the page or of its box, and the smallest letters.
+OUTSIDE = """() => [...document.querySelectorAll('.moe-visualizer *, body')].filter((node) => {
+  const { left, right, width } = node.getBoundingClientRect();
+  const hidden = node.closest('.spoken') || width === 0;
+  return !hidden && (left < -0.5 || right > innerWidth + 0.5);
+}).map((node) => node.outerHTML.slice(0, 90))"""
+CLIPPED = """() => [...document.querySelectorAll('.moe-visualizer :is(th, td, .chip, .card, button, .entry > div)')]
+  .filter((node) => node.offsetParent && node.scrollWidth > node.clientWidth + 1)
+  .map((node) => `${node.className} ${node.textContent}`)"""
+SMALLEST = """() => Math.min(...[...document.querySelectorAll('.moe-visualizer *')]
+  .filter((node) => node.offsetParent && [...node.childNodes].some((c) => c.nodeType === 3 && c.data.trim()))
+  .filter((node) => node.tagName !== 'SUB').map((node) => parseFloat(getComputedStyle(node).fontSize)))"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("style", [LIGHT, DARK], ids=["light", "dark"])
+def test_it_fits_every_width(show, width, style):
+    page = show(busy(), width, style)
+    assert page.evaluate(OUTSIDE) == []
+    assert page.evaluate(CLIPPED) == []
+    assert page.evaluate(SMALLEST) >= 11
+    page.screenshot(path=shot(f"visualizer_{width}{'_dark' if style is DARK else ''}"), full_page=True)
+
+
+# Each text's contrast with what lies behind it, painted as the page would.
+CONTRAST = """() => {
+  const brush = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  const paint = (colour) => { brush.fillStyle = colour; brush.fillRect(0, 0, 1, 1); };
+  const light = () => [...brush.getImageData(0, 0, 1, 1).data].slice(0, 3).map((byte) => byte / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0.05);
+  const behind = (node) => [...(node.parentElement ? behind(node.parentElement) : []),
+    getComputedStyle(node).backgroundColor];
+  const texts = [...document.querySelectorAll('.moe-visualizer *')].filter((node) => node.offsetParent
+    && !node.closest(':disabled, .spoken') && [...node.childNodes].some((c) => c.nodeType === 3 && c.data.trim()));
+  return texts.map((node) => {
+    paint('white');
+    behind(node).forEach(paint);
+    const ground = light();
+    paint(getComputedStyle(node).color);
+    return [Math.max(light(), ground) / Math.min(light(), ground), node.className + ' ' + node.textContent];
+  }).filter(([ratio]) => ratio < 4.5);
+}"""
+
+
+@pytest.mark.parametrize("style", [LIGHT, DARK], ids=["light", "dark"])
+def test_words_stand_out(show, style):
+    page = show(busy(), style=style)
+    assert page.evaluate(CONTRAST) == []
+    page.locator(".gate thead th").nth(1).hover()
+    assert page.evaluate(CONTRAST) == []
+    page.add_style_tag(content=".moe-visualizer .mark { color: #999 !important }")
+    assert page.evaluate(CONTRAST) != []
+
+
+HEIGHTS = """(root) => {
+  const heights = new Set();
+  const press = (field) => root.querySelector(`[data-field="${field}"]`).click();
+  const type = (field, value) => {
+    const input = root.querySelector(`[data-field="${field}"]`);
+    input.value = value;
+    input.dispatchEvent(new Event('input', { bubbles: true }));
+  };
+  const forms = ['topk_softmax', 'softmax_topk', 'softmax_topk_renorm'];
+  for (const token of ['code', 'logic']) for (const noise of [0, 1.234]) for (const k of [1, 2, 3, 4, 5])
+    for (const form of forms) for (const tau of [0.001, 0.1234, 1000]) {
+      for (const field of [`token-${token}`, `k-${k}`, `form-${form}`]) press(field);
+      type('noise', noise); type('temperature', tau);
+      heights.add(root.offsetHeight);
+    }
+  return [...heights];
+}"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_keeps_its_height_while_it_is_moved(show, width):
+    page = show(GatingVisualizer(), width)
+    root = page.locator(".moe-visualizer")
+    before = root.evaluate("root => root.offsetHeight")
+    assert root.evaluate(HEIGHTS) == [before]
+    page.locator(".readout .card").nth(3).hover()
+    page.get_by_role("button", name="Edit x").click()
+    assert root.evaluate("root => root.offsetHeight") == before
+    assert before <= {700: 640, 850: 620, 1100: 600}.get(width, 1200)
+
+
+MOVING = """() => [...document.querySelectorAll('.moe-visualizer *')]
+  .filter((node) => getComputedStyle(node).transitionDuration.split(', ').some((time) => time !== '0s')).length"""
+
+
+def test_it_moves_only_for_who_does_not_mind(show):
+    assert show(GatingVisualizer()).evaluate(MOVING) == 0
+    assert show(GatingVisualizer(), reduced_motion="no-preference").evaluate(MOVING) > 20
+
+
+def test_in_forced_colours_what_is_chosen_and_the_sliders_are_seen(show):
+    page = show(GatingVisualizer(), forced_colors="active")
+    page.locator(".readout .card").nth(3).hover()
+    page.screenshot(path=shot("visualizer_forced_colours"))
+    ground = "node => getComputedStyle(node).backgroundColor"
+    chips = page.locator(".chip.chip:has([data-field^=k-])")
+    assert len({chip.evaluate(ground) for chip in chips.all()}) == 2
+    track = "node => getComputedStyle(node, '::-webkit-slider-runnable-track').borderTopColor"
+    sliders = [slider.evaluate(track) for slider in page.get_by_role("slider").all()]
+    paper = page.locator("body").evaluate(ground)
+    assert paper not in sliders

@@ -8,12 +8,14 @@ const INVITATION = "Point at an expert, or go to its name with the arrow keys, t
 // ---------------------------------------------------------------- words
 
 /** What each control does now, and one line about the expert that is pointed at. */
-function buildStory() {
-  const lines = repeat(4, () => ({ control: html("dt"), text: html("dd") }));
-  const pairs = lines.map((line) => (line.root = html("div", {}, line.control, line.text)));
-  const pointed = html("p", { class: "pointed" });
+function buildStory({ setting }) {
+  const room = longest(setting.W_g, setting.experts);
+  const lines = room.told.map((words) => ({ control: html("dt"), text: html("span"), words }));
+  const pairs = lines.map((line) => (line.root = html("div", {}, line.control, roomy("dd", line.words, line.text))));
+  const pointed = html("span");
   const named = { class: "words", "aria-label": "What each control does now" };
-  const root = html("section", named, html("dl", { class: "story" }, ...pairs), pointed);
+  const box = html("div", { class: "pointed" }, roomy("p", room.pointed, pointed));
+  const root = html("section", named, html("dl", { class: "story" }, ...pairs), box);
   return { root, lines, pointed };
 }
 
@@ -96,7 +98,7 @@ function drawing({ root, model, change, signal }) {
     controls: buildControls(desk, controls),
     picture: buildPicture(desk),
     router: buildRouter(desk, controls),
-    words: buildStory(),
+    words: buildStory(desk),
     voice: buildVoice(signal),
   };
   roving(parts.picture.buttons);

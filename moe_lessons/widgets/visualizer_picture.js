@@ -5,7 +5,7 @@
 
 const LONGEST_LOGIT = 4; // a bar ends at a logit of ±4
 const THICKEST_WIRE = 10; // pixels, at a weight of 1
-const ROW = 34; // pixels, as in visualizer.css
+const ROW = 36; // pixels, as in visualizer.css
 
 function buildPicture(desk) {
   const { setting } = desk;
@@ -68,7 +68,10 @@ function thickness(weight) {
 // ---------------------------------------------------------------- the rows
 
 function buildTable(rows) {
-  const heads = ["Router", "Logit h", "Prob p", "Weight w"].map((text) => html("th", { scope: "col" }, text));
+  const heads = ["Router", "Logit h", "Prob p", "Weight w"].map((text) => {
+    const [word, letter] = text.split(" ");
+    return html("th", { scope: "col" }, word, ...(letter ? [html("span", {}, ` ${letter}`)] : []));
+  });
   const experts = html("th", { scope: "col", class: "experts" }, "Experts");
   const top = html("tr", {}, ...heads, html("td", { class: "gap" }), experts);
   const body = html("tbody", {}, ...rows.map(({ root }) => root));
@@ -121,10 +124,16 @@ function drawSum({ parts }, { wires }, { weights, selected }) {
   });
 }
 
-function buildOutput({ experts }) {
+/** A node whose words have the room of the longest that may come, so that nothing moves when they do. */
+function roomy(tag, longest, node) {
+  return html(tag, { class: "roomy", "data-longest": longest }, node);
+}
+
+function buildOutput({ experts, W_g }) {
   const terms = experts.map((_, i) => html("span", { class: "term", style: expertStyle(i), "data-expert": i }));
   const total = html("span", { class: "total" });
-  const root = html("p", { class: "output" }, html("span", { class: "formula" }, "y = ", ...terms), total);
+  const formula = roomy("div", longest(W_g, experts).formula, html("span", { class: "formula" }, "y = ", ...terms));
+  const root = html("div", { class: "output" }, formula, total);
   return { root, terms, total };
 }
 
@@ -133,5 +142,5 @@ function drawPicture({ rows, token, out, sum, output }, desk, state, now) {
   rows.forEach((row, i) => drawRow(row, i, state.form, now));
   drawSum(sum, out, now);
   output.terms.forEach((node, i) => say(node, term(i, now)));
-  say(output.total, `Sum of the weights: ${sumOf(now.weights).toFixed(3)}`);
+  say(output.total, `Σ w = ${sumOf(now.weights).toFixed(3)}`);
 }

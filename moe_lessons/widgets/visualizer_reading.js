@@ -81,6 +81,21 @@ export function story(state, now, experts) {
   ];
 }
 
+/** The longest that the four sentences, that about an expert, and the formula can become: for the room they need. */
+export function longest(W, experts) {
+  const widest = experts.map((_, i) => i).sort((a, b) => experts[b].length - experts[a].length);
+  const [four, some] = [widest.slice(0, 4), experts.map(() => 0.123)];
+  const state = { x: W.map(() => -2.345), k: 4, noise: 1, temperature: 0.1234, form: "softmax_topk" };
+  const low = experts.map(() => -99.99);
+  const now = { logits: low, added: low, selected: four, quiet: widest.slice(1), weights: some, plain: low };
+  const told = story(state, now, experts).map(([, text]) => text);
+  told[1] = storyOfNoise(state, { ...now, selected: widest.slice(1), quiet: four }, experts);
+  told[2] = storyOfTemperature({ ...state, k: 5 }, { ...now, selected: widest });
+  const faint = { selected: widest, weights: experts.map(() => 0) };
+  const pointed = followed(widest[0], state, { ...now, weights: faint.weights }, W.map((row) => row.map(() => -0.5)), experts);
+  return { told, pointed, formula: `y = ${experts.map((_, i) => term(i, faint)).join("")}` };
+}
+
 function storyOfCount({ logits: h, selected }, experts) {
   const [k, n] = [selected.length, experts.length];
   if (k === n) return `All ${n} experts run: the dense mixture. Nothing is saved.`;

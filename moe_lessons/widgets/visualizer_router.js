@@ -68,7 +68,7 @@ function buildStep({ key, title }, at, columns) {
 
 function drawRouter({ columns, entries, steps, ofToken }, { setting }, state, now) {
   const kind = kindOf(setting, state.token);
-  say(ofToken, `x of “${kind.token}”${equal(state.x, kind.x) ? "" : ", edited"}`);
+  say(ofToken, equal(state.x, kind.x) ? `x of “${kind.token}”` : "x, edited");
   entries.forEach((entry, row) => drawSigned(entry, state.x[row], setting.reach));
   for (const { key, note, root } of steps) {
     say(note, stepNote(key, state));

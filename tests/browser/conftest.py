@@ -3,19 +3,52 @@
 import os
 
 import lab
+import plain_page
 import pytest
+from playwright.sync_api import sync_playwright
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory):
+def chromium():
     if lab.chromium() is None:
         if os.environ.get("CI"):
             pytest.fail("no Chromium here, and CI must not skip the browser tests: .ci/run installs one")
         pytest.skip("no Chromium found: install Debian's `chromium`, or Google Chrome, to run the browser tests")
+    return lab.chromium()
+
+
+@pytest.fixture(scope="session")
+def address(chromium, tmp_path_factory):
     work = tmp_path_factory.mktemp("lab")
     root = tmp_path_factory.mktemp("course")
     with lab.server(lab.copy_course(root), work) as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=lab.CHROMIUM_FLAGS)
+
+
+@pytest.fixture
+def show(browser):
+    """Return a function that puts widgets on a plain page; nothing may be written to its console."""
+    pages, errors = [], []
+
+    def open_page(*widgets, width=800, style="", **media):
+        page = browser.new_page(viewport={"width": width, "height": 700})
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.emulate_media(**media)
+        page.set_content(plain_page.html(widgets, style))
+        pages.append(page)
+        page.locator(".moe-widget").nth(len(widgets) - 1).wait_for()
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert errors == []
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ function modelOf(state) {
 }
 """
 DARK = """:root { --jp-content-font-color1: rgb(255 255 255 / 87%); --jp-content-font-color2: rgb(255 255 255 / 70%);
-  --jp-layout-color0: #111; } body { background: #111 }"""
+  --jp-layout-color0: #111; } body { background: #111; margin: 0 }"""
 
 
 def html(widgets, style=""):

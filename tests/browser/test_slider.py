@@ -1,40 +1,12 @@
 """The course's slider on a plain page: what a screen reader is told, keys, fingers, typing, and no room to spare."""
 
-import lab
 import pytest
-from plain_page import DARK, html, shot
-from playwright.sync_api import expect, sync_playwright
+from plain_page import DARK, shot
+from playwright.sync_api import expect
 
 from moe_lessons.widgets.slider import Slider
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
-
-@pytest.fixture(scope="module")
-def browser(address):
-    """A browser; `address` skips the tests where there is none."""
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=lab.chromium(), args=lab.CHROMIUM_FLAGS)
-
-
-@pytest.fixture
-def show(browser):
-    """Return a function that puts sliders on a page; nothing may be written to its console."""
-    pages, errors = [], []
-
-    def open_page(*sliders, width=800, style="", **media):
-        page = browser.new_page(viewport={"width": width, "height": 500})
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.emulate_media(**media)
-        page.set_content(html(sliders, style))
-        pages.append(page)
-        page.locator(".moe-slider input[type=range]").nth(len(sliders) - 1).wait_for()
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert errors == []
 
 
 def angle():

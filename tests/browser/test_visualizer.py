@@ -130,7 +130,7 @@ def assert_same_numbers(shown):
     assert [text.rstrip(" «»") for text in shown["table"]] == list(itertools.chain(*rows))
     assert shown["gate"][15:] == logits
     assert shown["entries"] == [number(value) for value in state["x"]]
-    assert shown["total"] == [f"Sum of the weights: {total}"]
+    assert shown["total"] == [f"Σ w = {total}"]
     terms = [f"{awake(w)}·E{i + 1}(x)" for i, w in enumerate(state["weights"]) if active[i]]
     assert shown["formula"] == ["y = " + " + ".join(terms)]
 

@@ -15,7 +15,7 @@ from moe_lessons.widgets.visualizer import GatingVisualizer
 
 VISUALIZER = GatingVisualizer._esm
 FUNCTIONS = (
-    "reading, product, nextSample, temperatureAt, numberFrom, middles, "
+    "reading, product, nextSample, temperatureAt, numberFrom, middles, longest, "
     "marks: (state, W) => W[0].map((_, i) => place(i, state.form, reading(state, W))), "
     "follows: (state, W, experts) => experts.map((_, i) => followed(i, state, reading(state, W), W, experts)), "
     "words: (state, W, experts) => described(reading(state, W), experts), "
@@ -204,6 +204,19 @@ def test_the_description_names_who_runs_and_who_sleeps(load_module):
     assert said[0] == "Active: E1 Code 0.881, E4 Logic 0.119. Asleep: E2, E3, E5. Sum of the weights: 1.000."
     assert "Asleep" not in said[1]
     assert said[1].endswith("Sum of the weights: 1.000.")
+
+
+def test_no_sentence_becomes_longer_than_its_room(load_module):
+    module, states = load_module(VISUALIZER, FUNCTIONS), random_states(600, seed=3)
+    for state in states:
+        state["x"], state["temperature"] = np.round(state["x"], 3).tolist(), round(state["temperature"], 4) or 0.001
+    (room,) = module.map("longest", [[W_G.tolist(), list(EXPERT_NAMES)]])
+    said = told(module, states)
+    for control, most in zip(said[0], room["told"], strict=True):
+        assert max(len(says[control]) for says in said) <= len(most)
+    assert max(len(text) for says in on_states(module, "follows", states) for text in says) <= len(room["pointed"])
+    terms = module.map("terms", [[state, W_G.tolist()] for state in states])
+    assert max(len("y = " + "".join(parts)) for parts in terms) == len(room["formula"])
 
 
 def test_what_is_cut_is_named_as_the_form_has_it(load_module):

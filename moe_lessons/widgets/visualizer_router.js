@@ -34,7 +34,7 @@ function buildTitle(desk, controls) {
   controls.back = button("Reset x", () => change({ x: kindOf(setting, controls.state.token).x }));
   roving([controls.edit, controls.back, help.button]);
   const buttons = [controls.edit, controls.back, help.button];
-  return html("div", { class: "title" }, html("b", {}, "Router: h = x·W_g"), ...buttons, help.tip);
+  return html("div", { class: "title" }, html("b", {}, "h = x·W_g"), ...buttons, help.tip);
 }
 
 /** The cells of one expert, from its name down to its logit. */

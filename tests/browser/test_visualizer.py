@@ -310,6 +310,8 @@ def tab_stops(lab_page, widget):
 
 
 def test_tab_reaches_everything_in_few_stops_and_shows_where_it_is(lab_page, widget):
+    for name in ("New noise", "E1 Code", "Edit x"):  # a group is entered where it was left
+        widget.get_by_role("button", name=name, exact=True).focus()
     assert tab_stops(lab_page, widget) == STOPS
     assert len(STOPS) <= 12
 
@@ -394,6 +396,7 @@ def test_help_opens_when_asked_for_and_stays_inside(lab_page, widget):
         assert outer["x"] <= box["x"] <= box["x"] + box["width"] <= outer["x"] + outer["width"]
         assert outer["y"] <= box["y"] <= box["y"] + box["height"] <= outer["y"] + outer["height"] + 1
     lab_page.screenshot("visualizer_help", widget)
+    lab_page.page.keyboard.press("Escape")
 
 
 def test_help_closes_by_itself(lab_page, widget):
@@ -457,7 +460,9 @@ def test_focus_marks_an_expert_and_a_press_keeps_it_marked(lab_page, widget):
     press("Enter")
     field(widget, "k-2").focus()
     assert lit(widget)[0] == {"1"}
-    widget.get_by_role("button", name="E2 Math", exact=True).press("Enter")
+    widget.locator(".card").nth(3).dispatch_event("click")  # a finger's tap
+    assert lit(widget)[0] == {"3"}
+    widget.get_by_role("button", name="E4 Logic", exact=True).press("Enter")
     field(widget, "k-2").focus()
     assert lit(widget)[0] == set()
 
@@ -472,6 +477,20 @@ def test_what_changes_is_spoken_once_it_is_at_rest(lab_page, widget):
     widget.get_by_role("button", name="E1 Code", exact=True).focus()
     lab_page.page.wait_for_timeout(600)
     assert voice.inner_text().startswith("E1 Code: x·w = ")
+
+
+def test_it_fits_one_screen_beside_the_file_browser(lab_page, widget):
+    page, before = lab_page.page, lab_page.page.viewport_size
+    page.set_viewport_size({"width": 1280, "height": 800})
+    lab_page.command("filebrowser:activate")
+    page.locator(".jp-FileBrowser").wait_for()
+    view = page.locator(".jp-WindowedPanel-outer").bounding_box()
+    box = widget.bounding_box()
+    assert box["height"] <= view["height"] - 40
+    assert view["x"] <= box["x"] <= box["x"] + box["width"] <= view["x"] + view["width"]
+    lab_page.screenshot("visualizer_in_jupyterlab")
+    lab_page.command("application:toggle-left-area")
+    page.set_viewport_size(before)
 
 
 def sweep_of_extremes():

@@ -5,7 +5,6 @@ import os
 import lab
 import plain_page
 import pytest
-from playwright.sync_api import sync_playwright
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +26,8 @@ def address(chromium, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(chromium):
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=lab.CHROMIUM_FLAGS)
+    with lab.running_browser() as running:
+        yield running
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ class Lab:
 @contextmanager
 def page_of(address: str, width: int = 1280, height: int = 900) -> Iterator[Lab]:
     """Open a page of a Chromium without a history on a running server."""
-    with _browser() as browser:
+    with running_browser() as browser:
         context = browser.new_context(viewport={"width": width, "height": height})
         try:
             yield Lab(context.new_page(), address)
@@ -176,7 +176,7 @@ def page_of(address: str, width: int = 1280, height: int = 900) -> Iterator[Lab]
 
 
 @contextmanager
-def _browser() -> Iterator[Browser]:
+def running_browser() -> Iterator[Browser]:
     """Start Chromium, unless a page is open already: Playwright starts once in a process."""
     if RUNNING:
         yield RUNNING[0]

@@ -1,6 +1,10 @@
 /**
  * The Gating Network Visualizer: one token's way through a router, from its vector to the output formula. This file
  * puts the parts together: controls, picture, router, words, and what is pointed at (visualizer.py has their order).
+ *
+ * What is looked for, and so the order on the page: which token it is and what can be moved; who runs; with which
+ * weight, and what sum comes of it; by which logits; what the last move did; then, for one expert, where its logit comes
+ * from. All of it fits one screen, and nothing changes its place while a control is moved.
  */
 
 const INVITATION = "Point at an expert, or go to its name with the arrow keys, to follow it.";

@@ -216,7 +216,8 @@ def test_no_sentence_becomes_longer_than_its_room(load_module):
         assert max(len(says[control]) for says in said) <= len(most)
     assert max(len(text) for says in on_states(module, "follows", states) for text in says) <= len(room["pointed"])
     terms = module.map("terms", [[state, W_G.tolist()] for state in states])
-    assert max(len("y = " + "".join(parts)) for parts in terms) == len(room["formula"])
+    most = max(len("y = " + "".join(parts)) for parts in terms)
+    assert most == len(room["formula"]) - 1  # room for five tiny weights, and one is 0.2 at least
 
 
 def test_what_is_cut_is_named_as_the_form_has_it(load_module):

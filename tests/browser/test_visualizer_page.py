@@ -53,6 +53,15 @@ def test_it_fits_every_width(look, width, style):
     page.screenshot(path=shot(f"visualizer_{width}{'_dark' if style is DARK else ''}"), full_page=True)
 
 
+def test_what_does_not_fit_is_noticed(look):
+    page = look(busy())
+    chips, cells, words = ".chip { min-width: 900px }", ".gate td { letter-spacing: 9px }", "dt { font-size: 10px }"
+    page.add_style_tag(content=f".moe-visualizer {{ {chips} {cells} {words} }}")
+    assert page.evaluate(OUTSIDE) != []
+    assert page.evaluate(CLIPPED) != []
+    assert page.evaluate(SMALLEST) == 10
+
+
 # Each text's contrast with what lies behind it, painted as the page would. (The sum's names stand beside their bar.)
 CONTRAST = """() => {
   const brush = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });

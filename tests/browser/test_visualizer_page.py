@@ -154,3 +154,108 @@ def test_in_forced_colours_what_is_chosen_and_the_sliders_are_seen(look):
     sliders = [slider.evaluate(track) for slider in page.get_by_role("slider").all()]
     paper = page.locator("body").evaluate(ground)
     assert paper not in sliders
+
+
+@pytest.fixture
+def page(look):
+    """A page with a visualizer."""
+    return look(GatingVisualizer())
+
+
+@pytest.fixture
+def widget(page):
+    """The visualizer's root element."""
+    return page.locator(".moe-visualizer")
+
+
+def field(widget, name):
+    return widget.locator(f"[data-field='{name}']")
+
+
+def test_help_opens_when_asked_for_and_stays_inside(page, widget):
+    helps, tips = widget.locator("button.help"), widget.locator(".tip:visible")
+    assert helps.count() == 3
+    outer = widget.bounding_box()
+    for button in helps.all():
+        button.focus()
+        assert tips.count() == 0
+        page.keyboard.press("Enter")
+        assert tips.count() == 1
+        assert button.get_attribute("aria-expanded") == "true"
+        assert button.get_attribute("aria-controls") == tips.get_attribute("id")
+        assert len(tips.inner_text()) > 400
+        box = tips.bounding_box()
+        assert outer["x"] <= box["x"] <= box["x"] + box["width"] <= outer["x"] + outer["width"]
+        assert outer["y"] <= box["y"] <= box["y"] + box["height"] <= outer["y"] + outer["height"] + 1
+    page.screenshot(path=shot("visualizer_help"))
+    page.keyboard.press("Escape")
+
+
+def test_help_closes_by_itself(page, widget):
+    tips, help_button = widget.locator(".tip:visible"), widget.get_by_role("button", name="Picture: help")
+    leave = (
+        lambda: help_button.click(),
+        lambda: widget.locator(".formula").dispatch_event("pointerdown"),
+        lambda: field(widget, "k-2").focus(),
+    )
+    for leaving in leave:
+        help_button.click()
+        assert tips.count() == 1
+        leaving()
+        assert tips.count() == 0
+
+
+LIT = """(root) => [...root.querySelectorAll('.lit')].map((node) =>
+  [node.dataset.expert, node.closest('.gate, .readout, .fan, .mix, .formula, .words').getAttribute('class')])"""
+VIEWS = {"gate", "readout", "fan into", "fan out", "mix", "formula", "words"}  # column, row, wires, sum, term, sentence
+
+
+def lit(widget):
+    """Return the experts that are marked, and the views in which one is."""
+    marked = widget.evaluate(LIT)
+    return {expert for expert, _ in marked}, {view for _, view in marked}
+
+
+PLACES = (".gate thead th:nth-child(5)", ".readout tr:nth-child(4) .card", ".term:nth-child(4)")  # of E4
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_pointing_at_an_expert_marks_it_in_every_view(page, widget, place):
+    assert lit(widget) == (set(), set())
+    widget.locator(place).hover()
+    assert lit(widget) == ({"3"}, VIEWS)
+    assert widget.locator(".pointed").inner_text().startswith("E4 Logic: x·w = (−2.1)·(−0.5) + 1.8·1")
+    field(widget, "k-3").click()  # what is written anew is marked anew
+    widget.locator(place).hover()
+    assert lit(widget) == ({"3"}, VIEWS)
+    page.mouse.move(2, 2)
+    assert lit(widget) == (set(), set())
+
+
+def test_focus_marks_an_expert_and_a_press_keeps_it_marked(page, widget):
+    press, button = page.keyboard.press, widget.get_by_role("button", name="E1 Code", exact=True)
+    page.mouse.move(2, 2)
+    button.focus()
+    assert lit(widget)[0] == {"0"}
+    press("ArrowDown")
+    assert lit(widget)[0] == {"1"}
+    press("Enter")
+    field(widget, "k-2").focus()
+    assert lit(widget)[0] == {"1"}
+    widget.locator(".card").nth(3).dispatch_event("click")  # a finger's tap
+    assert lit(widget)[0] == {"3"}
+    widget.get_by_role("button", name="E4 Logic", exact=True).press("Enter")
+    field(widget, "k-2").focus()
+    assert lit(widget)[0] == set()
+
+
+def test_what_changes_is_spoken_once_it_is_at_rest(page, widget):
+    voice = widget.locator("[aria-live]")
+    assert voice.count() == 1
+    field(widget, "k-1").click()
+    page.wait_for_timeout(600)
+    assert voice.inner_text().startswith("1 of 5 experts runs: E1 Code.")
+    assert voice.inner_text().endswith("Active: E1 Code 1.000. Asleep: E2, E3, E4, E5. Sum of the weights: 1.000.")
+    widget.get_by_role("button", name="E1 Code", exact=True).focus()
+    page.wait_for_timeout(600)
+    assert voice.inner_text().startswith("E1 Code: x·w = ")

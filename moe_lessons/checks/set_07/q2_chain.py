@@ -196,7 +196,7 @@ CHAIN = FunctionQuestion(
     idea="One slope g for each logit, then the chain both ways: xᵀg for the matrix, g W_gᵀ for the token. Column j of ∂L/∂W_g is 0 unless some token kept expert j, and with k = 1 everything is 0.",
     takeaway="In form A an expert's prototype moves only along tokens that kept it; and the tokens feel the router too, so earlier layers learn to be routed.",
     answer="my_router_gradients",
-    stands_for=("figures.gradients.logit_gradient",),
+    stands_for=("figures.gradients.logit_gradient", "figures.gradients.gate_gradient"),
     parameters=("x", "W_g", "a", "k"),
     when_raised="`x` has the shape (T, d), `W_g` (d, N), `a` (T, N), so `x @ W_g` is (T, N). A sum over the experts with `axis=-1, keepdims=True` has the shape (T, 1), which fits the rows. For (d, N) out of (T, d) and (T, N) one of them must be transposed; so it is for (T, d) out of (T, N) and (d, N).",
     cases=chain_cases,

@@ -71,8 +71,9 @@ def texts():
     for top in ("/tmp", "/dev/shm", PACKAGE):
         for folder, inner, names in os.walk(top):
             inner[:] = [name for name in inner if not os.path.ismount(os.path.join(folder, name))]
-            for name in names:
-                yield "files", open(os.path.join(folder, name), errors="replace").read()
+            for path in (os.path.join(folder, name) for name in names):
+                if os.path.isfile(path):  # a pipe would be waited for
+                    yield "files", open(path, errors="replace").read()
 
 def is_it(text):
     return 31337.06 < text < 31337.07 if type(text) is float else "aggauq" in text[::-1]

@@ -8,6 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("patient")
 
 SOAKED = 5  # seeds 0 to 4 take their turns in the daily run; `make soak` tries others
 spent = Counter()  # CPU seconds by worker

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_lessons.balancing import (
@@ -91,7 +91,6 @@ def test_the_capacity_of_floats_would_be_another():
 # --- who finds a place ---------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     T=st.integers(0, 12), N=st.integers(1, 6), C=st.integers(0, 8), seed=st.integers(0, 99),
     priority=st.sampled_from(["position", "probability"]), data=st.data(),
@@ -168,7 +167,6 @@ def test_a_capacity_neither_re_routes_nor_cures_collapse():
     assert drop_rate(kept) == pytest.approx(54 / 64)
 
 
-@settings(deadline=None)
 @given(experts=st.lists(st.integers(0, 4), max_size=30))
 def test_places_count_those_before(experts):
     given = torch.tensor(experts, dtype=torch.long)
@@ -388,7 +386,6 @@ def momentum_by_hand(load, before, u, kappa, beta):
     return [beta * m + (1 - beta) * (c - centre) for m, c in zip(before, change, strict=True)]
 
 
-@settings(deadline=None)
 @given(load=st.lists(st.integers(0, 20), min_size=2, max_size=6), seed=st.integers(0, 99))
 def test_the_tanh_step_by_hand(load, seed):
     load[0] += 1  # not all 0
@@ -412,7 +409,6 @@ def needs(scores, bias, k):
     return biased[:, [-k - 1]] - scores.numpy()
 
 
-@settings(deadline=None)
 @given(N=st.integers(2, 6), per=st.integers(1, 12), seed=st.integers(0, 99), data=st.data())
 def test_with_the_bars_fixed_the_quantile_bias_lets_in_the_quota(N, per, seed, data):
     k = data.draw(st.integers(1, N - 1))

@@ -94,7 +94,7 @@ def is_one_map(task, rows, tolerance=1e-6):
     return np.abs(np.tanh(task.x[rows] @ fitted_map(task, rows)) - task.y[rows]).max() < tolerance
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 60), st.integers(2, 12), st.integers(1, 6), st.booleans(), st.integers(0, 2**32))
 def test_the_task_has_the_shapes_and_the_lengths_it_promises(T, d, clusters, own_maps, seed):
     for task, tokens in zip(
@@ -183,7 +183,7 @@ def distances(means):
     return [np.linalg.norm(a - b) for i, a in enumerate(means) for b in means[:i]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 50),
     st.integers(2, 12),

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_lessons import routing
@@ -89,7 +89,6 @@ def promises_of_straight_through(estimator, gate, h, E, v, k=K):
     }
 
 
-@settings(deadline=None)
 @given(
     gate=st.sampled_from(GATES), k=st.integers(1, N), seed=st.integers(0, 999), lead=st.sampled_from([(), (4,), (2, 3)])
 )

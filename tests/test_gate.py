@@ -57,14 +57,13 @@ logits_of_eight = st.lists(st.floats(-20, 20), min_size=8, max_size=8).map(np.ar
 biases = st.one_of(st.just(np.zeros(8)), st.lists(st.floats(-3, 3), min_size=8, max_size=8).map(np.array))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from(EVERY), logits_of_eight, biases, st.integers(1, 4))
 def test_every_gate_is_its_formula(gate, h, bias, k):
     if far_from_ties(gate, h, bias):
         np.testing.assert_allclose(gate.weights(h, k, bias), by_the_formula(gate, h, k, bias), rtol=1e-9, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(EVERY), st.integers(1, 4), st.sampled_from([np.float32, np.float64]), st.integers(0, 99))
 def test_tokens_are_independent_of_each_other_and_keep_shape_and_dtype(gate, k, dtype, seed):
     rng = np.random.default_rng(seed)
@@ -80,7 +79,6 @@ def test_tokens_are_independent_of_each_other_and_keep_shape_and_dtype(gate, k, 
     assert gate.weights(h[:0], k).shape == (0, 3, 8)
 
 
-@settings(deadline=None)
 @given(st.sampled_from([np.float32, np.float64]), st.integers(0, 999), st.sampled_from([1, 30, 1e4]))
 def test_the_three_forms_are_three_gates_to_the_last_bit(dtype, seed, size):
     rng = np.random.default_rng(seed)

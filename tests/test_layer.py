@@ -89,7 +89,7 @@ def test_the_fast_path_equals_the_loops_with_its_gradients(form, activation, sto
         torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 9), st.integers(1, 6), st.data())
 def test_any_size_agrees_with_the_definition(T, N, data):
     k, d, f = data.draw(st.integers(1, N)), data.draw(st.integers(1, 6)), data.draw(st.integers(1, 6))
@@ -166,7 +166,7 @@ def test_the_gate_is_that_of_routing(form, k):
     assert selected.tolist() == routing.top_k(logits.numpy(), k)[1].tolist()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.lists(st.integers(-2, 2), min_size=12, max_size=12), min_size=1, max_size=4), st.integers(1, 12))
 def test_of_equal_logits_the_lower_index_comes_first(rows, k):
     logits = torch.tensor(rows, dtype=torch.float32)

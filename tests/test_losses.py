@@ -56,7 +56,6 @@ def log_p(rows):
 # --- the balance loss ----------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(T=st.integers(1, 9), N=st.integers(1, 7), data=st.data())
 def test_it_is_the_sum_by_hand(T, N, data):
     k = data.draw(st.integers(1, N))
@@ -168,7 +167,6 @@ def test_the_worked_example():
     assert float(z_loss(torch.tensor([-0.18, 0.30, 0.52, -0.26]))) == pytest.approx(2.3542, abs=5e-5)
 
 
-@settings(deadline=None)
 @given(T=st.integers(1, 6), N=st.integers(1, 6), shift=st.floats(-50, 50), seed=st.integers(0, 99))
 def test_z_is_the_mean_square_by_hand(T, N, shift, seed):
     h = random_logits(T, N, seed=seed) + shift
@@ -222,7 +220,6 @@ def inclusion(noisy, k):
     return torch.zeros_like(noisy).scatter(-1, stable_top_k(noisy, k), 1.0)
 
 
-@settings(deadline=None)
 @given(values=st.lists(st.floats(0, 100), min_size=1, max_size=9))
 def test_cv_is_the_population_variance_over_the_square_of_the_mean(values):
     expected = np.var(values) / (np.mean(values) ** 2 + 1e-10)
@@ -266,7 +263,7 @@ def test_the_gradient_of_importance():
     assert torch.autograd.gradcheck(cv_squared, (w.detach() + 0.1).requires_grad_())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(T=st.integers(1, 5), N=st.integers(1, 7), seed=st.integers(0, 99), data=st.data())
 def test_the_smooth_load_is_the_formula_by_hand(T, N, seed, data):
     k = data.draw(st.integers(1, N))

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -57,7 +57,6 @@ triples = st.integers(1, 40).flatmap(
 # --- entropy -------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from([np.e, 2, 10]))
 def test_entropy_is_scipys(seed, N, base):
     p = np.random.default_rng(seed).dirichlet(np.full(N, 0.3), size=(2, 3))
@@ -124,7 +123,6 @@ def test_measures_of_imbalance():
     np.testing.assert_allclose(coefficient_of_variation([[1, 3], [2, 2]]), [0.5, 0])
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=9).filter(any), st.sampled_from([0.125, 1.0, 64.0]))
 def test_imbalance_does_not_depend_on_the_unit_or_the_order(load, scale):
     load = np.array(load, float)
@@ -170,7 +168,6 @@ def test_two_by_two_tables_by_hand(table, bits):
         assert mutual_information(a, b) != pytest.approx(bits, rel=0.1)  # broken: the wrong base
 
 
-@settings(deadline=None)
 @given(triples)
 def test_information_is_the_sum_by_hand(labels):
     a, b, c = labels
@@ -186,7 +183,6 @@ def test_information_is_half_of_g_over_t():
     assert mutual_information(a, b) == pytest.approx(g / (2 * len(a)), rel=1e-12)
 
 
-@settings(deadline=None)
 @given(triples)
 def test_laws_of_information(labels):
     a, b, c = (np.array(label) for label in labels)
@@ -470,7 +466,6 @@ def test_saturation_counts_shared_experts_whatever_their_order():
         saturation([[0, 1]], [[0]])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(2, 6), st.data())
 def test_routing_measures_are_the_loops(seed, T, N, data):
     k = data.draw(st.integers(1, N))

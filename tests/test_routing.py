@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -89,7 +89,6 @@ def test_bad_input_logits(x, W_g, start):
 # --- softmax ----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(logit_arrays(), st.sampled_from([1e-3, 0.25, 1.0, 7.0, 1e3]))
 def test_softmax_agrees_with_torch(h, temperature):
     p = routing.softmax(h, temperature)
@@ -97,7 +96,6 @@ def test_softmax_agrees_with_torch(h, temperature):
     close(p, torch.softmax(torch.tensor(h, dtype=torch.float64) / temperature, -1), h.dtype)
 
 
-@settings(deadline=None)
 @given(logit_arrays(), st.floats(0.1, 10), st.integers(-50, 50))
 def test_softmax_sums_to_one_keeps_order_and_ignores_a_shift(h, temperature, shift):
     p = routing.softmax(h, temperature)
@@ -179,7 +177,6 @@ def test_bad_axis(axis):
 # --- log-sum-exp --------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(logit_arrays(most=1e4))
 def test_log_sum_exp_agrees_with_torch_and_lies_within_its_bounds(h):
     lse = routing.log_sum_exp(h)
@@ -204,7 +201,6 @@ def test_broken_control_log_sum_exp_without_the_shift():
 # --- top-k --------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(logit_arrays(), st.data())
 def test_top_k_agrees_with_a_stable_sort(h, data):
     k = data.draw(st.integers(1, h.shape[-1]))
@@ -236,7 +232,6 @@ def test_bad_k(function, k):
 # --- gates --------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(logit_arrays(), st.sampled_from(list(routing.GATE_FORMS)), st.sampled_from([0.5, 1.0, 3.0]), st.data())
 def test_gates_agree_with_torch(h, form, temperature, data):
     k = data.draw(st.integers(1, h.shape[-1]))
@@ -245,7 +240,6 @@ def test_gates_agree_with_torch(h, form, temperature, data):
     close(w, torch_gate(h.astype(float), k, form, temperature), h.dtype)
 
 
-@settings(deadline=None)
 @given(logit_arrays(), st.data())
 def test_gate_forms_keep_their_promises(h, data):
     k = data.draw(st.integers(1, h.shape[-1]))

@@ -114,7 +114,7 @@ _WORDS = st.text("abc12", min_size=1, max_size=6)
 _CELLS = st.lists(st.tuples(st.booleans(), _WORDS), min_size=2, max_size=8, unique=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cells=_CELLS, position=st.integers(0, 7))
 def test_ids_are_unique_and_survive_an_insertion(cells, position):
     def ids_of(cells):

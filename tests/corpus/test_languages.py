@@ -143,7 +143,7 @@ def test_text_is_written_in_syllables_and_read_again(task):
     assert len({*task.token_bytes}) == la.FORMS
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**31), context=st.integers(8, 20))
 def test_any_seed_makes_a_world_whose_shares_are_shares(seed, context):
     drawn = la.world(seed)

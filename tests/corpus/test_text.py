@@ -220,7 +220,7 @@ def test_the_sequences_do_not_overlap(task, parts):
 # --- the tokenizer ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=60))
 def test_any_text_survives(task, sample):
     ids = task.encode(sample)

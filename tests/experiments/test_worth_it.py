@@ -38,7 +38,7 @@ quickly = partial(train_and_test, steps=4, **TASK)
 # --- the layers ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data(), st.integers(1, 9), st.integers(1, 9), st.integers(2, 9))
 def test_the_dense_layers_never_have_less_and_hardly_more(data, d, f, N):
     k = data.draw(st.integers(1, N))

@@ -46,7 +46,7 @@ def test_every_expert_takes_the_largest_of_its_column():
 
 
 @given(**sizes, k=st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_expert_choice_is_always_balanced(T, N, seed, k):
     decided = ExpertChoiceRouter(4, N, min(k, N)).decide(logits_of(T, N, seed=seed, lean=1.0))
     assert loads(decided, N).tolist() == [min(T, -(-min(k, N) * T // N))] * N
@@ -73,7 +73,7 @@ def test_the_assignment_is_the_best_of_all_balanced_ones():
 
 
 @given(**sizes, k=st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_round_of_the_assignment_has_equal_loads_and_no_expert_comes_twice(T, N, seed, k):
     k = min(k, N // 2 + 1)
     chosen = balanced_assignment(logits_of(T, N, seed=seed, lean=2.0) - 20, k)

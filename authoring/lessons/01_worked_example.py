@@ -177,6 +177,7 @@ assert np.allclose(softmax(h[selected]), w[selected])
 # %% name="picture-trace"
 Live(
     lambda step, k, x1: trace_svg([x1, -0.5, 0.8], W_g, k, "softmax_topk_renorm", step=step),
+    play="step",
     step=slider("step", 1, 1, 5, 1),
     k=slider("k", 2, 1, 4, 1),
     x1=slider("x₁", 1.0, -2.0, 2.0, 0.1),

@@ -161,7 +161,7 @@ assert np.allclose(stable_softmax(h), naive_softmax(h))
 
 # %% name="picture-softmax"
 Live(
-    lambda shift, form, h1, h2, h3, h4: softmax_svg([h1, h2, h3, h4], shift, form, "float32"),
+    lambda shift, form, **logits: softmax_svg([*logits.values()], shift, form, "float32", [*logits]),
     shift=slider("shift", 0, -120, 120, 1),
     form=choice("form", ["stable", "naive"]),
     **{f"h{i + 1}": slider(f"logit of E{i + 1}", value, -4.0, 4.0, 0.1, expert=i) for i, value in enumerate(h)},

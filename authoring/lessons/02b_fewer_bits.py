@@ -66,7 +66,7 @@ assert np.log(float(np.finfo(np.float32).max)).round(2) == 88.72
 # %% name="picture-formats"
 h = np.array([3.0, 1.0, 0.0, -1.0])  # (N,)
 Live(
-    lambda shift, form, precision, h3: softmax_svg([3.0, 1.0, h3, -1.0], shift, form, precision),
+    lambda shift, form, precision, h3: softmax_svg([3.0, 1.0, h3, -1.0], shift, form, precision, ["", "", "h3", ""]),
     shift=slider("shift", 0, -120, 120, 1),
     form=choice("form", ["naive", "stable"]),
     precision=choice("number format", ["float32", "bfloat16", "float16"]),

@@ -111,7 +111,7 @@ for shift in (-5.0, -0.5, 0.0, 5.0):
 for k in (1, 2, 3, 4):
     assert np.sort(softmax(keep_top_k(more_logits, k, cut=0.0)))[: 64 - k].sum() > 0.7
 Live(
-    lambda N, k, shift: masks_svg(more_logits[:N], k, shift),
+    lambda N, k, shift: masks_svg(more_logits[:N], k, shift, cut_by="k"),
     N=slider("N, experts", 4, 4, 64, 4),
     k=slider("k, kept", 2, 1, 4, 1),
     shift=slider("shift", 0.0, -5.0, 5.0, 0.5),

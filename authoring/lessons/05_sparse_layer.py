@@ -243,6 +243,7 @@ def routed(T, k, N, seed):
 
 Live(
     lambda step, T, k, N, seed: dispatch_svg(*routed(T, k, N, seed), step, N),
+    play="step",
     step=slider("step", 1, 1, 4, 1),
     T=slider("T, tokens", 6, 2, 8, 1),
     k=slider("k, active", 2, 1, 3, 1),

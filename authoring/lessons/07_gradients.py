@@ -176,7 +176,7 @@ assert max(heard) == min(heard) > 0
 
 # %% name="picture-gradients"
 Live(
-    lambda k, h1, a1, a2, a3, a4: gradient_bars_svg([h1, *h[1:]], [a1, a2, a3, a4], k),
+    lambda k, h1, a1, a2, a3, a4: gradient_bars_svg([h1, *h[1:]], [a1, a2, a3, a4], k, ["h1", "a1", "a2", "a3", "a4"]),
     k=slider("k, kept", 2, 1, 4, 1),
     h1=slider("h of E1", -0.18, -2.0, 2.0, 0.01, expert=0),
     a1=slider("a of E1", -4.4, -5.0, 5.0, 0.1, expert=0),
@@ -406,7 +406,7 @@ for name, result in harmful.items():
 
 # %% name="picture-blind-spot"
 shown = results | {"top_k_b, harmful": B}
-Live(lambda step: blind_spot_svg(shown, step), step=slider("training step", 0, 0, 300, 10))
+Live(lambda step: blind_spot_svg(shown, step), play="step", step=slider("training step", 0, 0, 300, 10))
 
 # %% [markdown]
 # You should see straight-through before gate B. Both rows of gate B get their first tokens at about one time, then

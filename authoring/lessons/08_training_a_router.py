@@ -223,6 +223,7 @@ for seed in tqdm(range(3), desc="films"):
 # %% name="picture-film"
 Live(
     lambda way, seed, step: training_film_svg(films[way, seed], step),
+    play="step",
     way=choice("training", ["with labels", "end to end"]),
     seed=slider("seed", 0, 0, 2, 1),
     step=slider("step", 0, 0, 400, 10),

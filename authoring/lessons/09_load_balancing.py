@@ -341,6 +341,7 @@ assert (results["switch", 1.0].entropy[-1] > results["switch", 0.1].entropy[-1])
 Live(
     partial(balancing_svg, results),
     idle=partial(idle_strength, results),
+    play="step",
     method=choice("method", {results[key].label: key[0] for key in results}, "none"),
     strength=slider("coefficient, weakest first", 1, 1, 3, 1),
     step=slider("training step", 300, 0, 300, 15),

@@ -332,6 +332,7 @@ for name, tried in tqdm(
 Live(
     partial(balancing_svg, results),
     idle=partial(idle_strength, results),
+    play="step",
     method=choice("method", {result.label: name for (name, _), result in results.items()}, "bias"),
     strength=slider("coefficient, smallest first", 2, 1, 3, 1),
     step=slider("training step", 300, 0, 300, 15),

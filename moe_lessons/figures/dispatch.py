@@ -8,11 +8,12 @@ from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, filled, lin
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.support.validation import float_array, refuse, whole_number
 
-WIDTH = 480
+WIDTH, HEIGHT = 480, 600  # whatever it shows: a picture that is moved may not jump
 STEPS = ("choose", "sort", "compute", "combine")
 MOST_ASSIGNMENTS, MOST_EXPERTS = 24, 8
 
-_TOP, _ROW, _GAP, _FOOT = 62, 24, 8, 62  # above the first row; a row; between two groups of rows; below the last row
+_TOP, _FOOT = 62, 62  # above the first row, below the last one
+_TALLEST, _GAP = 28, 1 / 3  # of a row; between two groups of rows, in rows
 _TOKEN, _ASSIGNED, _SORTED, _EXPERT, _WEIGHED, _OUTPUT = (  # left edge and width of each column
     (12, 28), (43, 64), (154, 32), (188, 78), (268, 54), (430, 38),
 )  # fmt: skip
@@ -34,12 +35,12 @@ def dispatch_svg(selected: Any, weights: Any, step: int = 4, num_experts: int | 
     layers = (_choose, _sort, _compute, _combine)
     return picture(
         WIDTH,
-        plan.height,
+        HEIGHT,
         f"A sparse layer, step {step} of 4: {STEPS[step - 1]}",
         " ".join(line for lines in sentences[:step] for line in lines),
         *_headers(step),
         *(part for layer in layers[:step] for part in layer(plan)),
-        *(text(12, plan.height - 34 + 20 * i, line) for i, line in enumerate(sentences[step - 1])),
+        *(text(12, HEIGHT - 34 + 20 * i, line) for i, line in enumerate(sentences[step - 1])),
         state=f"step={step} T={len(chosen)} k={chosen.shape[1]} chosen={_chosen(chosen)} "
         f"loads={','.join(map(str, plan.loads))}",
     )
@@ -61,13 +62,26 @@ class _Plan:
         self.place = np.argsort(self.order)  # (T·k,): the inverse of `order`
         self.loads = np.bincount(self.experts, minlength=num_experts)  # (N,)
         self.starts = np.cumsum(self.loads) - self.loads  # (N,)
-        self.left_y = _TOP + _ROW * np.arange(len(self.experts)) + _GAP * self.tokens  # (T·k,), in token order
         rows_above = np.cumsum(np.maximum(self.loads, 1)) - np.maximum(self.loads, 1)  # (N,): an empty one takes a row
-        self.expert_y = _TOP + _ROW * rows_above + _GAP * np.arange(num_experts)  # (N,)
+        left = np.arange(len(self.experts)) + _GAP * self.tokens  # (T·k,): in rows, in token order
+        right = rows_above + _GAP * np.arange(num_experts)  # (N,): in rows
+        lowest = max(left[-1] + 1, right[-1] + max(self.loads[-1], 1))
+        self.row = min(_TALLEST, (HEIGHT - _TOP - _FOOT) / lowest)
+        self.left_y, self.expert_y = _TOP + self.row * left, _TOP + self.row * right  # (T·k,), (N,)
         within = np.arange(len(self.order)) - self.starts[self.experts[self.order]]  # (T·k,)
-        self.right_y = self.expert_y[self.experts[self.order]] + _ROW * within  # (T·k,), in sorted order
-        lowest = max(self.left_y[-1], self.expert_y[-1] + _ROW * (max(self.loads[-1], 1) - 1)) + _ROW
-        self.height = int(lowest + _FOOT)
+        self.right_y = self.expert_y[self.experts[self.order]] + self.row * within  # (T·k,), in sorted order
+
+    def box(self, column: tuple[int, int], y: float, words: str, line: dict[str, Any], rows: int = 1) -> str:
+        """Draw a box over `rows` rows of a column, with words in its middle."""
+        (left, width), height = column, self.row * rows - 2
+        paint = {"fill": PAPER, "stroke_width": 2, **line}
+        middle = text(left + width / 2, y + height / 2 + 5, words, size=13, anchor="middle")
+        return element("rect", x=left, y=y, width=width, height=height, rx=3, **paint) + middle
+
+    def link(self, x1: float, y1: float, x2: float, y2: float, line: dict[str, Any]) -> str:
+        """Draw a line from the middle of one row to the middle of another."""
+        half = self.row / 2 - 1
+        return element("line", x1=x1, x2=x2, y1=y1 + half, y2=y2 + half, stroke_width=2, **line)
 
 
 def _assignments(selected: Any, num_experts: int | None) -> tuple[np.ndarray, int]:
@@ -118,26 +132,12 @@ def _sentences(plan: _Plan) -> list[tuple[str, str]]:
     ]
 
 
-def _box(column: tuple[int, int], y: float, words: str, line: dict[str, Any], rows: int = 1) -> str:
-    """Draw a box over `rows` rows of a column, with words in its middle."""
-    (left, width), height = column, _ROW * rows - 2
-    paint = {"fill": PAPER, "stroke_width": 2, **line}
-    middle = text(left + width / 2, y + height / 2 + 5, words, size=13, anchor="middle")
-    return element("rect", x=left, y=y, width=width, height=height, rx=3, **paint) + middle
-
-
-def _link(x1: float, y1: float, x2: float, y2: float, line: dict[str, Any]) -> str:
-    """Draw a line from the middle of one row to the middle of another."""
-    half = _ROW / 2 - 1
-    return element("line", x1=x1, x2=x2, y1=y1 + half, y2=y2 + half, stroke_width=2, **line)
-
-
 def _choose(plan: _Plan) -> list[str]:
     """Draw the tokens, and beside each the experts that it chose."""
-    parts = [_box(_TOKEN, plan.left_y[a], f"t{plan.tokens[a]}", {"stroke": FAINT_INK}, plan.k)
+    parts = [plan.box(_TOKEN, plan.left_y[a], f"t{plan.tokens[a]}", {"stroke": FAINT_INK}, plan.k)
              for a in range(0, len(plan.tokens), plan.k)]  # fmt: skip
     for a, expert in enumerate(plan.experts):
-        parts.append(_box(_ASSIGNED, plan.left_y[a], f"t{plan.tokens[a]} → E{expert + 1}", lined(expert)))
+        parts.append(plan.box(_ASSIGNED, plan.left_y[a], f"t{plan.tokens[a]} → E{expert + 1}", lined(expert)))
     return parts
 
 
@@ -146,8 +146,8 @@ def _sort(plan: _Plan) -> list[str]:
     ways, rows = [], []
     for a, expert in enumerate(plan.experts):
         y, line = plan.right_y[plan.place[a]], lined(expert)
-        ways.append(_link(sum(_ASSIGNED), plan.left_y[a], _SORTED[0], y, line))
-        rows.append(_box(_SORTED, y, f"t{plan.tokens[a]}", line))
+        ways.append(plan.link(sum(_ASSIGNED), plan.left_y[a], _SORTED[0], y, line))
+        rows.append(plan.box(_SORTED, y, f"t{plan.tokens[a]}", line))
     return [*ways, *rows, *(_slice(plan, i) for i in range(len(plan.loads)))]
 
 
@@ -156,19 +156,19 @@ def _slice(plan: _Plan, i: int) -> str:
     start, load = plan.starts[i], plan.loads[i]
     if load == 0:
         dashed = {"stroke": FAINT_INK, "stroke_dasharray": "4 3", "stroke_width": 1.5}
-        return _box(_EXPERT, plan.expert_y[i], f"E{i + 1} empty", dashed)
-    return _box(_EXPERT, plan.expert_y[i], f"E{i + 1} [{start}:{start + load}]", lined(i), load)
+        return plan.box(_EXPERT, plan.expert_y[i], f"E{i + 1} empty", dashed)
+    return plan.box(_EXPERT, plan.expert_y[i], f"E{i + 1} [{start}:{start + load}]", lined(i), load)
 
 
 def _compute(plan: _Plan) -> list[str]:
     """Fill the experts that have work, and draw the row that each assignment gives."""
     parts = []
     for i in np.flatnonzero(plan.loads):
-        paint = {"x": _EXPERT[0], "y": plan.expert_y[i], "width": _EXPERT[1], "height": _ROW * plan.loads[i] - 2}
+        paint = {"x": _EXPERT[0], "y": plan.expert_y[i], "width": _EXPERT[1], "height": plan.row * plan.loads[i] - 2}
         parts.append(element("rect", rx=3, **filled(int(i)), fill_opacity=0.25, **paint))
     for row, a in enumerate(plan.order):
         expert, y = plan.experts[a], plan.right_y[row]
-        parts.append(_box(_WEIGHED, y, f"E{expert + 1}(t{plan.tokens[a]})", lined(expert)))
+        parts.append(plan.box(_WEIGHED, y, f"E{expert + 1}(t{plan.tokens[a]})", lined(expert)))
     return parts
 
 
@@ -177,8 +177,8 @@ def _combine(plan: _Plan) -> list[str]:
     ways, labels = [], []
     for a, expert in enumerate(plan.experts):
         y, line = plan.right_y[plan.place[a]], lined(expert)
-        ways.append(_link(sum(_WEIGHED) + 46, y, _OUTPUT[0], plan.left_y[a], line))
-        labels.append(text(sum(_WEIGHED) + 4, y + _ROW / 2 + 4, f"×{plan.weights[a]:.2f}", size=13))
-    outputs = [_box(_OUTPUT, plan.left_y[a], f"y{plan.tokens[a]}", {"stroke": INK}, plan.k)
+        ways.append(plan.link(sum(_WEIGHED) + 46, y, _OUTPUT[0], plan.left_y[a], line))
+        labels.append(text(sum(_WEIGHED) + 4, y + plan.row / 2 + 4, f"×{plan.weights[a]:.2f}", size=13))
+    outputs = [plan.box(_OUTPUT, plan.left_y[a], f"y{plan.tokens[a]}", {"stroke": INK}, plan.k)
                for a in range(0, len(plan.tokens), plan.k)]  # fmt: skip
     return [*ways, *labels, *outputs]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons.figures.chart import Axes
+from moe_lessons.figures.marks import grip, line
 from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, chosen
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import gate_weights, softmax, top_k
@@ -125,10 +126,11 @@ _PANEL, _TALL = 216, 84  # the height of a panel, and of the tallest bar of an e
 _MOST_NUMBERS, _MOST_NAMES = 8, 14  # with more experts there is no room for numbers on the bars, or names under them
 
 
-def masks_svg(logits: Any, k: int = 2, shift: float = 0.0) -> str:
+def masks_svg(logits: Any, k: int = 2, shift: float = 0.0, cut_by: str = "") -> str:
     """Draw the weights of one token's experts, best first, with cut logits at −∞ and at 0. Returns an SVG string.
 
-    logits: (N,) with N from 1 to 64. shift: a number added to every logit first.
+    logits: (N,) with N from 1 to 64. shift: a number added to every logit first. cut_by: the control that the line
+    between kept and cut experts moves, "" for none.
     Raises ValueError for other shapes, a shift that is not finite, and what `routing.gate_weights` refuses.
     """
     h = _shifted(logits, shift)  # (N,)
@@ -145,6 +147,7 @@ def masks_svg(logits: Any, k: int = 2, shift: float = 0.0) -> str:
         *_panel(28, "Cut logits become −∞", right / scale, right, order, k),
         element("line", x1=_LEFT, x2=WIDTH - _LEFT, y1=_PANEL, y2=_PANEL, stroke=RULE),
         *_panel(28 + _PANEL, "Cut logits become 0", wrong / scale, wrong, order, k),
+        *_cuts(h.size, k, cut_by),
         state=f"N={h.size} k={k} shift={shift:g} leak={wrong[k:].sum():.3f}",
     )
 
@@ -173,6 +176,18 @@ def _panel(top: float, title: str, heights: np.ndarray, weights: np.ndarray, ord
         *_names_and_weights(zero, zero - _TALL * heights, weights, order),
         element("line", x1=_LEFT, x2=_LEFT + _ROOM, y1=zero, y2=zero, stroke=FAINT_INK),
     ]
+
+
+def _cuts(count: int, k: int, control: str) -> list[str]:
+    """Draw the line between kept and cut experts in both panels, with a grip where a control follows it."""
+    unit, parts = _ROOM / count, []
+    x = _LEFT + unit * k
+    for top in (28, 28 + _PANEL):
+        head, foot = top + 50, top + 68 + _TALL
+        parts.append(line((x, head), (x, foot), INK, stroke_width=2, stroke_dasharray="5 3"))
+        if control:
+            parts.append(grip((x, head), control, along="x", zero=_LEFT, unit=unit, fill=INK))
+    return parts
 
 
 def _whole(top: float, kept: float) -> list[str]:

@@ -1,11 +1,12 @@
 """The picture of lesson 07: what each expert's logit hears from the loss, by gate form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
-from moe_lessons.figures.palette import FAINT_INK, RULE, chosen
+from moe_lessons.figures.marks import grip, line
+from moe_lessons.figures.palette import FAINT_INK, RULE, chosen, expert_colour, filled
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.routing import GATE_FORMS, SCORES, Gate, gate_weights, sigmoid, softmax, top_k
 from moe_lessons.support.validation import float_array, one_of, refuse, score_array
@@ -86,7 +87,9 @@ def _kept(h: np.ndarray, k: int) -> np.ndarray:
 # --- the picture --------------------------------------------------------------------------------------------------
 
 _LEFT, _ROOM = 42, 424  # of the columns, one an expert: left edge and total width
-_HEAD, _PANEL, _REACH = 112, 146, 40  # heights: of the table on top, of a panel, of its longest bar
+_HEAD, _PANEL, _REACH = 190, 128, 31  # heights: of the table on top, of a panel, of its longest bar
+_STEM = 22  # the longest stem of the table, to either side of 0
+_LEAST = {"h": 2.0, "a": 5.0}  # what the longest stem stands for, where no value is larger
 _MOST = 8  # experts: more would leave no room for the numbers
 
 _PANELS = (
@@ -96,10 +99,11 @@ _PANELS = (
 )
 
 
-def gradient_bars_svg(logits: Any, usefulness: Any, k: int = 2) -> str:
+def gradient_bars_svg(logits: Any, usefulness: Any, k: int = 2, grips: Collection[str] = ()) -> str:
     """Draw ∂L/∂h of one token as bars, one panel a way to get it, each on its own scale. Returns an SVG string.
 
     logits, usefulness: (N,) as in `logit_gradient`, N from 1 to 8. Kept experts are filled, cut ones hollow.
+    grips: the controls among h1, h2, … and a1, a2, … that are moved on the picture.
     Raises ValueError for other N, and for what `logit_gradient` refuses.
     """
     h, a = _one_token(logits, usefulness, _MOST)  # (N,), (N,)
@@ -114,7 +118,9 @@ def gradient_bars_svg(logits: Any, usefulness: Any, k: int = 2) -> str:
         _HEAD + _PANEL * len(_PANELS) + 54,
         "The gradient of the loss along each expert's logit",
         _description(gradients, is_kept),
-        *_table(h, a, is_kept),
+        *_names(is_kept),
+        *_stems("h", 66, h, grips),
+        *_stems("a", 142, a, grips),
         *panels,
         *_reading(_HEAD + _PANEL * len(_PANELS)),
         state=f"N={h.size} k={k} kept={'+'.join(f'E{i + 1}' for i in top_k(h, k)[1])} largest={largest:.3f} "
@@ -148,19 +154,38 @@ def _middle(place: int, count: int) -> float:
     return _LEFT + _ROOM / count * (place + 0.5)
 
 
-def _table(h: np.ndarray, a: np.ndarray, is_kept: np.ndarray) -> list[str]:
-    """Write what goes in: each expert's name, its logit, its usefulness, and whether it is kept."""
-    digits = 2 if h.size <= 6 else 1
-    parts = [text(12, 24 + 24 * row, name, font_weight="bold") for row, name in ((1, "h"), (2, "a"))]
-    for i in range(h.size):
-        x = _middle(i, h.size)
-        word, weight = ("kept", "bold") if is_kept[i] else ("cut", "normal")
+def _names(is_kept: np.ndarray) -> list[str]:
+    """Name the columns, and say which expert is kept."""
+    count = is_kept.size
+    said = [(f"E{i + 1}", "kept", "bold") if is_kept[i] else (f"E{i + 1}", "cut", "normal") for i in range(count)]
+    places = [_middle(i, count) for i in range(count)]
+    return [
+        part
+        for x, (name, word, weight) in zip(places, said, strict=True)
+        for part in (
+            text(x - 2, 24, name, size=15, anchor="end", font_weight="bold"),
+            text(x + 2, 24, word, size=13, font_weight=weight),
+        )
+    ]
+
+
+def _stems(name: str, zero: float, values: np.ndarray, grips: Collection[str]) -> list[str]:
+    """Draw one row of what goes in: a stem for each expert's number, up where positive, with a grip if it has one."""
+    shown = np.where(np.isfinite(values), values, 0)  # (N,); −∞ has no stem
+    unit, count = -_STEM / max(_LEAST[name], float(np.abs(shown).max())), values.size
+    parts = [
+        text(12, zero + 5, name, font_weight="bold"),
+        element("line", x1=_LEFT, x2=_LEFT + _ROOM, y1=zero, y2=zero, stroke=RULE),
+    ]
+    for i, value in enumerate(shown):
+        x, end, control = _middle(i, count), zero + unit * float(value), f"{name}{i + 1}"
+        number = "−∞" if np.isneginf(values[i]) else _signed(float(value), 2 if count <= 6 else 1)
         parts += [
-            text(x, 24, f"E{i + 1}", size=15, anchor="middle", font_weight="bold"),
-            text(x, 48, "−∞" if np.isneginf(h[i]) else _signed(float(h[i]), digits), anchor="middle"),
-            text(x, 72, _signed(float(a[i]), digits), anchor="middle"),
-            text(x, 96, word, anchor="middle", font_weight=weight),
+            line((x, zero), (x, end), expert_colour(i), stroke_width=4, data_expert=i),
+            text(x, zero + _STEM + 20, number, anchor="middle"),
         ]
+        if control in grips:
+            parts.append(grip((x, end), control, along="y", zero=zero, unit=unit, **filled(i)))
     return parts
 
 
@@ -192,9 +217,9 @@ def _bar(x: float, zero: float, value: float, largest: float, paint: dict[str, A
 
 def _reading(top: float) -> list[str]:
     """Say how to read a bar."""
-    line = element("line", x1=12, x2=WIDTH - 12, y1=top, y2=top, stroke=RULE)
+    rule = element("line", x1=12, x2=WIDTH - 12, y1=top, y2=top, stroke=RULE)
     rows = (
         "∂L/∂h. Up: descent lowers the logit; down: raises it. Hollow: cut.",
         "Each panel has its own scale: compare panels by their numbers.",
     )
-    return [line, *(text(12, top + 22 + 20 * i, row, size=13) for i, row in enumerate(rows))]
+    return [rule, *(text(12, top + 22 + 20 * i, row, size=13) for i, row in enumerate(rows))]

@@ -31,6 +31,17 @@ def dot(at: Point, **look: Any) -> str:
     return element("circle", cx=at[0], cy=at[1], r=7, stroke=PAPER, stroke_width=2, **look)
 
 
+def grip(at: Point, control: str, *, along: str, zero: float, unit: float, **look: Any) -> str:
+    """A point by which a control is moved on the picture itself, where there is a kernel to draw it anew.
+
+    control: the name of a slider of its `Live`. along: "x" or "y". zero, unit: where the value 0 lies along it, and
+    how far from there the value 1.
+    """
+    halo = element("circle", cx=at[0], cy=at[1], r=13, fill="none", pointer_events="all", class_="halo")
+    held = {"data_grip": control, "data_along": along, "data_zero": zero, "data_unit": unit}
+    return element("g", halo, dot(at, **look), **held)
+
+
 def arrow(start: Point, end: Point, colour: str, **style: Any) -> str:
     """A line with a head at `end`; the head shrinks with a short arrow, and vanishes with one of no length."""
     dx, dy = end[0] - start[0], end[1] - start[1]

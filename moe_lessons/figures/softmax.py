@@ -1,11 +1,13 @@
 """The pictures of lesson 02: a softmax with everything that can go wrong in it, and the entropy of many tokens."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy
 
 from moe_lessons.figures.chart import Axes
+from moe_lessons.figures.marks import grip
 from moe_lessons.figures.palette import AMOUNT, FAINT_INK, INK, PAPER, RULE, filled
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.precision import SoftmaxSteps, softmax_steps
@@ -18,16 +20,20 @@ WIDTH = 480  # narrow, so that text of size 14 can still be read on a page 400 w
 
 FORMS = {"stable": "e^(h − max)", "naive": "e^h"}
 _TOP, _ROW = 62, 34
-_LOGIT, _EXPONENTIAL, _BAR, _NUMBER = 112, 230, 250, 466  # right edges of two columns; the bar; its number's right edge
+_ZERO, _HALF, _REACH = 85, 45, 4.0  # of the logits' bars: where 0 is, room to either side, what fills it at least
+_LOGIT, _EXPONENTIAL, _BAR, _NUMBER = 188, 272, 286, 466  # right edges of two columns; the bar; its number's right edge
 _VISIBLE = 5e-4  # a difference that shows in three decimals
 _SMALLEST = {"float16": np.finfo(np.float16).tiny}  # below it a number loses bits; the others have float32's range
 
 
-def softmax_svg(logits: Any, shift: float = 0.0, form: str = "stable", precision: str = "float32") -> str:
+def softmax_svg(
+    logits: Any, shift: float = 0.0, form: str = "stable", precision: str = "float32", grips: Sequence[str] = ()
+) -> str:
     """Draw the softmax of logits + shift, computed in one form and one precision, beside the exact probabilities.
 
     logits: (N,), N from 2 to 8. shift: is added to every logit. form: a key of FORMS. precision: a key of PRECISIONS
-    in `moe_lessons.precision`. Where no number comes out, the picture says so. Raises ValueError for other arguments.
+    in `moe_lessons.precision`. grips: the controls that the bars of the logits move, one an expert, "" for none. Where
+    no number comes out, the picture says so. Raises ValueError for other arguments.
     """
     h = _few_logits(logits)  # (N,)
     meant = h + float_array("shift", [shift])[0]  # (N,)
@@ -42,6 +48,7 @@ def softmax_svg(logits: Any, shift: float = 0.0, form: str = "stable", precision
         f"{' '.join(sentences)} {_lse_words(meant)}",
         *_headings(form),
         *[_expert_row(steps, exact, i) for i in range(len(h))],
+        *_logit_bars(h, grips),
         _sums(steps, bottom - _ROW),
         *[text(14, bottom + 22 + 22 * i, sentence, size=15) for i, sentence in enumerate(sentences)],
         *_lse_ruler(meant, bottom + 106),
@@ -61,7 +68,7 @@ def _headings(form: str) -> list[str]:
     """Name the columns."""
     marker = element("line", x1=_BAR + 4, x2=_BAR + 4, y1=35, y2=47, stroke=INK, stroke_width=3)
     return [
-        text(_LOGIT, 24, "logit h", size=15, anchor="end", font_weight="bold"),
+        text(_ZERO - _HALF, 24, "logit h", size=15, font_weight="bold"),
         text(_LOGIT, 46, "as stored", anchor="end", fill=FAINT_INK),
         text(_EXPONENTIAL, 24, FORMS[form], size=15, anchor="end", font_weight="bold"),
         text(_BAR, 24, "probability, computed", size=15, font_weight="bold"),
@@ -86,6 +93,23 @@ def _expert_row(steps: SoftmaxSteps, exact: np.ndarray, i: int) -> str:
         parts.append(element("line", x1=mark, x2=mark, y1=3, y2=31, stroke=INK, stroke_width=3))
     parts.append(_probability(steps, i))
     return element("g", *parts, transform=f"translate(0 {_TOP + _ROW * i})")
+
+
+def _logit_bars(h: np.ndarray, grips: Sequence[str]) -> list[str]:
+    """Draw each logit as a bar from 0, before any shift, with its grip where it has one. h: (N,)."""
+    grips = grips or [""] * len(h)
+    if len(grips) != len(h):
+        raise refuse("len(grips)", len(grips), f"0, or one for each of {len(h)} logits")
+    unit = _HALF / max(_REACH, float(np.abs(h).max()))
+    middles = [_TOP + _ROW * i + 17 for i in range(len(h))]
+    zero = element("line", x1=_ZERO, x2=_ZERO, y1=_TOP + 4, y2=middles[-1] + 13, stroke=FAINT_INK)
+    parts = [zero]
+    for i, (y, control) in enumerate(zip(middles, grips, strict=True)):
+        end, looks = _ZERO + unit * float(h[i]), filled(i)
+        parts.append(element("rect", x=min(end, _ZERO), y=y - 4, width=abs(end - _ZERO), height=8, **looks))
+        if control:
+            parts.append(grip((end, y), control, along="x", zero=_ZERO, unit=unit, **looks))
+    return parts
 
 
 def _probability(steps: SoftmaxSteps, i: int) -> str:

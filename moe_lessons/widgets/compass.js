@@ -146,8 +146,8 @@ function buildPlane(numExperts, range) {
   const toPixels = ([x, y]) => [SIZE / 2 + scale * x, SIZE / 2 - scale * y];
   const title = svg("title");
   const description = svg("desc");
-  const wedges = repeat(numExperts, (i) => svg("polygon", { class: "wedge", style: expertStyle(i) }));
-  const wedgeNames = repeat(numExperts, () => svg("text", { class: "wedge-name" }));
+  const wedges = repeat(numExperts, (i) => svg("polygon", { class: "wedge", ...ownedBy(i) }));
+  const wedgeNames = repeat(numExperts, (i) => svg("text", { class: "wedge-name", ...ownedBy(i) }));
   const line = svg("line", { class: "token-line" });
   const arrows = repeat(numExperts, buildArrow);
   const token = buildToken();
@@ -193,8 +193,8 @@ function buildArrow(i) {
   const shaft = svg("path", { class: "shaft" });
   const grip = svg("circle", { r: 9, class: "grip" });
   const hold = svg("circle", { r: REACH, class: "hold" });
-  const text = svg("text", { class: "arrow-name" });
-  const root = svg("g", { class: "arrow", style: expertStyle(i) }, shadow, foot, shaft, grip, hold);
+  const text = svg("text", { class: "arrow-name", ...ownedBy(i) });
+  const root = svg("g", { class: "arrow", ...ownedBy(i) }, shadow, foot, shaft, grip, hold);
   return { root, shadow, foot, shaft, grip, hold, text };
 }
 
@@ -233,7 +233,8 @@ function describe({ token, k }, now) {
 
 function drawWedge(plane, i, corners, { wins, tips }) {
   const pixels = corners.map(plane.toPixels);
-  write(plane.wedges[i], { points: pixels.join(" "), class: wins ? "wedge wins" : "wedge" });
+  write(plane.wedges[i], { points: pixels.join(" ") });
+  plane.wedges[i].classList.toggle("wins", wins);
   const space = corners.length > 0 ? area(corners) : 0;
   say(plane.wedgeNames[i], space > 1.5 ? `${name(i)} wins` : space > 0.2 ? name(i) : "");
   if (space > 0.2) place(plane.wedgeNames[i], plane.toPixels(labelPoint(corners, plane.range, tips)));
@@ -246,7 +247,7 @@ function place(node, [x, y]) {
 function drawArrow(plane, i, state, now) {
   const { root, shaft, grip, hold, text } = plane.arrows[i];
   const tip = plane.toPixels(state.prototypes[i]);
-  root.setAttribute("class", now.selected.includes(i) ? "arrow selected" : "arrow");
+  root.classList.toggle("selected", now.selected.includes(i));
   shaft.setAttribute("d", arrowPath(tip));
   for (const node of [grip, hold]) write(node, { cx: tip[0], cy: tip[1] });
   const written = arrowName(i, state.prototypes, now.selected);
@@ -327,7 +328,7 @@ function buildRow(i) {
   const [size, angle] = [html("td"), html("td")];
   const [logit, prob, weight] = [buildBar("from-middle"), buildBar(""), buildBar("")];
   const cells = [head, size, angle, logit.root, prob.root, weight.root];
-  return { root: html("tr", { style: expertStyle(i) }, ...cells), mark, size, angle, logit, prob, weight };
+  return { root: html("tr", ownedBy(i), ...cells), mark, size, angle, logit, prob, weight };
 }
 
 function drawTable(table, now) {
@@ -337,7 +338,7 @@ function drawTable(table, now) {
 
 function drawRow(row, i, now) {
   const selected = now.selected.includes(i);
-  row.root.className = selected ? "selected" : "";
+  row.root.classList.toggle("selected", selected);
   say(row.mark, selected ? "✓ selected" : "");
   say(row.size, now.lengths[i].toFixed(2));
   say(row.angle, Number.isNaN(now.angles[i]) ? "–" : `${now.angles[i].toFixed(1)}°`);
@@ -375,7 +376,7 @@ function buildTokenFields(range) {
 function buildPrototypeFields({ prototypes }, range) {
   const fieldsOf = (i) => [0, 1].map((axis) => ({
     group: name(i),
-    style: expertStyle(i),
+    own: ownedBy(i),
     input: numberInput(`${name(i)} w${axis + 1}`, `prototype-${i}-${axis}`, { min: -range, max: range, step: 0.1 }),
     read: (state) => state.prototypes[i][axis],
     parse: (text, state) => ({ prototypes: withCoordinate(state.prototypes, i, axis, text, range) }),
@@ -403,8 +404,7 @@ function grouped(fields) {
   return names.map((group) => {
     const members = fields.filter((field) => field.group === group);
     const inputs = members.map((field) => field.input);
-    const style = members[0].style ?? "";
-    const attributes = { class: "vector", role: "group", "aria-label": group, style };
+    const attributes = { class: "vector", role: "group", "aria-label": group, ...members[0].own };
     return html("div", attributes, html("span", { class: "badge" }, group), ...inputs);
   });
 }
@@ -478,6 +478,7 @@ const STATE = ["token", "prototypes", "k"];
 function drawing({ root, model, change }) {
   const settings = { initial: () => model.get("initial"), range: model.get("extent") };
   let built = { experts: 0, draw: null };
+  linkExperts(root);
   return () => {
     const state = Object.fromEntries(STATE.map((key) => [key, model.get(key)]));
     const experts = state.prototypes.length;

@@ -63,8 +63,36 @@ function repeat(count, build) {
   return Array.from({ length: count }, (_, i) => build(i));
 }
 
-function expertStyle(i) {
-  return `--expert: var(--moe-expert-${i})`;
+/** What makes an element that of an expert: its colour, and the word of it for those who point. */
+function ownedBy(i) {
+  return { style: `--expert: var(--moe-expert-${i % EXPERT_COLOURS})`, "data-expert": i };
+}
+
+const EXPERT_COLOURS = 8; // they repeat
+
+// ---------------------------------------------------------------- whose a mark is
+
+/**
+ * Mark everything of one expert below `root` while one points at some of it, by pointer or focus. What belongs to an
+ * expert says so in `data-expert`. Returns {again}, for when something was drawn anew.
+ */
+function linkExperts(root) {
+  let expert = null;
+  const again = () => {
+    root.classList.toggle("pointing", expert !== null);
+    for (const node of root.querySelectorAll("[data-expert]")) {
+      node.classList.toggle("lit", node.dataset.expert === expert);
+    }
+  };
+  const point = (node) => {
+    const found = node?.closest?.("[data-expert]")?.dataset.expert ?? null;
+    if (found === expert) return;
+    expert = found;
+    again();
+  };
+  for (const come of ["pointerover", "focusin"]) root.addEventListener(come, (event) => point(event.target));
+  for (const go of ["pointerleave", "focusout"]) root.addEventListener(go, (event) => point(event.relatedTarget));
+  return { again };
 }
 
 // ---------------------------------------------------------------- bars

@@ -6,7 +6,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from moe_lessons.support.validation import refuse
+from moe_lessons.support.validation import one_of, refuse
+from moe_lessons.widgets.canvas import Canvas
 from moe_lessons.widgets.lasting import Lasting
 from moe_lessons.widgets.slider import Slider
 
@@ -34,20 +35,28 @@ class Live(Lasting, widgets.VBox):
     """A picture with its controls: every change of a control draws `picture(**values)` anew.
 
     idle: from the same values to the sliders that have no effect now, each with the reason; they cannot be moved then.
+    play: the name of a slider of whole numbers that buttons move by themselves, step by step.
     A ValueError of the picture is shown in its place, as a sentence. Where no kernel runs (another day, an exported
-    page) the first picture is shown instead of the controls.
+    page) the first picture is shown instead of the controls. Raises ValueError where `play` names no such slider.
     """
 
     alone = False
 
-    def __init__(self, picture: Callable[..., str], *, idle: Idle | None = None, **controls: widgets.Widget) -> None:
+    def __init__(
+        self, picture: Callable[..., str], *, idle: Idle | None = None, play: str = "", **controls: widgets.Widget
+    ) -> None:
         self.picture, self.idle, self.controls = picture, idle, controls
-        self.canvas = widgets.HTML(self.draw())
+        self.canvas = Canvas()
+        self.canvas.add_class("moe-picture")
+        self._redraw()
         _align(list(controls.values()))
-        self._rest()
         for control in controls.values():
             control.observe(self._redraw, names="value")
-        super().__init__([*controls.values(), self.canvas])
+        self.canvas.observe(self._grip, names="moved")
+        beside = widgets.VBox([*_rows(controls, play)])
+        beside.add_class("moe-controls")
+        super().__init__([beside, self.canvas])
+        self.add_class("moe-live")
 
     def draw(self) -> str:
         """Return the picture for the controls' present values."""
@@ -59,9 +68,15 @@ class Live(Lasting, widgets.VBox):
     def _values(self) -> dict[str, Any]:
         return {name: control.value for name, control in self.controls.items()}
 
-    def _redraw(self, _change: object) -> None:
+    def _redraw(self, _change: object = None) -> None:
         self._rest()
-        self.canvas.value = self.draw()
+        sliders = {name: control for name, control in self.controls.items() if isinstance(control, Slider)}
+        self.canvas.show(self.draw(), {name: slider.scale for name, slider in sliders.items()})
+
+    def _grip(self, change: dict[str, Any]) -> None:
+        """Let a slider follow its grip on the picture."""
+        slider = self.controls[change["new"]["name"]]
+        slider.value = slider.nearest(change["new"]["value"])
 
     def _rest(self) -> None:
         """Let the sliders that have no effect say so."""
@@ -76,6 +91,21 @@ class Live(Lasting, widgets.VBox):
         """Return the present picture, and where the controls stand."""
         stands = (f"{control.description} = {_shown(control)}" for control in self.controls.values())
         return self.draw(), ", ".join(stands) + "."
+
+
+def _rows(controls: dict[str, widgets.Widget], play: str) -> list[widgets.Widget]:
+    """Return the controls in their order, and below the one that plays its buttons."""
+    if play == "":
+        return list(controls.values())
+    played = controls[one_of("play", play, controls)]
+    if not isinstance(played, Slider) or not played.whole:
+        raise refuse("play", play, "a slider of whole numbers")
+    buttons = widgets.Play(played.value, played.min, played.max, played.step, interval=PACE, show_repeat=False)
+    widgets.jslink((buttons, "value"), (played, "value"))
+    return [row for control in controls.values() for row in ([control, buttons] if control is played else [control])]
+
+
+PACE = 700  # ms a step
 
 
 def _align(controls: list[widgets.Widget]) -> None:

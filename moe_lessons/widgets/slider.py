@@ -101,6 +101,16 @@ class Slider(Lasting, anywidget.AnyWidget):
         return "", f"{self.description} = {self.written}."
 
     @property
+    def scale(self) -> dict[str, Any]:
+        """The name, the value and the range, as a grip on a picture needs them."""
+        return {"label": self.description} | {name: getattr(self, name) for name in ("value", "min", "max", "step")}
+
+    def nearest(self, value: float) -> float:
+        """Return the step that lies nearest to a value within the range, on a scale that is no logarithm."""
+        near = round(self.min + round((value - self.min) / self.step) * self.step, 12)
+        return min(int(near) if self.whole else near, self.max)
+
+    @property
     def written(self) -> str:
         """The value with its unit, as it is read."""
         space = "" if self.unit in ("", "°") else " "

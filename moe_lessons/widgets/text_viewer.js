@@ -7,7 +7,6 @@
  */
 
 const STATE = ["passage", "stage", "layer", "token", "expert"];
-const COLOURS = 8; // the palette repeats after them
 const LONGEST_LOGIT = 6; // a bar ends at a logit of ±6
 const LINE_END = "⏎";
 
@@ -89,10 +88,6 @@ export function spreadOf({ load, repeated: [same, pairs], length }) {
     `First choice the same as the token before: ${same} of ${pairs}.`;
 }
 
-function colourOf(i) {
-  return expertStyle(i % COLOURS);
-}
-
 // ---------------------------------------------------------------- controls
 
 function buildSwitches(desk) {
@@ -122,8 +117,8 @@ function buildChoice(key, label, options, change) {
     return input;
   });
   const chips = options.map(([value, text], i) => {
-    const style = key === "expert" && value > 0 ? colourOf(value - 1) : "";
-    return html("label", { class: "chip", style }, inputs[i], html("span", { class: "badge" }, text));
+    const own = key === "expert" && value > 0 ? ownedBy(value - 1) : {};
+    return html("label", { class: "chip", ...own }, inputs[i], html("span", { class: "badge" }, text));
   });
   const attributes = { class: `choice ${key}`, role: "radiogroup", "aria-label": label };
   return { key, inputs, root: html("div", attributes, html("b", {}, label), ...chips) };
@@ -192,7 +187,7 @@ function drawText(text, { setting }, state, now) {
     const [first, ...others] = now.selected[at];
     say(number, name(first));
     write(root, {
-      style: colourOf(first),
+      ...ownedBy(first),
       title: `${at + 1}: ${now.selected[at].map(name).join(" + ")}`,
       "aria-label": `${piece}, ${name(first)}`,
       "aria-selected": String(at + 1 === now.place),
@@ -219,7 +214,7 @@ function buildRow(i) {
   const mark = html("span", { class: "mark" });
   const head = html("th", { scope: "row" }, html("span", { class: "badge" }, name(i)), mark);
   const [logit, prob, weight] = [buildBar("from-middle"), buildBar(""), buildBar("")];
-  const root = html("tr", { style: colourOf(i) }, head, logit.root, prob.root, weight.root);
+  const root = html("tr", ownedBy(i), head, logit.root, prob.root, weight.root);
   return { root, mark, logit, prob, weight };
 }
 
@@ -249,6 +244,7 @@ function drawing({ root, model, change }) {
   const [text, trace, key] = [buildText(desk), buildTrace(desk), html("p", { class: "key" })];
   switches.root.append(place.root);
   root.append(switches.root, key, html("div", { class: "parts" }, text.root, trace.root));
+  linkExperts(root);
   return () => {
     const state = Object.fromEntries(STATE.map((key) => [key, model.get(key)]));
     const now = reading(state, desk.setting);

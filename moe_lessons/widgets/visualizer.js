@@ -40,7 +40,7 @@ function drawStory({ lines }, { setting }, state, now, first) {
 function marked(text) {
   return text.split(/(\bE\d(?: [A-Z][a-z]+)?)/).map((part, at) => {
     const i = Number(part[1]) - 1;
-    return at % 2 ? html("span", { class: "mention", style: expertStyle(i), "data-expert": i }, part) : part;
+    return at % 2 ? html("span", { class: "mention", ...ownedBy(i) }, part) : part;
   });
 }
 

@@ -56,7 +56,7 @@ function wirePath(from, to) {
 
 /** Wires between two parts, one for each expert, stretched to the room that there is. */
 function buildFan(side, experts) {
-  const wires = experts.map((_, i) => svg("path", { style: expertStyle(i), "data-expert": i }));
+  const wires = experts.map((_, i) => svg("path", ownedBy(i)));
   const box = { viewBox: `0 0 100 ${ROW * experts.length}`, preserveAspectRatio: "none", "aria-hidden": "true" };
   return { root: svg("svg", { class: `fan ${side}`, ...box }, ...wires), wires };
 }
@@ -90,7 +90,7 @@ function buildRow(expert, i) {
   const first = html("th", { scope: "row" }, follow, mark);
   const last = [html("td", { class: "gap", "aria-hidden": "true" }, wire), html("td", { class: "experts" }, card)];
   const bars = [logit, prob, weight].map((bar) => bar.root);
-  const root = html("tr", { style: expertStyle(i), "data-expert": i }, first, ...bars, ...last);
+  const root = html("tr", ownedBy(i), first, ...bars, ...last);
   return { root, follow, mark, logit, prob, weight, wire, status };
 }
 
@@ -109,7 +109,7 @@ function drawRow(row, i, form, now) {
 
 /** The weights stacked to a bar that is full at 1. */
 function buildSum({ experts }) {
-  const parts = experts.map((_, i) => html("i", { style: expertStyle(i), "data-expert": i }, html("b", {}, name(i))));
+  const parts = experts.map((_, i) => html("i", ownedBy(i), html("b", {}, name(i))));
   const mix = html("div", { class: "mix", "aria-hidden": "true" }, ...parts);
   return { root: html("div", { class: "sum" }, head("Sum y"), mix), parts };
 }
@@ -130,7 +130,7 @@ function roomy(tag, longest, node) {
 }
 
 function buildOutput({ experts, W_g }) {
-  const terms = experts.map((_, i) => html("span", { class: "term", style: expertStyle(i), "data-expert": i }));
+  const terms = experts.map((_, i) => html("span", { class: "term", ...ownedBy(i) }));
   const total = html("span", { class: "total" });
   const formula = roomy("div", longest(W_g, experts).formula, html("span", { class: "formula" }, "y = ", ...terms));
   const root = html("div", { class: "output" }, formula, total);

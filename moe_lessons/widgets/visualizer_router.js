@@ -39,7 +39,7 @@ function buildTitle(desk, controls) {
 
 /** The cells of one expert, from its name down to its logit. */
 function buildColumn(setting, expert, i) {
-  const own = { style: expertStyle(i), "data-expert": i };
+  const own = ownedBy(i);
   const names = [html("span", { class: "badge" }, name(i)), html("span", { class: "expert" }, ` ${expert}`)];
   const head = html("th", { scope: "col", ...own }, ...names);
   const weights = setting.W_g.map((row) => html("td", own, written(row[i])));

@@ -10,7 +10,7 @@ from slices import is_live, leading_to, replaced, statements
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-SLIDER = ".moe-slider input[type=range]"
+SLIDER, GRIP = ".moe-slider input[type=range]", "[data-grip]"
 ENDS = {"Home": "min", "End": "max"}
 
 # Little is learned here: a training takes its first steps and stays there. `show` runs a lesson in a space of its own.
@@ -115,7 +115,7 @@ class Sweep:
     def __init__(self, page, area):
         self.page, self.area = page, area
         self.state = area.locator("svg[data-state]").get_attribute("data-state")
-        self.moves, self.stuck = 0, []
+        self.moves, self.stuck, self.heights = 0, [], {self.height()}
 
     def whole(self):
         """Every choice, and every slider to both ends: an idle one beside the choices that wake it."""
@@ -124,9 +124,21 @@ class Sweep:
             self.choose(choices, [slider for slider in sliders if slider.is_disabled()])
         for slider in sliders:
             self.press(slider, "Home").press(slider, "End")
+        for grip in range(self.area.locator(GRIP).count()):
+            self.grip(self.area.locator(GRIP).nth(grip))
         for slider in reversed(sliders):
             self.press(slider, "Home")
         return self
+
+    def grip(self, grip):
+        """Take a grip on the picture from one end to the other, by keys."""
+        grip.focus()
+        for key, end in (("Home", "aria-valuemin"), ("End", "aria-valuemax")):
+            self.page.page.keyboard.press(key)
+            expect(grip).to_have_attribute("aria-valuenow", grip.get_attribute(end))
+            expect(grip).to_be_focused()
+        self.moves += 1
+        self.state = self.area.locator("svg[data-state]").get_attribute("data-state")
 
     def press(self, slider, key):
         """Send a slider to one of its ends, unless it is idle."""
@@ -150,10 +162,15 @@ class Sweep:
             for slider in idle:
                 self.press(slider, "End").press(slider, "Home")
 
+    def height(self):
+        """Return how tall the picture is, in its own measure; None where words stand in its place."""
+        return self.area.evaluate("node => node.querySelector('svg[data-state]')?.viewBox.baseVal.height")
+
     def look(self, change):
         """Wait until the picture is another one."""
         self.moves += 1
         found = self.area.evaluate(CHANGED, self.state)
+        self.heights.add(self.height())
         if found is None:
             self.stuck.append(change)
         else:
@@ -183,6 +200,7 @@ def test_every_picture_follows_its_controls_from_end_to_end(one_page, pictures, 
         swept = Sweep(one_page, area).whole()
         assert swept.moves >= 2
         assert swept.stuck == []
+        assert len(swept.heights) == 1, "a picture that jumps while it is moved"
     assert complaints(one_page) == []
 
 

@@ -141,3 +141,14 @@ def test_bad_input(call, named):
     with pytest.raises(ValueError, match="expected") as error:
         call()
     assert str(error.value).startswith(named)
+
+
+@pytest.mark.parametrize("T", [1, 2, 8])
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("N", [3, 8])
+def test_the_picture_is_as_tall_whatever_it_shows_and_its_rows_have_room_for_words(T, k, N):
+    selected = np.tile(np.arange(k), (T, 1))
+    root = ET.fromstring(dispatch_svg(selected, np.full((T, k), 1 / k), 4, N))
+    assert root.get("viewBox").split()[3] == "600"
+    rows = [float(n.get("height")) for n in root.iter(SVG + "rect") if n.get("stroke")]
+    assert min(rows) >= 13

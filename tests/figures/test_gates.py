@@ -114,3 +114,15 @@ def test_bad_input(draw, named):
     with pytest.raises(ValueError, match="expected") as error:
         draw()
     assert str(error.value).startswith(named)
+
+
+@pytest.mark.parametrize(("N", "k"), [(4, 1), (4, 4), (64, 3)])
+def test_the_cut_stands_behind_the_last_kept_expert_and_can_be_moved_where_asked_for(N, k):
+    logits = np.random.default_rng(0).normal(size=N)
+    assert "data-grip" not in masks_svg(logits, k)
+    grips = [n for n in ET.fromstring(masks_svg(logits, k, cut_by="k")).iter(SVG + "g") if n.get("data-grip") == "k"]
+    assert len(grips) == 2
+    for grip in grips:
+        zero, unit = float(grip.get("data-zero")), float(grip.get("data-unit"))
+        assert float(grip.find(SVG + "circle").get("cx")) == pytest.approx(zero + unit * k)
+        assert zero + unit * N == pytest.approx(466)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reading import SVG, extents, words
 
 from moe_lessons.figures.gradients import SOURCES, gradient_bars_svg, logit_gradient
+from moe_lessons.figures.palette import FAINT_INK
 from moe_lessons.routing import GATE_FORMS, gate_weights, softmax
 
 H = np.array([-0.18, 0.30, 0.52, -0.26])
@@ -51,7 +52,7 @@ def far_from_a_tie(h):
 def bars(svg):
     """The bars of a picture: x, signed height (up is positive), whether filled."""
     root, found = ET.fromstring(svg), []
-    zeros = [float(n.get("y1")) for n in root.iter(SVG + "line") if float(n.get("x1")) > 12]
+    zeros = [float(n.get("y1")) for n in root.iter(SVG + "line") if n.get("stroke") == FAINT_INK]  # of the panels
     for n in (n for n in root.iter(SVG + "rect") if n.get("stroke")):
         y, tall = float(n.get("y")), float(n.get("height"))
         zero = min(zeros, key=lambda z: min(abs(y - z), abs(y + tall - z)))
@@ -125,7 +126,7 @@ def test_the_bars_and_the_numbers_are_the_gradients_each_panel_on_its_scale(h, a
     shown = [float(w.replace("−", "-")) for w in words(svg) if re.fullmatch(r"0|[+−]\d\.\d{3}", w)]
     assert np.array(shown).reshape(3, 5)[:, 1:] == pytest.approx(np.array(expected), abs=5.1e-4)  # column 0: the axis
     heights = [height for _, _, height, _ in bars(svg)]
-    scaled = np.concatenate([40 * g / (np.abs(g).max() or 1) for g in expected])
+    scaled = np.concatenate([31 * g / (np.abs(g).max() or 1) for g in expected])
     assert heights == pytest.approx(scaled[scaled != 0], abs=2e-3)
 
 
@@ -173,3 +174,13 @@ def test_bad_input(draw, named):
     with pytest.raises(ValueError, match="expected") as error:
         draw()
     assert str(error.value).startswith(named)
+
+
+def test_only_what_has_a_control_has_a_grip_and_it_stands_at_its_number():
+    svg = gradient_bars_svg(H, A, 2, ["h1", "a3"])
+    grips = {node.get("data-grip"): node for node in ET.fromstring(svg).iter(SVG + "g") if node.get("data-grip")}
+    assert set(grips) == {"h1", "a3"}
+    for value, grip in ((H[0], grips["h1"]), (A[2], grips["a3"])):
+        zero, unit = float(grip.get("data-zero")), float(grip.get("data-unit"))
+        assert unit < 0, "up is positive"
+        assert float(grip.find(SVG + "circle").get("cy")) == pytest.approx(zero + unit * value, abs=1e-2)

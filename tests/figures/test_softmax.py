@@ -227,3 +227,16 @@ def test_the_explorer_is_right_for_any_number_of_experts():
     for num in (2, 8):
         h = np.linspace(-1, 2, num)
         assert {f"{p:.3f}" for p in softmax(h)} <= set(shown(softmax_svg(h)))
+
+
+def test_logits_are_bars_from_zero_with_the_grips_that_are_asked_for():
+    svg = softmax_svg(H, 50, grips=["a", "", "c", ""])
+    grips = [node for node in ET.fromstring(svg).iter(SVG + "g") if node.get("data-grip")]
+    assert [node.get("data-grip") for node in grips] == ["a", "c"]
+    for grip, h in zip(grips, (H[0], H[2]), strict=True):
+        zero, unit = float(grip.get("data-zero")), float(grip.get("data-unit"))
+        assert float(grip.find(SVG + "circle").get("cx")) == pytest.approx(
+            zero + unit * h, abs=1e-2
+        )  # without the shift
+    with pytest.raises(ValueError, match=r"^len\(grips\) = 3: expected 0, or one for each of 4 logits"):
+        softmax_svg(H, grips=["a", "b", "c"])

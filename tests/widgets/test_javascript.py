@@ -97,7 +97,7 @@ def test_files_are_joined_in_the_order_asked_for():
 
 @pytest.mark.parametrize("name", ["nothing.js", "live.py", "../routing.py"])
 def test_a_missing_file_is_named_with_those_there_are(name):
-    with pytest.raises(ValueError, match=r"name = .*: expected one of the files compass\.css, compass\.js"):
+    with pytest.raises(ValueError, match=r"name = .*: expected one of the files canvas\.css, canvas\.js"):
         source(name)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from moe_lessons.data import worked_example
+from moe_lessons.figures.still import alternative
 from moe_lessons.figures.trace import trace_svg
 from moe_lessons.widgets.live import Live, choice, slider
 
@@ -91,3 +92,52 @@ def test_the_trace_at_minimum_default_and_maximum_of_its_controls(step, k, tau):
         live.controls[name].value = value
     assert f"step={step}|k={k}|" in live.canvas.value
     assert f"tau={tau:g}|" in live.canvas.value
+
+
+# --- what moves the controls from the picture, or by itself
+
+
+def gripped(value=1, **kind):
+    """A picture whose grip moves x, from 0 to 4."""
+    return Live(square, x=slider("x", value, 0, 4, **{"step": 1, **kind}))
+
+
+@pytest.mark.parametrize(("step", "put", "value"), [(1, 2.4, 2), (1, 2.6, 3), (0.5, 2.3, 2.5), (0.1, 0.31, 0.3)])
+def test_a_grip_moves_its_slider_to_the_nearest_step_and_the_picture_follows(step, put, value):
+    live = gripped(step=step)
+    live.canvas.moved = {"name": "x", "value": put}
+    assert live.controls["x"].value == value
+    assert f"'{value * value}'" in live.canvas.value
+    assert live.canvas.controls["x"] == {"label": "x", "value": value, "min": 0, "max": 4, "step": step}
+
+
+@pytest.mark.parametrize(
+    "moved", [{"name": "y", "value": 1}, {"name": "x", "value": 5}, {"name": "x", "value": "1"}, {}]
+)
+def test_what_no_grip_can_send_is_refused_and_changes_nothing(moved):
+    live = gripped()
+    with pytest.raises(ValueError, match=r"^moved\.(name|value) = .*expected"):
+        live.canvas.moved = moved
+    assert live.controls["x"].value == 1
+
+
+def test_the_buttons_that_play_stand_below_their_slider_and_reach_its_ends():
+    live = Live(lambda x, y: square(x), play="x", x=slider("x", 0, 0, 300, 10), y=slider("y", 0, 0, 1, 1))
+    controls = live.children[0].children
+    assert [type(control).__name__ for control in controls] == ["Slider", "Play", "Slider"]
+    play = controls[1]
+    assert (play.value, play.min, play.max, play.step, play.show_repeat) == (0, 0, 300, 10, False)
+
+
+@pytest.mark.parametrize("play", ["z", "way", "part"])
+def test_only_a_slider_of_whole_numbers_plays(play):
+    controls = {"way": choice("way", ["a"]), "part": slider("part", 0.5, 0.0, 1.0, 0.5)}
+    with pytest.raises(ValueError, match=r"^play = .*expected"):
+        Live(lambda **_: "", play=play, **controls)
+
+
+def test_what_is_read_out_is_title_and_description():
+    live = Live(lambda k: trace_svg(*worked_example(), k), k=slider("k", 2, 1, 4, 1))
+    said = live.canvas.words
+    live.controls["k"].value = 1
+    assert said != live.canvas.words == alternative(live.canvas.value) != ""

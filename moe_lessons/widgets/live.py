@@ -35,7 +35,7 @@ class Live(Lasting, widgets.VBox):
     """A picture with its controls: every change of a control draws `picture(**values)` anew.
 
     idle: from the same values to the sliders that have no effect now, each with the reason; they cannot be moved then.
-    play: the name of a slider of whole numbers that buttons move by themselves, step by step.
+    play: the name of a slider that a button moves by itself, step by step.
     A ValueError of the picture is shown in its place, as a sentence. Where no kernel runs (another day, an exported
     page) the first picture is shown instead of the controls. Raises ValueError where `play` names no such slider.
     """
@@ -53,7 +53,9 @@ class Live(Lasting, widgets.VBox):
         for control in controls.values():
             control.observe(self._redraw, names="value")
         self.canvas.observe(self._grip, names="moved")
-        beside = widgets.VBox([*_rows(controls, play)])
+        if play:
+            _let_play(controls, play)
+        beside = widgets.VBox([*controls.values()])
         beside.add_class("moe-controls")
         super().__init__([beside, self.canvas])
         self.add_class("moe-live")
@@ -93,19 +95,12 @@ class Live(Lasting, widgets.VBox):
         return self.draw(), ", ".join(stands) + "."
 
 
-def _rows(controls: dict[str, widgets.Widget], play: str) -> list[widgets.Widget]:
-    """Return the controls in their order, and below the one that plays its buttons."""
-    if play == "":
-        return list(controls.values())
-    played = controls[one_of("play", play, controls)]
-    if not isinstance(played, Slider) or not played.whole:
-        raise refuse("play", play, "a slider of whole numbers")
-    buttons = widgets.Play(played.value, played.min, played.max, played.step, interval=PACE, show_repeat=False)
-    widgets.jslink((buttons, "value"), (played, "value"))
-    return [row for control in controls.values() for row in ([control, buttons] if control is played else [control])]
-
-
-PACE = 700  # ms a step
+def _let_play(controls: Mapping[str, widgets.Widget], name: str) -> None:
+    """Give a slider the button that moves it by itself."""
+    played = controls[one_of("play", name, controls)]
+    if not isinstance(played, Slider):
+        raise refuse("play", name, "the name of a slider")
+    played.plays = True
 
 
 def _align(controls: list[widgets.Widget]) -> None:

@@ -82,7 +82,8 @@ function taken(state, number, range) {
 // ---------------------------------------------------------------- drawing
 
 const STATE = ["value", "min", "max", "step", "log", "unit"];
-const LOOK = ["description", "expert", "idle", "label_width"];
+const LOOK = ["description", "expert", "idle", "label_width", "plays"];
+const PACE = 700; // ms a step
 
 function build() {
   const id = `moe-slider-${Math.random().toString(36).slice(2)}`;
@@ -91,8 +92,9 @@ function build() {
   const name = html("label", { class: "name", for: id });
   const unit = html("span", { class: "unit", "aria-hidden": "true" });
   const note = html("div", { class: "note", id: `${id}-note`, role: "status" });
-  const row = html("div", { class: "row" }, name, range, html("span", { class: "typed" }, typed, unit), note);
-  return { row, name, range, typed, unit, note };
+  const play = html("button", { type: "button", class: "play", ...OWN_KEYS });
+  const row = html("div", { class: "row" }, name, range, html("span", { class: "typed" }, typed, unit, play), note);
+  return { row, name, range, typed, unit, note, play };
 }
 
 function drawScale({ range, typed, unit, row }, state) {
@@ -107,12 +109,13 @@ function drawScale({ range, typed, unit, row }, state) {
   row.style.setProperty("--share", high > low ? (here - low) / (high - low) : 0);
 }
 
-function drawLook({ row, name, range, typed }, { description, unit, expert, idle, label_width }) {
+function drawLook({ row, name, range, typed, play }, { description, unit, expert, idle, label_width, plays }) {
   say(name, description);
   const called = unit ? `${description}, ${unit}` : description;
   write(range, { "aria-label": called });
   write(typed, { "aria-label": `${called}: type a value` });
-  range.disabled = typed.disabled = idle !== "";
+  range.disabled = typed.disabled = play.disabled = idle !== "";
+  play.hidden = !plays;
   row.style.setProperty("--label", label_width === null ? "auto" : `${label_width}ch`);
   row.style.setProperty("--expert", expert === null ? "var(--moe-ink)" : `var(--moe-expert-${expert % 8})`);
 }
@@ -135,8 +138,36 @@ function listenTo({ range, typed }, read, take) {
   });
 }
 
+/** Let a button move the slider by itself, step by step to its end; from there, it begins anew. */
+function letPlay({ play }, read, take, signal) {
+  let timer = 0;
+  const draw = () => {
+    say(play, timer ? "⏸" : "▶");
+    write(play, { "aria-label": `${timer ? "pause" : "play"} ${read().description}` });
+  };
+  const pause = () => {
+    clearInterval(timer);
+    timer = 0;
+    draw();
+  };
+  const go = (value) => {
+    take(value);
+    if (value === read().max) pause();
+  };
+  const step = () => (read().idle ? pause() : go(moved(read(), "ArrowRight")));
+  play.addEventListener("click", () => {
+    if (timer) return pause();
+    timer = setInterval(step, PACE);
+    draw();
+    const { value, min, max } = read();
+    go(value === max ? min : moved(read(), "ArrowRight"));
+  });
+  signal.addEventListener("abort", () => clearInterval(timer));
+  draw();
+}
+
 /** The function that draws the model's state into `root`. What was said of a value goes when another one comes. */
-function drawing({ root, model, change }) {
+function drawing({ root, model, change, signal }) {
   const parts = build();
   root.append(parts.row);
   let last = { value: NaN, said: "" };
@@ -149,11 +180,13 @@ function drawing({ root, model, change }) {
     say(parts.note, state.idle || said);
     write(parts.typed, { "aria-invalid": String(said !== "") });
   };
-  listenTo(parts, read, (value, said = "") => {
+  const take = (value, said = "") => {
     last = { value, said };
     change({ value });
     draw(); // the value that was there already is no change, but words are
-  });
+  };
+  listenTo(parts, read, take);
+  letPlay(parts, read, take, signal);
   return draw;
 }
 

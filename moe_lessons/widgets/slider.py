@@ -39,6 +39,7 @@ class Slider(Lasting, anywidget.AnyWidget):
     expert = traitlets.Any().tag(sync=True)
     log = traitlets.Bool().tag(sync=True)
     idle = traitlets.Unicode().tag(sync=True)
+    plays = traitlets.Bool().tag(sync=True)  # has a button that moves it by itself, step by step
     label_width = traitlets.Int(allow_none=True, default_value=None).tag(sync=True)  # in letters; None: what it needs
     colours = traitlets.Dict(COLOURS).tag(sync=True)
 

@@ -131,3 +131,20 @@ def test_it_has_the_expert_s_colour_or_ink(show):
     assert second.startswith("var(--jp-content-font-color1") or second == "#1f2328"
     forced = show(angle(), width=400, forced_colors="active")
     forced.screenshot(path=shot("slider_forced_colours"))
+
+
+def test_a_button_plays_to_the_end_by_steps_pauses_and_begins_anew(show):
+    film = Slider("step", 1, 0, 3, 1)
+    film.plays = True
+    page = show(film, Slider("k", 1, 1, 4, 1))
+    value = page.get_by_role("textbox").first
+    play = page.get_by_role("button", name="play step", exact=True)
+    play.press("Enter")
+    expect(value).to_have_value("2")
+    expect(value).to_have_value("3")
+    play.press("Enter")  # it has paused itself at the end
+    expect(value).to_have_value("0")
+    page.get_by_role("button", name="pause step", exact=True).click()
+    page.wait_for_timeout(900)
+    expect(value).to_have_value("0")
+    assert page.get_by_role("button").count() == 1, "the other slider plays nothing"

@@ -34,6 +34,8 @@ from moe_lessons.experiments import router_study
 from moe_lessons.experiments.router_study import reported
 from moe_lessons.experiments.studies import interval
 from moe_lessons.experiments.router_training import Setting, film_run, label_runs, regression_runs
+from moe_lessons.figures.spread import spread_svg
+from moe_lessons.figures.still import Picture
 from moe_lessons.figures.training_film import training_film_svg
 from moe_lessons.layer import MoELayer, Router
 from moe_lessons.support.progress import tqdm
@@ -366,13 +368,17 @@ assert round(256 / (1 + 3.01**2)) == 25
 #
 # At this rate `k = 1, B` is as good as `k = 2, A`. But the form differs, too, and one rate may suit one k and not
 # another. So here is k alone, from a file, in form B. Two seeds chose the `rate` of each row, of three to five. Eight
-# others report: the `error`; how far it is `above` that of k = 2, seed by seed, with an interval (95 % of these hold the
+# others report: the `error`; folded, how far it is `above` that of k = 2, seed by seed, with an interval (95 % of these hold the
 # true mean); and `first alone`, the error if only each token's first expert answers, with the weight of all k.
 # `balanced` has the balance loss of lesson 09 (α = 0.03, one try).
 
-# %% name="study-k"
+# %% name="picture-k"
 study = router_study.load_results()
-print(router_study.table(study, "active", "k = 2, B"))
+errors = {arm: [reported(study, "active", arm, steps) for steps in router_study.LENGTHS]
+          for arm in router_study.QUESTIONS["active"]}  # fmt: skip
+Picture(spread_svg(errors, ["400 steps", "1,200 steps"], "error"), router_study.table(study, "active", "k = 2, B"))
+
+# %% name="study-k"
 for steps in router_study.LENGTHS:
     for arm in router_study.QUESTIONS["active"]:
         found = {of: reported(study, "active", arm, steps, of) for of in ("error", "alone", "dead")}  # (seeds,) each

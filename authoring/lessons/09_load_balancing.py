@@ -30,6 +30,8 @@ from moe_lessons.experiments.balancing_study import Setting, gap, values
 from moe_lessons.checks import compare, reveal
 from moe_lessons.data import clustered_regression
 from moe_lessons.figures.balancing import balancing_svg, idle_strength
+from moe_lessons.figures.spread import Spread, spread_svg
+from moe_lessons.figures.still import Picture
 from moe_lessons.layer import MoELayer, top_k_indices
 from moe_lessons.losses import cv_squared, load_balancing_loss, smooth_load
 from moe_lessons.metrics import coefficient_of_variation, dead_experts, expert_load, max_violation
@@ -397,10 +399,6 @@ pairs = [
     (from_uneven("importance_load", 0.01), from_uneven("switch", 0.1)),
     (from_uneven("importance_load", 0.1), from_uneven("switch", 0.1)),
 ]
-print(f"{'task error':<70}{'300 steps':<26}1,200 steps")
-for left, right in pairs:
-    found = (gap(study, left, right, steps) for steps in (300, 1200))
-    print(f"{f'{left} − {right}':<70}" + "".join(f"{g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]   " for g in found))
 gaps = [[gap(study, *pair, steps) for pair in pairs] for steps in (300, 1200)]
 assert all(found.low > 0 for row in gaps for found in (row[0], *row[5:8]))
 assert all(found.high < 0 for found in (*gaps[0][1:4], *gaps[1][1:5]))
@@ -427,6 +425,14 @@ for start in (from_fair, from_uneven):
     assert max(balance(start("switch", alpha), 1200).mean() for alpha in (0.1, 1.0)) < CHANCE
     entropies = [values(study, start("switch", alpha), 1200, "entropy") for alpha in (0.1, 1.0)]
     assert (entropies[0] < entropies[1]).all()
+in_pairs = {f"{left} − {str(right).removeprefix(f'{left.start}: ')}": row
+            for (left, right), row in zip(pairs, zip(*gaps, strict=True), strict=True)}  # fmt: skip
+Picture(
+    spread_svg({name: [Spread(*g[:3]) for g in row] for name, row in in_pairs.items()},
+               ["300 steps", "1,200 steps"], "difference in task error, with its 95 % interval"),
+    "\n".join(f"{name:<62}" + "   ".join(f"{g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]" for g in row)
+              for name, row in in_pairs.items()),
+)  # fmt: skip
 
 # %% [markdown]
 # At the rate 0.005:
@@ -548,10 +554,21 @@ assert round(np.log(39.8 / 35.6), 2) == 0.11
 #
 # Mean ± standard deviation, 20 seeds.
 
+
 # %% name="deeper-study-cell" tags=["deeper"]
-for steps in (300, 1200):
-    for start in ("uneven", "fair"):
-        print(balancing_study.table(study, steps, start), end="\n\n")
+def whole_table(start):
+    """Every method and coefficient from one start: a picture of the errors, with all measures folded"""
+    table = [setting for setting in balancing_study.settings() if setting not in balancing_study.CONTROLS]
+    errors = {str(setting): [values(study, setting, steps) for steps in (300, 1200)]
+              for setting in table if setting.start == start}  # fmt: skip
+    numbers = "\n\n".join(balancing_study.table(study, steps, start) for steps in (300, 1200))
+    return Picture(spread_svg(errors, ["300 steps", "1,200 steps"], "task error"), numbers)
+
+
+whole_table("uneven")
+
+# %% name="deeper-study-fair" tags=["deeper"]
+whole_table("fair")
 
 # %% [markdown] name="deeper-controls" tags=["deeper"]
 # ## Deeper: rate, head start, noise

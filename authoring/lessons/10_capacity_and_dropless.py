@@ -30,6 +30,8 @@ from moe_lessons.checks import compare, reveal
 from moe_lessons.experiments import balancing_runs, bias_study, capacity_runs
 from moe_lessons.experiments.studies import interval
 from moe_lessons.figures import queue
+from moe_lessons.figures.spread import spread_svg
+from moe_lessons.figures.still import Picture
 from moe_lessons.layer import MoELayer, gate_selected, top_k_indices
 from moe_lessons.losses import load_balancing_loss
 from moe_lessons.metrics import expert_load, max_violation
@@ -384,10 +386,16 @@ assert 2 < control["max_violation"].mean() < 2.4
 #
 # Does that last, and is it so from a fair start? Twelve other seeds, up to 1,200 steps:
 
+# %% name="picture-capacity-error"
+with_capacity = [("capacity", 1.0), ("capacity_in_training", 1.0)]
+Picture(
+    spread_svg(bias_study.by_row(study, "error", with_capacity), ["300 steps", "1,200 steps"], "task error"),
+    "mean ± standard deviation; c; in how many of 12 seeds below no balancing\n"
+    + bias_study.table(study, "error", with_capacity),
+)
+
 # %%
-print("task error: mean ± standard deviation; c; in how many of 12 seeds below no balancing")
-print(bias_study.table(study, "error", [("capacity", 1.0), ("capacity_in_training", 1.0)]))
-print("\nload without, with capacity; the difference, 95 % interval; in how many of 12 seeds it is lower, higher")
+print("load without, with capacity; the difference, 95 % interval; in how many of 12 seeds it is lower, higher")
 for measure, start, steps in product(("max_violation", "cv", "dead"), bias_study.STARTS, (300, 1200)):
     without, with_it = (bias_study.values(study, measure, start, steps, name) for name in ("none", "capacity"))
     by = with_it - without  # (seeds,)

@@ -28,6 +28,8 @@ from moe_lessons.checks import compare, reveal
 from moe_lessons.experiments import balancing_runs, bias_study, scope_runs
 from moe_lessons.experiments.studies import interval
 from moe_lessons.figures.balancing import balancing_svg, idle_strength
+from moe_lessons.figures.spread import spread_svg
+from moe_lessons.figures.still import Picture
 from moe_lessons.layer import top_k_indices
 from moe_lessons.losses import load_balancing_loss
 from moe_lessons.metrics import expert_load, max_violation
@@ -226,9 +228,19 @@ assert all(6 <= below["fair", 300, name] <= 8 and below["fair", 1200, name] >= 1
 # (the memory always), so further out some methods may do better still. And your small step? The same with one coefficient
 # throughout, chosen or not:
 
+
+# %% name="picture-others"
+def errors_of(methods, starts=tuple(bias_study.STARTS)):
+    """The task errors of these methods, seed by seed, with mean, coefficient and wins in numbers"""
+    rows = bias_study.by_row(study, "error", methods, starts)
+    heads = "mean ± standard deviation; coefficient; in how many of 12 seeds below no balancing\n"
+    numbers = heads + bias_study.table(study, "error", methods, starts)
+    return Picture(spread_svg(rows, ["300 steps", "1,200 steps"], "task error"), numbers)
+
+
+errors_of([("bias", 0.001), ("bias", 0.1), ("tanh", 0.1), ("quantile", 0.0), ("switch", 0.1)])
+
 # %%
-others = [("bias", 0.001), ("bias", 0.1), ("tanh", 0.1), ("quantile", 0.0), ("switch", 0.1)]
-print(bias_study.table(study, "error", others))
 tanh, sign, batches, memory = ("tanh", 0.1), ("bias", 0.1), ("quantile", 0.0), ("quantile", 0.9)
 print("in how many of 12 seeds the first has the lower error, after 300 and after 1,200 steps:")
 for arm, rival in ((tanh, sign), (memory, batches), (("bias", None), ("switch", None))):
@@ -281,10 +293,11 @@ assert round(further(measure="dead", method="none").mean(), 1) == 1.3
 # head start, *in this task*: its 16 clusters are equally frequent, and an even load is what they need. In the next table
 # they are not: the second comes half as often as the first, the third a third as often, and so on.
 
-# %%
-print("a fair start, unequal clusters: task error; in how many of 12 seeds below no balancing")
+# %% name="picture-unequal"
 tried = [("switch", None), ("switch", 0.01), ("bias", None), ("bias", 0.003)]
-print(bias_study.table(study, "error", tried, starts=[bias_study.UNEQUAL]))
+errors_of(tried, [bias_study.UNEQUAL])
+
+# %%
 print("MaxVio:\n" + bias_study.table(study, "max_violation", tried, starts=[bias_study.UNEQUAL]))
 print("how far the mean error is above no balancing, with 95 % intervals, after 300 and after 1,200 steps:")
 for name, value in tried:

@@ -149,6 +149,17 @@ def values(study: dict[str, Any], measure: str, start: str, length: int, method:
     return np.array(row[measure][str(length)])
 
 
+def by_row(study: dict[str, Any], measure: str = "error", methods: Sequence[tuple[str, float | None]] = (),
+           starts: Sequence[str] = tuple(STARTS)) -> dict[str, list[np.ndarray]]:  # fmt: skip
+    """Return what `table` shows, seed by seed: from the name of a row to the values (S,) after each length."""
+    rows: list[tuple[str, float | None]] = [("none", None), *(methods or ((name, None) for name in GRIDS))]
+    shown = {(name, value): "" if value is None else f", {METHODS[name].symbol} = {value:g}" for name, value in rows}
+    return {
+        f"{start}: {METHODS[name].label}{said}": [values(study, measure, start, n, name, value) for n in LENGTHS]
+        for start, ((name, value), said) in product(starts, shown.items())
+    }
+
+
 def table(study: dict[str, Any], measure: str = "error", methods: Sequence[tuple[str, float | None]] = (),
           starts: Sequence[str] = tuple(STARTS)) -> str:  # fmt: skip
     """Return a measure as text: a row for each start and method, a column for each length.

@@ -14,16 +14,20 @@ _VARIABLE = re.compile(r"var\(--[\w-]+, ([^()]*)\)")
 
 
 class Picture:
-    """An SVG string that Jupyter shows as an image; printed, it says what is to be seen."""
+    """An SVG string that Jupyter shows as an image; printed, it says what is to be seen.
 
-    def __init__(self, svg: str) -> None:
-        self.svg = svg
+    numbers: a table of what is drawn, as text, folded below it.
+    """
+
+    def __init__(self, svg: str, numbers: str = "") -> None:
+        self.svg, self.numbers = svg, numbers
 
     def _repr_html_(self) -> str:
-        return image(self.svg)
+        table = f"<details><summary>The numbers</summary><pre>{escape(self.numbers)}</pre></details>"
+        return image(self.svg) + (table if self.numbers else "")
 
     def __repr__(self) -> str:
-        return alternative(self.svg)
+        return f"{alternative(self.svg)}\n{self.numbers}".strip()
 
 
 def image(svg: str) -> str:

@@ -19,7 +19,8 @@
 # ## Run a cell
 #
 # Click the grey box below and press **Shift + Enter**. The cell runs, and the cursor moves on. Go through every lesson
-# like this, from top to bottom.
+# like this, from top to bottom. Where a picture comes, **Ctrl + Enter** is better: the cell runs, and the page stays where
+# you look.
 
 # %% name="environment" tags=["setup"]
 try:
@@ -153,7 +154,7 @@ progress()
 # %% [markdown]
 # ## Recap
 #
-# 1. Shift + Enter runs a cell; predict first, then look; answer the question of each picture.
+# 1. Shift + Enter runs a cell, Ctrl + Enter runs it and stays; predict first, then look; answer the question of each picture.
 # 2. One table of letters holds for the whole course; E3 is index 2.
 # 3. The report above tells whether anything is missing.
 # 4. `progress()` shows where you stand, and where that is kept.

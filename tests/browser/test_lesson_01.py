@@ -98,3 +98,23 @@ def test_the_compass_answers_mouse_and_keyboard(lesson):
     field.press("ArrowUp")
     assert wait_for_state(lesson, cell, '"token":[-1.9,') != typed
     lesson.screenshot("compass_dragged", cell)
+
+
+# Which cell is the active one, and how far the page is scrolled.
+PLACE = """() => {
+  const { content } = window.jupyterapp.shell.currentWidget;
+  return [content.activeCellIndex, Math.round((content.outerNode ?? content.node).scrollTop)];
+}"""
+
+
+def test_ctrl_enter_runs_a_picture_and_stays_where_one_looks(lesson):
+    cell = lesson.cell("lambda step, k, x1")
+    cell.locator(".cm-content").click()
+    place = lesson.page.evaluate(PLACE)
+    lesson.page.keyboard.press("Control+Enter")
+    wait_for_state(lesson, cell, "step=1|k=2|")
+    lesson.page.wait_for_timeout(300)
+    assert lesson.page.evaluate(PLACE) == place
+    lesson.page.keyboard.press("Shift+Enter")  # the control: it goes on
+    lesson.page.wait_for_timeout(300)
+    assert lesson.page.evaluate(PLACE)[0] == place[0] + 1

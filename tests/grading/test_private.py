@@ -43,6 +43,7 @@ QUESTIONS = (OWN,)
 
 # Looks through frames, all objects, modules, processes and files, and raises where it has found something.
 # What it looks for it holds only backwards.
+# Its home is its /tmp, and without a sandbox a folder of its own: all of the machine's /tmp would be gone through there.
 HUNT = """
 import gc, os, sys
 
@@ -68,7 +69,7 @@ def texts():
                 yield f"/proc/{name}", open(f"/proc/{pid}/{name}", errors="replace").read()
             except OSError:
                 pass
-    for top in ("/tmp", "/dev/shm", PACKAGE):
+    for top in (os.environ["HOME"], "/dev/shm", PACKAGE):
         for folder, inner, names in os.walk(top):
             inner[:] = [name for name in inner if not os.path.ismount(os.path.join(folder, name))]
             for path in (os.path.join(folder, name) for name in names):

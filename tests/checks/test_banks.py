@@ -2,11 +2,14 @@
 
 import importlib.util
 import re
+from contextlib import contextmanager
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+from remembered import remembered
 
 from moe_lessons.checks import check, questions
 from moe_lessons.checks.engine import Status
@@ -60,10 +63,25 @@ def drawn(question, kind, seeds):
     return seeds[: most if questions()[question].random_inputs else 1]
 
 
+@lru_cache(4)
+def kept(question, seed):
+    """Return a question that remembers what it draws with a seed and what is right; the next seed begins anew."""
+    return remembered(questions()[question])
+
+
+@contextmanager
+def asked_often(question, seed):
+    """Let `check` ask such a question: a bank holds a hundred answers to the same draw."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("moe_lessons.checks.engine.questions", lambda: questions() | {question: kept(question, seed)})
+        yield
+
+
 def misjudged(question, answers, seed, status, mistake_of):
     """Return the result of each answer that did not get this status, `mistake_of` its name, and points or words."""
     points = questions()[question].points if status == Status.CORRECT else 0
-    results = {name: check(question, answer, seed=seed) for name, answer in answers.items()}
+    with asked_often(question, seed):
+        results = {name: check(question, answer, seed=seed) for name, answer in answers.items()}
     return {
         (name, seed): result
         for name, result in results.items()
@@ -134,7 +152,7 @@ def function_mistakes():
 def test_each_mistake_is_told_from_every_other_and_from_the_truth(question, mistake, bank_seeds):
     """The values of one mistake are never taken for another, nor for a right answer."""
     for seed in drawn(question.id, "WRONG", bank_seeds):
-        assert verdict_on(question, mistake, seed) == (False, mistake.name)
+        assert verdict_on(kept(question.id, seed), mistake, seed) == (False, mistake.name)
 
 
 def verdict_on(question, mistake, seed):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from remembered import remembered
 
 from moe_lessons.checks import questions
 from moe_lessons.checks.attempt import Attempt, refused, tried
@@ -64,7 +65,7 @@ def probed(question: Any, answer: Any) -> tuple[dict, Any]:
 
 @pytest.mark.parametrize(("id", "answer"), wrong_answers())
 def test_no_bent_reply_makes_a_wrong_answer_right(id, answer):
-    question = questions()[id]
+    question = remembered(questions()[id])
     data, reply = probed(question, answer)
     if reply is None:
         reply = {"values": [np.zeros(3)], "changed": []}

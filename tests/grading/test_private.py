@@ -43,7 +43,7 @@ QUESTIONS = (OWN,)
 
 # Looks through frames, all objects, modules, processes and files, and raises where it has found something.
 # What it looks for it holds only backwards.
-# Its home is its /tmp, and without a sandbox a folder of its own: all of the machine's /tmp would be gone through there.
+# Its home is /tmp in the sandbox; without one it is a folder of its own, not all of the machine's /tmp.
 HUNT = """
 import gc, os, sys
 

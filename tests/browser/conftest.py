@@ -1,10 +1,21 @@
 """One JupyterLab for all browser tests. Without a browser they are skipped, except in CI, where that is a failure."""
 
 import os
+from contextlib import ExitStack
 
 import lab
 import plain_page
 import pytest
+
+left_open = ExitStack()  # the browser, from the first test that needs one to the last
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem):
+    """Close the browser after the last test of this folder: others may not find Playwright's event loop running."""
+    yield
+    if nextitem is None or nextitem.path.parent != lab.HERE:
+        left_open.close()
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +35,9 @@ def address(chromium, tmp_path_factory):
         yield served
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def browser(chromium):
-    with lab.running_browser() as running:
-        yield running
+    return lab.RUNNING[0] if lab.RUNNING else left_open.enter_context(lab.running_browser())
 
 
 @pytest.fixture
@@ -52,14 +62,22 @@ def show(browser):
 
 @pytest.fixture(scope="module")
 def one_page(address):
-    """A page for all tests of a module, as silent as `page`."""
+    """The desk for all tests of a module, as silent as `page`."""
     with lab.silent_page(address) as opened:
         yield opened
 
 
 @pytest.fixture
 def page(address, request):
-    """A fresh page; after the test no request has left this machine and nothing was written to the console."""
+    """The desk; after the test no request has left this machine and nothing was written to the console."""
     with lab.silent_page(address) as opened:
+        yield opened
+        opened.screenshot(request.node.name)
+
+
+@pytest.fixture
+def sheet(address, request):
+    """A fresh page, as silent as `page`."""
+    with lab.silent_page(address, fresh=True) as opened:
         yield opened
         opened.screenshot(request.node.name)

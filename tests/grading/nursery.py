@@ -1,4 +1,7 @@
-"""Workers for tests, each a fork of one process that has loaded what all need: sixty then cost as much as a few."""
+"""Workers for tests, each a fork of one process that has loaded what all need: sixty then cost as much as a few.
+
+With torch among `modules`, all that a question could need of it is loaded.
+"""
 
 import socket
 from dataclasses import dataclass
@@ -9,9 +12,12 @@ from moe_lessons.grading.sandbox import PACKAGE, Running, Sandbox
 NURSE = """
 import importlib, os, signal, socket, sys
 sys.path.append({folder!r})
+from moe_lessons.checks import calls
 from moe_lessons.grading import forks, worker
 for module in {modules}:
     importlib.import_module(module)
+if "torch" in sys.modules:
+    calls.load_torch(optimiser=True)
 signal.signal(signal.SIGCHLD, lambda *_: forks.reap())
 channel = socket.socket(fileno={descriptor})
 while descriptors := socket.recv_fds(channel, 1, 1)[1]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hostile
 import pytest
+from nursery import Nursery
 
 from moe_lessons.checks import questions
 from moe_lessons.checks.engine import Status
@@ -30,17 +31,27 @@ def cells_of(path):
     return json.loads(path.read_text(encoding="utf-8"))["cells"]
 
 
+@pytest.fixture(scope="module")
+def nursery(sandbox):
+    """Workers with torch, of which each would take longer to load it than a set takes."""
+    made = Nursery(limits=sandbox.limits, modules=("torch", "moe_lessons.checks.question"))
+    yield made
+    made.close()
+
+
+@pytest.mark.xdist_group("solutions")
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
-def test_a_solution_has_full_marks(path, sandbox):
-    record = graded(path, path.parent, sandbox)
+def test_a_solution_has_full_marks(path, nursery):
+    record = graded(path, path.parent, nursery)
     assert (record.ended, record.total) == (Ended.OK, record.possible), record
     assert {questions()[mark.question].set for mark in record.marks} == {path.stem.partition("_")[0]}
     assert record.notes == ()
 
 
+@pytest.mark.xdist_group("solutions")
 @pytest.mark.parametrize("path", SOLUTIONS[::5], ids=lambda path: path.stem)  # the kernels of notebooks/ run them all
-def test_an_untouched_notebook_is_not_attempted(path, sandbox):
-    record = graded(ROOT / "exercises" / path.name, ROOT / "exercises", sandbox)
+def test_an_untouched_notebook_is_not_attempted(path, nursery):
+    record = graded(ROOT / "exercises" / path.name, ROOT / "exercises", nursery)
     assert record.ended == Ended.OK
     assert {mark.status for mark in record.marks} == {str(Status.NOT_ATTEMPTED)}
     assert (record.total, record.possible) == (0, sum(mark.possible for mark in record.marks))

@@ -9,7 +9,7 @@ import contextlib
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -196,7 +196,7 @@ class FunctionQuestion(CalledQuestion):
     shown: Callable[..., str] | None = None
     afterwards: Callable[..., Fault | None] | None = None
 
-    @property
+    @cached_property
     def known_mistakes(self) -> tuple[Mistake, ...]:
         """Return the mistakes of all parts, each with its part, and those of the whole."""
         by_part = self.parts if isinstance(self.parts, Mapping) else {}

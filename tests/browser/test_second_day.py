@@ -6,7 +6,6 @@ import lab
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from test_lesson_11 import PASSAGES
 
 from moe_lessons.data import token_kinds
@@ -57,6 +56,12 @@ GIVEN_UP = """() => [...document.querySelectorAll('.jp-OutputArea-output')]
 ALIVE = f"""() => {{
   const images = [...document.querySelectorAll('.moe-still img')];
   return images.length === {len(WIDGETS)} && !images.some((image) => image.checkVisibility());
+}}"""
+# Each widget is alive, or was given up and its picture stands there: nothing more will come.
+AT_REST = f"""() => {{
+  const images = [...document.querySelectorAll('.moe-still img')];
+  const drawn = images.filter((image) => image.checkVisibility()).length;
+  return images.length === {len(WIDGETS)} && drawn === ({GIVEN_UP})();
 }}"""
 HEIGHTS = "() => [...document.querySelectorAll('.jp-OutputArea')].map((node) => node.offsetHeight)"
 
@@ -146,14 +151,11 @@ def open_until_alive(opened):
     Then the picture stands in its place, as without the state.
     """
     for _ in range(4):
-        try:
-            opened.page.wait_for_function(ALIVE, timeout=20_000)
+        opened.page.wait_for_function(AT_REST, timeout=20_000)
+        if not any(still["drawn"] for still in stills(opened)):
             return
-        except PlaywrightTimeout:
-            pictures = [still for still in stills(opened) if still["drawn"]]
-            assert len(pictures) == opened.page.evaluate(GIVEN_UP)
-            assert opened.page.evaluate(COMPLAINTS) == []
-            opened.open("reopened.ipynb")
+        assert opened.page.evaluate(COMPLAINTS) == []
+        opened.open("reopened.ipynb")
     pytest.fail("opened five times, and each time a widget was given up")
 
 

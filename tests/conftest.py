@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from _pytest.runner import runtestprotocol
 from hypothesis import settings
 
 settings.register_profile("patient", deadline=None)  # how long an example takes is the machine's affair
@@ -35,13 +36,44 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("bank_seeds", [seeds()], ids=["-".join(map(str, sorted({seeds()[0], seeds()[-1]})))])
 
 
+def pytest_itemcollected(item):
+    """Let one worker have the short tests of a file, at once: asked for one by one, they take less than the asking."""
+    if not (is_slow(item) or is_long(item) or item.get_closest_marker("xdist_group")):
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 def pytest_collection_modifyitems(items):
     """Begin with the long tests, those with notebooks first; the short ones fill up what the workers have left."""
-    items.sort(key=lambda i: (not is_slow(i), i.path.parent.name != "notebooks"))
+    items.sort(key=lambda i: (not is_slow(i), i.path.parent.name != "notebooks", not is_long(i)))
 
 
 def is_slow(item):
     return any(item.get_closest_marker(name) for name in ("slow", "browser"))
+
+
+def is_long(item):
+    """Tell whether it is one of the banks: a file of many seconds, which the workers share."""
+    return item.path.name == "test_banks.py"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Report a test once, with what it took to set up, not three times: a short one takes less than a report."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    told = [report for report in reports if report.when == "call" or not report.passed] or reports
+    told[0].duration = sum(report.duration for report in reports)
+    for report in told:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report):
+    """Name a test as it can be asked for, without the group that is its file; the workers need that."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        report.nodeid = report.nodeid.removesuffix(f"@{Path(report.nodeid.split('::')[0]).stem}")
 
 
 def pytest_sessionfinish(session):

@@ -3,6 +3,7 @@
 A word is looked for in prose alone: code, formulas, headings, rows of tables and links are passed over.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,13 @@ class Glossary:
     def _term(self, written: str) -> Term:
         """Return the term of a spelling as it stands in a text, where a line may end between two words."""
         return self.by_spelling[" ".join(written.split())]
+
+
+def as_json(glossary: Glossary) -> str:
+    """Return the words as JSON for a page, which finds a word by what it says: a list of name, says, level, lesson."""
+    terms = sorted(glossary.terms.values(), key=lambda term: term.name.lower())
+    entries = [{"name": t.name, "says": t.says, "level": t.level, "lesson": t.lesson} for t in terms]
+    return json.dumps(entries, ensure_ascii=False, indent=1) + "\n"
 
 
 def read(path: Path = GLOSSARY) -> Glossary:

@@ -40,8 +40,18 @@ def image(svg: str) -> str:
         return svg
     width, height = root.get("viewBox", "0 0 640 480").split()[2:]
     size = f'width="{width}" height="{height}"'  # known before the image is read: the page does not jump
-    source = f"data:image/svg+xml;base64,{b64encode(_alone(root, width, height).encode()).decode()}"
-    return f'<img src="{source}" alt="{escape(alternative(svg))}" {size} style="max-width: 100%; height: auto">'
+    source, said = _address(root, width, height), escape(alternative(svg))
+    return f'<img src="{source}" alt="{said}" {size} style="max-width: 100%; height: auto">'
+
+
+def address(svg: str) -> str:
+    """Return the picture as the address of an image, which holds it whole; "" for what is no SVG."""
+    root = _parsed(svg)
+    return "" if root is None else _address(root, *root.get("viewBox", "0 0 640 480").split()[2:])
+
+
+def _address(root: ET.Element, width: str, height: str) -> str:
+    return f"data:image/svg+xml;base64,{b64encode(_alone(root, width, height).encode()).decode()}"
 
 
 def _alone(root: ET.Element, width: str, height: str) -> str:

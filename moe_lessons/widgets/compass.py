@@ -55,6 +55,7 @@ class PrototypeCompass(Lasting, anywidget.AnyWidget):
 
     _esm = source("routing.js", "dom.js", "compass.js")
     _css = source("dom.css", "compass.css")
+    name_on_page = "compass"
 
     token = _Token().tag(sync=True)
     prototypes = _Prototypes().tag(sync=True)

@@ -1,6 +1,6 @@
 """Controls beside an SVG picture: the one binding that every slider-driven picture of the course uses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -8,6 +8,7 @@ import ipywidgets as widgets
 
 from moe_lessons.support.validation import one_of, refuse
 from moe_lessons.widgets.canvas import Canvas
+from moe_lessons.widgets.frames import frames, named
 from moe_lessons.widgets.lasting import Lasting
 from moe_lessons.widgets.slider import Slider
 
@@ -37,15 +38,26 @@ class Live(Lasting, widgets.VBox):
     idle: from the same values to the sliders that have no effect now, each with the reason; they cannot be moved then.
     play: the name of a slider that a button moves by itself, step by step.
     A ValueError of the picture is shown in its place, as a sentence. Where no kernel runs (another day, an exported
-    page) the first picture is shown instead of the controls. Raises ValueError where `play` names no such slider.
+    page) the first picture is shown instead of the controls; on a page of the web edition a few states can be chosen:
+    those in `states`, each a dict from controls to values, or else every control at its ends (frames.py). Raises
+    ValueError where `play` names no such slider, or a state no control.
     """
 
     alone = False
+    name_on_page = "frames"
 
     def __init__(
-        self, picture: Callable[..., str], *, idle: Idle | None = None, play: str = "", **controls: widgets.Widget
+        self,
+        picture: Callable[..., str],
+        *,
+        idle: Idle | None = None,
+        play: str = "",
+        states: Sequence[Mapping[str, Any]] = (),
+        **controls: widgets.Widget,
     ) -> None:
-        self.picture, self.idle, self.controls = picture, idle, controls
+        for name in (name for state in states for name in state):
+            one_of("states", name, controls)
+        self.picture, self.idle, self.states, self.controls = picture, idle, states, controls
         self.canvas = Canvas()
         self.canvas.add_class("moe-picture")
         self._redraw()
@@ -60,10 +72,10 @@ class Live(Lasting, widgets.VBox):
         super().__init__([beside, self.canvas])
         self.add_class("moe-live")
 
-    def draw(self) -> str:
-        """Return the picture for the controls' present values."""
+    def draw(self, **changes: Any) -> str:
+        """Return the picture for the controls' present values, or for others of some of them."""
         try:
-            return self.picture(**self._values())
+            return self.picture(**{**self._values(), **changes})
         except ValueError as error:
             return f"<p role='alert'>No picture for these settings: {escape(str(error))}</p>"
 
@@ -89,10 +101,14 @@ class Live(Lasting, widgets.VBox):
             if isinstance(control, Slider):
                 control.idle = reasons.get(name, "")
 
+    def page_state(self) -> dict[str, Any]:
+        """Return a few states as pictures, for no page draws them; nothing where there is no picture."""
+        state = frames(self.draw, self.controls, self.states)
+        return state if state["states"] else {}
+
     def still(self) -> tuple[str, str]:
         """Return the present picture, and where the controls stand."""
-        stands = (f"{control.description} = {_shown(control)}" for control in self.controls.values())
-        return self.draw(), ", ".join(stands) + "."
+        return self.draw(), f"{named(self.controls)}."
 
 
 def _let_play(controls: Mapping[str, widgets.Widget], name: str) -> None:
@@ -111,8 +127,3 @@ def _align(controls: list[widgets.Widget]) -> None:
             control.label_width = letters
         else:
             control.style.description_width = f"{letters}ch"
-
-
-def _shown(control: widgets.Widget) -> str:
-    """Return the value of a control as it stands beside it."""
-    return control.written if isinstance(control, Slider) else control.label

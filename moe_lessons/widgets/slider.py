@@ -114,5 +114,9 @@ class Slider(Lasting, anywidget.AnyWidget):
     @property
     def written(self) -> str:
         """The value with its unit, as it is read."""
+        return self.write(self.value)
+
+    def write(self, value: float) -> str:
+        """Return a value of this slider with its unit, as it is read."""
         space = "" if self.unit in ("", "°") else " "
-        return f"{self.value:g}{space}{self.unit}".replace("-", "−")
+        return f"{value:g}{space}{self.unit}".replace("-", "−")

@@ -83,6 +83,7 @@ class TextViewer(Lasting, anywidget.AnyWidget):
 
     _esm = source("routing.js", "dom.js", "text_viewer.js")
     _css = source("dom.css", "text_viewer.css")
+    name_on_page = "text_viewer"
 
     passage = Checked(count(1, MOST_TOKENS)).tag(sync=True)
     stage = Checked(count(1, MOST_TOKENS)).tag(sync=True)

@@ -40,6 +40,7 @@ class GatingVisualizer(Lasting, anywidget.AnyWidget):
 
     _esm = source("routing.js", "dom.js", "help.js", "roving.js", *(f"visualizer{part}.js" for part in PARTS))
     _css = source("dom.css", "range.css", "visualizer.css")
+    name_on_page = "visualizer"
 
     token = Checked(choice_of(KINDS)).tag(sync=True)
     x = Checked(vector(WIDTH, REACH)).tag(sync=True)

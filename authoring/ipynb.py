@@ -13,6 +13,7 @@ from leaks import refuse_given_answers, refuse_kept_lines
 from markers import MARKER_TEXT, PEN, Versions, find_markers, refuse_marker_text, split_code
 from percent import PREDICT_TAG, RUNNING, TAGS, TEACHES_TAG, Cell, SourceError, read_cells, refuse_long_code
 from promises import promised, published
+from quizzes import PAPER, live, on_paper
 from words import explained
 
 SOLUTION_TAG = "solution"  # on cells that learners do not get
@@ -42,7 +43,7 @@ def lesson_notebook(text: str, course: Course, number: str) -> str:
 
 def lesson_cells(text: str, course: Course, number: str, checked: bool = False) -> list[Numbered]:
     """Return a lesson's cells with their numbered lines: what learners get or, if `checked`, with the promises too."""
-    cells = read_cells(text, TAGS)
+    cells = [part for cell in read_cells(text, TAGS) for part in live(cell, number)]
     versions = []
     for cell in cells:
         lines = cell.lines if cell.kind == "code" else fill(cell.lines, course, "notebooks", number)
@@ -50,8 +51,15 @@ def lesson_cells(text: str, course: Course, number: str, checked: bool = False) 
             if found := MARKER_TEXT.search(content):
                 raise SourceError(line, f"`{found[0]}` in a lesson: markers belong in exercise sources")
             refuse_directive(line, content)
-        versions.append((cell, folded(lines) if cell.kind == "markdown" else _pencilled(cell)))
+        versions.append((cell, _dressed(cell, lines)))
     return _without_promises(versions, _promised_lines(cells), checked)
+
+
+def _dressed(cell: Cell, lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return the lines of a cell as learners see them."""
+    if cell.kind == "code":
+        return _pencilled(cell)
+    return [(lines[0][0], on_paper(_text(lines)))] if cell.name == PAPER else folded(lines)
 
 
 def _pencilled(cell: Cell) -> list[tuple[int, str]]:

@@ -76,7 +76,8 @@ GatingVisualizer()
 # - **Pictures** come with a question. Move the controls until you can answer it; then open *What you should see*.
 # - **Myth** boxes take a popular claim that is wrong, and break it with two lines of code.
 # - Cells marked ***deeper*** stand at the end. The lesson makes sense without them.
-# - A **quiz** closes the lesson. Answers are folded: click the triangle.
+# - A **quiz** closes the lesson. It tells why each choice is right or wrong; after a wrong one it asks once more.
+# - Words of the field have dots below them where they come first: rest the pointer on one.
 #
 # Try a prediction now. DeepSeek-V3 holds 671 billion parameters (DeepSeek-AI 2024, arXiv:2412.19437). How
 # many of them take part in the computation for one token? A guess is welcome.
@@ -124,6 +125,15 @@ from moe_lessons.checks import progress
 progress()
 
 # %% [markdown]
+# How many words have dots is yours to choose, `explain("everything")`, `explain("the usual")` or `explain("little")`,
+# and is kept as well. The other lessons follow once you run their quiz.
+
+# %% name="explain"
+from moe_lessons.checks import explain
+
+explain()
+
+# %% [markdown]
 # ## The letters
 #
 # | letter | meaning | shape or range |
@@ -159,4 +169,10 @@ progress()
 # 3. The report above tells whether anything is missing.
 # 4. `progress()` shows where you stand, and where that is kept.
 #
-# **Next:** [lesson 01, the worked example](lesson:01); or the [toolbox](lesson:00b) first.
+# ## Quiz
+#
+# {{quiz}}
+#
+# ## Next
+#
+# [Lesson 01, the worked example](lesson:01); or the [toolbox](lesson:00b) first.

@@ -27,7 +27,7 @@ from moe_lessons.widgets.live import Live, choice, slider
 # %% [markdown]
 # ## Self-test: may you skip this lesson?
 #
-# Choose first, then unfold. All five right? Go on to [](lesson:01).
+# Run the cell and choose. All right at once? Go on to [](lesson:01).
 #
 # {{quiz 5}}
 

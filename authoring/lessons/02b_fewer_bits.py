@@ -211,4 +211,10 @@ assert max(tied) == 0
 # **What this lesson cannot tell you:** whether a *trained* model gets worse by it. Here logits are random, and we
 # counted changes, not losses.
 #
+# ## Quiz
+#
+# {{quiz}}
+#
+# ## Next
+#
 # The code you used: [](module:precision). Lesson 03 goes on where lesson 02 ended.

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from course import read_lesson
-from quizzes import PRINTED, printed
+from percent import Cell
+from quizzes import LIVE, PAPER, PRINTED, live, printed
 
 from moe_lessons.checks.quiz import quiz
 
@@ -46,21 +47,54 @@ def quizzed(empty_course):
     return empty_course
 
 
-def test_the_first_question_of_the_first_ideas_is_printed(quizzed):
+def cells(course):
+    return {cell.id: cell for cell in course.notebook("notebooks/01_a.ipynb").cells}
+
+
+def test_a_cell_asks_it_between_its_heading_and_paper(quizzed):
     assert quizzed.build() == 0
-    text = quizzed.notebook("notebooks/01_a.ipynb").cells[1].source
+    title, head, live, paper, after = quizzed.notebook("notebooks/01_a.ipynb").cells
+    assert (title.source[:8], head.source, after.source) == ("# 01 · A", "## Quiz", "## Next")
+    assert (live.cell_type, live.id, paper.id) == ("code", LIVE, PAPER)
+    assert live.source == 'from moe_lessons.widgets.quiz import quiz\n\nquiz("01")'
+
+
+def test_only_the_field_makes_a_cell_of_the_quiz():
+    text = Cell("markdown", "## Quiz\n\nThe field {{quiz}} stands alone.", 1, 2)
+    assert live(text, "01") == [text]
+    code = Cell("code", "x = 1", 1, 2)
+    assert live(code, "01") == [code]
+    alone = Cell("markdown", "{{quiz}}", 1, 2)
+    assert [cell.id for cell in live(alone, "01")] == [LIVE, PAPER]
+
+
+def test_the_cells_know_the_lines_of_their_source():
+    text = Cell("markdown", "## Quiz\n\n{{quiz 4}}\n\n## Next\n\nMore.", 1, 2, name="end", tags=("deeper",))
+    parts = live(text, "01")
+    assert [(part.source.split("\n")[0][:9], part.first_line) for part in parts] == [
+        ("## Quiz", 2), ("from moe_", 4), ("{{quiz 4}", 4), ("## Next", 6),
+    ]  # fmt: skip
+    assert [part.name for part in parts] == ["end", LIVE, PAPER, None]
+    assert [part.tags for part in parts] == [("deeper",), (), ("deeper",), ("deeper",)]
+
+
+def test_the_first_question_of_the_first_ideas_is_printed_in_a_fold(quizzed):
+    assert quizzed.build() == 0
+    text = cells(quizzed)[PAPER].source
     assert text.startswith(
-        "## Quiz\n\n**1. Which is a?**\n\n- (a) one\n- (b) two\n- (c) three\n\n"
+        "<details><summary>Without running it: three of the questions, with folded answers</summary>\n\n"
+        "**1. Which is a?**\n\n- (a) one\n- (b) two\n- (c) three\n\n"
         "<details><summary>Answer</summary>\n\n- **(b)** Yes: $2$.\n- (a) No.\n- (c) No more.\n\n</details>\n\n**2. "
     )
-    assert text.endswith("</details>\n\n## Next")
+    assert text.endswith("</details>\n\n</details>")
     assert text.count("<summary>Answer</summary>") == PRINTED == text.count("Which is ")
 
 
 def test_a_field_may_say_how_many(quizzed):
     quizzed.write("authoring/lessons/01_a.py", LESSON.replace("{{quiz}}", "{{quiz 4}}"))
     assert quizzed.build() == 0
-    assert quizzed.notebook("notebooks/01_a.ipynb").cells[1].source.count("Which is ") == 4
+    assert quizzed.notebook("notebooks/01_a.ipynb").cells[3].source.count("Which is ") == 4
+    assert "four of the questions" in cells(quizzed)[PAPER].source
 
 
 def test_its_words_count_as_reading(quizzed):

@@ -19,7 +19,10 @@ from ipynb import SOLUTION_TAG, Numbered, exercise_cells, lesson_cells  # noqa: 
 from minutes import words as words  # noqa: E402
 from percent import TAGS, read_cells  # noqa: E402
 from promises import promised  # noqa: E402
+from quizzes import LIVE, PAPER  # noqa: E402
 from words import ID as WORDS  # noqa: E402, F401
+
+QUIZ = (LIVE, PAPER)  # ids of the cells of a quiz
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
-from checked import WORDS, unfolded, words
+from checked import QUIZ, WORDS, unfolded, words
 
 from moe_lessons.checks import questions
 
@@ -27,7 +27,6 @@ NOTEBOOK, LESSON, TAUGHT, PRACTISED, SET, REVIEW, PROJECT, ALONE = (
 )
 LONGEST = 40  # minutes of a core
 ANSWERS = "<summary>Answer</summary>"
-QUIZ = r"(?ms)^## Quiz\n.*?(?=^## |\Z)"  # in one cell
 
 
 @dataclass
@@ -165,8 +164,8 @@ def opening(page: Page) -> Iterator[str]:
 
 @rule(LESSON, "at most 65 cells and 2,330 words, without its quiz and the list of its words")
 def length(page: Page) -> Iterator[str]:
-    own = [cell for cell in page.notebook.cells if cell.id != WORDS]
-    text = [re.sub(QUIZ, "", cell.source) for cell in own if cell.cell_type == "markdown"]
+    own = [cell for cell in page.notebook.cells if cell.id not in (WORDS, *QUIZ)]
+    text = [cell.source for cell in own if cell.cell_type == "markdown"]
     count = words(unfolded("\n\n".join(text)))
     if len(own) > 65 or count > 2330:
         yield f"{len(own)} cells, {count} words"
@@ -261,8 +260,11 @@ def myth(page: Page) -> Iterator[str]:
         yield "no myth"
 
 
-@rule(PRACTISED, "`## Quiz` with `{{quiz}}`: three questions (`**1. …**`) and a folded `Answer` to each")
+@rule(PRACTISED, "`## Quiz` with `{{quiz}}`: a cell that asks it, three questions (`**1. …**`) and a folded `Answer` "
+                 "to each")  # fmt: skip
 def quiz(page: Page) -> Iterator[str]:
+    if sum(f'quiz("{page.number}")' in cell.source for cell in page.code) != 1:
+        yield "no cell that asks it"
     text = page.section("Quiz")
     asked = len(re.findall(r"^\*\*\d\. ", text, re.MULTILINE))
     if (asked, text.count(ANSWERS)) != (3, 3):

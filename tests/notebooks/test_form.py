@@ -97,6 +97,7 @@ def short_lesson():
     code.append(
         nbformat.v4.new_code_cell("compare(guess_0, 0)\nfor n in range(2):\n    compare(guess_1, n)\n    print(n)")
     )
+    code.append(nbformat.v4.new_code_cell('quiz("01")'))
     notebook = nbformat.v4.new_notebook(cells=[text[0], *code, *text[1:]])
     return Page(ROOT / "notebooks" / "01_worked_example.ipynb", notebook)
 
@@ -147,7 +148,11 @@ BREAKS = {
     "module": [partial(change, "../moe_lessons", "moe_lessons")],
     "substance": [untag, partial(change, "3. and more.", "")],
     "myth": [partial(change, "Myth", "Fact")],
-    "quiz": [partial(change, "**3. C?**", ""), partial(change, "<details><summary>Answer</summary>C</details>", "")],
+    "quiz": [
+        partial(change, "**3. C?**", ""),
+        partial(change, "<details><summary>Answer</summary>C</details>", ""),
+        partial(change, 'quiz("01")', 'quiz("02")'),
+    ],
     "exercises": [partial(change, "](../exercises/01_worked_example", "](../exercises/02_softmax_gating")],
 }
 

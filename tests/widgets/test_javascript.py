@@ -8,6 +8,7 @@ import pytest
 from moe_lessons import routing
 from moe_lessons.widgets.compass import PrototypeCompass
 from moe_lessons.widgets.javascript import source
+from moe_lessons.widgets.quiz import LessonQuiz
 from moe_lessons.widgets.visualizer import GatingVisualizer
 
 ROUTING = source("routing.js")
@@ -101,7 +102,7 @@ def test_a_missing_file_is_named_with_those_there_are(name):
         source(name)
 
 
-@pytest.mark.parametrize("widget", [PrototypeCompass, GatingVisualizer])
+@pytest.mark.parametrize("widget", [PrototypeCompass, GatingVisualizer, LessonQuiz])
 def test_the_browser_loads_nothing_else(widget):
     without_svg_namespace = widget._esm.replace("http://www.w3.org/2000/svg", "")
     assert without_svg_namespace != widget._esm

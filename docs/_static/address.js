@@ -55,7 +55,7 @@ export function read(fragment, of) {
   const found = {};
   for (const part of fragment.slice(MARK.length).split("&")) {
     const [name, text = ""] = part.split("=");
-    const value = Object.hasOwn(KEYS, name) ? KEYS[name].read(plain(text), of) : null;
+    const value = Object.keys(KEYS).includes(name) ? KEYS[name].read(plain(text), of) : null;
     if (value !== null) found[KEYS[name].key] = value;
   }
   if (found.token && !found.x) found.x = of.kinds.find(({ name }) => name === found.token).x;

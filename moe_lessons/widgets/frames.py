@@ -11,6 +11,7 @@ from moe_lessons.widgets.traits import COLOURS
 
 LABEL = "A few states of this picture; in the notebook you can move it."
 MOST = 12  # states where none are declared
+FEW = 5  # values of a slider that are all shown
 
 Controls = Mapping[str, widgets.Widget]
 Changes = Mapping[str, Any]  # from controls to values
@@ -38,13 +39,8 @@ def named(controls: Controls, changes: Changes | None = None) -> str:
 
 
 def _ends(controls: Controls) -> list[Changes]:
-    """Return each slider at its least and its greatest value, and each choice at each of the others."""
-    return [
-        {name: value}
-        for name, control in controls.items()
-        for value in (_values(control) if not isinstance(control, Slider) else (control.min, control.max))
-        if value != control.value
-    ]
+    """Return each slider at its ends, or at every value if these are few, and each choice at each of the others."""
+    return [{name: value} for name, control in controls.items() for value in _values(control) if value != control.value]
 
 
 def _options(control: widgets.Widget) -> list[tuple[str, Any]]:
@@ -54,7 +50,11 @@ def _options(control: widgets.Widget) -> list[tuple[str, Any]]:
 
 
 def _values(control: widgets.Widget) -> list[Any]:
-    return [value for _, value in _options(control)]
+    if not isinstance(control, Slider):
+        return [value for _, value in _options(control)]
+    if control.whole and control.max - control.min < FEW * control.step:
+        return list(range(control.min, control.max + 1, control.step))
+    return [control.min, control.max]
 
 
 def _written(control: widgets.Widget, value: Any) -> str:

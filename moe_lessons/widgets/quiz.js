@@ -107,7 +107,8 @@ function drawHead(head, { ideas }, attempt, { step, over }) {
   const at = over ? -1 : attempt.asked.indexOf(step.idea);
   const marks = results.map((how, i) => html("li", { "data-how": how, ...(i === at && { class: "now" }) }, MARKS[how]));
   const sister = step?.question ? ": once more, asked in another way" : "";
-  const words = over ? "Done" : `Idea ${at + 1} of ${results.length}${sister}`;
+  const still = results.length < ideas.length ? " still open" : "";
+  const words = over ? "Done" : `Idea ${at + 1} of ${results.length}${still}${sister}`;
   head.replaceChildren(html("span", {}, words), html("ol", { "aria-hidden": "true" }, ...marks));
 }
 

@@ -104,7 +104,9 @@ def test_a_picture_is_switched_between_its_states_by_keys(open_page):
     frames = page.locator(".moe-frames")
     names = [frame["name"] for frame in live_picture().page_state()["states"]]
     assert (
-        frames.get_by_role("button").all_text_contents() == names == ["k = 2, form = A", "k = 1", "k = 4", "form = B"]
+        frames.get_by_role("button").all_text_contents()
+        == names
+        == ["k = 2, form = A", "k = 1", "k = 3", "k = 4", "form = B"]
     )
     before = frames.locator("img").get_attribute("src")
     page.keyboard.press("Tab")

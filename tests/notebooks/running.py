@@ -9,6 +9,8 @@ from checked import checked, place, startup
 from keeping import once
 from nbclient import NotebookClient
 
+from moe_lessons.widgets.page import VARIABLE
+
 ROOT = Path(__file__).parents[2]
 
 # Runs inside the kernel before the first cell: loopback only, so that a hidden download fails here and now.
@@ -82,14 +84,17 @@ print(json.dumps({"modules": ours, "loaded_torch": "torch" in sys.modules, "work
 
 
 def run(notebook: nbformat.NotebookNode, folder: Path, work: Path, timeout: int = 300) -> nbformat.NotebookNode:
-    """Execute `notebook` with `folder` as the working directory; errors stay in the outputs. `work` holds settings."""
+    """Execute `notebook` with `folder` as the working directory; errors stay in the outputs. `work` holds settings.
+
+    Beside what learners see, each widget leaves what a page of the web edition needs of it.
+    """
     scripts = work / "ipython" / "profile_default" / "startup"
     scripts.mkdir(parents=True, exist_ok=True)
     (scripts / "00-no-network.py").write_text(REFUSE_NETWORK, encoding="utf-8")
     (scripts / "01-meter.py").write_text(METER, encoding="utf-8")
     (scripts / "02-promises.py").write_text(startup(notebook), encoding="utf-8")
     env = {**os.environ, "IPYTHONDIR": str(work / "ipython"), "MOE_LESSONS_HOME": str(work / "progress"),
-           "MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # fmt: skip
+           "MPLBACKEND": "module://matplotlib_inline.backend_inline", VARIABLE: "1"}  # fmt: skip
     client = NotebookClient(notebook, timeout=timeout, allow_errors=True, kernel_name="python3",
                             shutdown_kernel="immediate", resources={"metadata": {"path": str(folder)}})  # fmt: skip
     client.execute(env=env)

@@ -83,6 +83,8 @@ def test_broken_control_an_answer_before_the_prediction_is_found(told, tmp_path)
 VIEW = "application/vnd.jupyter.widget-view+json"
 IMAGE = re.compile(r'<img src="data:image/svg\+xml;base64,[^"]{1000,}" alt="[^"]{20,}" width="\d+" height="\d+"')
 
+STAYS = re.compile(rf"{IMAGE.pattern}|Quiz of lesson \d")  # a quiz stays in words: its questions are printed below it
+
 
 def perishable(notebook):
     """Name the cells whose picture is gone once the kernel is, or in a notebook that is not trusted."""
@@ -91,7 +93,7 @@ def perishable(notebook):
         shown = [output.get("data", {}) for output in cell.get("outputs", ())]
         for data, following in zip(shown, [*shown, {}][1:], strict=True):
             left = following.get("text/html", "") if VIEW in data else data.get("text/html", "")
-            if (VIEW in data and not IMAGE.search(left)) or "<svg" in left:
+            if (VIEW in data and not STAYS.search(left)) or "<svg" in left:
                 found.append(cell.id)
     return found
 

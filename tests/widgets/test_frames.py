@@ -25,7 +25,14 @@ def names(widget):
 
 
 def test_first_comes_the_present_state_then_each_control_at_its_ends():
-    assert names(live()) == ["k = 2, form = A, τ = 1", "k = 1", "k = 4", "form = B", "form = C", "τ = 2"]
+    assert names(live()) == ["k = 2, form = A, τ = 1", "k = 1", "k = 3", "k = 4", "form = B", "form = C", "τ = 2"]
+
+
+def test_a_slider_with_many_values_is_shown_at_its_ends():
+    many = Live(lambda k: SVG.format("x", k), k=slider("k", 2, 1, 6, 1))
+    assert names(many) == ["k = 2", "k = 1", "k = 6"]
+    few = Live(lambda k: SVG.format("x", k), k=slider("k", 4, 0, 8, 2))
+    assert names(few) == ["k = 4", "k = 0", "k = 2", "k = 6", "k = 8"]
 
 
 def test_states_may_be_declared():
@@ -42,8 +49,8 @@ def test_a_state_of_no_control_is_refused():
 
 def test_a_state_that_looks_like_another_or_cannot_be_drawn_is_left_out():
     assert Live(lambda k: "<p>No picture.</p>", k=slider("k", 2, 1, 4, 1)).page_state() == {}
-    same = Live(lambda k, i: SVG.format("x", k), k=slider("k", 2, 1, 4, 1), i=slider("i", 1, 0, 2, 1))
-    assert names(same) == ["k = 2, i = 1", "k = 1", "k = 4"]
+    same = Live(lambda k, i: SVG.format("x", k), k=slider("k", 2, 1, 3, 1), i=slider("i", 1, 0, 2, 1))
+    assert names(same) == ["k = 2, i = 1", "k = 1", "k = 3"]
 
 
 def test_many_controls_give_no_more_than_can_be_overlooked():

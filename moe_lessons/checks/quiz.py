@@ -69,6 +69,11 @@ def quiz(lesson: str, folder: Path = FOLDER) -> Quiz:
     return Quiz(lesson, tuple(_unlike([_idea(place) for place in entry["idea"].rows()], entry["idea"])))
 
 
+def kept_as(lesson: str, idea: str) -> str:
+    """Return the name under which an idea of a lesson's quiz is kept, beside the questions of the exercises."""
+    return f"quiz-{lesson}-{idea}"
+
+
 def misconceptions(folder: Path = FOLDER) -> dict[str, str]:
     """Return the misconceptions that only quizzes know, by their names: what who has one believes."""
     return {name: place.words("a sentence") for name, place in opened(folder / NAMES).table().items()}

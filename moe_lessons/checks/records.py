@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moe_lessons.checks import quiz as quizzes
 from moe_lessons.checks.question import Question
 from moe_lessons.checks.registry import questions
 from moe_lessons.checks.tiles import points, tile_map
@@ -93,11 +94,15 @@ class Table:
 
 
 def progress() -> Table:
-    """Return a table over all exercise sets: questions solved, points, attempts, and where it is kept. Never raises."""
+    """Return a table over all exercise sets: questions solved, points, attempts; the quizzes; and where all is kept.
+
+    Never raises.
+    """
     try:
         sets = _sets()
         known = {question.id: load(question.id) for of_set in sets.values() for question in of_set}
-        return Table(_table(sets, known), tile_map(sets, known, place()))
+        shown = _quizzes()
+        return Table(_table(sets, known, shown), tile_map(sets, known, f"{shown}, {place()}"))
     except Exception as error:
         return Table(f"Your progress cannot be shown: {type(error).__name__}: {error}")
 
@@ -117,11 +122,18 @@ def _sets() -> dict[str, list[Question]]:
     return sets
 
 
-def _table(sets: dict[str, list[Question]], known: dict[str, dict[str, Any]]) -> str:
+def _quizzes() -> str:
+    """Return in words how many ideas were shown in the quizzes of lessons."""
+    every = [(number, idea.name) for number in quizzes.lessons() for idea in quizzes.quiz(number).ideas]
+    shown = sum(load(quizzes.kept_as(*idea))["correct"] for idea in every)
+    return f"quizzes: {shown} of {len(every)} ideas shown"
+
+
+def _table(sets: dict[str, list[Question]], known: dict[str, dict[str, Any]], shown: str) -> str:
     lines = [_set_line(name, [(question, known[question.id]) for question in of_set]) for name, of_set in sets.items()]
     head = f"{'set':<4}{'solved':>6}{'points':>8}   questions"
     legend = "✓ correct, ✗ not yet, · not attempted; in brackets the attempts"
-    return "\n".join([head, *lines, legend, place()])
+    return "\n".join([head, *lines, legend, shown, place()])
 
 
 def _set_line(name: str, known: list) -> str:

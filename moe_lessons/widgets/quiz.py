@@ -59,7 +59,7 @@ class LessonQuiz(Lasting, anywidget.AnyWidget):
     def _record(self, idea: str, correct: bool) -> None:
         """Keep one attempt; say so in the widget where that fails, for nobody sees what is raised here."""
         try:
-            records.record(record_id(self.quiz.lesson, idea), correct, tell=lambda _: None)
+            records.record(quizzes.kept_as(self.quiz.lesson, idea), correct, tell=lambda _: None)
         except Exception as error:
             self.place = f"This could not be kept: {error}"
 
@@ -76,11 +76,6 @@ class LessonQuiz(Lasting, anywidget.AnyWidget):
     def still(self) -> tuple[str, str]:
         """Return no picture, and what is asked here."""
         return "", f"Quiz of lesson {self.quiz.lesson}, {len(self.quiz.ideas)} ideas."
-
-
-def record_id(lesson: str, idea: str) -> str:
-    """Return the name under which an idea of a lesson's quiz is kept, beside the questions of the exercises."""
-    return f"quiz-{lesson}-{idea}"
 
 
 def setting(shown: quizzes.Quiz) -> dict[str, Any]:
@@ -102,7 +97,7 @@ def _options(asked: quizzes.Question) -> list[dict[str, Any]]:
 
 def _known(lesson: str, idea: str) -> dict[str, Any]:
     """Return how often an idea was asked and whether it was shown, as it is kept."""
-    known = records.load(record_id(lesson, idea))
+    known = records.load(quizzes.kept_as(lesson, idea))
     return {"attempts": known["attempts"], "correct": known["correct"]}
 
 

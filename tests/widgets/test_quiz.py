@@ -7,10 +7,10 @@ import pytest
 import traitlets
 
 from moe_lessons.checks import records
-from moe_lessons.checks.quiz import lessons
+from moe_lessons.checks.quiz import kept_as, lessons
 from moe_lessons.widgets import quiz as module
 from moe_lessons.widgets.javascript import source
-from moe_lessons.widgets.quiz import LessonQuiz, quiz, record_id
+from moe_lessons.widgets.quiz import LessonQuiz, quiz
 
 QUIZ = source("dom.js", "quiz.js")
 FUNCTIONS = "shuffled, begun, steps, score, standing, keptAfter, told"
@@ -153,11 +153,11 @@ def test_what_the_browser_adds_is_kept_with_the_progress():
     shown.set_state({"kept": {**shown.kept, names[0]: {"attempts": 1, "correct": False}}})
     shown.set_state({"kept": {**shown.kept, names[0]: {"attempts": 2, "correct": True}}})
     shown.set_state({"kept": {**shown.kept, names[0]: {"attempts": 2, "correct": True}}})
-    known = records.load(record_id("04", names[0]))
+    known = records.load(kept_as("04", names[0]))
     assert (known["attempts"], known["correct"]) == (2, True)
-    assert records.load(record_id("04", names[1]))["attempts"] == 0
+    assert records.load(kept_as("04", names[1]))["attempts"] == 0
     assert quiz("04").kept[names[0]] == {"attempts": 2, "correct": True}
-    assert records.load(record_id("04", names[0]))["attempts"] == 2, "to open a quiz is no attempt"
+    assert records.load(kept_as("04", names[0]))["attempts"] == 2, "to open a quiz is no attempt"
 
 
 def test_two_notebooks_with_the_same_quiz_lose_nothing():
@@ -165,7 +165,7 @@ def test_two_notebooks_with_the_same_quiz_lose_nothing():
     name = next(iter(first.kept))
     first.set_state({"kept": {**first.kept, name: {"attempts": 1, "correct": True}}})
     second.set_state({"kept": {**second.kept, name: {"attempts": 1, "correct": False}}})
-    assert {**records.load(record_id("04", name)), "last": ""} == {"attempts": 2, "correct": True, "last": ""}
+    assert {**records.load(kept_as("04", name)), "last": ""} == {"attempts": 2, "correct": True, "last": ""}
 
 
 def test_exercises_are_kept_beside_it_as_before():
@@ -203,7 +203,7 @@ def test_a_lesson_without_one_is_refused():
 
 
 def test_a_page_knows_nothing_of_who_built_it(progress_home):
-    records.record(record_id("04", "leak"), True)
+    records.record(kept_as("04", "leak"), True)
     state = quiz("04").page_state()
     assert (state["kept"], state["attempt"], state["place"]) == ({}, {}, module.IN_BROWSER)
     assert str(progress_home) not in json.dumps(state)

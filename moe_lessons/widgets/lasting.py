@@ -50,13 +50,18 @@ class Lasting(widgets.DOMWidget):
         svg, words = self.still()
         said = f'<p><span class="moe-state">{escape(words)} </span>{self.note}</p>'
         left = f'<div class="moe-still still-{mark}">{image(svg)}{said}</div>'
-        html = self._block(left) if os.environ.get(page.VARIABLE) else f"{_rules(mark, self.alone)}{left}"
+        html = self._block() if os.environ.get(page.VARIABLE) else f"{_rules(mark, self.alone)}{left}"
         display({"text/html": html, "text/plain": f"{alternative(svg)} {words} {self.note}".strip()}, raw=True)
 
-    def _block(self, left: str) -> str:
-        """Return what stands on a page: what is left of the widget, alive where it can be."""
+    def fallback(self) -> str:
+        """Return what stands on a page until the widget does: HTML."""
+        svg, words = self.still()
+        return f'<div class="moe-still">{image(svg)}<p>{escape(words)}</p></div>'
+
+    def _block(self) -> str:
+        """Return what stands on a page: the widget where it can be alive, else what is left of it."""
         state = self.page_state() if self.name_on_page else {}
-        return page.block(self.name_on_page, state, left) if state else left
+        return page.block(self.name_on_page, state, self.fallback()) if state else self.fallback()
 
 
 def _rules(mark: str, alone: bool) -> str:

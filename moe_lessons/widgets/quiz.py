@@ -12,6 +12,7 @@ from IPython.display import display
 from moe_lessons.checks import quiz as quizzes
 from moe_lessons.checks import reading, records
 from moe_lessons.support.formulas import inline
+from moe_lessons.support.markup import element, tag
 from moe_lessons.widgets.javascript import source
 from moe_lessons.widgets.lasting import Lasting
 from moe_lessons.widgets.traits import AS_TEXT, COLOURS
@@ -73,6 +74,11 @@ class LessonQuiz(Lasting, anywidget.AnyWidget):
         """Return the quiz as a reader finds it, whoever built the page: nothing is kept yet."""
         return {**super().page_state(), "kept": {}, "attempt": {}, "place": IN_BROWSER}
 
+    def fallback(self) -> str:
+        """Return the first question on each idea, with folded answers."""
+        asked = "".join(element("li", _on_paper(idea.questions[0])) for idea in self.quiz.ideas)
+        return element("div", tag("p", self.still()[1]), element("ol", asked), class_="moe-still")
+
     def still(self) -> tuple[str, str]:
         """Return no picture, and what is asked here."""
         return "", f"Quiz of lesson {self.quiz.lesson}, {len(self.quiz.ideas)} ideas."
@@ -93,6 +99,15 @@ def _options(asked: quizzes.Question) -> list[dict[str, Any]]:
         {"text": inline(option.text), "why": inline(option.why), "right": option is asked.right}
         for option in asked.options
     ]
+
+
+def _on_paper(asked: quizzes.Question) -> str:
+    """Return a question as HTML that needs no JavaScript, the right option first in its answer."""
+    options = "".join(element("li", inline(option.text)) for option in asked.options)
+    by_right = sorted(asked.options, key=lambda option: option is not asked.right)
+    reasons = "".join(element("li", element("strong", inline(o.text)), ": ", inline(o.why)) for o in by_right)
+    answer = element("details", tag("summary", "Answer"), element("ul", reasons))
+    return element("p", element("strong", inline(asked.asks))) + element("ul", options) + answer
 
 
 def _known(lesson: str, idea: str) -> dict[str, Any]:

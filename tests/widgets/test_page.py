@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from moe_lessons.support.formulas import inline
 from moe_lessons.widgets import lasting, page
 from moe_lessons.widgets.compass import PrototypeCompass
 from moe_lessons.widgets.live import Live, slider
@@ -74,8 +75,20 @@ def test_where_a_notebook_becomes_a_page_a_widget_leaves_its_block(left, monkeyp
     found, state = state_in(html)
     assert found == name
     assert state["colours"]
-    assert 'class="moe-still' in html
+    assert 'class="moe-still"' in html
+    assert "Run this cell" not in html
     assert "<style>" not in html  # which would hide the picture
+
+
+def test_without_javascript_a_quiz_is_there_with_folded_answers():
+    shown, html = quiz("07"), quiz("07").fallback()
+    asked = [idea.questions[0] for idea in shown.quiz.ideas]
+    assert html.count("<details>") == len(asked)
+    assert all(inline(one.asks) in html for one in asked)
+    answers = [part.partition("</details>")[0] for part in html.split("<summary>Answer</summary>")[1:]]
+    for one, answer in zip(asked, answers, strict=True):
+        assert answer.startswith(f"<ul><li><strong>{inline(one.right.text)}</strong>: {inline(one.right.why)}</li>")
+        assert all(inline(option.why) in answer for option in one.options)
 
 
 def test_a_slider_alone_leaves_words(left, monkeypatch):

@@ -43,7 +43,7 @@ def test_states_may_be_declared():
 
 
 def test_a_state_of_no_control_is_refused():
-    with pytest.raises(ValueError, match="states = 'K': expected names of controls: k, form, tau"):
+    with pytest.raises(ValueError, match="states = 'K': expected one of 'k', 'form', 'tau'"):
         live(states=[{"K": 1}])
 
 

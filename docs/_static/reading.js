@@ -2,7 +2,8 @@
  * How much is explained: "everything", "the usual" or "little" decides which words of a page are marked, and is
  * remembered. A marked word, which is an <abbr title="what it means"> of the page, shows its meaning when it is pointed
  * at, has the focus, or is tapped; Escape puts it away. The switch goes into <div class="reading-level"></div>, or
- * before the first marked word's section where a page has no such place. Words come from ./glossary.json.
+ * before the first marked word's section where a page has no such place. For whom a word is explained says its
+ * data-level or, where a page lacks these, ./glossary.json.
  */
 
 const AMOUNTS = { everything: 3, "the usual": 2, little: 1 };
@@ -37,14 +38,17 @@ function remember(amount) {
 const tip = Object.assign(document.createElement("div"), { id: "meaning", className: "meaning", hidden: true });
 tip.setAttribute("role", "tooltip");
 
+let shown = null; // the word whose meaning is seen
+
 function show(word) {
+  shown = word;
   tip.textContent = word.dataset.says;
   tip.hidden = false;
   const [at, width] = [word.getClientRects()[0], document.documentElement.clientWidth];
   const left = Math.max(8, Math.min(at.left, width - tip.offsetWidth - 8));
   const below = at.bottom + tip.offsetHeight + 8 < innerHeight;
   const top = below ? at.bottom : at.top - tip.offsetHeight;
-  Object.assign(tip.style, { left: `${left + scrollX}px`, top: `${top + scrollY}px` });
+  Object.assign(tip.style, { left: `${left}px`, top: `${top}px` });
 }
 
 function hide() {
@@ -94,13 +98,20 @@ function placeOf(words) {
   return made;
 }
 
-async function begin() {
-  const words = [...document.querySelectorAll("abbr[title]")];
+/** Give words their levels, by what they say. */
+async function level(words) {
   if (words.length === 0) return;
   const known = await (await fetch(new URL("./glossary.json", import.meta.url))).json();
   const levels = new Map(known.map(({ says, level }) => [says, level]));
+  for (const word of words) word.dataset.level = levels.get(word.title) ?? "";
+}
+
+async function begin() {
+  const words = [...document.querySelectorAll("abbr[title]")];
+  if (words.length === 0) return;
+  await level(words.filter((word) => !word.dataset.level));
   for (const word of words) {
-    Object.assign(word.dataset, { says: word.title, level: levels.get(word.title) ?? "" });
+    word.dataset.says = word.title;
     word.setAttribute("aria-describedby", tip.id);
     word.removeAttribute("title"); // else the browser shows it as well
     listen(word);
@@ -112,8 +123,9 @@ async function begin() {
     hide();
   };
   placeOf(words).append(buildSwitch(remembered(), choose));
-  document.body.append(tip);
+  (document.querySelector("main") ?? document.body).append(tip);
   tip.addEventListener("pointerleave", hide);
+  addEventListener("scroll", () => tip.hidden || show(shown), { passive: true });
   addEventListener("keydown", ({ key }) => key === "Escape" && hide());
   addEventListener("pointerdown", ({ target }) => !target.closest?.("abbr, .meaning") && hide());
 }

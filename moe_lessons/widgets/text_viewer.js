@@ -172,7 +172,7 @@ function keepInView(box, node) {
 function fillText(text, passage, { pieces }) {
   text.passage = passage;
   text.tokens = pieces.map((piece, at) => {
-    const number = html("sub");
+    const number = html("sub"); // its name is drawn by its style: read aloud is the token's label, which has it too
     const root = html("span", { class: "token", role: "option", id: `${text.prefix}-${at + 1}` }, piece, number);
     return { root, number, piece };
   });
@@ -185,7 +185,7 @@ function drawText(text, { setting }, state, now) {
   text.place = now.place;
   text.tokens.forEach(({ root, number, piece }, at) => {
     const [first, ...others] = now.selected[at];
-    say(number, name(first));
+    write(number, { "data-name": name(first) });
     write(root, {
       ...ownedBy(first),
       title: `${at + 1}: ${now.selected[at].map(name).join(" + ")}`,

@@ -7,13 +7,14 @@ from moe_lessons.widgets.page import modules
 
 ADDRESS = "http://course.test/page.html"
 KINDS = {"js": "text/javascript", "css": "text/css", "json": "application/json", "html": "text/html"}
-DARK = """:root { color-scheme: dark; --pst-color-text-base: #ced6dd; --pst-color-text-muted: #9ca4af;
-  --pst-color-background: #14181e; --pst-color-border: #48566b } body { background: #14181e; color: #ced6dd }"""
+DARK = """:root { color-scheme: dark; --jp-content-font-color1: #ced6dd; --jp-content-font-color2: #9ca4af;
+  --jp-layout-color0: #14181e; --jp-border-color1: #48566b } body { background: #14181e; color: #ced6dd }"""
 
 
 def files(body, style="", without=()):
     """Return every file of the site by its path: one page, and what lies beside it but for those in `without`."""
-    head = f'<title>Page</title><link rel="stylesheet" href="_static/live.css"><style>{style}</style>'
+    links = '<link rel="icon" href="data:,"><link rel="stylesheet" href="_static/live.css">'
+    head = f"<title>Page</title>{links}<style>{style}</style>"
     scripts = "".join(f'<script type="module" src="_static/{name}.js"></script>' for name in ("live", "reading"))
     page = f'<!doctype html><html lang="en"><head>{head}{scripts}</head><body><main>{body}</main></body></html>'
     static = {f"_static/{path.name}": path.read_text(encoding="utf-8") for path in STATIC.iterdir() if path.is_file()}

@@ -46,7 +46,7 @@ SHOWN = """(root) => {
   return {
     state: JSON.parse(root.dataset.state),
     pieces: tokens.map((node) => node.firstChild.textContent),
-    badges: tokens.map((node) => node.querySelector('sub').textContent),
+    badges: tokens.map((node) => node.querySelector('sub').dataset.name),
     stands: tokens.map((node) => node.dataset.stands),
     chosen: tokens.findIndex((node) => node.getAttribute('aria-selected') === 'true') + 1,
     numbers: texts('.trace tbody .number'), marks: texts('.trace tbody .mark'),

@@ -52,7 +52,6 @@ def open_page(browser):
     def opened(body, width=800, fragment="", who="reader", style="", without=(), **media):
         if who not in contexts:
             contexts[who] = browser.new_context(viewport={"width": width, "height": 700})
-        contexts[who].unroute_all()
         live_page.serve(contexts[who], live_page.files(body, style, without))
         page = contexts[who].new_page()
         page.set_viewport_size({"width": width, "height": 700})
@@ -75,6 +74,24 @@ def test_every_kind_of_widget_comes_alive(open_page):
     assert page.get_by_text("Instead of").count() == 0
     assert page.locator(".moe-quiz").evaluate("node => getComputedStyle(node).borderTopWidth") == "1px"
     assert page.faults == []
+
+
+LOOKS = """() => Object.fromEntries([...document.querySelectorAll('.moe-widget')].map((root) => {
+  const look = (node) => ['padding', 'fontSize', 'lineHeight', 'borderRadius', 'textAlign', 'color', 'backgroundColor']
+    .map((key) => getComputedStyle(node)[key]).join();
+  return [root.className, [...new Set([root, ...root.querySelectorAll('button, input')].map(look))].sort()];
+}))"""
+
+
+def test_a_widget_looks_alone_as_it_does_beside_others(open_page):
+    alone = {}
+    for name in WIDGETS:
+        alone |= open_page(as_block(name)).evaluate(LOOKS)
+    for order in (WIDGETS, reversed(WIDGETS)):
+        together = open_page("".join(map(as_block, order)))
+        assert together.evaluate(LOOKS) == alone
+    together.add_style_tag(content=".moe-widget button { padding: 3px 10px }")
+    assert together.evaluate(LOOKS) != alone
 
 
 @pytest.mark.parametrize(
@@ -333,6 +350,14 @@ def test_a_meaning_stays_on_a_narrow_page(open_page):
     page.locator("abbr").nth(1).focus()
     box = page.get_by_role("tooltip").bounding_box()
     assert 0 <= box["x"] <= box["x"] + box["width"] <= 360
+
+
+def test_words_that_bring_their_levels_need_no_glossary(open_page):
+    words = WORDS.replace("<abbr ", '<abbr data-level="expert" ').replace("expert", "newcomer", 1)
+    page = open_page(words, without=["_static/glossary.json"])
+    page.get_by_label("little").check()
+    assert marked(page) == ["kept mass", "oddity"]
+    assert page.faults == []
 
 
 def test_broken_control_without_the_glossary_the_words_keep_their_titles(open_page):

@@ -21,8 +21,8 @@ def block(name: str, state: Mapping[str, Any], fallback: str) -> str:
 
 def state_of(widget: widgets.DOMWidget) -> dict[str, Any]:
     """Return what the browser gets of a widget's own traits."""
-    own = [key for key in widget.keys if not key.startswith("_") and key not in widgets.DOMWidget.class_traits()]
-    return widget.get_state(own)
+    of_any = widgets.DOMWidget.class_traits(sync=True)
+    return widget.get_state([key for key in widget.keys if not key.startswith("_") and key not in of_any])
 
 
 def modules() -> dict[str, str]:

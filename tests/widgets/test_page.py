@@ -40,6 +40,7 @@ def test_a_state_comes_back_as_it_was():
 
 def test_a_page_gets_a_widgets_own_traits():
     assert set(page.state_of(PrototypeCompass())) == {"token", "prototypes", "k", "initial", "extent", "colours"}
+    assert {"value", "min", "max", "step", "log", "idle"} <= set(page.state_of(slider("k", 1, 0, 2, 1)))
 
 
 def test_every_kind_that_live_js_knows_has_a_module_and_a_style():

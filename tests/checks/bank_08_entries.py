@@ -275,9 +275,61 @@ def half_of_what_speaks_for_it(x, W_g):
     return counts
 
 
+def one_entry_at_most(x, W_g):
+    counts = []
+    for token in x:
+        first = (token @ W_g).argmax()
+        others = [(np.where(np.arange(len(token)) == a, 0, token) @ W_g).argmax() for a in range(len(token))]
+        counts.append(1 if any(other != first for other in others) else -1)
+    return counts
+
+
+def by_the_weights(x, W_g):
+    counts = []
+    for token in x:
+        first, found = (token @ W_g).argmax(), []
+        for j in set(range(W_g.shape[1])) - {first}:
+            gap = W_g[:, first] - W_g[:, j]
+            terms = (token * gap)[np.argsort(-gap)]
+            found += (np.flatnonzero(terms.sum() - terms.cumsum() < 0) + 1)[:1].tolist()
+        counts.append(min(found, default=-1))
+    return counts
+
+
+def how_often_below(x, W_g):
+    """Where the first of len(hits) places is meant, first place and number of places are added up."""
+    counts = []
+    for token in x:
+        first, found = (token @ W_g).argmax(), []
+        for j in set(range(W_g.shape[1])) - {first}:
+            terms = np.sort(token * (W_g[:, first] - W_g[:, j]))[::-1]
+            hits = np.flatnonzero((terms.sum() - np.cumsum(terms))[:-1] < 0)
+            found += [hits[0] + len(hits)] if len(hits) else []
+        counts.append(min(found, default=-1))
+    return counts
+
+
+def of_the_last(x, W_g):
+    """Takes the smallest logit for the winner's."""
+    counts = []
+    for token in x:
+        last = (token @ W_g).argmin()
+        terms = [np.sort(token * (W_g[:, last] - W_g[:, j]))[::-1] for j in range(W_g.shape[1]) if j != last]
+        counts.append(min((np.flatnonzero((t.sum() - t.cumsum())[:-1] < 0)[0] + 1 for t in terms), default=-1))
+    return counts
+
+
 WRONG = {
     "8.5": {
         "step by step (3)": fixed_by_the_second,
+        "one at most": one_entry_at_most,
+        "half at most": lambda x, W_g: [m if m <= x.shape[1] // 2 else -1 for m in counted(by_lead)(x, W_g).tolist()],
+        "order of the weights": by_the_weights,
+        "last place": how_often_below,
+        "one number for all": lambda x, W_g: np.full(len(x), counted(by_lead)(x, W_g).min()),
+        "one number for all (2)": lambda x, W_g: np.full(len(x), counted(by_lead)(x, W_g).max()),
+        "runner-up only, one too few": lambda x, W_g: (m := counted(by_lead, rivals=1)(x, W_g)) - (m > 0),
+        "at once (2)": of_the_last,
         "pairs at most": lambda x, W_g: [m if m <= 2 else -1 for m in counted(by_lead)(x, W_g).tolist()],
         "positive terms alone": half_of_what_speaks_for_it,
         "largest entries of x (2)": counted(lambda x, t, first, other: np.argsort(-x)),

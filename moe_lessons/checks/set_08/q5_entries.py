@@ -26,6 +26,12 @@ def first_below_zero(gap: np.ndarray, order: np.ndarray) -> int:
     return int(below[0]) + 1 if len(below) else IMPOSSIBLE
 
 
+def last_below_zero(gap: np.ndarray) -> int:
+    """Return after how many of the largest terms of gap (d,) the rest is below 0 for the last time; or IMPOSSIBLE."""
+    below = np.flatnonzero(gap.sum() - np.cumsum(np.sort(gap)[::-1]) < 0)
+    return int(below[-1]) + 1 if len(below) else IMPOSSIBLE
+
+
 def fewest(counts: list[int]) -> int:
     """Return the smallest count that is possible, or IMPOSSIBLE."""
     return min((count for count in counts if count != IMPOSSIBLE), default=IMPOSSIBLE)
@@ -73,6 +79,18 @@ def rivals_stand_still(x: np.ndarray, W_g: np.ndarray) -> int:
     own, second = t[:, first], np.sort(t.sum(axis=0))[-2]
     below = np.flatnonzero(own.sum() - np.cumsum(np.sort(own)[::-1]) < second)
     return int(below[0]) + 1 if len(below) else IMPOSSIBLE
+
+
+def in_order_of_the_weights(x: np.ndarray, W_g: np.ndarray) -> int:
+    """Return the count when the terms of each lead are taken away in the order of W_ai − W_aj, without x_a."""
+    first = terms(x, W_g)[1]
+    gaps = np.delete(W_g[:, [first]] - W_g, first, axis=1).T  # (N − 1, d)
+    return fewest([first_below_zero(x * gap, np.argsort(-gap)) for gap in gaps])
+
+
+def up_to(most: Callable[[int], int]) -> Count:
+    """Return the count of someone who tries most(d) entries at most."""
+    return lambda x, W_g: count if (count := of_one(x, W_g)) <= most(len(x)) else IMPOSSIBLE
 
 
 def of_one_lead(lead: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Count:
@@ -158,6 +176,11 @@ def each(*counts: Count) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray]
     return tuple(lambda x, W_g, count=count: np.array([count(token, W_g) for token in x]) for count in counts)
 
 
+def for_all(pick: Callable[[list[int]], int]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the function of T tokens that gives all of them one number, picked from the right counts. (T,)."""
+    return lambda x, W_g: np.full(len(x), pick([of_one(token, W_g) for token in x]))
+
+
 FOR_NEVER = (lambda x: 0, lambda x: 1, len, lambda x: len(x) + 1, lambda x: -2)  # what may stand where it is impossible
 SECOND = in_order(lambda x, own, lead: np.argsort(-lead), 1)
 HELPED: tuple[Count, ...] = (
@@ -180,14 +203,22 @@ MISTAKEN = {  # first those that are often right: cases that do not show them ar
     "still": each(rivals_stand_still, one_stays(rivals_stand_still)),
     "below zero": each(of_one_lead(lambda own, others: own)),
     "mixed": each(
-        of_one_lead(lambda own, others: own - others.mean(axis=1)),
+        of_one_lead(lambda own, others: others.shape[1] * own - others.sum(axis=1)),  # their mean, with no rounding
         of_one_lead(lambda own, others: own - others.sum(axis=1)),
         of_one_lead(lambda own, others: own - others.max(axis=1)),
     ),
     "hardest": each(over_rivals(max), over_rivals(lambda counts: IMPOSSIBLE if IMPOSSIBLE in counts else max(counts))),
     "helped": each(*HELPED, *map(where_it_can_be, HELPED)),
     "weakest": each(over_rivals(lambda counts: counts[-1])),
-    "pairs": each(lambda x, W_g: count if (count := of_one(x, W_g)) <= 2 else IMPOSSIBLE),
+    "singles": each(up_to(lambda d: 1)),
+    "pairs": each(up_to(lambda d: 2)),
+    "halves": each(up_to(lambda d: d // 2)),
+    "weights": each(in_order_of_the_weights),
+    "last": each(lambda x, W_g: fewest([last_below_zero(lead) for lead in leads(x, W_g)])),
+    "for all": (for_all(min), for_all(fewest), for_all(max)),
+    "runner-up, few": each(
+        lambda x, W_g: IMPOSSIBLE if (count := SECOND(x, W_g)) == IMPOSSIBLE else count - 1,
+    ),
     "positive": each(half_of_the_positive, one_stays(half_of_the_positive)),
     "at once": each(lambda x, W_g: 1, where_it_can_be(lambda x, W_g: 1)),
     "few": each(where_possible(lambda count, d: count - 1)),
@@ -204,8 +235,8 @@ def on_grid(values: np.ndarray) -> np.ndarray:
     return np.round(GRID * values) / GRID
 
 
-def tokens(rng: np.random.Generator, T: int, d: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (x (T, d), W_g (d, N)); the expert of one token, E1, cannot be unseated, and of that token alone.
+def tokens(rng: np.random.Generator, T: int, d: int, N: int, never: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (x (T, d), W_g (d, N)); the expert of `never` tokens, E1, cannot be unseated: of one or none.
 
     In each row of W_g the entry of E1 is the largest or the smallest, and the x of that token has the sign that it needs.
     """
@@ -214,15 +245,16 @@ def tokens(rng: np.random.Generator, T: int, d: int, N: int) -> tuple[np.ndarray
         rows, end = np.arange(d), np.where(rng.random(d) < 0.5, W_g.argmax(axis=1), W_g.argmin(axis=1))  # (d,) each
         W_g[rows, end], W_g[:, 0] = W_g[:, 0].copy(), W_g[rows, end].copy()
         x = on_grid(rng.normal(size=(T, d)) + 1.2 * W_g.T[rng.integers(N, size=T)])  # (T, d): each near a prototype
-        x[-1] = np.abs(x[-1]) * np.where(W_g.argmax(axis=1) == 0, 1, -1)  # every term speaks for E1
-        if _fit(x, W_g):
+        if never:
+            x[-1] = np.abs(x[-1]) * np.where(W_g.argmax(axis=1) == 0, 1, -1)  # every term speaks for E1
+        if _fit(x, W_g, never):
             return rng.permutation(x), W_g
 
 
-def _fit(x: np.ndarray, W_g: np.ndarray) -> bool:
-    """Whether all leads are clear, and one expert cannot be unseated."""
+def _fit(x: np.ndarray, W_g: np.ndarray, never: int) -> bool:
+    """Whether all leads are clear, and the expert of `never` tokens cannot be unseated."""
     clear = not (np.diff(np.sort(x @ W_g, axis=1)) == 0).any() and not any(hangs_on_a_tie(t, W_g) for t in x)
-    return clear and [of_one(token, W_g) for token in x].count(IMPOSSIBLE) == 1
+    return clear and [of_one(token, W_g) for token in x].count(IMPOSSIBLE) == never
 
 
 def hangs_on_a_tie(x: np.ndarray, W_g: np.ndarray) -> bool:
@@ -233,9 +265,12 @@ def hangs_on_a_tie(x: np.ndarray, W_g: np.ndarray) -> bool:
 
 
 def entry_cases(rng: np.random.Generator) -> list[tuple]:
-    """Return (x (T, d), W_g (d, N)) three times, on which no two mistakes give the same, nor one what is right."""
+    """Return (x (T, d), W_g (d, N)) three times, on which no two mistakes give the same, nor one what is right.
+
+    In the last every expert can be unseated, so that "for no token" is not the smallest number of every batch.
+    """
     while True:
-        cases = [tokens(rng, *sizes) for sizes in ((5, 8, 4), (6, 12, 5), (7, 16, 3))]
+        cases = [tokens(rng, *sizes) for sizes in ((5, 8, 4, 1), (6, 12, 5, 1), (7, 16, 3, 0))]
         if told_apart({"right": each(of_one), **MISTAKEN}, cases):
             return cases
 
@@ -283,11 +318,23 @@ ENTRIES = FunctionQuestion(
         MISTAKEN["helped"],
         "weakest rival: You looked at the expert with the smallest logit alone. Any other expert may be the first to come ahead: try them all.",
         MISTAKEN["weakest"],
+        "runner-up only, one too few: Two things. You looked at the expert with the second logit alone: try all rivals. And your counts are one too small: `np.flatnonzero` counts from 0.",
+        MISTAKEN["runner-up, few"],
+        "one number for all: All tokens of the batch get the same number. Each token has its own smallest count: keep the minimum over the rivals apart from the tokens.",
+        MISTAKEN["for all"],
+        "order of the weights: You sorted by W_ai − W_aj. An entry counts by its term of the lead, which has x_a in it: x_a (W_ai − W_aj), and x_a may be small or below 0.",
+        MISTAKEN["weights"],
+        "last place: You took the last number of entries after which less than 0 is left of the lead, or counted how often that is so. Asked is the first.",
+        MISTAKEN["last"],
+        "one at most: You tried single entries only. Some experts need several entries gone together: go on, up to all but one.",
+        MISTAKEN["singles"],
+        "half at most: You stop at half of the entries. More may be set to 0: all but one.",
+        MISTAKEN["halves"],
         "pairs at most: Your answers end at 2. Some experts need more entries gone: go on, up to all but one.",
         MISTAKEN["pairs"],
         "positive terms alone: You left the negative terms out, and stop when more than half of the positive ones is gone. The lead is the sum of *all* terms: it must fall below 0.",
         MISTAKEN["positive"],
-        "at once: One entry is enough everywhere in yours. A lead is the winner's logit less the rival's: above 0 at first, and you count until it is *below* 0.",
+        "at once: One entry is enough everywhere in yours. A lead is the winner's logit, the largest, less the rival's: above 0 at first, and you count until it is *below* 0.",
         MISTAKEN["at once"],
         "one too few: Your counts are one too small: with so many entries gone the lead is still above 0. `np.flatnonzero` counts from 0.",
         MISTAKEN["few"],

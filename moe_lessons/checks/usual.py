@@ -26,7 +26,7 @@ def usual_slip(came: list[Any], wanted: list[Any]) -> Mistake | None:
     if _transposed(values):
         return Mistake("transposed", "Right, but for rows and columns: they are exchanged.")
     if any(value.shape != right.shape for value, right in values):
-        return None
+        return _not_added_up(values)
     in_rows = [np.concatenate([array.ravel() for array in side]).astype(float) for side in zip(*values, strict=True)]
     return _rounded(*in_rows) or _scaled(*in_rows) or _shifted(*in_rows)
 
@@ -36,6 +36,19 @@ def _transposed(values: Pairs) -> bool:
     tables = [(value, right) for value, right in values if value.ndim == 2]
     rows = [(value, right) for value, right in values if value.ndim != 2]
     return bool(tables) and all(agree(v.T, r) for v, r in tables) and all(agree(v, r) for v, r in rows)
+
+
+def _not_added_up(values: Pairs) -> Mistake | None:
+    """Tell of values with one axis too many whose sums over it, or means, are what is right."""
+    if any(value.ndim != right.ndim + 1 for value, right in values):
+        return None
+    for axis in (0, -1):
+        for how, reduce in (("added up", np.sum), ("averaged", np.mean)):
+            several = any(value.shape[axis] > 1 for value, _ in values)
+            if several and all(agree(np.asarray(reduce(value, axis=axis)), right) for value, right in values):
+                of = "the first axis" if axis == 0 else "the last axis"
+                return Mistake(None, f"Right once it is {how} over {of}: that step is missing.")
+    return None
 
 
 def _rounded(came: np.ndarray, right: np.ndarray) -> Mistake | None:

@@ -56,6 +56,21 @@ def test_nothing_is_told_that_is_not_so(change, wanted):
     assert told(change, wanted) is None
 
 
+@pytest.mark.parametrize("wanted", [TABLES, ROWS, SHARES, NUMBERS])
+def test_an_axis_that_was_not_added_up_is_told(wanted):
+    parts = [rng.dirichlet(np.ones(n)) for n in (3, 1)]
+    apart = [np.multiply.outer(p, value) for p, value in zip(parts, wanted, strict=True)]
+    assert usual_slip(apart, wanted).why == "Right once it is added up over the first axis: that step is missing."
+    assert usual_slip([apart[0] + 1, apart[1]], wanted) is None
+    assert usual_slip([value[None] for value in wanted], wanted) is None
+
+
+@pytest.mark.parametrize("wanted", [TABLES, ROWS, SHARES])
+def test_an_axis_that_was_not_averaged_is_told(wanted):
+    parts = [value[..., None] * n * rng.dirichlet(np.ones(n)) for value, n in zip(wanted, (3, 1), strict=True)]
+    assert usual_slip(parts, wanted).why == "Right once it is averaged over the last axis: that step is missing."
+
+
 def test_one_case_that_is_otherwise_keeps_it_from_being_told():
     for change in (lambda v: v.round(2), lambda v: 3 * v, lambda v: -v, lambda v: v + 1, lambda v: v.T):
         assert usual_slip([change(TABLES[0]), TABLES[1]], TABLES) is None

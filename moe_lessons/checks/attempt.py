@@ -153,7 +153,7 @@ def _stopped(question: Question, error: BaseException, seconds: float) -> Attemp
         described(cause),
         f"It was called with {inputs}." if inputs else "",
     ]
-    if inputs and isinstance(cause, (ValueError, TypeError, IndexError, RuntimeError)):
+    if inputs and isinstance(cause, (ValueError, TypeError, IndexError, RuntimeError, ZeroDivisionError)):
         lines.append(question.when_raised)
     message = "\n".join(line for line in lines if line)
     return Attempt(error.reply if isinstance(error, AnswerRaised) else None, Status.RAISED, message)

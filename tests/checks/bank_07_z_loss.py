@@ -169,6 +169,18 @@ def over_finite_logits(logits, mask):
     return loss * share, gradient * share
 
 
+def in_tensors_of(number):
+    """Padded rows hold a number, and autograd does the rest."""
+
+    def z_loss(logits, mask):
+        h = torch.tensor(np.where(mask[:, None], logits, number), requires_grad=True)
+        loss = torch.logsumexp(h, 1).square().sum() / mask.sum()
+        loss.backward()
+        return loss.item(), h.grad
+
+    return z_loss
+
+
 WRONG = {
     "7.5": {
         "finite rows": by_finite_rows,
@@ -187,6 +199,10 @@ WRONG = {
         "the padding instead": with_all(lambda h, m: np.mean(lse(h[~m]) ** 2) if (~m).any() else np.nan),
         "logits times 0": with_all(lambda h, m: (lse(h * m[:, None]) ** 2).mean()),
         "logits times 0 (2)": with_all(lambda h, m: (lse(h * m[:, None]) ** 2).sum() / m.sum()),
+        "base 2 (2)": with_loss(
+            lambda h: ((h.max(1) + np.log2(np.exp(h - h.max(1, keepdims=True)).sum(1))) ** 2).mean()
+        ),
+        "padding set to −∞": in_tensors_of(-np.inf),
         "padding set to 0": with_all(lambda h, m: (lse(np.where(m[:, None], h, 0)) ** 2).mean()),
         "padding set to 0 (2)": with_all(lambda h, m: (lse(np.where(m[:, None], h, 0)) ** 2).sum() / m.sum()),
         "padding gets through (2)": with_all(lambda h, m: (lse(h)[m] ** 2 + 0 * h[~m].sum()).mean()),

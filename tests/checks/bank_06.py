@@ -340,6 +340,8 @@ WRONG = {
         "once or more on average": lambda q, batch: np.count_nonzero(q * batch >= 1),
         "divided by k": lambda q, batch: touched(q, batch) / sum(q),
         "k in the exponent": lambda q, batch: touched(q, sum(q)),
+        "N in the exponent": lambda q, batch: touched(q, len(q)),
+        "four tokens": lambda q, batch: touched(q, 4),
         "one token more or fewer": lambda q, batch: touched(q, batch + 1),
         "one token more or fewer (2)": lambda q, batch: touched(q, batch - 1),
         "times in place of power": lambda q, batch: sum(1 - (1 - chance) * batch for chance in q),

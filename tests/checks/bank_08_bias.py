@@ -32,6 +32,8 @@ WRONG = {
         "means as columns (2)": {"means": [[3, 9], [3, 9]], "bias": [-9, -81]},
         "bias with the wrong sign (4)": {"means": [[0, 0], [8, 0]], "bias": [0, 32]},
         "another order": {"means": THREE, "bias": [-12.5, -50, 0]},
+        "one entry off": {"means": [[2, 0], [9, 0], [0, 9]], "bias": [-2, -40.5, 0]},
+        "one entry off (2)": {"means": THREE, "bias": [0, -12.5, -30]},
         "half forgotten (2)": {"means": THREE, "bias": [0, -25, -100]},
         "bias too weak (2)": {"means": THREE, "bias": [0, -3.125, -12.5]},
         "bias too strong (2)": {"means": THREE, "bias": [0, -50, -200]},

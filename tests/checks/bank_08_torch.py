@@ -170,6 +170,7 @@ WRONG = {
         "z-loss without p": alike,
         "transposed": lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, lr, z_loss_coef).T,
         "wrong length": by_another(torch.optim.SGD, momentum=0.9, nesterov=True),
+        "uphill, wrong length": lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, -len(x) * lr, z_loss_coef),
         "wrong length (2)": lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, 0.9 * lr, z_loss_coef),
         "wrong length (3)": lambda W, x, domain, lr, z_loss_coef: by_hand(W, x, domain, lr**2, z_loss_coef),
         "another expert's domain": total(lambda h, domain: F.cross_entropy(h, (domain - 1) % h.shape[1])),

@@ -130,13 +130,13 @@ def token_by_token(W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, 
     return W
 
 
-def goes_along_the_gradient(value: Any, W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> bool:
-    """Tell whether the step has the direction of the right one, and another length."""
+def along_the_gradient(value: Any, W: np.ndarray, x: np.ndarray, domain: np.ndarray, lr: float, c: float) -> float:
+    """Return by what factor the step is the right one, below 0 if it goes the other way; 0 if by none."""
     if not isinstance(value, np.ndarray) or value.shape != W.shape:
-        return False
+        return 0.0
     made, right = (W - value).astype(float), lr * gradient(W, x, domain, c)  # (d, N) each
     times = (made * right).sum() / (right * right).sum()
-    return bool(times > 0 and np.abs(made - times * right).max() < 1e-3 * np.abs(made).max())
+    return float(times) if np.abs(made - times * right).max() < 1e-3 * np.abs(made).max() else 0.0
 
 
 STEP = FunctionQuestion(
@@ -289,7 +289,9 @@ STEP = FunctionQuestion(
         "weight decay: Your step has made W smaller besides, as `weight_decay` does. Asked is W − lr · gradient of this loss, and nothing else.",
         decays,
         "wrong length: Your step goes the right way, but is too long or too short. It is lr · gradient, with lr once, and the gradient of the mean over the tokens as it is.",
-        goes_along_the_gradient,
+        lambda value, *case: along_the_gradient(value, *case) > 0,
+        "uphill, wrong length: Two things. You went uphill: subtract the gradient. And your step is too long or too short: it is lr · gradient, with lr once, and the gradient of the mean over the tokens as it is.",
+        lambda value, *case: along_the_gradient(value, *case) < 0,
         "the loss: This is a single number, such as the loss. Asked is the new W, (d, N).",
         lambda value, *case: isinstance(value, np.ndarray) and value.ndim == 0,
     ),

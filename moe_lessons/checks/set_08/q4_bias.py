@@ -74,7 +74,7 @@ def measured(value: dict[str, np.ndarray]) -> dict[str, Any]:
     nearest = min(np.linalg.norm(a - b) for i, a in enumerate(means) for b in means[:i])
     best, free, reached = accuracy_with(means, -squares / 2), best_without_bias(means), accuracy_with(means, bias)
     found = {"means": means, "bias": bias, "squares": squares, "norms": np.sqrt(squares), "nearest": nearest}
-    return {**found, "best": best, "free": free, "reached": reached}
+    return {**found, "best": best, "free": free, "reached": reached, "odd": odd_one(means, bias)}
 
 
 def needs_none(found: Facts) -> bool:
@@ -133,6 +133,13 @@ def times_too_large(found: Facts) -> float:
     return times if np.allclose(came, times * wanted, atol=0.02 * np.ptp(came), rtol=0) else np.nan
 
 
+def odd_one(means: np.ndarray, bias: np.ndarray) -> int | None:
+    """Return which of three means (3, 2) the bias does not fit, where it is right between the other two; or None."""
+    off = bias + (means**2).sum(axis=1) / 2  # (D,): one number for all where the bias is right
+    pairs = [(i, j) for i in range(len(off)) for j in range(i) if abs(off[i] - off[j]) <= 0.01 * np.ptp(off)]
+    return 3 - sum(pairs[0]) if len(off) == 3 and len(pairs) == 1 else None
+
+
 NAMED = "The means are a counterexample."
 
 BIAS = VariableQuestion(
@@ -184,6 +191,8 @@ BIAS = VariableQuestion(
         lambda found: times_too_large(found) > 1,
         f"bias too weak: {NAMED} But your bias does not hold the long mean back enough. Where is a token as near to one mean as to the other? There both must have the same h.",
         lambda found: times_too_large(found) < 1,
+        f"one entry off: {NAMED} And your bias is right between two of them. But its entry {{odd}}, counted from 0, does not fit: a token that is as near to that mean as to another must have the same h for both.",
+        lambda found: found.odd is not None,
         f": {NAMED} But your bias does not fit them. A token that is as near to one mean as to another must have the same h for both: try each pair.",
         always,
     ),

@@ -21,12 +21,14 @@ EXACT = 1e-9
 def usual_slip(came: list[Any], wanted: list[Any]) -> Mistake | None:
     """Return what shows in all values of an answer, beside what is right of each case, or None."""
     values = [(stacked(value), np.asarray(right)) for value, right in zip(came, wanted, strict=True)]
-    if not all(isinstance(v, np.ndarray) and v.dtype.kind in "fiu" and r.dtype.kind in "fiu" for v, r in values):
+    if not all(isinstance(v, np.ndarray) and v.dtype.kind in "fiub" and r.dtype.kind in "fiub" for v, r in values):
         return None
     if _transposed(values):
         return Mistake("transposed", "Right, but for rows and columns: they are exchanged.")
     if any(value.shape != right.shape for value, right in values):
-        return _not_added_up(values)
+        return _not_added_up(values) or _in_one_row(values) or _cut_short(values)
+    if any(array.dtype.kind == "b" for pair in values for array in pair):
+        return None
     in_rows = [np.concatenate([array.ravel() for array in side]).astype(float) for side in zip(*values, strict=True)]
     return _rounded(*in_rows) or _scaled(*in_rows) or _shifted(*in_rows)
 
@@ -49,6 +51,29 @@ def _not_added_up(values: Pairs) -> Mistake | None:
                 of = "the first axis" if axis == 0 else "the last axis"
                 return Mistake(None, f"Right once it is {how} over {of}: that step is missing.")
     return None
+
+
+def _in_one_row(values: Pairs) -> Mistake | None:
+    """Tell of tables whose numbers are right, but all in one row."""
+    flat = all(v.ndim == 1 and r.ndim > 1 and agree(v, r.ravel()) for v, r in values)
+    why = "Right, but all in one row: give it the shape that is asked for, with `reshape`."
+    return Mistake("in one row", why) if flat else None
+
+
+def _cut_short(values: Pairs) -> Mistake | None:
+    """Tell of arrays that lack their first or their last entry along an axis, and are right otherwise."""
+    for axis in range(min(right.ndim for _, right in values)):
+        for which, rest in (("last", slice(None, -1)), ("first", slice(1, None))):
+            if all(_lacks(value, right, axis, rest) for value, right in values):
+                entry = ("row" if axis == 0 else "column") if values[0][1].ndim == 2 else "entry"
+                why = f"Right, but the {which} {entry} is missing. `range(n)` goes from 0 to n − 1: n of them."
+                return Mistake("cut short", why)
+    return None
+
+
+def _lacks(value: np.ndarray, right: np.ndarray, axis: int, rest: slice) -> bool:
+    """Tell whether a value is this rest of what is right along an axis, which has something left."""
+    return right.shape[axis] > 1 and agree(value, np.moveaxis(np.moveaxis(right, axis, 0)[rest], 0, axis))
 
 
 def _rounded(came: np.ndarray, right: np.ndarray) -> Mistake | None:

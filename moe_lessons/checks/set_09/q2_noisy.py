@@ -7,13 +7,14 @@ import numpy as np
 
 from moe_lessons import routing
 from moe_lessons.checks.calls import SeededGenerator
-from moe_lessons.checks.gates import selected_mask
+from moe_lessons.checks.gates import kept_probabilities, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.values import agree
 from moe_lessons.checks.verdicts import by_test, by_value
 
 # T, d, N, k. In the last nothing is cut.
 SIZES = ((4, 3, 5, 2), (5, 4, 6, 3), (6, 3, 4, 1), (3, 2, 3, 3))
+NEARLY_CUT = -1e9  # where all logits of a token are set to it, all weights come out alike
 LEAST_GAP = 1e-3  # between two logits of a token, so that nothing hangs on a rule for ties, in float32 too
 
 
@@ -263,6 +264,12 @@ NOISY = FunctionQuestion(
             with_noisy_logits(lambda h, e, z: h + e * softplus(z).mean(axis=-1, keepdims=True)),
             with_noisy_logits(lambda h, e, z: h + e * softplus(z).sum(axis=-1, keepdims=True)),
         ),
+        "one scale for all tokens: Your scale is a mean or a sum over the tokens. Every token has its own scale for every expert.",
+        (
+            with_noisy_logits(lambda h, e, z: h + e * softplus(z).mean(axis=0)),
+            with_noisy_logits(lambda h, e, z: h + e * softplus(z).sum(axis=0)),
+            with_noisy_logits(lambda h, e, z: h + e * softplus(z.mean(axis=0))),
+        ),
         "matrices exchanged: W_g and W_noise are exchanged: the logits are x W_g, the scale is softplus(x W_noise).",
         with_noisy_logits(lambda h, e, z: z + e * softplus(h)),
         "size of the noise: You took the size of the noise, so that it only ever raises a logit. It may be negative.",
@@ -300,6 +307,10 @@ NOISY = FunctionQuestion(
         with_noisy_logits(lambda h, e, z: h + e * (softplus(z) + 0.01)),
         "noise after top-k: You chose the experts by the clean logits and added the noise afterwards. Then it never brings in another expert. Add it first.",
         with_gate(lambda h, noisy, k: softmax_where(selected_mask(h, k), noisy)),
+        "kept probabilities, and no softplus: Two things. You took the softmax over all experts and cut afterwards, so your weights do not sum to 1: here it is over the k selected logits. And the noise is scaled by x W_noise itself: put softplus around it.",
+        lambda x, W_g, W_noise, k, train, seed: kept_probabilities(
+            x @ W_g + train * np.random.default_rng(seed).standard_normal((len(x), W_g.shape[1])) * (x @ W_noise), k
+        ),
         "noise for the choice only: You chose by the noisy logits, but the weights come from the clean ones. Here the softmax is over the noisy logits too.",
         with_gate(lambda h, noisy, k: softmax_where(selected_mask(noisy, k), h)),
         "masked with 0: Unselected experts still carry weight: you set their logits to 0, and e⁰ = 1. Mask with −∞.",
@@ -326,6 +337,7 @@ NOISY = FunctionQuestion(
             with_gate(lambda h, noisy, k: softmax_where(marked(noisy, k - 1), noisy)),
             with_gate(above_the_kth),
             with_gate(lambda h, noisy, k: np.nan_to_num(above_the_kth(h, noisy, k))),
+            with_gate(lambda h, noisy, k: softmax_where(marked(noisy, k - 1) & (k > 1), noisy, NEARLY_CUT)),
         ),
         "k built in: You keep the same number of experts, whatever k is.",
         tuple(

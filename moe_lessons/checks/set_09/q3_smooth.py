@@ -154,6 +154,8 @@ SMOOTH = FunctionQuestion(
             lambda clean, noisy, sd, k: normal_cdf((noisy - of_the_others(noisy, k)) / sd),
             lambda clean, noisy, sd, k: normal_cdf((noisy - best(noisy, k)) / sd),
         ),
+        "noisy logit, not divided: Two things. You compare the expert's *noisy* logit with the threshold: its own noise is what is drawn afresh, so begin at its clean logit. And the gap is not divided by noise_sd.",
+        lambda clean, noisy, sd, k: normal_cdf(noisy - of_the_others(noisy, k)),
         "own noise: You compare the noisy logits with the clean ones, expert by expert: that is how unusual the draw was. Asked is the chance to be above the k-th largest of the *others*.",
         (
             lambda clean, noisy, sd, k: normal_cdf((noisy - clean) / sd),

@@ -188,6 +188,19 @@ def likeliest_device(h: np.ndarray, k: int, device: np.ndarray) -> float:
     return loss_of(likeliest_share(h, device), h, device)
 
 
+def likeliest_devices(h: np.ndarray, k: int, device: np.ndarray) -> float:
+    """Return the loss where each token counts for the k devices that are likeliest in sum, or for all there are."""
+    p = of_device(routing.softmax(h.astype(float)), device)  # (T, D)
+    return loss_of(selected_mask(p, min(k, p.shape[1])).mean(axis=0) / min(k, p.shape[1]), h, device)
+
+
+def in_equal_blocks(h: np.ndarray, k: int, device: np.ndarray) -> float:
+    """Return the loss if each device had the next N // D experts, and those that are left over none."""
+    D = int(device.max()) + 1
+    in_blocks = [a[: len(a) // D * D].reshape(D, -1).sum(axis=1) for a in (chosen_share(h, k), mean_probability(h))]
+    return float(D * in_blocks[0] @ in_blocks[1])
+
+
 def loss_and_slope(h: np.ndarray, k: int, device: np.ndarray) -> tuple[Any, Any]:
     """Return the loss and its gradient (T, N), in float32 as they should come."""
     return np.float32(device_loss(h, k, device)), np.float32(device_slope(h, k, device))
@@ -298,6 +311,7 @@ DEVICES = FunctionQuestion(
             "experts in order: Your experts lie on the devices in order of their index, or in turn. `device` says where each one is.",
             (
                 with_devices(lambda N, device: np.sort(device)),
+                in_equal_blocks,
                 with_devices(lambda N, device: np.arange(N) * (device.max() + 1) // N),
                 with_devices(lambda N, device: np.arange(N) % (device.max() + 1)),
             ),
@@ -309,7 +323,7 @@ DEVICES = FunctionQuestion(
             "D counted from 0: You put D − 1 in front: devices are counted from 0, so D is `device.max() + 1`.",
             with_factor(lambda T, N, k, D: (D - 1) / D),
             "likeliest device: You count the device that is likeliest in sum. A token goes where its k best *experts* are, whatever the sums say.",
-            likeliest_device,
+            (likeliest_device, likeliest_devices),
             "not divided by k: Your shares sum to k: you divided the counts by T. Then balance gives k, not 1. A share is one of all T·k assignments.",
             with_factor(lambda T, N, k, D: k),
             "divided by k twice: One k too many: the shares are divided by T·k already, so that they sum to 1.",

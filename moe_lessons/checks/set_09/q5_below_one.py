@@ -112,6 +112,8 @@ BELOW_ONE = VariableQuestion(
         lambda found: found.tied,
         "probabilities: As *probabilities* these would do, but they are taken for logits, and the softmax makes them nearly equal. Logits that give p are `np.log(p)` (with a small number in place of 0).",
         lambda found: are_probabilities(found.h) and would_do_as(logits_of)(found),
+        "few rows of shares: Each row is positive and sums to 1: are these loads, or probabilities? Asked are *logits*, a row for each token, and who wins follows from them: whoever has the largest in a row gets that token. Begin with many rows; logits that give p are `np.log(p)`.",
+        lambda found: are_probabilities(found.h) and found.load.size > found.T,
         "one expert has all: All tokens go to one expert. Then the loss is N times its mean probability, and whoever wins has at least 1/N in every token: the loss cannot be below 1. Let the others win too, some of them rarely.",
         lambda found: found.load.max() == 1,
         "dead, as in the lesson: The loss is low and the load uneven, but as in the lesson: an expert is dead, or nearly so (it has {least:.2f} times the mean load). Let those who hold the probability win a few tokens.",

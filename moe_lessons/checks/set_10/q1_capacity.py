@@ -217,6 +217,10 @@ KEPT = FunctionQuestion(
     mistakes=by_value(
         "token by token: By position you serve token by token: the second choice of an early token comes before the first choice of a later one. All first choices come first.",
         with_queues(position=token_by_token),
+        "token by token, and one too many: Two things. By position you serve token by token: all first choices come first. And each of your experts takes one more than its capacity.",
+        with_queues(position=token_by_token, more=1),
+        "numbers turned round: By position your numbers are laid out as (k, T) and then turned, `reshape(k, T).T`: so each stands for another assignment. Lay them out as the assignments are, `reshape(T, k)`, and go down the columns: `.T.ravel()`.",
+        with_queues(position=lambda w: np.arange(w.size).reshape(w.shape[::-1]).T.ravel()),
         "later tokens first: By position you serve the last token first. Of each choice, earlier tokens come first.",
         with_queues(position=lambda w: by_column(w)[:, ::-1].ravel()),
         "last choices first: By position you serve the last choices first. All first choices come first.",

@@ -104,6 +104,11 @@ def empty_not_below_zero(rows: Callable) -> Callable:
     return lambda load, device, C, block: np.maximum(rows(load, C, block) - load, 0).sum()
 
 
+def of_all(rows: Callable) -> Callable:
+    """Return all rows less all assignments, if the experts compute rows(load, C, block)."""
+    return lambda load, device, C, block: rows(load, C, block).sum() - load.sum()
+
+
 def busiest_of(rows: Callable) -> Callable:
     """Return the rows of the busiest device if the experts compute rows(load, C, block)."""
     return lambda load, device, C, block: by_device(rows(load, C, block), device).max()
@@ -217,6 +222,8 @@ COST = FunctionQuestion(
                 of_rows(lambda rows, kept, load, device: max(rows.sum() - load.sum(), 0)),
                 of_rows(lambda rows, kept, load, device: np.maximum(by_device(rows - load, device), 0).sum()),
             ),
+            "set off, and rounded down: Two things. Without a capacity you round down: each slice is filled *up* to whole blocks. And with one you took all rows less all assignments, so that what is dropped at a full expert pays for empty rows at another.",
+            of_all(dropless(lambda load, block: load // block * block)),
             "a share: This is a share of the rows. Asked is how many rows are empty.",
             of_rows(lambda rows, kept, load, device: 1 - kept.sum() / rows.sum()),
             "full rows: These are the rows that hold a token. Asked are the empty ones.",

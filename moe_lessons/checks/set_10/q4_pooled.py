@@ -23,6 +23,9 @@ MOST_POOLED, LEAST_ALONE, LEAST_EXPERTS = 1.02, 1.2, 4
 ROUNDING = 1e-6  # what float32 leaves of a loss that is just at its border
 
 
+ONE_ROW = " Each layer has one row of numbers here: are these its loads? Asked are the logits of its tokens, a row for each; the loads follow from them."
+
+
 class TwoLayers:
     """The form of two layers' logits. They are read as a list of both, as floats."""
 
@@ -35,7 +38,8 @@ class TwoLayers:
         shapes = [h.shape for h in map(stacked, pair) if isinstance(h, np.ndarray)]
         if [len(shape) for shape in shapes] != [2, 2] or shapes[0][1] != shapes[1][1]:
             name = "wrong shape" if len(shapes) == len(pair) else None
-            return Fault(name, f"Expected {self.asks}. Came {describe(value)}.")
+            loads = [len(shape) for shape in shapes] == [1, 1]
+            return Fault(name, f"Expected {self.asks}. Came {describe(value)}.{ONE_ROW if loads else ''}")
         layers = [BATCH.read(h) for h in pair]
         return next((h for h in layers if isinstance(h, Fault)), layers)
 

@@ -62,6 +62,12 @@ def by_rank(weight: Callable[[int, int], float]) -> Callable:
     return answer
 
 
+def in_equal_blocks(selected: np.ndarray, domain: np.ndarray, N: int) -> np.ndarray:
+    """Return the table if the tokens came domain by domain, as many for each. (D, N)."""
+    blocks = np.array_split(selected, domain.max() + 1)
+    return np.stack([np.bincount(block.ravel(), minlength=N) / len(block) for block in blocks])
+
+
 def over_use(c: np.ndarray, n: np.ndarray, k: int) -> np.ndarray:
     """Return the shares relative to the experts' shares of all tokens; NaN where an expert has none. (D, N)."""
     return c / n / (c.sum(axis=0) / n.sum())
@@ -93,6 +99,8 @@ TABLE = FunctionQuestion(
         (of_table(lambda c, n, k: c / c.sum(axis=0)), of_table(lambda c, n, k: c / np.maximum(c.sum(axis=0), 1))),
         "first choice only: You looked at the first choice alone. An expert counts wherever it stands among the k of a token. (Papers do report the first choice too; then the baseline is 1/N.)",
         lambda s, domain, N: metrics.domain_specialisation(s[:, :1], domain, N),
+        "first choice only, of all tokens: Two things. You looked at the first choice alone: an expert counts wherever it stands among the k of a token. And you divided by all T tokens: divide each row by the tokens of its own domain.",
+        lambda s, domain, N: np.bincount(domain)[:, None] * metrics.domain_specialisation(s[:, :1], domain, N) / len(s),
         "last choice only: You looked at the last choice alone. An expert counts wherever it stands among the k of a token.",
         lambda s, domain, N: metrics.domain_specialisation(s[:, -1:], domain, N),
         "two choices only: You looked at the first two choices of each token. Here k is 3 in a case: `selected.shape[1]`. An expert counts wherever it stands among the k.",
@@ -122,6 +130,11 @@ TABLE = FunctionQuestion(
         of_table(lambda c, n, k: c / n / (k / c.shape[1])),
         "less the baseline: You took off the baseline k/N. That is a good next step, but asked is the share itself.",
         of_table(lambda c, n, k: c / n - k / c.shape[1]),
+        "less the expert's use: You took off the mean of the domains, or the expert's share of all tokens. That says which domain likes the expert more than the others do. Asked is the share itself, whose baseline is k/N.",
+        (
+            of_table(lambda c, n, k: c / n - (c / n).mean(axis=0)),
+            of_table(lambda c, n, k: c / n - c.sum(axis=0) / n.sum()),
+        ),
         "over the expert's use: You compare with the expert's share of all tokens. That says which domain likes the expert more than the others do. Asked is the share itself, whose baseline is k/N.",
         (of_table(over_use), of_table(lambda *counts: np.nan_to_num(over_use(*counts)))),
         "by T/D: You divided every row by the same number, T/D. The domains are not equally large: take each row's own tokens.",
@@ -145,6 +158,8 @@ TABLE = FunctionQuestion(
         lambda s, domain, N: (
             metrics.domain_specialisation(s.reshape(-1, 1), np.tile(domain, s.shape[1]), N) * s.shape[1]
         ),
+        "equal blocks: You cut the tokens into blocks of the same size, one for each domain. The domains are in mixed order, and not equally large: `selected[domain == c]` are the tokens of domain c.",
+        in_equal_blocks,
         "labels out of order: You took the tokens as if those of domain 0 came first, then those of domain 1. They are in mixed order: `selected[domain == c]` are those of domain c.",
         lambda s, domain, N: metrics.domain_specialisation(s, np.sort(domain), N),
         "transposed: The numbers are right, but your table is (N, D). Domains are rows, experts columns: (D, N).",

@@ -116,6 +116,8 @@ SATURATION = FunctionQuestion(
         ),
         "first checkpoint: You compared with the first checkpoint. That says how far the router has moved away, not how near it is to where it ends.",
         lambda selected: saturations(selected[::-1])[::-1],
+        "first checkpoint, in order: Two things. You compared with the first checkpoint: saturation says how near a router is to where it *ends*. And you compared place by place: the k experts of a token are a set.",
+        lambda selected: np.array([(now == selected[0]).mean() for now in selected]),
         "all or nothing: You count a token only if all its k experts are final. One expert of two in common counts as a half.",
         of_common(lambda both, k: both == k),
         "any: You count a token as soon as one of its experts is final. Count how many are, and divide by k.",

@@ -100,6 +100,8 @@ LOADS = FunctionQuestion(
             lambda counts, real: max_violation(counts).mean(),
             "MaxVio added: You added up the MaxVio of the layers. Add up their *loads*, expert by expert, and take MaxVio of these.",
             lambda counts, real: max_violation(counts).sum(axis=-1).mean(),
+            "experts added: You added up the experts, so each layer has one number, all that it counts. Add up the *layers*, expert by expert: axis 1.",
+            lambda counts, real: max_violation(counts.sum(axis=-1)).mean(),
             "frames added: You added up the frames, too. Add the layers only: each frame has a MaxVio of its own.",
             lambda counts, real: max_violation(counts.sum(axis=(0, 1))),
             "frames for layers: You added up the frames, not the layers: axis 0 in the place of axis 1.",

@@ -142,8 +142,11 @@ REST = FunctionQuestion(
                     lambda b: np.maximum(np.diff(b, axis=0), 0).sum(axis=0).mean(),
                     lambda b: np.maximum(-np.diff(b, axis=0), 0).sum(axis=0).mean(),
                 ),
-                "positions added: You added up how large the bias is. Asked is how far it *moves* from frame to frame.",
-                (lambda b: np.abs(b).sum(axis=0).mean(), lambda b: np.abs(b[1:]).sum(axis=0).mean()),
+                "positions added: You added up, or averaged, how large the bias is. Asked is how far it *moves* from frame to frame.",
+                (
+                    *(lambda b: np.abs(b).sum(axis=0).mean(), lambda b: np.abs(b[1:]).sum(axis=0).mean()),
+                    *(lambda b: np.abs(b).mean(), lambda b: np.abs(b[1:]).mean(), lambda b: np.abs(b[-1]).mean()),
+                ),
             ),
             *by_value(
                 "one length only: That are the last 10 steps of a log of 20 or 21 frames only, as with `[10:]` or `[11:]`. The last 11 frames of any log are `[-11:]`.",

@@ -53,6 +53,9 @@ def against(measure: str, name: str, case: int) -> Fault:
     return Fault("turned round", f"{head} {why}", seen)
 
 
+FOLLOWS = " Or did you leave out what may only follow from the fault? Report each measure by its numbers."
+
+
 @dataclass(frozen=True, kw_only=True)
 class ApartQuestion(CaseQuestion):
     """Places that would all be right by a wrong rule, or for another case, are told so."""
@@ -63,12 +66,14 @@ class ApartQuestion(CaseQuestion):
         if verdict.correct or isinstance(named, Fault):
             return verdict
         case = named.pop("case")
+        few = wrong_rules.overlooked(named, case)
         if rules := wrong_rules.rules_of(named, case):
-            return replace(verdict, why=f"{wrong_rules.told(rules)}\n{verdict.why}", mistake=rules[0].name)
+            told = f"{wrong_rules.told(rules)}{FOLLOWS if few else ''}"
+            return replace(verdict, why=f"{told}\n{verdict.why}", mistake=rules[0].name)
         if wrong_rules.is_of_another(named, case):
             why = f"For another case all of this would be right. Is {case} the number of yours, and did you run the cells again after you typed it?"
             return replace(verdict, why=f"{why}\n{verdict.why}", mistake="another case")
-        if few := wrong_rules.overlooked(named, case):
+        if few:
             why = f"Every sign that you give is right, but {few} more measures are outside by more than the room. Report each by its numbers, also what may only follow from the fault."
             return replace(verdict, why=f"{why}\n{verdict.why}", mistake="signs overlooked")
         return verdict

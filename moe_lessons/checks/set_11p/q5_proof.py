@@ -100,6 +100,11 @@ def named(entry: dict[str, Any]) -> str:
     return f"{fault_in(entry) or 'healthy'} ({entry['balanced by']}, {entry['weights']})"
 
 
+def of_loss(entry: dict[str, Any]) -> bool:
+    """Tell whether a run is balanced by a loss."""
+    return str(entry["balanced by"]) == "loss"
+
+
 def some(entries: list[dict[str, Any]]) -> str:
     """Write what runs are, healthy ones first, six of them at most."""
     written = ", ".join(map(named, sorted(entries, key=lambda entry: int(entry["of"]))[:6]))
@@ -121,6 +126,7 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     known["asleep"] = fault == "frozen bias" and says_so(found, entries, lambda entry: entry["balanced by"] == "bias")
     known["in_training"] = fault == "noise left on" and says_so(found, entries, lambda entry: not is_sure(entry))
     known["by_chance"] = fault == "noise left on" and not alarms and all(map(is_sure, missed))
+    known["asks_for_zero"] = fault == "frozen bias" and bool(alarms) and not caught and all(map(of_loss, alarms))
     known["at_the_end"] = not any(map(is_trained, [*alarms, *missed])) and any(found)
     proves = next((g for g in FAULTS if found == [fault_in(entry) == g for entry in entries]), None)
     told_of = {"alarms": some(alarms), "missed": some(missed), "wrong": some([*alarms, *missed])}
@@ -167,7 +173,7 @@ ALWAYS = {  # what a test that says True for every run may have overlooked
     "pooled loss": "The logged loss is the *mean* over the layers of what they have alone, not the sum, and not one of them; and up to rounding: two ways to add up never agree in the last digit.",
     "noise left on": "Two passes in evaluation, over the same x, are the same in a sound run.",
     "frozen bias": "A bias moves in training only, and where there is one.",
-    "mask lost": "Each layer counts every real token once: two layers together make twice as many. And `run.mask.sum()` are the real ones, `run.mask.numel()` all places.",
+    "mask lost": "Each layer counts every real token once: two layers together make twice as many. And `run.mask.sum()` are the real ones, `run.mask.numel()` all places. What y is on padding says nothing: it is not 0 in a sound run either.",
 }
 NEVER = {  # what a test that says False for every run may have overlooked
     "renormalised k = 1": "",
@@ -178,7 +184,7 @@ NEVER = {  # what a test that says False for every run may have overlooked
 }
 LOOK = {  # at what a proof looks, whatever the weights
     "renormalised k = 1": "How sure a router is was trained, or drawn: every program comes with unsure ones and with sure ones. What does the router hear of y? The gradient of a *mean* of y is small in sound runs, too: take the sum of the squares, with 1e-4 as the limit.",
-    "pooled loss": "The logged loss is the mean over *both* layers. What have they alone, on the same tokens, and what is logged?",
+    "pooled loss": "Loads, and how large a loss is, come of the weights: fresh ones lean, too. The logged loss is the mean over *both* layers. What have they alone, on the same tokens, and what is logged?",
     "noise left on": "What do two passes over the same tokens, both in evaluation, have in common? A pass in training has noise in every run.",
     "frozen bias": "Loads and the size of a bias are left by training. What does one more pass in training do to a bias?",
     "mask lost": "Loads are left by training, and fresh weights lean, too. What do the counts *add up to*?",
@@ -191,24 +197,32 @@ MISTAKES = by_test(
     lambda found: found.turned,
     "nothing moved: It says True for every run that is balanced by a bias, also for the healthy ones. If you compare the bias before a pass and after it: it moves only in training (`run.model.train()`), and `before = run.model.bias` is no copy, it moves along. `.clone()` is one. One pass moves a bias by 0.005: a tolerance must be far below that.",
     lambda found: found.asleep,
-    "always: It says True for every run, also for the healthy ones. What is *different* in a run with your fault? {always}",
+    "always: It says True for every run, also for the healthy ones. Does it look at `run`, at the one that is handed over? What is *different* in a run with your fault? {always}",
     lambda found: all(found.found) and not found.in_training,
     "noise in training: It says True for every run, or nearly, also for the healthy ones. After `run.model.train()` every run has noise: look at two passes in evaluation, as a run is handed to you or after `run.model.eval()`.",
     lambda found: found.in_training,
     "no gradient of 0: It says False for every run, also for those that have the fault of case {case}. If you look at a gradient: take that of `found.y`, for the balance loss has one in any case; and do not ask whether it *is* 0. There it should be, but it is a sum of rounding errors: 1e-6 or 1e-4, beside 1 or 100 in a sound run. Or look at `found.weights`: a number divided by itself is 1, exactly.",
     lambda found: found.fault == "renormalised k = 1" and not any(found.found),
-    "nothing found: It says False for every run, also for those that have the fault of case {case}. Try it on `open_run({case})`: it must say True there. {never}",
+    "nothing found: It says False for every run, also for those that have the fault of case {case}. Try it on `open_run({case})`: it must say True there. Does it look at `run`, at the one that is handed over? {never}",
     lambda found: not any(found.found),
+    "a bias of 0: It says True for runs that are balanced by a loss: {alarms}. Their bias is 0 and stays, and nothing is wrong with that. And False for all that have your fault. A frozen bias is not 0: it is where it was when it froze. What does one more pass in training do to it?",
+    lambda found: found.asks_for_zero,
     "no bias to move: It says True for runs that are balanced by a loss, too: {alarms}. Their bias is 0 and stays, and nothing is wrong with that. `run.model.balanced_by` tells which recipe a run has.",
     lambda found: found.fault == "frozen bias" and only(is_loss_run)(found),
     "padding in the batch: It says True for {alarms}, too: there padding changes the loss. Use a batch without padding, with a mask of True everywhere, and only what you suspect can differ.",
     lambda found: found.fault == "pooled loss" and only(lambda kind: kind[0] == "mask lost")(found),
     "by chance: It says False for runs with noise whose routers are sure: {missed}. There noise moves few tokens, so loads or selections may agree by chance, and the loss nearly. Compare what it changes in every pass: the logits, or y.",
     lambda found: found.by_chance,
+    "a number that may agree: It says False for some runs with noise: {missed}. Noise changes every pass, but a rounded number, or one number of a whole batch, may come out the same, and a wide limit sees nothing. Compare tensors, such as y or the logits, up to rounding.",
+    lambda found: found.fault == "noise left on" and found.caught and not found.wrongly and not found.by_recipe,
     "trace in the weights: It is right for all runs with trained weights, and not with weights drawn anew (`open_run({case}, weights='unsure')`, or `'sure'`). Wrong are: {wrong}. Then it looks at what training left in the weights, a symptom, or its limit fits trained weights only. The fault is in the program: change or repeat one thing, and look at what the program must do with *any* weights. {look}",
     lambda found: found.at_the_end,
     "chosen by the logits: It says True for runs without your fault, all of them balanced by a bias: {alarms}. There the selected expert is not always the one with the largest logit. `load_balancing_loss` is told which are selected: hand it `found.selected`.",
     lambda found: found.fault == "pooled loss" and only(is_bias_run)(found),
+    "chosen by the logits, and padding: It says True for runs without your fault: {alarms}. Two things can differ there. Where a bias balances, the selected expert is not always the one with the largest logit: hand `found.selected` to `load_balancing_loss`. And where padding is counted, the program's loss is of other tokens than yours: use a batch without padding, with a mask of True everywhere.",
+    lambda found: (
+        found.fault == "pooled loss" and only(lambda kind: is_bias_run(kind) or kind[0] == "mask lost")(found)
+    ),
     "padding left in: It says True for runs without your fault, healthy ones among them: {alarms}. If you compare the balance loss with the layers' own: both must be of the same tokens, and where there is padding, the program counts real ones only. Use a batch without padding, with a mask of True everywhere: there the two are equal in a sound program, up to rounding.",
     lambda found: found.fault == "pooled loss" and not found.missed and leaves_padding_in(found.wrongly),
     "healthy suspected: It says True for runs without your fault, healthy ones among them: {alarms}.{and_not} A number that is only *larger* with the fault needs a limit; better is one that must be exactly the same, or 0, in the one case and cannot be in the other. {look}",

@@ -92,6 +92,8 @@ BITS = ValuesQuestion(
             lambda: np.log2(MANY),
             "nats: This is in nats. A bit is log₂.",
             lambda: UNEVEN * np.log(2),
+            "a share of the text: This is how much of the text a domain has, no information: −Σ p log₂ p, over both.",
+            (lambda: COMMON, lambda: RARE),
             "the rare part alone: This is the rare domain's part of the sum. The common one has a part, too.",
             lambda: -RARE * np.log2(RARE),
             "the common part alone: This is the common domain's part of the sum. The rare one has a part, too.",

@@ -189,6 +189,7 @@ WRONG = {
         "dead, as in the lesson": dead_hold(4, 2),
         "load too even": close_seconds([9, 9, 1, 1]),
         "two experts": LESSON_SPLIT,
+        "few rows of shares": [[0.5, 0.4, 0.05, 0.05]],
         "one expert has all": np.tile([0.01, 0.0, 0.0, 0.0], (5, 1)),
         "neither": np.eye(4),
         "not far enough": close_seconds([20, 16, 2, 2], low=-0.2),

@@ -248,6 +248,8 @@ WRONG = {
         "another logarithm": scaled(lambda z: np.log2(1 + np.exp(z))),
         "one scale for all experts": scaled(lambda z: softplus(z).mean(axis=1, keepdims=True)),
         "one scale for all experts (2)": scaled(lambda z: softplus(z).mean()),
+        "one scale for all tokens": scaled(lambda z: softplus(z).mean(axis=0)),
+        "one scale for all tokens (2)": scaled(lambda z: softplus(z.mean(axis=0))),
         "matrices exchanged": lambda x, W_g, W_noise, k, train, rng: gate(
             x @ W_noise + rng.standard_normal((len(x), W_g.shape[1])) * softplus(x @ W_g) if train else x @ W_g, k
         ),
@@ -274,6 +276,10 @@ WRONG = {
         "one too many": afterwards(lambda h, n, k: gate(n, k + 1)),
         "one too few": afterwards(lambda h, n, k: gate(n, max(k - 1, 1))),
         "one too few (2)": afterwards(above_the_kth),
+        "one too few (3)": afterwards(lambda h, n, k: softmax(np.where(n > np.sort(n)[:, [-k]], n, -1e9))),
+        "kept probabilities, and no softplus": lambda x, W_g, W_noise, k, train, rng: (
+            softmax(h := x @ W_g + train * rng.standard_normal((len(x), W_g.shape[1])) * (x @ W_noise)) * mask(h, k)
+        ),
         "k built in": afterwards(lambda h, n, k: gate(n, 2)),
         "k built in (2)": afterwards(lambda h, n, k: gate(n, 1)),
         "largest sizes": afterwards(lambda h, n, k: softmax(np.where(mask(np.abs(n), k), n, -np.inf))),
@@ -395,6 +401,7 @@ WRONG = {
             lambda clean, noisy, k: np.where(mask(clean, k), nth(noisy, k + 1), nth(noisy, k))
         ),
         "noisy logit": lambda clean, noisy, noise_sd, k: phi((noisy - others(noisy, k)) / noise_sd),
+        "noisy logit, not divided": lambda clean, noisy, noise_sd, k: phi(noisy - others(noisy, k)),
         "all clean": lambda clean, noisy, noise_sd, k: phi((clean - nth(clean, k)) / noise_sd),
         "variance": load_of_gap(lambda gap, sd: phi(gap / sd / sd)),
         "root": load_of_gap(lambda gap, sd: phi(gap / sd**0.5)),

@@ -97,6 +97,21 @@ def likeliest(logits, k, device):
     return p.shape[1] * F @ p.mean(0)
 
 
+def likeliest_k(logits, k, device):
+    p = logits.softmax(-1) @ on(device)
+    D = p.shape[1]
+    F = torch.bincount(p.topk(min(k, D)).indices.flatten(), minlength=D) / (len(p) * min(k, D))
+    return D * F @ p.mean(0)
+
+
+def in_blocks(logits, k, device):
+    """As if the next N // D experts were always those of one device."""
+    D, N = max(device) + 1, logits.shape[1]
+    parts = [torch.arange(N)[g * (N // D) : (g + 1) * (N // D)] for g in range(D)]
+    f, P = count(logits, k), logits.softmax(-1).mean(0)
+    return D * sum(f[part].sum() * P[part].sum() for part in parts)
+
+
 def soft_count(soft, alone=False):
     """F has the value of the counted shares and the gradient of `soft`."""
 
@@ -200,6 +215,8 @@ WRONG = {
         "tokens counted once": once_a_token(lambda marks, k: marks / marks.sum()),
         "first choice only": first_choice,
         "likeliest device": likeliest,
+        "likeliest device (2)": likeliest_k,
+        "experts in order (3)": in_blocks,
         "not divided by k": lambda logits, k, device: k * devices(logits, k, device),
         "divided by k twice": lambda logits, k, device: devices(logits, k, device) / k,
         "D missing": by_device(lambda F, P, size: F @ P),

@@ -172,6 +172,17 @@ def walks(by_probability):
     return answer
 
 
+def numbers_turned_round(selected, weights, C, N, priority):
+    T, k = selected.shape
+    order = np.arange(T * k).reshape(k, T).T.ravel() if priority == "position" else np.argsort(-weights.ravel())
+    free, kept = [C] * N, np.zeros(T * k, dtype=bool)
+    for number in order:
+        expert = selected.ravel()[number]
+        kept[number] = free[expert] > 0
+        free[expert] -= kept[number]
+    return kept.reshape(T, k)
+
+
 def by_tokens_sum(turned):
     """Sort the tokens by all of their weight."""
     return walks(
@@ -195,6 +206,11 @@ WRONG = {
     "10.1": {
         "stops at the first": until_one_is_full,
         "token by token": served(orders(position=lambda t, j, w, best: (t, j))),
+        "token by token, and one too many": served(
+            orders(position=lambda t, j, w, best: (t, j)), room=lambda C, N: C + 1
+        ),
+        "numbers turned round": numbers_turned_round,
+        "in one row": changed(lambda kept, s, w: kept.ravel()),
         "one too many": served(orders(), room=lambda C, N: C + 1),
         "one too few": served(orders(), room=lambda C, N: C - 1),
         "capacity over all experts": served(orders(), number=lambda i: 0),

@@ -93,6 +93,11 @@ WRONG = {
             empty=lambda rows, kept, load, *_: max(rows.sum() - load.sum(), 0),
             dropped=lambda rows, kept, load, *_: max(load.sum() - rows.sum(), 0),
         ),
+        "set off, and rounded down": costs_with(
+            empty=lambda rows, kept, load, device, C, block: (
+                (load // block * block if C is None else rows).sum() - load.sum()
+            )
+        ),
         "a share": costs_with(empty=lambda rows, kept, *_: (rows - kept).sum() / rows.sum()),
         "full rows": costs_with(empty=lambda rows, kept, *_: kept.sum()),
         "no blocks": cost_in_blocks(lambda load, block: load),

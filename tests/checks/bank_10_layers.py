@@ -39,6 +39,7 @@ def but(**wrong):
 WRONG = {
     "10.4": {
         "wrong shape": OPPOSITE[0],
+        "wrong shape (2)": [[1, 0, 0, 0], [0, 0.5, 0.25, 0.25]],  # loads
         "not finite": np.where(OPPOSITE > 0, 3, -np.inf),
         "tie": np.zeros((2, 4, 4)),
         "few experts": np.stack([leaning(0, N=2), leaning(1, N=2)]),

@@ -142,6 +142,13 @@ WRONG = {
         "divided by k": table_by_assignment,
         "of the expert's tokens": table_of_columns,
         "first choice only": lambda s, d, N: table(s[:, :1], d, N),
+        "first choice only, of all tokens": lambda s, d, N: table(s[:, :1], d, N) * np.bincount(d)[:, None] / len(d),
+        "equal blocks": lambda s, d, N: [
+            np.bincount(part.ravel(), minlength=N) / len(part) for part in np.array_split(s, max(d) + 1)
+        ],
+        "less the expert's use": lambda s, d, N: (t := table(s, d, N)) - t.mean(axis=0),
+        "less the expert's use (2)": lambda s, d, N: table(s, d, N) - served(s, N).mean(axis=0),
+        "cut short": lambda s, d, N: table(s, d, N)[:-1],
         "last choice only": lambda s, d, N: table(s[:, -1:], d, N),
         "two choices only": lambda s, d, N: table(s[:, :2], d, N),
         "weighed by rank": table_by_rank,
@@ -179,6 +186,7 @@ WRONG = {
         "previous checkpoint": lambda s: [saturation(s[c - 1 : c + 1])[0] for c in range(1, len(s))],
         "previous checkpoint (2)": lambda s: [saturation(s[[c, c - 1]])[0] for c in range(len(s))],
         "first checkpoint": lambda s: saturation(s[::-1])[::-1],
+        "first checkpoint, in order": lambda s: (s == s[0]).mean(axis=(1, 2)),
         "all or nothing": lambda s: (np.sort(s) == np.sort(s[-1])).all(-1).mean(1),
         "any": by_sets(lambda a, b: bool(a & b)),
         "not divided by k": by_sets(lambda a, b: len(a & b)),

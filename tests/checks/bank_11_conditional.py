@@ -130,6 +130,10 @@ WRONG = {
         "unconditional": lambda d, e, t: mi(d, e),
         "difference": lambda d, e, t: mi(d, e) - mi(d, t),
         "not weighted": lambda d, e, t: np.mean([mi(d[t == v], e[t == v]) for v in set(t.tolist())]),
+        "not weighted, and nats": lambda d, e, t: (
+            np.log(2) * np.mean([mi(d[t == v], e[t == v]) for v in set(t.tolist())])
+        ),
+        "unconditional, and nats": lambda d, e, t: np.log(2) * mi(d, e),
         "over all ids": lambda d, e, t: sum(mi(d[t == v], e[t == v]) for v in set(t.tolist())) / (max(t) + 1),
         "one for each token": lambda d, e, t: [mi(d[t == v], e[t == v]) for v in np.unique(t)],
         "rare tokens left out": lambda d, e, t: conditional(d, e, t) / np.mean([(t == v).sum() > 1 for v in t]),

@@ -105,6 +105,19 @@ def chosen_by_the_logits(run):
     return not torch.isclose(own.mean(), found.balance, atol=1e-3)
 
 
+def real_tokens_chosen_by_the_logits(run):
+    """The real tokens, and the largest logit in the place of what was selected."""
+    found = run.model(run.x, run.mask)
+    own = torch.stack([load_balancing_loss(h[run.mask], 1) for h in found.logits]).mean()
+    return bool((found.balance - own).abs() > 1e-4)
+
+
+def rounded_losses_differ(run):
+    """Noise moves the balance loss of a batch, but not always by so much."""
+    first, again = (round(float(run.model(run.x, run.mask).balance.detach()), 2) for _ in range(2))
+    return first != again
+
+
 def beside_the_pooled_loss(run):
     """True where the logged loss is not the pooled one: turned round."""
     found = run.model(run.x, torch.ones_like(run.mask))
@@ -256,6 +269,7 @@ WRONG = {
         "double room": in_short(11, "+000-00"),
         "last frame": in_short(12, "000000+"),
         "first frames": in_short(1, "00+00-0"),
+        "first frames (2)": in_short(3, "0000-00"),  # or what follows from the fault left out
         "beside the mean": in_short(7, "0-0-0-0"),
         "nothing hidden": in_short(8, "+00+000"),
         "both recipes (3)": in_short(3, "++00000"),  # or the last frame alone, or a distance in the place of the path
@@ -293,6 +307,9 @@ WRONG = {
         "trace in the weights": says(RENORMALISED, lambda run: mean_entropy(run) > 1.0),
         "trace in the weights (2)": says(FROZEN, balance_is_high),
         "nothing found": says(MASK, lambda run: int(run.model(run.x, run.mask).counts.sum()) < int(run.mask.sum())),
+        "a bias of 0": says(FROZEN, lambda run: not run.model.bias.any()),
+        "a number that may agree": says(NOISE, rounded_losses_differ),
+        "chosen by the logits, and padding": says(POOLED, real_tokens_chosen_by_the_logits),
         "no bias to move": says(FROZEN, bias_stays),
         "padding in the batch": says(POOLED, lambda run: loss_beside_layers(run, run.mask) > 1e-3),
         "padding left in": says(

@@ -86,6 +86,10 @@ WRONG = {
         "times MaxVio of all": room(fullest=5120),
         "times MaxVio of all (2)": room(fullest=2560),
         "not divided by N": room(fullest=13312),
+        "a share of all": room(fullest=0.0508),
+        "in mean loads": room(fullest=1.625),
+        "too small": room(factor=1.25),
+        "too small (2)": room(factor=1.5),
         "not divided by N (2)": room(fullest=6656),
         "MaxVio itself": room(factor=0.625),
         "places": room(factor=416),
@@ -167,6 +171,16 @@ WRONG = {
         "one for each part": lambda counts, P, tokens: [
             len(c) * (c / c.sum()) @ p for c, p in zip(counts, P, strict=True)
         ],
+        "weighted mean of the parts' losses (2)": lambda counts, P, tokens: (
+            P.shape[1] * total(counts) @ ((counts * P).sum(axis=0) / counts.sum(axis=0))
+        ),
+        "f of one part": lambda counts, P, tokens: (
+            P.shape[1] * counts[0] / counts[0].sum() @ np.average(P, axis=0, weights=tokens)
+        ),
+        "P of one part": lambda counts, P, tokens: P.shape[1] * total(counts) @ P[0],
+        "P unweighted, counts by tokens": lambda counts, P, tokens: (
+            P.shape[1] * counts.sum(axis=0) / tokens.sum() @ P.mean(axis=0)
+        ),
         "f twice": lambda counts, P, tokens: counts.shape[1] * (total(counts) ** 2).sum(),
         "one of the parts": lambda counts, P, tokens: P.shape[1] * (counts[0] / counts[0].sum()) @ P[0],
         "one of the parts (2)": lambda counts, P, tokens: P.shape[1] * (counts[-1] / counts[-1].sum()) @ P[-1],
@@ -268,11 +282,13 @@ WRONG = {
         "both together (3)": most(rare=4.79),
         "surprise of the common one": most(rare=0.152),
         "nothing (2)": most(rare=0),
+        "a share of the text": most(rare=0.9),
+        "a share of the text (2)": most(rare=0.1),
     },
 }
 
 UNRECOGNISED = {
-    "11r.1": [room(fullest=300), room(factor=1.5), room(dropped=2.5)],
+    "11r.1": [room(fullest=300), room(factor=1.45), room(dropped=2.5)],
     "11r.2": [agreement(chance=0.2), agreement(times=1.5), agreement(cv=1)],
     "11r.3": [
         lambda counts, P, tokens: 1.0,

@@ -35,6 +35,21 @@ def test_a_table_that_is_turned_round_is_told_and_single_rows_may_stand_beside_i
     assert told(lambda v: v.T, [*TABLES, *ROWS]) == "transposed"
 
 
+def test_a_table_in_one_row_is_told_also_one_of_booleans():
+    assert told(np.ravel, TABLES) == "in one row"
+    assert told(np.ravel, [table > 0 for table in TABLES]) == "in one row"
+    assert told(np.ravel, [*TABLES, *ROWS]) is None  # rows are right as they are
+    assert told(lambda v: np.sort(v.ravel()), TABLES) is None
+
+
+@pytest.mark.parametrize("wanted", [TABLES, ROWS, [table > 0 for table in TABLES]])
+def test_an_entry_that_is_missing_at_an_end_is_told(wanted):
+    for change in (lambda v: v[:-1], lambda v: v[1:], lambda v: v[..., :-1], lambda v: v[..., 1:]):
+        assert told(change, wanted) == "cut short"
+    for change in (lambda v: v[2:], lambda v: np.concatenate([v, v]), lambda v: v[:-1][::-1] ** 2):
+        assert told(change, wanted) is None
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -43,7 +58,7 @@ def test_a_table_that_is_turned_round_is_told_and_single_rows_may_stand_beside_i
         lambda v: v.round(1),
         lambda v: np.full_like(v, np.nan),
         lambda v: v**2,
-        lambda v: v[..., :-1],
+        lambda v: v[..., :-2],
         lambda v: v * np.arange(1, v.size + 1).reshape(v.shape),
         lambda v: None,
         lambda v: "text",

@@ -112,10 +112,9 @@ def real_tokens_chosen_by_the_logits(run):
     return bool((found.balance - own).abs() > 1e-4)
 
 
-def rounded_losses_differ(run):
-    """Noise moves the balance loss of a batch, but not always by so much."""
-    first, again = (round(float(run.model(run.x, run.mask).balance.detach()), 2) for _ in range(2))
-    return first != again
+def passes_differ_where_sure(run):
+    """As with a limit that is too wide for some weights: nothing is seen where the router is unsure."""
+    return passes_differ(run) and not is_unsure(run)
 
 
 def beside_the_pooled_loss(run):
@@ -308,7 +307,7 @@ WRONG = {
         "trace in the weights (2)": says(FROZEN, balance_is_high),
         "nothing found": says(MASK, lambda run: int(run.model(run.x, run.mask).counts.sum()) < int(run.mask.sum())),
         "a bias of 0": says(FROZEN, lambda run: not run.model.bias.any()),
-        "a number that may agree": says(NOISE, rounded_losses_differ),
+        "a number that may agree": says(NOISE, passes_differ_where_sure),
         "chosen by the logits, and padding": says(POOLED, real_tokens_chosen_by_the_logits),
         "no bias to move": says(FROZEN, bias_stays),
         "padding in the batch": says(POOLED, lambda run: loss_beside_layers(run, run.mask) > 1e-3),

@@ -127,6 +127,7 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     known["in_training"] = fault == "noise left on" and says_so(found, entries, lambda entry: not is_sure(entry))
     known["by_chance"] = fault == "noise left on" and not alarms and all(map(is_sure, missed))
     known["asks_for_zero"] = fault == "frozen bias" and bool(alarms) and not caught and all(map(of_loss, alarms))
+    known["may_agree"] = fault == "noise left on" and not alarms and not all(map(is_trained, caught))
     known["at_the_end"] = not any(map(is_trained, [*alarms, *missed])) and any(found)
     proves = next((g for g in FAULTS if found == [fault_in(entry) == g for entry in entries]), None)
     told_of = {"alarms": some(alarms), "missed": some(missed), "wrong": some([*alarms, *missed])}
@@ -214,7 +215,7 @@ MISTAKES = by_test(
     "by chance: It says False for runs with noise whose routers are sure: {missed}. There noise moves few tokens, so loads or selections may agree by chance, and the loss nearly. Compare what it changes in every pass: the logits, or y.",
     lambda found: found.by_chance,
     "a number that may agree: It says False for some runs with noise: {missed}. Noise changes every pass, but a rounded number, or one number of a whole batch, may come out the same, and a wide limit sees nothing. Compare tensors, such as y or the logits, up to rounding.",
-    lambda found: found.fault == "noise left on" and found.caught and not found.wrongly and not found.by_recipe,
+    lambda found: found.may_agree and not found.by_recipe,
     "trace in the weights: It is right for all runs with trained weights, and not with weights drawn anew (`open_run({case}, weights='unsure')`, or `'sure'`). Wrong are: {wrong}. Then it looks at what training left in the weights, a symptom, or its limit fits trained weights only. The fault is in the program: change or repeat one thing, and look at what the program must do with *any* weights. {look}",
     lambda found: found.at_the_end,
     "chosen by the logits: It says True for runs without your fault, all of them balanced by a bias: {alarms}. There the selected expert is not always the one with the largest logit. `load_balancing_loss` is told which are selected: hand it `found.selected`.",

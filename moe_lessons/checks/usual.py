@@ -25,8 +25,10 @@ def usual_slip(came: list[Any], wanted: list[Any]) -> Mistake | None:
         return None
     if _transposed(values):
         return Mistake("transposed", "Right, but for rows and columns: they are exchanged.")
+    if told := _axis_off(values) or _first_row_alone(values):
+        return Mistake(None, told)
     if any(value.shape != right.shape for value, right in values):
-        return _not_added_up(values) or _in_one_row(values) or _cut_short(values)
+        return _in_one_row(values) or _cut_short(values)
     if any(array.dtype.kind == "b" for pair in values for array in pair):
         return None
     in_rows = [np.concatenate([array.ravel() for array in side]).astype(float) for side in zip(*values, strict=True)]
@@ -40,17 +42,55 @@ def _transposed(values: Pairs) -> bool:
     return bool(tables) and all(agree(v.T, r) for v, r in tables) and all(agree(v, r) for v, r in rows)
 
 
-def _not_added_up(values: Pairs) -> Mistake | None:
-    """Tell of values with one axis too many whose sums over it, or means, are what is right."""
-    if any(value.ndim != right.ndim + 1 for value, right in values):
-        return None
-    for axis in (0, -1):
-        for how, reduce in (("added up", np.sum), ("averaged", np.mean)):
-            several = any(value.shape[axis] > 1 for value, _ in values)
-            if several and all(agree(np.asarray(reduce(value, axis=axis)), right) for value, right in values):
-                of = "the first axis" if axis == 0 else "the last axis"
-                return Mistake(None, f"Right once it is {how} over {of}: that step is missing.")
-    return None
+def _axis_off(values: Pairs) -> str:
+    """Say which axis is too many or missing in every value, if that is all that is wrong; else nothing."""
+    return next((told for told, seen in AXES_OFF.items() if all(seen(*pair) for pair in values)), "")
+
+
+def _is_longer(value: np.ndarray, right: np.ndarray) -> bool:
+    """Tell whether a value has what is right, with axes of length 1 besides."""
+    return value.ndim > right.ndim and value.squeeze().shape == right.squeeze().shape and _agree_flat(value, right)
+
+
+def _agree_flat(value: np.ndarray, right: np.ndarray) -> bool:
+    return bool(agree(value.reshape(right.shape), right))
+
+
+def _not_added(axis: int, added: Callable[..., np.ndarray] = np.sum) -> Callable[[np.ndarray, np.ndarray], bool]:
+    """Return the test whether a value, added up over this axis, or averaged, is what is right."""
+    return lambda value, right: value.ndim == right.ndim + 1 and bool(agree(added(value, axis=axis), right))
+
+
+def _added_too_far(axis: int) -> Callable[[np.ndarray, np.ndarray], bool]:
+    """Return the test whether a value is what is right, added up over this axis."""
+    return lambda value, right: _not_added(axis)(right, value)
+
+
+AXES_OFF: dict[str, Callable[[np.ndarray, np.ndarray], bool]] = {
+    "The numbers are right, with an axis of length 1 too many.": _is_longer,
+    "Not added up: the sums of your numbers over the last axis are what is right.": _not_added(-1),
+    "Not added up: the sums of your numbers over the first axis are what is right.": _not_added(0),
+    "Not averaged: the means of your numbers over the last axis are what is right.": _not_added(-1, np.mean),
+    "Not averaged: the means of your numbers over the first axis are what is right.": _not_added(0, np.mean),
+    "Added up too far: these are the sums, over the last axis, of what is right.": _added_too_far(-1),
+    "Added up too far: these are the sums, over the first axis, of what is right.": _added_too_far(0),
+}
+
+
+def _first_row_alone(values: Pairs) -> str:
+    """Say so if of every table the first row is right and no other, and whatever has one row is right."""
+    if any(value.shape != right.shape for value, right in values):
+        return ""
+    tables = [(value, right) for value, right in values if right.ndim > 1 and len(right) > 1]
+    others = [(value, right) for value, right in values if right.ndim < 2 or len(right) < 2]
+    alone = all(agree(v[0], r[0]) and not any(map(agree, v[1:], r[1:])) for v, r in tables)
+    if not tables or not alone or not all(agree(*pair) for pair in others):
+        return ""
+    empty = not any(value[1:].any() for value, _ in tables)
+    return f"Right, but of a batch only the first row{EMPTY if empty else '.'}"
+
+
+EMPTY = ": the others are all 0. Does a `return` stand inside the loop?"
 
 
 def _in_one_row(values: Pairs) -> Mistake | None:

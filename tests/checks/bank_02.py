@@ -239,6 +239,13 @@ WRONG = {
         "probabilities": lambda largest, total: softmax(largest),
         "probabilities (2)": lambda largest, total: softmax(largest.T).T,
         "probabilities (3)": lambda largest, total: softmax(largest.reshape(-1)).reshape(largest.shape),
+        "wrong sign (9)": lambda largest, total: (
+            largest.max(0) + np.log((total * np.exp(np.minimum(largest.max(0) - largest, 700))).sum(0))
+        ),
+        "mask made nan": lambda largest, total: logsumexp(largest, axis=0, b=total * total / total),
+        "mask made nan (2)": lambda largest, total: (
+            np.log((total * np.exp(largest - largest.max(0))).sum(0)) + (largest.max(0) * total / total).max(0)
+        ),
         "overflow": from_zero,
         "overflow (5)": from_each(lambda largest: np.where(np.isinf(largest), np.inf, largest).min(0)),
         "overflow (2)": from_each(lambda largest: largest.min(0)),
@@ -346,6 +353,10 @@ WRONG = {
         "gap for ratio": gaps(room=3),
     },
     "2.3": {
+        "last expert only": lambda p, outputs: [w[-1] * out[-1] for w, out in zip(p, outputs, strict=True)],
+        "outputs of all tokens": lambda p, outputs: np.tensordot(p, outputs, axes=([1], [1])).sum(axis=1),
+        "outputs of all tokens (2)": lambda p, outputs: np.tensordot(p, outputs, axes=([1], [1])).mean(axis=1),
+        "summed over tokens (2)": lambda p, outputs: (p[..., None] * outputs).mean(axis=0),
         "unweighted": lambda p, outputs: outputs.sum(axis=1),
         "plain mean": lambda p, outputs: outputs.mean(1),
         "divided by N": lambda p, outputs: (p[:, :, None] * outputs).mean(axis=1),

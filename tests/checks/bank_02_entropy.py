@@ -121,6 +121,9 @@ WRONG = {
         "N − 1": lambda p: entr(p).sum(-1) / np.log(p.shape[-1] - 1),
         "nan made 0": lambda p: np.nan_to_num(-np.sum(p * np.log(p), axis=-1) / np.log(p.shape[-1])),
         "sign": lambda p: (p * np.log(np.where(p > 0, p, 1))).sum(-1) / np.log(p.shape[-1]),
+        "sign, not normalised": lambda p: -entr(p).sum(-1),
+        "sign, not normalised (2)": lambda p: (p * np.log2(np.where(p > 0, p, 1))).sum(-1),
+        "over the tokens (2)": lambda p: entr(p).sum(0) / np.log(p.shape[0]),
         "turned round": lambda p: 1 - entr(p).sum(-1) / np.log(p.shape[-1]),
         "mean for sum": lambda p: entr(p).mean(-1) / np.log(p.shape[-1]),
         "divided by ln of the used": over_used,
@@ -178,6 +181,7 @@ WRONG = {
     "2.6": {
         "transposed": lambda x, H, N: made(logits_of(H, N), x).T,
         "logits": lambda x, H, N: logits_of(H, N),
+        "gap alone": lambda x, H, N: np.ptp(logits_of(H, N)),
         "all alike": lambda x, H, N: np.zeros((len(x), N)),
         "one expert only": lambda x, H, N: made(led_by(100.0, N), x),
         "bits": lambda x, H, N: made(logits_of(H, N, lambda h: entropy_of(h) / np.log(2)), x),

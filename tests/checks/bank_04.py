@@ -378,6 +378,14 @@ WRONG = {
     },
     "4.2": {
         "masked with 0": broken_gate(topk_softmax=lambda h, m, **_: softmax(h * m)),
+        "masked with 0 (8)": broken_gate(
+            topk_softmax=lambda h, m, **_: softmax(h * m), softmax_topk_renorm=lambda p, m, **_: p * m
+        ),
+        "always renormalised (8)": broken_gate(
+            softmax_topk=lambda p, m, **_: p * m / (p * m).sum(-1, keepdims=True),
+            softmax_topk_renorm=lambda p, m, **_: p * m / (p * m).max(),
+        ),
+        "selected by probability": gate_keeping(lambda h, k: mask(softmax(h), k), softmax),
         "overflow": gate_keeping(mask, softmax_by_sum),
         "overflow (2)": broken_gate(softmax_topk=lambda h, m, **_: softmax_by_sum(h) * m),
         "overflow (3)": gate_keeping(mask, lambda h: softmax_by_sum(h, less=h.max())),
@@ -524,6 +532,10 @@ WRONG = {
         "nothing found": lambda logits, k, layer: 0.0,
         "squares": of_weights(lambda w, selected: np.linalg.norm(w[~selected])),
         "truth value": of_weights(lambda w, selected: w[~selected].sum() > 1e-9),
+        "average (3)": of_weights(lambda w, selected: w[~selected].mean() if not selected.all() else np.nan),
+        "small leaks lost": of_weights(lambda w, selected: w[~selected & (w > 0.01)].sum()),
+        "small leaks lost (2)": of_weights(lambda w, selected: w[~selected & (w > 1e-3)].sum()),
+        "expert by expert (3)": lambda logits, k, layer: revealed(logits, layer)[order(logits, None)[k:]],
         "average": of_weights(lambda w, selected: w[~selected].mean() if not selected.all() else 0),
         "average (2)": of_weights(lambda w, selected: np.where(selected, 0, w).mean()),
         "share": of_weights(lambda w, selected: w[~selected].sum() / w.sum()),

@@ -71,19 +71,54 @@ def test_nothing_is_told_that_is_not_so(change, wanted):
     assert told(change, wanted) is None
 
 
-@pytest.mark.parametrize("wanted", [TABLES, ROWS, SHARES, NUMBERS])
-def test_an_axis_that_was_not_added_up_is_told(wanted):
-    parts = [rng.dirichlet(np.ones(n)) for n in (3, 1)]
-    apart = [np.multiply.outer(p, value) for p, value in zip(parts, wanted, strict=True)]
-    assert usual_slip(apart, wanted).why == "Right once it is added up over the first axis: that step is missing."
-    assert usual_slip([apart[0] + 1, apart[1]], wanted) is None
-    assert usual_slip([value[None] for value in wanted], wanted) is None
+LENGTH_1 = "The numbers are right, with an axis of length 1 too many."
+TOO_FAR = "Added up too far: these are the sums, over the {} axis, of what is right."
+NOT_ADDED = "Not added up: the sums of your numbers over the {} axis are what is right."
+
+
+def in_two(axis):
+    """Return what makes of an array two, stacked along a new axis, which add up to it."""
+    return lambda v: np.stack([0.25 * v, 0.75 * v], axis=axis)
+
+
+@pytest.mark.parametrize("wanted", [TABLES, ROWS, SHARES])
+def test_an_axis_too_many_or_missing_is_told(wanted):
+    assert told(lambda v: v[None], wanted) == told(lambda v: v[..., None], wanted) == LENGTH_1
+    assert told(in_two(0), wanted) == NOT_ADDED.format("first")
+    assert told(in_two(-1), wanted) == NOT_ADDED.format("last")
+
+
+def test_what_is_added_up_too_far_is_told_with_its_axis():
+    assert told(lambda v: v.sum(axis=-1), TABLES) == TOO_FAR.format("last")
+    assert told(lambda v: v.sum(axis=0), TABLES) == TOO_FAR.format("first")
+    assert told(lambda v: v.mean(axis=-1), TABLES) is None
+    assert usual_slip([TABLES[0].sum(axis=-1), TABLES[1].sum(axis=0)], TABLES) is None
+
+
+def first_row(rest):
+    return lambda v: np.concatenate([v[:1], rest * v[1:]]) if v.ndim > 1 else v
+
+
+@pytest.mark.parametrize("wanted", [TABLES, [*TABLES, *ROWS], SHARES])
+def test_a_batch_of_which_only_the_first_row_is_right_is_told(wanted):
+    assert told(first_row(2.0), wanted) == "Right, but of a batch only the first row."
+    returned = "Right, but of a batch only the first row: the others are all 0. Does a `return` stand inside the loop?"
+    assert told(first_row(0.0), wanted) == returned
+
+
+def test_a_second_right_row_or_a_wrong_single_one_keep_it_from_being_told():
+    lucky = TABLES[0].copy()
+    lucky[2] = 0
+    assert usual_slip([lucky, first_row(0.0)(TABLES[1])], TABLES) is None
+    assert usual_slip([first_row(0.0)(TABLES[0]), 2 * ROWS[0]], [TABLES[0], ROWS[0]]) is None
 
 
 @pytest.mark.parametrize("wanted", [TABLES, ROWS, SHARES])
 def test_an_axis_that_was_not_averaged_is_told(wanted):
     parts = [value[..., None] * n * rng.dirichlet(np.ones(n)) for value, n in zip(wanted, (3, 1), strict=True)]
-    assert usual_slip(parts, wanted).why == "Right once it is averaged over the last axis: that step is missing."
+    assert usual_slip(parts, wanted).why == NOT_ADDED.format("last").replace("added up", "averaged").replace(
+        "sums", "means"
+    )
 
 
 def test_one_case_that_is_otherwise_keeps_it_from_being_told():

@@ -1,12 +1,14 @@
 """Question 2.1: one softmax over logits that lie on several machines."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from moe_lessons import routing
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.verdicts import by_formula
+from moe_lessons.checks.values import agree
+from moe_lessons.checks.verdicts import by_formula, by_test
 
 
 def sent(machines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -56,6 +58,14 @@ def streamed(old: bool, new: bool) -> Callable:
     return formula
 
 
+def lost_to_the_mask(value: Any, largest: np.ndarray, total: np.ndarray) -> bool:
+    """Tell whether a value (T,) is right where no machine is masked, and no number where one is."""
+    masked = np.isinf(largest).any(axis=0)  # (T,)
+    if not isinstance(value, np.ndarray) or value.shape != masked.shape or value.dtype.kind != "f":
+        return False
+    return bool(np.isnan(value[masked]).all() and agree(value[~masked], merged(largest, total)[~masked]))
+
+
 one_by_one = streamed(old=True, new=True)  # NaN where the first two machines have nothing
 
 
@@ -72,6 +82,16 @@ def measured_from(zero: Callable) -> Callable:
 def clipped_to(limit: float) -> Callable:
     """Return the merger of (largest, total) that keeps the largest logits within a limit. (T,)."""
     return lambda largest, total: np.log((total * np.exp(np.clip(largest, -limit, limit))).sum(axis=0))
+
+
+def turned_round(limit: float) -> Callable:
+    """Return the merger of (largest, total) that rescales by e^(top − largest), with exponents up to a limit. (T,)."""
+
+    def formula(largest: np.ndarray, total: np.ndarray) -> np.ndarray:
+        top = largest.max(axis=0)  # (T,)
+        return top + np.log((total * np.exp(np.minimum(top - largest, limit))).sum(axis=0))  # (T,)
+
+    return formula
 
 
 def not_rescaled(total: np.ndarray) -> np.ndarray:
@@ -164,6 +184,9 @@ MERGED = FunctionQuestion(
         lambda largest, total: (
             largest.max(axis=0) + np.log((total * np.exp(largest.max(axis=0) - largest)).sum(axis=0))
         ),
+        # The same by somebody who keeps the exponent from overflowing.
+        "wrong sign: You turned the exponent round, and then kept it small. A machine whose largest logit lies below the common one counts less: e^(largest − top) is never above 1, and nothing overflows.",
+        tuple(map(turned_round, (50, 80, 88, 100, 500, 700, 709))),
         "factor added: You added the factor e^(largest − top) to `total`. A total is moved to another zero point by *multiplying* it.",
         lambda largest, total: (
             largest.max(axis=0) + np.log((total + np.exp(largest - largest.max(axis=0))).sum(axis=0))
@@ -203,5 +226,9 @@ MERGED = FunctionQuestion(
         lambda largest, total: largest.max(axis=0) + (merged(largest, total) - largest.max(axis=0)) / np.log(2),
         "base 10: You took the logarithm to base 10, and the exponentials to base e. Both are natural.",
         lambda largest, total: largest.max(axis=0) + (merged(largest, total) - largest.max(axis=0)) / np.log(10),
+    )
+    + by_test(
+        "mask made nan: Right, but where a machine is masked: there nan comes, which is what numpy makes of 0·∞, 0/0 and −∞ − (−∞), and it spreads. Where does a −∞ or a total of 0 meet another than `np.exp(largest - top)`, which is 0 by itself?",
+        lost_to_the_mask,
     ),
 )

@@ -274,7 +274,7 @@ TEST = FunctionQuestion(
         lambda d, entry: False,
         "turned round: You return True for the bad routers and False for the good ones.",
         lambda d, entry: not is_good(d, entry),
-        "sums of the rows: Your test seems to look at the sums of the rows, as the lesson does. A bad router may have rows that sum to 1: it takes its softmax too late. Ask what must not change instead.",
+        "sums of the rows: Your test finds those whose rows do not sum to 1, and no others: it looks at sums or means of the probabilities, it seems. A bad router may have rows that sum to 1: it takes its softmax too late. Compare the probabilities one by one, of the same token alone and in company.",
         by_rows(lambda route, x: np.allclose(route(x).sum(axis=-1), 1)),
     )
     + by_test(

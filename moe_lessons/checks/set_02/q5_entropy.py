@@ -152,6 +152,8 @@ ENTROPY = FunctionQuestion(
         lambda p: np.nan_to_num(naive_nats(p)) / np.log(p.shape[-1]),
         "sign: The sign is missing: logarithms of probabilities are negative, so the sum wants a minus.",
         lambda p: -entropy_share(p),
+        "sign, not normalised: Two things. The sign is missing: logarithms of probabilities are negative, so the sum wants a minus. Then divide by the largest entropy, ln N.",
+        (lambda p: -nats(p), lambda p: -nats(p) / np.log(2)),
         "turned round: This is 1 minus what was asked: 1 should mean that all experts are alike, 0 that one has everything.",
         lambda p: 1 - entropy_share(p),
         "mean for sum: You took the mean over the experts of p·log p. Entropy is the sum.",
@@ -197,7 +199,10 @@ ENTROPY = FunctionQuestion(
         "over the largest in the batch: You divided by the largest entropy that came. The largest that there can be is ln N.",
         lambda p: nats(p) / nats(p).max(),
         "over the tokens: You summed over the first axis, the tokens. Every token has an entropy of its own: sum over the last axis.",
-        lambda p: nats(p, axis=0) / np.log(p.shape[-1]),
+        (
+            lambda p: nats(p, axis=0) / np.log(p.shape[-1]),
+            np.errstate(all="ignore")(lambda p: nats(p, axis=0) / np.log(len(p))),
+        ),
         "ln T: You divided by the logarithm of the *first* axis' length, the number of tokens. N is the length of the last.",
         (
             np.errstate(all="ignore")(lambda p: nats(p) / np.log(len(p))),
@@ -260,6 +265,8 @@ def router_form(x: np.ndarray, N: int) -> Numbers:
         lambda W: W.shape == (N, d),
         f"logits: These are logits, one for each expert. Asked is a matrix that makes them out of x.{came}",
         lambda W: W.shape == (N,),
+        f"gap alone: This is one number. Is it the gap that you searched for? It belongs into logits, and W_g is a matrix that makes them out of x.{came}",
+        lambda W: W.size == 1,
         f"divided by an entry of x: Some of the logits x W_g are no finite numbers, and an entry of this x is 0. Do you divide by that entry? x·x is never 0.{came}",
         lambda W: (
             W.shape == (d, N) and not x.all() and not np.isfinite(x @ W).all() and not np.isfinite(W[x == 0]).any()
@@ -331,7 +338,7 @@ ROUTER = PropertyQuestion(
     takeaway="An entropy tells how decided a router is and nothing of what it decides: beside it belong an untrained router of the same scale, and a loss.",
     answer="my_router",
     parameters=("x", "H", "N"),
-    when_raised="If a root finder complains about signs: at gap 0 the entropy is ln N, above every target; at a gap of 50 it is practically 0, below every target.",
+    when_raised="If a root finder complains about signs: at gap 0 the entropy is ln N, above every target; at a gap of 50 it is practically 0, below every target. The function must change its sign in between: is the target subtracted, `nats(h) - H`?",
     cases=router_cases,
     quiet=True,
     measured=router_found,

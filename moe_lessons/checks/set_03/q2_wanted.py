@@ -56,7 +56,7 @@ def temperature_found(value: Any, h: np.ndarray, target: float) -> dict[str, Any
     """Return τ, the right one, and by how far the entropy that τ gives misses the target; a fault if it is no number."""
     if isinstance(value, dict) and {"root", "x"} & set(value):
         return Fault("whole report", "You return the solver's whole report. The number is in its `.root` (or `.x`).")
-    number = Numbers("one number, the temperature", lambda array: array.size == 1).read(value)
+    number = Numbers("one number, the temperature", lambda array: array.size == 1, returned=True).read(value)
     if isinstance(number, Fault):
         return number
     tau = number.item()
@@ -101,6 +101,12 @@ def is_rounded(found: Any) -> bool:
     return any(np.isclose(found.tau, np.round(found.right, n), rtol=1e-9, atol=0) for n in range(1, 5)) or (
         found.tau in (0.1, 0.01, 0.001) and found.right < found.tau
     )
+
+
+def is_exponential(found: Any) -> bool:
+    """Tell whether e to the entropy is the target, or the entropy next to 0 where that cannot be."""
+    room = NEAR if found.target > 1 else 0.02
+    return bool(abs(found.entropy - max(np.log(found.target), 0)) < room)
 
 
 def of_the_best_two(found: Any) -> bool:
@@ -237,6 +243,8 @@ WANTED_ENTROPY = TemperatureQuestion(
         gives(lambda target, most: target / most),
         "nats to nats: Your entropy is the target divided by ln 2. The target is in nats, and so is `entropy(p)`: nothing has to be converted.",
         gives(lambda target, most: target / np.log(2)),
+        "exponential of the entropy: You took e to the entropy, the number of experts that would be as undecided, and made that the target. The target is the entropy itself, in nats.",
+        is_exponential,
         "best expert only: You took −ln p of the best expert for the entropy. It is −Σ p ln p, over all experts.",
         by_the_best,
         "best two only: Your τ is right for the two best logits by themselves. The others have their share as well: all N count.",
@@ -247,6 +255,11 @@ WANTED_ENTROPY = TemperatureQuestion(
         gives(lambda target, most: most - target),
         "wrong half: Your search ends where all experts are alike, or where one has everything. Does it keep the right half? The entropy grows with τ: where it is too small, τ must rise.",
         at_an_end,
+        "scaled once: You took the entropy at τ = 1 and scaled τ by what is missing. The entropy is not proportional to τ: search.",
+        (
+            is_about(lambda found: found.target / tempered_entropy(found.h, 1.0)),
+            is_about(lambda found: tempered_entropy(found.h, 1.0) / found.target),
+        ),
         "straight line: This is target / ln N. The entropy is not proportional to τ, and how fast it grows depends on the gaps: search.",
         is_about(lambda found: found.target / np.log(len(found.h))),
         "in proportion: Your τ is in proportion to the target. The entropy does not grow in proportion to τ: slowly at first, then fast, and hardly at all near ln N. Search.",
@@ -267,7 +280,7 @@ WANTED_ENTROPY = TemperatureQuestion(
         lambda found: abs(found.tau - found.right) < 0.02,
     )
     + by_trace(
-        "not a temperature: A temperature is finite and above 0. Searching over ln τ keeps it there.",
+        "not a temperature: A temperature is finite and above 0. Search over ln τ, which keeps it there, and return the *exponential* of what you find.",
         lambda found: not found.possible,
     ),
     report="Your τ = {tau:.6g} {gives}; wanted: {target:.5f}.\nfor h = {h}",

@@ -58,6 +58,11 @@ def multiplied(ratio: float, tau: float, end: float, left: int) -> float:
     return ratio * tau
 
 
+def at_least(ratio: float, tau: float, end: float, left: int) -> float:
+    """Return the same, but never below the end."""
+    return max(ratio * tau, end)
+
+
 def rounded(decimals: int, tau: float, end: float, left: int) -> float:
     """Return the next temperature with so many decimals."""
     return round(following(tau, end, left), decimals)
@@ -146,7 +151,7 @@ RESTART = RestartQuestion(
         "one ratio too many: You share the way among left + 1 ratios. The path never arrives: there are as many ratios as values to come.",
         with_exponent(lambda left: 1 / (left + 1)),
         "ratio upside down: It moves away from the end instead of towards it: the ratio is upside down.",
-        with_exponent(lambda left: -1 / left),
+        tuple(with_exponent(lambda left, more=more: -1 / (left + more)) for more in (0, 1, -1)),
         "linear: These steps have equal differences. Geometric means equal ratios.",
         (
             lambda tau, end, left: tau + (end - tau) / left,
@@ -166,7 +171,9 @@ RESTART = RestartQuestion(
             lambda tau, end, left: 4.0 * (end / 4.0) ** (1 / left),
         ),
         "fixed ratio: You multiply by the same number every time. How fast τ must fall, or rise, depends on how far the end is and how many values are left.",
-        tuple(partial(multiplied, ratio) for ratio in (0.5, 0.7, 0.75, 0.8, 0.9, 0.95, 0.99)),
+        tuple(
+            partial(made, ratio) for ratio in (0.5, 0.7, 0.75, 0.8, 0.9, 0.95, 0.99) for made in (multiplied, at_least)
+        ),
         "cosine: This is a step of the cosine schedule. Geometric means equal ratios.",
         lambda tau, end, left: end + (tau - end) * (1 + np.cos(np.pi / left)) / 2,
         "jumps to the end: You return the end at once. Only the last value is the end; this one is a single ratio away.",

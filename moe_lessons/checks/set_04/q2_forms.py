@@ -1,6 +1,7 @@
 """Question 4.2: three gate forms."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,22 +21,25 @@ from moe_lessons.checks.set_04.q1_keep import GATING
 from moe_lessons.checks.set_04.selections import (
     CUT_WRONGLY,
     SELECTED_WRONGLY,
+    above,
     batch_of_one,
     but_for_ties,
     loosely,
     nearly_tied,
     others_of_the_tied,
 )
-from moe_lessons.checks.verdicts import by_formula, by_test, by_trace, by_value
+from moe_lessons.checks.verdicts import Mistake, by_formula, by_test, by_trace, by_value
 
 FAR = 800  # from 0: e to it is ∞, and e to minus it 0, also in float64
+TINY = 1e-18  # e to it is stored as 1, also in float64
 
 
 def form_cases(rng: np.random.Generator) -> list[tuple]:
     """Every form, on one token, a batch, a token with a tie, one that keeps a logit of 0; then with k = 1 and k = N.
 
     Then a long row with ties, where sorting that is not stable shows, and one with nearly a tie. Last two tokens whose
-    logits are all far from 0: in quarters, which float32 holds exactly also there.
+    logits are all far from 0: in quarters, which float32 holds exactly also there. And one with logits so near to 0
+    that their probabilities are stored as one number.
     """
     cases = []
     for form in routing.GATE_FORMS:
@@ -46,6 +50,7 @@ def form_cases(rng: np.random.Generator) -> list[tuple]:
         cases += [(rng.permutation(np.repeat([2.0, 1.0, 0.0], [3, 18, 3])), 10, form), (*nearly_tied(rng), form)]
         near_0 = rng.permuted(np.tile([1.25, 0.5, -0.25, -1.0, -1.75], (2, 1)), axis=1)  # (2, 5)
         cases += [(near_0 + np.array([[FAR], [-FAR]]), 2, form)]
+        cases += [(TINY * np.append(rng.permutation([-3.0, -1.0, 1.0]), rng.permutation([2.0, 4.0])), 2, form)]
     return cases
 
 
@@ -158,13 +163,31 @@ def of_another_form(value: Any, h: np.ndarray, k: int, form: str) -> bool:
     return any(but_for_ties(routing.gate_weights)(value, h, k, each) for each in routing.GATE_FORMS)
 
 
+def in_their_form(mistakes: tuple[Mistake, ...]) -> tuple[Mistake, ...]:
+    """Return tests for the mistakes that are told of one form: what the other forms return is left out of account."""
+
+    def test(told: str, wrong: Callable) -> Callable:
+        return lambda value, h, k, form: form != told or but_for_ties(wrong)(value, h, k, form)
+
+    of_one = ((mistake, form) for mistake in mistakes for form in routing.GATE_FORMS if f"In `{form}`" in mistake.why)
+    return tuple(replace(mistake, wrong=None, seen=test(form, mistake.wrong)) for mistake, form in of_one)
+
+
 def holds_minus_infinity(value: Any, *_: Any) -> bool:
     """Tell whether −∞ is among the numbers of a value."""
     return isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool(np.isneginf(value).any())
 
 
 BY_VALUE = (
-    by_formula(keeping, *SELECTED_WRONGLY, *CUT_WRONGLY)
+    by_formula(
+        keeping,
+        *SELECTED_WRONGLY,
+        *CUT_WRONGLY,
+        "selected by probability: Right, but for logits that are nearly equal. Their probabilities are stored as one number, and of equals the lower index came first. Select by the logits, where the difference is still there.",
+        lambda h, k: selected_mask(routing.softmax(h), k),
+        "more than k: Where probabilities tie you select more than k. You compare with the k-th largest of them, and several experts have it. Compare ranks, which never tie, and those of the logits.",
+        lambda h, k: above(routing.softmax(h)) < k,
+    )
     + by_value(
         "masked with 0: In `topk_softmax` your unselected experts still carry weight: you set their logits to 0, and e⁰ = 1. Mask with −∞.",
         only_for("topk_softmax", masked_with_zero),
@@ -247,7 +270,7 @@ FORMS = FunctionQuestion(
     answer="my_gate",
     parameters=("logits", "k", "form"),
     stands_for=GATING,
-    when_raised="A row has its own selection and its own sum: `axis=-1, keepdims=True` keeps the shapes together.",
+    when_raised="A row has its own selection and its own sum: `axis=-1, keepdims=True` keeps the shapes together. And `logits[best]` takes rows, which are tokens: `np.take_along_axis` and `np.put_along_axis` take, in each row, the experts.",
     quiet=True,
     cases=form_cases,
     reference=routing.gate_weights,
@@ -260,6 +283,7 @@ FORMS = FunctionQuestion(
         of_another_form,
     )
     + loosely(BY_VALUE, routing.gate_weights)
+    + in_their_form(BY_VALUE)
     + by_trace(
         "−∞ left: There is −∞ among your weights. −∞ is for logits, before a softmax; after it, what is cut becomes 0.",
         holds_minus_infinity,

@@ -54,7 +54,7 @@ def leak_cases(rng: np.random.Generator) -> list[tuple]:
 
     There is a tie at the border once where nothing is cut, and then where those that are selected weigh more than those
     that are not: once many tie, as sorting that is not stable shows in a long row only, and once two nearly do. Once k
-    is 1, and once N, where nothing can leak.
+    is 1, and once N, where nothing can leak. Once a leak is small.
     """
     cases: list[tuple] = []
     # Where all logits are below 0, experts that are cut to 0 weigh more than those that are kept.
@@ -67,7 +67,9 @@ def leak_cases(rng: np.random.Generator) -> list[tuple]:
     many = rng.permutation(np.repeat([2.0, 1.0, -1.0], [3, 18, 3]))  # (24,)
     masked = ((h, k, masked_with_zero(h, k)) for h, k in ((tied, 3), (many, 10), nearly_tied(rng)))
     ties = [(tied, 3, routing.softmax(tied)), *masked]
-    return [*cases, *ties, (single, 1, one), (single, 4, all_four)]
+    high = draw_logits(rng, 5) / 3 + 9  # (5,): beside these, e^0 is little, and still a leak
+    small = (high, 2, masked_with_zero(high, 2))
+    return [*cases, *ties, (single, 1, one), (single, 4, all_four), small]
 
 
 def by_four_gates(h: np.ndarray, k: int) -> np.ndarray:
@@ -97,11 +99,20 @@ def smallest_weights(h: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
     return np.sort(weights)[: len(weights) - k].sum()
 
 
+def ranked_leaks(h: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
+    """Return the weights of the unselected, in the order of their logits. (N − k,)."""
+    return weights[np.argsort(-h, kind="stable")[k:]]
+
+
 def another_of_equals(value: Any, noted: None, h: np.ndarray, k: int, weights: np.ndarray) -> bool:
-    """Tell whether a value is right, or it is a case in which logits tie at the border."""
-    places = -np.sort(-h)  # (N,)
-    tie = k < len(h) and places[k - 1] == places[k]
-    return bool(tie or agree(without_dust(unbracketed(value), DUST), leaked(h, k, weights)))
+    """Tell whether a value is as it comes when any of the logits that tie at the border are taken."""
+    came = without_dust(unbracketed(value), DUST)
+    border = -np.sort(-h)[k - 1]
+    tied = np.sort(weights[h == border])  # those of which some are selected
+    out = len(tied) - (k - (h > border).sum())  # as many of them are not
+    least, most = (weights[h < border].sum() + part.sum() for part in (tied[:out], tied[len(tied) - out :]))
+    within = isinstance(came, np.ndarray) and came.shape == () and bool(least - DUST <= came <= most + DUST)
+    return within or agree(came, leaked(h, k, weights))
 
 
 def far_from(form: str) -> tuple[Callable, ...]:
@@ -130,7 +141,7 @@ LEAK = FunctionQuestion(
     answer="my_leak",
     parameters=("logits", "k", "layer"),
     stands_for=GATING,
-    when_raised="`layer` takes an array of shape (N, d): one row for each of the `len(logits)` experts. It returns y of shape (d,). An index that is out of bounds belongs to no expert of this token: is it chosen from the `logits` that your function was given? Tokens have different numbers of experts.",
+    when_raised="`layer` takes an array of shape (N, d): one row for each of the `len(logits)` experts. It returns y of shape (d,). An index that is out of bounds belongs to no expert of this token: is it chosen from the `logits` that your function was given? Tokens have different numbers of experts. If an array is empty: where k is N nobody is left out, and a sum of nothing is 0, where `max` and `min` of nothing raise. Asked is the sum.",
     cases=leak_cases,
     reference=leaked,
     helper=HiddenLayer,
@@ -164,6 +175,8 @@ LEAK = FunctionQuestion(
         lambda h, k, weights: weights.sum() - kept_probabilities(h, k).sum(),
         "rounded: You rounded the weights before you added them up. A leak can be small: leave them as they are.",
         tuple(of_weights(lambda w, selected, n=n: w.round(n)[~selected].sum()) for n in range(1, 5)),
+        "small leaks lost: Right, but for small weights, which you took for none. An expert that was not selected has weight exactly 0, or it leaks: add all of them up.",
+        tuple(of_weights(lambda w, selected, t=t: w[~selected & (w > t)].sum()) for t in (0.1, 0.01, 0.001)),
         "nothing found: You find no leak anywhere. Hand over outputs in which the unselected experts return something, and the selected return 0.",
         lambda h, k, weights: 0.0,
         "squares: You added up squares, as the length of a vector does. Asked is the sum of the weights themselves.",
@@ -174,6 +187,7 @@ LEAK = FunctionQuestion(
         "average: This is an average. Asked is the sum over the unselected experts.",
         (
             of_weights(lambda w, selected: w[~selected].sum() / max(1, (~selected).sum())),
+            of_weights(lambda w, selected: w[~selected].sum() / (~selected).sum() if (~selected).any() else np.nan),
             of_weights(lambda w, selected: w[~selected].sum() / len(w)),
         ),
         "share: You divided the leak by the sum of all weights. Asked is the weight itself; the weights need not sum to 1.",
@@ -191,7 +205,11 @@ LEAK = FunctionQuestion(
         "the weights: These are the weights, all of them: well found. Asked is one number, the sum over the experts that are not selected.",
         lambda h, k, weights: weights,
         "expert by expert: These are the leaks expert by expert. Add them up.",
-        (of_weights(lambda w, selected: np.where(selected, 0, w)), of_weights(lambda w, selected: w[~selected])),
+        (
+            of_weights(lambda w, selected: np.where(selected, 0, w)),
+            of_weights(lambda w, selected: w[~selected]),
+            ranked_leaks,
+        ),
         "should have been: You added up the probabilities that were cut. Those are what an honest softmax says, not what this layer does.",
         lambda h, k, weights: leaked(h, k, routing.softmax(h)),
         "logits as outputs: You fed the layer the logits as the experts' outputs. Then y mixes all experts, and no weight can be told from another.",

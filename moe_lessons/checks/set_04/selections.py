@@ -8,6 +8,7 @@ import numpy as np
 
 from moe_lessons.checks.values import agree, stacked
 from moe_lessons.checks.verdicts import Mistake, by_test, by_value
+from moe_lessons.routing import softmax
 
 NEXT_TO = 1e-5  # two logits so near are not equal, also in float32
 
@@ -116,12 +117,16 @@ CUT_WRONGLY = (
 
 
 def untied(value: Any, h: np.ndarray) -> Any:
-    """Return `value` (..., N) with what stands at equal logits of a row of h in falling order. Another shape: as it is."""
+    """Return `value` (..., N) with what stands at equal logits of a row of h in falling order. Another shape: as it is.
+
+    Equal are also those whose probabilities are stored as one number: who selects by these takes either.
+    """
     came = stacked(value)
     if not isinstance(came, np.ndarray) or came.shape != h.shape:
         return value
-    orderly, found = np.empty_like(came), np.lexsort((-came.astype(float), h), axis=-1)  # (..., N) each
-    np.put_along_axis(orderly, np.argsort(h, axis=-1, kind="stable"), np.take_along_axis(came, found, axis=-1), axis=-1)
+    p = softmax(h)  # (..., N)
+    orderly, found = np.empty_like(came), np.lexsort((-came.astype(float), p), axis=-1)  # (..., N) each
+    np.put_along_axis(orderly, np.argsort(p, axis=-1, kind="stable"), np.take_along_axis(came, found, axis=-1), axis=-1)
     return orderly
 
 

@@ -53,7 +53,11 @@ LENGTH = VariableQuestion(
         "x left out for E2: You left out that x has length 3 in E2's logit. It makes both logits three times as large.",
         near((OTHER + np.log(TIMES)) / PER_LENGTH),
         "multiplied by the cosine: You multiplied by the cosine. E1's logit is 3 · length · a half: to get the length, divide by the half.",
-        (near((RIVAL + np.log(TIMES)) * np.cos(np.radians(ANGLE)) / X), near((RIVAL + np.log(TIMES)) * PER_LENGTH)),
+        (
+            near((RIVAL + np.log(TIMES)) * np.cos(np.radians(ANGLE)) / X),
+            near((RIVAL + np.log(TIMES)) * PER_LENGTH),
+            near((RIVAL + np.log(TIMES)) * np.cos(np.radians(ANGLE))),
+        ),
         "gap as a length: You added ln 3 to a length. It is a gap between logits: E1's logit is E2's, 3, and ln 3 more; then ask for the length.",
         (near(OTHER + np.log(TIMES)), near(RIVAL / PER_LENGTH + np.log(TIMES))),
         "the logit: This is the logit that E1 needs. Its length is less: x has length 3, and of E1's length half counts.",

@@ -19,6 +19,7 @@ def stored(pair: np.ndarray) -> dict[str, Any]:
     return {
         "highest": float(pair.max()),
         "gap": float(pair[1] - pair[0]),
+        "step": float(2.0 ** (np.frexp(np.abs(pair).max())[1] - 8)),
         "in_bfloat16": short,
         "in_float16": half,
         "beyond": "both become" if beyond == 2 else "one of them becomes",
@@ -57,6 +58,8 @@ BITS = VariableQuestion(
         lambda found: found.float16_errs,
         "level too low: bfloat16 still tells them apart, because its steps are smaller than your gap at this level. Raise both logits.",
         lambda found: np.abs(found.in_bfloat16).max() < 128,
+        "gap too wide: At this level bfloat16 has a number every {step:g}, and your two are {gap:.4g} apart: they cannot fall on the same one. Bring them nearer, 0.6 will do, or raise both.",
+        lambda found: found.gap > found.step,
         "two whole numbers: The level is high enough, but the two fall on different numbers of bfloat16: each is rounded to the *nearest* that there is. Move both a little.",
         always,
     ),

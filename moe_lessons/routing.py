@@ -197,14 +197,21 @@ class Gate:
         """Mark the k experts of each token, of equal ones the lower index. Booleans (..., N). See `weights`."""
         h = score_array("logits", logits)  # (..., N)
         whole_number("k", k, least=1, most=self.experts_in_reach(h.shape[-1]))
+        return _selection_mask(self.seen(h, bias), k)
+
+    def seen(self, logits: Any, bias: Any = None) -> np.ndarray:
+        """Return the numbers of which the k largest are selected: −∞ for experts of dropped groups. (..., N).
+
+        With after_selection, or with neither bias nor groups, these are the logits. See `weights`.
+        """
+        h = score_array("logits", logits)  # (..., N)
+        self.experts_in_reach(h.shape[-1])
         # Scores order the experts as the logits do, but float scores can tie where the logits do not.
         plain = self.after_selection or (bias is None and self.groups == 1)
         seen = h if plain else np.where(np.isneginf(h), h, SCORES[self.score](h))  # (..., N); −∞ stays a mask
         if bias is not None:
             seen = seen + _bias_array(bias, h.shape[-1])  # (..., N)
-        if self.groups > 1:
-            seen = np.where(self._in_kept_groups(seen), seen, -np.inf)  # (..., N)
-        return _selection_mask(seen, k)
+        return np.where(self._in_kept_groups(seen), seen, -np.inf) if self.groups > 1 else seen
 
     def _in_kept_groups(self, seen: np.ndarray) -> np.ndarray:
         """Mark the experts of the best groups. seen: (..., N), what the selection sees. Booleans (..., N)."""
@@ -267,19 +274,25 @@ class Trace:
     """Everything `route` computed on the way. Printing it shows a table.
 
     logits (..., N), noise included; probs (..., N), the dense softmax; selected (..., k), best first;
-    weights (..., N), zero where not selected.
+    weights (..., N), zero where not selected. Of a Gate also seen (..., N), of which the selection took the largest,
+    and scores (..., N), of which the weights are made.
     """
 
     logits: np.ndarray
     probs: np.ndarray
     selected: np.ndarray
     weights: np.ndarray
-    form: str = "topk_softmax"
+    form: str | Gate = "topk_softmax"
     temperature: float = 1.0
+    seen: np.ndarray | None = None
+    scores: np.ndarray | None = None
 
     def __repr__(self) -> str:
         """Lay the trace out as text, one line per expert (one token) or per token (several)."""
-        setting = f"k = {self.selected.shape[-1]}, form = {self.form}, temperature = {self.temperature:g}"
+        form = (
+            f"{self.form}, temperature = {self.temperature:g}" if isinstance(self.form, str) else _in_short(self.form)
+        )
+        setting = f"k = {self.selected.shape[-1]}, form = {form}"
         rows = _expert_rows(self) if self.logits.ndim == 1 else _token_rows(self)
         return "\n".join([setting, *rows])
 
@@ -288,14 +301,17 @@ def route(
     x: Any,
     W_g: Any,
     k: int,
-    form: str = "topk_softmax",
+    form: str | Gate = "topk_softmax",
     temperature: float = 1.0,
     noise: Any = None,
+    bias: Any = None,
 ) -> Trace:
     """Route tokens and keep every step: logits, probabilities, selection, weights.
 
     x: (..., d). W_g: (d, N). noise: None, or (..., N) numbers that are added to the logits as they are.
-    Raises ValueError for what `router_logits` and `gate_weights` refuse, and for noise of another shape.
+    form: a key of GATE_FORMS, or a Gate; bias (N,) is a Gate's, and acts in its selection.
+    Raises ValueError for what `router_logits`, `gate_weights` and `Gate.weights` refuse, for noise of another shape,
+    for a bias without a Gate, and for a temperature beside one.
     """
     h = router_logits(x, W_g)  # (..., N)
     if noise is not None:
@@ -303,12 +319,34 @@ def route(
         if noise.shape != h.shape:
             raise refuse("noise.shape", noise.shape, f"the shape of the logits, {h.shape}")
         h = h + noise  # (..., N)
+    if isinstance(form, Gate):
+        return _gate_trace(h, k, form, temperature, bias)
+    if bias is not None:
+        raise refuse("bias", bias, "None, or a Gate as form")
     weights = gate_weights(h, k, form, temperature)  # (..., N)
     return Trace(h, softmax(h, temperature), top_k(h, k)[1], weights, form, float(temperature))
 
 
+def _gate_trace(h: np.ndarray, k: int, gate: Gate, temperature: float, bias: Any) -> Trace:
+    """Keep every step of a Gate. h: (..., N)."""
+    if temperature != 1:
+        raise refuse("temperature", temperature, "1: a Gate has none")
+    weights, seen = gate.weights(h, k, bias), gate.seen(h, bias)  # (..., N) each
+    scores = SCORES[gate.score](np.where(weights > 0, h, -np.inf) if gate.after_selection else h)  # (..., N)
+    return Trace(h, softmax(h), top_k(seen, k)[1], weights, gate, 1.0, seen, scores)
+
+
+def _in_short(gate: Gate) -> str:
+    """Write a gate with those of its settings that are not the usual ones."""
+    usual, always = Gate(), {"score"} | ({"kept_groups"} if gate.groups > 1 else set())
+    said = {name: value for name, value in vars(gate).items() if name in always or value != getattr(usual, name)}
+    return f"Gate({', '.join(f'{name}={value!r}' for name, value in said.items())})"
+
+
 def _expert_rows(trace: Trace) -> list[str]:
     """One line per expert, for a single token."""
+    if trace.seen is not None and trace.scores is not None:
+        return _gate_rows(trace, trace.seen, trace.scores)
     header = f"{'expert':>6}  {'index':>5}  {'logit':>8}  {'prob':>6}  {'weight':>6}  selected"
     rank = {int(index): place for place, index in enumerate(trace.selected, start=1)}
     rows = [header]
@@ -316,6 +354,17 @@ def _expert_rows(trace: Trace) -> list[str]:
         mark = f"yes, rank {rank[i]}" if i in rank else "no"
         logit = f"{h:.3f}" if abs(h) < 1e4 or np.isinf(h) else f"{h:.1e}"
         rows.append(f"{f'E{i + 1}':>6}  {i:>5}  {logit:>8}  {p:>6.3f}  {w:>6.3f}  {mark}")
+    return rows
+
+
+def _gate_rows(trace: Trace, seen: np.ndarray, scores: np.ndarray) -> list[str]:
+    """One line per expert, with what the selection sees and what the weights see apart. seen, scores: (N,)."""
+    rank = {int(index): place for place, index in enumerate(trace.selected, start=1)}
+    rows = [f"{'expert':>6}  {'logit':>8}  {'selection sees':>14}  {'weights see':>11}  {'weight':>6}  selected"]
+    for i, numbers in enumerate(zip(trace.logits, seen, scores, trace.weights, strict=True)):
+        h, s_b, s, w = (f"{n:.3f}" if abs(n) < 1e4 or np.isinf(n) else f"{n:.1e}" for n in numbers)
+        mark = f"yes, rank {rank[i]}" if i in rank else "no"
+        rows.append(f"{f'E{i + 1}':>6}  {h:>8}  {s_b:>14}  {s:>11}  {w:>6}  {mark}")
     return rows
 
 

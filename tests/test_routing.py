@@ -377,6 +377,59 @@ def test_trace_of_many_tokens_is_cut_and_says_so():
     assert "30 more tokens" in table
 
 
+V3 = routing.Gate("sigmoid", scale=2.5, groups=2, kept_groups=1, group_score="top2")
+
+
+@pytest.mark.parametrize("gate", [*routing.GATES.values(), routing.Gate("sigmoid"), V3])
+@pytest.mark.parametrize("bias", [None, [0.0, 0.3, -0.2, 0.1]])
+def test_route_keeps_every_step_of_a_gate(gate, bias):
+    x = np.random.default_rng(6).normal(size=(5, 3))
+    trace = routing.route(x, W_G, 2, gate, bias=bias)
+    close(trace.logits, x @ W_G)
+    np.testing.assert_array_equal(trace.weights, gate.weights(x @ W_G, 2, bias))
+    np.testing.assert_array_equal(trace.selected, torch_top_k(trace.seen, 2)[1])
+    kept = np.take_along_axis(trace.weights, trace.selected, axis=-1)
+    s = np.take_along_axis(trace.scores, trace.selected, axis=-1)
+    close(kept, gate.scale * (s / s.sum(-1, keepdims=True) if gate.normalise else s))
+    assert ((trace.weights > 0).sum(-1) == 2).all()
+
+
+def test_a_gates_trace_prints_what_the_selection_sees_and_what_the_weights_see_apart():
+    table = repr(routing.route(X, W_G, 2, V3, bias=[0.0, 0.0, -0.2, 0.1])).splitlines()
+    first = "k = 2, form = Gate(score='sigmoid', scale=2.5, groups=2, kept_groups=1, group_score='top2')"
+    assert table[0] == first
+    s = 1 / (1 + np.exp(-(X @ W_G)))
+    weights = 2.5 * s / s[:2].sum()
+    for i, row in enumerate(table[2:]):
+        seen, written = (f"{s[i]:.3f}", f"{weights[i]:.3f}") if i < 2 else ("-inf", "0.000")
+        assert row.split()[:5] == [f"E{i + 1}", f"{X @ W_G[:, i]:.3f}", seen, f"{s[i]:.3f}", written]
+    assert [row.split()[5] for row in table[2:]] == ["yes,", "yes,", "no", "no"]
+    assert max(map(len, table)) < 100
+
+
+def test_broken_control_a_bias_in_the_weights_would_show_in_a_gates_trace():
+    trace = routing.route(X, W_G, 2, routing.Gate("sigmoid"), bias=[0.0, 0.5, 0.0, 0.0])
+    wrong = np.where(trace.weights > 0, trace.seen, 0)
+    assert np.abs(wrong / wrong.sum() - trace.weights).max() > 0.05
+    assert not np.allclose(trace.seen, trace.scores)
+
+
+@pytest.mark.parametrize(
+    ("more", "start"),
+    [
+        ({"bias": [0.0] * 4}, "bias = [0.0, 0.0, 0.0, 0.0]: expected None, or a Gate"),
+        ({"form": routing.Gate("sigmoid"), "temperature": 2.0}, "temperature = 2.0: expected 1"),
+        ({"form": routing.Gate("sigmoid"), "bias": [0.0] * 3}, "bias.shape = (3,)"),
+        ({"form": routing.Gate("sigmoid", groups=3)}, "groups = 3: expected a divisor"),
+        ({"form": "sigmoid"}, "form = 'sigmoid'"),
+    ],
+)
+def test_route_refuses_what_a_gate_refuses_and_what_belongs_to_none(more, start):
+    with pytest.raises(ValueError, match="expected") as error:
+        routing.route(X, W_G, 2, **more)
+    assert str(error.value).startswith(start)
+
+
 def test_inputs_are_left_alone():
     x, W_g = X.copy(), W_G.copy()
     routing.route(x, W_g, 2, noise=np.ones(4))

@@ -8,7 +8,7 @@ from moe_lessons import routing
 from moe_lessons.data import worked_example
 from moe_lessons.figures.palette import FAINT_INK, INK, RULE, filled
 from moe_lessons.figures.svg import element, picture, text
-from moe_lessons.support.validation import whole_number
+from moe_lessons.support.validation import one_of, whole_number
 
 WIDTH, HEADER, ROW, FOOTER = 580, 66, 38, 84
 # (left edge, width, title, formula) of each step's column.
@@ -35,6 +35,7 @@ def trace_svg(
     noise: (N,), added to the logits. Raises ValueError for what `routing.route` refuses, for more than one token, and
     for a step outside 1..5.
     """
+    one_of("form", form, routing.GATE_FORMS)
     trace = routing.route(x, W_g, k, form, temperature, noise=noise)
     whole_number("step", step, least=1, most=len(COLUMNS))
     whole_number("number of axes of x", trace.logits.ndim, least=1, most=1)
@@ -158,7 +159,7 @@ def _last_sentence(trace: routing.Trace) -> str:
         "topk_softmax": f"A softmax over the kept logits alone: {name} gets {w:.3f}, and the weights sum to 1.",
         "softmax_topk": f"The kept probabilities as they are: {name} keeps {w:.3f}; the weights sum to {kept:.3f}.",
         "softmax_topk_renorm": f"The kept probabilities sum to {kept:.3f}; {name} gets {p:.3f} / {kept:.3f} = {w:.3f}.",
-    }[trace.form]
+    }[str(trace.form)]
 
 
 def _factor(number: float) -> str:

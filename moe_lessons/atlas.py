@@ -78,20 +78,28 @@ def gate_of(config: Any) -> Reading:
     return Reading(family, gate, k, N, bias, **others, remarks=tuple(_remarks(family, gate, said, bias)))
 
 
+def common_gate(family: Family, groups: int = 4, kept_groups: int = 2) -> Gate:
+    """Return a family's gate with settings that are as alike as its keys allow: what is left is the function.
+
+    Its factor is 1, the sum is divided by where a key decides it, and groups are made where a key can ask for them.
+    """
+    common: dict[str, Any] = {"normalise": True, "groups": groups, "kept_groups": kept_groups}
+    return replace(family.gate, scale=1.0, **{name: common[name] for name in common if name in family.kind.reads})
+
+
 def functions(with_bias: bool = True, seed: int = 0) -> list[list[str]]:
     """Return the families in groups that weigh alike, the largest group first: who computes the same function.
 
-    All get the same logits, k = 4 of N = 16 experts, the same bias (or none) where they take one, and settings as alike
-    as their keys allow: scale 1, the sum divided by, 2 of 4 groups kept. seed: of logits and bias.
+    All get the same logits, k = 4 of N = 16 experts, the same bias (or none) where they take one, and their
+    `common_gate`. seed: of logits and bias.
     """
     rng = np.random.default_rng(seed)
     h, b = rng.normal(size=(200, 16)), rng.normal(size=16) / 3  # (T, N), (N,)
     alike: dict[bytes, list[str]] = {}
     for name, family in FAMILIES.items():
-        common: dict[str, Any] = {"normalise": True, "groups": 4, "kept_groups": 2}
-        said = {setting: value for setting, value in common.items() if setting in family.kind.reads}
-        gate, bias = replace(family.gate, scale=1.0, **said), b if with_bias and family.kind.bias else None
-        alike.setdefault(gate.weights(h, 4, bias).round(9).tobytes(), []).append(name)
+        bias = b if with_bias and family.kind.bias else None
+        weights = common_gate(family).weights(h, 4, bias)  # (T, N)
+        alike.setdefault(weights.round(9).tobytes(), []).append(name)
     return sorted(alike.values(), key=len, reverse=True)
 
 

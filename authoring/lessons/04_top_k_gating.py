@@ -229,7 +229,7 @@ assert np.allclose(sigmoid_gate(h - 20, 2), gate_weights(h, 2), atol=1e-8)
 # %% [markdown]
 # A sigmoid sees the level. For high logits all scores are near 1, and the shares near equal; for low ones a sigmoid is
 # all but $e^{h}$, and the weights come near those of A. (DeepSeek-V3 chooses by $s_i$ plus a bias, lessons 03 and 10;
-# the weights are without it.)
+# the weights are without it. More such gates: [](lesson:12).)
 #
 # ## How much is kept
 #

@@ -85,7 +85,7 @@ assert np.allclose(jacobian.sum(axis=0), 0, atol=1e-9)
 
 # %% [markdown]
 # Each column sums to 0, and so does every gradient that comes through a softmax over these logits: they are moved
-# against each other. And a router that is sure has hardly any slope left: it is **saturated**.
+# against each other (not through sigmoids: [](lesson:12)). And a router that is sure has hardly any slope left: it is **saturated**.
 #
 # ## What each logit hears
 #

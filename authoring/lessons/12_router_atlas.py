@@ -55,8 +55,7 @@ logits, bias = published_routers.inputs()  # (T, N), (N,)
 weights, alike = {}, {}
 for router in published_routers.ROUTERS:
     model = published_routers.reading(router)  # what its keys mean
-    weights[router.name] = model.gate.weights(
-        logits, model.k if router.name != "?" else 2, bias if model.has_bias else None
+    weights[router.name] = model.gate.weights(logits, 2, bias if model.has_bias else None)
     )
     alike.setdefault(weights[router.name].round(6).tobytes(), []).append(router.name)
 (with_mixtral,) = (names for names in alike.values() if "Mixtral 8x7B" in names)
@@ -159,7 +158,7 @@ assert in_the_weights > 0.5
 # ## First the groups, then the experts
 #
 # Where experts lie on several machines, a token that needs eight of them may have to visit eight machines. DeepSeek-V2 and
-# V3 limit that. The experts, in their order, form groups; a token keeps its best groups and selects only in these. A group
+# V3 limit that by **group-limited selection**. The experts, in their order, form groups; a token keeps its best groups and selects only in these. A group
 # is as good as its best expert (V2), or as its best two together (V3, bias included).
 #
 # **Predict.** Eight experts in four groups: E1 E2, E3 E4, E5 E6, E7 E8. Two groups are kept, each worth the sum of its two.

@@ -56,7 +56,6 @@ weights, alike = {}, {}
 for router in published_routers.ROUTERS:
     model = published_routers.reading(router)  # what its keys mean
     weights[router.name] = model.gate.weights(logits, 2, bias if model.has_bias else None)
-    )
     alike.setdefault(weights[router.name].round(6).tobytes(), []).append(router.name)
 (with_mixtral,) = (names for names in alike.values() if "Mixtral 8x7B" in names)
 compare(my_like_mixtral_and_functions, [len(with_mixtral) - 1, len(alike)])
@@ -186,10 +185,10 @@ assert scores.argmax() == 3
 # although groups are worth their best two? And what does its weight do while the bias goes on rising?
 
 # %% name="picture-groups"
-for size, back in ((0.0, False), (0.15, True), (1.0, True)):
-    b = np.array([0, 0, 0, size, 0, 0, 0, 0])  # (N,)
-    assert by_two.selected(h, 2, b)[3] == back
-    assert replace(by_two, group_score="max").selected(h, 2, b)[3]
+for size, back in ((0.0, False), (0.1, False), (0.15, True), (1.0, True)):
+    assert by_two.selected(h, 2, size * np.eye(8)[3])[3] == back
+assert replace(by_two, group_score="max").selected(h, 2)[3]
+assert replace(by_two, kept_groups=3).selected(h, 2)[3]
 assert by_two.weights(h, 2, np.eye(8)[3] * 0.2)[3] == by_two.weights(h, 2, np.eye(8)[3])[3]
 Live(
     lambda b4, kept, k, by: selection_svg(h, b4 * np.eye(8)[3], replace(by_two, kept_groups=kept, group_score=by), k),
@@ -283,11 +282,15 @@ except ValueError as error:
 # as the keys allow?
 
 # %%
-for with_bias in (True, False):
-    found = functions(with_bias)
-    print(f"{len(FAMILIES)} families, {'with a bias' if with_bias else 'all biases 0'}: {len(found)} functions, of",
-          [len(names) for names in found], "families")  # fmt: skip
-print("\nno Gate expresses", *(f"  {name}: {reason}" for name, reason in BEYOND.items()), sep="\n")
+print(
+    f"{len(FAMILIES)} families; with the same bias {len(functions())} functions, with all biases 0 {len(functions(False))}"
+)
+for names in functions():
+    print(
+        f"{len(names):>3}  {function_name(FAMILIES[names[0]]):<29}",
+        ", ".join(FAMILIES[name].model for name in names[:3]),
+    )
+print("no Gate expresses:", *(f"  {name}: {reason}" for name, reason in BEYOND.items()), sep="\n")
 largest = functions()[:2]
 assert len(functions()) > len(functions(False))
 assert sum(map(len, largest)) > len(FAMILIES) / 2

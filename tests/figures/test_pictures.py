@@ -90,8 +90,8 @@ def of_colours(root):
 
 # Where it would be a fault if nothing were hollow: pictures with kept experts and cut ones (or places, or parameters).
 CHOOSING = {
-    "accountant: Mixtral 8x7B", "atlas: selection, default", "block: default", "compass: the start", "gates: masks, default", "gradients: default",
-    "queue: everyone at E1", "temperature: worked, τ = 1.0",
+    "accountant: Mixtral 8x7B", "atlas: selection, default", "block: default", "compass: the start",
+    "gates: masks, default", "gradients: default", "queue: everyone at E1", "temperature: worked, τ = 1.0",
 }  # fmt: skip
 # What does not follow yet, and why. What browsers draw (visualizer, compass, text viewer) is not looked at here.
 EXCEPTIONS = {

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from moe_lessons import atlas
+from moe_lessons.figures.marks import line
 from moe_lessons.figures.palette import FAINT_INK, INK, PAPER, RULE, chosen
 from moe_lessons.figures.svg import element, picture, text
 from moe_lessons.figures.words import number
@@ -18,13 +19,13 @@ WIDTH, LEFT, ROOM = 480, 14, 452  # narrow, so that its words can still be read 
 
 _ZERO, _UNIT = 196, 88  # the zero line of the upper bars, and how far up 1 lies
 _WEIGHTS_ZERO, _WEIGHTS_UNIT = 386, 70
-_MOST = 1.5  # the largest number that is drawn to scale
+_LEAST, _MOST = 0.15, 1.5  # what is drawn to scale: from −_LEAST to _MOST
 
 
 def selection_svg(logits: Any, bias: Any, gate: Gate, k: int = 2) -> str:
     """Draw for one token what the selection sees, group by group, and the weights below. Returns an SVG string.
 
-    logits, bias: (N,) with N up to 8. Bars that go beyond −0.5 or 1.5 are cut there.
+    logits, bias: (N,) with N up to 8. Bars that go beyond −0.15 or 1.5 are cut there.
     Raises ValueError for other shapes, and what `routing.Gate` refuses.
     """
     h, b = _one_token(logits), float_array("bias", bias)  # (N,) each
@@ -87,24 +88,14 @@ def _seen_bars(s: np.ndarray, values: np.ndarray, kept: np.ndarray) -> list[str]
     parts = [element("line", x1=LEFT, x2=LEFT + ROOM, y1=_ZERO, y2=_ZERO, stroke=FAINT_INK)]
     half = 0.3 * ROOM / len(s)
     for i, x in enumerate(_middles(len(s))):
-        value, score = (float(np.clip(n[i], -0.3, _MOST)) for n in (values, s))
-        top, tall, tick = _ZERO - max(value, 0) * _UNIT, abs(value) * _UNIT, _ZERO - score * _UNIT
-        parts.append(element("rect", x=x - half, y=top, width=2 * half, height=tall, **chosen(bool(kept[i]), i)))
-        parts.append(element("line", x1=x - half - 4, x2=x + half + 4, y1=tick, y2=tick, stroke=INK, stroke_width=2))
-        parts.append(
-            text(
-                x,
-                222 + 4,
-                number(values[i]),
-                size=13,
-                anchor="middle",
-                stroke=PAPER,
-                stroke_width=4,
-                paint_order="stroke",
-            )
-        )
+        value, score = (float(np.clip(n[i], -_LEAST, _MOST)) for n in (values, s))
+        place = {"y": _ZERO - max(value, 0) * _UNIT, "height": abs(value) * _UNIT}
+        parts.append(element("rect", x=x - half, width=2 * half, **place, **chosen(bool(kept[i]), i)))
+        tick = _ZERO - score * _UNIT
+        parts.append(line((x - half - 4, tick), (x + half + 4, tick), INK, stroke_width=2))
+        parts.append(text(x, 226, number(values[i]), size=13, anchor="middle"))
         parts.append(text(x, 244, f"E{i + 1}", size=13, anchor="middle"))
-    return parts  # fmt: skip
+    return parts
 
 
 def _weight_bars(weights: np.ndarray, kept: np.ndarray) -> list[str]:
@@ -159,7 +150,7 @@ def family_tree_svg(family: str, logits: Any, bias: Any) -> str:
     body, bottom = _tree(family)
     return picture(
         WIDTH,
-        bottom + 226,
+        round(bottom) + 226,
         "Families of models by year and by the function of their gate",
         f"{len(atlas.FAMILIES)} families, {len(_rows())} functions. {row.model}, {row.year}: {function_name(row)}. "
         f"Weights {', '.join(number(w, '.3f') for w in weights)}.",
@@ -213,7 +204,7 @@ def _words_about(row: atlas.Family, top: float) -> list[str]:
         ", ".join(keys[3:]),
     ]
     head = text(LEFT, top, f"● {row.model} ({row.year})", size=15, font_weight="bold")
-    return [head, *(text(LEFT, top + 20 * (i + 1), line, size=13) for i, line in enumerate(lines) if line)]
+    return [head, *(text(LEFT, top + 20 * (i + 1), said, size=13) for i, said in enumerate(lines) if said)]
 
 
 def _four_weights(weights: np.ndarray, zero: float) -> list[str]:

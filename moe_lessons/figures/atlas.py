@@ -150,15 +150,22 @@ def family_tree_svg(family: str, logits: Any, bias: Any) -> str:
     body, bottom = _tree(family)
     return picture(
         WIDTH,
-        round(bottom) + 226,
+        round(bottom) + 238,
         "Families of models by year and by the function of their gate",
         f"{len(atlas.FAMILIES)} families, {len(_rows())} functions. {row.model}, {row.year}: {function_name(row)}. "
         f"Weights {', '.join(number(w, '.3f') for w in weights)}.",
         *body,
         *_words_about(row, bottom + 24),
-        *_four_weights(weights, bottom + 188),
+        text(LEFT, bottom + 108, _your_token(gate, k), size=13),
+        *_four_weights(weights, bottom + 200),
         state=f"family={family} h={_state(h)} b={_state(bias)} weights={_state(weights)}",
     )
+
+
+def _your_token(gate: Gate, k: int) -> str:
+    """Say how the learner's token is routed."""
+    groups = "; of the groups E1 E2 and E3 E4 one" if gate.groups > 1 else ""
+    return f"Your token: {k} of 4 experts{groups}"
 
 
 def _tree(family: str) -> tuple[list[str], float]:

@@ -161,8 +161,9 @@ assert in_the_weights > 0.5
 # ## First the groups, then the experts
 #
 # Where experts lie on several machines, a token that needs eight of them may have to visit eight machines. DeepSeek-V2
-# (arXiv:2405.04434) and V3 (arXiv:2412.19437) limit that by **group-limited selection**. The experts, in their order, form groups; a token keeps its best groups and selects only in these. A group
-# is as good as its best expert (V2), or as its best two together (V3, bias included).
+# (arXiv:2405.04434) and V3 (arXiv:2412.19437) limit that by **group-limited selection**. The experts, in their order, form
+# groups; a token keeps its best groups and selects only in these. A group is as good as its best expert (V2), or as its
+# best two together (V3, bias included).
 #
 # **Predict.** Eight experts in four groups: E1 E2, E3 E4, E5 E6, E7 E8. Two groups are kept, each worth the sum of its two.
 # The scores: .77 .60, .43 .82, .70 .69, .27 .55. Which two experts are selected, the best first?
@@ -277,8 +278,8 @@ except ValueError as error:
 
 # %% [markdown]
 # Right is: the configuration fills in what the code asks for. The same missing key means opposite things in two families.
-# Mixtral's code always divides; `false` in its file would be
-# passed over silently. So the atlas refuses a key that contradicts the code.
+# Mixtral's code always divides; `false` in its file would be passed over silently. So the atlas refuses a key that
+# contradicts the code.
 #
 # ## How many functions are there?
 #
@@ -302,7 +303,7 @@ assert sum(map(len, largest)) > len(FAMILIES) / 2
 assert [function_name(FAMILIES[names[0]]) for names in largest] == ["softmax", "sigmoid + b, groups"]
 
 # %% [markdown]
-# Most families share two functions. With all biases at 0 some that differ fall together: of a fresh model the gate alone
+# Most families share two functions. (Kolibri-1 adds its bias to the logits, before the sigmoid.) With all biases at 0 some that differ fall together: of a fresh model the gate alone
 # may not tell which it is.
 #
 # **Question for the picture:** each row is a function, each dot a family. When did the sigmoid arrive, and what
@@ -328,7 +329,7 @@ Live(
 
 # %% [markdown]
 # You should see the first sigmoid in 2024, with DeepSeek-V3, and most families of 2026 on its rows; the softmax is still
-# there. Mixtral's weights ignore a common rise, Llama 4's do not. (The years are those of paper or code. A family is a
+# there. Mixtral's weights ignore a common rise, Llama 4's do not. The bias acts in the rows with a b in their name. (The years are those of paper or code. A family is a
 # folder of code, not a model, so this is no census of what is used.)
 #
 # ## What a wrong reading costs
@@ -458,7 +459,7 @@ for size in (0.01, 0.03, 0.1, 0.3):
 # %% [markdown] name="deeper-classes" tags=["deeper"]
 # ## Deeper: the real classes
 #
-# Where Hugging Face `transformers` is installed (`pip install transformers`), the twelve router classes run here, small,
+# Where Hugging Face `transformers` is installed (`pip install transformers`; 5.23 made the file), the twelve router classes run here, small,
 # with a matrix that passes its tokens through as logits. Nothing is downloaded.
 
 # %% name="deeper-classes-cell" tags=["deeper"]

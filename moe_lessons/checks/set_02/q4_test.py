@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -129,7 +129,9 @@ NOTED = ("most", "fewest", "alone", "largest", "differ", "failed", "reordered")
 
 
 class HiddenRouter(Lender):
-    """A router made from (kind, W_g, bias), which notes what it was given."""
+    """A router made from (kind, W_g, bias), one of `kinds`, which notes what it was given."""
+
+    kinds: ClassVar[Kinds] = KINDS
 
     def __init__(self, entry: tuple[str, np.ndarray, np.ndarray]) -> None:
         self.kind, self.W_g, self.bias = entry
@@ -144,7 +146,7 @@ class HiddenRouter(Lender):
             self.failed = True
             raise ValueError(f"route takes x of shape (T, {d}), one row for each token; came {x.shape}")
         self._note(x)
-        return np.ascontiguousarray(KINDS[self.kind](x @ self.W_g + self.bias))  # (T, N)
+        return np.ascontiguousarray(self.kinds[self.kind](x @ self.W_g + self.bias))  # (T, N)
 
     def _note(self, x: np.ndarray) -> None:
         self.batches.append(x[np.lexsort(x.T)])

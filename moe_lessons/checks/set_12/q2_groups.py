@@ -1,13 +1,14 @@
 """Question 12.2: first the groups, then the experts in them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from moe_lessons.checks.apart import tells_apart
 from moe_lessons.checks.question import FunctionQuestion, about
 from moe_lessons.checks.set_12.scores import GATING, are_apart, draw_bias, drawn_until, kept_by
-from moe_lessons.checks.verdicts import by_value
+from moe_lessons.checks.verdicts import by_test, by_value
 
 
 def group_cases(rng: np.random.Generator) -> list[tuple]:
@@ -18,9 +19,9 @@ def group_cases(rng: np.random.Generator) -> list[tuple]:
     while True:
         cases = [
             group_case(rng, 4, 12, 3, 4, 2, 2),
-            group_case(rng, 5, 12, 4, 3, 2, 3, below=0.7),
-            group_case(rng, 3, 16, 2, 4, 2, 1, below=0.8),
-            group_case(rng, 6, 15, 4, 5, 3, 2),
+            group_case(rng, 5, 12, 4, 3, 2, 3, below=0.9),
+            group_case(rng, 3, 16, 2, 4, 2, 1, below=0.9),
+            group_case(rng, 6, 15, 4, 5, 3, 3),
         ]
         if tells_apart(GROUPS, cases):
             return cases
@@ -33,7 +34,7 @@ def group_case(
 
     def draw() -> tuple:
         scores = rng.uniform(0.02, 0.98, (T, N)).round(3)  # (T, N)
-        return scores, draw_bias(rng, N, 0.4) - below, k, groups, kept, best
+        return scores, draw_bias(rng, N, 0.7) - below, k, groups, kept, best
 
     return drawn_until(is_clear, draw)
 
@@ -90,6 +91,19 @@ def indices(mask: np.ndarray) -> np.ndarray:
     """Return where each row of a mask is true, the same number in each, (T, k)."""
     return np.nonzero(mask)[1].reshape(len(mask), -1)
 
+
+def best_with_zeros(value: Any, s: np.ndarray, b: np.ndarray, k: int, groups: int, kept: int, best: int) -> bool:
+    """Tell whether k are marked in each row, the largest if dropped groups count as 0; of equal ones any."""
+    if not isinstance(value, np.ndarray) or value.shape != s.shape or (value.sum(axis=-1) != k).any():
+        return False
+    allowed = spread(selection(s, b, k, groups, kept, best)[0], s.shape[1])  # (T, N)
+    seen = np.where(allowed, s + b, 0)  # (T, N)
+    marked = value.astype(bool)  # (T, N)
+    least, most = np.where(marked, seen, np.inf).min(axis=-1), np.where(marked, -np.inf, seen).max(axis=-1)  # (T,)
+    return bool((least >= most).all())
+
+
+ZEROS = "dropped count as 0: You set what is dropped to 0. Where biases push kept experts below 0, a dropped one wins so. It must be −∞."
 
 GROUPS = FunctionQuestion(
     **about("12.2", "First the groups, then the experts", "write it", "medium", points=2, minutes=7),
@@ -151,7 +165,7 @@ GROUPS = FunctionQuestion(
         "selected": by_value(
             "groups ignored: You selected the k largest of all experts. Only those in the kept groups can be selected.",
             experts_by(lambda s, b, kept, k, case: kept_by(s + b, k)),
-            "dropped count as 0: You set what is dropped to 0. Where biases push kept experts below 0, a dropped one wins so. It must be −∞.",
+            ZEROS,
             experts_by(lambda s, b, kept, k, case: limited(s + b, kept, k, 0.0)),
             "bias added after the cut: You set the scores of dropped groups to 0 and added the bias afterwards: then they have their bias, and can win. Take −∞, or add the bias first.",
             experts_by(lambda s, b, kept, k, case: kept_by(np.where(spread(kept, s.shape[1]), s, 0) + b, k)),
@@ -177,6 +191,7 @@ GROUPS = FunctionQuestion(
             lambda *case: ~selection(*case)[1],
             "weights: These are the scores of the selected. Asked is a mask, True or False for each expert.",
             lambda *case: np.where(selection(*case)[1], case[0], 0),
-        ),
+        )
+        + by_test(ZEROS, best_with_zeros),
     },
 )

@@ -114,4 +114,3 @@ CONFIG = ValuesQuestion(
         "B": "Two experts have weight in B. Which two have the largest √ln(1 + e^h) + b, and what becomes of their scores?",
     },
 )
-

@@ -141,7 +141,7 @@ check("12.3", my_gradient)
 #   distribution: some weight changes by more than 0.001. It may show it in a single place of the text only.
 # - A causal one may round: by up to 10⁻⁶.
 #
-# Your test is tried on 23 routers, which it cannot look into.
+# Your test is tried on 29 routers, which it cannot look into.
 #
 # {{hints 12.4}}
 

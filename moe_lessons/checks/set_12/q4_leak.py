@@ -10,8 +10,8 @@ import numpy as np
 from moe_lessons import routing
 from moe_lessons.checks.gates import naive_softmax, selected_mask
 from moe_lessons.checks.question import FunctionQuestion, about
-from moe_lessons.checks.set_02.q4_test import HUGE, TINY, HiddenRouter, Kinds, both, is_distance, same
-from moe_lessons.checks.verdicts import Facts, by_test, by_trace, by_value
+from moe_lessons.checks.set_02.q4_test import HUGE, TINY, HiddenRouter, Kinds, is_distance, same
+from moe_lessons.checks.verdicts import Facts, always, by_test, by_trace, by_value
 
 ENOUGH, TEXTS = 12, 20  # tokens of a text, of which a leaky router shows its fault in half of all; texts to try
 K, ROOM, SHORT = 2, 3, 8  # experts a token; places of an expert; up to so many tokens one router behaves
@@ -65,8 +65,8 @@ def expert_choice(h: np.ndarray) -> np.ndarray:
 
 
 def evened_out(h: np.ndarray) -> np.ndarray:
-    """Return exp(h) with columns and rows divided by their sums in turn: even loads. (L, N)."""
-    plan = np.exp(h)  # (L, N)
+    """Return the softmax of h (L, N) with columns and rows divided by their sums in turn: even loads."""
+    plan = routing.softmax(h)  # (L, N)
     for _ in range(20):
         plan = plan / plan.sum(axis=0)
         plan = plan / plan.sum(axis=1, keepdims=True)
@@ -96,7 +96,6 @@ def ahead_if(h: np.ndarray, is_so: bool) -> np.ndarray:
 # What routers do, in words, and the functions of a text's logits (L, N) that do it.
 GOOD: Kinds = {
     "keeps each token's best two (token choice)": lambda h: routing.gate_weights(h, K),
-    "gives places in the order of the text, as many as ever": lambda h: with_room(h, ROOM),
 }
 ROUNDED: Kinds = {
     "takes a softmax in float32, which rounds otherwise in a longer text": lambda h: routing.softmax(
@@ -104,6 +103,7 @@ ROUNDED: Kinds = {
     ),
 }
 LOOKS_BACK: Kinds = {
+    "gives places in the order of the text, as many as ever": lambda h: with_room(h, ROOM),
     "keeps each token's best two, with half of the token before mixed in": lambda h: given_logits(h, behind(h)),
     "keeps each token's best two, of logits less the mean of all so far": lambda h: routing.gate_weights(
         h - 0.5 * running_mean(h), K
@@ -142,9 +142,12 @@ LONG: Kinds = {
 PLACES: Kinds = {
     f"looks at the next token in place {place} only": partial(one_ahead, place) for place in (0, 5, ENOUGH - 2)
 }
+PAIRS = [(one, other) for one in range(4) for other in ((one + 1) % 4, (one - 1) % 4)]
 SOME_TEXTS: Kinds = {
-    "looks at the next token in texts whose first token prefers E1 to E2": lambda h: ahead_if(h, h[0, 0] > h[0, 1]),
-    "looks at the next token in texts whose first token prefers E2 to E1": lambda h: ahead_if(h, h[0, 0] <= h[0, 1]),
+    f"looks at the next token in texts whose first token prefers E{one + 1} to E{other + 1}": partial(
+        lambda h, one, other: ahead_if(h, h[0, one] > h[0, other]), one=one, other=other
+    )
+    for one, other in PAIRS
 }
 LEAKY = WHOLE_TEXT | NEXT | FURTHER | SLIGHT | LENGTH | LONG | PLACES | SOME_TEXTS
 
@@ -206,15 +209,40 @@ def given(test: Callable[[Facts], Any]) -> Callable[..., bool]:
     )
 
 
-def but_for(truth: bool, *kinds: Kinds) -> Callable[..., bool]:
-    """Return a test: is all right, but that of these kinds, `truth` is said wrongly?"""
-    return lambda value, noted, d, entry: (
-        same(value, is_leaky(d, entry)) or (same(value, truth) and any(entry[0] in known for known in kinds))
-    )
+def but_for(truth: bool, *kinds: Kinds, calls: Callable[[Facts], Any] = always) -> Callable[..., bool]:
+    """Return a test: is all right, but that of these kinds, called like this, `truth` is said wrongly?"""
+    wrongly = given(calls)
+
+    def seen(value: Any, noted: Any, d: int, entry: tuple) -> bool:
+        if same(value, is_leaky(d, entry)):
+            return True
+        return same(value, truth) and any(entry[0] in known for known in kinds) and wrongly(value, noted, d, entry)
+
+    return seen
 
 
 missing, refusing = partial(but_for, False), partial(but_for, True)
-few_cuts = given(lambda calls: calls.cuts < ENOUGH - 1)
+
+
+def one_length(calls: Facts) -> bool:
+    """Tell whether all texts were of one length."""
+    return calls.one_length
+
+
+def few_texts(calls: Facts) -> bool:
+    """Tell whether there were few texts."""
+    return calls.texts < TEXTS
+
+
+def short(calls: Facts) -> bool:
+    """Tell whether no text was as long as it takes."""
+    return calls.most < ENOUGH
+
+
+def few_cuts(calls: Facts) -> bool:
+    """Tell whether texts were not cut or changed at every place."""
+    return calls.cuts < ENOUGH - 1
+
 
 LEAK = FunctionQuestion(
     **about("12.4", "Who looks ahead?", "find the bug", "hard", points=3, minutes=10),
@@ -241,7 +269,7 @@ LEAK = FunctionQuestion(
         "huge tokens: The numbers in your tokens are very large. Then nearly all weights are 0 or 1, which hides leaks, and rounding looks like one. Draw tokens with `np.random.normal(size=(12, d))`.",
         given(lambda calls: calls.largest > HUGE),
         "tiny tokens: The numbers in your tokens are very small. Then all tokens are nearly alike, which hides leaks. Draw tokens with `np.random.normal(size=(12, d))`.",
-        both(given(lambda calls: 0 < calls.largest < TINY), missing(LEAKY)),
+        given(lambda calls: 0 < calls.largest < TINY),
     )
     + by_trace(
         "a distance: You return a number, how far the outputs moved. Return True where that is more than rounding, and False elsewhere.",
@@ -263,20 +291,18 @@ LEAK = FunctionQuestion(
         "no room for rounding: You find all that look ahead, and call one leaky that only rounds otherwise in a longer text. Do you compare exactly? Use `np.allclose(one, other, atol=1e-4)`.",
         refusing(ROUNDED),
         "one length: You miss what looks only at *how much* follows. You replace the rest of the text, so the length never changes. Leave the rest out: when a model writes, nothing follows yet.",
-        both(given(lambda calls: calls.one_length), missing(LENGTH)),
+        missing(LENGTH, calls=one_length),
         "wide tolerance: You miss the router that is moved by less than 0.01. One that does not look ahead moves by 10⁻⁶ at most: leave room for that and not for more, `np.allclose(one, other, atol=1e-4)`.",
         missing(SLIGHT),
         "few texts: You miss some that look ahead in some texts only. The text says in how many it shows: try twenty texts, and say True if *any* of them tells.",
-        both(given(lambda calls: calls.texts < TEXTS), missing(SOME_TEXTS)),
+        missing(SOME_TEXTS, calls=few_texts),
         "short texts: Your texts are short. The text says how many tokens show every leak: one router behaves in short ones, others look far ahead, or in one late place.",
-        both(given(lambda calls: calls.most < ENOUGH), missing(LONG, PLACES, FURTHER, SOME_TEXTS, LENGTH)),
+        missing(LONG, PLACES, FURTHER, SOME_TEXTS, LENGTH, calls=short),
         "few cuts: You miss some that look ahead in one place only, or a certain way on. You cut the text, or change it, at a few places only: try *every* t from 1 to 11.",
-        both(few_cuts, missing(PLACES, FURTHER, LONG, SOME_TEXTS, SLIGHT, LENGTH)),
-        "some places missed: You miss some that look ahead in one place only. Do you compare *every* token before the cut, for every cut? Or does one of them decide: with `any` and `all` exchanged, or in a loop that keeps its last result alone?",
-        missing(PLACES, SOME_TEXTS),
-        "few texts and cuts: You find what looks at the whole text, and miss what shows in some texts or places only. Twenty texts, and each cut at every t.",
-        both(few_cuts, missing(PLACES, FURTHER, LONG, SOME_TEXTS, SLIGHT, LENGTH, NEXT)),
-        "too loose: You miss some that move weights a little, or without another choice. Is every single weight compared, and with room for rounding only? A wide tolerance, sums, means and a comparison of the choices alone hide leaks.",
-        both(given(lambda calls: calls.cuts >= ENOUGH - 1), missing(LEAKY)),
+        missing(LEAKY, calls=few_cuts),
+        "some places missed: You miss some that look ahead in one place only. Do you compare *every* token before the cut, not the first or the last alone?",
+        missing(PLACES, FURTHER, LENGTH),
+        "not all compared: You try every cut, and still miss some. Is every single weight of every token before the cut compared, at each cut, with room for rounding only? A loop that keeps its last result, a wide tolerance, sums, means and a comparison of the choices alone hide leaks.",
+        missing(LEAKY),
     ),
 )

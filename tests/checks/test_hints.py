@@ -58,6 +58,11 @@ GIVEN = {
     "11p.3": {"CASE": 1},
     "11p.5": {"run": open_run(1), "found": SimpleNamespace(counts=torch.ones(2, 6))},
     "11.5": {"use": np.ones((3, 8)), "losses": np.ones((9, 3, 40)), "d": RNG.normal(size=(8, 3, 40))},
+    "12.1": {"s": RNG.uniform(size=(4, 6)), "kept": PAIRS[:1].repeat(4, axis=0)[:, [0, 1, 0, 0, 0, 1]] > 0},
+    "12.2": {"kept": np.eye(4, dtype=bool), "N": 12},
+    "12.3": {"w": RNG.uniform(size=(3, 5))},
+    "12.4": {"d": 3, "t": 2, "one": RNG.normal(size=(2, 4)), "other": RNG.normal(size=(2, 4))},
+    "12.6": {"logits": RNG.normal(size=6)},
 }  # fmt: skip
 
 

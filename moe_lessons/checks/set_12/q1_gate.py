@@ -99,7 +99,7 @@ GATE = FunctionQuestion(
     **about("12.1", "One gate for many models", "write it", "medium", points=2, minutes=7),
     hints=(
         "Two numbers for each expert: what the selection sees, `s + bias`, and what the weights are made of, s alone. For √softplus with large logits, `np.logaddexp(0, logits)` is ln(1 + e^h) without an overflow.",
-        "Mark the kept experts: `np.put_along_axis(kept, top_k(s + bias, k)[1], True, axis=-1)` on an array of False. Then `np.where(kept, s, 0)`, then the division if it is asked for, and the scale last of all.",
+        "`top_k(s + bias, k)[1]` are the indices of the kept experts, and `np.put_along_axis` marks them in an array of False. Then `np.where(kept, s, 0)`, then the division if it is asked for, and the scale last of all.",
     ),
     idea="Score, select by score plus bias, weigh by the score alone, divide or not, scale. Whatever a model adds to a gate belongs to one of these steps, and the order of the steps decides what it means.",
     takeaway="Most of today's published gates are one function with a handful of settings: what tells two models apart is often a single key.",

@@ -29,7 +29,17 @@ BANKS = [load(path) for path in sorted(Path(__file__).parent.glob("bank_*.py"))]
 MOST = {"RIGHT": 1000, "WRONG": 100, "UNRECOGNISED": 100}  # seeds of `make soak`
 MOST_RUNS = 20  # seeds where every answer runs models
 RUN_MODELS = ("11p.5",)
-LONG = ("3.3", "8.1", "8.2", "8.5", "10.3", "10.5", "11.2", "11p.5")  # banks of many seconds: not in `make test-fast`
+LONG = (
+    "3.3",
+    "8.1",
+    "8.2",
+    "8.5",
+    "10.3",
+    "10.5",
+    "11.2",
+    "11p.5",
+    "12.4",
+)  # banks of many seconds: not in `make test-fast`
 
 
 @pytest.fixture(autouse=True)

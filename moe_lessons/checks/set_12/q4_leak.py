@@ -253,6 +253,7 @@ LEAK = FunctionQuestion(
     idea="A causal router gives a prefix the same weights with and without its continuation: f(x)[:t] = f(x[:t]) for every t. To replace what follows is not enough, for the length alone can tell; one text and one t are not enough, for a leak may hide in one place.",
     takeaway="Cutting the text off asks exactly what writing asks: nothing follows yet. Replacing what follows only asks whether it matters what it is.",
     answer="my_leaks",
+    stands_for=("causality.leak",),
     parameters=("d", "route"),
     when_raised="If it is about shapes: `route` takes a text (L, d) and returns (L, N). A text of one token is `x[:1]`, not `x[0]`.",
     cases=leak_cases,

@@ -248,11 +248,16 @@ models = {
     "D": (SHIFT_BIAS, "sigmoid", True, 2.5),
     "E": (SHIFT_BIAS, "sqrtsoftplus", True, 1.5),
 }
-my_changes = {}
-for model, settings in models.items():
+
+
+def largest_change(*settings):
+    """bias, score, normalise, scale -> the largest change of a weight"""
     before, after = (my_weights(h, 2, *settings) for h in (SHIFTED_LOGITS, SHIFTED_LOGITS - SHIFTED_LOGITS.max()))
-    my_changes[model] = np.abs(after - before).max()
-    print(model, before.round(3), after.round(3))
+    print(before.round(3), after.round(3))
+    return np.abs(after - before).max()
+
+
+my_changes = {model: largest_change(*settings) for model, settings in models.items()}
 
 # %%
 check("12.6", my_changes)

@@ -16,6 +16,7 @@ from torch import Tensor
 from moe_lessons import metrics
 from moe_lessons.corpus import text
 from moe_lessons.experiments.core import drawn
+from moe_lessons.layer import Routing
 from moe_lessons.losses import balance_of_layers, z_loss
 from moe_lessons.model import Config, LanguageModel, next_token_loss, without_expert, without_layer
 from moe_lessons.support.validation import float_array, refuse, whole_number
@@ -25,11 +26,19 @@ from moe_lessons.variants import HashRouter
 # As many steps as fit into a minute on two slow cores; the rate with the lowest loss on the selection part.
 STEPS, BATCH, LR = 500, 8, 8e-3
 BALANCE, Z = 0.01, 1e-3
+BALANCED = (
+    "moe",
+    "two_layer",
+    "hierarchical",
+)  # kinds of layer whose tokens choose freely, so that a loss must balance
+UNEVEN = ("threshold", "expert_choice")  # whose tokens have different numbers of experts
 
 
 class Routes(NamedTuple):
     """How a model routed a part of the text: selected (layers, S, L, k), best first; entropy (layers, S, L) of the
-    probabilities, in bits; loss (S, L) of the token that follows, in nats."""
+    probabilities, in bits; loss (S, L) of the token that follows, in nats.
+
+    Where tokens have different numbers of experts, −1 stands in the places that are left."""
 
     selected: np.ndarray
     entropy: np.ndarray
@@ -51,14 +60,14 @@ def by_table(label: np.ndarray, values: int, seed: int) -> np.ndarray:
 
 
 def language_losses(model: Any, ids: Tensor, balance_coef: float = BALANCE, z_coef: float = Z) -> Losses:
-    """Return the next-token loss of ids (B, L + 1) and what is added to it for a learned router, a mean over layers.
+    """Return the next-token loss of ids (B, L + 1) and what is added to it for routers of BALANCED, a mean over layers.
 
     balance_coef, z_coef: of the Switch balance loss and of the z-loss.
     """
     ids = ids.to(model.tokens.weight.device)
     logits, decisions = model(ids[:, :-1], return_routing=True)
     task = next_token_loss(logits, ids)
-    if model.config.feed_forward != "moe":
+    if model.config.feed_forward not in BALANCED:
         return {"loss": task, "task": task}
     h = torch.stack([d.logits for d in decisions]).flatten(1, 2)  # (layers, B·L, N)
     selected = torch.stack([d.selected for d in decisions]).flatten(1, 2)  # (layers, B·L, k)
@@ -106,7 +115,24 @@ def record(model: LanguageModel, ids: np.ndarray, size: int = 50) -> Routes:
     model.eval()
     found = [_record_some(model, torch.from_numpy(ids[start : start + size])) for start in range(0, len(ids), size)]
     selected, entropy, loss = zip(*found, strict=True)
-    return Routes(np.concatenate(selected, axis=1), np.concatenate(entropy, axis=1), np.concatenate(loss))
+    return Routes(np.concatenate(widened(selected), axis=1), np.concatenate(entropy, axis=1), np.concatenate(loss))
+
+
+def widened(selected: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """Return choices (..., k) of different k with the largest k of all, −1 in the places that are left."""
+    found = list(selected)
+    most = max(chosen.shape[-1] for chosen in found)
+    return [
+        np.pad(chosen, [(0, 0)] * (chosen.ndim - 1) + [(0, most - chosen.shape[-1])], constant_values=-1)
+        for chosen in found
+    ]
+
+
+def chosen_of(decided: Routing, uneven: bool) -> np.ndarray:
+    """Return the experts that a router selected, (..., k); if uneven, −1 for those whose weight is 0."""
+    if not uneven:
+        return decided.selected.numpy()
+    return torch.where(decided.weights > 0, decided.selected, -1).numpy()
 
 
 def _record_some(model: LanguageModel, ids: Tensor) -> Routes:
@@ -116,7 +142,8 @@ def _record_some(model: LanguageModel, ids: Tensor) -> Routes:
     if decisions[0] is None:
         empty = np.zeros((0, *loss.shape))
         return Routes(empty, empty, loss.numpy())
-    selected = np.stack([d.selected.numpy() for d in decisions])  # (layers, B, L, k)
+    uneven = model.config.feed_forward in UNEVEN
+    selected = np.stack(widened(chosen_of(d, uneven) for d in decisions))  # (layers, B, L, k)
     entropy = np.stack([metrics.entropy(d.probs.double().numpy(), base=2) for d in decisions])  # (layers, B, L)
     return Routes(selected, entropy, loss.numpy())
 

@@ -122,7 +122,7 @@ def measured(arm: Arm, chosen: np.ndarray, pool: int) -> dict[str, float]:
 
 
 def over_capacity(chosen: np.ndarray, pool: int) -> float:
-    """Return the share of assignments (T, k) beyond the capacity of each pool; a last one that is not full is left out."""
+    """Return the share of assignments (T, k) beyond each pool's capacity; a last pool that is not full is left out."""
     places = expert_capacity(pool, N, K, FACTOR)
     whole = chosen[: len(chosen) // pool * pool].reshape(-1, pool * chosen.shape[1])  # (pools, assignments)
     asked = np.stack([np.bincount(some[some >= 0], minlength=N) for some in whole])  # (pools, N)
@@ -174,7 +174,7 @@ def _layer_losses(arm: Arm, layer: Any, batch: tuple[Tensor, Tensor]) -> Losses:
 def _layer_measured(
     arm: Arm, fresh: tuple[Tensor, Tensor], cluster: np.ndarray, layer: Any, step: int
 ) -> dict[str, Any]:
-    """Return error (in variances of the targets), balance, entropy (nats), what the expert tells of the cluster (bits)."""
+    """Return error (in variances of the targets), balance, entropy (nats), what experts tell of the cluster (bits)."""
     layer.eval()
     x, target = fresh
     y, decided = layer(x.unflatten(0, (-1, BATCH)), return_routing=True)  # pools of BATCH tokens

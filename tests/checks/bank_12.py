@@ -313,6 +313,10 @@ WRONG = {
         "only the best": other_groups(lambda s, b, groups, m: groups_of(s + b, groups).max(axis=2)),
         "the whole group": other_groups(lambda s, b, groups, m: groups_of(s + b, groups).mean(axis=2)),
         "the best two": other_groups(lambda s, b, groups, m: sums(s + b, groups, 2)),
+        "as many as kept groups": lambda s, b, k, groups, keep, m: (
+            (kept := best(sums(s + b, groups, keep), keep)),
+            within(s + b, kept, k),
+        ),
         "the smallest of a group": other_groups(
             lambda s, b, groups, m: np.sort(groups_of(s + b, groups), axis=2)[:, :, :m].sum(axis=2)
         ),

@@ -131,6 +131,8 @@ GROUPS = FunctionQuestion(
             groups_by(lambda s, b, groups, best: by_best(s + b, groups, s.shape[1] // groups)),
             "the best two: You always add up two. How many count is `best`.",
             groups_by(lambda s, b, groups, best: by_best(s + b, groups, 2)),
+            "as many as kept groups: You added up as many experts as there are kept groups. How many of a group count is `best`.",
+            lambda s, b, k, groups, kept, best: kept_by(by_best(s + b, groups, min(kept, s.shape[1] // groups)), kept),
             "the smallest of a group: You added up the `best` *smallest* of each group. `np.sort` sorts upwards: take the last ones.",
             groups_by(lambda s, b, groups, best: -by_best(-(s + b), groups, best)),
             "the `best`-th alone: A group is as good as its `best`-th expert in yours. It is the *sum* of its `best` largest.",

@@ -125,9 +125,7 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     known["but"] = f", in all but {len(found) - turned} runs" * (turned < len(found))
     known["asleep"] = fault == "frozen bias" and says_so(found, entries, lambda entry: entry["balanced by"] == "bias")
     known["in_training"] = fault == "noise left on" and says_so(found, entries, lambda entry: not is_sure(entry))
-    known["by_chance"] = fault == "noise left on" and not alarms and all(map(is_sure, missed))
-    known["asks_for_zero"] = fault == "frozen bias" and bool(alarms) and not caught and all(map(of_loss, alarms))
-    known["may_agree"] = fault == "noise left on" and not alarms and not all(map(is_trained, caught))
+    known |= half_seen(fault, alarms, missed, caught)
     known["at_the_end"] = not any(map(is_trained, [*alarms, *missed])) and any(found)
     proves = next((g for g in FAULTS if found == [fault_in(entry) == g for entry in entries]), None)
     told_of = {"alarms": some(alarms), "missed": some(missed), "wrong": some([*alarms, *missed])}
@@ -135,6 +133,16 @@ def facts(found: list[bool], entries: list[dict[str, Any]], case: int) -> Facts:
     told_of["and_not"] = f" And False for some that have it: {some(missed)}." if missed else ""
     known["by_recipe"] = parted(caught, missed)
     return Facts(**known, **told_of, proves=proves, wrongly={(fault_in(e), e["balanced by"]) for e in alarms})
+
+
+def half_seen(fault: str, alarms: list, missed: list, caught: list) -> dict[str, bool]:
+    """Return what false alarms, missed and caught runs say of a test that sees a part of what it should."""
+    noise_missed = fault == "noise left on" and not alarms
+    return {
+        "by_chance": noise_missed and all(map(is_sure, missed)),
+        "may_agree": noise_missed and not all(map(is_trained, caught)),
+        "asks_for_zero": fault == "frozen bias" and bool(alarms) and not caught and all(map(of_loss, alarms)),
+    }
 
 
 def parted(caught: list[dict[str, Any]], missed: list[dict[str, Any]]) -> bool:

@@ -454,6 +454,7 @@ for size in (0.01, 0.03, 0.1, 0.3):
 #
 # ## Next
 #
+# - Exercises: [](exercises:12).
 # - The code you used: [](module:atlas), with its table in [](module:families), and `Gate` in [](module:routing).
 
 # %% [markdown] name="deeper-classes" tags=["deeper"]

@@ -39,11 +39,11 @@ def test_contributing_holds_every_rule():
 def test_the_lesson_in_contributing_keeps_every_rule(tmp_path):
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("```python\n# %% [markdown]")[2]
     source = "# %% [markdown]" + text.partition("```")[0]
-    (tmp_path / "12_title.py").write_text(source, encoding="utf-8")
+    (tmp_path / "20_title.py").write_text(source, encoding="utf-8")
     course = Course(ROOT, questions)
-    course.lessons["12"] = read_lesson(tmp_path / "12_title.py")
+    course.lessons["20"] = read_lesson(tmp_path / "20_title.py")
     notebook = nbformat.reads(lesson_notebook(source, course, "12"), as_version=4)
-    page = Page(ROOT / "notebooks" / "12_title.ipynb", notebook)
+    page = Page(ROOT / "notebooks" / "20_title.ipynb", notebook)
     rules = [rule for rule in RULES if page.is_one_of(rule.kind) and rule.faults.__name__ != "mapped"]
     assert {rule.faults.__name__: list(rule.faults(page)) for rule in rules} == {r.faults.__name__: [] for r in rules}
     assert not any("assert" in cell.source for cell in page.code)

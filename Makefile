@@ -19,7 +19,7 @@ PYTEST     = $(ONE_THREAD) $(COMPILED) $(BIN)/python -m pytest -n $(WORKERS) --d
 LINTED     = moe_lessons authoring tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab grade test test-fast soak notebooks bench mutants lint lock clean ready
+.PHONY: help setup lab grade test test-fast site test-web soak notebooks bench mutants lint lock clean ready
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,14 @@ test: lint ## run every test (minutes)
 test-fast: ready ## run the tests that need neither a server nor a browser
 	@$(PYTEST) -m "not slow and not browser" $(ARGS)
 
+# Executed notebooks are those that the tests keep. Sphinx has an environment of its own, .site, with a lock of its own.
+site: ready ## write the web edition to _site/html, as plain files
+	@$(BIN)/python authoring/environment.py site
+	@$(ONE_THREAD) $(BIN)/python authoring/web.py $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(ARGS)
+
+test-web: site ## open every page of the web edition in a browser, and audit it
+	@$(ONE_THREAD) $(BIN)/python -m pytest tests/web $(ARGS)
+
 soak: ready ## try the checks' banks with many draws, 0 to 999, wrong answers with 100 (an hour; SEEDS=7 or 30-99)
 	@SEEDS=$(or $(SEEDS),0-999) $(PYTEST) tests/checks/test_banks.py $(ARGS)
 
@@ -71,11 +79,11 @@ lint: ready ## check style and types (ruff, mypy)
 	  { echo "Not formatted as ruff does it: run $(BIN)/ruff format $(LINTED)"; exit 1; }
 	@$(BIN)/python -m mypy --no-error-summary
 
-lock: ready ## choose the exact versions in requirements.lock anew
+lock: ready ## choose the exact versions in requirements.lock and requirements-site.lock anew
 	@$(BIN)/python authoring/lock.py
 
 clean: ## remove .venv, caches and test output; notebooks and your progress stay
-	rm -rf $(VENV) build .executed *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis screenshots bench-results
+	rm -rf $(VENV) .site docs/node_modules _site build .executed *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis screenshots bench-results
 	find moe_lessons authoring tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp goes first and comes back last: an interrupted installation never counts as ready.

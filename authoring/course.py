@@ -103,6 +103,11 @@ class Course:
                     sets[one.number] = one
         return sets
 
+    @property
+    def order(self) -> list[str]:
+        """The numbers of lessons, reviews and projects, in the order in which they are worked through."""
+        return sorted({**self.lessons, **self.standalone}, key=_place)
+
     def amount(self, number: str) -> str:
         """Return "five questions, about 35 minutes" for the exercises of a lesson. Raises ValueError if it has none."""
         asked = self.asked(number)
@@ -127,7 +132,7 @@ class Course:
         """Return the table of lessons; lessons lie under `notebooks`, and `here` is the one that holds the map."""
         rows = {number: self._row(lesson, notebooks, exercises, here) for number, lesson in self.lessons.items()}
         rows |= {number: self._alone(one, exercises) for number, one in self.standalone.items()}
-        return "\n".join([MAP_HEAD, *(rows[number] for number in sorted(rows, key=_place))])
+        return "\n".join([MAP_HEAD, *(rows[number] for number in self.order)])
 
     def _row(self, lesson: Lesson, notebooks: str, exercises: str, here: str) -> str:
         name, asked = f"{lesson.number} {lesson.title}", self.asked(lesson.number)

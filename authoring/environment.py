@@ -1,4 +1,4 @@
-"""Make .venv and start JupyterLab, for the Makefile. Standard library only: nothing is installed yet."""
+"""Make .venv and .site and start JupyterLab, for the Makefile. Standard library only: nothing is installed yet."""
 
 import argparse
 import json
@@ -13,7 +13,8 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
+SITE = ROOT / ".site"  # the tools of the web edition
+SITE_LOCKS = ("requirements-site.lock", "docs/package-lock.json")
 FIRST_LESSON = "notebooks/00_start_here.ipynb"
 DEFAULT_PORT = 8888
 
@@ -65,9 +66,14 @@ def show_status(line: str) -> None:
         print(f"\r\033[K{line.rstrip()[:width]}", end="", flush=True)
 
 
-def pip_install(*arguments: str) -> None:
-    """Run `pip install` in .venv; when it fails, print its last lines and what to do, and stop."""
-    command = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+def python_of(venv: Path) -> Path:
+    """Return the Python of a virtual environment."""
+    return venv / "bin" / "python"
+
+
+def pip_install(venv: Path, *arguments: str) -> None:
+    """Run `pip install` in an environment; when it fails, print its last lines and what to do, and stop."""
+    command = [str(python_of(venv)), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     lines: list[str] = []
     with subprocess.Popen(
         [*command, "--progress-bar=off", *arguments],
@@ -87,9 +93,9 @@ def pip_install(*arguments: str) -> None:
         stop(cause("".join(lines)))
 
 
-def is_usable() -> bool:
-    """Say whether .venv holds pip and the same version of Python as runs this."""
-    command = [str(PYTHON), "-m", "pip", "--version"]
+def is_usable(venv: Path) -> bool:
+    """Say whether an environment holds pip and the same version of Python as runs this."""
+    command = [str(python_of(venv)), "-m", "pip", "--version"]
     try:
         asked = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     except OSError:
@@ -97,15 +103,15 @@ def is_usable() -> bool:
     return f"(python {sys.version_info[0]}.{sys.version_info[1]})" in asked.stdout
 
 
-def make_venv() -> None:
-    """Make .venv unless a usable one is there."""
-    if is_usable():
+def make_venv(venv: Path) -> None:
+    """Make an environment unless a usable one is there."""
+    if is_usable(venv):
         return
-    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    command = [sys.executable, "-m", "venv", "--clear", str(venv)]
     made = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if made.returncode:
         print(made.stdout + made.stderr)
-        stop("Python could not make .venv. On Debian or Ubuntu: sudo apt install python3-venv, then again.")
+        stop(f"Python could not make {venv.name}. On Debian or Ubuntu: sudo apt install python3-venv, then again.")
 
 
 def write_settings() -> None:
@@ -119,10 +125,33 @@ def setup() -> None:
     """Make .venv and install the locked packages, then the course itself."""
     version = ".".join(map(str, sys.version_info[:3]))
     print(f"Setting up .venv with Python {version}: some minutes the first time, seconds later.", flush=True)
-    make_venv()
-    pip_install("-r", "requirements.lock")
-    pip_install("--no-deps", "--no-build-isolation", "-e", ".")
+    make_venv(VENV)
+    pip_install(VENV, "-r", "requirements.lock")
+    pip_install(VENV, "--no-deps", "--no-build-isolation", "-e", ".")
     write_settings()
+
+
+def site() -> None:
+    """Make .site unless it is as its locks have it: Sphinx and its like, and what the pages take from npm."""
+    locks = [(ROOT / name).read_text(encoding="utf-8") for name in SITE_LOCKS]
+    made_from, stamp = "\n".join([str(ROOT), *locks]), SITE / ".ready"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == made_from:
+        return
+    stamp.unlink(missing_ok=True)
+    print("Setting up .site, the tools of the web edition: a minute or two.", flush=True)
+    make_venv(SITE)
+    pip_install(SITE, "-r", SITE_LOCKS[0])
+    npm_install(ROOT / "docs")
+    stamp.write_text(made_from, encoding="utf-8")
+
+
+def npm_install(folder: Path) -> None:
+    """Install what the package-lock.json in `folder` names, into its node_modules."""
+    if shutil.which("npm") is None:
+        stop("npm is missing: install Node.js. On Debian or Ubuntu: sudo apt install npm, then again.")
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+    if subprocess.run(command, cwd=folder, check=False).returncode:
+        stop("npm failed: its message is above. Check the network, then run the same command again.")
 
 
 def is_taken(port: int) -> bool:
@@ -162,13 +191,13 @@ def lab(port: str | None, further: list[str]) -> NoReturn:
 def main() -> None:
     """Do what the command line asks."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("task", choices=["setup", "lab"])
+    parser.add_argument("task", choices=["setup", "site", "lab"])
     parser.add_argument("--port", help="lab: this port and no other")
     options, further = parser.parse_known_args()
     try:
         if options.task == "lab":
             lab(options.port, further)
-        setup()
+        site() if options.task == "site" else setup()
     except KeyboardInterrupt:
         stop("\nStopped. Run the same command again to go on.")
 

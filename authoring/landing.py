@@ -40,7 +40,7 @@ def _step(course: Course, step: Lesson | Standalone) -> str:
         amount = escape(course.amount(step.number))
         further.append(f'<a href="{practice}">exercises</a>: {amount}' if further else amount)
     return (
-        f'<li><a class="step" href="{first}"><span class="number">{step.number}</span> {escape(step.title)}</a>'
+        f'<li><span class="number">{step.number}</span><a href="{first}">{escape(step.title)}</a>'
         f'<p>{escape(step.question)}</p><p class="amount">{" · ".join(further)}</p></li>'
     )
 

@@ -51,7 +51,7 @@ def index(summaries: dict[str, str]) -> str:
         names = [name for name in summaries if belongs(name.split("/"))]
         if names:
             lines = "\n".join(f"- [{name.replace('/', '.')}]({name}.md): {summaries[name]}" for name in names)
-            listed = "\n".join(names)
+            listed = "\n".join(f"{name.rpartition('/')[2]} <{name}>" for name in names)
             parts.append(f"## {title}\n\n{lines}\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```")
     return "\n\n".join(parts) + "\n"
 

@@ -24,6 +24,7 @@ Output = nbformat.NotebookNode
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 PICTURES = "pictures"  # folder of the site
+SOLVED = "solved-"  # before the ids of solutions that ran in one kernel with their exercises
 
 LIVES = {
     "moe_lessons.widgets.visualizer.GatingVisualizer": "visualizer",
@@ -68,7 +69,7 @@ class Pictures:
 
 def page_of(published: Notebook, executed: Notebook, number: str, glossary: Glossary, pictures: Pictures) -> Notebook:
     """Return the notebook of a page: the cells of `published`, with what the same cells of `executed` left."""
-    outputs = {cell.id: cell.outputs for cell in executed.cells if cell.cell_type == "code"}
+    outputs = {cell.id.removeprefix(SOLVED): cell.outputs for cell in executed.cells if cell.cell_type == "code"}
     states = executed.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
     cells = []
     for cell in published.cells:

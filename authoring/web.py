@@ -19,12 +19,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import nbformat
-from build import course_questions, write_file
 from course import Course
 from landing import landing, toctree, words
 from reference import pages
 from sheet import page as printed_sheet
 from shown import LINK, Pictures, live, page_of
+
+from build import course_questions, write_file
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -46,11 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     course = Course(ROOT, course_questions)
     paths = _notebooks(course)
-    for folder in (PAGES, EXTRA, HTML):
+    for folder in (EXTRA, HTML):
         shutil.rmtree(folder, ignore_errors=True)
-    write_notebooks(paths, course, options.numbers)
-    write_texts(paths, course, options.repository)
+    keep_only(write_notebooks(paths, course, options.numbers) | write_texts(paths, course, options.repository))
     write_static()
+    return run_sphinx(options)
+
+
+def run_sphinx(options: argparse.Namespace) -> int:
+    """Let Sphinx make HTML of the pages; a warning is an error. Pages that are as they were are not read again."""
     command = [options.sphinx, "-W", "--keep-going", "-q", "-b", "html", "-c", str(DOCS), "-j", str(WORKERS)]
     doctrees = ["-d", str(ROOT / "build/doctrees"), str(PAGES), str(HTML)]
     environment = {**os.environ, "REPOSITORY": options.repository, "BRANCH": options.branch}
@@ -80,15 +85,49 @@ def _notebooks(course: Course) -> list[Path]:
 # --- executed notebooks -------------------------------------------------------------------------------------------
 
 
-def write_notebooks(paths: Sequence[Path], course: Course, numbers: Sequence[str]) -> None:
-    """Write the page of every notebook, with what its executed copy shows where that is wanted."""
+def write_notebooks(paths: Sequence[Path], course: Course, numbers: Sequence[str]) -> set[Path]:
+    """Write the page of every notebook, with what its executed copy shows where that is wanted; return the files."""
     pictures = Pictures(EXTRA / "pictures")
     wanted = [path for path in paths if not numbers or _number(path) in numbers]
     done = dict(zip(wanted, executed(wanted), strict=True))
     for path in paths:
         published = nbformat.read(path, as_version=4)
         page = page_of(published, done.get(path, published), _number(path), course.glossary, pictures)
+        if path.parent.name == "solutions":
+            page.cells[0].source = as_solutions(page.cells[0].source, path.name)
         write_file(PAGES / path.relative_to(ROOT), nbformat.writes(page).encode("utf-8"))
+    return {PAGES / path.relative_to(ROOT) for path in paths}
+
+
+def as_solutions(text: str, file: str) -> str:
+    """Return the first cell of solutions with a title of its own; in notebooks it is that of the exercises."""
+    head, _, rest = text.partition("\n")
+    title = head.replace("# Exercises ", "# Solutions ")
+    return f"{title}\n\n*One way of several to answer each question of [these exercises](../exercises/{file}).*\n{rest}"
+
+
+# --- executed notebooks -------------------------------------------------------------------------------------------
+
+
+def write_notebooks(paths: Sequence[Path], course: Course, numbers: Sequence[str]) -> set[Path]:
+    """Write the page of every notebook, with what its executed copy shows where that is wanted; return the files."""
+    pictures = Pictures(EXTRA / "pictures")
+    wanted = [path for path in paths if not numbers or _number(path) in numbers]
+    done = dict(zip(wanted, executed(wanted), strict=True))
+    for path in paths:
+        published = nbformat.read(path, as_version=4)
+        page = page_of(published, done.get(path, published), _number(path), course.glossary, pictures)
+        if path.parent.name == "solutions":
+            page.cells[0].source = as_solutions(page.cells[0].source, path.name)
+        write_file(PAGES / path.relative_to(ROOT), nbformat.writes(page).encode("utf-8"))
+    return {PAGES / path.relative_to(ROOT) for path in paths}
+
+
+def as_solutions(text: str, file: str) -> str:
+    """Return the first cell of solutions with a title of its own; in notebooks it is that of the exercises."""
+    head, _, _ = text.partition("\n")
+    title = head.replace("# Exercises ", "# Solutions ")
+    return f"{title}\n\nOne way of several to answer each question of [these exercises](../exercises/{file}).\n"
 
 
 def _number(path: Path) -> str:
@@ -116,13 +155,22 @@ def _executed(path: Path, shared: Path) -> nbformat.NotebookNode:
 # --- other pages --------------------------------------------------------------------------------------------------
 
 
-def write_texts(paths: Sequence[Path], course: Course, repository: str) -> None:
-    """Write the landing page, the words, the texts in docs/, and the pages on the package."""
-    for name, text in texts(paths, course, repository).items():
+def write_texts(paths: Sequence[Path], course: Course, repository: str) -> set[Path]:
+    """Write the landing page, the words, the texts in docs/, and the pages on the package; return the files."""
+    written = texts(paths, course, repository)
+    for name, text in written.items():
         write_file(PAGES / name, text.encode("utf-8"))
     sheet = (ROOT / "docs/cheat_sheet.md").read_text(encoding="utf-8")
     write_file(EXTRA / SHEET, printed_sheet(sheet.replace(".ipynb)", ".html)")).encode("utf-8"))
     shutil.copytree(ROOT / RESULTS, PAGES / RESULTS, dirs_exist_ok=True)
+    return {PAGES / name for name in written}
+
+
+def keep_only(files: set[Path]) -> None:
+    """Remove pages of an earlier run that no source makes any more."""
+    for path in PAGES.rglob("*"):
+        if path.suffix in (".md", ".ipynb") and path not in files:
+            path.unlink()
 
 
 def texts(paths: Sequence[Path], course: Course, repository: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Sphinx's settings for the web edition. `make site` writes its pages; authoring/web.py calls Sphinx on them."""
 
 import os
+from pathlib import Path
 
 project = "MoE Lessons"
 author = "the authors of MoE Lessons"
@@ -34,7 +35,9 @@ templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_extra_path = ["../build/extra"]
 html_css_files = ["cards.css", "site.css"]
-html_js_files = ["site.js", ("live.js", {"type": "module"})]
+html_js_files = ["site.js"]
+if (Path(__file__).parent / "_static/live.js").exists():  # brings widgets to life; without it their pictures stay
+    html_js_files.append(("live.js", {"type": "module"}))
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False

@@ -19,18 +19,16 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import nbformat
+from build import course_questions, write_file
 from course import Course
 from landing import landing, toctree, words
 from reference import pages
-from sheet import page as printed_sheet
 from shown import LINK, Pictures, live, page_of
-
-from build import course_questions, write_file
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = ROOT / "build/web"  # what Sphinx reads
-EXTRA = ROOT / "build/extra"  # what stands beside its pages as it is
+PAGES = ROOT / "_site/pages"  # what Sphinx reads
+EXTRA = ROOT / "_site/beside"  # what stands beside its pages as it is
 HTML = ROOT / "_site/html"
 MODULES = DOCS / "node_modules"  # what npm installed
 WORKERS = 2
@@ -38,7 +36,6 @@ FOLDERS = ("notebooks", "exercises", "solutions")
 TEXTS = ("docs/teachers.md", "docs/cheat_sheet.md")
 RESULTS = "moe_lessons/experiments/results"
 FROM_NPM = {"mathjax/es5/tex-svg.js": "mathjax/tex-svg.js", "mathjax/LICENSE": "mathjax/LICENSE"}
-SHEET = "docs/cheat_sheet_to_print.html"
 NAMES = {"notebooks": "Lessons", "exercises": "Exercises", "solutions": "Solutions"}
 
 
@@ -49,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     paths = _notebooks(course)
     for folder in (EXTRA, HTML):
         shutil.rmtree(folder, ignore_errors=True)
-    keep_only(write_notebooks(paths, course, options.numbers) | write_texts(paths, course, options.repository))
+    keep_only(write_notebooks(paths, course, options) | write_texts(paths, course, options.repository))
     write_static()
     return run_sphinx(options)
 
@@ -57,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_sphinx(options: argparse.Namespace) -> int:
     """Let Sphinx make HTML of the pages; a warning is an error. Pages that are as they were are not read again."""
     command = [options.sphinx, "-W", "--keep-going", "-q", "-b", "html", "-c", str(DOCS), "-j", str(WORKERS)]
-    doctrees = ["-d", str(ROOT / "build/doctrees"), str(PAGES), str(HTML)]
+    doctrees = ["-d", str(ROOT / "_site/doctrees"), str(PAGES), str(HTML)]
     environment = {**os.environ, "REPOSITORY": options.repository, "BRANCH": options.branch}
     done = subprocess.run([*command, *doctrees], env=environment, check=False)
     if done.returncode == 0:
@@ -82,13 +79,13 @@ def _notebooks(course: Course) -> list[Path]:
     return [path for path in found if path.exists()]
 
 
-# --- executed notebooks -------------------------------------------------------------------------------------------
+# --- notebooks ----------------------------------------------------------------------------------------------------
 
 
-def write_notebooks(paths: Sequence[Path], course: Course, numbers: Sequence[str]) -> set[Path]:
+def write_notebooks(paths: Sequence[Path], course: Course, options: argparse.Namespace) -> set[Path]:
     """Write the page of every notebook, with what its executed copy shows where that is wanted; return the files."""
     pictures = Pictures(EXTRA / "pictures")
-    wanted = [path for path in paths if not numbers or _number(path) in numbers]
+    wanted = [path for path in paths if not options.numbers or _number(path) in options.numbers]
     done = dict(zip(wanted, executed(wanted), strict=True))
     for path in paths:
         published = nbformat.read(path, as_version=4)
@@ -96,6 +93,9 @@ def write_notebooks(paths: Sequence[Path], course: Course, numbers: Sequence[str
         if path.parent.name == "solutions":
             page.cells[0].source = as_solutions(page.cells[0].source, path.name)
         write_file(PAGES / path.relative_to(ROOT), nbformat.writes(page).encode("utf-8"))
+        if options.repository:
+            copy = for_colab(published, options.repository, options.branch)
+            write_file(EXTRA / "colab" / path.relative_to(ROOT), nbformat.writes(copy).encode("utf-8"))
     return {PAGES / path.relative_to(ROOT) for path in paths}
 
 
@@ -106,28 +106,10 @@ def as_solutions(text: str, file: str) -> str:
     return f"{title}\n\n*One way of several to answer each question of [these exercises](../exercises/{file}).*\n{rest}"
 
 
-# --- executed notebooks -------------------------------------------------------------------------------------------
-
-
-def write_notebooks(paths: Sequence[Path], course: Course, numbers: Sequence[str]) -> set[Path]:
-    """Write the page of every notebook, with what its executed copy shows where that is wanted; return the files."""
-    pictures = Pictures(EXTRA / "pictures")
-    wanted = [path for path in paths if not numbers or _number(path) in numbers]
-    done = dict(zip(wanted, executed(wanted), strict=True))
-    for path in paths:
-        published = nbformat.read(path, as_version=4)
-        page = page_of(published, done.get(path, published), _number(path), course.glossary, pictures)
-        if path.parent.name == "solutions":
-            page.cells[0].source = as_solutions(page.cells[0].source, path.name)
-        write_file(PAGES / path.relative_to(ROOT), nbformat.writes(page).encode("utf-8"))
-    return {PAGES / path.relative_to(ROOT) for path in paths}
-
-
-def as_solutions(text: str, file: str) -> str:
-    """Return the first cell of solutions with a title of its own; in notebooks it is that of the exercises."""
-    head, _, _ = text.partition("\n")
-    title = head.replace("# Exercises ", "# Solutions ")
-    return f"{title}\n\nOne way of several to answer each question of [these exercises](../exercises/{file}).\n"
+def for_colab(notebook: nbformat.NotebookNode, repository: str, branch: str) -> nbformat.NotebookNode:
+    """Return a notebook that begins with installing the course: Colab opens a file, and has nothing beside it."""
+    install = nbformat.v4.new_code_cell(f'%pip install --quiet "git+{repository}@{branch}"', id="install")
+    return nbformat.v4.new_notebook(cells=[install, *notebook.cells], metadata=notebook.metadata)
 
 
 def _number(path: Path) -> str:
@@ -160,8 +142,6 @@ def write_texts(paths: Sequence[Path], course: Course, repository: str) -> set[P
     written = texts(paths, course, repository)
     for name, text in written.items():
         write_file(PAGES / name, text.encode("utf-8"))
-    sheet = (ROOT / "docs/cheat_sheet.md").read_text(encoding="utf-8")
-    write_file(EXTRA / SHEET, printed_sheet(sheet.replace(".ipynb)", ".html)")).encode("utf-8"))
     shutil.copytree(ROOT / RESULTS, PAGES / RESULTS, dirs_exist_ok=True)
     return {PAGES / name for name in written}
 
@@ -178,7 +158,6 @@ def texts(paths: Sequence[Path], course: Course, repository: str) -> dict[str, s
     template = (DOCS / "index.md").read_text(encoding="utf-8")
     start = landing(template, course, visualizer(), repository) + contents(paths)
     plain = {name: (ROOT / name).read_text(encoding="utf-8") for name in TEXTS}
-    plain["docs/cheat_sheet.md"] += f'\n<a href="{Path(SHEET).name}">The same on one sheet, to print</a>\n'
     return {"index.md": start, "glossary.md": words(course.glossary, course), **plain, **pages(ROOT, linked(paths))}
 
 

@@ -33,12 +33,15 @@ mathjax3_config = {
 html_theme = "sphinx_book_theme"
 templates_path = ["_templates"]
 html_static_path = ["_static"]
-html_extra_path = ["../build/extra"]
+html_extra_path = ["../_site/beside"]
 html_css_files = ["cards.css", "site.css"]
 html_js_files = ["site.js"]
 if (Path(__file__).parent / "_static/live.js").exists():  # brings widgets to life; without it their pictures stay
     html_js_files.append(("live.js", {"type": "module"}))
+html_favicon = "_static/favicon.svg"
 html_copy_source = False
+html_use_index = False
+html_domain_indices = False
 html_show_sourcelink = False
 html_show_sphinx = False
 html_permalinks_icon = "#"
@@ -52,6 +55,7 @@ html_theme_options = {
     "navbar_end": [],
     "navbar_persistent": [],
     "show_navbar_depth": 1,
+    "max_navbar_depth": 1,
     "home_page_in_toc": True,
     "toc_title": "On this page",
 }

@@ -2,10 +2,12 @@
 
 import http.server
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
+
+from playwright.sync_api import TimeoutError
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_site/html"
@@ -58,6 +60,16 @@ def set_theme(page, theme):
 def too_wide(page):
     """Return how many pixels a page is wider than its window."""
     return page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+
+
+def can_be_reached(page):
+    """Wait until the theme, some time after a page was resized, lets the keyboard reach what scrolls in itself."""
+    scrolls = "(e) => e.scrollWidth > e.clientWidth && e.tabIndex === -1 && e.getClientRects().length"
+    with suppress(TimeoutError):
+        page.wait_for_function(
+            f"() => ![...document.querySelectorAll('pre, .pst-scrollable-table-container')].some({scrolls})",
+            timeout=2000,
+        )
 
 
 def faults_of_content(page):

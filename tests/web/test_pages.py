@@ -11,6 +11,7 @@ from pages import (
     NAMES,
     WIDTHS,
     audited,
+    can_be_reached,
     dead,
     faults_of_content,
     heard,
@@ -48,8 +49,9 @@ def test_a_page(name, tab, address):
             if (more := too_wide(tab)) > 0:
                 found.append(f"{more} pixels wider than {width}")
         set_theme(tab, "dark")
+        can_be_reached(tab)
         found += [f"dark: {fault}" for fault in audited(tab, LOOKS)]
-    assert found + calls == []
+    assert "\n".join(found + calls) == ""
 
 
 def test_no_link_between_pages_is_dead():

@@ -88,4 +88,7 @@ def test_every_module_of_the_top_and_each_that_is_linked_has_a_page():
     made = pages(ROOT, {"experiments/claims"})
     top = {f"moe_lessons/{path.stem}.md" for path in (ROOT / "moe_lessons").glob("[!_]*.py")}
     assert top | {"moe_lessons/index.md", "moe_lessons/experiments/claims.md"} <= set(made)
-    assert all(name.removeprefix("moe_lessons/").removesuffix(".md") in made["moe_lessons/index.md"] for name in made)
+    assert all(
+        name.removeprefix("moe_lessons/").removesuffix(".md") in made["moe_lessons/index.md"]
+        for name in {*made} - {"moe_lessons/index.md"}
+    )

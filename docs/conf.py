@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+STATIC = Path(__file__).parent / "_static"
+
 project = "MoE Lessons"
 author = "the authors of MoE Lessons"
 copyright = "text and pictures CC BY 4.0, code MIT"
@@ -34,10 +36,12 @@ html_theme = "sphinx_book_theme"
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_extra_path = ["../_site/beside"]
-html_css_files = ["cards.css", "site.css"]
-html_js_files = ["site.js"]
-if (Path(__file__).parent / "_static/live.js").exists():  # brings widgets to life; without it their pictures stay
-    html_js_files.append(("live.js", {"type": "module"}))
+html_css_files = [
+    name for name in ("cards.css", "live.css", "site.css") if name == "cards.css" or (STATIC / name).exists()
+]
+# Modules bring widgets and words to life; without them pictures and titles stay.
+modules = [(name, {"type": "module"}) for name in ("live.js", "reading.js") if (STATIC / name).exists()]
+html_js_files = ["site.js", *modules]
 html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_use_index = False

@@ -145,6 +145,29 @@ def test_the_lock_is_as_make_lock_writes_it():
     assert LOCKING.tidy(LOCK.removeprefix(LOCKING.HEADER)) == LOCK
 
 
+def test_the_tools_of_the_web_edition_have_locks_of_their_own():
+    lock = (ROOT / "requirements-site.lock").read_text(encoding="utf-8")
+    assert inexact(lock) == []
+    assert LOCKING.tidy(lock.removeprefix(LOCKING.SITE_HEADER), LOCKING.SITE_HEADER) == lock
+    assert "torch" not in {pin.name for pin in pins(lock)}
+    listed = (ROOT / "docs/requirements.in").read_text(encoding="utf-8").splitlines()
+    asked = [Requirement(line) for line in listed if not line.startswith("#")]
+    assert [uncovered(lock, asked, system) for system in SYSTEMS] == [[]] * len(SYSTEMS)
+
+
+def unlocked(package_lock):
+    """Return the npm packages without an exact version or digest, and those that name where they come from."""
+    packages = {name: entry for name, entry in json.loads(package_lock)["packages"].items() if name}
+    return [name for name, entry in packages.items() if "integrity" not in entry or "resolved" in entry]
+
+
+def test_what_npm_installs_is_locked_by_digest_and_names_no_host():
+    lock = (ROOT / "docs/package-lock.json").read_text(encoding="utf-8")
+    assert unlocked(lock) == []
+    assert unlocked(lock.replace('"integrity"', '"nothing"')) == ["node_modules/axe-core", "node_modules/mathjax"]
+    assert unlocked(lock.replace('"license"', '"resolved"')) == ["node_modules/axe-core", "node_modules/mathjax"]
+
+
 # --- environment.yml ----------------------------------------------------------------------------------------------
 
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
@@ -464,7 +487,8 @@ def test_ci_runs_the_tests_and_lets_no_browser_test_be_skipped():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert script.index("export CI=true") < script.index("\nmake test\n")
     assert os.access(ROOT / ".ci" / "run", os.X_OK) or os.name == "nt"
-    for tool, package in (("chromium", "chromium"), ("bwrap", "bubblewrap")):
+    assert script.index("\nmake test\n") < script.index("\nFRESH= make test-web\n")
+    for tool, package in (("chromium", "chromium"), ("bwrap", "bubblewrap"), ("npm", "npm")):
         assert f"command -v {tool} >/dev/null || missing+=({package})" in script
 
 

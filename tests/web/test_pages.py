@@ -9,6 +9,7 @@ from pages import (
     HTML,
     LARGEST,
     NAMES,
+    ROOT,
     WIDTHS,
     audited,
     can_be_reached,
@@ -59,8 +60,10 @@ def test_no_link_between_pages_is_dead():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_is_light(name):
-    assert size((HTML / name).read_text(encoding="utf-8")) < LARGEST
+def test_a_page_is_light_and_names_no_folder_of_this_machine(name):
+    text = (HTML / name).read_text(encoding="utf-8")
+    assert size(text) < LARGEST
+    assert str(ROOT) not in text
 
 
 # --- broken controls ----------------------------------------------------------------------------------------------

@@ -23,7 +23,9 @@ from build import course_questions, write_file
 from course import Course
 from landing import landing, toctree, words
 from reference import pages
-from shown import LINK, Pictures, live, page_of
+from shown import LINK, Pictures, page_of
+
+from moe_lessons.widgets.page import modules
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -89,7 +91,7 @@ def write_notebooks(paths: Sequence[Path], course: Course, options: argparse.Nam
     done = dict(zip(wanted, executed(wanted), strict=True))
     for path in paths:
         published = nbformat.read(path, as_version=4)
-        page = page_of(published, done.get(path, published), _number(path), course.glossary, pictures)
+        page = page_of(published, done.get(path, published), course.glossary, pictures)
         if path.parent.name == "solutions":
             page.cells[0].source = as_solutions(page.cells[0].source, path.name)
         write_file(PAGES / path.relative_to(ROOT), nbformat.writes(page).encode("utf-8"))
@@ -178,14 +180,11 @@ def linked(paths: Iterable[Path]) -> set[str]:
 
 def visualizer() -> str:
     """Return the visualizer as HTML that comes alive on the page."""
-    from moe_lessons.figures.still import image
+    from moe_lessons.widgets.page import block
     from moe_lessons.widgets.visualizer import GatingVisualizer
 
     widget = GatingVisualizer()
-    state = {name: value for name, value in widget.get_state().items() if not name.startswith("_")}
-    svg, said = widget.still()
-    plain = {name: value for name, value in state.items() if name not in ("layout", "tabbable", "tooltip")}
-    html = live("visualizer", plain, f"{image(svg)}<p>{said}</p>")
+    html = block(widget.name_on_page, widget.page_state(), widget.fallback())
     return Pictures(EXTRA / "pictures").moved_out(html, "")
 
 
@@ -193,8 +192,8 @@ def write_static() -> None:
     """Copy what the pages load: MathJax, the widgets' modules and styles, the verdicts' style."""
     for source, target in FROM_NPM.items():
         _copy(MODULES / source, EXTRA / "_static" / target)
-    for file in sorted((ROOT / "moe_lessons/widgets").glob("*.[jc]s*")):
-        _copy(file, EXTRA / "_static/widgets" / file.name)
+    for name, text in modules().items():
+        write_file(EXTRA / "_static/widgets" / name, text.encode("utf-8"))
     _copy(ROOT / "moe_lessons/checks/cards.css", EXTRA / "_static/cards.css")
 
 

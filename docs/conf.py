@@ -1,9 +1,6 @@
 """Sphinx's settings for the web edition. `make site` writes its pages; authoring/web.py calls Sphinx on them."""
 
 import os
-from pathlib import Path
-
-STATIC = Path(__file__).parent / "_static"
 
 project = "MoE Lessons"
 author = "the authors of MoE Lessons"
@@ -36,12 +33,9 @@ html_theme = "sphinx_book_theme"
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_extra_path = ["../_site/beside"]
-html_css_files = [
-    name for name in ("cards.css", "live.css", "site.css") if name == "cards.css" or (STATIC / name).exists()
-]
+html_css_files = ["cards.css", "live.css", "site.css"]
 # Modules bring widgets and words to life; without them pictures and titles stay.
-modules = [(name, {"type": "module"}) for name in ("live.js", "reading.js") if (STATIC / name).exists()]
-html_js_files = ["site.js", *modules]
+html_js_files = ["site.js", ("live.js", {"type": "module"}), ("reading.js", {"type": "module"})]
 html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_use_index = False

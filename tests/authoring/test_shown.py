@@ -4,12 +4,11 @@ from base64 import b64encode
 
 import nbformat
 import pytest
-from shown import MEASURED, NOTE, VIEW, Pictures, alive, page_of, shown, text_of
+from shown import ASKED, MEASURED, NOTE, ON_PAPER, VIEW, Pictures, page_of, shown, text_of
 
 from moe_lessons.support.glossary import Glossary, Term
 
 WORDS = Glossary({"gate": Term("gate", "What weighs experts.", "expert", "02", "Gates")})
-COMPASS = {"state": {"_anywidget_id": "moe_lessons.widgets.compass.PrototypeCompass", "_esm": "x", "layout": 1, "k": 2}}
 
 
 def printed(text):
@@ -20,9 +19,9 @@ def html(text):
     return nbformat.v4.new_output("display_data", data={"text/html": text, "text/plain": ""})
 
 
-def told(*outputs, states=None):
+def told(*outputs):
     """Return what is shown of outputs, as texts."""
-    return [output.get("text") or next(iter(output.data.values())) for output in shown(list(outputs), states or {})]
+    return [output.get("text") or next(iter(output.data.values())) for output in shown(list(outputs))]
 
 
 @pytest.mark.parametrize(
@@ -60,15 +59,11 @@ def test_styles_go_and_cards_on_the_reader_s_own_progress():
     assert told(html('<div class="moe-card moe-untouched x">Not attempted</div>')) == []
 
 
-def test_of_a_widget_what_lives_or_what_it_left_is_shown():
+def test_of_a_widget_what_it_left_is_shown():
     view = nbformat.v4.new_output("display_data", data={VIEW: {"model_id": "a"}, "text/plain": ""})
-    left = f'<div class="moe-still"><img src="x" alt="y"><p>{NOTE}</p></div>'
-    (alone,) = told(view, html(left))
-    assert NOTE not in alone
-    assert 'class="live"' not in alone
-    (living,) = told(view, html(left), states={"a": COMPASS})
-    assert living.startswith('<div class="live" data-widget="compass"><script type="application/json">{"k":2}</script>')
-    assert alive(living, COMPASS) == living
+    (left,) = told(view, html(f'<div class="live" data-widget="frames"><p>{NOTE}</p></div>'))
+    assert left.startswith('<div class="live" data-widget="frames">')
+    assert NOTE not in left
 
 
 def test_a_plot_has_a_text_alternative():
@@ -99,14 +94,16 @@ def test_pictures_become_files_once(tmp_path):
     ],
 )
 def test_links_lead_to_pages_and_words_know_their_level(source, text):
-    assert text_of(source, "04", WORDS) == text
+    assert text_of(source, WORDS) == text
 
 
-def test_a_quiz_stands_in_a_block_that_comes_alive():
-    quiz = "**1. Why?**\n\n- (a) So.\n\n<details><summary>Answer</summary>\n\n- (a) Yes.\n\n</details>"
-    text = text_of(f"## Recap\n\n1. A point.\n\n## Quiz\n\n{quiz}\n\n## Next\n\nMore.", "04", WORDS)
-    assert f'<div class="live" data-widget="quiz" data-lesson="04">\n\n{quiz}\n\n</div>' in text
-    assert "data-widget" not in text_of("**1. Why?** <details>No quiz</details>", "04", WORDS)
+def test_a_quiz_stands_there_once_and_without_its_call(tmp_path):
+    asked = nbformat.v4.new_code_cell('quiz("04")', id=ASKED, outputs=[html("the block")])
+    paper = nbformat.v4.new_markdown_cell("**1. Why?**", id=ON_PAPER)
+    notebook = nbformat.v4.new_notebook(cells=[asked, paper])
+    (cell,) = page_of(notebook, notebook, WORDS, Pictures(tmp_path)).cells
+    assert cell.metadata.tags == ["remove-input"]
+    assert [output.data["text/html"] for output in cell.outputs] == ["the block"]
 
 
 def test_a_page_has_the_published_cells_with_the_outputs_of_the_same_cells(tmp_path):
@@ -116,7 +113,6 @@ def test_a_page_has_the_published_cells_with_the_outputs_of_the_same_cells(tmp_p
     page = page_of(
         nbformat.v4.new_notebook(cells=[code]),
         nbformat.v4.new_notebook(cells=[other, solved]),
-        "01",
         WORDS,
         Pictures(tmp_path),
     )

@@ -15,7 +15,7 @@ ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 VECLIB_M
 # Many tests start a Python of their own, which starts sooner from compiled files.
 COMPILED   = PYTHONDONTWRITEBYTECODE=
 WORKERS    = $$(getconf _NPROCESSORS_ONLN | awk '{ print ($$1 < 2) ? 1 : 2 }')
-PYTEST     = $(ONE_THREAD) $(COMPILED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST     = $(ONE_THREAD) $(COMPILED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 LINTED     = moe_lessons authoring tests
 
 .DEFAULT_GOAL := help

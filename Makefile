@@ -54,7 +54,7 @@ site: ready ## write the web edition to _site/html, as plain files
 	@$(ONE_THREAD) $(BIN)/python authoring/web.py $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(ARGS)
 
 test-web: site ## open every page of the web edition in a browser, and audit it
-	@$(ONE_THREAD) $(BIN)/python -m pytest tests/web $(ARGS)
+	@$(PYTEST) tests/web $(ARGS)
 
 soak: ready ## try the checks' banks with many draws, 0 to 999, wrong answers with 100 (an hour; SEEDS=7 or 30-99)
 	@SEEDS=$(or $(SEEDS),0-999) $(PYTEST) tests/checks/test_banks.py $(ARGS)

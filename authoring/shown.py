@@ -1,7 +1,7 @@
 """What a page shows of an executed notebook: its published cells, with outputs that belong to no machine.
 
-Progress bars, paths and cards about the reader's own progress are left out, styles come from the site, and pictures are
-files beside the page. Widgets left what lives without a kernel (moe_lessons/widgets/page.py). Links lead to pages.
+Progress bars, paths and cards about the reader's own progress are left out, widgets stand as what lives without a
+kernel, styles come from the site, and pictures are files beside the page. Links lead to pages.
 """
 
 import re
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from quizzes import LIVE, PAPER
 
 from moe_lessons.support.glossary import Glossary
 
@@ -32,8 +33,8 @@ TIMES = re.compile(r"\d (?:ms|µs)\b|GB a second")
 MEASURED = "Times depend on the computer; these were measured on the one that built this page."
 STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
 DATA = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
+PLOT = "The plot that the code above draws; the text around it says what it shows."
 NOTE = "Run this cell to move it."  # what a widget leaves behind says so, but a page has no cells to run
-ON_PAPER, ASKED = "quiz-on-paper", "quiz"  # cells: the quiz in print, which its block has too; the call that asks it
 
 LINK = re.compile(r"(\]\(\.\./)(?:(moe_lessons/[\w/]+)\.py|docs/cheat_sheet\.html)\)")
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
@@ -64,13 +65,11 @@ def page_of(published: Notebook, executed: Notebook, glossary: Glossary, picture
     outputs = {cell.id.removeprefix(SOLVED): cell.outputs for cell in executed.cells if cell.cell_type == "code"}
     cells = []
     for cell in published.cells:
-        if cell.id == ON_PAPER:
-            continue
         if cell.cell_type == "code":
             left = [pictured(output, pictures) for output in shown(outputs.get(cell.id, []))]
-            hidden = {"tags": ["remove-input"]} if cell.id == ASKED and left else {}
-            cells.append(nbformat.v4.new_code_cell(cell.source, outputs=left, id=cell.id, metadata=hidden))
-        else:
+            metadata = {"tags": ["remove-input"]} if cell.id == LIVE and left else {}
+            cells.append(nbformat.v4.new_code_cell(cell.source, outputs=left, id=cell.id, metadata=metadata))
+        elif cell.id != PAPER:
             cells.append(nbformat.v4.new_markdown_cell(text_of(cell.source, glossary), id=cell.id))
     return nbformat.v4.new_notebook(cells=cells, metadata=published.metadata)
 
@@ -79,17 +78,15 @@ def page_of(published: Notebook, executed: Notebook, glossary: Glossary, picture
 
 
 def shown(outputs: list[Output]) -> Iterator[Output]:
-    """Yield what is shown of a cell's outputs."""
+    """Yield what is shown of a cell's outputs. A widget goes: what it left behind comes alive on a page."""
     told = ""
     for output in outputs:
-        data = output.get("data", {})
         if output.output_type == "stream":
             told += output.text
-        elif VIEW not in data:
+        elif VIEW not in (data := output.get("data", {})):
             yield from _printed(told)
             told = ""
-            if kept := _output(data):
-                yield kept
+            yield from _output(data)
     yield from _printed(told)
 
 
@@ -102,18 +99,17 @@ def _printed(text: str) -> Iterator[Output]:
         yield _html(f'<p class="measured">{MEASURED}</p>')
 
 
-def _output(data: Mapping[str, Any]) -> Output | None:
-    """Return an output in one form: the course's HTML, a plot with a text alternative, or plain text."""
+def _output(data: Mapping[str, Any]) -> Iterator[Output]:
+    """Yield an output in one form: the course's HTML, a plot with a text alternative, or plain text."""
     if html := data.get("text/html"):
         html = BAR.sub("", STYLE.sub("", html)).replace(NOTE, "In the notebook you can move it.")
-        return None if any(f"moe-card {card}" in html for card in OF_THE_READER) else _html(html)
-    if png := data.get("image/png"):
+        if not any(f"moe-card {card}" in html for card in OF_THE_READER):
+            yield _html(html)
+    elif png := data.get("image/png"):
         address = f"data:image/png;base64,{''.join(png.split())}"
-        return _html(
-            f'<img src="{address}" alt="The plot that the code above draws; the text around it says what it shows.">'
-        )
-    text = PATH.sub("", data.get("text/plain", ""))
-    return nbformat.v4.new_output("display_data", data={"text/plain": text}) if text.strip() else None
+        yield _html(f'<img src="{address}" alt="{PLOT}">')
+    elif text := PATH.sub("", data.get("text/plain", "")).strip("\n"):
+        yield nbformat.v4.new_output("display_data", data={"text/plain": text})
 
 
 def _html(html: str) -> Output:
@@ -132,8 +128,7 @@ def pictured(output: Output, pictures: Pictures) -> Output:
 
 def text_of(source: str, glossary: Glossary) -> str:
     """Return the Markdown of a cell: links lead to pages, headings can be linked to as in JupyterLab."""
-    text = HEADING.sub(_anchored, LINK.sub(_to_page, source))
-    return with_levels(text, glossary)
+    return with_levels(HEADING.sub(_anchored, LINK.sub(_to_page, source)), glossary)
 
 
 def _to_page(found: re.Match[str]) -> str:

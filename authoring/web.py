@@ -25,8 +25,6 @@ from landing import landing, toctree, words
 from reference import pages
 from shown import LINK, Pictures, page_of
 
-from moe_lessons.widgets.page import modules
-
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = ROOT / "_site/pages"  # what Sphinx reads
@@ -180,16 +178,20 @@ def linked(paths: Iterable[Path]) -> set[str]:
 
 def visualizer() -> str:
     """Return the visualizer as HTML that comes alive on the page."""
+    from moe_lessons.figures.still import image
     from moe_lessons.widgets.page import block
     from moe_lessons.widgets.visualizer import GatingVisualizer
 
     widget = GatingVisualizer()
-    html = block(widget.name_on_page, widget.page_state(), widget.fallback())
+    svg, said = widget.still()
+    html = block(widget.name_on_page, widget.page_state(), f"{image(svg)}<p>{said}</p>")
     return Pictures(EXTRA / "pictures").moved_out(html, "")
 
 
 def write_static() -> None:
-    """Copy what the pages load: MathJax, the widgets' modules and styles, the verdicts' style."""
+    """Write what the pages load: MathJax, the widgets' modules and styles, the verdicts' style."""
+    from moe_lessons.widgets.page import modules
+
     for source, target in FROM_NPM.items():
         _copy(MODULES / source, EXTRA / "_static" / target)
     for name, text in modules().items():

@@ -20,7 +20,13 @@ WHAT = {"loss", "entropy", "tells", "max_violation", "experts", "without", "over
 # --- what is trained and measured ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", WITHOUT_IDS)
+def of_each_kind(names):
+    """Mark as slow all arms but one of each kind."""
+    quick = ("token_choice", "sigmoid_bias", "threshold", "soft")
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in quick)) for name in names]
+
+
+@pytest.mark.parametrize("name", of_each_kind(WITHOUT_IDS))
 def test_every_arm_trains_on_the_clusters_and_is_measured_on_the_way(name):
     found = choice_runs.on_clusters(name, 0, (2, 12), 5e-3)
     assert list(found) == ["2", "12"]
@@ -30,7 +36,7 @@ def test_every_arm_trains_on_the_clusters_and_is_measured_on_the_way(name):
     assert found["12"]["experts"] == pytest.approx(K) or name == "threshold"
 
 
-@pytest.mark.parametrize("name", ARMS)
+@pytest.mark.parametrize("name", of_each_kind(ARMS))
 def test_every_arm_trains_on_a_text_and_is_measured_layer_by_layer(name):
     found = choice_runs.on_text(name, 0, 2, 1e-3, a_task())
     assert set(found) == WHAT | {"tells_token"}

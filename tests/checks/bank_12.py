@@ -430,7 +430,6 @@ UNRECOGNISED = {
     "12.1": [
         lambda h, k, b, score, normalise, scale: None,
         lambda *case: gate()(*case) ** 2,
-        lambda *case: gate()(*case)[:, 1:],
         gate(seen=lambda s, b, h: s + 2 * b),
         gate(made_of=lambda s, b, h: s**3),
     ],

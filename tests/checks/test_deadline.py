@@ -55,7 +55,7 @@ def test_who_was_kept_from_the_processor_gets_longer_and_not_for_ever(timer):
     with pytest.raises(OutOfTime), timer(0.2, load=3):
         while True:
             time.sleep(0.01)
-    assert time.monotonic() - started >= 0.5 + 0.6
+    assert time.monotonic() - started >= 0.99 * (0.5 + 0.6)  # two clocks
     with pytest.raises(OutOfTime), timer(0.2, load=1000):
         while True:
             pass

@@ -455,7 +455,8 @@ def test_the_course_itself_imports_neither_transformers_nor_other_layers():
     modules = list(Path(moe_lessons.__file__).parent.rglob("*.py"))
     assert len(modules) > 20
     found = {module.name: imported(module.read_text(encoding="utf-8")) & ONLY_FOR_TESTS for module in modules}
-    assert {name: names for name, names in found.items() if names} == {}
+    # It makes the file that lesson 12 reads, with the real classes: who does not ask for that needs none of them.
+    assert {name: names for name, names in found.items() if names} == {"published_routers.py": {"transformers"}}
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,7 @@ MISTAKEN = {  # first those that are often right: cases that do not show them ar
     "below zero": each(of_one_lead(lambda own, others: own)),
     "mixed": each(
         of_one_lead(lambda own, others: others.shape[1] * own - others.sum(axis=1)),  # their mean, with no rounding
+        of_one_lead(lambda own, others: np.sort(own - others.mean(axis=1))[::-1]),  # with it: all may leave −1e-17
         of_one_lead(lambda own, others: own - others.sum(axis=1)),
         of_one_lead(lambda own, others: own - others.max(axis=1)),
     ),

@@ -68,7 +68,7 @@ def evened_out(h: np.ndarray) -> np.ndarray:
     """Return the softmax of h (L, N) with columns and rows divided by their sums in turn: even loads."""
     plan = routing.softmax(h)  # (L, N)
     for _ in range(20):
-        plan = plan / plan.sum(axis=0)
+        plan = plan / np.maximum(plan.sum(axis=0), np.finfo(float).tiny)  # an expert may have underflowed everywhere
         plan = plan / plan.sum(axis=1, keepdims=True)
     return plan
 

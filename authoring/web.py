@@ -25,6 +25,8 @@ from landing import landing, toctree, words
 from reference import pages
 from shown import LINK, Pictures, page_of
 
+from moe_lessons.support.glossary import Glossary, as_json
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = ROOT / "_site/pages"  # what Sphinx reads
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for folder in (EXTRA, HTML):
         shutil.rmtree(folder, ignore_errors=True)
     keep_only(write_notebooks(paths, course, options) | write_texts(paths, course, options.repository))
-    write_static()
+    write_static(course.glossary)
     return run_sphinx(options)
 
 
@@ -188,14 +190,15 @@ def visualizer() -> str:
     return Pictures(EXTRA / "pictures").moved_out(html, "")
 
 
-def write_static() -> None:
-    """Write what the pages load: MathJax, the widgets' modules and styles, the verdicts' style."""
+def write_static(glossary: Glossary) -> None:
+    """Write what the pages load: MathJax, the widgets' modules and styles, the words, the verdicts' style."""
     from moe_lessons.widgets.page import modules
 
     for source, target in FROM_NPM.items():
         _copy(MODULES / source, EXTRA / "_static" / target)
     for name, text in modules().items():
         write_file(EXTRA / "_static/widgets" / name, text.encode("utf-8"))
+    write_file(EXTRA / "_static/glossary.json", as_json(glossary).encode("utf-8"))
     _copy(ROOT / "moe_lessons/checks/cards.css", EXTRA / "_static/cards.css")
 
 

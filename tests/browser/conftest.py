@@ -18,11 +18,6 @@ def pytest_runtest_teardown(nextitem):
         left_open.close()
 
 
-def pytest_sessionfinish():
-    """Close it where the tests were interrupted, too."""
-    left_open.close()
-
-
 @pytest.fixture(scope="session")
 def chromium():
     if lab.chromium() is None:

@@ -247,7 +247,7 @@ def desk(address: str) -> Iterator[Lab]:
     try:
         yield DESKS[address]
     except BaseException:
-        DESKS.pop(address, None)
+        DESKS.pop(address).page.close()
         raise
 
 

@@ -1,21 +1,10 @@
 """One JupyterLab for all browser tests. Without a browser they are skipped, except in CI, where that is a failure."""
 
 import os
-from contextlib import ExitStack
 
 import lab
 import plain_page
 import pytest
-
-left_open = ExitStack()  # the browser, from the first test that needs one to the last
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(nextitem):
-    """Close the browser after the last test of this folder: others may not find Playwright's event loop running."""
-    yield
-    if nextitem is None or nextitem.path.parent != lab.HERE:
-        left_open.close()
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +24,10 @@ def address(chromium, tmp_path_factory):
         yield served
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def browser(chromium):
-    return lab.RUNNING[0] if lab.RUNNING else left_open.enter_context(lab.running_browser())
+    with lab.running_browser() as running:
+        yield running
 
 
 @pytest.fixture
@@ -62,22 +52,14 @@ def show(browser):
 
 @pytest.fixture(scope="module")
 def one_page(address):
-    """The desk for all tests of a module, as silent as `page`."""
+    """A page for all tests of a module, as silent as `page`."""
     with lab.silent_page(address) as opened:
         yield opened
 
 
 @pytest.fixture
 def page(address, request):
-    """The desk; after the test no request has left this machine and nothing was written to the console."""
+    """A fresh page; after the test no request has left this machine and nothing was written to the console."""
     with lab.silent_page(address) as opened:
-        yield opened
-        opened.screenshot(request.node.name)
-
-
-@pytest.fixture
-def sheet(address, request):
-    """A fresh page, as silent as `page`."""
-    with lab.silent_page(address, fresh=True) as opened:
         yield opened
         opened.screenshot(request.node.name)

@@ -16,23 +16,16 @@ from typing import Any
 import nbformat
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "screenshots"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
                   "--disable-background-networking", "--disable-component-update"]  # fmt: skip
 RUNNING: list[Browser] = []
-DESKS: dict[str, "Lab"] = {}  # by the server's address, while the browser runs
 FOLDERS = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
            "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "spaces",
            "IPYTHONDIR": "ipython", "MOE_LESSONS_HOME": "progress"}  # fmt: skip
 
-# Another notebook in the place of what is open; what the command returns is too much to be sent.
-OPEN = """async (path) => {
-  const { commands, shell } = window.jupyterapp;
-  for (const widget of [...shell.widgets('main')]) widget.dispose();
-  await commands.execute('docmanager:open', { path, factory: 'Notebook' });
-}"""
 # Asked of JupyterLab itself: its indicator says "idle" before there is a kernel.
 IDLE = """() => {
   const session = window.jupyterapp?.shell?.currentWidget?.sessionContext;
@@ -123,11 +116,8 @@ class Lab:
         page.on("pageerror", lambda error: self.console.append(str(error)))
 
     def open(self, path: str) -> None:
-        """Open a notebook and wait until its kernel is ready. On a desk it takes the place of the one before."""
-        if self is DESKS.get(self.address) and self.page.url.startswith(self.address):
-            self.page.evaluate(OPEN, path)
-        else:
-            self.page.goto(f"{self.address}/doc/tree/{path}?reset")
+        """Open a notebook and wait until its kernel is ready."""
+        self.page.goto(f"{self.address}/doc/tree/{path}?reset")
         self.page.wait_for_function(IDLE, timeout=60_000)
 
     def run_all(self) -> None:
@@ -196,7 +186,6 @@ def running_browser() -> Iterator[Browser]:
         try:
             yield RUNNING[0]
         finally:
-            DESKS.clear()
             RUNNING.pop().close()
 
 
@@ -237,28 +226,12 @@ def ask(url: str, method: str = "GET", content: object = None) -> Any:
 
 
 @contextmanager
-def desk(address: str) -> Iterator[Lab]:
-    """Yield the page of a running browser in which JupyterLab stays loaded: to load it takes longer than most tests.
-
-    After a failure the next one gets another.
-    """
-    if address not in DESKS:
-        DESKS[address] = Lab(RUNNING[0].new_page(viewport={"width": 1280, "height": 900}), address)
-    try:
-        yield DESKS[address]
-    except BaseException:
-        DESKS.pop(address).page.close()
-        raise
-
-
-@contextmanager
-def silent_page(address: str, fresh: bool = False) -> Iterator[Lab]:
-    """Yield the desk, or a fresh page; at the end it asked nobody else and wrote nothing to the console."""
-    with page_of(address) if fresh or not RUNNING else desk(address) as opened:
+def silent_page(address: str) -> Iterator[Lab]:
+    """Yield a fresh page; at the end it asked nobody else and wrote nothing to the console."""
+    with page_of(address) as opened:
         yield opened
         assert opened.strangers() == []
         assert opened.console == [], opened.console
-        opened.requests.clear()
 
 
 @contextmanager

@@ -144,4 +144,3 @@ def test_a_stranger_sees_words_and_bars(address, opened):
         assert page.page.locator(".moe-bar").first.evaluate("(bar) => bar.offsetWidth") > 20
         assert legible(page) == []
         page.screenshot("cards_from_a_stranger")
-    opened.open("cards.ipynb")

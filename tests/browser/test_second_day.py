@@ -73,7 +73,7 @@ def notebooks(address):
     saved = {}
     for name, keeps in (("without", False), ("with", True)):
         lab.change_setting(address, PLUGIN, {"saveState": keeps})
-        with lab.silent_page(address, fresh=True) as page:  # which reads what is set
+        with lab.silent_page(address) as page:
             page.open("second_day.ipynb")
             if not keeps:
                 page.run_all()

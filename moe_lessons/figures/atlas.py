@@ -41,7 +41,7 @@ def selection_svg(logits: Any, bias: Any, gate: Gate, k: int = 2) -> str:
         *_groups(s + b, gate, np.isfinite(gate.seen(h, b))),
         *_seen_bars(s, s + b, kept),
         text(LEFT, 282, f"The weights, made of s. Sum {number(weights.sum(), '.3f')}", size=15, font_weight="bold"),
-        *_weight_bars(weights, kept),
+        *_weight_bars(weights, kept, _WEIGHTS_ZERO, 0.3 * ROOM / h.size),
         state=f"k={k} groups={gate.groups} kept={gate.kept_groups} by={gate.group_score} b={_state(b)} "
         f"selected={names.replace(', ', '+')}",
     )
@@ -98,9 +98,8 @@ def _seen_bars(s: np.ndarray, values: np.ndarray, kept: np.ndarray) -> list[str]
     return parts
 
 
-def _weight_bars(weights: np.ndarray, kept: np.ndarray) -> list[str]:
-    """Draw the weights (N,) with their numbers."""
-    zero, half = _WEIGHTS_ZERO, 0.3 * ROOM / len(weights)
+def _weight_bars(weights: np.ndarray, kept: np.ndarray, zero: float, half: float) -> list[str]:
+    """Draw the weights (N,) with their numbers, as bars 2 · half wide that stand on `zero`."""
     largest = max(1.0, float(weights.max()))
     parts = [element("line", x1=LEFT, x2=LEFT + ROOM, y1=zero, y2=zero, stroke=FAINT_INK)]
     for i, x in enumerate(_middles(len(weights))):
@@ -157,7 +156,7 @@ def family_tree_svg(family: str, logits: Any, bias: Any) -> str:
         *body,
         *_words_about(row, bottom + 24),
         text(LEFT, bottom + 108, _your_token(gate, k), size=13),
-        *_four_weights(weights, bottom + 200),
+        *_weight_bars(weights, weights > 0, bottom + 200, 24),
         state=f"family={family} h={_state(h)} b={_state(bias)} weights={_state(weights)}",
     )
 
@@ -212,15 +211,3 @@ def _words_about(row: atlas.Family, top: float) -> list[str]:
     ]
     head = text(LEFT, top, f"● {row.model} ({row.year})", size=15, font_weight="bold")
     return [head, *(text(LEFT, top + 20 * (i + 1), said, size=13) for i, said in enumerate(lines) if said)]
-
-
-def _four_weights(weights: np.ndarray, zero: float) -> list[str]:
-    """Draw the weights (4,) of the learner's token."""
-    largest, parts = max(1.0, float(weights.max())), []
-    for i, x in enumerate(_middles(4)):
-        tall = 70 * float(weights[i]) / largest
-        if tall:
-            parts.append(element("rect", x=x - 24, y=zero - tall, width=48, height=tall, **chosen(True, i)))
-        parts.append(text(x, zero - tall - 5, number(weights[i], ".3f"), size=13, anchor="middle"))
-        parts.append(text(x, zero + 18, f"E{i + 1}", size=13, anchor="middle"))
-    return [*parts, element("line", x1=LEFT, x2=LEFT + ROOM, y1=zero, y2=zero, stroke=FAINT_INK)]
